@@ -1,0 +1,1 @@
+"""Programs that run and end, or run and stream: thin shells around mmrec."""

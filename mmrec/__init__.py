@@ -1,0 +1,1 @@
+"""mmrec: a streaming, multi-modal, multi-behavior recommender; this package does all the thinking."""

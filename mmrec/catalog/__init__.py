@@ -1,0 +1,1 @@
+"""The catalogue: items, their cleaning, and the data sets that come with one."""

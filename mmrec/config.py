@@ -1,0 +1,180 @@
+"""Configuration of a deployment: frozen, complete, checked; read from a TOML file.
+
+    settings = load_settings(Path("mmrec.toml"))
+
+Every table of the file is one dataclass below; an unknown key is an error that names the known ones. Environment
+variables override nothing but the file's place: MMREC_CONFIG.
+"""
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from mmrec.errors import ConfigurationError
+from mmrec.events.behaviors import Behavior, BehaviorSet, behavior_set, shop_behaviors
+from mmrec.scoring.settings import ScoringConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaSettings:
+    """The broker and its topics."""
+
+    bootstrap: str = "127.0.0.1:19092"
+    """host:port[,host:port...]"""
+    behavior_events: str = "behavior-events"
+    catalog_items: str = "catalog-items"
+    item_embeddings: str = "item-embeddings"
+    served_lists: str = "served-lists"
+    rejected: str = "behavior-events.rejected"
+    num_partitions: int = 2
+    """Partitions of topics that are created."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventSettings:
+    """What the codec accepts; judged against ingest time, never the wall clock."""
+
+    max_future_s: float = 300.0
+    """Clock skew allowed to producers."""
+    horizon_s: float = 0.0
+    """Events before this instant (epoch seconds) are refused."""
+    max_value_bytes: int = 65_536
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreSettings:
+    """Where state lives. Paths are folders or fsspec URLs."""
+
+    event_log: str = "log"
+    """Folder of the Parquet event log."""
+    feature_repo: str = "feature_repo"
+    """Folder of the applied Feast repository (feature_store.yaml, registry)."""
+    online_store: str = "sqlite"
+    """"sqlite" or "redis"."""
+    redis_connection: str = ""
+    """host:port[,password=...] where online_store is redis."""
+    content: str = "content"
+    """Folder of content embeddings, cached by content hash."""
+    releases: str = "releases"
+    """Folder of releases and of the pointer to the one that serves."""
+    milvus_uri: str = "http://127.0.0.1:19530"
+    status: str = "status"
+    """Folder where long-running processes keep their counters for `mmrec status`."""
+    checkpoint: str = "checkpoint"
+    """Folder of the stream's checkpoint."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingSettings:
+    """The recommender and the collector."""
+
+    recommender: str = "127.0.0.1:18500"
+    """host:port of the recommender's gRPC endpoint."""
+    collector: str = "127.0.0.1:18501"
+    """host:port of the collector's gRPC endpoint."""
+    num_candidates: int = 400
+    """Candidates that recall hands to ranking."""
+    default_deadline_ms: float = 500.0
+    """Deadline of a request that brings none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContentSettings:
+    """Encoders by name; see mmrec.content.registry."""
+
+    text_encoder: str = "minilm"
+    image_encoder: str = "efficientnet-lite0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatisticsSettings:
+    """Item statistics and neighbors, built from the log."""
+
+    half_lives_days: tuple[float, ...] = (1.0, 7.0, 30.0)
+    """Half-lives of item statistics, axis H; popularity uses the second."""
+    refresh_s: float = 3.0
+    """Pause between two refreshes of item statistics."""
+    neighbors_refresh_s: float = 20.0
+    """Pause between two builds of neighbors."""
+    num_neighbors: int = 50
+    """Neighbors kept per item."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything a process of mmrec needs to know."""
+
+    kafka: KafkaSettings = field(default_factory=KafkaSettings)
+    events: EventSettings = field(default_factory=EventSettings)
+    stores: StoreSettings = field(default_factory=StoreSettings)
+    serving: ServingSettings = field(default_factory=ServingSettings)
+    content: ContentSettings = field(default_factory=ContentSettings)
+    statistics: StatisticsSettings = field(default_factory=StatisticsSettings)
+    scoring: ScoringConfig = field(default_factory=lambda: ScoringConfig(behaviors=shop_behaviors()))
+
+    @property
+    def behaviors(self) -> BehaviorSet:
+        """The configured behaviors."""
+        return self.scoring.behaviors
+
+
+def _build(cls: Any, table: dict[str, Any], where: str) -> Any:
+    known = {f.name for f in fields(cls)}
+    unknown = sorted(set(table) - known)
+    if unknown:
+        raise ConfigurationError(f"{where} has unknown keys {unknown}; known: {', '.join(sorted(known))}")
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise ConfigurationError(f"{where}: {error}") from None
+
+
+def load_settings(path: Path) -> Settings:
+    """Settings from a TOML file; relative folders in [stores] are taken from the file's own folder.
+
+    Raises:
+        ConfigurationError: the file is missing, no TOML, or has unknown or impossible values.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"no configuration at {path}; start a stack with `mmrec up` or set MMREC_CONFIG") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is no TOML: {error}") from None
+    return parse_settings(document, where=str(path), folder=path.parent.resolve())
+
+
+def parse_settings(document: dict[str, Any], *, where: str, folder: Path) -> Settings:
+    """Settings from a parsed TOML document; `folder` is what relative folders start from."""
+    tables = dict(document)
+    behaviors = tables.pop("behaviors", None)
+    sections = {
+        "kafka": KafkaSettings,
+        "events": EventSettings,
+        "stores": StoreSettings,
+        "serving": ServingSettings,
+        "content": ContentSettings,
+        "statistics": StatisticsSettings,
+    }
+    unknown = sorted(set(tables) - set(sections) - {"scoring"})
+    if unknown:
+        raise ConfigurationError(f"{where} has unknown tables {unknown}; known: {sorted([*sections, 'behaviors', 'scoring'])}")
+    built = {name: _build(cls, tables.get(name, {}), f"{where} [{name}]") for name, cls in sections.items()}
+    known_behaviors = shop_behaviors()
+    if behaviors is not None:
+        known_behaviors = behavior_set([_build(Behavior, b, f"{where} [[behaviors]]") for b in behaviors])
+    scoring = _build(ScoringConfig, {**tables.get("scoring", {}), "behaviors": known_behaviors}, f"{where} [scoring]")
+    stores = built["stores"]
+    paths = {
+        name: value if "://" in value else str(folder / value)
+        for name in ("event_log", "feature_repo", "content", "releases", "status", "checkpoint")
+        if (value := getattr(stores, name))
+    }
+    built["stores"] = _build(
+        StoreSettings,
+        {**{f.name: getattr(stores, f.name) for f in fields(StoreSettings)}, **paths},
+        f"{where} [stores]",
+    )
+    return Settings(**built, scoring=scoring)

@@ -1,0 +1,50 @@
+"""What can go wrong, as one tree.
+
+    MmrecError
+    ├── ConfigurationError (ValueError)   a setting is missing, unknown or impossible
+    ├── MachineError                      the machine lacks something: Java, disk, a free port, a jar
+    ├── NotFoundError (LookupError)       an item, user, release or behavior that does not exist
+    ├── InvalidRequestError (ValueError)  a caller asked for something that cannot be
+    ├── StoreError                        an engine behind a port failed
+    │   └── IncompatibleStateError        stored bytes or a release do not fit this code or schema
+    ├── DeadlineError (TimeoutError)      the caller's deadline passed
+    └── ReleaseGateError                  a release did not pass its gates
+
+Every message says what was wrong, the value, and what would be right.
+"""
+
+
+class MmrecError(Exception):
+    """Root of all errors raised on purpose."""
+
+
+class ConfigurationError(MmrecError, ValueError):
+    """A setting is missing, unknown or impossible."""
+
+
+class MachineError(MmrecError):
+    """The machine lacks something the system needs."""
+
+
+class NotFoundError(MmrecError, LookupError):
+    """Something asked for by name does not exist."""
+
+
+class InvalidRequestError(MmrecError, ValueError):
+    """The caller asked for something that cannot be."""
+
+
+class StoreError(MmrecError):
+    """An engine behind a port failed."""
+
+
+class IncompatibleStateError(StoreError):
+    """Stored bytes or a release do not fit this code or schema."""
+
+
+class DeadlineError(MmrecError, TimeoutError):
+    """The caller's deadline passed before there was an answer."""
+
+
+class ReleaseGateError(MmrecError):
+    """A release did not pass its gates and was not promoted."""

@@ -1,0 +1,1 @@
+"""Metrics, splits, baselines and intervals."""

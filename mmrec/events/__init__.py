@@ -1,0 +1,1 @@
+"""Behavior events: the configured set of behaviors, the codec, verdicts and reasons for rejection."""

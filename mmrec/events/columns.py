@@ -1,0 +1,53 @@
+"""Decoded events as columns: the one table that codec, stream, log and examples share."""
+
+import pyarrow as pa
+
+ANONYMOUS_PREFIX = "~"
+"""A profile key that begins so belongs to an anonymous id; user ids may not begin so."""
+
+EVENT_SCHEMA = pa.schema(
+    [
+        # Where the record stands; (source, partition, offset) is unique.
+        pa.field("cluster_id", pa.string(), nullable=False),
+        pa.field("topic_id", pa.string(), nullable=False),
+        pa.field("partition", pa.int32(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("ingest_time_s", pa.float64(), nullable=False),
+        # Ingest time, or event time for imported history: when the system could know the event.
+        pa.field("known_time_s", pa.float64(), nullable=False),
+        pa.field("event_time_s", pa.float64(), nullable=False),
+        pa.field("event_id", pa.string(), nullable=False),
+        # user_id, or "~" + anonymous_id: what profiles are keyed by.
+        pa.field("user_key", pa.string(), nullable=False),
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("behavior", pa.string(), nullable=False),
+        pa.field("session_id", pa.string(), nullable=False),
+        pa.field("request_id", pa.string(), nullable=False),
+        pa.field("position", pa.int32(), nullable=False),
+        pa.field("quantity", pa.float64(), nullable=False),
+        pa.field("price", pa.float64(), nullable=False),
+        pa.field("currency", pa.string(), nullable=False),
+        pa.field("domain", pa.string(), nullable=False),
+        pa.field("context", pa.string(), nullable=False),
+        pa.field("imported", pa.bool_(), nullable=False),
+    ]
+)
+"""Absent strings are "", absent numbers 0; `context` is a JSON object or ""."""
+
+RAW_SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.binary()),
+        pa.field("value", pa.binary()),
+        pa.field("partition", pa.int32(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("ingest_time_s", pa.float64(), nullable=False),
+    ]
+)
+"""Records as the broker hands them over, of one (cluster, topic)."""
+
+
+def user_key(user_id: str, anonymous_id: str) -> str:
+    """Key of the profile an event belongs to: the user id, else "~" + anonymous id, else ""."""
+    if user_id:
+        return user_id
+    return ANONYMOUS_PREFIX + anonymous_id if anonymous_id else ""

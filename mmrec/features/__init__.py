@@ -1,0 +1,1 @@
+"""From stored state to feature rows: one schema, one assemble()."""

@@ -1,0 +1,1 @@
+"""Neural models: fusion, towers, rankers, losses."""

@@ -1,0 +1,1 @@
+"""Recall sources: who proposes candidates."""

@@ -1,0 +1,1 @@
+"""Time-decayed multi-behavior scores: decay, affinity, profiles, apply, item statistics."""

@@ -1,0 +1,108 @@
+"""What the stream keeps about one user.
+
+A profile is one row of the scoring matrix (METHODS M4) in a form that can be read at any instant: decayed counts per
+item, half-life and behavior, each item with its own reference time; never finished scores. Beside it stand the newest
+events (for sequence models), totals, and what makes the stream exact: marks and the ring of event ids.
+
+Axes: I items, H half-lives, B behaviors, L newest events, R ring.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mmrec.events.behaviors import BehaviorSet
+
+FloatArray = npt.NDArray[np.float64]
+NEVER_S = -np.inf
+"""Instant of something that has not happened."""
+
+
+@dataclass(frozen=True, order=True)
+class Source:
+    """One partition of one topic of one cluster; a recreated or mirrored topic is another source."""
+
+    cluster_id: str
+    topic_id: str
+    partition: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class UserProfile:
+    """One user's state. Arrays are never changed in place."""
+
+    behavior_ids_B: npt.NDArray[np.uint8]
+    """Stable ids of the behaviors on axis B of this profile's own arrays, ascending."""
+    item_ids: tuple[str, ...]
+    """Items the user has touched, at most the configured number, in no promised order."""
+    reference_times_I: FloatArray
+    """Event time of the newest event of each item, epoch seconds: counts are as of then."""
+    counts_IHB: FloatArray
+    """Decayed counts, >= 0 unless undo behaviors are configured to subtract."""
+    recent_item_ids: tuple[str, ...]
+    """Items of the newest events, oldest first, by event time."""
+    recent_behavior_ids_L: npt.NDArray[np.uint8]
+    recent_event_times_L: FloatArray
+    recent_known_times_L: FloatArray
+    totals_HB: FloatArray
+    """Decayed counts over all items, pruned ones included, as of `newest_event_time_s`."""
+    num_events: int
+    """Accepted events ever."""
+    num_pruned_items: int
+    """Items dropped to stay within the bound, ever."""
+    first_event_time_s: float
+    newest_event_time_s: float
+    newest_ingest_time_s: float
+    marks: dict[Source, int]
+    """Highest offset seen per source, whatever the verdict."""
+    ring_ids_R: npt.NDArray[np.uint64]
+    """Hashes of recent event ids, oldest first."""
+    ring_ingest_times_R: FloatArray
+
+    @property
+    def num_items(self) -> int:
+        """Items kept."""
+        return len(self.item_ids)
+
+    def counts(self, behaviors: BehaviorSet) -> FloatArray:
+        """Counts with axis B in the order of `behaviors`, shape (I, H, B); behaviors not configured are left out."""
+        return align_behaviors(self.counts_IHB, self.behavior_ids_B, behaviors)
+
+
+def align_behaviors(
+    counts_xB: FloatArray, behavior_ids_B: npt.NDArray[np.uint8], behaviors: BehaviorSet
+) -> FloatArray:
+    """Counts moved to the axis of `behaviors`; the last axis is B, absent behaviors are 0."""
+    if np.array_equal(behavior_ids_B, behaviors.ids_B):
+        return counts_xB
+    aligned = np.zeros((*counts_xB.shape[:-1], len(behaviors)), dtype=np.float64)
+    for column, behavior_id in enumerate(behavior_ids_B):
+        target = np.flatnonzero(behaviors.ids_B == behavior_id)
+        if target.size:
+            aligned[..., target[0]] = counts_xB[..., column]
+    return aligned
+
+
+def empty_profile(*, behaviors: BehaviorSet, num_half_lives: int) -> UserProfile:
+    """The profile of a user of whom nothing is known."""
+    num_behaviors = len(behaviors)
+    return UserProfile(
+        behavior_ids_B=behaviors.ids_B,
+        item_ids=(),
+        reference_times_I=np.zeros(0),
+        counts_IHB=np.zeros((0, num_half_lives, num_behaviors)),
+        recent_item_ids=(),
+        recent_behavior_ids_L=np.zeros(0, dtype=np.uint8),
+        recent_event_times_L=np.zeros(0),
+        recent_known_times_L=np.zeros(0),
+        totals_HB=np.zeros((num_half_lives, num_behaviors)),
+        num_events=0,
+        num_pruned_items=0,
+        first_event_time_s=NEVER_S,
+        newest_event_time_s=NEVER_S,
+        newest_ingest_time_s=NEVER_S,
+        marks={},
+        ring_ids_R=np.zeros(0, dtype=np.uint64),
+        ring_ingest_times_R=np.zeros(0),
+    )

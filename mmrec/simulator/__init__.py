@@ -1,0 +1,1 @@
+"""A deterministic storefront with planted truth."""

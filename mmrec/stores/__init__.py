@@ -1,0 +1,1 @@
+"""Adapters to the outside: Feast, Kafka, the Parquet log, Milvus."""

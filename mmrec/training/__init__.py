@@ -1,0 +1,1 @@
+"""Training examples and training loops, without any cluster framework."""

@@ -1,0 +1,261 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from mmrec.v1 import behavior_pb2 as _behavior_pb2
+from mmrec.v1 import catalog_pb2 as _catalog_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class RecommendItemsRequest(_message.Message):
+    __slots__ = ("user_id", "anonymous_id", "num_items", "placement", "excluded_item_ids", "filter", "session_events", "page_token", "include_explanations", "as_of")
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    ANONYMOUS_ID_FIELD_NUMBER: _ClassVar[int]
+    NUM_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    SESSION_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
+    user_id: str
+    anonymous_id: str
+    num_items: int
+    placement: str
+    excluded_item_ids: _containers.RepeatedScalarFieldContainer[str]
+    filter: AttributeFilter
+    session_events: _containers.RepeatedCompositeFieldContainer[_behavior_pb2.BehaviorEvent]
+    page_token: str
+    include_explanations: bool
+    as_of: _timestamp_pb2.Timestamp
+    def __init__(self, user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ..., num_items: _Optional[int] = ..., placement: _Optional[str] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[AttributeFilter, _Mapping]] = ..., session_events: _Optional[_Iterable[_Union[_behavior_pb2.BehaviorEvent, _Mapping]]] = ..., page_token: _Optional[str] = ..., include_explanations: _Optional[bool] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class AttributeFilter(_message.Message):
+    __slots__ = ("conditions", "domain", "price_min", "price_max")
+    CONDITIONS_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    PRICE_MIN_FIELD_NUMBER: _ClassVar[int]
+    PRICE_MAX_FIELD_NUMBER: _ClassVar[int]
+    conditions: _containers.RepeatedCompositeFieldContainer[AttributeCondition]
+    domain: str
+    price_min: float
+    price_max: float
+    def __init__(self, conditions: _Optional[_Iterable[_Union[AttributeCondition, _Mapping]]] = ..., domain: _Optional[str] = ..., price_min: _Optional[float] = ..., price_max: _Optional[float] = ...) -> None: ...
+
+class AttributeCondition(_message.Message):
+    __slots__ = ("attribute", "values")
+    ATTRIBUTE_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    attribute: str
+    values: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, attribute: _Optional[str] = ..., values: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RecommendItemsResponse(_message.Message):
+    __slots__ = ("request_id", "release_id", "items", "next_page_token", "state")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    release_id: str
+    items: _containers.RepeatedCompositeFieldContainer[RecommendedItem]
+    next_page_token: str
+    state: ServingState
+    def __init__(self, request_id: _Optional[str] = ..., release_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[RecommendedItem, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., state: _Optional[_Union[ServingState, _Mapping]] = ...) -> None: ...
+
+class RecommendedItem(_message.Message):
+    __slots__ = ("item_id", "rank", "ranking_score", "sources", "explanation", "title", "domain", "attributes", "price", "currency")
+    class AttributesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    RANKING_SCORE_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    rank: int
+    ranking_score: float
+    sources: _containers.RepeatedScalarFieldContainer[str]
+    explanation: Explanation
+    title: str
+    domain: str
+    attributes: _containers.ScalarMap[str, str]
+    price: float
+    currency: str
+    def __init__(self, item_id: _Optional[str] = ..., rank: _Optional[int] = ..., ranking_score: _Optional[float] = ..., sources: _Optional[_Iterable[str]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., title: _Optional[str] = ..., domain: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ..., price: _Optional[float] = ..., currency: _Optional[str] = ...) -> None: ...
+
+class ServingState(_message.Message):
+    __slots__ = ("as_of", "stream_lag", "degraded", "degraded_reasons", "num_candidates")
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
+    STREAM_LAG_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_REASONS_FIELD_NUMBER: _ClassVar[int]
+    NUM_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    as_of: _timestamp_pb2.Timestamp
+    stream_lag: _duration_pb2.Duration
+    degraded: bool
+    degraded_reasons: _containers.RepeatedScalarFieldContainer[str]
+    num_candidates: int
+    def __init__(self, as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stream_lag: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., degraded: _Optional[bool] = ..., degraded_reasons: _Optional[_Iterable[str]] = ..., num_candidates: _Optional[int] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("text", "behaviors", "modality_weights", "source_scores")
+    class ModalityWeightsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    class SourceScoresEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    BEHAVIORS_FIELD_NUMBER: _ClassVar[int]
+    MODALITY_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_SCORES_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    behaviors: _containers.RepeatedCompositeFieldContainer[BehaviorReason]
+    modality_weights: _containers.ScalarMap[str, float]
+    source_scores: _containers.ScalarMap[str, float]
+    def __init__(self, text: _Optional[str] = ..., behaviors: _Optional[_Iterable[_Union[BehaviorReason, _Mapping]]] = ..., modality_weights: _Optional[_Mapping[str, float]] = ..., source_scores: _Optional[_Mapping[str, float]] = ...) -> None: ...
+
+class BehaviorReason(_message.Message):
+    __slots__ = ("item_id", "behavior", "event_time", "relation", "strength")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    BEHAVIOR_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
+    RELATION_FIELD_NUMBER: _ClassVar[int]
+    STRENGTH_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    behavior: str
+    event_time: _timestamp_pb2.Timestamp
+    relation: str
+    strength: float
+    def __init__(self, item_id: _Optional[str] = ..., behavior: _Optional[str] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., relation: _Optional[str] = ..., strength: _Optional[float] = ...) -> None: ...
+
+class SimilarItemsRequest(_message.Message):
+    __slots__ = ("item_id", "num_items", "excluded_item_ids", "filter")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    NUM_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    num_items: int
+    excluded_item_ids: _containers.RepeatedScalarFieldContainer[str]
+    filter: AttributeFilter
+    def __init__(self, item_id: _Optional[str] = ..., num_items: _Optional[int] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[AttributeFilter, _Mapping]] = ...) -> None: ...
+
+class SimilarItemsResponse(_message.Message):
+    __slots__ = ("request_id", "release_id", "items", "state")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    release_id: str
+    items: _containers.RepeatedCompositeFieldContainer[RecommendedItem]
+    state: ServingState
+    def __init__(self, request_id: _Optional[str] = ..., release_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[RecommendedItem, _Mapping]]] = ..., state: _Optional[_Union[ServingState, _Mapping]] = ...) -> None: ...
+
+class SearchItemsRequest(_message.Message):
+    __slots__ = ("text", "image", "user_id", "num_items", "filter")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    NUM_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    image: _catalog_pb2.Image
+    user_id: str
+    num_items: int
+    filter: AttributeFilter
+    def __init__(self, text: _Optional[str] = ..., image: _Optional[_Union[_catalog_pb2.Image, _Mapping]] = ..., user_id: _Optional[str] = ..., num_items: _Optional[int] = ..., filter: _Optional[_Union[AttributeFilter, _Mapping]] = ...) -> None: ...
+
+class SearchItemsResponse(_message.Message):
+    __slots__ = ("request_id", "release_id", "items", "state")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    release_id: str
+    items: _containers.RepeatedCompositeFieldContainer[RecommendedItem]
+    state: ServingState
+    def __init__(self, request_id: _Optional[str] = ..., release_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[RecommendedItem, _Mapping]]] = ..., state: _Optional[_Union[ServingState, _Mapping]] = ...) -> None: ...
+
+class RankItemsRequest(_message.Message):
+    __slots__ = ("user_id", "anonymous_id", "item_ids", "session_events")
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    ANONYMOUS_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
+    SESSION_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    user_id: str
+    anonymous_id: str
+    item_ids: _containers.RepeatedScalarFieldContainer[str]
+    session_events: _containers.RepeatedCompositeFieldContainer[_behavior_pb2.BehaviorEvent]
+    def __init__(self, user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ..., item_ids: _Optional[_Iterable[str]] = ..., session_events: _Optional[_Iterable[_Union[_behavior_pb2.BehaviorEvent, _Mapping]]] = ...) -> None: ...
+
+class RankItemsResponse(_message.Message):
+    __slots__ = ("request_id", "release_id", "items", "unknown_item_ids", "state")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    release_id: str
+    items: _containers.RepeatedCompositeFieldContainer[RecommendedItem]
+    unknown_item_ids: _containers.RepeatedScalarFieldContainer[str]
+    state: ServingState
+    def __init__(self, request_id: _Optional[str] = ..., release_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[RecommendedItem, _Mapping]]] = ..., unknown_item_ids: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ServingState, _Mapping]] = ...) -> None: ...
+
+class ExplainItemRequest(_message.Message):
+    __slots__ = ("user_id", "item_id", "request_id")
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    user_id: str
+    item_id: str
+    request_id: str
+    def __init__(self, user_id: _Optional[str] = ..., item_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class ExplainItemResponse(_message.Message):
+    __slots__ = ("release_id", "item", "features", "state")
+    class FeaturesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    RELEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    release_id: str
+    item: RecommendedItem
+    features: _containers.ScalarMap[str, float]
+    state: ServingState
+    def __init__(self, release_id: _Optional[str] = ..., item: _Optional[_Union[RecommendedItem, _Mapping]] = ..., features: _Optional[_Mapping[str, float]] = ..., state: _Optional[_Union[ServingState, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,71 @@
+"""The one place where adapters are chosen from configuration.
+
+Imports happen inside the functions, so that a process loads only the engines it uses.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmrec.config import Settings, load_settings
+from mmrec.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from mmrec.content.store import ContentStore
+    from mmrec.events.log import EventLog
+    from mmrec.events.producer import RecordProducer
+    from mmrec.features.stores import FeatureStore
+    from mmrec.index.vectors import VectorStore
+    from mmrec.release import ReleaseStore
+
+CONFIG_VARIABLE = "MMREC_CONFIG"
+
+
+def settings_from(path: str | None) -> Settings:
+    """Settings from `path`, else from the file MMREC_CONFIG names."""
+    chosen = path or os.environ.get(CONFIG_VARIABLE, "")
+    if not chosen:
+        raise ConfigurationError("no configuration named; pass --config FILE or set MMREC_CONFIG")
+    return load_settings(Path(chosen))
+
+
+def open_feature_store(settings: Settings) -> "FeatureStore":
+    """The Feast repository of this deployment."""
+    from mmrec.stores.feast_store import FeastFeatureStore
+
+    return FeastFeatureStore(settings.stores.feature_repo)
+
+
+def open_event_log(settings: Settings) -> "EventLog":
+    """The Parquet event log."""
+    from mmrec.stores.parquet_log import ParquetEventLog
+
+    return ParquetEventLog(settings.stores.event_log)
+
+
+def open_producer(settings: Settings) -> "RecordProducer":
+    """An idempotent Kafka producer."""
+    from mmrec.stores.kafka import KafkaRecordProducer
+
+    return KafkaRecordProducer(settings.kafka.bootstrap)
+
+
+def open_vector_store(settings: Settings) -> "VectorStore":
+    """Milvus."""
+    from mmrec.stores.milvus import MilvusVectorStore
+
+    return MilvusVectorStore(settings.stores.milvus_uri)
+
+
+def open_content_store(settings: Settings) -> "ContentStore":
+    """Content embeddings by content hash."""
+    from mmrec.content.store import ContentStore
+
+    return ContentStore(settings.stores.content)
+
+
+def open_release_store(settings: Settings) -> "ReleaseStore":
+    """Releases and the pointer to the one that serves."""
+    from mmrec.release import ReleaseStore
+
+    return ReleaseStore(settings.stores.releases)

@@ -1,0 +1,1 @@
+"""The gRPC recommender on Ray Serve."""

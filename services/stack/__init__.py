@@ -1,0 +1,1 @@
+"""The embedded stack: every engine on one machine, supervised."""
