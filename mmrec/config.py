@@ -140,7 +140,9 @@ def load_settings(path: Path) -> Settings:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigurationError(f"no configuration at {path}; start a stack with `mmrec up` or set MMREC_CONFIG") from None
+        raise ConfigurationError(
+            f"no configuration at {path}; start a stack with `mmrec up` or set MMREC_CONFIG"
+        ) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path} is no TOML: {error}") from None
     return parse_settings(document, where=str(path), folder=path.parent.resolve())
@@ -160,7 +162,9 @@ def parse_settings(document: dict[str, Any], *, where: str, folder: Path) -> Set
     }
     unknown = sorted(set(tables) - set(sections) - {"scoring"})
     if unknown:
-        raise ConfigurationError(f"{where} has unknown tables {unknown}; known: {sorted([*sections, 'behaviors', 'scoring'])}")
+        raise ConfigurationError(
+            f"{where} has unknown tables {unknown}; known: {sorted([*sections, 'behaviors', 'scoring'])}"
+        )
     built = {name: _build(cls, tables.get(name, {}), f"{where} [{name}]") for name, cls in sections.items()}
     known_behaviors = shop_behaviors()
     if behaviors is not None:
