@@ -1,0 +1,115 @@
+"""What is known of items, as columns that feature assembly can index.
+
+Strings become small integers once, when a table is built, so that a request is array indexing only. Token numbers
+carry no meaning: features do not change when a vocabulary was filled in another order.
+
+Axes: X items of any list, A attribute values per item (padded with -1).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int32]
+VALUE_SEPARATOR = "|"
+"""An attribute may hold several values: "Comedy|Drama"."""
+NO_TOKEN = -1
+
+
+class ItemEntry(Protocol):
+    """The serving fields of one item that features read; mmrec.catalog.item.CatalogEntry is one."""
+
+    @property
+    def domain(self) -> str: ...
+    @property
+    def attributes(self) -> Mapping[str, str]: ...
+    @property
+    def price(self) -> float: ...
+    @property
+    def publish_time_s(self) -> float: ...
+
+
+class Vocabulary:
+    """Grow-only numbers for strings."""
+
+    def __init__(self) -> None:
+        self._tokens: dict[tuple[str, str], int] = {}
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def token(self, name: str, value: str) -> int:
+        """Number of (name, value), given out on first sight."""
+        return self._tokens.setdefault((name, value), len(self._tokens))
+
+    def known(self, name: str, value: str) -> int:
+        """Number of (name, value), NO_TOKEN where it was never seen."""
+        return self._tokens.get((name, value), NO_TOKEN)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ContentColumns:
+    """Serving fields of X items, aligned."""
+
+    prices_X: FloatArray
+    """NaN where unknown or not positive."""
+    publish_times_X: FloatArray
+    """Epoch seconds, NaN where unknown."""
+    domain_tokens_X: IntArray
+    """NO_TOKEN where an item has no domain."""
+    attribute_tokens_XA: IntArray
+    """One token per attribute value, NO_TOKEN beyond the last one."""
+
+    def __len__(self) -> int:
+        return len(self.prices_X)
+
+    def take(self, rows: npt.NDArray[np.integer]) -> "ContentColumns":
+        """The items at `rows`; a row of -1 is an item of which nothing is known."""
+        missing = rows < 0
+        if not len(self):
+            return content_columns([None] * len(rows), vocabulary=Vocabulary())
+        prices, times = self.prices_X[rows], self.publish_times_X[rows]
+        domains, attributes = self.domain_tokens_X[rows], self.attribute_tokens_XA[rows]
+        if missing.any():
+            prices[missing], times[missing] = np.nan, np.nan
+            domains[missing], attributes[missing] = NO_TOKEN, NO_TOKEN
+        return ContentColumns(
+            prices_X=prices, publish_times_X=times, domain_tokens_X=domains, attribute_tokens_XA=attributes
+        )
+
+
+def content_columns(entries: Sequence[ItemEntry | None], *, vocabulary: Vocabulary) -> ContentColumns:
+    """Columns of `entries`; None stands for an item of which nothing is known.
+
+    Columns that meet in one assemble() call must come from one vocabulary.
+    """
+    tokens = [
+        []
+        if entry is None
+        else [
+            vocabulary.token(name, value)
+            for name, values in entry.attributes.items()
+            for value in values.split(VALUE_SEPARATOR)
+            if value
+        ]
+        for entry in entries
+    ]
+    width = max((len(row) for row in tokens), default=0)
+    attribute_tokens = np.full((len(entries), width), NO_TOKEN, dtype=np.int32)
+    for row, values in enumerate(tokens):
+        attribute_tokens[row, : len(values)] = values
+    return ContentColumns(
+        prices_X=np.array([e.price if e is not None and e.price > 0 else np.nan for e in entries], dtype=np.float64),
+        publish_times_X=np.array(
+            [e.publish_time_s if e is not None and e.publish_time_s > 0 else np.nan for e in entries], dtype=np.float64
+        ),
+        domain_tokens_X=np.array(
+            [vocabulary.token("", e.domain) if e is not None and e.domain else NO_TOKEN for e in entries],
+            dtype=np.int32,
+        ),
+        attribute_tokens_XA=attribute_tokens,
+    )
