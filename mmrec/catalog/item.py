@@ -1,0 +1,179 @@
+"""One item of the catalogue, whole (CatalogItem) and as serving needs it (CatalogEntry).
+
+The wire form is the proto3 JSON of mmrec.v1.CatalogItem: snake_case written, camelCase read too, unknown fields
+ignored (ARCHITECTURE, contracts). An attribute may hold several values, written with "|" between them, such as
+genres = "Action|Comedy": `attribute_values` splits them, and encoders and filters treat each value on its own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from google.protobuf import json_format
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from mmrec.errors import InvalidRequestError
+from mmrec.v1 import catalog_pb2
+
+VALUE_SEPARATOR = "|"
+"""Stands between the values of an attribute that has several."""
+
+
+class Availability(IntEnum):
+    """Numbers of mmrec.v1.Availability."""
+
+    UNSPECIFIED = 0
+    AVAILABLE = 1
+    OUT_OF_STOCK = 2
+    HIDDEN = 3
+
+    @property
+    def can_be_shown(self) -> bool:
+        """Whether a list may hold the item now; unspecified counts as available."""
+        return self in {Availability.UNSPECIFIED, Availability.AVAILABLE}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogItem:
+    """An item as it is published on topic `catalog-items`."""
+
+    item_id: str
+    title: str = ""
+    description: str = ""
+    domain: str = ""
+    """Such as "beauty"; empty where the catalogue has one domain."""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """Categorical values by name; several values of one name stand in one string with "|" between them."""
+    image: bytes | None = None
+    """The encoded image file (JPEG, PNG, ...); None where there is none."""
+    image_uri: str = ""
+    """Where the image can be fetched if `image` is None."""
+    media_type: str = ""
+    """Such as "image/jpeg"; may be empty."""
+    price: float = 0.0
+    """0 where unknown."""
+    currency: str = ""
+    availability: Availability = Availability.UNSPECIFIED
+    publish_time_s: float = 0.0
+    """Epoch seconds; 0 where unknown. Kept to the microsecond."""
+    update_time_s: float = 0.0
+    """Epoch seconds of this state of the item; 0 where unknown."""
+
+    def __post_init__(self) -> None:
+        if not self.item_id:
+            raise InvalidRequestError("an item without item_id; every item needs a non-empty item_id")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogEntry:
+    """What serving knows of an item: all of CatalogItem but description and image. Feast keeps it as item_content."""
+
+    item_id: str
+    title: str = ""
+    domain: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    price: float = 0.0
+    currency: str = ""
+    availability: Availability = Availability.UNSPECIFIED
+    publish_time_s: float = 0.0
+    update_time_s: float = 0.0
+
+
+def catalog_entry(item: CatalogItem) -> CatalogEntry:
+    """The serving fields of an item."""
+    return CatalogEntry(
+        item_id=item.item_id,
+        title=item.title,
+        domain=item.domain,
+        attributes=dict(item.attributes),
+        price=item.price,
+        currency=item.currency,
+        availability=item.availability,
+        publish_time_s=item.publish_time_s,
+        update_time_s=item.update_time_s,
+    )
+
+
+def attribute_values(value: str) -> tuple[str, ...]:
+    """The values an attribute string holds, in their order; an empty string holds none."""
+    return tuple(part for part in value.split(VALUE_SEPARATOR) if part)
+
+
+def to_proto(item: CatalogItem) -> catalog_pb2.CatalogItem:
+    """The message of an item; absent times and images stay unset."""
+    message = catalog_pb2.CatalogItem(
+        item_id=item.item_id,
+        title=item.title,
+        description=item.description,
+        domain=item.domain,
+        attributes=dict(item.attributes),
+        price=item.price,
+        currency=item.currency,
+        availability=catalog_pb2.Availability.Name(int(item.availability)),
+    )
+    if item.image is not None:
+        message.images.add(content=item.image, media_type=item.media_type)
+    elif item.image_uri:
+        message.images.add(uri=item.image_uri, media_type=item.media_type)
+    if item.publish_time_s:
+        message.publish_time.CopyFrom(_timestamp(item.publish_time_s))
+    if item.update_time_s:
+        message.update_time.CopyFrom(_timestamp(item.update_time_s))
+    return message
+
+
+def from_proto(message: catalog_pb2.CatalogItem) -> CatalogItem:
+    """The item of a message; its first image counts.
+
+    Raises:
+        InvalidRequestError: the message has no item_id.
+    """
+    image = message.images[0] if message.images else None
+    known = {int(value) for value in Availability}
+    return CatalogItem(
+        item_id=message.item_id,
+        title=message.title,
+        description=message.description,
+        domain=message.domain,
+        attributes=dict(message.attributes),
+        image=image.content if image is not None and image.WhichOneof("source") == "content" else None,
+        image_uri=image.uri if image is not None else "",
+        media_type=image.media_type if image is not None else "",
+        price=message.price,
+        currency=message.currency,
+        availability=Availability(int(message.availability) if int(message.availability) in known else 0),
+        publish_time_s=_seconds(message.publish_time) if message.HasField("publish_time") else 0.0,
+        update_time_s=_seconds(message.update_time) if message.HasField("update_time") else 0.0,
+    )
+
+
+def to_json_value(item: CatalogItem) -> bytes:
+    """Value of the item's record on topic `catalog-items`: one line of proto3 JSON, keys sorted, UTF-8."""
+    text: str = json_format.MessageToJson(
+        to_proto(item), preserving_proto_field_name=True, indent=None, sort_keys=True, ensure_ascii=False
+    )
+    return text.encode("utf-8")
+
+
+def from_json_value(value: bytes) -> CatalogItem:
+    """The item a record's value holds.
+
+    Raises:
+        InvalidRequestError: the value is no UTF-8, no JSON, no CatalogItem, or lacks item_id.
+    """
+    message = catalog_pb2.CatalogItem()
+    try:
+        json_format.Parse(value.decode("utf-8"), message, ignore_unknown_fields=True)
+    except (json_format.ParseError, UnicodeDecodeError) as error:
+        raise InvalidRequestError(f"catalogue value of {len(value)} bytes is no CatalogItem JSON: {error}") from None
+    return from_proto(message)
+
+
+def _timestamp(time_s: float) -> Timestamp:
+    microseconds = round(time_s * 1e6)
+    return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1_000)
+
+
+def _seconds(timestamp: Timestamp) -> float:
+    microseconds = int(timestamp.seconds) * 1_000_000 + int(timestamp.nanos) // 1_000
+    return microseconds / 1e6
