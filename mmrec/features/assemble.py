@@ -237,7 +237,8 @@ def _taste_columns(items: ItemFacts, affinity_I: FloatArray, order_I: FloatArray
     def shares(weights_I: FloatArray, tokens_IA: npt.NDArray[np.int32]) -> FloatArray:
         # Token -1 counts in slot 0 of a table shifted by one, which is then emptied.
         spread_IA = np.broadcast_to(weights_I[:, None], tokens_IA.shape)
-        table = np.bincount((tokens_IA + 1).ravel(), weights=spread_IA.ravel(), minlength=num_tokens + 1)
+        counted = np.bincount((tokens_IA + 1).ravel(), weights=spread_IA.ravel(), minlength=num_tokens + 1)
+        table: FloatArray = counted.astype(np.float64)
         table[0] = 0.0
         total = weights_I.sum()
         return table / total if total > 0 else table
@@ -277,6 +278,6 @@ def _user_columns(
 
 
 def _known(values_N: FloatArray) -> list[FloatArray]:
-    """Values with NaN as 0, and whether they were known."""
-    known_N = np.isfinite(values_N)
+    """Values with NaN as 0, and whether they say anything: not known and exactly 0 give the same row."""
+    known_N = np.isfinite(values_N) & (values_N != 0.0)
     return [np.where(known_N, values_N, 0.0).astype(np.float64), known_N.astype(np.float64)]

@@ -1,0 +1,178 @@
+"""Item embeddings: search inside a replica, and the store that keeps a release's vectors.
+
+Two ports, each with its reference implementation here: VectorIndex (ExactIndex, the plain matrix product; FaissIndex
+is the fast one) and VectorStore (MemoryVectorStore; Milvus is the real one). Scores are inner products; towers give
+unit vectors, so they are cosines.
+
+Axes: I items, D embedding, Q queries, K results.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mmrec.errors import InvalidRequestError, NotFoundError
+
+Float32Array = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+NO_ROW = -1
+"""Fills up results where fewer items than asked for exist."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SearchResult:
+    """The best K items of each query, best first."""
+
+    rows_QK: npt.NDArray[np.int64]
+    """Rows of the index, NO_ROW beyond the last hit."""
+    scores_QK: Float32Array
+    """Inner products, -inf beyond the last hit."""
+
+
+class VectorIndex(Protocol):
+    """Search over one fixed set of item embeddings."""
+
+    @property
+    def item_ids(self) -> tuple[str, ...]:
+        """Ids by row."""
+        ...
+
+    @property
+    def vectors_ID(self) -> Float32Array:
+        """Embeddings by row."""
+        ...
+
+    def search(
+        self, queries_QD: Float32Array, *, num_results: int, allowed_I: BoolArray | None = None
+    ) -> SearchResult:
+        """The best items of each query among the allowed ones; equal scores are ordered by row where exact."""
+        ...
+
+
+class ExactIndex:
+    """Every inner product, then the best: the reference."""
+
+    def __init__(self, item_ids: Sequence[str], vectors_ID: Float32Array) -> None:
+        self.item_ids = tuple(item_ids)
+        self.vectors_ID = checked_vectors(self.item_ids, vectors_ID)
+
+    def search(
+        self, queries_QD: Float32Array, *, num_results: int, allowed_I: BoolArray | None = None
+    ) -> SearchResult:
+        """See VectorIndex."""
+        scores_QI = np.asarray(queries_QD, dtype=np.float32) @ self.vectors_ID.T
+        if allowed_I is not None:
+            scores_QI[:, ~allowed_I] = -np.inf
+        rows_QK = np.full((len(scores_QI), num_results), NO_ROW, dtype=np.int64)
+        scores_QK = np.full((len(scores_QI), num_results), -np.inf, dtype=np.float32)
+        for query, scores_I in enumerate(scores_QI):
+            rows = np.lexsort((np.arange(len(scores_I)), -scores_I))[:num_results]
+            rows = rows[np.isfinite(scores_I[rows])]
+            rows_QK[query, : len(rows)] = rows
+            scores_QK[query, : len(rows)] = scores_I[rows]
+        return SearchResult(rows_QK=rows_QK, scores_QK=scores_QK)
+
+
+def checked_vectors(item_ids: Sequence[str], vectors_ID: Float32Array) -> Float32Array:
+    """Contiguous float32 vectors that fit the ids; InvalidRequestError otherwise."""
+    vectors_ID = np.ascontiguousarray(vectors_ID, dtype=np.float32)
+    if vectors_ID.ndim != 2 or len(vectors_ID) != len(item_ids):
+        raise InvalidRequestError(f"{len(item_ids)} items do not fit vectors of shape {vectors_ID.shape}; give (I, D)")
+    if not np.isfinite(vectors_ID).all():
+        raise InvalidRequestError("vectors hold NaN or infinity; embeddings are finite")
+    if len(set(item_ids)) != len(item_ids):
+        raise InvalidRequestError("item ids repeat; give each item one vector")
+    return vectors_ID
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StoredVectors:
+    """One collection as it was written."""
+
+    item_ids: tuple[str, ...]
+    vectors_ID: Float32Array
+    fields: dict[str, tuple[str, ...]]
+    """Text columns by name, aligned to item_ids."""
+
+
+class VectorStore(Protocol):
+    """Named collections of item embeddings, and aliases that point at one of them."""
+
+    def create_collection(
+        self, name: str, item_ids: Sequence[str], vectors_ID: Float32Array, fields: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Write a whole collection; one of the same name is replaced."""
+        ...
+
+    def load(self, name: str) -> StoredVectors:
+        """A collection, by its name or an alias, in ascending order of ids; NotFoundError where there is none."""
+        ...
+
+    def search(self, name: str, queries_QD: Float32Array, *, num_results: int) -> list[list[tuple[str, float]]]:
+        """(item id, inner product) of the best items of each query, best first."""
+        ...
+
+    def point_alias(self, alias: str, name: str) -> None:
+        """Let `alias` mean the collection `name`, from one instant to the next."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """Forget a collection; nothing happens where there is none."""
+        ...
+
+    def collections(self) -> tuple[str, ...]:
+        """Names, ascending."""
+        ...
+
+
+class MemoryVectorStore:
+    """The reference: collections in a dictionary, exact search."""
+
+    def __init__(self) -> None:
+        self._collections: dict[str, StoredVectors] = {}
+        self._aliases: dict[str, str] = {}
+
+    def create_collection(
+        self, name: str, item_ids: Sequence[str], vectors_ID: Float32Array, fields: Mapping[str, Sequence[str]]
+    ) -> None:
+        """See VectorStore."""
+        vectors_ID = checked_vectors(item_ids, vectors_ID)
+        order = sorted(range(len(item_ids)), key=lambda row: item_ids[row])
+        self._collections[name] = StoredVectors(
+            item_ids=tuple(item_ids[row] for row in order),
+            vectors_ID=vectors_ID[order],
+            fields={field: tuple(values[row] for row in order) for field, values in fields.items()},
+        )
+
+    def load(self, name: str) -> StoredVectors:
+        """See VectorStore."""
+        try:
+            return self._collections[self._aliases.get(name, name)]
+        except KeyError:
+            raise NotFoundError(f"no collection {name!r}; there are {', '.join(self.collections()) or 'none'}") from None
+
+    def search(self, name: str, queries_QD: Float32Array, *, num_results: int) -> list[list[tuple[str, float]]]:
+        """See VectorStore."""
+        stored = self.load(name)
+        found = ExactIndex(stored.item_ids, stored.vectors_ID).search(queries_QD, num_results=num_results)
+        return [
+            [(stored.item_ids[row], float(score)) for row, score in zip(rows, scores, strict=True) if row != NO_ROW]
+            for rows, scores in zip(found.rows_QK, found.scores_QK, strict=True)
+        ]
+
+    def point_alias(self, alias: str, name: str) -> None:
+        """See VectorStore."""
+        self.load(name)
+        self._aliases[alias] = name
+
+    def drop(self, name: str) -> None:
+        """See VectorStore."""
+        self._collections.pop(name, None)
+        self._aliases = {alias: target for alias, target in self._aliases.items() if target != name}
+
+    def collections(self) -> tuple[str, ...]:
+        """See VectorStore."""
+        return tuple(sorted(self._collections))

@@ -1,0 +1,126 @@
+"""Milvus as the store of record of item embeddings.
+
+One code for Milvus Lite's own server and for a cluster. Milvus Lite accepts index types it does not know and then
+searches without them, so types are checked here (METHODS M26).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pymilvus import DataType, MilvusClient
+from pymilvus.exceptions import MilvusException
+
+from mmrec.errors import ConfigurationError, NotFoundError, StoreError
+from mmrec.index.vectors import Float32Array, StoredVectors, checked_vectors
+
+INDEX_TYPES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "HNSW_SQ", "AUTOINDEX")
+_INSERT_ROWS = 1_000
+_READ_ROWS = 1_000
+_MAX_TEXT_BYTES = 1_024
+_ID, _VECTOR = "item_id", "embedding"
+
+
+class MilvusVectorStore:
+    """Collections of one Milvus server."""
+
+    def __init__(self, uri: str, *, index_type: str = "FLAT", timeout_s: float = 20.0) -> None:
+        if index_type not in INDEX_TYPES:
+            raise ConfigurationError(f"index type {index_type!r} is not one of {', '.join(INDEX_TYPES)}")
+        self._index_type = index_type
+        self._timeout_s = timeout_s
+        try:
+            self._client = MilvusClient(uri=uri, timeout=timeout_s)
+        except MilvusException as error:
+            raise StoreError(f"no Milvus at {uri}: {error}; start it with `mmrec up`") from None
+
+    def create_collection(
+        self, name: str, item_ids: Sequence[str], vectors_ID: Float32Array, fields: Mapping[str, Sequence[str]]
+    ) -> None:
+        """See VectorStore."""
+        vectors_ID = checked_vectors(item_ids, vectors_ID)
+        self.drop(name)
+        schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field(_ID, DataType.VARCHAR, is_primary=True, max_length=_MAX_TEXT_BYTES)
+        schema.add_field(_VECTOR, DataType.FLOAT_VECTOR, dim=vectors_ID.shape[1])
+        for field in fields:
+            schema.add_field(field, DataType.VARCHAR, max_length=_MAX_TEXT_BYTES)
+        index = self._client.prepare_index_params()
+        index.add_index(field_name=_VECTOR, index_type=self._index_type, metric_type="IP")
+        try:
+            self._client.create_collection(name, schema=schema, index_params=index, timeout=self._timeout_s)
+            for start in range(0, len(item_ids), _INSERT_ROWS):
+                rows = range(start, min(start + _INSERT_ROWS, len(item_ids)))
+                self._client.insert(name, [self._row(row, item_ids, vectors_ID, fields) for row in rows])
+            self._client.load_collection(name)
+        except MilvusException as error:
+            raise StoreError(f"collection {name!r} was not written: {error}") from error
+
+    @staticmethod
+    def _row(
+        row: int, item_ids: Sequence[str], vectors_ID: Float32Array, fields: Mapping[str, Sequence[str]]
+    ) -> dict[str, Any]:
+        texts = {field: _bounded(values[row]) for field, values in fields.items()}
+        return {_ID: item_ids[row], _VECTOR: vectors_ID[row].tolist(), **texts}
+
+    def load(self, name: str) -> StoredVectors:
+        """See VectorStore."""
+        description = self._describe(name)
+        fields = [f["name"] for f in description["fields"] if f["name"] not in (_ID, _VECTOR)]
+        embedding_dim = next(f["params"]["dim"] for f in description["fields"] if f["name"] == _VECTOR)
+        self._client.load_collection(name)
+        rows: list[dict[str, Any]] = []
+        iterator = self._client.query_iterator(name, batch_size=_READ_ROWS, output_fields=[_ID, _VECTOR, *fields])
+        try:
+            while batch := iterator.next():
+                rows.extend(batch)
+        finally:
+            iterator.close()
+        rows.sort(key=lambda row: str(row[_ID]))
+        vectors_ID = np.array([row[_VECTOR] for row in rows], dtype=np.float32).reshape(len(rows), int(embedding_dim))
+        return StoredVectors(
+            item_ids=tuple(row[_ID] for row in rows),
+            vectors_ID=vectors_ID,
+            fields={field: tuple(row[field] for row in rows) for field in fields},
+        )
+
+    def search(self, name: str, queries_QD: Float32Array, *, num_results: int) -> list[list[tuple[str, float]]]:
+        """See VectorStore."""
+        self._describe(name)
+        hits = self._client.search(
+            name, np.asarray(queries_QD, dtype=np.float32).tolist(), limit=num_results, anns_field=_VECTOR
+        )
+        return [[(str(hit[_ID]), float(hit["distance"])) for hit in query] for query in hits]
+
+    def point_alias(self, alias: str, name: str) -> None:
+        """See VectorStore."""
+        self._describe(name)
+        try:
+            self._client.alter_alias(name, alias)
+        except MilvusException:
+            self._client.create_alias(name, alias)
+
+    def drop(self, name: str) -> None:
+        """See VectorStore."""
+        if not self._client.has_collection(name):
+            return
+        for alias in self._client.list_aliases(name).get("aliases", []):
+            self._client.drop_alias(alias)
+        self._client.drop_collection(name)
+
+    def collections(self) -> tuple[str, ...]:
+        """See VectorStore."""
+        return tuple(sorted(self._client.list_collections()))
+
+    def _describe(self, name: str) -> dict[str, Any]:
+        try:
+            described: dict[str, Any] = self._client.describe_collection(name)
+        except MilvusException:
+            known = ", ".join(self.collections()) or "none"
+            raise NotFoundError(f"no collection {name!r}; there are {known}") from None
+        return described
+
+
+def _bounded(text: str) -> str:
+    """Text cut to what a column holds, at a character's edge."""
+    return text.encode("utf-8")[:_MAX_TEXT_BYTES].decode("utf-8", errors="ignore")
