@@ -1,0 +1,50 @@
+"""Where the stack keeps things: a cache shared by all runs, and one home folder per stack.
+
+The home holds everything one stack writes: `stack.json` (who runs), `mmrec.toml` (the configuration its processes
+read), `logs/`, `status/` and the stores.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """Folder of downloads that outlive a stack: MMREC_CACHE_DIR, else the user's cache."""
+    named = os.environ.get("MMREC_CACHE_DIR", "")
+    if named:
+        return Path(named).expanduser().resolve()
+    base = os.environ.get("XDG_CACHE_HOME", "") or "~/.cache"
+    return Path(base).expanduser() / "mmrec"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackHome:
+    """The folder of one stack."""
+
+    folder: Path
+
+    @classmethod
+    def from_environment(cls) -> "StackHome":
+        """MMREC_HOME, else `.mmrec` under the working directory."""
+        return cls(folder=Path(os.environ.get("MMREC_HOME", "") or ".mmrec").expanduser().resolve())
+
+    @property
+    def config(self) -> Path:
+        """Configuration that the processes of the stack read."""
+        return self.folder / "mmrec.toml"
+
+    @property
+    def record(self) -> Path:
+        """Which processes run, under which stack id, on which ports."""
+        return self.folder / "stack.json"
+
+    @property
+    def logs(self) -> Path:
+        """One log file per process."""
+        return self.folder / "logs"
+
+    @property
+    def status(self) -> Path:
+        """Counters of long-running processes."""
+        return self.folder / "status"
