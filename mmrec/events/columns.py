@@ -45,6 +45,21 @@ RAW_SCHEMA = pa.schema(
 )
 """Records as the broker hands them over, of one (cluster, topic)."""
 
+REJECTED_SCHEMA = pa.schema(
+    [
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("detail", pa.string(), nullable=False),
+        pa.field("cluster_id", pa.string(), nullable=False),
+        pa.field("topic_id", pa.string(), nullable=False),
+        pa.field("partition", pa.int32(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("original_key", pa.binary()),
+        pa.field("original_value", pa.binary()),
+        pa.field("ingest_time_s", pa.float64(), nullable=False),
+    ]
+)
+"""Records that were refused; `reason` is a value of Rejection."""
+
 
 def user_key(user_id: str, anonymous_id: str) -> str:
     """Key of the profile an event belongs to: the user id, else "~" + anonymous id, else ""."""

@@ -1,0 +1,55 @@
+"""Refused records on their way to and from the topic behavior-events.rejected.
+
+key, value = encode_rejected(rejected_row)     proto3 JSON of mmrec.v1.RejectedEvent, key as it was
+"""
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from mmrec.events.rules import parse_time
+
+
+def _instant(time_s: float) -> str:
+    stamp = Timestamp()
+    stamp.FromMicroseconds(round(time_s * 1e6))
+    return str(stamp.ToJsonString())
+
+
+def encode_rejected(row: dict[str, Any]) -> tuple[bytes, bytes]:
+    """Key and value of one refused record.
+
+    Args:
+        row: One row of REJECTED_SCHEMA.
+
+    Returns:
+        The original key (empty where there was none), and proto3 JSON in snake_case.
+    """
+    document: dict[str, Any] = {name: row[name] for name in ("reason", "detail", "cluster_id", "topic_id", "partition")}
+    document["offset"] = str(row["offset"])
+    for name in ("original_key", "original_value"):
+        document[name] = base64.b64encode(row[name] or b"").decode("ascii")
+    document["ingest_time"] = _instant(row["ingest_time_s"])
+    value = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    return row["original_key"] or b"", value
+
+
+def rejected_records(rejected: pa.Table) -> Iterator[tuple[bytes, bytes]]:
+    """Key and value for each row of a REJECTED_SCHEMA table, ready to send."""
+    return map(encode_rejected, rejected.to_pylist())
+
+
+def decode_rejected(value: bytes) -> dict[str, Any]:
+    """The row of REJECTED_SCHEMA that encode_rejected wrote; an empty key or value comes back as b""."""
+    document = json.loads(value)
+    return {
+        **document,
+        "offset": int(document["offset"]),
+        "original_key": base64.b64decode(document["original_key"]),
+        "original_value": base64.b64decode(document["original_value"]),
+        "ingest_time_s": parse_time(document["ingest_time"]),
+    }

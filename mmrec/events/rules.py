@@ -1,0 +1,331 @@
+"""The rule table of behavior events: what a record must be, and the reason it is refused otherwise.
+
+    parse_value(bytes) -> EventFields      proto3 JSON of mmrec.v1.BehaviorEvent; snake_case and camelCase are both read
+    judge(fields, ...) -> Refusal | None   ids, behavior, times, key
+
+One obvious form, one record at a time. The vectorized codec takes only records it can prove fine and hands every other
+one to these functions, so reasons are decided here alone.
+"""
+
+import json
+import math
+import re
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from mmrec.config import EventSettings
+from mmrec.events.behaviors import CONTROL_PREFIX, BehaviorSet
+from mmrec.events.columns import ANONYMOUS_PREFIX
+from mmrec.events.verdicts import Rejection
+
+MAX_ID_BYTES: Final = 256
+STRING_FIELDS: Final = (
+    "event_id",
+    "user_id",
+    "anonymous_id",
+    "item_id",
+    "behavior",
+    "event_time",
+    "session_id",
+    "request_id",
+    "currency",
+    "domain",
+)
+DOUBLE_FIELDS: Final = ("quantity", "price")
+FIELD_NAMES: Final = (*STRING_FIELDS, *DOUBLE_FIELDS, "position", "imported", "context")
+
+
+def camel_case(name: str) -> str:
+    """Lower camel case form of a field name, as proto3 JSON writes it by default."""
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+_FIELD_OF: Final = {form: name for name in FIELD_NAMES for form in (name, camel_case(name))}
+_RFC3339: Final = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+_JSON_NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventFields:
+    """One behavior event as it was sent; absent strings are "", absent numbers 0."""
+
+    event_id: str = ""
+    user_id: str = ""
+    anonymous_id: str = ""
+    item_id: str = ""
+    behavior: str = ""
+    event_time_s: float | None = None
+    """None where absent: ingest time stands in."""
+    session_id: str = ""
+    request_id: str = ""
+    position: int = 0
+    quantity: float = 0.0
+    price: float = 0.0
+    currency: str = ""
+    domain: str = ""
+    context: str = ""
+    """JSON object with sorted keys, or ""."""
+    imported: bool = False
+    num_unknown_fields: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a record was not taken, and what would be right."""
+
+    reason: Rejection
+    detail: str
+
+
+class _RefusedError(Exception):
+    def __init__(self, reason: Rejection, detail: str) -> None:
+        super().__init__(detail)
+        self.refusal = Refusal(reason, detail)
+
+
+def _shown(value: object) -> str:
+    """A value for a message: ASCII, short."""
+    text = ascii(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _refuse_constant(name: str) -> float:
+    raise _RefusedError(Rejection.MALFORMED_JSON, f"{name} is no JSON")
+
+
+def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _RefusedError(Rejection.MALFORMED_JSON, f"name {_shown(twice)} stands twice in one object; give it once")
+    return table
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique_pairs)
+
+
+def _load(value: bytes | None, max_value_bytes: int) -> dict[str, Any]:
+    if value is None:
+        raise _RefusedError(Rejection.NOT_AN_OBJECT, "the record has no value; give a JSON object")
+    if len(value) > max_value_bytes:
+        raise _RefusedError(Rejection.TOO_LARGE, f"the value has {len(value)} bytes; at most {max_value_bytes}")
+    try:
+        document = _DECODER.decode(value.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise _RefusedError(Rejection.MALFORMED_JSON, f"no UTF-8 at byte {error.start}") from None
+    except RecursionError:
+        raise _RefusedError(Rejection.MALFORMED_JSON, "nested too deeply") from None
+    except ValueError as error:
+        raise _RefusedError(Rejection.MALFORMED_JSON, str(error)[:200]) from None
+    if not isinstance(document, dict):
+        raise _RefusedError(Rejection.NOT_AN_OBJECT, f"the value is {_shown(document)}; give a JSON object")
+    return document
+
+
+def _wrong(name: str, value: object, right: str) -> _RefusedError:
+    return _RefusedError(Rejection.WRONG_TYPE, f"{name} is {_shown(value)}; give {right}")
+
+
+def _string(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise _wrong(name, value, "a string")
+    if not value.isascii():
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise _RefusedError(Rejection.MALFORMED_JSON, f"{name} holds half a surrogate pair") from None
+    return value
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, str) and _JSON_NUMBER.fullmatch(value):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _wrong(name, value, "a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise _wrong(name, number, "a finite number")
+    return number
+
+
+def _int32(name: str, value: Any) -> int:
+    number = _number(name, value)
+    if not number.is_integer() or not -(2**31) <= number < 2**31:
+        raise _wrong(name, value, "a whole number of 32 bits")
+    return int(number)
+
+
+def context_json(context: dict[str, str]) -> str:
+    """The one form in which a context map is kept: JSON with sorted keys; "" where empty."""
+    return json.dumps(context, sort_keys=True, separators=(",", ":"), ensure_ascii=False) if context else ""
+
+
+def _context(value: Any) -> str:
+    if not isinstance(value, dict):
+        raise _wrong("context", value, "an object of strings")
+    for name, text in value.items():
+        _string("a name of context", name)
+        _string("context." + ascii(name)[1:-1], text)
+    return context_json(value)
+
+
+def parse_context(text: str) -> str | None:
+    """Canonical form of the JSON text of a context map; None where it is none."""
+    try:
+        return _context(_DECODER.decode(text))
+    except (ValueError, _RefusedError, RecursionError):
+        return None
+
+
+def parse_time(text: str) -> float | None:
+    """Epoch seconds of an RFC 3339 instant, to the nanosecond; None where it is none.
+
+    Years 1 to 9999; a leap second is none, as in proto3 JSON.
+    """
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second, fraction, zone = match.groups()
+    try:
+        moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), tzinfo=UTC)
+    except ValueError:
+        return None
+    offset_s = 0
+    if zone not in "Zz":
+        hours, minutes = int(zone[1:3]), int(zone[4:6])
+        if hours > 23 or minutes > 59:
+            return None
+        offset_s = (hours * 3600 + minutes * 60) * (-1 if zone[0] == "-" else 1)
+    delta = moment - _EPOCH
+    whole_s = delta.days * 86_400 + delta.seconds - offset_s
+    nanos = int((fraction or "").ljust(9, "0"))
+    return float(instant_s(whole_s, nanos))
+
+
+def instant_s(seconds: Any, nanos: Any) -> Any:
+    """Float64 instant of whole seconds and nanoseconds; one form, so that every path rounds alike."""
+    return seconds + nanos / 1e9
+
+
+def parse_value(value: bytes | None, *, settings: EventSettings) -> EventFields | Refusal:
+    """Fields of one record's value, proto3 JSON of mmrec.v1.BehaviorEvent.
+
+    Args:
+        value: The record's bytes; None is a tombstone and refused.
+
+    Returns:
+        Fields with the right types (ids may still be missing or bad), or the refusal.
+    """
+    try:
+        return _fields(_load(value, settings.max_value_bytes))
+    except _RefusedError as refused:
+        return refused.refusal
+
+
+def _fields(document: dict[str, Any]) -> EventFields:
+    found: dict[str, Any] = {}
+    num_unknown = 0
+    for form, value in document.items():
+        name = _FIELD_OF.get(form)
+        if name is None:
+            num_unknown += 1
+        elif value is not None:
+            if name in found:
+                raise _RefusedError(Rejection.MALFORMED_JSON, f"{name} stands twice, as {name} and {camel_case(name)}")
+            found[name] = value
+    fields: dict[str, Any] = {}
+    for name, value in found.items():
+        if name in DOUBLE_FIELDS:
+            fields[name] = _number(name, value)
+        elif name == "position":
+            fields[name] = _int32(name, value)
+        elif name == "imported":
+            if not isinstance(value, bool):
+                raise _wrong(name, value, "true or false")
+            fields[name] = value
+        elif name == "context":
+            fields[name] = _context(value)
+        else:
+            fields[name] = _string(name, value)
+    event_time = fields.pop("event_time", None)
+    if event_time is not None:
+        event_time_s = parse_time(event_time)
+        if event_time_s is None:
+            raise _RefusedError(
+                Rejection.BAD_TIME, f"event_time is {_shown(event_time)}; give RFC 3339, such as 2026-01-31T12:00:00Z"
+            )
+        fields["event_time_s"] = event_time_s
+    return EventFields(**fields, num_unknown_fields=num_unknown)
+
+
+def id_problem(name: str, value: str) -> str:
+    """What is wrong with an id, "" where nothing is. An empty id is not judged here."""
+    if len(value) * 4 > MAX_ID_BYTES and len(value.encode("utf-8")) > MAX_ID_BYTES:
+        return f"{name} has {len(value.encode('utf-8'))} bytes; at most {MAX_ID_BYTES}"
+    if _CONTROL.search(value):
+        return f"{name} is {_shown(value)}; no control characters"
+    if name == "user_id" and value.startswith(ANONYMOUS_PREFIX):
+        return f'{name} is {_shown(value)}; "{ANONYMOUS_PREFIX}" is reserved, give anonymous_id for anonymous users'
+    return ""
+
+
+def judge(
+    fields: EventFields, *, key: bytes | None, ingest_time_s: float, behaviors: BehaviorSet, settings: EventSettings
+) -> Refusal | None:
+    """The refusal of an event whose fields have the right types; None where it is taken.
+
+    Args:
+        key: The record's key; must be the user id, or the anonymous id where there is no user id.
+        ingest_time_s: The broker's append time, which event time is judged against.
+    """
+    if not fields.event_id:
+        return Refusal(Rejection.MISSING_EVENT_ID, "give an event_id that is unique for the user")
+    if not fields.user_id and not fields.anonymous_id:
+        return Refusal(Rejection.MISSING_USER_ID, "give user_id or anonymous_id")
+    if not fields.item_id:
+        return Refusal(Rejection.MISSING_ITEM_ID, "give item_id")
+    if not fields.behavior:
+        return Refusal(Rejection.MISSING_BEHAVIOR, f"give one of {', '.join(behaviors.names)}")
+    for name in ("event_id", "user_id", "anonymous_id", "item_id", "session_id", "request_id"):
+        if problem := id_problem(name, getattr(fields, name)):
+            return Refusal(Rejection.BAD_ID, problem)
+    if fields.behavior.startswith(CONTROL_PREFIX) or fields.behavior not in behaviors:
+        known = ", ".join(behaviors.names)
+        return Refusal(Rejection.UNKNOWN_BEHAVIOR, f"behavior is {_shown(fields.behavior)}; known: {known}")
+    event_time_s = ingest_time_s if fields.event_time_s is None else fields.event_time_s
+    if event_time_s > ingest_time_s + settings.max_future_s:
+        late = event_time_s - ingest_time_s
+        return Refusal(
+            Rejection.TIME_IN_FUTURE, f"event_time is {late:.3f} s after ingest; at most {settings.max_future_s}"
+        )
+    if event_time_s < settings.horizon_s:
+        return Refusal(
+            Rejection.TIME_BEFORE_HORIZON,
+            f"event_time is epoch second {event_time_s:.3f}; not before {settings.horizon_s}",
+        )
+    if key != (fields.user_id or fields.anonymous_id).encode("utf-8"):
+        return Refusal(Rejection.KEY_MISMATCH, f"the key is {_shown(key)}; give the event's user id as key")
+    return None
+
+
+def decode_record(
+    key: bytes | None, value: bytes | None, *, ingest_time_s: float, behaviors: BehaviorSet, settings: EventSettings
+) -> EventFields | Refusal:
+    """Reference decoder: one record, every rule in order. Event time is filled in where it was absent."""
+    fields = parse_value(value, settings=settings)
+    if isinstance(fields, Refusal):
+        return fields
+    refusal = judge(fields, key=key, ingest_time_s=ingest_time_s, behaviors=behaviors, settings=settings)
+    if refusal is not None:
+        return refusal
+    return fields if fields.event_time_s is not None else replace(fields, event_time_s=ingest_time_s)
