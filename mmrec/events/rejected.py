@@ -46,10 +46,11 @@ def rejected_records(rejected: pa.Table) -> Iterator[tuple[bytes, bytes]]:
 def decode_rejected(value: bytes) -> dict[str, Any]:
     """The row of REJECTED_SCHEMA that encode_rejected wrote; an empty key or value comes back as b""."""
     document = json.loads(value)
+    ingest_time_s = parse_time(document.pop("ingest_time"))
     return {
         **document,
         "offset": int(document["offset"]),
         "original_key": base64.b64decode(document["original_key"]),
         "original_value": base64.b64decode(document["original_value"]),
-        "ingest_time_s": parse_time(document["ingest_time"]),
+        "ingest_time_s": ingest_time_s,
     }
