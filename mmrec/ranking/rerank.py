@@ -1,0 +1,57 @@
+"""Re-ranking: the last order of a list (METHODS M31).
+
+A re-rank is a permutation of the candidates: it never drops, adds or repeats one. What must not be shown is taken out
+before ranking. Axes: N candidates, D embedding.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from mmrec.errors import ConfigurationError
+
+FloatArray = npt.NDArray[np.float64]
+RowArray = npt.NDArray[np.int64]
+DIVERSIFIED_HEAD = 60
+"""Only the head is diversified; what lies beyond keeps its order."""
+
+
+def by_score(ranking_scores_N: FloatArray) -> RowArray:
+    """Positions, best score first; equal scores keep their order."""
+    return np.argsort(-ranking_scores_N, kind="stable")
+
+
+def diversified(
+    order_N: RowArray, ranking_scores_N: FloatArray, vectors_ND: npt.NDArray[np.float32], *, diversity: float
+) -> RowArray:
+    """Maximal marginal relevance over the head of a list (Carbonell and Goldstein, SIGIR 1998).
+
+        next = argmax_i  (1 - diversity) * s_i - diversity * max over chosen j of cos(i, j)
+
+    Args:
+        order_N: Positions by score.
+        ranking_scores_N: Scores by position; scaled to [0, 1] over the head.
+        vectors_ND: Unit item embeddings by position; zeros where an item has none.
+        diversity: 0 keeps the order, values towards 1 spread the list.
+
+    Returns:
+        A permutation of `order_N`.
+    """
+    if not 0.0 <= diversity < 1.0:
+        raise ConfigurationError(f"diversity is {diversity}; give 0 (off) to below 1")
+    if diversity == 0.0 or len(order_N) < 3:
+        return order_N
+    head, tail = order_N[:DIVERSIFIED_HEAD], order_N[DIVERSIFIED_HEAD:]
+    scores = ranking_scores_N[head]
+    spread = float(scores.max() - scores.min())
+    relevance = (scores - scores.min()) / spread if spread > 0 else np.zeros(len(head))
+    cosines = vectors_ND[head] @ vectors_ND[head].T
+    closest = np.zeros(len(head))
+    left = np.ones(len(head), dtype=np.bool_)
+    chosen: list[int] = []
+    for _ in range(len(head)):
+        gains = np.where(left, (1.0 - diversity) * relevance - diversity * closest, -np.inf)
+        best = int(np.argmax(gains))
+        chosen.append(best)
+        left[best] = False
+        closest = np.maximum(closest, cosines[best])
+    return np.concatenate([head[chosen], tail])

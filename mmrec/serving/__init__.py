@@ -1,0 +1,1 @@
+"""What a recommender replica holds in memory, and how answers become messages."""
