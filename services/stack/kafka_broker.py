@@ -4,7 +4,7 @@
     broker.start(); broker.bootstrap; broker.stop()
 
 Also as a program that a supervisor runs: `python -m services.stack.kafka_broker --folder DIR --port 19092`.
-Settings that are not the broker's defaults have their reason beside them.
+Settings that are not the broker's defaults have their reason beside them in kafka.properties.
 """
 
 import argparse
@@ -20,30 +20,7 @@ from services.stack.jars import ensure_jars
 from services.stack.java import ensure_java_home, java_environment
 from services.stack.ports import HOST, wait_open
 
-_PROPERTIES = """\
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@{host}:{controller_port}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
-controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
-log.dirs={data}
-num.partitions=2
-auto.create.topics.enable=false
-# one broker cannot replicate
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-# the first consumer of a group need not wait for others
-group.initial.rebalance.delay.ms=0
-# otherwise a start after kill -9 waits 13 s for the session of the dead broker
-broker.session.timeout.ms=1500
-broker.heartbeat.interval.ms=300
-"""
+_PROPERTIES = Path(__file__).with_name("kafka.properties")
 _JAVA_OPTIONS = [
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
@@ -61,6 +38,7 @@ class KafkaBroker:
     """The controller listens on `port` + 1."""
     java_home: Path
     jars: list[Path]
+    environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
     _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
 
     @property
@@ -82,7 +60,9 @@ class KafkaBroker:
         """Write the broker's settings and format its folder where that has not been done."""
         data = self.folder / "data"
         data.mkdir(parents=True, exist_ok=True)
-        text = _PROPERTIES.format(host=HOST, port=self.port, controller_port=self.port + 1, data=data)
+        text = _PROPERTIES.read_text(encoding="utf-8").format(
+            host=HOST, port=self.port, controller_port=self.port + 1, data=data
+        )
         self._properties.write_text(text, encoding="utf-8")
         if (data / "meta.properties").exists():
             return
@@ -99,7 +79,12 @@ class KafkaBroker:
         log, command = self.folder / "broker.log", self.command()
         with log.open("ab") as output:
             self._process = process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, env=self._environment(), start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._environment(),
+                start_new_session=True,
             )
         if not wait_open(self.port, timeout_s=timeout_s, alive=lambda: process.poll() is None):
             self.stop()
@@ -107,13 +92,12 @@ class KafkaBroker:
 
     def stop(self, *, timeout_s: float = 10.0) -> None:
         """Stop the broker: asked first, ended after `timeout_s`."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                self.kill()
 
     def kill(self) -> None:
         """End the broker at once, as kill -9 would."""
@@ -130,11 +114,11 @@ class KafkaBroker:
         return [str(self.java_home / "bin" / "java"), *memory, *_JAVA_OPTIONS, "-cp", classpath]
 
     def _environment(self) -> dict[str, str]:
-        return {**os.environ, **java_environment(self.java_home)}
+        return {**self.environment, **java_environment(self.java_home)}
 
 
 def main() -> None:
-    """Format where needed, then become the broker."""
+    """Format, then become the broker."""
     parser = argparse.ArgumentParser(description="An embedded Kafka broker.")
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)

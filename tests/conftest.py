@@ -1,0 +1,3 @@
+"""What all tests share: the fixtures of tests/servers.py."""
+
+pytest_plugins = ["tests.servers"]

@@ -1,0 +1,202 @@
+"""Real embedded servers for tests, one of each per test session: broker, vector store, Java, jars.
+
+Use them as fixtures: `kafka` (bootstrap address), `topics` (fresh topic names on that broker), `milvus_uri`, `settings`
+(a deployment in a temporary folder), `spark_jars`, `java_home`. Everything is ended with the session, kill -9 included.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import pytest
+
+from mmrec.config import KafkaSettings, ServingSettings, Settings, load_settings
+from services.stack.guard import child_environment, end_processes, new_stack_id, start_guard
+from services.stack.jars import JarSet, ensure_jars
+from services.stack.java import ensure_java_home, java_environment
+from services.stack.kafka_broker import KafkaBroker
+from services.stack.ports import HOST, any_free, wait_open
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A configuration file of its own and what it says."""
+
+    settings: Settings
+    config: Path
+
+
+@pytest.fixture(scope="session")
+def stack_id() -> Iterator[str]:
+    """Marks everything the session starts; the guard ends it even if pytest is killed."""
+    name = new_stack_id()
+    guard = start_guard(name)
+    yield name
+    end_processes(name)
+    guard.stdin.close()
+    guard.wait(30)
+
+
+@pytest.fixture(scope="session")
+def java_home() -> Path:
+    """A JAVA_HOME for Kafka and Spark."""
+    return ensure_java_home()
+
+
+@pytest.fixture(scope="session")
+def jars(java_home: Path) -> JarSet:
+    """The pinned Java archives."""
+    return ensure_jars(java_home)
+
+
+@pytest.fixture(scope="session")
+def spark_jars(jars: JarSet) -> list[Path]:
+    """Paths for Spark's `spark.jars`: the Kafka connector."""
+    return jars.spark
+
+
+@pytest.fixture(scope="session")
+def java_variables(java_home: Path, spark_jars: list[Path]) -> dict[str, str]:
+    """Environment variables of processes that start Spark, as the stack sets them."""
+    return {**java_environment(java_home), "MMREC_SPARK_JARS": ",".join(str(jar) for jar in spark_jars)}
+
+
+@pytest.fixture(scope="session")
+def new_broker(
+    java_home: Path, jars: JarSet, stack_id: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], KafkaBroker]]:
+    """Makes brokers of one's own, not started, for tests that stop or kill them."""
+    made = []
+
+    def make() -> KafkaBroker:
+        folder = tmp_path_factory.mktemp("kafka")
+        broker = KafkaBroker(
+            folder=folder,
+            port=_free_pair(),
+            java_home=java_home,
+            jars=jars.kafka,
+            environment=child_environment(stack_id),
+        )
+        made.append(broker)
+        return broker
+
+    yield make
+    for broker in made:
+        broker.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka(new_broker: Callable[[], KafkaBroker]) -> str:
+    """Bootstrap address of the session's broker."""
+    broker = new_broker()
+    broker.start()
+    return broker.bootstrap
+
+
+@pytest.fixture
+def topics(kafka: str) -> Callable[..., KafkaSettings]:
+    """Makes KafkaSettings with topic names nobody else uses, the topics created as production would.
+
+    `topics(num_partitions=3)`; `create=False` leaves creation to the caller.
+    """
+
+    def make(*, num_partitions: int = 2, create: bool = True) -> KafkaSettings:
+        settings = _fresh_topics(kafka, num_partitions)
+        if create:
+            _create_topics(settings)
+        return settings
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def milvus_uri(stack_id: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the session's Milvus Lite server."""
+    folder = tmp_path_factory.mktemp("milvus")
+    port = any_free(1)[0]
+    program = shutil.which("milvus-lite", path=str(Path(sys.executable).parent)) or "milvus-lite"
+    command = [program, "server", "--data-dir", str(folder / "data"), "--host", HOST, "--port", str(port)]
+    log = folder / "milvus.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=child_environment(stack_id),
+            start_new_session=True,
+        )
+    assert wait_open(port, timeout_s=60, alive=lambda: process.poll() is None), log.read_text()
+    yield f"http://{HOST}:{port}"
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Deployment]:
+    """Makes deployments in folders of their own: `settings(kafka=True, milvus=True)` -> (settings, config file).
+
+    `kafka=True` takes fresh topics on the session's broker, `milvus=True` the session's vector server; what is not
+    asked for is not started. `extra` is TOML text appended to the file, e.g. "[scoring]\\nmax_items = 0".
+    """
+
+    def make(*, kafka: bool = False, milvus: bool = False, num_partitions: int = 2, extra: str = "") -> Deployment:
+        folder = tmp_path / f"deployment-{uuid.uuid4().hex[:8]}"
+        folder.mkdir()
+        recommender, collector = any_free(2)
+        serving = replace(ServingSettings(), recommender=f"{HOST}:{recommender}", collector=f"{HOST}:{collector}")
+        lines = ["[serving]", *_assignments(serving, ("recommender", "collector"))]
+        if kafka:
+            names = request.getfixturevalue("topics")(num_partitions=num_partitions)
+            lines += ["[kafka]", *_assignments(names, tuple(f.name for f in fields(names)))]
+        if milvus:
+            lines += ["[stores]", f"milvus_uri = {json.dumps(request.getfixturevalue('milvus_uri'))}"]
+        config = folder / "mmrec.toml"
+        config.write_text("\n".join([*lines, extra, ""]), encoding="utf-8")
+        return Deployment(settings=load_settings(config), config=config)
+
+    return make
+
+
+def _assignments(values: object, names: tuple[str, ...]) -> list[str]:
+    return [f"{name} = {json.dumps(getattr(values, name))}" for name in names]
+
+
+def _fresh_topics(bootstrap: str, num_partitions: int) -> KafkaSettings:
+    prefix = f"t{uuid.uuid4().hex[:8]}"
+    known = KafkaSettings()
+    names = {
+        name: f"{prefix}.{getattr(known, name)}"
+        for name in ("behavior_events", "catalog_items", "item_embeddings", "served_lists", "rejected")
+    }
+    return KafkaSettings(bootstrap=bootstrap, num_partitions=num_partitions, **names)
+
+
+def _create_topics(settings: KafkaSettings) -> None:
+    from mmrec.stores.kafka import TopicAdmin
+
+    admin = TopicAdmin(settings.bootstrap)
+    try:
+        admin.create_topics(settings)
+    finally:
+        admin.close()
+
+
+def _free_pair() -> int:
+    """A free port whose successor is free too: a broker takes both."""
+    from services.stack.ports import is_free
+
+    while True:
+        port = any_free(1)[0]
+        if port < 65_535 and is_free(port + 1):
+            return port
+
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
