@@ -1,0 +1,109 @@
+"""Sending records to a topic, and reading them back: the port, and a broker in memory that follows the same laws.
+
+future = producer.send("behavior-events", key, value)      answers when the broker has it
+producer.send_many("behavior-events", records)             thousands per second; returns when the broker has all
+"""
+
+import threading
+import zlib
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from mmrec.clock import Clock
+from mmrec.errors import StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPlace:
+    """Where the broker keeps a record."""
+
+    partition: int
+    offset: int
+    ingest_time_s: float
+    """Append time of the broker, to the millisecond."""
+
+
+class TopicRecord(NamedTuple):
+    """One record as it stands in a topic."""
+
+    key: bytes | None
+    value: bytes | None
+    """None removes the key in a compacted topic."""
+    partition: int
+    offset: int
+    timestamp_s: float
+
+
+class RecordProducer(Protocol):
+    """Hands records to a broker; records of one key keep their order."""
+
+    def send(self, topic: str, key: bytes, value: bytes | None) -> "Future[RecordPlace]":
+        """Hand over one record without waiting.
+
+        Returns:
+            A future that holds the record's place once every in-sync replica has it, or StoreError.
+        """
+        ...
+
+    def send_many(self, topic: str, records: Iterable[tuple[bytes, bytes | None]]) -> int:
+        """Send all records and wait until the broker has them.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            StoreError: at least one was not taken; which ones is not known.
+        """
+        ...
+
+    def flush(self) -> None:
+        """Wait until nothing is under way. Failures show in the futures."""
+        ...
+
+    def close(self) -> None:
+        """Flush and let go of the broker."""
+        ...
+
+
+class MemoryRecordProducer:
+    """A broker in memory: partitions by key, offsets from 0, and an outage at will."""
+
+    def __init__(self, *, clock: Clock, num_partitions: int = 2) -> None:
+        self._clock = clock
+        self._num_partitions = num_partitions
+        self._partitions: dict[tuple[str, int], list[TopicRecord]] = {}
+        self._lock = threading.Lock()
+        self.available = True
+        """While False every send fails, as when the broker is down."""
+
+    def send(self, topic: str, key: bytes, value: bytes | None) -> "Future[RecordPlace]":
+        """Append at once."""
+        future: Future[RecordPlace] = Future()
+        if not self.available:
+            future.set_exception(StoreError(f"{topic}: the broker is down"))
+            return future
+        partition = zlib.crc32(key) % self._num_partitions
+        with self._lock:
+            log = self._partitions.setdefault((topic, partition), [])
+            place = RecordPlace(partition, len(log), round(self._clock.now_s(), 3))
+            log.append(TopicRecord(key, value, partition, place.offset, place.ingest_time_s))
+        future.set_result(place)
+        return future
+
+    def send_many(self, topic: str, records: Iterable[tuple[bytes, bytes | None]]) -> int:
+        """Append all."""
+        places = [self.send(topic, key, value).result() for key, value in records]
+        return len(places)
+
+    def flush(self) -> None:
+        """Nothing is ever under way."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def records(self, topic: str) -> list[TopicRecord]:
+        """Everything a topic holds, by partition and offset."""
+        with self._lock:
+            return [r for (name, _), log in sorted(self._partitions.items()) if name == topic for r in log]

@@ -1,0 +1,298 @@
+"""Kafka behind the ports of mmrec.events: producer, topics, and readers of whole topics."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import kafka
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from mmrec.config import KafkaSettings
+from mmrec.errors import NotFoundError, StoreError
+from mmrec.events.producer import RecordPlace, TopicRecord
+
+MAX_RECORD_BYTES = 8 * 1024 * 1024
+"""Catalogue items carry their picture; Kafka's own default of 1 MiB is too little for some."""
+
+
+class KafkaRecordProducer:
+    """Idempotent producer: every in-sync replica has a record before its future answers; zstd on the wire."""
+
+    def __init__(self, bootstrap: str, *, delivery_timeout_s: float = 30.0, linger_s: float = 0.0) -> None:
+        """Connect.
+
+        Args:
+            bootstrap: host:port[,host:port...].
+            delivery_timeout_s: After this long without the broker a record's future fails.
+            linger_s: How long a record waits for company; 0 answers soonest and still batches under load.
+
+        Raises:
+            StoreError: no broker answers.
+        """
+        timeout_ms = int(delivery_timeout_s * 1000)
+        try:
+            self._producer = kafka.KafkaProducer(
+                bootstrap_servers=bootstrap.split(","),
+                acks="all",
+                enable_idempotence=True,
+                compression_type="zstd",
+                linger_ms=int(linger_s * 1000),
+                batch_size=256 * 1024,
+                max_request_size=MAX_RECORD_BYTES,
+                delivery_timeout_ms=timeout_ms,
+                request_timeout_ms=min(10_000, timeout_ms),
+                max_block_ms=timeout_ms,
+                reconnect_backoff_max_ms=1_000,
+                allow_auto_create_topics=False,
+                metrics_enabled=False,
+            )
+        except KafkaError as error:
+            raise _store_error(bootstrap, error) from error
+        self._timeout_s = delivery_timeout_s
+
+    def send(self, topic: str, key: bytes, value: bytes | None) -> "Future[RecordPlace]":
+        """Hand over one record; blocks only while the topic is not known yet."""
+        answer: Future[RecordPlace] = Future()
+
+        def taken(metadata: Any) -> None:
+            answer.set_result(RecordPlace(metadata.partition, metadata.offset, metadata.timestamp / 1000))
+
+        def failed(error: BaseException) -> None:
+            answer.set_exception(_store_error(topic, error))
+
+        try:
+            sent = self._producer.send(topic, value, key)
+        except (KafkaError, ValueError, TypeError) as error:
+            failed(error)
+            return answer
+        sent.add_callback(taken)
+        sent.add_errback(failed)
+        return answer
+
+    def send_many(self, topic: str, records: Iterable[tuple[bytes, bytes | None]]) -> int:
+        """Send all; StoreError names the first failure."""
+        failures: list[BaseException] = []
+        num_sent = 0
+        try:
+            for key, value in records:
+                self._producer.send(topic, value, key).add_errback(failures.append)
+                num_sent += 1
+            self._producer.flush(timeout=max(self._timeout_s, 1.0) + num_sent / 1_000)
+        except (KafkaError, TypeError) as error:
+            raise _store_error(topic, error) from error
+        if failures:
+            raise _store_error(topic, failures[0]) from failures[0]
+        return num_sent
+
+    def flush(self) -> None:
+        """Wait until nothing is under way."""
+        try:
+            self._producer.flush(timeout=self._timeout_s)
+        except KafkaError as error:
+            raise _store_error("flush", error) from error
+
+    def close(self) -> None:
+        """Send what is left, at most for the delivery timeout, and disconnect."""
+        self._producer.close(timeout=self._timeout_s)
+
+
+def _store_error(what: str, error: BaseException) -> StoreError:
+    return StoreError(f"Kafka ({what}): {type(error).__name__}: {error}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopicIdentity:
+    """What makes a topic itself: one deleted and made again under its name has another topic_id."""
+
+    cluster_id: str
+    topic_id: str
+    num_partitions: int
+
+
+class TopicAdmin:
+    """Creates and describes topics. Use as a context manager."""
+
+    def __init__(self, bootstrap: str) -> None:
+        try:
+            self._admin = kafka.KafkaAdminClient(
+                bootstrap_servers=bootstrap.split(","), request_timeout_ms=20_000, bootstrap_timeout_ms=10_000
+            )
+        except KafkaError as error:
+            raise _store_error(bootstrap, error) from error
+        self._bootstrap = bootstrap
+
+    def __enter__(self) -> "TopicAdmin":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._admin.close()
+
+    def create_topics(self, settings: KafkaSettings) -> list[str]:
+        """Create the topics of a deployment that do not exist yet, and wait until they can be written.
+
+        Returns:
+            Names of those that were made; existing topics keep their configuration.
+        """
+        try:
+            present = set(self._admin.list_topics())
+            made = []
+            for name, configs in topic_configs(settings).items():
+                if name in present:
+                    continue
+                try:
+                    self._admin.create_topics({name: {"num_partitions": settings.num_partitions, "configs": configs}})
+                    made.append(name)
+                except TopicAlreadyExistsError:
+                    continue
+            self._admin.wait_for_topics(list(topic_configs(settings)))
+        except KafkaError as error:
+            raise _store_error(self._bootstrap, error) from error
+        return made
+
+    def describe(self, topic: str) -> TopicIdentity:
+        """Identity of one topic.
+
+        Raises:
+            NotFoundError: the broker has no such topic.
+        """
+        try:
+            cluster_id = self._admin.describe_cluster()["cluster_id"]
+            found = self._admin.describe_topics([topic])
+        except KafkaError as error:
+            raise _store_error(topic, error) from error
+        if not found or found[0].get("error_code") or not found[0].get("partitions"):
+            raise NotFoundError(f"topic {topic!r} does not exist at {self._bootstrap}; `mmrec up` creates it")
+        return TopicIdentity(
+            cluster_id=str(cluster_id),
+            topic_id=str(found[0]["topic_id"]),
+            num_partitions=len(found[0]["partitions"]),
+        )
+
+
+def topic_configs(settings: KafkaSettings) -> dict[str, dict[str, str]]:
+    """Configuration of each topic of a deployment, by name."""
+    kept = {"retention.ms": "-1"}
+    compacted = {"cleanup.policy": "compact", "max.message.bytes": str(MAX_RECORD_BYTES)}
+    return {
+        # Append time is the clock that judges events and that "known by then" is told by.
+        settings.behavior_events: {"message.timestamp.type": "LogAppendTime", **kept},
+        settings.catalog_items: {"message.timestamp.type": "LogAppendTime", **compacted},
+        settings.item_embeddings: {"message.timestamp.type": "LogAppendTime", **compacted},
+        settings.served_lists: {"message.timestamp.type": "LogAppendTime", **kept},
+        # A refused value may be as large as Kafka takes it, and base64 adds a third.
+        settings.rejected: {
+            "message.timestamp.type": "LogAppendTime",
+            "max.message.bytes": str(MAX_RECORD_BYTES),
+            **kept,
+        },
+    }
+
+
+def describe_topic(bootstrap: str, topic: str) -> TopicIdentity:
+    """Identity of a topic, over a connection of its own."""
+    with TopicAdmin(bootstrap) as admin:
+        return admin.describe(topic)
+
+
+def _open_consumer(bootstrap: str, topic: str) -> tuple[Any, list[Any]]:
+    """A consumer without a group, assigned to every partition; nothing is ever committed."""
+    try:
+        consumer = kafka.KafkaConsumer(
+            bootstrap_servers=bootstrap.split(","),
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_records=5_000,
+            fetch_max_wait_ms=100,
+            max_partition_fetch_bytes=MAX_RECORD_BYTES,
+            reconnect_backoff_max_ms=1_000,
+            allow_auto_create_topics=False,
+            metrics_enabled=False,
+        )
+    except KafkaError as error:
+        raise _store_error(bootstrap, error) from error
+    partitions = consumer.partitions_for_topic(topic)
+    if not partitions:
+        consumer.close()
+        raise NotFoundError(f"topic {topic!r} does not exist at {bootstrap}; `mmrec up` creates it")
+    places = [kafka.TopicPartition(topic, partition) for partition in sorted(partitions)]
+    consumer.assign(places)
+    return consumer, places
+
+
+def _records(polled: Mapping[Any, list[Any]]) -> list[TopicRecord]:
+    return [
+        TopicRecord(r.key, r.value, r.partition, r.offset, r.timestamp / 1000)
+        for records in polled.values()
+        for r in records
+    ]
+
+
+def _seek(consumer: Any, places: list[Any], start: Mapping[int, int]) -> None:
+    for place in places:
+        if place.partition in start:
+            consumer.seek(place, start[place.partition])
+        else:
+            consumer.seek_to_beginning(place)
+
+
+def read_topic(
+    bootstrap: str, topic: str, *, start: Mapping[int, int] | None = None, timeout_s: float = 60.0
+) -> Iterator[TopicRecord]:
+    """Every record from `start` to the end offsets at the time of the call, ordered within each partition.
+
+    Args:
+        start: First offset per partition; partitions left out are read from their beginning.
+        timeout_s: Longest silence of the broker before StoreError.
+    """
+    consumer, places = _open_consumer(bootstrap, topic)
+    with closing(consumer):
+        try:
+            ends = consumer.end_offsets(places)
+            _seek(consumer, places, start or {})
+            heard_s = time.monotonic()
+            while any(consumer.position(place) < ends[place] for place in places):
+                records = _records(consumer.poll(timeout_ms=200))
+                if records:
+                    heard_s = time.monotonic()
+                elif time.monotonic() - heard_s > timeout_s:
+                    raise StoreError(f"Kafka ({topic}): silent for {timeout_s} s before the end was reached")
+                yield from (r for r in records if r.offset < ends[kafka.TopicPartition(topic, r.partition)])
+        except KafkaError as error:
+            raise _store_error(topic, error) from error
+
+
+def follow_topic(
+    bootstrap: str,
+    topic: str,
+    *,
+    stop: Callable[[], bool],
+    start: Mapping[int, int] | None = None,
+    from_end: bool = False,
+    poll_s: float = 0.2,
+) -> Iterator[list[TopicRecord]]:
+    """Records as they arrive, one list per poll, until `stop()`; an empty list says that nothing came.
+
+    Args:
+        start: First offset per partition; partitions left out are read from their beginning.
+        from_end: Skip what is there; `start` is then not used.
+    """
+    consumer, places = _open_consumer(bootstrap, topic)
+    with closing(consumer):
+        try:
+            if from_end:
+                for place, end in consumer.end_offsets(places).items():
+                    consumer.seek(place, end)
+            else:
+                _seek(consumer, places, start or {})
+            while not stop():
+                yield _records(consumer.poll(timeout_ms=int(poll_s * 1000)))
+        except KafkaError as error:
+            raise _store_error(topic, error) from error
