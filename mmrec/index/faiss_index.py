@@ -4,13 +4,16 @@ Flat up to FLAT_ITEMS (2 ms for 100,000 items on one thread), clusters above. A 
 exactly, by bitmap: filtered approximate search loses half of its recall.
 """
 
+import importlib
 from collections.abc import Sequence
+from typing import Any
 
-import faiss
 import numpy as np
 
 from mmrec.index.vectors import BoolArray, Float32Array, SearchResult, checked_vectors
 
+# Untyped on purpose: faiss's stubs describe its C++ constructors, not the Python ones.
+faiss: Any = importlib.import_module("faiss")
 FLAT_ITEMS = 100_000
 """Catalogues up to this size are searched exactly."""
 NUM_PROBES = 32
@@ -39,9 +42,7 @@ class FaissIndex:
             self._clusters.add(self.vectors_ID)
             self._clusters.nprobe = NUM_PROBES
 
-    def search(
-        self, queries_QD: Float32Array, *, num_results: int, allowed_I: BoolArray | None = None
-    ) -> SearchResult:
+    def search(self, queries_QD: Float32Array, *, num_results: int, allowed_I: BoolArray | None = None) -> SearchResult:
         """See VectorIndex."""
         queries_QD = np.ascontiguousarray(queries_QD, dtype=np.float32)
         if not self.item_ids:

@@ -45,9 +45,7 @@ class VectorIndex(Protocol):
         """Embeddings by row."""
         ...
 
-    def search(
-        self, queries_QD: Float32Array, *, num_results: int, allowed_I: BoolArray | None = None
-    ) -> SearchResult:
+    def search(self, queries_QD: Float32Array, *, num_results: int, allowed_I: BoolArray | None = None) -> SearchResult:
         """The best items of each query among the allowed ones; equal scores are ordered by row where exact."""
         ...
 
@@ -59,9 +57,7 @@ class ExactIndex:
         self.item_ids = tuple(item_ids)
         self.vectors_ID = checked_vectors(self.item_ids, vectors_ID)
 
-    def search(
-        self, queries_QD: Float32Array, *, num_results: int, allowed_I: BoolArray | None = None
-    ) -> SearchResult:
+    def search(self, queries_QD: Float32Array, *, num_results: int, allowed_I: BoolArray | None = None) -> SearchResult:
         """See VectorIndex."""
         scores_QI = np.asarray(queries_QD, dtype=np.float32) @ self.vectors_ID.T
         if allowed_I is not None:
@@ -152,7 +148,9 @@ class MemoryVectorStore:
         try:
             return self._collections[self._aliases.get(name, name)]
         except KeyError:
-            raise NotFoundError(f"no collection {name!r}; there are {', '.join(self.collections()) or 'none'}") from None
+            raise NotFoundError(
+                f"no collection {name!r}; there are {', '.join(self.collections()) or 'none'}"
+            ) from None
 
     def search(self, name: str, queries_QD: Float32Array, *, num_results: int) -> list[list[tuple[str, float]]]:
         """See VectorStore."""

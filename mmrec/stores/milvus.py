@@ -4,6 +4,7 @@ One code for Milvus Lite's own server and for a cluster. Milvus Lite accepts ind
 searches without them, so types are checked here (METHODS M26).
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ _INSERT_ROWS = 1_000
 _READ_ROWS = 1_000
 _MAX_TEXT_BYTES = 1_024
 _ID, _VECTOR = "item_id", "embedding"
+# Milvus Lite sends no timestamps for iterators, which pymilvus reports as a warning each time.
+logging.getLogger("pymilvus").setLevel(logging.ERROR)
 
 
 class MilvusVectorStore:
@@ -95,9 +98,9 @@ class MilvusVectorStore:
     def point_alias(self, alias: str, name: str) -> None:
         """See VectorStore."""
         self._describe(name)
-        try:
+        if self._client.has_collection(alias):
             self._client.alter_alias(name, alias)
-        except MilvusException:
+        else:
             self._client.create_alias(name, alias)
 
     def drop(self, name: str) -> None:
@@ -113,11 +116,10 @@ class MilvusVectorStore:
         return tuple(sorted(self._client.list_collections()))
 
     def _describe(self, name: str) -> dict[str, Any]:
-        try:
-            described: dict[str, Any] = self._client.describe_collection(name)
-        except MilvusException:
+        if not self._client.has_collection(name):
             known = ", ".join(self.collections()) or "none"
-            raise NotFoundError(f"no collection {name!r}; there are {known}") from None
+            raise NotFoundError(f"no collection {name!r}; there are {known}")
+        described: dict[str, Any] = self._client.describe_collection(name)
         return described
 
 
