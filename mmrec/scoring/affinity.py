@@ -25,4 +25,5 @@ def affinity(counts_IB: FloatArray, ages_I: FloatArray, weights_B: FloatArray, *
     Returns:
         Affinities, shape (I,), in weight units.
     """
-    return (counts_IB @ weights_B) * decay(ages_I, decay_per_day=decay_per_day)
+    affinity_I: FloatArray = (counts_IB @ weights_B) * decay(ages_I, decay_per_day=decay_per_day)
+    return affinity_I

@@ -1,0 +1,155 @@
+"""The stored form of a profile: one versioned value of little-endian arrays and one block of text.
+
+    header | float64: references (I), counts (I*H*B), totals (H*B), recent event and known times (2L), ring times (R)
+           | uint64: ring ids (R) | int64: mark offsets (S) | int32: mark partitions (S)
+           | uint8: recent behaviors (L), behavior ids (B)
+           | UTF-8 text: item ids (I), recent item ids (L), cluster and topic ids (2S), with U+001F between
+
+The header is 64 bytes, so every array of 8-byte numbers is aligned and is read without a copy. Ids hold no control
+characters (the codec refuses them), so U+001F can part them.
+"""
+
+import struct
+from functools import lru_cache
+
+import numpy as np
+
+from mmrec.errors import IncompatibleStateError
+from mmrec.scoring.profile import Source, UserProfile
+
+FORMAT = 1
+"""Version of the layout below; another number in stored bytes is an IncompatibleStateError."""
+_MAGIC = b"mmPf"
+_HEADER = struct.Struct("<4sHBBIHHIQIddd8x")
+_SEPARATOR = "\x1f"
+assert _HEADER.size == 64
+
+
+def pack(profile: UserProfile) -> bytes:
+    """Bytes that unpack() turns into an equal profile, bit for bit.
+
+    Raises:
+        ValueError: an id holds the separator U+001F.
+    """
+    num_items, num_rates, num_behaviors = profile.counts_IHB.shape
+    num_recent, num_ring, num_marks = len(profile.recent_item_ids), len(profile.ring_ids_R), len(profile.marks)
+    names = [*profile.item_ids, *profile.recent_item_ids]
+    partitions: list[int] = []
+    for source in profile.marks:
+        names.append(source.cluster_id)
+        names.append(source.topic_id)
+        partitions.append(source.partition)
+    text = _SEPARATOR.join(names)
+    if names and text.count(_SEPARATOR) != len(names) - 1:
+        offender = next(name for name in names if _SEPARATOR in name)
+        raise ValueError(f"id {offender!r} holds the control character U+001F; ids may not hold control characters")
+    header = _HEADER.pack(
+        _MAGIC,
+        FORMAT,
+        num_rates,
+        num_behaviors,
+        num_items,
+        num_recent,
+        num_marks,
+        num_ring,
+        profile.num_events,
+        profile.num_pruned_items,
+        profile.first_event_time_s,
+        profile.newest_event_time_s,
+        profile.newest_ingest_time_s,
+    )
+    return b"".join(
+        (
+            header,
+            profile.reference_times_I.tobytes(),
+            profile.counts_IHB.tobytes(),
+            profile.totals_HB.tobytes(),
+            profile.recent_event_times_L.tobytes(),
+            profile.recent_known_times_L.tobytes(),
+            profile.ring_ingest_times_R.tobytes(),
+            profile.ring_ids_R.tobytes(),
+            struct.pack(f"<{num_marks}q{num_marks}i", *profile.marks.values(), *partitions),
+            profile.recent_behavior_ids_L.tobytes(),
+            profile.behavior_ids_B.tobytes(),
+            text.encode(),
+        )
+    )
+
+
+def unpack(data: bytes) -> UserProfile:
+    """The profile that pack() wrote. Its arrays are read-only views of `data`.
+
+    Raises:
+        IncompatibleStateError: these bytes are no packed profile, or of a version this code does not read.
+    """
+    if len(data) < _HEADER.size or data[:4] != _MAGIC:
+        raise IncompatibleStateError(f"{len(data)} bytes beginning {data[:4]!r} are no packed profile")
+    (
+        _,
+        version,
+        num_rates,
+        num_behaviors,
+        num_items,
+        num_recent,
+        num_marks,
+        num_ring,
+        num_events,
+        num_pruned_items,
+        first_event_time_s,
+        newest_event_time_s,
+        newest_ingest_time_s,
+    ) = _HEADER.unpack_from(data)
+    if version != FORMAT:
+        raise IncompatibleStateError(
+            f"a profile is packed in format {version}, this code reads {FORMAT}; rebuild the profiles from the log"
+        )
+    width = num_rates * num_behaviors
+    num_floats = num_items * (1 + width) + width + 2 * num_recent + num_ring
+    place = _HEADER.size + 8 * num_floats
+    text_at = place + 8 * num_ring + 12 * num_marks + num_recent + num_behaviors
+    if len(data) < text_at:
+        raise IncompatibleStateError(f"a packed profile is cut short: {len(data)} bytes, its arrays need {text_at}")
+    floats = np.frombuffer(data, dtype="<f8", count=num_floats, offset=_HEADER.size)
+    ring_ids_R = np.frombuffer(data, dtype="<u8", count=num_ring, offset=place)
+    place += 8 * num_ring
+    numbers = struct.unpack_from(f"<{num_marks}q{num_marks}i", data, place)
+    place += 12 * num_marks
+    small = np.frombuffer(data, dtype=np.uint8, count=num_recent + num_behaviors, offset=place)
+    num_names = num_items + num_recent + 2 * num_marks
+    names = data[text_at:].decode().split(_SEPARATOR) if num_names else []
+    if len(names) != num_names:
+        raise IncompatibleStateError(f"a packed profile holds {len(names)} ids where {num_names} belong")
+    marks = {
+        _source(
+            names[2 * index - 2 * num_marks], names[2 * index - 2 * num_marks + 1], numbers[num_marks + index]
+        ): numbers[index]
+        for index in range(num_marks)
+    }
+    counts_at = num_items * (1 + width)
+    recent_at = counts_at + width
+    ring_at = recent_at + 2 * num_recent
+    return UserProfile(
+        behavior_ids_B=small[num_recent:],
+        item_ids=tuple(names[:num_items]),
+        reference_times_I=floats[:num_items],
+        counts_IHB=floats[num_items:counts_at].reshape(num_items, num_rates, num_behaviors),
+        recent_item_ids=tuple(names[num_items : num_items + num_recent]),
+        recent_behavior_ids_L=small[:num_recent],
+        recent_event_times_L=floats[recent_at : recent_at + num_recent],
+        recent_known_times_L=floats[recent_at + num_recent : ring_at],
+        totals_HB=floats[counts_at:recent_at].reshape(num_rates, num_behaviors),
+        num_events=num_events,
+        num_pruned_items=num_pruned_items,
+        first_event_time_s=first_event_time_s,
+        newest_event_time_s=newest_event_time_s,
+        newest_ingest_time_s=newest_ingest_time_s,
+        marks=marks,
+        ring_ids_R=ring_ids_R,
+        ring_ingest_times_R=floats[ring_at:],
+    )
+
+
+@lru_cache(maxsize=4096)
+def _source(cluster_id: str, topic_id: str, partition: int) -> Source:
+    """One object per source: profiles share it."""
+    return Source(cluster_id=cluster_id, topic_id=topic_id, partition=partition)

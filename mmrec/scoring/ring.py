@@ -1,0 +1,82 @@
+"""The ring of recent event ids that finds duplicates made by producers.
+
+An id is remembered while it is among the `size` newest ids by (ingest time, id) and no older than `window_s` before the
+newest ingest time seen. That is a property of the set of counted ids, not of the order in which they came, so the ring
+ends the same however the events were cut into batches.
+
+Axis: R ring, oldest first.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from mmrec.scoring.profile import FloatArray
+
+IdArray = npt.NDArray[np.uint64]
+
+
+class IdRing:
+    """Ids of one user while a batch is applied: what was stored, and what this batch adds."""
+
+    __slots__ = (
+        "_added",
+        "_ids_R",
+        "_last_time_s",
+        "_newest_s",
+        "_size",
+        "_sorted",
+        "_stored",
+        "_times_R",
+        "_window_s",
+    )
+
+    def __init__(self, ids_R: IdArray, times_R: FloatArray, *, newest_s: float, size: int, window_s: float) -> None:
+        self._ids_R = ids_R
+        self._times_R = times_R
+        self._stored = set(ids_R.tolist())
+        self._added: list[tuple[int, float]] = []
+        self._newest_s = newest_s
+        self._last_time_s = float(times_R[-1]) if len(times_R) else -np.inf
+        self._sorted = True
+        self._size = size
+        self._window_s = window_s
+
+    def seen(self, event_hash: int, ingest_time_s: float) -> bool:
+        """Whether the id is remembered at this event; an id that is not is remembered from here on."""
+        self._newest_s = max(ingest_time_s, self._newest_s)
+        if event_hash in self._stored and self._remembered(event_hash):
+            return True
+        self._stored.add(event_hash)
+        self._added.append((event_hash, ingest_time_s))
+        # Equal times are put in order by id at the end, so only a strictly later time keeps the order.
+        if ingest_time_s <= self._last_time_s:
+            self._sorted = False
+        self._last_time_s = ingest_time_s
+        return False
+
+    def _remembered(self, event_hash: int) -> bool:
+        """Rare path: the id is known, but window or size may have passed it since."""
+        entries = [*zip(self._ids_R.tolist(), self._times_R.tolist(), strict=True), *self._added]
+        time_s = max(time for known, time in entries if known == event_hash)
+        if time_s < self._newest_s - self._window_s:
+            return False
+        if len(entries) <= self._size:
+            return True
+        newer = sum(1 for known, time in entries if (time, known) > (time_s, event_hash))
+        return newer < self._size
+
+    def arrays(self) -> tuple[IdArray, FloatArray]:
+        """(ids, ingest times) to store, oldest first, within size and window."""
+        ids_R, times_R = self._ids_R, self._times_R
+        if self._added:
+            ids_R = np.concatenate((ids_R, np.array([known for known, _ in self._added], dtype=np.uint64)))
+            times_R = np.concatenate((times_R, np.array([time for _, time in self._added], dtype=np.float64)))
+            if not self._sorted:
+                order = np.lexsort((ids_R, times_R))
+                ids_R, times_R = ids_R[order], times_R[order]
+        if not len(times_R):
+            return ids_R, times_R
+        first = max(len(times_R) - self._size, 0)
+        if times_R[first : first + 1] < self._newest_s - self._window_s:
+            first = max(first, int(np.searchsorted(times_R, self._newest_s - self._window_s, side="left")))
+        return (ids_R, times_R) if first == 0 else (ids_R[first:], times_R[first:])
