@@ -77,6 +77,10 @@ class ServingSettings:
     """Candidates that recall hands to ranking."""
     default_deadline_ms: float = 500.0
     """Deadline of a request that brings none."""
+    hide_behaviors: tuple[str, ...] = ("purchase", "watch")
+    """Items a user did one of these to are not listed for them again; names that are not configured say nothing."""
+    diversity: float = 0.0
+    """0 orders lists by score alone; towards 1 neighbors in a list look less alike."""
 
 
 @dataclass(frozen=True, kw_only=True)
