@@ -22,7 +22,7 @@ from mmrec.recall.sources import Candidates, Proposals, RecallContext, RecallSou
 from mmrec.scoring.affinity import affinity
 from mmrec.scoring.apply import apply
 from mmrec.scoring.batch import session_batch
-from mmrec.scoring.profile import UserProfile, empty_profile
+from mmrec.scoring.profile import NEVER_S, UserProfile, empty_profile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.serving.catalogue import NO_ROW, BoolArray, Catalogue, FloatArray, ItemFilter, RowArray
 from mmrec.telemetry import get_logger
@@ -121,6 +121,8 @@ class RecommendedList:
     context: RecallContext
     profile: UserProfile
     """After the session's events."""
+    stored_ingest_time_s: float
+    """Ingest time of the newest event in the stored profile; -inf where there is none."""
     degraded: tuple[Degradation, ...]
     has_more: bool
     features_NF: npt.NDArray[np.float32] | None = None
@@ -133,6 +135,7 @@ class _Progress:
 
     deadline: Deadline
     degraded: dict[Degradation, None] = field(default_factory=dict)
+    stored_ingest_time_s: float = NEVER_S
 
 
 def recommend(
@@ -174,6 +177,7 @@ def recommend(
         candidates=candidates,
         context=context,
         profile=profile,
+        stored_ingest_time_s=progress.stored_ingest_time_s,
         degraded=tuple(progress.degraded),
         has_more=len(order) > request.num_items,
         features_NF=features_NF,
@@ -217,6 +221,7 @@ def similar(
         candidates=candidates,
         context=context,
         profile=profile,
+        stored_ingest_time_s=profile.newest_ingest_time_s,
         degraded=() if state.model is not None else (Degradation.NO_RELEASE,),
         has_more=False,
     )
@@ -238,6 +243,7 @@ def _profile(
             log.warning("profile_unavailable", error=str(error))
             progress.degraded[Degradation.PROFILE_UNAVAILABLE] = None
     profile = profile or empty_profile(behaviors=scoring.behaviors, num_half_lives=len(scoring.decay_per_day))
+    progress.stored_ingest_time_s = profile.newest_ingest_time_s
     if not request.session_events:
         return profile
     events = request.session_events

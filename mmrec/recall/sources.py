@@ -7,7 +7,7 @@ Axes: I items of the catalogue, J items of the profile, D embedding, K proposals
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
@@ -184,12 +184,20 @@ class Candidates:
 
     rows_N: RowArray
     recall_scores_N: FloatArray
-    proposals: dict[str, dict[int, float]] = field(default_factory=dict)
-    """Source -> row -> score the source gave."""
+    found: tuple[tuple[RecallSource, Proposals], ...] = ()
+
+    @cached_property
+    def _positions(self) -> list[dict[int, int]]:
+        return [{row: rank for rank, row in enumerate(p.rows_K.tolist())} for _, p in self.found]
 
     def sources_of(self, row: int) -> dict[str, float]:
-        """Sources that proposed a row, with their scores."""
-        return {name: scores[row] for name, scores in self.proposals.items() if row in scores}
+        """Sources that proposed a row with the scores they gave, by what each added to its place."""
+        ranks = [
+            (source.weight / (FUSION_OFFSET + 1.0 + at[row]), source.name, float(proposals.scores_K[at[row]]))
+            for (source, proposals), at in zip(self.found, self._positions, strict=True)
+            if row in at
+        ]
+        return {name: score for _, name, score in sorted(ranks, key=lambda rank: -rank[0])}
 
 
 def fuse(found: Sequence[tuple[RecallSource, Proposals]], *, num_candidates: int) -> Candidates:
@@ -206,11 +214,7 @@ def fuse(found: Sequence[tuple[RecallSource, Proposals]], *, num_candidates: int
     unique, inverse = np.unique(rows, return_inverse=True)
     scores = np.bincount(inverse, weights=gains, minlength=len(unique)).astype(np.float64)
     order = np.lexsort((unique, -scores))[:num_candidates]
-    return Candidates(
-        rows_N=unique[order],
-        recall_scores_N=scores[order],
-        proposals={s.name: dict(zip(p.rows_K.tolist(), p.scores_K.tolist(), strict=True)) for s, p in found},
-    )
+    return Candidates(rows_N=unique[order], recall_scores_N=scores[order], found=tuple(found))
 
 
 def _best(rows: RowArray, scores: FloatArray, num_candidates: int) -> Proposals:

@@ -1,0 +1,153 @@
+"""Why an item is on a list: which behaviors, which source, which modality (METHODS M29).
+
+Reasons are read from the same numbers that recall used; nothing is made up afterwards. Axes: J items of the profile,
+K neighbors.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmrec.events.behaviors import BehaviorSet
+from mmrec.pipeline import RecommendedList
+from mmrec.scoring.profile import UserProfile
+from mmrec.serving.catalogue import Catalogue
+
+MAX_REASONS = 3
+SESSION_S = 1_800.0
+"""A behavior this young is named first: it is what the user just did."""
+MIN_COSINE = 0.2
+"""Below this two items do not look alike."""
+_VERBS = {
+    "browse": "browsed {}",
+    "favorite": "saved {}",
+    "cart": "put {} in the cart",
+    "purchase": "bought {}",
+    "watch": "watched {}",
+    "like": "liked {}",
+}
+_RELATIONS = {
+    "same item": "and have not finished with it",
+    "neighbor": "and people who did also chose this",
+    "similar": "and this is like it",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BehaviorReason:
+    """A behavior of the user that led to the item."""
+
+    item_id: str
+    behavior: str
+    event_time_s: float
+    relation: str
+    """ "same item", "neighbor" or "similar"."""
+    strength: float
+    """Affinity, affinity times neighbor weight, or cosine, by relation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """Why one item is on one list."""
+
+    text: str
+    behaviors: tuple[BehaviorReason, ...]
+    modality_weights: dict[str, float]
+    source_scores: dict[str, float]
+
+
+def explain(row: int, found: RecommendedList, *, behaviors: BehaviorSet) -> Explanation:
+    """Reasons for the item at `row` of the catalogue, the ones the user will recognize first."""
+    catalogue = found.context.catalogue
+    read_s = found.context.read_s
+    reasons = sorted(
+        _reasons(row, found, behaviors),
+        key=lambda r: (read_s - r.event_time_s > SESSION_S, list(_RELATIONS).index(r.relation), -r.strength),
+    )[:MAX_REASONS]
+    source_scores = found.candidates.sources_of(row)
+    return Explanation(
+        text=_sentence(reasons, source_scores, catalogue, read_s),
+        behaviors=tuple(reasons),
+        modality_weights={
+            name: float(share_I[row]) for name, share_I in catalogue.modality_weights.items() if share_I[row] > 0
+        },
+        source_scores=source_scores,
+    )
+
+
+def _reasons(row: int, found: RecommendedList, behaviors: BehaviorSet) -> list[BehaviorReason]:
+    context, profile = found.context, found.profile
+    catalogue, own_rows_J = context.catalogue, context.own_rows_J
+    if not profile.num_items:
+        return []
+    reasons = []
+    same = np.flatnonzero(own_rows_J == row)
+    if len(same):
+        reasons.append(_reason(profile, int(same[0]), "same item", float(context.affinity_J[same[0]]), behaviors))
+    if catalogue.neighbors is not None:
+        hits_JK = (catalogue.neighbors.rows_IK[own_rows_J] == row) & (own_rows_J >= 0)[:, None]
+        weights_J = (catalogue.neighbors.weights_IK[own_rows_J] * hits_JK).sum(axis=1) * context.affinity_J
+        leading = np.argsort(-weights_J, kind="stable")[:MAX_REASONS]
+        newest = np.argmax(np.where(weights_J > 0, profile.reference_times_I, -np.inf))
+        reasons += [
+            _reason(profile, own, "neighbor", float(weights_J[own]), behaviors)
+            for own in dict.fromkeys([int(newest), *leading.tolist()])
+            if weights_J[own] > 0
+        ]
+    if catalogue.index is not None and catalogue.embedded_I[row]:
+        vectors_ID = catalogue.index.vectors_ID
+        known = np.flatnonzero((own_rows_J >= 0) & (own_rows_J != row))
+        if len(known):
+            cosines = vectors_ID[own_rows_J[known]] @ vectors_ID[row]
+            # Among items about as alike, the one touched last is what the user remembers.
+            youngest = known[np.argsort(-profile.reference_times_I[known], kind="stable")][:5]
+            best = max(youngest.tolist(), key=lambda own: float(cosines[known == own][0]))
+            cosine = float(cosines[known == best][0])
+            if cosine >= MIN_COSINE:
+                reasons.append(_reason(profile, best, "similar", cosine, behaviors))
+    return reasons
+
+
+def _reason(profile: UserProfile, own: int, relation: str, strength: float, behaviors: BehaviorSet) -> BehaviorReason:
+    """The newest known behavior on an own item: the event itself, or the heaviest of its counts."""
+    item_id = profile.item_ids[own]
+    for number in range(len(profile.recent_item_ids) - 1, -1, -1):
+        if profile.recent_item_ids[number] == item_id:
+            places = np.flatnonzero(behaviors.ids_B == profile.recent_behavior_ids_L[number])
+            if len(places):
+                name = behaviors.names[int(places[0])]
+                time_s = float(profile.recent_event_times_L[number])
+                return BehaviorReason(
+                    item_id=item_id, behavior=name, event_time_s=time_s, relation=relation, strength=strength
+                )
+    counts_B = profile.counts(behaviors)[own, 0, :] * behaviors.weights_B
+    return BehaviorReason(
+        item_id=item_id,
+        behavior=behaviors.names[int(np.argmax(counts_B))],
+        event_time_s=float(profile.reference_times_I[own]),
+        relation=relation,
+        strength=strength,
+    )
+
+
+def _sentence(
+    reasons: list[BehaviorReason], source_scores: dict[str, float], catalogue: Catalogue, read_s: float
+) -> str:
+    if reasons:
+        reason = reasons[0]
+        row = catalogue.row_of.get(reason.item_id)
+        title = (catalogue.entries[row].title if row is not None else "") or reason.item_id
+        verb = _VERBS.get(reason.behavior, f'did "{reason.behavior}" on {{}}').format(f'"{title}"')
+        return f"You {verb} {_ago(read_s - reason.event_time_s)}, {_RELATIONS[reason.relation]}."
+    if "vectors" in source_scores:
+        return "It fits what you looked at lately."
+    if "popular" in source_scores and source_scores["popular"] > 0:
+        return "Many people choose it these days."
+    return "It is new here."
+
+
+def _ago(age_s: float) -> str:
+    for unit_s, name in ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):
+        if age_s >= 2 * unit_s:
+            return f"{age_s / unit_s:.0f} {name} ago"
+    return f"{max(age_s, 0.0):.0f} seconds ago"

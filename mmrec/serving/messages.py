@@ -1,0 +1,187 @@
+"""Lists as messages of mmrec.v1, and requests as the pipeline reads them."""
+
+import math
+
+from google.protobuf.json_format import MessageToJson
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from mmrec.errors import InvalidRequestError
+from mmrec.events.behaviors import BehaviorSet
+from mmrec.events.columns import ANONYMOUS_PREFIX, user_key
+from mmrec.pipeline import DEFAULT_ITEMS, MAX_ITEMS, ListRequest, RecommendedList, SessionEvent
+from mmrec.serving.catalogue import ItemFilter
+from mmrec.serving.explain import explain
+from mmrec.serving.page_token import page_token, shown_items
+from mmrec.v1 import behavior_pb2, recommender_pb2
+
+MAX_EXCLUDED = 10_000
+MAX_SESSION_EVENTS = 100
+
+
+def timestamp(time_s: float) -> Timestamp:
+    """An instant as a message, to the microsecond."""
+    microseconds = round(time_s * 1e6)
+    return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1_000)
+
+
+def seconds(message: Timestamp) -> float:
+    """An instant as float64 epoch seconds."""
+    return float(message.seconds) + float(message.nanos) * 1e-9
+
+
+def number_of_items(num_items: int) -> int:
+    """What a request's num_items means; InvalidRequestError beyond 0 to MAX_ITEMS."""
+    if not 0 <= num_items <= MAX_ITEMS:
+        raise InvalidRequestError(f"num_items is {num_items}; give 1 to {MAX_ITEMS}, or 0 for {DEFAULT_ITEMS}")
+    return num_items or DEFAULT_ITEMS
+
+
+def list_request(message: recommender_pb2.RecommendItemsRequest, *, now_s: float) -> ListRequest:
+    """A request as the pipeline reads it.
+
+    Raises:
+        InvalidRequestError: the message asks for something that cannot be.
+    """
+    key = user_key(message.user_id, message.anonymous_id)
+    if message.user_id.startswith(ANONYMOUS_PREFIX):
+        raise InvalidRequestError(f'user_id {message.user_id!r} begins with "~"; give anonymous ids as anonymous_id')
+    if not key and not message.session_events:
+        raise InvalidRequestError("nobody to recommend for: give user_id, anonymous_id or session_events")
+    if len(message.excluded_item_ids) > MAX_EXCLUDED or len(message.session_events) > MAX_SESSION_EVENTS:
+        raise InvalidRequestError(f"at most {MAX_EXCLUDED} exclusions and {MAX_SESSION_EVENTS} session events")
+    return ListRequest(
+        user_key=key,
+        as_of_s=seconds(message.as_of) if message.HasField("as_of") else now_s,
+        num_items=number_of_items(message.num_items),
+        excluded_item_ids=tuple(message.excluded_item_ids),
+        item_filter=item_filter(message.filter),
+        session_events=tuple(
+            SessionEvent(
+                item_id=event.item_id,
+                behavior=event.behavior,
+                event_time_s=seconds(event.event_time) if event.HasField("event_time") else 0.0,
+                event_id=event.event_id,
+            )
+            for event in message.session_events
+        ),
+        shown_item_ids=shown_items(message.page_token),
+    )
+
+
+def item_filter(message: recommender_pb2.AttributeFilter) -> ItemFilter:
+    """A filter; InvalidRequestError where a bound is no price or a condition names nothing."""
+    for bound in (message.price_min, message.price_max):
+        if not (math.isfinite(bound) and bound >= 0):
+            raise InvalidRequestError(f"price bound {bound} is no price; give numbers >= 0, 0 for no bound")
+    for condition in message.conditions:
+        if not condition.attribute or not condition.values:
+            raise InvalidRequestError("a condition needs an attribute and at least one value")
+    return ItemFilter(
+        conditions=tuple((c.attribute, tuple(c.values)) for c in message.conditions),
+        domain=message.domain,
+        price_min=message.price_min,
+        price_max=message.price_max,
+    )
+
+
+def recommended_items(
+    found: RecommendedList, *, behaviors: BehaviorSet, first_rank: int, with_explanations: bool
+) -> list[recommender_pb2.RecommendedItem]:
+    """The items of a list with everything a page needs."""
+    catalogue = found.context.catalogue
+    items = []
+    for position, (row, score) in enumerate(zip(found.rows_K.tolist(), found.ranking_scores_K.tolist(), strict=True)):
+        entry = catalogue.entries[row]
+        item = recommender_pb2.RecommendedItem(
+            item_id=entry.item_id,
+            rank=first_rank + position,
+            ranking_score=score,
+            sources=list(found.candidates.sources_of(row)),
+            title=entry.title,
+            domain=entry.domain,
+            attributes=entry.attributes,
+            price=entry.price,
+            currency=entry.currency,
+        )
+        if with_explanations:
+            reasons = explain(row, found, behaviors=behaviors)
+            item.explanation.text = reasons.text
+            item.explanation.modality_weights.update(reasons.modality_weights)
+            item.explanation.source_scores.update(reasons.source_scores)
+            for reason in reasons.behaviors:
+                item.explanation.behaviors.add(
+                    item_id=reason.item_id,
+                    behavior=reason.behavior,
+                    event_time=timestamp(reason.event_time_s),
+                    relation=reason.relation,
+                    strength=reason.strength,
+                )
+        items.append(item)
+    return items
+
+
+def list_response(
+    message: recommender_pb2.RecommendItemsRequest,
+    request: ListRequest,
+    found: RecommendedList,
+    *,
+    request_id: str,
+    release_id: str,
+    behaviors: BehaviorSet,
+) -> recommender_pb2.RecommendItemsResponse:
+    """The answer to a request."""
+    response = recommender_pb2.RecommendItemsResponse(
+        request_id=request_id,
+        release_id=release_id,
+        items=recommended_items(
+            found,
+            behaviors=behaviors,
+            first_rank=len(request.shown_item_ids) + 1,
+            with_explanations=message.include_explanations,
+        ),
+        state=serving_state(found, as_of_s=request.as_of_s),
+    )
+    if found.has_more:
+        response.next_page_token = page_token([*request.shown_item_ids, *(item.item_id for item in response.items)])
+    return response
+
+
+def serving_state(found: RecommendedList, *, as_of_s: float) -> recommender_pb2.ServingState:
+    """How fresh and how complete a list is."""
+    state = recommender_pb2.ServingState(
+        as_of=timestamp(as_of_s),
+        degraded=bool(found.degraded),
+        degraded_reasons=[degradation.value for degradation in found.degraded],
+        num_candidates=len(found.candidates.rows_N),
+    )
+    newest_s = found.stored_ingest_time_s
+    if math.isfinite(newest_s):
+        state.stream_lag.FromMicroseconds(round(max(0.0, as_of_s - newest_s) * 1e6))
+    return state
+
+
+def served_list_record(
+    message: recommender_pb2.RecommendItemsRequest, response: recommender_pb2.RecommendItemsResponse, *, serve_s: float
+) -> tuple[bytes, bytes]:
+    """Key and value for topic `served-lists`."""
+    served = behavior_pb2.ServedList(
+        request_id=response.request_id,
+        user_id=message.user_id,
+        anonymous_id="" if message.user_id else message.anonymous_id,
+        placement=message.placement,
+        serve_time=timestamp(serve_s),
+        release_id=response.release_id,
+        degraded=response.state.degraded_reasons,
+        items=[
+            behavior_pb2.ServedItem(
+                item_id=item.item_id,
+                rank=item.rank,
+                ranking_score=item.ranking_score,
+                sources=item.sources,
+                propensity=1.0,
+            )
+            for item in response.items
+        ],
+    )
+    value: str = MessageToJson(served, preserving_proto_field_name=True, indent=None)
+    return (message.user_id or message.anonymous_id or response.request_id).encode(), value.encode()
