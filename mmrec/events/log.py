@@ -1,0 +1,151 @@
+"""The log of accepted events and served lists: the port, its laws, and the reference in memory.
+
+Laws, for both implementations (tests/contract/test_event_log.py):
+- An append is in the log as a whole or not at all, and then has a sequence number; numbers go up by one.
+- The same events under the same batch key again change nothing and give the same number.
+- A record is known by (cluster, topic, partition, offset). Readers get each record once, at its first append, however
+  batches overlap; so a stream that starts again with other boundaries does no harm.
+- read(after_sequence=n) gives what appends after n added: reading in steps gives the same as reading at once.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmrec.events.columns import EVENT_SCHEMA
+from mmrec.events.served import SERVED_SCHEMA
+
+PLACE_COLUMNS: Final = ("cluster_id", "topic_id", "partition", "offset")
+
+
+class EventLog(Protocol):
+    """What the stream accepted, for ever; item statistics, neighbors and training read it."""
+
+    def append(self, events: pa.Table, *, batch_key: str) -> int:
+        """Add accepted events.
+
+        Args:
+            events: EVENT_SCHEMA. An empty table adds nothing.
+            batch_key: Name of the batch, such as the stream's batch id; any text.
+
+        Returns:
+            The sequence number under which these events stand.
+        """
+        ...
+
+    def sequence(self) -> int:
+        """Number of the newest append; 0 while the log is empty."""
+        ...
+
+    def read(self, *, after_sequence: int = 0, columns: Sequence[str] | None = None) -> pa.Table:
+        """All events of later appends, each once, in the order of appends; EVENT_SCHEMA or the chosen columns."""
+        ...
+
+    def scan(
+        self, *, after_sequence: int = 0, columns: Sequence[str] | None = None, max_rows: int = 65_536
+    ) -> Iterator[pa.Table]:
+        """The same as read, in tables of at most `max_rows` rows, in memory that does not grow with the log."""
+        ...
+
+    def append_served(self, lists: pa.Table, *, batch_key: str = "") -> int:
+        """Add served lists, SERVED_SCHEMA, by the same laws; numbers of their own."""
+        ...
+
+    def read_served(self, *, after_sequence: int = 0) -> pa.Table:
+        """Served lists of later appends, each once; SERVED_SCHEMA."""
+        ...
+
+
+class MemoryEventLog:
+    """The reference: keeps every append as it came and takes distinct by looking at all earlier ones."""
+
+    def __init__(self) -> None:
+        self._events: list[_Append] = []
+        self._served: list[_Append] = []
+
+    def append(self, events: pa.Table, *, batch_key: str) -> int:
+        """See EventLog."""
+        return _append(self._events, events.select(EVENT_SCHEMA.names).cast(EVENT_SCHEMA), batch_key)
+
+    def sequence(self) -> int:
+        """See EventLog."""
+        return len(self._events)
+
+    def read(self, *, after_sequence: int = 0, columns: Sequence[str] | None = None) -> pa.Table:
+        """See EventLog."""
+        return _read(self._events, EVENT_SCHEMA, after_sequence).select(list(columns or EVENT_SCHEMA.names))
+
+    def scan(
+        self, *, after_sequence: int = 0, columns: Sequence[str] | None = None, max_rows: int = 65_536
+    ) -> Iterator[pa.Table]:
+        """See EventLog."""
+        table = self.read(after_sequence=after_sequence, columns=columns)
+        for start in range(0, table.num_rows, max_rows):
+            yield table.slice(start, max_rows)
+
+    def append_served(self, lists: pa.Table, *, batch_key: str = "") -> int:
+        """See EventLog."""
+        return _append(self._served, lists.select(SERVED_SCHEMA.names).cast(SERVED_SCHEMA), batch_key)
+
+    def read_served(self, *, after_sequence: int = 0) -> pa.Table:
+        """See EventLog."""
+        return _read(self._served, SERVED_SCHEMA, after_sequence)
+
+
+@dataclass(frozen=True, eq=False)
+class _Append:
+    digest: str
+    table: pa.Table
+
+
+def _append(appends: list[_Append], table: pa.Table, batch_key: str) -> int:
+    if table.num_rows == 0:
+        return len(appends)
+    digest = batch_digest(table, batch_key)
+    for number, append in enumerate(appends, start=1):
+        if append.digest == digest:
+            return number
+    appends.append(_Append(digest, table))
+    return len(appends)
+
+
+def _read(appends: list[_Append], schema: pa.Schema, after_sequence: int) -> pa.Table:
+    tables = [append.table for append in appends]
+    if len(tables) <= after_sequence:
+        return schema.empty_table()
+    table = pa.concat_tables(tables)
+    first = first_of_each_place(table)
+    first[: sum(t.num_rows for t in tables[:after_sequence])] = False
+    return table.filter(pa.array(first))
+
+
+def first_of_each_place(table: pa.Table) -> npt.NDArray[np.bool_]:
+    """Mask of the rows that are the first of their (cluster, topic, partition, offset), shape (rows,)."""
+    sources = np.zeros(table.num_rows, dtype=np.int64)
+    for name in ("cluster_id", "topic_id", "partition"):
+        encoded = pc.dictionary_encode(table[name].combine_chunks())
+        sources = sources * max(len(encoded.dictionary), 1) + encoded.indices.to_numpy()
+    offsets = table["offset"].to_numpy()
+    order = np.lexsort((np.arange(table.num_rows), offsets, sources))
+    again = (np.diff(offsets[order]) == 0) & (np.diff(sources[order]) == 0)
+    first = np.ones(table.num_rows, dtype=bool)
+    first[order[1:][again]] = False
+    return first
+
+
+def batch_digest(table: pa.Table, batch_key: str) -> str:
+    """Name of a batch: its key and the places of its records, which say what the records hold."""
+    digest = blake2b(batch_key.encode(), digest_size=16)
+    for name in ("cluster_id", "topic_id"):
+        encoded = pc.dictionary_encode(table[name].combine_chunks())
+        digest.update(repr(encoded.dictionary.to_pylist()).encode())
+        digest.update(encoded.indices.to_numpy().tobytes())
+    for name in ("partition", "offset"):
+        digest.update(table[name].to_numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,85 @@
+"""Lists as they were served, as columns: from the topic served-lists to the log.
+
+table, num_malformed = decode_served(raw, cluster_id=..., topic_id=...)
+"""
+
+from typing import Any, Final
+
+import pyarrow as pa
+from google.protobuf import json_format
+
+from mmrec.events.columns import RAW_SCHEMA, user_key
+from mmrec.events.rules import instant_s
+from mmrec.v1.behavior_pb2 import ServedList
+
+SERVED_ITEM: Final = pa.struct(
+    [
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("rank", pa.int32(), nullable=False),
+        pa.field("ranking_score", pa.float64(), nullable=False),
+        pa.field("sources", pa.list_(pa.string()), nullable=False),
+        pa.field("propensity", pa.float64(), nullable=False),
+    ]
+)
+SERVED_SCHEMA: Final = pa.schema(
+    [
+        pa.field("cluster_id", pa.string(), nullable=False),
+        pa.field("topic_id", pa.string(), nullable=False),
+        pa.field("partition", pa.int32(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("ingest_time_s", pa.float64(), nullable=False),
+        pa.field("request_id", pa.string(), nullable=False),
+        pa.field("user_key", pa.string(), nullable=False),
+        pa.field("placement", pa.string(), nullable=False),
+        pa.field("serve_time_s", pa.float64(), nullable=False),
+        pa.field("release_id", pa.string(), nullable=False),
+        pa.field("items", pa.list_(SERVED_ITEM), nullable=False),
+        pa.field("degraded", pa.list_(pa.string()), nullable=False),
+    ]
+)
+"""One row per list. `user_key` is "" for a request without a user."""
+
+
+def decode_served(raw: pa.Table, *, cluster_id: str, topic_id: str) -> tuple[pa.Table, int]:
+    """Served lists of one topic.
+
+    Args:
+        raw: RAW_SCHEMA; values are proto3 JSON of mmrec.v1.ServedList.
+
+    Returns:
+        SERVED_SCHEMA in the order of `raw`, and how many records were no served list and are left out.
+    """
+    rows: list[dict[str, Any]] = []
+    for record in raw.select(RAW_SCHEMA.names).to_pylist():
+        try:
+            served = json_format.Parse(record["value"] or b"", ServedList(), ignore_unknown_fields=True)
+        except (json_format.ParseError, UnicodeDecodeError, RecursionError):
+            continue
+        time = served.serve_time
+        given = served.HasField("serve_time")
+        rows.append(
+            {
+                "cluster_id": cluster_id,
+                "topic_id": topic_id,
+                "partition": record["partition"],
+                "offset": record["offset"],
+                "ingest_time_s": record["ingest_time_s"],
+                "request_id": served.request_id,
+                "user_key": user_key(served.user_id, served.anonymous_id),
+                "placement": served.placement,
+                "serve_time_s": float(instant_s(time.seconds, time.nanos)) if given else record["ingest_time_s"],
+                "release_id": served.release_id,
+                "items": [
+                    {
+                        "item_id": item.item_id,
+                        "rank": item.rank,
+                        "ranking_score": item.ranking_score,
+                        "sources": list(item.sources),
+                        "propensity": item.propensity,
+                    }
+                    for item in served.items
+                ],
+                "degraded": list(served.degraded),
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=SERVED_SCHEMA), raw.num_rows - len(rows)
