@@ -16,7 +16,7 @@ import uuid
 from pathlib import Path
 
 STACK_VARIABLE = "MMREC_STACK_ID"
-_ROLE_VARIABLE = "MMREC_STACK_ROLE"
+PROGRAM_VARIABLE = "MMREC_STACK_PROGRAM"
 _GRACE_S = 4.0
 
 
@@ -25,30 +25,38 @@ def new_stack_id() -> str:
     return uuid.uuid4().hex
 
 
-def processes_of(stack_id: str) -> list[int]:
-    """Ids of living processes that inherited `stack_id`, guards left out."""
-    wanted = f"{STACK_VARIABLE}={stack_id}".encode()
+def processes_of(stack_id: str, *, program: str = "") -> list[int]:
+    """Ids of living processes that inherited `stack_id` (and run for `program`), guards left out."""
+    wanted = {f"{STACK_VARIABLE}={stack_id}".encode()}
+    if program:
+        wanted.add(f"{PROGRAM_VARIABLE}={program}".encode())
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            variables = (folder / "environ").read_bytes().split(b"\0")
+            variables = set((folder / "environ").read_bytes().split(b"\0"))
             state = (folder / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
         except OSError:  # gone meanwhile, or another user's
             continue
-        if wanted in variables and f"{_ROLE_VARIABLE}=guard".encode() not in variables and state not in "ZX":
+        if wanted <= variables and f"{PROGRAM_VARIABLE}=guard".encode() not in variables and state not in "ZX":
             found.append(int(folder.name))
     return [pid for pid in found if pid != os.getpid()]
 
 
-def end_processes(stack_id: str, *, grace_s: float = _GRACE_S) -> int:
-    """End every process that inherited `stack_id`; the number that was still alive at the beginning."""
-    first = processes_of(stack_id)
+def end_processes(stack_id: str, *, program: str = "", grace_s: float = _GRACE_S) -> int:
+    """End every process that inherited `stack_id` (and runs for `program`).
+
+    They are asked first and ended after `grace_s`.
+
+    Returns:
+        How many were alive at the beginning.
+    """
+    first = processes_of(stack_id, program=program)
     _signal(first, signal.SIGTERM)
     give_up_s = time.monotonic() + grace_s
-    while processes_of(stack_id) and time.monotonic() < give_up_s:
+    while processes_of(stack_id, program=program) and time.monotonic() < give_up_s:
         time.sleep(0.1)
     for _ in range(20):  # a dying supervisor may have started something in between
-        left = processes_of(stack_id)
+        left = processes_of(stack_id, program=program)
         if not left:
             break
         _signal(left, signal.SIGKILL)
@@ -58,18 +66,16 @@ def end_processes(stack_id: str, *, grace_s: float = _GRACE_S) -> int:
 
 def start_guard(stack_id: str) -> "subprocess.Popen[bytes]":
     """Start the guard of a stack. Keep the result: closing its stdin tells the guard to end everything."""
-    variables = {**os.environ, STACK_VARIABLE: stack_id, _ROLE_VARIABLE: "guard"}
+    variables = {**os.environ, STACK_VARIABLE: stack_id, PROGRAM_VARIABLE: "guard"}
     command = [sys.executable, "-m", "services.stack.guard", stack_id]
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, env=variables
     )
 
 
-def child_environment(stack_id: str) -> dict[str, str]:
-    """The own environment, marked so that the guard finds the child."""
-    variables = {**os.environ, STACK_VARIABLE: stack_id}
-    variables.pop(_ROLE_VARIABLE, None)
-    return variables
+def child_environment(stack_id: str, *, program: str = "") -> dict[str, str]:
+    """The own environment, marked so that the guard finds the child and its children."""
+    return {**os.environ, STACK_VARIABLE: stack_id, PROGRAM_VARIABLE: program}
 
 
 def _signal(pids: list[int], number: signal.Signals) -> None:

@@ -17,8 +17,8 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from mmrec.errors import MachineError
+from mmrec.home import cache_folder
 from mmrec.telemetry import get_logger
-from services.stack.places import cache_folder
 from services.stack.truststore import java_trust_options
 
 LOCK = Path(__file__).with_name("jars.lock")

@@ -14,7 +14,7 @@ import subprocess
 from pathlib import Path
 
 from mmrec.errors import MachineError
-from services.stack.places import cache_folder
+from mmrec.home import cache_folder
 
 _MINIMUM = 17
 _SCRIPT = """#!/bin/sh

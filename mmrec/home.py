@@ -1,4 +1,4 @@
-"""Where the stack keeps things: a cache shared by all runs, and one home folder per stack.
+"""Where a local deployment keeps things: a cache shared by all runs, and one home folder per stack. Read by shells.
 
 The home holds everything one stack writes: `stack.json` (who runs), `mmrec.toml` (the configuration its processes
 read), `logs/`, `status/` and the stores.
@@ -38,6 +38,11 @@ class StackHome:
     def record(self) -> Path:
         """Which processes run, under which stack id, on which ports."""
         return self.folder / "stack.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the running stack."""
+        return self.folder / "stack.lock"
 
     @property
     def logs(self) -> Path:
