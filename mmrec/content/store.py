@@ -1,0 +1,171 @@
+"""Content embeddings on disk: a cache by content hash, and the current matrix of the catalogue.
+
+    <cache folder>/<encoder>/<name>.npz     digests (N, 32) and values (N, D); shared between runs and deployments
+    <folder>/parts/<sequence>.npz           upserted rows; the newest row of an item counts
+
+Both only ever gain whole files (written aside, then renamed), so any number of processes may write. Parts are merged
+into one when there are many.
+"""
+
+import json
+import os
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mmrec.content.matrix import ContentMatrix, FloatArray, content_matrix
+from mmrec.errors import StoreError
+
+MAX_PARTS = 32
+"""More parts than this are merged at the next put."""
+
+
+class ContentStore:
+    """Cache and matrix of one deployment.
+
+    Args:
+        folder: Where the matrix lives.
+        cache_folder: Where vectors by content hash live; inside `folder` unless it is shared between runs.
+    """
+
+    def __init__(self, folder: str | Path, *, cache_folder: str | Path | None = None) -> None:
+        self._parts = Path(folder) / "parts"
+        self._cache = Path(cache_folder) if cache_folder is not None else Path(folder) / "cache"
+        self._known: dict[str, dict[bytes, FloatArray]] = {}
+
+    # The cache: (encoder, sha256 of the payload) -> vector.
+
+    def lookup(self, encoder: str, digests: Sequence[bytes]) -> dict[bytes, FloatArray]:
+        """Vectors of those digests that were encoded before, by digest."""
+        known = self._known.get(encoder)
+        if known is None:
+            known = self._known[encoder] = self._read_cache(encoder)
+        return {digest: known[digest] for digest in digests if digest in known}
+
+    def remember(self, encoder: str, digests: Sequence[bytes], values_ND: FloatArray) -> None:
+        """Add vectors to the cache; row n belongs to digests[n]."""
+        if not digests:
+            return
+        folder = self._cache_folder(encoder)
+        _write(
+            folder / f"{uuid.uuid4().hex}.npz",
+            {"digests": np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, 32), "values": values_ND},
+        )
+        if encoder in self._known:
+            self._known[encoder].update(zip(digests, values_ND, strict=True))
+
+    def _cache_folder(self, encoder: str) -> Path:
+        return self._cache / re.sub(r"[^A-Za-z0-9._-]+", "_", encoder)
+
+    def _read_cache(self, encoder: str) -> dict[bytes, FloatArray]:
+        found: dict[bytes, FloatArray] = {}
+        for path in sorted(self._cache_folder(encoder).glob("*.npz")):
+            block = _read(path)
+            if block is None:
+                continue
+            found.update(zip((d.tobytes() for d in block["digests"]), block["values"], strict=True))
+        return found
+
+    # The matrix: item -> what each modality's encoder made of it.
+
+    def put(self, matrix: ContentMatrix, *, removed: Sequence[str] = ()) -> None:
+        """Insert or replace rows, and drop `removed` items."""
+        if not len(matrix) and not removed:
+            return
+        paths = self._part_paths()
+        sequence = int(paths[-1].stem) + 1 if paths else 1
+        self._write_part(sequence, matrix, removed)
+        if len(paths) + 1 > MAX_PARTS:
+            self._merge()
+
+    def load_matrix(self) -> ContentMatrix:
+        """Every item's current row, items in ascending order; a modality's encoder is the newest part's.
+
+        Rows that another encoder made are missing in that modality: they cannot be compared.
+        """
+        for _ in range(3):
+            paths = self._part_paths()
+            parts = [_read(path) for path in paths]
+            if all(part is not None for part in parts):
+                return _merged([part for part in parts if part is not None])
+            # A merge replaced parts while we read them.
+        raise StoreError(f"parts under {self._parts} cannot be read; encode the catalogue again")
+
+    def _merge(self) -> None:
+        paths = self._part_paths()
+        parts = [part for part in map(_read, paths) if part is not None]
+        # Replacing the newest part by the sum first keeps every state in between readable.
+        self._write_part(int(paths[-1].stem), _merged(parts), ())
+        for path in paths[:-1]:
+            path.unlink(missing_ok=True)
+
+    def _part_paths(self) -> list[Path]:
+        return sorted(path for path in self._parts.glob("*.npz") if path.stem.isdigit())
+
+    def _write_part(self, sequence: int, matrix: ContentMatrix, removed: Sequence[str]) -> None:
+        arrays: dict[str, Any] = {"item_ids": _bytes(list(matrix.item_ids)), "removed": _bytes(list(removed))}
+        arrays["encoders"] = _bytes(dict(matrix.encoders))
+        for modality in matrix.modalities:
+            arrays[f"values:{modality}"] = matrix.values[modality]
+            arrays[f"present:{modality}"] = matrix.present[modality]
+        _write(self._parts / f"{sequence:010d}.npz", arrays)
+
+
+def _merged(parts: Sequence[Mapping[str, npt.NDArray[Any]]]) -> ContentMatrix:
+    encoders: dict[str, str] = {}
+    for part in parts:
+        encoders.update(_json(part["encoders"]))
+    dims: dict[str, int] = {}
+    vectors: dict[str, dict[str, FloatArray]] = {modality: {} for modality in encoders}
+    items: set[str] = set()
+    for part in parts:
+        part_encoders = _json(part["encoders"])
+        for item_id in _json(part["removed"]):
+            items.discard(item_id)
+            for found in vectors.values():
+                found.pop(item_id, None)
+        item_ids = _json(part["item_ids"])
+        items.update(item_ids)
+        for modality, found in vectors.items():
+            if part_encoders.get(modality) != encoders[modality]:
+                for item_id in item_ids:
+                    found.pop(item_id, None)
+                continue
+            values, present = part[f"values:{modality}"], part[f"present:{modality}"]
+            dims[modality] = values.shape[1]
+            for row, item_id in enumerate(item_ids):
+                if present[row]:
+                    found[item_id] = values[row]
+                else:
+                    found.pop(item_id, None)
+    return content_matrix(sorted(items), vectors, embedding_dims=dims, encoders={m: encoders[m] for m in dims})
+
+
+def _bytes(value: Any) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(json.dumps(value).encode("utf-8"), dtype=np.uint8)
+
+
+def _json(array: npt.NDArray[np.uint8]) -> Any:
+    return json.loads(array.tobytes())
+
+
+def _write(path: Path, arrays: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        np.savez(file, **arrays)
+    temporary.replace(path)
+
+
+def _read(path: Path) -> dict[str, npt.NDArray[Any]] | None:
+    """The arrays of a file; None where it is gone or broken."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, KeyError):
+        return None

