@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mmrec.features.stores import FeatureStore
     from mmrec.index.vectors import VectorStore
     from mmrec.release import ReleaseStore
+    from mmrec.serving.replica import ReplicaParts
 
 CONFIG_VARIABLE = "MMREC_CONFIG"
 
@@ -69,3 +70,26 @@ def open_release_store(settings: Settings) -> "ReleaseStore":
     from mmrec.release import ReleaseStore
 
     return ReleaseStore(settings.stores.releases)
+
+
+def replica_parts(settings: Settings) -> "ReplicaParts":
+    """What a recommender replica is made of; nothing is connected yet but the release folder."""
+    from mmrec.clock import SystemClock
+    from mmrec.serving.replica import ReplicaParts
+    from mmrec.stores.kafka import describe_topic, follow_topic
+
+    kafka = settings.kafka
+
+    def topic_name() -> str:
+        topic = describe_topic(kafka.bootstrap, kafka.item_embeddings)
+        return f"{topic.cluster_id}/{topic.topic_id}"
+
+    return ReplicaParts(
+        settings=settings,
+        open_features=lambda: open_feature_store(settings),
+        open_vectors=lambda: open_vector_store(settings),
+        releases=open_release_store(settings),
+        follow=lambda start, stop: follow_topic(kafka.bootstrap, kafka.item_embeddings, start=start, stop=stop),
+        topic_name=topic_name,
+        clock=SystemClock(),
+    )

@@ -1,0 +1,177 @@
+"""Keeps a replica's catalogue up to date: one thread calls it, everybody reads `catalogue`.
+
+    keeper.load(stored, entries)            a release's collection
+    keeper.take(updates)                    records of item-embeddings: new, changed, hidden, removed items
+    keeper.refresh_statistics(store, ids)   decayed counts and neighbors from the feature store
+    keeper.publish()                        the next Catalogue, if anything changed
+
+Axes: I items, H half-lives, B behaviors, D embedding.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mmrec.catalog.item import Availability, CatalogEntry
+from mmrec.content.matrix import ContentMatrix, content_matrix
+from mmrec.events.behaviors import BehaviorSet
+from mmrec.features.item_columns import Vocabulary, content_columns
+from mmrec.features.stores import FeatureStore
+from mmrec.index.faiss_index import FaissIndex
+from mmrec.index.vectors import StoredVectors
+from mmrec.scoring.profile import NEVER_S, align_behaviors
+from mmrec.serving.catalogue import Catalogue, FloatArray, empty_catalogue, neighbor_table
+from mmrec.serving.item_record import ItemUpdate
+
+WEIGHT_FIELD = "modality_weight_"
+"""Text columns of a collection that begin so hold the share of one modality."""
+Float32Array = npt.NDArray[np.float32]
+
+
+class ItemTower(Protocol):
+    """What makes an embedding of an item's content; mmrec.models.bundle.ModelBundle is one."""
+
+    @property
+    def embedding_dim(self) -> int: ...
+    @property
+    def encoders(self) -> Mapping[str, str]: ...
+    def item_embeddings(self, content: ContentMatrix) -> Float32Array: ...
+    def modality_weights(self, content: ContentMatrix) -> dict[str, Float32Array]: ...
+
+
+class CatalogueKeeper:
+    """The changing side of a catalogue. Not for several threads; what it publishes is."""
+
+    def __init__(self, *, behaviors: BehaviorSet, decay_per_day_H: FloatArray, tower: ItemTower | None = None) -> None:
+        self._behaviors = behaviors
+        self._tower = tower
+        self._rates_H = decay_per_day_H
+        self._entries: dict[str, CatalogEntry | None] = {}
+        """In order of rows; None for items that were removed."""
+        self._vectors: dict[str, Float32Array] = {}
+        self._shares: dict[str, dict[str, float]] = {}
+        self._counts: dict[str, tuple[FloatArray, float]] = {}
+        self._neighbors: dict[str, tuple[Sequence[str], Sequence[float]]] = {}
+        self._vocabulary = Vocabulary()
+        self._changed = self._items_changed = self._neighbors_changed = True
+        self.num_unusable_vectors = 0
+        """Updates whose vectors came from encoders the release was not trained with."""
+        self.catalogue: Catalogue = empty_catalogue(behaviors=behaviors, decay_per_day_H=decay_per_day_H)
+
+    @property
+    def item_ids(self) -> tuple[str, ...]:
+        """All items ever seen, by row."""
+        return tuple(self._entries)
+
+    def load(self, stored: StoredVectors, entries: Mapping[str, CatalogEntry]) -> None:
+        """Bring in a collection; items without a stored entry have an id and a title only."""
+        titles = stored.fields.get("title", ("",) * len(stored.item_ids))
+        shares = {n.removeprefix(WEIGHT_FIELD): v for n, v in stored.fields.items() if n.startswith(WEIGHT_FIELD)}
+        for row, item_id in enumerate(stored.item_ids):
+            self._entries[item_id] = entries.get(item_id) or CatalogEntry(item_id=item_id, title=titles[row])
+            self._vectors[item_id] = stored.vectors_ID[row]
+            self._shares[item_id] = {name: float(values[row] or 0.0) for name, values in shares.items()}
+        self._changed = self._items_changed = True
+
+    def introduce(self, item_ids: Iterable[str], entries: Mapping[str, CatalogEntry]) -> None:
+        """Items heard of elsewhere (popular lists); those already known stay as they are."""
+        for item_id in item_ids:
+            if item_id not in self._entries:
+                self._entries[item_id] = entries.get(item_id) or CatalogEntry(item_id=item_id)
+                self._changed = self._items_changed = True
+
+    def take(self, updates: Sequence[ItemUpdate]) -> None:
+        """Apply updates in order; new content goes through the item tower at once (METHODS M27)."""
+        fresh: dict[str, ItemUpdate] = {}
+        for update in updates:
+            self._entries[update.item_id] = update.entry
+            fresh[update.item_id] = update
+            self._changed = self._items_changed = True
+        if self._tower is None or not fresh:
+            return
+        accepted = self._tower.encoders
+        embedded = [
+            (item_id, vectors)
+            for item_id, update in fresh.items()
+            if update.entry is not None and (vectors := self._usable(update, accepted))
+        ]
+        if not embedded:
+            return
+        dims = {name: len(vector) for _, vectors in embedded for name, vector in vectors.items()}
+        content = content_matrix(
+            [item_id for item_id, _ in embedded],
+            {name: {item_id: v[name] for item_id, v in embedded if name in v} for name in dims},
+            embedding_dims=dims,
+            encoders={name: accepted[name] for name in dims},
+        )
+        vectors_ID = self._tower.item_embeddings(content)
+        weights = self._tower.modality_weights(content)
+        for row, (item_id, _) in enumerate(embedded):
+            self._vectors[item_id] = vectors_ID[row]
+            self._shares[item_id] = {name: float(share[row]) for name, share in weights.items()}
+
+    def _usable(self, update: ItemUpdate, accepted: Mapping[str, str]) -> dict[str, Float32Array]:
+        usable = {name: v for name, v in update.vectors.items() if accepted.get(name) == update.encoders.get(name)}
+        self.num_unusable_vectors += len(update.vectors) - len(usable)
+        return usable
+
+    def refresh_statistics(self, store: FeatureStore, item_ids: Sequence[str]) -> None:
+        """Read decayed counts and neighbors of some items again."""
+        for item_id, statistics in store.read_item_statistics(item_ids).items():
+            counts_HB = align_behaviors(statistics.counts_HB, statistics.behavior_ids_B, self._behaviors)
+            if counts_HB.shape == (len(self._rates_H), len(self._behaviors)):
+                known = self._counts.get(item_id)
+                if known is None or known[1] != statistics.reference_time_s or not np.array_equal(known[0], counts_HB):
+                    self._counts[item_id] = (counts_HB, statistics.reference_time_s)
+                    self._changed = True
+        for item_id, neighbors in store.read_neighbors(item_ids).items():
+            fresh = (neighbors.item_ids, tuple(neighbors.weights_K.tolist()))
+            if self._neighbors.get(item_id) != fresh:
+                self._neighbors[item_id] = fresh
+                self._changed = self._neighbors_changed = True
+
+    def publish(self) -> bool:
+        """Make the next Catalogue if anything changed since the last one."""
+        if not self._changed:
+            return False
+        ids, before = self.item_ids, self.catalogue
+        entries = tuple(
+            e or CatalogEntry(item_id=i, availability=Availability.HIDDEN) for i, e in self._entries.items()
+        )
+        columns = before.content
+        index, embedded_I, shares = before.index, before.embedded_I, before.modality_weights
+        if self._items_changed:
+            columns = content_columns(entries, vocabulary=self._vocabulary)
+            embedded_I = np.array([item_id in self._vectors for item_id in ids], dtype=np.bool_)
+            if self._tower is not None:
+                nothing = np.zeros(self._tower.embedding_dim, dtype=np.float32)
+                rows = [self._vectors.get(item_id, nothing) for item_id in ids]
+                index = FaissIndex(ids, np.array(rows, dtype=np.float32).reshape(len(ids), -1))
+            names = sorted({name for share in self._shares.values() for name in share})
+            shares = {n: np.array([self._shares.get(i, {}).get(n, 0.0) for i in ids], dtype=np.float32) for n in names}
+        neighbors = before.neighbors
+        if self._neighbors and (self._items_changed or self._neighbors_changed):
+            neighbors = neighbor_table(ids, self._neighbors)
+        empty = (np.zeros((len(self._rates_H), len(self._behaviors))), NEVER_S)
+        counts = [self._counts.get(item_id, empty) for item_id in ids]
+        self.catalogue = Catalogue(
+            item_ids=ids,
+            entries=entries,
+            content=columns,
+            vocabulary=self._vocabulary,
+            showable_I=np.array([entry.availability.can_be_shown for entry in entries], dtype=np.bool_),
+            counts_IHB=np.array([c for c, _ in counts]).reshape(len(ids), len(self._rates_H), len(self._behaviors)),
+            reference_times_I=np.array([reference_s for _, reference_s in counts], dtype=np.float64),
+            decay_per_day_H=self._rates_H,
+            weights_B=self._behaviors.weights_B,
+            index=index,
+            embedded_I=embedded_I,
+            modality_weights=shares,
+            neighbors=neighbors,
+        )
+        # Made now, in this thread, rather than in the first request.
+        _ = self.catalogue.row_of, self.catalogue.popular_rows_I
+        self._changed = self._items_changed = self._neighbors_changed = False
+        return True
