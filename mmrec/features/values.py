@@ -1,0 +1,59 @@
+"""What the feature store keeps beside profiles and item statistics.
+
+Axis: K neighbors or popular items, best first.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from mmrec.scoring.profile import Source
+
+FloatArray = npt.NDArray[np.float64]
+ALL_DOMAINS = ""
+"""Domain of popular items that asks for no domain."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Neighbors:
+    """Items that go with one item."""
+
+    item_ids: tuple[str, ...]
+    """Strongest first."""
+    weights_K: npt.NDArray[np.float32]
+    """Strength of each, > 0."""
+    built_time_s: float
+    """When they were built."""
+
+    def __post_init__(self) -> None:
+        if len(self.item_ids) != len(self.weights_K):
+            raise ValueError(f"{len(self.item_ids)} neighbors with {len(self.weights_K)} weights; give one each")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PopularItems:
+    """The items a domain likes most."""
+
+    item_ids: tuple[str, ...]
+    """Most popular first."""
+    popularity_K: FloatArray
+    """Decayed, weighted events as of `as_of_s`."""
+    as_of_s: float
+
+    def __post_init__(self) -> None:
+        if len(self.item_ids) != len(self.popularity_K):
+            raise ValueError(f"{len(self.item_ids)} items with {len(self.popularity_K)} popularities; give one each")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamProgress:
+    """How far the one writer of profiles has come; written with the profiles, so both tell the same story."""
+
+    marks: Mapping[Source, int] = field(default_factory=dict)
+    """Highest offset of each source whose records are all in the store."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Records so far, by verdict ("accepted", ...), by reason ("rejected.malformed_json", ...) and by kind."""
+    newest_ingest_time_s: float = 0.0
+    """Ingest time of the newest record among them; 0 before the first."""

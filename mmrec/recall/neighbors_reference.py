@@ -1,0 +1,51 @@
+"""Item neighbors the slow and obvious way: the definition of mmrec.recall.neighbors in loops, for tests and audits."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from mmrec.events.behaviors import BehaviorSet
+from mmrec.recall.neighbors import NeighborSettings
+from mmrec.scoring.decay import decay
+
+
+def neighbor_weights(
+    events: Iterable[tuple[str, str, str, float]],
+    *,
+    behaviors: BehaviorSet,
+    as_of_s: float,
+    settings: NeighborSettings,
+) -> Mapping[tuple[str, str], float]:
+    """All w_ij > 0, by (item, neighbor), before the best ones are chosen.
+
+    Args:
+        events: (user key, item id, behavior, event time), any order.
+    """
+    totals: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    newest: dict[str, dict[str, float]] = defaultdict(dict)
+    for user, item, behavior, time_s in events:
+        if behavior in behaviors:
+            totals[user][item] += float(behaviors.weights_B[behaviors.index(behavior)])
+            newest[user][item] = max(time_s, newest[user].get(item, -math.inf))
+    sums: dict[tuple[str, str], float] = defaultdict(float)
+    squares: dict[str, float] = defaultdict(float)
+    for user, items in totals.items():
+        liked = sorted((newest[user][item], item) for item, total in items.items() if total > 0)
+        liked = liked[-settings.max_history :]
+        share = len(liked) ** -settings.user_discount if liked else 0.0
+        strength = {
+            item: math.log1p(items[item]) * decay(as_of_s - time_s, decay_per_day=settings.decay_per_day)
+            for time_s, item in liked
+        }
+        for later, (_, item) in enumerate(liked):
+            squares[item] += share * strength[item] ** 2
+            for earlier, (_, other) in enumerate(liked[:later]):
+                proximity = 1.0 / (1.0 + (later - earlier - 1) / settings.position_scale)
+                gain = share * strength[item] * strength[other] * proximity
+                sums[other, item] += gain
+                sums[item, other] += settings.backward * gain
+    return {
+        (item, other): total / (math.sqrt(squares[item] * squares[other]) + settings.shrinkage)
+        for (item, other), total in sums.items()
+        if total > 0
+    }
