@@ -21,7 +21,8 @@ VALUE_SEPARATOR = "|"
 def _direction(token: str, embedding_dim: int) -> FloatArray:
     seed = int.from_bytes(blake2b(token.encode("utf-8"), digest_size=8).digest(), "little")
     drawn = np.random.Generator(np.random.Philox(key=seed)).standard_normal(embedding_dim)
-    return (drawn / np.sqrt(embedding_dim)).astype(np.float32)
+    direction: FloatArray = (drawn / np.sqrt(embedding_dim)).astype(np.float32)
+    return direction
 
 
 class AttributeHashEncoder:
@@ -39,10 +40,9 @@ class AttributeHashEncoder:
         reasons = []
         for row, payload in enumerate(payloads):
             try:
-                attributes = json.loads(payload)
                 tokens = {
-                    str(k): [p for p in str(v).lower().split(VALUE_SEPARATOR) if p.strip()]
-                    for k, v in attributes.items()
+                    str(name): [part for part in str(value).lower().split(VALUE_SEPARATOR) if part.strip()]
+                    for name, value in json.loads(payload).items()
                 }
             except (ValueError, AttributeError):
                 reasons.append(BROKEN)

@@ -40,7 +40,7 @@ class Encoder(Protocol):
 
     @property
     def modality(self) -> str:
-        """ "text", "image", "attributes", ..."""
+        """What it reads: "text", "image", "attributes", ..."""
         ...
 
     @property

