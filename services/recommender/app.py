@@ -13,6 +13,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 from ray import serve
 
+from mmrec.client import TIMEOUT_METADATA
 from mmrec.errors import DeadlineError, InvalidRequestError, NotFoundError, StoreError
 from mmrec.pipeline import Deadline
 from mmrec.serving.messages import served_list_record
@@ -25,8 +26,6 @@ from mmrec.wiring import open_producer, replica_parts, settings_from
 log = get_logger(__name__)
 Answer = TypeVar("Answer")
 SERVICE = "mmrec.v1.RecommenderService"
-TIMEOUT_METADATA = "x-mmrec-timeout-ms"
-"""Serve does not hand a replica the caller's deadline; callers who want fallbacks within it name it here too."""
 _CODES = (
     (InvalidRequestError, grpc.StatusCode.INVALID_ARGUMENT),
     (NotFoundError, grpc.StatusCode.NOT_FOUND),

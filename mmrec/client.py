@@ -1,0 +1,113 @@
+"""A recommender as callers see it.
+
+with RecommenderClient("127.0.0.1:18500") as recommender:
+    answer = recommender.recommend("u00001", num_items=20, include_explanations=True)
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from mmrec.errors import DeadlineError, InvalidRequestError, MmrecError, NotFoundError, StoreError
+from mmrec.v1 import behavior_pb2, recommender_pb2, recommender_pb2_grpc
+
+_ERRORS: dict[grpc.StatusCode, type[MmrecError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidRequestError,
+    grpc.StatusCode.NOT_FOUND: NotFoundError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineError,
+}
+TIMEOUT_METADATA = "x-mmrec-timeout-ms"
+"""Names the caller's deadline to the replica, which degrades by name rather than miss it."""
+
+
+class RecommenderClient:
+    """A connection to one recommender."""
+
+    def __init__(self, target: str, *, timeout_s: float = 5.0) -> None:
+        """Open a connection; nothing is sent yet. `target` is host:port."""
+        self._target = target
+        self._timeout_s = timeout_s
+        self._channel = grpc.insecure_channel(target)
+        stub: Any = recommender_pb2_grpc.RecommenderServiceStub  # generated, without types
+        self._stub = stub(self._channel)
+        self._health = health_pb2_grpc.HealthStub(self._channel)
+
+    def __enter__(self) -> "RecommenderClient":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def recommend(
+        self,
+        user_id: str,
+        *,
+        num_items: int = 0,
+        placement: str = "",
+        excluded_item_ids: Sequence[str] = (),
+        session_events: Sequence[tuple[str, str]] = (),
+        page_token: str = "",
+        include_explanations: bool = False,
+        as_of_s: float | None = None,
+    ) -> recommender_pb2.RecommendItemsResponse:
+        """Items for a user.
+
+        Args:
+            session_events: (item id, behavior) of the session, oldest first, as happening now.
+            as_of_s: Instant the list describes; now where absent.
+
+        Raises:
+            InvalidRequestError, NotFoundError, DeadlineError: as the service says.
+            StoreError: the service is not there or failed.
+        """
+        request = recommender_pb2.RecommendItemsRequest(
+            user_id=user_id,
+            num_items=num_items,
+            placement=placement,
+            excluded_item_ids=excluded_item_ids,
+            session_events=[behavior_pb2.BehaviorEvent(item_id=item, behavior=name) for item, name in session_events],
+            page_token=page_token,
+            include_explanations=include_explanations,
+        )
+        if as_of_s is not None:
+            request.as_of.FromDatetime(datetime.fromtimestamp(as_of_s, tz=UTC))
+        metadata = ((TIMEOUT_METADATA, str(int(self._timeout_s * 1_000))),)
+        try:
+            answer: recommender_pb2.RecommendItemsResponse = self._stub.RecommendItems(
+                request, timeout=self._timeout_s, metadata=metadata
+            )
+        except grpc.RpcError as error:
+            raise self._translated(error) from None
+        return answer
+
+    def similar(self, item_id: str, *, num_items: int = 0) -> recommender_pb2.SimilarItemsResponse:
+        """Items like one item; errors as recommend()."""
+        request = recommender_pb2.SimilarItemsRequest(item_id=item_id, num_items=num_items)
+        try:
+            answer: recommender_pb2.SimilarItemsResponse = self._stub.SimilarItems(request, timeout=self._timeout_s)
+        except grpc.RpcError as error:
+            raise self._translated(error) from None
+        return answer
+
+    def is_serving(self) -> bool:
+        """Whether the service says that it serves."""
+        try:
+            answer = self._health.Check(health_pb2.HealthCheckRequest(), timeout=self._timeout_s)
+        except grpc.RpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def _translated(self, error: grpc.RpcError) -> MmrecError:
+        code, details = error.code(), error.details()
+        kind = _ERRORS.get(code, StoreError)
+        return kind(f"recommender at {self._target}: {code.name}: {details}")
