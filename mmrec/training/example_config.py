@@ -1,0 +1,56 @@
+"""Which events become labels, and of which part of training."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from mmrec.errors import ConfigurationError
+
+
+class Part(IntEnum):
+    """Parts of the log, one after another in time; each is known when the next begins."""
+
+    TOWERS = 0
+    """Towers and neighbors are fit on it."""
+    RANKER = 1
+    """The ranker is fit on it, with towers and neighbors that have not seen it."""
+    VALIDATION = 2
+    """Nothing is fit on it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExampleConfig:
+    """Which events become labels, and what stands beside them."""
+
+    towers_fraction: float = 0.8
+    """Share of the label events, by label time, before the ranker's labels begin."""
+    ranker_fraction: float = 0.1
+    """Share that the ranker's labels take after that; the rest is validation."""
+    max_retrieval_labels: int = 500_000
+    """Retrieval labels kept, a seeded draw; 0 keeps all."""
+    max_ranker_lists: int = 3_000
+    """Ranking lists for fitting, a seeded draw."""
+    max_validation_lists: int = 1_500
+    """Ranking lists for validation, a seeded draw."""
+    num_candidates: int = 200
+    """Candidates per list from the recall sources of serving, as of the label."""
+    num_random: int = 50
+    """Items per list drawn uniformly from what could have been shown; they stand for sources that know no model yet."""
+    seed: int = 1
+    """Of every draw."""
+
+    def __post_init__(self) -> None:
+        fractions = (self.towers_fraction, self.ranker_fraction)
+        if min(fractions) < 0 or sum(fractions) > 1:
+            raise ConfigurationError(
+                f"towers_fraction {self.towers_fraction} and ranker_fraction {self.ranker_fraction} are no shares of "
+                "one log; give numbers >= 0 with a sum <= 1"
+            )
+        for name in (
+            "max_retrieval_labels",
+            "max_ranker_lists",
+            "max_validation_lists",
+            "num_candidates",
+            "num_random",
+        ):
+            if getattr(self, name) < 0:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}; give a number >= 0")
