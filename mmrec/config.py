@@ -106,6 +106,16 @@ class StatisticsSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PublishSettings:
+    """Gates of a release; a release that misses one is kept but not promoted."""
+
+    min_margin_over_popularity: float = 0.0
+    """hr_at_10 must reach that of decayed popularity plus this; judged where training measured both."""
+    min_recall_at_100: float = 0.95
+    """Share of the exact 100 nearest items that the published collection must find."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything a process of mmrec needs to know."""
 
@@ -115,6 +125,7 @@ class Settings:
     serving: ServingSettings = field(default_factory=ServingSettings)
     content: ContentSettings = field(default_factory=ContentSettings)
     statistics: StatisticsSettings = field(default_factory=StatisticsSettings)
+    publish: PublishSettings = field(default_factory=PublishSettings)
     scoring: ScoringConfig = field(default_factory=lambda: ScoringConfig(behaviors=shop_behaviors()))
 
     @property
@@ -163,6 +174,7 @@ def parse_settings(document: dict[str, Any], *, where: str, folder: Path) -> Set
         "serving": ServingSettings,
         "content": ContentSettings,
         "statistics": StatisticsSettings,
+        "publish": PublishSettings,
     }
     unknown = sorted(set(tables) - set(sections) - {"scoring"})
     if unknown:

@@ -17,6 +17,7 @@ from typing import Any
 
 from fsspec.core import url_to_fs
 
+from mmrec.config import PublishSettings
 from mmrec.errors import IncompatibleStateError, NotFoundError, ReleaseGateError
 
 _FORMAT = 1
@@ -146,27 +147,20 @@ class ReleaseStore:
             self._fs.mv(temporary, path)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReleaseGates:
-    """What a release must show before it serves."""
+def check_gates(metrics: Mapping[str, float], gates: PublishSettings) -> None:
+    """Raise ReleaseGateError with every gate that was missed.
 
-    min_margin_over_popularity: float = 0.0
-    """hr_at_10 must be at least hr_at_10_popularity plus this; only judged where both were measured."""
-    min_recall_at_100: float = 0.95
-    """Share of the exact 100 nearest items that the collection finds."""
-
-    def check(self, metrics: Mapping[str, float], *, fingerprint: str, expected_fingerprint: str) -> None:
-        """Raise ReleaseGateError with every gate that was missed."""
-        missed = []
-        if fingerprint != expected_fingerprint:
-            missed.append(f"features are {fingerprint!r}, this code has {expected_fingerprint!r}: train again")
-        recall = metrics.get("index_recall_at_100", 0.0)
-        if not recall >= self.min_recall_at_100:
-            missed.append(f"index recall@100 is {recall:.4f}, at least {self.min_recall_at_100} is needed")
-        model, popularity = metrics.get("hr_at_10"), metrics.get("hr_at_10_popularity")
-        if model is not None and popularity is not None:
-            needed = popularity + self.min_margin_over_popularity
-            if not model >= needed:
-                missed.append(f"hr_at_10 is {model:.4f}, at least {needed:.4f} is needed (decayed popularity)")
-        if missed:
-            raise ReleaseGateError("not promoted: " + "; ".join(missed))
+    Args:
+        metrics: index_recall_at_100 is required; hr_at_10 and hr_at_10_popularity are judged where both are there.
+    """
+    missed = []
+    recall = metrics.get("index_recall_at_100", 0.0)
+    if not recall >= gates.min_recall_at_100:
+        missed.append(f"index recall@100 is {recall:.4f}, at least {gates.min_recall_at_100} is needed")
+    model, popularity = metrics.get("hr_at_10"), metrics.get("hr_at_10_popularity")
+    if model is not None and popularity is not None:
+        needed = popularity + gates.min_margin_over_popularity
+        if not model >= needed:
+            missed.append(f"hr_at_10 is {model:.4f}, at least {needed:.4f} is needed (decayed popularity and margin)")
+    if missed:
+        raise ReleaseGateError("not promoted: " + "; ".join(missed))

@@ -1,0 +1,110 @@
+"""Publish a trained model as a release, or move the pointer between releases.
+
+    python -m jobs.publish --config mmrec.toml --model FOLDER      vectors to Milvus, gates, promote
+    python -m jobs.publish --config mmrec.toml --promote ID        let a kept release serve
+    python -m jobs.publish --config mmrec.toml --rollback          let the release before serve again
+    python -m jobs.publish --config mmrec.toml --list
+
+Prints one JSON line. Exit status 3 where a gate was missed: the release before goes on serving.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from mmrec.clock import SystemClock
+from mmrec.config import Settings
+from mmrec.errors import MmrecError, ReleaseGateError
+from mmrec.publishing import LIVE_ALIAS, EmbeddingsMark, publish
+from mmrec.release import Release, ReleaseStore
+from mmrec.stores.kafka import describe_topic
+from mmrec.stores.topic_ends import end_offsets
+from mmrec.telemetry import configure_logging, get_logger
+from mmrec.wiring import (
+    open_content_store,
+    open_feature_store,
+    open_release_store,
+    open_vector_store,
+    settings_from,
+)
+
+log = get_logger("jobs.publish")
+GATE_MISSED = 3
+_PORTION = 500
+
+
+def main() -> int:
+    """Run one command; see the module's first lines."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", help="settings file; MMREC_CONFIG where not given")
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--model", type=Path, help="folder of a trained model")
+    action.add_argument("--promote", metavar="ID", help="release to promote")
+    action.add_argument("--rollback", action="store_true", help="go back to the release before")
+    action.add_argument("--list", action="store_true", help="name all releases and the current one")
+    arguments = parser.parse_args()
+    configure_logging()
+    try:
+        settings = settings_from(arguments.config)
+        releases = open_release_store(settings)
+        if arguments.list:
+            return _print({"current": releases.current(), "releases": releases.list()})
+        if arguments.model is not None:
+            return _print(_figures(_publish(settings, releases, arguments.model)))
+        release_id = releases.rollback() if arguments.rollback else arguments.promote
+        releases.promote(release_id)
+        release = releases.read(release_id)
+        open_vector_store(settings).point_alias(LIVE_ALIAS, release.collection)
+        return _print(_figures(release))
+    except ReleaseGateError as error:
+        log.error("release_gate_missed", error=str(error))
+        return GATE_MISSED
+    except MmrecError as error:
+        log.error("publish_failed", error=f"{type(error).__name__}: {error}")
+        return 1
+
+
+def _publish(settings: Settings, releases: ReleaseStore, model_folder: Path) -> Release:
+    kafka, features = settings.kafka, open_feature_store(settings)
+    topic = describe_topic(kafka.bootstrap, kafka.item_embeddings)
+    # Taken before the content is read: what comes in between is replayed by replicas, twice at worst.
+    mark = EmbeddingsMark(
+        topic=f"{topic.cluster_id}/{topic.topic_id}", offsets=end_offsets(kafka.bootstrap, kafka.item_embeddings)
+    )
+    content = open_content_store(settings).load_matrix()
+    entries = {}
+    for start in range(0, len(content.item_ids), _PORTION):
+        entries.update(features.read_item_content(content.item_ids[start : start + _PORTION]))
+    release = publish(
+        model_folder,
+        content=content,
+        entries=entries,
+        mark=mark,
+        settings=settings,
+        feature_fingerprint=features.fingerprint,
+        vectors=open_vector_store(settings),
+        releases=releases,
+        now_s=SystemClock().now_s(),
+    )
+    log.info("release_promoted", release_id=release.release_id, num_items=release.num_items, metrics=release.metrics)
+    return release
+
+
+def _figures(release: Release) -> dict[str, Any]:
+    return {
+        "release_id": release.release_id,
+        "collection": release.collection,
+        "num_items": release.num_items,
+        "metrics": dict(release.metrics),
+    }
+
+
+def _print(figures: dict[str, Any]) -> int:
+    print(json.dumps(figures), flush=True)  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""Publishing: a trained model and the catalogue's content become a release that may serve.
+
+The order keeps the old release serving whatever fails: offsets first, then vectors, then gates, then the release, and
+the pointer last. Axes: I items, D embedding, Q queries.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mmrec.catalog.item import CatalogEntry
+from mmrec.config import Settings
+from mmrec.content.matrix import ContentMatrix
+from mmrec.errors import IncompatibleStateError, ReleaseGateError
+from mmrec.features.assemble import feature_names
+from mmrec.index.vectors import ExactIndex, VectorStore
+from mmrec.models.bundle import ModelBundle
+from mmrec.release import Release, ReleaseStore, check_gates, collection_name, new_release_id
+from mmrec.serving.keeper import WEIGHT_FIELD
+
+LIVE_ALIAS = "items_live"
+NUM_QUERIES = 64
+RECALL_DEPTH = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingsMark:
+    """How far `item-embeddings` was when the content was read."""
+
+    topic: str
+    """ "cluster id/topic id"."""
+    offsets: Mapping[int, int]
+    """Partition -> next offset."""
+
+
+def publish(
+    model_folder: Path,
+    *,
+    content: ContentMatrix,
+    entries: Mapping[str, CatalogEntry],
+    mark: EmbeddingsMark,
+    settings: Settings,
+    feature_fingerprint: str,
+    vectors: VectorStore,
+    releases: ReleaseStore,
+    now_s: float,
+) -> Release:
+    """Write a collection and a release, judge it, and let it serve.
+
+    Args:
+        content: All items with content; read after `mark` was taken.
+        entries: Serving fields by item, for titles.
+        feature_fingerprint: Fingerprint of the feature store's schema.
+
+    Raises:
+        IncompatibleStateError: the model ranks other features, or was trained with other encoders.
+        ReleaseGateError: a gate was missed; the release is kept, the one before goes on serving.
+    """
+    model = ModelBundle.load(model_folder)
+    names = feature_names(settings.behaviors, num_half_lives=len(settings.statistics.half_lives_days))
+    if tuple(model.feature_names) != names:
+        raise IncompatibleStateError("the model ranks other features than this configuration has; train it again")
+    accepted = {name: encoder for name, encoder in content.encoders.items() if model.encoders.get(name) == encoder}
+    if not accepted:
+        raise IncompatibleStateError(
+            f"content was made by {dict(content.encoders)}, the model was trained with {dict(model.encoders)}: "
+            "encode or train again"
+        )
+    embeddings_ID = model.item_embeddings(content)
+    release_id = new_release_id(now_s)
+    collection = collection_name(release_id)
+    titles = [entries[item_id].title if item_id in entries else "" for item_id in content.item_ids]
+    weights = {
+        f"{WEIGHT_FIELD}{name}": [f"{share:.4f}" for share in shares.tolist()]
+        for name, shares in model.modality_weights(content).items()
+    }
+    vectors.create_collection(collection, content.item_ids, embeddings_ID, {"title": titles, **weights})
+    metrics = {name: float(value) for name, value in model.metrics.items() if isinstance(value, int | float)}
+    metrics["index_recall_at_100"] = index_recall(vectors, collection, content.item_ids, embeddings_ID)
+    release = Release(
+        release_id=release_id,
+        created_s=now_s,
+        collection=collection,
+        feature_fingerprint=feature_fingerprint,
+        feature_names=names,
+        behavior_weights={b.name: b.weight for b in settings.behaviors},
+        encoders=dict(model.encoders),
+        embedding_dim=model.embedding_dim,
+        num_items=len(content.item_ids),
+        metrics=metrics,
+        embedding_offsets={str(partition): offset for partition, offset in mark.offsets.items()},
+        embedding_topic=mark.topic,
+    )
+    releases.write(release, model_folder)
+    check_gates(metrics, settings.publish)
+    releases.promote(release_id)
+    vectors.point_alias(LIVE_ALIAS, collection)
+    return release
+
+
+def index_recall(
+    vectors: VectorStore, collection: str, item_ids: tuple[str, ...], embeddings_ID: npt.NDArray[np.float32]
+) -> float:
+    """recall@100 of a collection against exact search, over queries between pairs of items."""
+    depth = min(RECALL_DEPTH, len(item_ids))
+    if not depth:
+        raise ReleaseGateError("not promoted: the catalogue holds no item with content; encode it first")
+    rng = np.random.default_rng(0)
+    pairs = rng.integers(0, len(item_ids), size=(NUM_QUERIES, 2))
+    queries_QD = embeddings_ID[pairs[:, 0]] + embeddings_ID[pairs[:, 1]]
+    exact = ExactIndex(item_ids, embeddings_ID).search(queries_QD, num_results=depth)
+    found = vectors.search(collection, queries_QD, num_results=depth)
+    # Items as near as the last one count: which of equals is found says nothing about the index.
+    hits = [
+        sum(score >= last - 1e-5 for _, score in hits)
+        for hits, last in zip(found, exact.scores_QK[:, -1].tolist(), strict=True)
+    ]
+    return float(np.minimum(hits, depth).sum() / (depth * NUM_QUERIES))

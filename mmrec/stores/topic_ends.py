@@ -1,0 +1,29 @@
+"""Where a topic ends now: the offsets a release records, so that replicas replay what came after."""
+
+from contextlib import closing
+
+import kafka
+from kafka.errors import KafkaError
+
+from mmrec.errors import NotFoundError, StoreError
+
+
+def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
+    """Partition -> the offset the next record will have.
+
+    Raises:
+        NotFoundError: the broker has no such topic.
+        StoreError: no broker answers.
+    """
+    try:
+        consumer = kafka.KafkaConsumer(
+            bootstrap_servers=bootstrap.split(","), group_id=None, enable_auto_commit=False, metrics_enabled=False
+        )
+        with closing(consumer):
+            partitions = consumer.partitions_for_topic(topic)
+            if not partitions:
+                raise NotFoundError(f"topic {topic!r} does not exist at {bootstrap}; `mmrec up` creates it")
+            ends = consumer.end_offsets([kafka.TopicPartition(topic, partition) for partition in sorted(partitions)])
+    except KafkaError as error:
+        raise StoreError(f"Kafka ({topic}): {type(error).__name__}: {error}") from error
+    return {place.partition: int(offset) for place, offset in ends.items()}
