@@ -1,0 +1,101 @@
+"""Losses, each with its equation. Axes: N queries, K keys, B behaviors."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Temperature(nn.Module):
+    """A learned temperature within bounds (METHODS M20).
+
+    Kept as log(tau). The clamp is on the value, with the gradient let through, so that a temperature at a bound can
+    come back.
+    """
+
+    def __init__(self, initial: float = 0.1, *, low: float = 0.02, high: float = 1.0) -> None:
+        super().__init__()
+        if not 0 < low <= initial <= high:
+            raise ValueError(f"temperature {initial} is not within [{low}, {high}], or low is not above 0")
+        self.log_tau = nn.Parameter(torch.tensor(math.log(initial)))
+        self.low, self.high = low, high
+
+    def forward(self) -> Tensor:
+        """Tau, a scalar within [low, high]."""
+        tau = self.log_tau.exp()
+        return tau + (tau.clamp(self.low, self.high) - tau).detach()
+
+
+def info_nce(
+    queries_ND: Tensor,
+    keys_KD: Tensor,
+    positive_N: Tensor,
+    *,
+    temperature: Tensor | float,
+    log_q_K: Tensor | None = None,
+    ignored_NK: Tensor | None = None,
+    weights_N: Tensor | None = None,
+) -> Tensor:
+    """InfoNCE (METHODS M19; van den Oord et al. 2018), with the sampling correction of Yi et al. (RecSys 2019).
+
+        L = - mean_n  log( exp(s_np / tau) / sum_k exp(s_nk / tau - log q_k) ),   s = cosine
+
+    Args:
+        queries_ND: Unit-norm queries.
+        keys_KD: Unit-norm keys: the whole catalogue, a sample, or the batch.
+        positive_N: Row of each query's positive among the keys.
+        log_q_K: log of how often each key is expected in the sample; None where keys are the whole catalogue.
+            It is taken off the negatives and off the positive's copy among the keys alike.
+        ignored_NK: True where a key must not count as a negative (another positive of the same query).
+        weights_N: Weight of each query; None weighs all alike.
+
+    Returns:
+        A scalar. Equal embeddings give log K.
+    """
+    logits = queries_ND @ keys_KD.T / temperature
+    if log_q_K is not None:
+        logits = logits - log_q_K
+    if ignored_NK is not None:
+        is_positive = functional.one_hot(positive_N, logits.shape[1]).bool()
+        logits = logits.masked_fill(ignored_NK & ~is_positive, -1e9)
+    losses = functional.cross_entropy(logits, positive_N, reduction="none")
+    return _mean(losses, weights_N)
+
+
+def paired_info_nce(left_ND: Tensor, right_ND: Tensor, *, temperature: Tensor | float) -> Tensor:
+    """Symmetric InfoNCE of pairs in a batch: image and text of one item, or two views of one input."""
+    rows = torch.arange(len(left_ND), device=left_ND.device)
+    forth = info_nce(left_ND, right_ND, rows, temperature=temperature)
+    return (forth + info_nce(right_ND, left_ND, rows, temperature=temperature)) / 2
+
+
+def log_utility(logits_NB: Tensor, weights_B: Tensor) -> Tensor:
+    """Log sum_b w_b p_b with p = sigmoid(logits): the ranker's final score (METHODS M25), stable for small p."""
+    return torch.logsumexp(functional.logsigmoid(logits_NB) + weights_B.log(), dim=-1)
+
+
+def listwise_softmax(scores_NC: Tensor, gains_NC: Tensor, valid_NC: Tensor, weights_N: Tensor | None = None) -> Tensor:
+    """Cross-entropy between the shares of gain in a list and the softmax of its scores (ListNet, top one).
+
+        L = - mean_n  sum_c  g_nc / sum_c' g_nc'  *  log softmax(s_n)_c
+
+    Args:
+        gains_NC: >= 0, some above 0 in every list.
+        valid_NC: False where a list is shorter.
+    """
+    log_shares = torch.log_softmax(scores_NC.masked_fill(~valid_NC, -1e9), dim=1)
+    targets = gains_NC / gains_NC.sum(1, keepdim=True).clamp(min=1e-9)
+    return _mean(-(targets * log_shares * valid_NC).sum(1), weights_N)
+
+
+def behavior_cross_entropy(logits_NCB: Tensor, labels_NCB: Tensor, valid_NC: Tensor) -> Tensor:
+    """Mean binary cross-entropy of p_b over all candidates of all lists: keeps the heads probabilities."""
+    losses = functional.binary_cross_entropy_with_logits(logits_NCB, labels_NCB, reduction="none").mean(-1)
+    return (losses * valid_NC).sum() / valid_NC.sum().clamp(min=1)
+
+
+def _mean(losses_N: Tensor, weights_N: Tensor | None) -> Tensor:
+    if weights_N is None:
+        return losses_N.mean()
+    return (losses_N * weights_N).sum() / weights_N.sum().clamp(min=1e-9)

@@ -1,0 +1,180 @@
+"""Item tower and user tower: content and history -> unit vectors whose inner product is a cosine.
+
+    item:  v = norm( W2 gelu(W1 fuse(P_m (x_m - mean_m))) + id )        P_m: principal components, fitted once
+    user:  u = norm( sum_heads  sum_l a_l v_l  +  MLP(pooled tokens) )  over the newest L events, oldest first
+
+Item vectors of the history are the item tower's own, so the user tower knows new items as soon as they are embedded.
+Axes: I items, M modalities, N batch, L history, D embedding, P projected width.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mmrec.models.fusion import Fused, apply_fusion, fusion
+from mmrec.models.settings import TowerSettings
+
+AGE_EDGES_S = (60.0, 600.0, 3_600.0, 4 * 3_600.0, 86_400.0, 3 * 86_400.0, 7 * 86_400.0, 30 * 86_400.0, 180 * 86_400.0)
+"""Ages of events fall between these; an embedding per bin."""
+
+
+class Projection(nn.Module):
+    """Centering and principal components of one modality, fitted on the catalogue and frozen."""
+
+    mean_X: Tensor
+    components_XP: Tensor
+
+    def __init__(self, input_dim: int, projected_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean_X", torch.zeros(input_dim))
+        self.register_buffer("components_XP", torch.zeros(input_dim, projected_dim))
+
+    def forward(self, values_IX: Tensor) -> Tensor:
+        return (values_IX - self.mean_X) @ self.components_XP
+
+    def fit(self, values_IX: npt.NDArray[np.float32]) -> None:
+        """Principal components, scaled so that the projected rows have unit norm on average.
+
+        Half-whitened (division by the square root of the standard deviation): whitening fully would make noise of the
+        last components as loud as the first.
+        """
+        projected_dim = self.components_XP.shape[1]
+        if not len(values_IX):
+            return
+        mean = values_IX.mean(0)
+        centered = (values_IX - mean).astype(np.float64)
+        variances, directions = np.linalg.eigh(centered.T @ centered / len(centered))
+        order = np.argsort(-variances)[:projected_dim]
+        variances = np.maximum(variances[order], 0.0)
+        # Signs of eigenvectors are arbitrary; the largest entry is made positive, so that fits repeat.
+        chosen = directions[:, order]
+        chosen = chosen * np.sign(chosen[np.abs(chosen).argmax(0), np.arange(chosen.shape[1])])
+        useful = variances > max(variances.max(initial=0.0) * 1e-8, 1e-12)
+        scale = np.where(useful, np.maximum(variances, 1e-12) ** -0.25, 0.0)
+        total = float(np.sqrt((np.sqrt(variances) * useful).sum())) or 1.0
+        components = np.zeros(self.components_XP.shape)
+        components[:, : len(order)] = chosen * scale / total
+        self.mean_X.copy_(torch.from_numpy(mean))
+        self.components_XP.copy_(torch.from_numpy(components.astype(np.float32)))
+
+
+class ItemTower(nn.Module):
+    """Content of several modalities, and the id of a known item, to a unit vector."""
+
+    def __init__(self, settings: TowerSettings, *, content_dims: Mapping[str, int], num_ids: int) -> None:
+        super().__init__()
+        self.settings = settings
+        self.modalities: tuple[str, ...] = tuple(sorted(content_dims))
+        width = settings.hidden_dim
+        self.projections = nn.ModuleDict(
+            {name: Projection(content_dims[name], settings.projected_dim) for name in self.modalities}
+        )
+        self.lifts = nn.ModuleDict({name: nn.Linear(settings.projected_dim, width) for name in self.modalities})
+        self.fusion = fusion(settings.fusion, num_modalities=max(1, len(self.modalities)), width=width)
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.GELU(), nn.Dropout(settings.dropout))
+        self.out = nn.Linear(width, settings.embedding_dim)
+        # Row num_ids stands for items the model has not met; it stays zero.
+        self.ids = nn.Embedding(num_ids + 1, settings.embedding_dim, padding_idx=num_ids)
+        nn.init.normal_(self.ids.weight, std=0.02)
+        with torch.no_grad():
+            self.ids.weight[num_ids].zero_()
+
+    def project(self, values: Mapping[str, Tensor]) -> Tensor:
+        """Raw content, modality -> (I, X_m), to (I, M, P); frozen, so training computes it once."""
+        projected = [self.projections[name](values[name]) for name in self.modalities]
+        return torch.stack(projected, dim=1)
+
+    def tokens(self, projected_IMP: Tensor) -> Tensor:
+        """One token per modality, (I, M, hidden)."""
+        lifted = [self.lifts[name](projected_IMP[:, m]) for m, name in enumerate(self.modalities)]
+        return torch.stack(lifted, dim=1)
+
+    def fuse(self, projected_IMP: Tensor, present_IM: Tensor) -> Fused:
+        """Fused content; in training some modalities of some items are hidden, never all of an item."""
+        if self.training and self.settings.modality_dropout > 0:
+            hidden = torch.rand(present_IM.shape, device=present_IM.device) < self.settings.modality_dropout
+            kept = present_IM & ~hidden
+            present_IM = torch.where(kept.any(1, keepdim=True), kept, present_IM)
+        return apply_fusion(self.fusion, self.tokens(projected_IMP), present_IM)
+
+    def forward(self, projected_IMP: Tensor, present_IM: Tensor, ids_I: Tensor) -> Tensor:
+        """Unit vectors, (I, D)."""
+        vectors = self.out(self.head(self.fuse(projected_IMP, present_IM).vector_ND))
+        # An item without any modality is its id vector alone.
+        vectors = vectors * present_IM.any(1, keepdim=True)
+        if self.settings.use_ids:
+            known = self.ids(ids_I)
+            if self.training and self.settings.id_dropout > 0:
+                known = known * (torch.rand(len(ids_I), 1, device=known.device) >= self.settings.id_dropout)
+            vectors = vectors + known
+        return functional.normalize(vectors, dim=-1)
+
+
+class UserTower(nn.Module):
+    """The newest events, as item vector + behavior + age, to a unit vector."""
+
+    def __init__(self, settings: TowerSettings, *, num_behaviors: int, num_heads: int = 4) -> None:
+        super().__init__()
+        width = settings.embedding_dim
+        self.max_history = settings.max_history
+        # Row num_behaviors stands for a behavior the model has not met.
+        self.behaviors = nn.Embedding(num_behaviors + 1, width)
+        self.ages = nn.Embedding(len(AGE_EDGES_S) + 1, width)
+        self.orders = nn.Embedding(settings.max_history, width)
+        for table in (self.behaviors, self.ages, self.orders):
+            nn.init.normal_(table.weight, std=0.02)
+        self.blocks: nn.Module | None = None
+        if settings.user_tower == "transformer":
+            layer = nn.TransformerEncoderLayer(
+                width, 2, 2 * width, settings.dropout, activation="gelu", batch_first=True, norm_first=True
+            )
+            self.blocks = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.look = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, num_heads))
+        self.deep = nn.Sequential(
+            nn.Linear(num_heads * width, settings.hidden_dim),
+            nn.GELU(),
+            nn.Dropout(settings.dropout),
+            nn.Linear(settings.hidden_dim, width),
+        )
+        # Starts as plain attention pooling: the deep part is learned on top of it.
+        nn.init.zeros_(self.deep[-1].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.deep[-1].bias)  # type: ignore[arg-type]
+
+    def forward(self, items_NLD: Tensor, behaviors_NL: Tensor, age_bins_NL: Tensor, valid_NL: Tensor) -> Tensor:
+        """Unit vectors, (N, D); zeros for an empty history.
+
+        Args:
+            items_NLD: Item vectors, oldest first, right-aligned: the newest event is at L - 1.
+            behaviors_NL: Rows of the behavior table.
+            age_bins_NL: Rows of the age table.
+            valid_NL: False where the history is shorter.
+        """
+        length = items_NLD.shape[1]
+        orders = torch.arange(length - 1, -1, -1, device=items_NLD.device)
+        tokens = items_NLD + self.behaviors(behaviors_NL) + self.ages(age_bins_NL) + self.orders(orders)
+        if self.blocks is not None:
+            # A row without events would be all NaN; it looks at its zeroed tokens and is zeroed at the end.
+            visible = valid_NL | ~valid_NL.any(1, keepdim=True)
+            tokens = self.blocks(tokens, src_key_padding_mask=~visible)
+        scores = self.look(tokens).masked_fill(~valid_NL.unsqueeze(-1), -1e9)
+        weights = torch.softmax(scores, dim=1) * valid_NL.unsqueeze(-1)
+        pooled = torch.einsum("nlh,nld->nhd", weights, tokens)
+        plain = torch.einsum("nlh,nld->nd", weights, items_NLD) / weights.shape[2]
+        vectors = functional.normalize(plain + self.deep(pooled.flatten(1)), dim=-1)
+        return vectors * valid_NL.any(1, keepdim=True)
+
+
+def age_bins(ages_s: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Row of the age table for each age in seconds; negative ages count as none."""
+    return np.searchsorted(np.asarray(AGE_EDGES_S), ages_s, side="right").astype(np.int64)
+
+
+def behavior_rows(behavior_ids: npt.NDArray[np.uint8], known_ids: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Row of the behavior table for each stable id; len(known_ids) for ids the model has not met."""
+    table = np.full(256, len(known_ids), dtype=np.int64)
+    table[np.asarray(known_ids, dtype=np.int64)] = np.arange(len(known_ids))
+    return table[behavior_ids]
