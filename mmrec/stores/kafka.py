@@ -53,6 +53,20 @@ class KafkaRecordProducer:
             raise _store_error(bootstrap, error) from error
         self._timeout_s = delivery_timeout_s
 
+    def learn_topics(self, topics: Iterable[str]) -> None:
+        """Ask the broker for the topics' partitions, so that no send has to wait for that.
+
+        Raises:
+            StoreError: the broker does not answer, or has no such topic.
+        """
+        for topic in topics:
+            try:
+                known = self._producer.partitions_for(topic)
+            except KafkaError as error:
+                raise _store_error(topic, error) from error
+            if not known:
+                raise StoreError(f"Kafka ({topic}): no such topic; `mmrec up` creates it")
+
     def send(self, topic: str, key: bytes, value: bytes | None) -> "Future[RecordPlace]":
         """Hand over one record; blocks only while the topic is not known yet."""
         answer: Future[RecordPlace] = Future()

@@ -1,0 +1,94 @@
+"""Serve the collector over gRPC until SIGTERM or Ctrl-C.
+
+python -m services.collector --config mmrec.toml
+"""
+
+import argparse
+import asyncio
+import signal
+import sys
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from mmrec.catalog.upsert import CatalogWriter
+from mmrec.clock import SystemClock
+from mmrec.config import Settings
+from mmrec.errors import MachineError, MmrecError
+from mmrec.events.collect import EventCollector
+from mmrec.stores.kafka import KafkaRecordProducer
+from mmrec.telemetry import StatusFile, configure_logging, get_logger
+from mmrec.v1 import collector_pb2, collector_pb2_grpc
+from mmrec.wiring import settings_from
+from services.collector.servicer import CollectorServicer
+
+SERVICE = collector_pb2.DESCRIPTOR.services_by_name["CollectorService"].full_name
+DELIVERY_TIMEOUT_S = 10.0
+"""A record the broker did not take within this time is answered by RETRY."""
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+STATUS_S = 1.0
+GRACE_S = 5.0
+
+log = get_logger(__name__)
+
+
+async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set; what is under way then still gets its answer."""
+    clock = SystemClock()
+    status_file = StatusFile(settings.stores.status, "collector")
+    producer = KafkaRecordProducer(settings.kafka.bootstrap, delivery_timeout_s=DELIVERY_TIMEOUT_S)
+    producer.learn_topics([settings.kafka.behavior_events, settings.kafka.rejected, settings.kafka.catalog_items])
+    collector = EventCollector(producer, topics=settings.kafka, events=settings.events, behaviors=settings.behaviors)
+    catalog = CatalogWriter(producer, topic=settings.kafka.catalog_items)
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)])
+    servicer = CollectorServicer(collector, catalog, clock)
+    collector_pb2_grpc.add_CollectorServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    healthy = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+    reflection.enable_server_reflection([SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    try:
+        server.add_insecure_port(settings.serving.collector)
+    except RuntimeError as error:
+        raise MachineError(f"cannot listen on {settings.serving.collector}: {error}") from None
+    await server.start()
+    for name in ("", SERVICE):
+        await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
+    log.info("collector_started", address=settings.serving.collector)
+    while not stop.is_set():
+        status_file.write({"ready": True, **collector.figures(), **catalog.figures()}, now_s=clock.now_s())
+        try:
+            await asyncio.wait_for(stop.wait(), STATUS_S)
+        except TimeoutError:
+            continue
+    await healthy.enter_graceful_shutdown()
+    await server.stop(GRACE_S)
+    await asyncio.to_thread(producer.close)
+    figures = {**collector.figures(), **catalog.figures()}
+    status_file.write({"ready": False, **figures}, now_s=clock.now_s())
+    log.info("collector_stopped", **figures)
+
+
+async def _main(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await serve(settings, stop=stop)
+
+
+def main() -> int:
+    """Parse the command line and serve."""
+    parser = argparse.ArgumentParser(prog="services.collector", description=__doc__)
+    parser.add_argument("--config", help="TOML file; default: MMREC_CONFIG")
+    arguments = parser.parse_args()
+    configure_logging()
+    try:
+        asyncio.run(_main(settings_from(arguments.config)))
+    except MmrecError as error:
+        log.error("collector_failed", reason=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

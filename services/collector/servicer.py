@@ -1,0 +1,57 @@
+"""CollectorService over mmrec's collector: messages in, statuses out, in order, several requests under way."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from mmrec.catalog.upsert import CatalogWriter
+from mmrec.clock import Clock
+from mmrec.events.collect import EventCollector
+from mmrec.v1 import collector_pb2, collector_pb2_grpc
+
+MAX_REQUESTS_UNDER_WAY = 256
+"""Requests of one stream whose statuses are still out; beyond that the stream is read no further."""
+
+
+class CollectorServicer(collector_pb2_grpc.CollectorServiceServicer):
+    """Answers one RecordBehaviorsResponse per request."""
+
+    def __init__(self, collector: EventCollector, catalog: CatalogWriter, clock: Clock) -> None:
+        self._collector = collector
+        self._catalog = catalog
+        self._clock = clock
+
+    async def RecordBehaviors(
+        self, request_iterator: AsyncIterator[collector_pb2.RecordBehaviorsRequest], context: Any
+    ) -> AsyncIterator[collector_pb2.RecordBehaviorsResponse]:
+        """See collector.proto."""
+        under_way: asyncio.Queue[asyncio.Future[Any] | None] = asyncio.Queue(MAX_REQUESTS_UNDER_WAY)
+
+        async def read() -> None:
+            async for request in request_iterator:
+                statuses = self._collector.record(request.events, now_s=self._clock.now_s())
+                await under_way.put(asyncio.wrap_future(statuses))
+            await under_way.put(None)
+
+        reading = asyncio.create_task(read())
+        try:
+            while (statuses := await under_way.get()) is not None:
+                yield collector_pb2.RecordBehaviorsResponse(statuses=await statuses)
+        finally:
+            reading.cancel()
+
+    async def UpsertItems(
+        self, request: collector_pb2.UpsertItemsRequest, context: Any
+    ) -> collector_pb2.UpsertItemsResponse:
+        """See collector.proto."""
+        statuses = await asyncio.to_thread(self._catalog.upsert, request.items, request.removed_item_ids)
+        return collector_pb2.UpsertItemsResponse(statuses=statuses)
+
+    async def ForgetUser(
+        self, request: collector_pb2.ForgetUserRequest, context: Any
+    ) -> collector_pb2.ForgetUserResponse:
+        """See collector.proto."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "ForgetUser is not built yet")
+        return collector_pb2.ForgetUserResponse()
