@@ -57,7 +57,6 @@ def apply(profiles: Mapping[str, UserProfile], events: EventBatch, *, config: Sc
     lists = EventLists(events)
     offsets: list[int] = events.offsets_N.tolist()
     source_index: list[int] = events.source_index_N.tolist()
-    sources_N = [events.sources[index] if index != NO_SOURCE else None for index in source_index]
     verdicts = [ACCEPTED] * len(events)
     blank = empty_profile(behaviors=config.behaviors, num_half_lives=len(config.decay_per_day))
     changed: dict[str, UserProfile] = {}
@@ -68,7 +67,8 @@ def apply(profiles: Mapping[str, UserProfile], events: EventBatch, *, config: Sc
             profile,
             rows,
             lists=lists,
-            sources_N=sources_N,
+            sources=events.sources,
+            source_index=source_index,
             offsets=offsets,
             verdicts=verdicts,
             config=config,
@@ -107,7 +107,8 @@ def _judge(
     rows: list[int],
     *,
     lists: EventLists,
-    sources_N: list[Source | None],
+    sources: tuple[Source, ...],
+    source_index: list[int],
     offsets: list[int],
     verdicts: list[int],
     config: ScoringConfig,
@@ -123,21 +124,28 @@ def _judge(
     )
     accepted: list[int] = []
     newest_ingest_s = profile.newest_ingest_time_s
+    index, mark, moved = NO_SOURCE, -1, False
     for row in rows:
-        source = sources_N[row]
-        ingest_s = lists.ingest_times[row]
-        if source is not None:
-            if offsets[row] <= marks.get(source, -1):
+        # Rows of one source stand together, so its mark is looked up once.
+        if source_index[row] != index:
+            if moved:
+                marks = {**marks, sources[index]: mark}
+            index, moved = source_index[row], False
+            mark = marks.get(sources[index], -1) if index != NO_SOURCE else -1
+        if index != NO_SOURCE:
+            offset = offsets[row]
+            if offset <= mark:
                 verdicts[row] = ALREADY_APPLIED
                 continue
-            if marks is profile.marks:
-                marks = dict(marks)
-            marks[source] = offsets[row]
+            mark, moved = offset, True
+        ingest_s = lists.ingest_times[row]
         newest_ingest_s = max(newest_ingest_s, ingest_s)
         if ring.seen(lists.hashes[row], ingest_s):
             verdicts[row] = DUPLICATE
         else:
             accepted.append(row)
+    if moved:
+        marks = {**marks, sources[index]: mark}
     if not accepted and marks is profile.marks:
         return None
     return _Judged(accepted=accepted, marks=marks, ring=ring, newest_ingest_s=newest_ingest_s)

@@ -152,27 +152,33 @@ def count_totals(
 
 def newest_events(profile: UserProfile, rows: list[int], events: EventLists, max_recent: int) -> Recent:
     """The newest `max_recent` events by (event time, known time, behavior, item): the same for any order of arrival."""
-    entries = list(
-        zip(
+    entries = sorted(
+        [
+            (events.event_times[row], events.known_times[row], events.behavior_ids[row], events.item_ids[row])
+            for row in rows
+        ]
+    )
+    # Mostly every new event is later than every kept one, and the kept arrays need no sorting.
+    in_order = not profile.recent_item_ids or entries[0][0] > profile.recent_event_times_L[-1]
+    if not in_order:
+        entries += zip(
             profile.recent_event_times_L.tolist(),
             profile.recent_known_times_L.tolist(),
             profile.recent_behavior_ids_L.tolist(),
             profile.recent_item_ids,
             strict=True,
         )
-    )
-    entries += [
-        (events.event_times[row], events.known_times[row], events.behavior_ids[row], events.item_ids[row])
-        for row in rows
-    ]
-    entries.sort()
+        entries.sort()
     times_s, known_s, behavior_ids, item_ids = zip(*entries[-max_recent:], strict=True)
-    return Recent(
-        item_ids=item_ids,
-        behavior_ids_L=np.array(behavior_ids, dtype=np.uint8),
-        event_times_L=np.array(times_s, dtype=np.float64),
-        known_times_L=np.array(known_s, dtype=np.float64),
-    )
+    behavior_ids_L = np.array(behavior_ids, dtype=np.uint8)
+    times_L, known_L = np.array(times_s, dtype=np.float64), np.array(known_s, dtype=np.float64)
+    num_kept = min(max_recent - len(item_ids), len(profile.recent_item_ids)) if in_order else 0
+    if num_kept:
+        item_ids = profile.recent_item_ids[-num_kept:] + item_ids
+        behavior_ids_L = np.concatenate((profile.recent_behavior_ids_L[-num_kept:], behavior_ids_L))
+        times_L = np.concatenate((profile.recent_event_times_L[-num_kept:], times_L))
+        known_L = np.concatenate((profile.recent_known_times_L[-num_kept:], known_L))
+    return Recent(item_ids=item_ids, behavior_ids_L=behavior_ids_L, event_times_L=times_L, known_times_L=known_L)
 
 
 def most_valuable(items: Items, ids_B: npt.NDArray[np.uint8], newest_s: float, config: ScoringConfig) -> Items:

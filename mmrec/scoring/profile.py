@@ -70,9 +70,7 @@ class UserProfile:
         return align_behaviors(self.counts_IHB, self.behavior_ids_B, behaviors)
 
 
-def align_behaviors(
-    counts_xB: FloatArray, behavior_ids_B: npt.NDArray[np.uint8], behaviors: BehaviorSet
-) -> FloatArray:
+def align_behaviors(counts_xB: FloatArray, behavior_ids_B: npt.NDArray[np.uint8], behaviors: BehaviorSet) -> FloatArray:
     """Counts moved to the axis of `behaviors`; the last axis is B, absent behaviors are 0."""
     if np.array_equal(behavior_ids_B, behaviors.ids_B):
         return counts_xB

@@ -1,0 +1,130 @@
+"""The one schema of everything the feature store holds: names, types and order.
+
+feature_repo/ generates its Feast views from here, the adapter reads and writes by these names, and the fingerprint of
+it all, the ranking row and the packed formats included, stands in every release and is checked at load.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import Enum
+
+from mmrec.scoring import packing
+
+
+class ValueType(Enum):
+    """Types of stored values, under the names Feast has for them."""
+
+    BYTES = "Bytes"
+    STRING = "String"
+    INT64 = "Int64"
+    FLOAT64 = "Float64"
+    STRINGS = "Array(String)"
+    FLOAT32S = "Array(Float32)"
+    FLOAT64S = "Array(Float64)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One named value of a view."""
+
+    name: str
+    value_type: ValueType
+    description: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One feature view: an entity and what is kept of it."""
+
+    name: str
+    entity: str
+    join_key: str
+    fields: tuple[Field, ...]
+    description: str
+
+
+def _field(name: str, value_type: ValueType, description: str) -> Field:
+    return Field(name=name, value_type=value_type, description=description)
+
+
+USER_PROFILE = View(
+    name="user_profile",
+    entity="user",
+    join_key="user_key",
+    description="A user's row of the scoring matrix. Serving reads `packed`; the rest is as of the row's write.",
+    fields=(
+        _field("packed", ValueType.BYTES, "the whole profile, mmrec.scoring.packing"),
+        _field("top_item_ids", ValueType.STRINGS, "the 20 items of highest affinity, best first"),
+        _field("top_affinities", ValueType.FLOAT64S, "their affinities as of newest_event_time_s"),
+        _field("totals", ValueType.FLOAT64S, "decayed counts per configured behavior as of newest_event_time_s"),
+        _field("newest_event_time_s", ValueType.FLOAT64, "event time of the newest event, epoch seconds"),
+        _field("num_events", ValueType.INT64, "accepted events ever"),
+        _field("weights_version", ValueType.STRING, "names the behavior weights the affinities were made with"),
+    ),
+)
+STREAM_PROGRESS_KEY = "\x01stream-progress"
+"""Key of the row of user_profile that holds StreamProgress; no user key begins with a control character."""
+
+ITEM_STATS = View(
+    name="item_stats",
+    entity="item",
+    join_key="item_id",
+    description="Decayed counts of one item per behavior and half-life.",
+    fields=(
+        _field("packed", ValueType.BYTES, "mmrec.scoring.item_statistics"),
+        _field("reference_time_s", ValueType.FLOAT64, "instant the counts are as of, epoch seconds"),
+    ),
+)
+ITEM_NEIGHBORS = View(
+    name="item_neighbors",
+    entity="item",
+    join_key="item_id",
+    description="Items that go with one item, strongest first.",
+    fields=(
+        _field("neighbor_ids", ValueType.STRINGS, "strongest first"),
+        _field("weights", ValueType.FLOAT32S, "strength of each"),
+        _field("built_time_s", ValueType.FLOAT64, "when they were built, epoch seconds"),
+    ),
+)
+ITEM_CONTENT = View(
+    name="item_content",
+    entity="item",
+    join_key="item_id",
+    description="What serving knows of an item.",
+    fields=(
+        _field("entry", ValueType.STRING, "JSON of CatalogEntry, all of it"),
+        _field("title", ValueType.STRING, "for people"),
+        _field("price", ValueType.FLOAT64, "0 where unknown"),
+        _field("availability", ValueType.INT64, "number of mmrec.v1.Availability"),
+    ),
+)
+POPULAR_ITEMS = View(
+    name="popular_items",
+    entity="domain",
+    join_key="domain",
+    description='The items a domain likes most; domain "" stands for all.',
+    fields=(
+        _field("item_ids", ValueType.STRINGS, "most popular first"),
+        _field("popularity", ValueType.FLOAT64S, "decayed, weighted events as of as_of_s"),
+        _field("as_of_s", ValueType.FLOAT64, "epoch seconds"),
+    ),
+)
+VIEWS = (USER_PROFILE, ITEM_STATS, ITEM_NEIGHBORS, ITEM_CONTENT, POPULAR_ITEMS)
+
+
+def store_fingerprint() -> str:
+    """Fingerprint of the views alone: what an applied repository must agree with."""
+    lines = [[view.name, view.join_key, field.name, field.value_type.value] for view in VIEWS for field in view.fields]
+    return _digest([lines, packing.FORMAT])
+
+
+def feature_fingerprint() -> str:
+    """Fingerprint of the views and of the ranking row's names and order: what a release must agree with."""
+    from mmrec.features.assemble import FEATURE_NAMES
+
+    return _digest([store_fingerprint(), list(FEATURE_NAMES)])
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, separators=(",", ":")).encode()).hexdigest()[:16]
