@@ -55,7 +55,7 @@ class RecommenderClient:
         num_items: int = 0,
         placement: str = "",
         excluded_item_ids: Sequence[str] = (),
-        session_events: Sequence[tuple[str, str]] = (),
+        session_events: Sequence[tuple[str, str] | behavior_pb2.BehaviorEvent] = (),
         page_token: str = "",
         include_explanations: bool = False,
         as_of_s: float | None = None,
@@ -63,7 +63,7 @@ class RecommenderClient:
         """Items for a user.
 
         Args:
-            session_events: (item id, behavior) of the session, oldest first, as happening now.
+            session_events: Events of the session, oldest first: messages, or (item id, behavior) as happening now.
             as_of_s: Instant the list describes; now where absent.
 
         Raises:
@@ -75,7 +75,10 @@ class RecommenderClient:
             num_items=num_items,
             placement=placement,
             excluded_item_ids=excluded_item_ids,
-            session_events=[behavior_pb2.BehaviorEvent(item_id=item, behavior=name) for item, name in session_events],
+            session_events=[
+                behavior_pb2.BehaviorEvent(item_id=event[0], behavior=event[1]) if isinstance(event, tuple) else event
+                for event in session_events
+            ],
             page_token=page_token,
             include_explanations=include_explanations,
         )
