@@ -36,8 +36,8 @@ def data_folder(tmp_path: Path) -> Path:
     }
     pq.write_table(pa.table(movies), folder / "movies.parquet")
     ratings = {
-        "userId": [1] * 10 + [2] * 10,
-        "movieId": [3, 5, 7] * 6 + [3, 5],
+        "userId": [1 + n // 3 for n in range(20)],
+        "movieId": [(3, 5, 7)[n % 3] for n in range(20)],
         "rating": [4.0, 3.5] * 10,
         "timestamp": [*range(1_000, 1_018), 1_018, 1_018],
     }
