@@ -48,9 +48,18 @@ class EventLog(Protocol):
         ...
 
     def scan(
-        self, *, after_sequence: int = 0, columns: Sequence[str] | None = None, max_rows: int = 65_536
+        self,
+        *,
+        after_sequence: int = 0,
+        up_to_sequence: int | None = None,
+        columns: Sequence[str] | None = None,
+        max_rows: int = 65_536,
     ) -> Iterator[pa.Table]:
-        """The same as read, in tables of at most `max_rows` rows, in memory that does not grow with the log."""
+        """The same as read, in tables of at most `max_rows` rows, in memory that does not grow with the log.
+
+        Args:
+            up_to_sequence: The last append that is given; the newest one where left out.
+        """
         ...
 
     def append_served(self, lists: pa.Table, *, batch_key: str = "") -> int:
@@ -82,10 +91,16 @@ class MemoryEventLog:
         return _read(self._events, EVENT_SCHEMA, after_sequence).select(list(columns or EVENT_SCHEMA.names))
 
     def scan(
-        self, *, after_sequence: int = 0, columns: Sequence[str] | None = None, max_rows: int = 65_536
+        self,
+        *,
+        after_sequence: int = 0,
+        up_to_sequence: int | None = None,
+        columns: Sequence[str] | None = None,
+        max_rows: int = 65_536,
     ) -> Iterator[pa.Table]:
         """See EventLog."""
-        table = self.read(after_sequence=after_sequence, columns=columns)
+        table = _read(self._events[:up_to_sequence], EVENT_SCHEMA, after_sequence)
+        table = table.select(list(columns or EVENT_SCHEMA.names))
         for start in range(0, table.num_rows, max_rows):
             yield table.slice(start, max_rows)
 

@@ -60,10 +60,15 @@ class ParquetEventLog:
         return self._events.read(after_sequence, columns)
 
     def scan(
-        self, *, after_sequence: int = 0, columns: Sequence[str] | None = None, max_rows: int = 65_536
+        self,
+        *,
+        after_sequence: int = 0,
+        up_to_sequence: int | None = None,
+        columns: Sequence[str] | None = None,
+        max_rows: int = 65_536,
     ) -> Iterator[pa.Table]:
         """See EventLog."""
-        return self._events.scan(after_sequence, columns, max_rows)
+        return self._events.scan(after_sequence, up_to_sequence, columns, max_rows)
 
     def append_served(self, lists: pa.Table, *, batch_key: str = "") -> int:
         """See EventLog."""
@@ -139,13 +144,15 @@ class _TableLog:
     def read(self, after_sequence: int, columns: Sequence[str] | None) -> pa.Table:
         names = list(columns or self._schema.names)
         empty = pa.schema([self._schema.field(name) for name in names]).empty_table()
-        return pa.concat_tables([empty, *self.scan(after_sequence, columns, 1 << 20)])
+        return pa.concat_tables([empty, *self.scan(after_sequence, None, columns, 1 << 20)])
 
-    def scan(self, after_sequence: int, columns: Sequence[str] | None, max_rows: int) -> Iterator[pa.Table]:
+    def scan(
+        self, after_sequence: int, up_to_sequence: int | None, columns: Sequence[str] | None, max_rows: int
+    ) -> Iterator[pa.Table]:
         self._refresh()
         names = list(columns or self._schema.names)
         wanted = pa.schema([self._schema.field(name) for name in names])
-        for number, entry in enumerate(self._entries[after_sequence:], start=after_sequence):
+        for number, entry in enumerate(self._entries[after_sequence:up_to_sequence], start=after_sequence):
             earlier = self._earlier[number]
             for table in [self._without(entry, earlier, names)] if earlier else self._batches(entry, names, max_rows):
                 for start in range(0, table.num_rows, max_rows):

@@ -110,6 +110,8 @@ def test_a_scan_gives_what_a_read_gives_in_small_pieces(reopen: Reopen) -> None:
     pieces = list(log.scan(max_rows=4, columns=["event_id"]))
     assert max(p.num_rows for p in pieces) <= 4
     assert pa.concat_tables(pieces).equals(log.read(columns=["event_id"]).combine_chunks())
+    assert [ids(piece) for piece in log.scan(after_sequence=1, up_to_sequence=1)] == []
+    assert sum(piece.num_rows for piece in log.scan(up_to_sequence=1)) == 10
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

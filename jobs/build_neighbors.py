@@ -1,0 +1,77 @@
+"""Build item statistics, popular items and neighbors from the event log into the feature store.
+
+python -m jobs.build_neighbors --config mmrec.toml              once
+python -m jobs.build_neighbors --config mmrec.toml --follow     until SIGTERM or Ctrl-C
+"""
+
+import argparse
+import signal
+import sys
+import threading
+import time
+
+from mmrec.clock import SystemClock
+from mmrec.config import Settings
+from mmrec.errors import MmrecError
+from mmrec.recall.item_views import ItemViews
+from mmrec.telemetry import StatusFile, configure_logging, get_logger
+from mmrec.wiring import open_event_log, open_feature_store, settings_from
+
+MAX_BUILD_SHARE = 0.1
+"""Share of the time that building neighbors may take."""
+STATUS_S = 1.0
+
+log = get_logger(__name__)
+
+
+def run(settings: Settings, *, follow: bool, stop: threading.Event) -> ItemViews:
+    """Bring the views up to date once, and with `follow` keep them so until `stop`."""
+    clock = SystemClock()
+    status = StatusFile(settings.stores.status, "build_neighbors")
+    views = ItemViews(
+        open_event_log(settings),
+        open_feature_store(settings),
+        behaviors=settings.behaviors,
+        settings=settings.statistics,
+    )
+    statistics_due_s = neighbors_due_s = time.monotonic()
+    while True:
+        if time.monotonic() >= statistics_due_s:
+            done = views.refresh_statistics(now_s=clock.now_s())
+            statistics_due_s = time.monotonic() + settings.statistics.refresh_s
+            if done.num_events:
+                log.info("statistics_refreshed", **vars(done))
+        if time.monotonic() >= neighbors_due_s and views.neighbors_are_due:
+            started_s = time.monotonic()
+            done = views.refresh_neighbors(now_s=clock.now_s())
+            build_s = time.monotonic() - started_s
+            pause_s = max(settings.statistics.neighbors_refresh_s, build_s / MAX_BUILD_SHARE)
+            neighbors_due_s = time.monotonic() + pause_s
+            log.info("neighbors_built", seconds=round(build_s, 3), **vars(done))
+        status.write({"ready": follow and not stop.is_set(), **views.figures()}, now_s=clock.now_s())
+        if not follow or stop.wait(min(STATUS_S, settings.statistics.refresh_s)):
+            break
+    status.write({"ready": False, **views.figures()}, now_s=clock.now_s())
+    return views
+
+
+def main() -> int:
+    """Parse the command line and build."""
+    parser = argparse.ArgumentParser(prog="jobs.build_neighbors", description=__doc__)
+    parser.add_argument("--config", help="TOML file; default: MMREC_CONFIG")
+    parser.add_argument("--follow", action="store_true", help="keep going until SIGTERM or Ctrl-C")
+    arguments = parser.parse_args()
+    configure_logging()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        run(settings_from(arguments.config), follow=arguments.follow, stop=stop)
+    except MmrecError as error:
+        log.error("build_neighbors_failed", reason=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
