@@ -31,6 +31,8 @@ class ExampleConfig:
     """Ranking lists for fitting, a seeded draw."""
     max_validation_lists: int = 1_500
     """Ranking lists for validation, a seeded draw."""
+    max_lists_per_user: int = 20
+    """Ranking lists of one user in one part, so that scripts do not outvote people."""
     num_candidates: int = 200
     """Candidates per list from the recall sources of serving, as of the label."""
     num_random: int = 50
@@ -49,6 +51,7 @@ class ExampleConfig:
             "max_retrieval_labels",
             "max_ranker_lists",
             "max_validation_lists",
+            "max_lists_per_user",
             "num_candidates",
             "num_random",
         ):

@@ -45,7 +45,7 @@ class PaddedHistories:
     rows_NL: RowArray
     behavior_ids_NL: npt.NDArray[np.uint8]
     """0 beyond the last one."""
-    ages_s_NL: FloatArray
+    ages_s_NL: npt.NDArray[np.float32]
     """Seconds before the state was read, >= 0; 0 beyond the last one."""
 
 
@@ -60,7 +60,7 @@ class RetrievalExamples:
     history_rows_E: RowArray
     history_behavior_ids_E: npt.NDArray[np.uint8]
     """Stable behavior ids."""
-    history_ages_s_E: FloatArray
+    history_ages_s_E: npt.NDArray[np.float32]
     """Seconds before the state was read: max(label time, newest event time), as serving reads it."""
     label_rows_N: RowArray
     label_behavior_ids_N: npt.NDArray[np.uint8]
@@ -81,7 +81,7 @@ class RetrievalExamples:
 
     @cached_property
     def log_sampling_probability_I(self) -> FloatArray:
-        """log of the chance that a label drawn uniformly from Part.TOWERS is the item, shape (I,).
+        """Log of the chance that a label drawn uniformly from Part.TOWERS is the item, shape (I,).
 
         Items without labels get half a label's chance, so that the correction stays finite.
         """
@@ -94,7 +94,7 @@ class RetrievalExamples:
         return np.flatnonzero(self.parts_N == part)
 
     def histories(self, labels: npt.NDArray[np.integer], *, max_length: int) -> PaddedHistories:
-        """The newest `max_length` events before each of `labels`, padded at the end, shape (len(labels), max_length)."""
+        """The newest `max_length` events before each of `labels`, padded at the end; L is max_length."""
         ends = self.history_offsets[labels + 1]
         lengths = np.minimum(ends - self.history_offsets[labels], max_length)
         steps_L = np.arange(max_length)
@@ -102,7 +102,7 @@ class RetrievalExamples:
         places = ((ends - lengths)[:, None] + steps_L[None, :])[present]
         rows_NL = np.full(present.shape, NO_ROW, dtype=np.int32)
         behavior_ids_NL = np.zeros(present.shape, dtype=np.uint8)
-        ages_s_NL = np.zeros(present.shape)
+        ages_s_NL = np.zeros(present.shape, dtype=np.float32)
         rows_NL[present] = self.history_rows_E[places]
         behavior_ids_NL[present] = self.history_behavior_ids_E[places]
         ages_s_NL[present] = self.history_ages_s_E[places]

@@ -1,0 +1,72 @@
+"""Every event as a possible label: its instant, its part of the log, and whether serving could have shown its item.
+
+Axis: E events, as in EventColumns.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mmrec.training.event_columns import EventColumns, FloatArray
+from mmrec.training.example_config import ExampleConfig, Part
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Labels:
+    """What each event is as a label; the label time is the event time."""
+
+    parts_E: npt.NDArray[np.uint8]
+    """Values of Part, by label time."""
+    in_time_E: npt.NDArray[np.bool_]
+    """Whether the label itself was known before the next part began: a later one could not have been learned from."""
+    hidden_E: npt.NDArray[np.bool_]
+    """Whether a hiding behavior of the user on the item was known before the label."""
+    ranker_begins_s: float
+    validation_begins_s: float
+
+    def begins_s(self, part: Part) -> float:
+        """Label time at which a part begins; -inf for the first."""
+        return (-np.inf, self.ranker_begins_s, self.validation_begins_s)[part]
+
+
+def labels_of(events: EventColumns, *, config: ExampleConfig, hide_behaviors: tuple[str, ...]) -> Labels:
+    """All events as labels.
+
+    Args:
+        hide_behaviors: As ServingSettings has it: what a user did one of these to is not shown again.
+    """
+    times_E = events.event_times_E
+    ordered = np.sort(times_E)
+    ranker_begins_s = _time_at(ordered, config.towers_fraction)
+    validation_begins_s = _time_at(ordered, config.towers_fraction + config.ranker_fraction)
+    parts_E = (times_E >= ranker_begins_s).astype(np.uint8) + (times_E >= validation_begins_s).astype(np.uint8)
+    ends_s = np.array([ranker_begins_s, validation_begins_s, np.inf])[parts_E]
+    return Labels(
+        parts_E=parts_E,
+        in_time_E=events.known_times_E < ends_s,
+        hidden_E=_first_hidden_s(events, hide_behaviors) < times_E,
+        ranker_begins_s=ranker_begins_s,
+        validation_begins_s=validation_begins_s,
+    )
+
+
+def _time_at(ordered: FloatArray, fraction: float) -> float:
+    """Instant before which `fraction` of the label times lie."""
+    place = round(fraction * len(ordered))
+    return float(ordered[place]) if place < len(ordered) else float("inf")
+
+
+def _first_hidden_s(events: EventColumns, hide_behaviors: tuple[str, ...]) -> FloatArray:
+    """When a hiding behavior on each event's (user, item) was first known, +inf where never."""
+    pair_E = events.users_E * max(len(events.item_ids), 1) + events.items_E
+    columns = [events.behaviors.index(name) for name in hide_behaviors if name in events.behaviors]
+    hiding = np.flatnonzero(np.isin(events.behaviors_E, columns))
+    # Events stand in known order, so the first of a pair is the earliest.
+    pairs, first = np.unique(pair_E[hiding], return_index=True)
+    first_s = np.full(len(events), np.inf)
+    if len(pairs):
+        place_E = np.minimum(np.searchsorted(pairs, pair_E), len(pairs) - 1)
+        hit = pairs[place_E] == pair_E
+        first_s[hit] = events.known_times_E[hiding[first[place_E[hit]]]]
+    return first_s

@@ -1,0 +1,268 @@
+"""Lists as recall would have proposed them just before a label: profile, candidates and neighbor scores as of then.
+
+The profile is replayed with *apply* from the user's events in known order, up to the label. The sources are those of
+serving, asked over a catalogue whose statistics are as of the label and whose neighbors were built before the label's
+part of the log began. What the sources do not know yet, the vectors, is stood in for by random items.
+
+Axes: E events, G lists, I items, J items of the profile, N candidates.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mmrec.features.item_columns import ContentColumns
+from mmrec.recall.sources import NeighborItems, OwnItems, PopularItems, RecallContext, RecallSource, fuse
+from mmrec.scoring.affinity import affinity
+from mmrec.scoring.apply import apply
+from mmrec.scoring.packing import pack
+from mmrec.scoring.profile import UserProfile, empty_profile
+from mmrec.scoring.settings import ScoringConfig
+from mmrec.serving.catalogue import NO_ROW, Catalogue, NeighborTable, empty_catalogue
+from mmrec.training.event_columns import EventColumns, IntArray
+from mmrec.training.example_config import ExampleConfig, Part
+from mmrec.training.examples import NOT_A_LABEL, RankingExamples
+from mmrec.training.item_history import ItemHistory
+from mmrec.training.labels import Labels
+from mmrec.training.retrieval_labels import num_known_before
+
+SOURCES: tuple[RecallSource, ...] = (PopularItems(), OwnItems(), NeighborItems())
+"""The sources of serving that need no model, in the order of serving."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Lists:
+    """The label events of each drawn list: one user at one instant. Lists stand in the order of label time."""
+
+    events: list[IntArray]
+    parts: list[Part]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ListWorld:
+    """What lists of one part of the log are made from."""
+
+    catalogue: Catalogue
+    """Items with their publish times and this part's neighbors; counts come from the history."""
+    item_history: ItemHistory
+    row_of: Mapping[str, int]
+    scoring: ScoringConfig
+    hide_behaviors: tuple[str, ...]
+
+    def as_of(self, time_s: float) -> Catalogue:
+        """The catalogue as it stood just before `time_s`: counts known by then, and only items published by then."""
+        counts_IHB, reference_times_I = self.item_history.as_of(np.arange(len(self.catalogue.item_ids)), time_s)
+        return replace(
+            self.catalogue,
+            counts_IHB=counts_IHB,
+            reference_times_I=reference_times_I,
+            showable_I=~(self.catalogue.content.publish_times_X >= time_s),
+        )
+
+    def context(self, profile: UserProfile, time_s: float) -> RecallContext:
+        """One request of a user at `time_s`, as recommend() would see it without a model."""
+        catalogue, behaviors = self.as_of(time_s), self.scoring.behaviors
+        read_s = max([time_s, profile.newest_event_time_s, *profile.reference_times_I.tolist()])
+        own_rows_J = self._rows(profile.item_ids)
+        counts_JB = profile.counts(behaviors)[:, 0, :]
+        affinity_J = affinity(
+            counts_JB,
+            read_s - profile.reference_times_I,
+            behaviors.weights_B,
+            decay_per_day=self.scoring.decay_per_day[0],
+        )
+        hiding = [behaviors.index(name) for name in self.hide_behaviors if name in behaviors]
+        hidden = own_rows_J[(counts_JB[:, hiding] > 0).any(axis=1) & (own_rows_J != NO_ROW)]
+        allowed_I = catalogue.showable_I.copy()
+        allowed_I[hidden] = False
+        recent_rows = self._rows(tuple(dict.fromkeys(reversed(profile.recent_item_ids))))
+        return RecallContext(
+            catalogue=catalogue,
+            allowed_I=allowed_I,
+            own_rows_J=own_rows_J,
+            affinity_J=np.maximum(affinity_J, 0.0),
+            recent_rows=recent_rows[recent_rows != NO_ROW],
+            read_s=read_s,
+            user_vector_D=None,
+        )
+
+    def _rows(self, item_ids: tuple[str, ...]) -> IntArray:
+        return np.array([self.row_of.get(item_id, NO_ROW) for item_id in item_ids], dtype=np.int64)
+
+
+def list_catalogue(
+    events: EventColumns, *, content: ContentColumns, decay_per_day_H: npt.NDArray[np.float64]
+) -> Catalogue:
+    """A catalogue of the vocabulary, without counts and neighbors."""
+    num_items = len(events.item_ids)
+    blank = empty_catalogue(behaviors=events.behaviors, decay_per_day_H=decay_per_day_H)
+    return replace(
+        blank,
+        item_ids=events.item_ids,
+        content=content,
+        showable_I=np.ones(num_items, dtype=np.bool_),
+        counts_IHB=np.zeros((num_items, len(decay_per_day_H), len(events.behaviors))),
+        reference_times_I=np.full(num_items, -np.inf),
+        embedded_I=np.zeros(num_items, dtype=np.bool_),
+    )
+
+
+def ranking_examples(
+    events: EventColumns,
+    labels: Labels,
+    *,
+    catalogue: Catalogue,
+    neighbors: Mapping[Part, NeighborTable],
+    item_history: ItemHistory,
+    config: ExampleConfig,
+    scoring: ScoringConfig,
+    hide_behaviors: tuple[str, ...],
+) -> tuple[RankingExamples, dict[str, int]]:
+    """(lists in the order of label time, counts: what was dropped, by reason).
+
+    Args:
+        catalogue: From list_catalogue().
+        neighbors: For RANKER and VALIDATION, from events known before that part began.
+    """
+    dropped: Counter[str] = Counter()
+    lists = _drawn_lists(events, labels, config, dropped)
+    row_of = {item_id: row for row, item_id in enumerate(events.item_ids)}
+    worlds = {
+        part: ListWorld(
+            catalogue=replace(catalogue, neighbors=neighbors[part]),
+            item_history=item_history,
+            row_of=row_of,
+            scoring=scoring,
+            hide_behaviors=hide_behaviors,
+        )
+        for part in (Part.RANKER, Part.VALIDATION)
+    }
+    profiles = profiles_before(events, np.array([of[0] for of in lists.events], dtype=np.int64), scoring=scoring)
+    kept: list[int] = []
+    recalled: list[bool] = []
+    rows: list[IntArray] = []
+    row_labels: list[npt.NDArray[np.int16]] = []
+    scores: list[npt.NDArray[np.float64]] = []
+    for number, label_events in enumerate(lists.events):
+        time_s = float(events.event_times_E[label_events[0]])
+        context = worlds[lists.parts[number]].context(profiles[number], time_s)
+        positives = _positives(events, label_events[context.allowed_I[events.items_E[label_events]]])
+        dropped["not_showable"] += len(label_events) - len(positives.events)
+        if not len(positives.rows):
+            continue
+        found = [(s, s.propose(context, num_candidates=config.num_candidates)) for s in SOURCES]
+        candidates = fuse(found, num_candidates=config.num_candidates).rows_N
+        rows_N = np.union1d(candidates, positives.rows)
+        others = context.allowed_I.copy()
+        others[rows_N] = False
+        rng = np.random.default_rng([config.seed, 2, number])
+        rows_N = np.sort(np.append(rows_N, _some(np.flatnonzero(others), config.num_random, rng)))
+        labels_N = np.full(len(rows_N), NOT_A_LABEL, dtype=np.int16)
+        labels_N[np.searchsorted(rows_N, positives.rows)] = positives.behaviors
+        kept.append(number)
+        recalled.append(bool(np.isin(positives.rows, candidates).all()))
+        rows.append(rows_N)
+        row_labels.append(labels_N)
+        scores.append(context.neighbor_scores_I[rows_N])
+    packed = [pack(profiles[number]) for number in kept]
+    first = [lists.events[number][0] for number in kept]
+    return RankingExamples(
+        item_ids=events.item_ids,
+        user_keys=tuple([events.user_keys[events.users_E[event]] for event in first]),
+        label_times_N=events.event_times_E[np.array(first, dtype=np.int64)],
+        parts_N=np.array([lists.parts[number] for number in kept], dtype=np.uint8),
+        recalled_N=np.array(recalled, dtype=np.bool_),
+        profile_offsets=np.append(0, np.cumsum([len(data) for data in packed])).astype(np.int64),
+        profile_bytes=np.frombuffer(b"".join(packed), dtype=np.uint8),
+        candidate_offsets=np.append(0, np.cumsum([len(r) for r in rows])).astype(np.int64),
+        candidate_rows_M=np.concatenate([np.zeros(0, dtype=np.int64), *rows]).astype(np.int32),
+        candidate_labels_M=np.concatenate([np.zeros(0, dtype=np.int16), *row_labels]),
+        candidate_neighbor_scores_M=np.concatenate([np.zeros(0), *scores]),
+        item_history=item_history,
+    ), dict(dropped)
+
+
+def profiles_before(events: EventColumns, label_events: IntArray, *, scoring: ScoringConfig) -> list[UserProfile]:
+    """The profile of each label's user from events known strictly before the label, aligned with `label_events`.
+
+    A user's events are applied in pieces between one label and the next, all users' first pieces together, then all
+    second ones: as the stream would, in other micro-batches.
+    """
+    # The log holds accepted events, each once: nothing is left for the ring to find, so it is kept as small as can be.
+    replay = replace(scoring, ring_size=1)
+    num_known_G = num_known_before(events, label_events)
+    users_G = events.users_E[label_events]
+    order = np.lexsort((num_known_G, users_G))
+    round_G = np.empty(len(order), dtype=np.int64)
+    starts = np.searchsorted(users_G[order], users_G[order], side="left")
+    round_G[order] = np.arange(len(order)) - starts
+    blank = empty_profile(behaviors=scoring.behaviors, num_half_lives=len(scoring.decay_per_day))
+    found = [blank] * len(label_events)
+    state: dict[str, UserProfile] = {}
+    entered: dict[int, int] = {}
+    for number in range(int(round_G.max(initial=-1)) + 1):
+        members = np.flatnonzero(round_G == number)
+        pieces = []
+        for member in members.tolist():
+            user, end = int(users_G[member]), int(num_known_G[member])
+            pieces.append(events.of_user(user)[entered.get(user, 0) : end])
+            entered[user] = end
+        batch = events.batch.take(np.sort(np.concatenate(pieces)))
+        state.update(apply(state, batch, config=replay).profiles)
+        for member in members.tolist():
+            found[member] = state.get(events.user_keys[users_G[member]], blank)
+    return found
+
+
+def _drawn_lists(events: EventColumns, labels: Labels, config: ExampleConfig, dropped: Counter[str]) -> _Lists:
+    """Label events brought together by (user, instant), drawn for each part."""
+    drawn: list[tuple[float, int, Part, IntArray]] = []
+    wanted = {Part.RANKER: config.max_ranker_lists, Part.VALIDATION: config.max_validation_lists}
+    for part, max_lists in wanted.items():
+        of_part = labels.parts_E == part
+        dropped["known_after_its_part"] += int((of_part & ~labels.in_time_E).sum())
+        dropped["hidden"] += int((of_part & labels.in_time_E & labels.hidden_E).sum())
+        rows = np.flatnonzero(of_part & labels.in_time_E & ~labels.hidden_E)
+        rows = rows[np.lexsort((events.event_times_E[rows], events.users_E[rows]))]
+        apart = (np.diff(events.users_E[rows]) != 0) | (np.diff(events.event_times_E[rows]) != 0)
+        groups = np.split(rows, np.flatnonzero(apart) + 1) if len(rows) else []
+        rng = np.random.default_rng([config.seed, 3, int(part)])
+        of_user: Counter[int] = Counter()
+        num_kept = 0
+        for place in rng.permutation(len(groups)).tolist():
+            group = groups[place]
+            user = int(events.users_E[group[0]])
+            if of_user[user] >= config.max_lists_per_user:
+                dropped["user_has_enough_lists"] += len(group)
+            elif num_kept >= max_lists:
+                dropped["not_drawn"] += len(group)
+            else:
+                of_user[user] += 1
+                num_kept += 1
+                drawn.append((float(events.event_times_E[group[0]]), user, part, group))
+    drawn.sort(key=lambda entry: entry[:2])
+    return _Lists(events=[group for *_, group in drawn], parts=[part for _, _, part, _ in drawn])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Positives:
+    rows: IntArray
+    """Items that followed, ascending, each once."""
+    behaviors: npt.NDArray[np.int64]
+    """The weightiest behavior on each."""
+    events: IntArray
+
+
+def _positives(events: EventColumns, label_events: IntArray) -> _Positives:
+    items, behaviors = events.items_E[label_events], events.behaviors_E[label_events]
+    order = np.lexsort((behaviors, events.behaviors.weights_B[behaviors], items))
+    last = np.append(items[order][1:] != items[order][:-1], True) if len(order) else np.zeros(0, dtype=np.bool_)
+    chosen = order[last]
+    return _Positives(rows=items[chosen], behaviors=behaviors[chosen], events=label_events)
+
+
+def _some(rows: IntArray, number: int, rng: np.random.Generator) -> IntArray:
+    return rows if len(rows) <= number else rng.choice(rows, size=number, replace=False)
