@@ -1,0 +1,114 @@
+"""From records of the catalogue to everything that serves content: store, feature store, topic of embeddings.
+
+The order is: cache and matrix, then serving fields, then the topic. A crash in between is repaired by the next run,
+which starts again at the offsets kept last.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmrec.catalog.item import catalog_entry
+from mmrec.content.encode import encode_items
+from mmrec.content.encoder import Encoder
+from mmrec.content.feed import CatalogChanges, embedding_records
+from mmrec.content.store import ContentStore
+from mmrec.events.producer import RecordProducer
+from mmrec.features.stores import FeatureStore
+
+
+@dataclass(kw_only=True)
+class ContentCounts:
+    """What a process did so far; what `mmrec status` shows."""
+
+    num_items: int = 0
+    num_removed: int = 0
+    encoded: Counter[str] = field(default_factory=Counter)
+    """Modality -> payloads that went through an encoder here."""
+    cached: Counter[str] = field(default_factory=Counter)
+    absent: Counter[str] = field(default_factory=Counter)
+    """"modality.reason" -> items without that modality."""
+    rejected: Counter[str] = field(default_factory=Counter)
+    mended: Counter[str] = field(default_factory=Counter)
+
+    def figures(self) -> dict[str, Any]:
+        """Plain numbers for a status file or a log line."""
+        counters = ("encoded", "cached", "absent", "rejected", "mended")
+        return {
+            "num_items": self.num_items,
+            "num_removed": self.num_removed,
+            **{name: dict(getattr(self, name)) for name in counters},
+        }
+
+
+def publish_content(
+    changes: CatalogChanges,
+    *,
+    encoders: Mapping[str, Encoder],
+    store: ContentStore,
+    features: FeatureStore,
+    producer: RecordProducer,
+    topic: str,
+    counts: ContentCounts,
+    cleaning: str,
+    write_time_s: float,
+) -> None:
+    """Encode what changed and hand it to every reader; `counts` is added to."""
+    counts.rejected.update(changes.rejected)
+    counts.mended.update(changes.mended)
+    if not changes.items and not changes.removed:
+        return
+    encoded = encode_items(list(changes.items.values()), encoders, store, cleaning=cleaning)
+    entries = {item_id: catalog_entry(item) for item_id, item in changes.items.items()}
+    store.put(encoded.matrix, removed=changes.removed)
+    if entries:
+        features.write_item_content(entries, write_time_s=write_time_s)
+    producer.send_many(topic, embedding_records(encoded.matrix, entries, removed=changes.removed))
+    counts.num_items += len(changes.items)
+    counts.num_removed += len(changes.removed)
+    counts.encoded.update(encoded.num_encoded)
+    counts.cached.update(encoded.num_cached)
+    for modality, reasons in encoded.num_absent.items():
+        counts.absent.update({f"{modality}.{reason}": count for reason, count in reasons.items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedMark:
+    """How far `catalog-items` has been encoded, with which encoders; another topic or encoder starts anew."""
+
+    topic: str
+    """"cluster id/topic id"."""
+    encoders: Mapping[str, str]
+    offsets: Mapping[int, int] = field(default_factory=dict)
+    """Partition -> next offset."""
+
+    def moved(self, places: Sequence[tuple[int, int]]) -> "FeedMark":
+        """After records at these (partition, offset)."""
+        offsets = dict(self.offsets)
+        for partition, offset in places:
+            offsets[partition] = max(offsets.get(partition, 0), offset + 1)
+        return FeedMark(topic=self.topic, encoders=self.encoders, offsets=offsets)
+
+    def save(self, path: Path) -> None:
+        """Replace the file as a whole."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        offsets = {str(partition): offset for partition, offset in self.offsets.items()}
+        described = {"topic": self.topic, "encoders": dict(self.encoders), "offsets": offsets}
+        temporary.write_text(json.dumps(described), encoding="utf-8")
+        temporary.replace(path)
+
+    def resumed(self, path: Path) -> "FeedMark":
+        """The kept mark if it speaks of this topic and these encoders, else this one."""
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return self
+        if kept.get("topic") != self.topic or kept.get("encoders") != dict(self.encoders):
+            return self
+        return FeedMark(
+            topic=self.topic, encoders=self.encoders, offsets={int(p): int(o) for p, o in kept["offsets"].items()}
+        )
