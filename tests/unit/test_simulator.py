@@ -16,6 +16,7 @@ from PIL import Image
 
 from mmrec.catalog.item import Availability
 from mmrec.errors import ConfigurationError, NotFoundError
+from mmrec.evaluation.baselines import DecayedPopularity
 from mmrec.simulator.chunks import EventChunk
 from mmrec.simulator.settings import FUNNEL_SHARES, StorefrontConfig
 from mmrec.simulator.storefront import Storefront
@@ -279,3 +280,23 @@ def test_tastes_drift() -> None:
 def test_impossible_worlds_cannot_be_built(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigurationError):
         StorefrontConfig(**wrong)
+
+
+def test_knowing_tastes_beats_popularity_clearly_on_sessions_held_out() -> None:
+    storefront = Storefront(StorefrontConfig())
+    split_s = storefront.config.end_s - 6 * 86_400
+    popularity = DecayedPopularity(decay_per_day=0.1)
+    for chunk in storefront.history(None, split_s):
+        for item_id, time_s in zip(chunk.item_ids, chunk.event_times_s.tolist(), strict=True):
+            popularity.add(item_id, event_time_s=time_s)
+    popular = set(popularity.top(10))
+    events = column(storefront.events(split_s, None), "events_N")
+    looks = events[(events["behavior"] == 0) & (events["event_ms"] >= split_s * 1000) & ~events["is_bot"]]
+    first = looks[np.unique(looks["session_number"], return_index=True)[1]]
+    best_hits, popular_hits = 0, 0
+    for event in first:
+        item_id, user_id = storefront.item_ids[event["item"]], storefront.user_ids[event["user"]]
+        best_hits += item_id in storefront.oracle.best(user_id, as_of_s=event["event_ms"] / 1000, num_items=10)
+        popular_hits += item_id in popular
+    assert len(first) > 300
+    assert best_hits > 3 * popular_hits > 0
