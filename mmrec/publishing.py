@@ -63,8 +63,8 @@ def publish(
     names = feature_names(settings.behaviors, num_half_lives=len(settings.statistics.half_lives_days))
     if tuple(model.feature_names) != names:
         raise IncompatibleStateError("the model ranks other features than this configuration has; train it again")
-    accepted = {name: encoder for name, encoder in content.encoders.items() if model.encoders.get(name) == encoder}
-    if not accepted:
+    other = {name for name, encoder in content.encoders.items() if model.encoders.get(name, encoder) != encoder}
+    if other:
         raise IncompatibleStateError(
             f"content was made by {dict(content.encoders)}, the model was trained with {dict(model.encoders)}: "
             "encode or train again"

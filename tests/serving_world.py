@@ -67,7 +67,7 @@ def content_vectors(entries: list[CatalogEntry]) -> np.ndarray:
     """Sum of one random vector per attribute value: items that share values look alike."""
 
     def vector(name: str, value: str) -> np.ndarray:
-        seed = int.from_bytes(f"{name}={value}".encode()[:16].ljust(16, b"\0"), "little") % 2**32
+        seed = int.from_bytes(f"{name}={value}".encode())
         return np.random.default_rng(seed).normal(size=EMBEDDING_DIM)
 
     return unit(

@@ -224,7 +224,11 @@ class Replica:
             if time.monotonic() >= next_check_s:
                 next_check_s = time.monotonic() + RELEASE_CHECK_S
                 self._introduce_popular(store)
-                if self._pointed() not in {self._state.release_id, self._unusable}:
+                pointed = self._pointed()
+                if self._unusable and pointed == self._state.release_id:
+                    self._unusable = ""
+                    self._state = self._new_state()
+                elif pointed not in {self._state.release_id, self._unusable}:
                     changed.set()
             if time.monotonic() >= next_status_s:
                 next_status_s = time.monotonic() + STATUS_S
