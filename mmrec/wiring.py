@@ -34,7 +34,7 @@ def open_feature_store(settings: Settings) -> "FeatureStore":
     """The Feast repository of this deployment."""
     from mmrec.stores.feast_store import FeastFeatureStore
 
-    return FeastFeatureStore(settings.stores.feature_repo)
+    return FeastFeatureStore(settings.stores.feature_repo, scoring=settings.scoring)
 
 
 def open_event_log(settings: Settings) -> "EventLog":

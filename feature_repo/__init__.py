@@ -1,0 +1,1 @@
+"""The Feast repository of mmrec, generated from mmrec.features.schema."""

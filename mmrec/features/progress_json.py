@@ -1,0 +1,39 @@
+"""StreamProgress as JSON, as stores keep it."""
+
+import json
+
+from mmrec.errors import IncompatibleStateError
+from mmrec.features.values import StreamProgress
+from mmrec.scoring.profile import Source
+
+FORMAT = 1
+
+
+def encode_progress(progress: StreamProgress) -> bytes:
+    """JSON of a progress; sources in order, so equal progress gives equal bytes."""
+    marks = [
+        [source.cluster_id, source.topic_id, source.partition, offset]
+        for source, offset in sorted(progress.marks.items())
+    ]
+    document = {
+        "format": FORMAT,
+        "marks": marks,
+        "counts": dict(sorted(progress.counts.items())),
+        "newest_ingest_time_s": progress.newest_ingest_time_s,
+    }
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def decode_progress(data: bytes) -> StreamProgress:
+    """What encode_progress wrote; IncompatibleStateError for another format."""
+    document = json.loads(data)
+    if document.get("format") != FORMAT:
+        raise IncompatibleStateError(f"stream progress is of format {document.get('format')}, this code reads {FORMAT}")
+    return StreamProgress(
+        marks={
+            Source(cluster_id=cluster_id, topic_id=topic_id, partition=partition): offset
+            for cluster_id, topic_id, partition, offset in document["marks"]
+        },
+        counts=document["counts"],
+        newest_ingest_time_s=document["newest_ingest_time_s"],
+    )

@@ -1,0 +1,146 @@
+"""A Feast repository on disk: its configuration, its registry, and how its online store is opened.
+
+repository_yaml(stores)                        text of feature_store.yaml
+apply_objects(folder, objects, ...)            registry and tables, refused where stored state would not fit
+repository = open_repository(folder)           provider and views, checked against this code's schema
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmrec.config import StoreSettings
+from mmrec.errors import ConfigurationError, IncompatibleStateError, StoreError
+from mmrec.features.schema import USER_PROFILE, VIEWS, store_fingerprint
+
+os.environ.setdefault("FEAST_USAGE", "False")  # read when feast is imported
+
+BUSY_TIMEOUT_S = 60.0
+"""How long a SQLite write waits for the other writer's transaction."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeastRepository:
+    """An opened repository."""
+
+    config: Any
+    """feast.RepoConfig"""
+    provider: Any
+    """feast Provider: online_write_batch and online_read."""
+    views: dict[str, Any]
+    """feast.FeatureView by name."""
+    is_sqlite: bool
+    tags: dict[str, str]
+    """Tags of user_profile: schema fingerprint and decay rates it was applied with."""
+
+
+def repository_yaml(stores: StoreSettings) -> str:
+    """feature_store.yaml for SQLite or Redis; it names no folder, so the repository can be moved.
+
+    Raises:
+        ConfigurationError: the online store is neither, or Redis has no connection.
+    """
+    if stores.online_store == "sqlite":
+        online = ["  type: sqlite", "  path: online.db"]
+    elif stores.online_store == "redis":
+        if not stores.redis_connection:
+            raise ConfigurationError(
+                "online_store is redis and redis_connection is empty; give host:port[,password=...]"
+            )
+        online = ["  type: redis", f"  connection_string: {json.dumps(stores.redis_connection)}"]
+    else:
+        raise ConfigurationError(f"online_store is {stores.online_store!r}; known: sqlite, redis")
+    lines = [
+        "project: mmrec",
+        "provider: local",
+        "registry:",
+        "  registry_type: file",
+        "  path: registry.db",
+        "  cache_ttl_seconds: 600",
+        "offline_store:",
+        "  type: file",
+        "online_store:",
+        *online,
+        "entity_key_serialization_version: 3",
+        "auth:",
+        "  type: no_auth",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def apply_objects(folder: Path, objects: Sequence[Any], *, decay_per_day: Sequence[float]) -> None:
+    """Apply Feast objects to the repository in `folder`, whose feature_store.yaml is written.
+
+    Raises:
+        IncompatibleStateError: it was applied before with other decay rates or another schema, so stored counts would
+            be read wrongly; keep the old rates, or take a fresh folder and rebuild from the log.
+    """
+    import feast
+
+    store = feast.FeatureStore(repo_path=str(folder))
+    for view in store.list_feature_views():
+        if view.name == USER_PROFILE.name:
+            _check_tags(dict(view.tags), decay_per_day, str(folder))
+    store.apply(list(objects))
+    if store.config.online_store.type == "sqlite":
+        with sqlite3.connect(folder / store.config.online_store.path, timeout=BUSY_TIMEOUT_S) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")  # a property of the file: it holds for every process
+        connection.close()
+
+
+def open_repository(folder: str) -> FeastRepository:
+    """Open an applied repository.
+
+    Raises:
+        StoreError: nothing was applied there.
+        IncompatibleStateError: it was applied with another schema than this code's.
+    """
+    import feast
+
+    if not (Path(folder) / "feature_store.yaml").is_file():
+        raise StoreError(f"no feature repository at {folder}; run `python -m feature_repo.apply`")
+    store = feast.FeatureStore(repo_path=folder)
+    views = {view.name: view for view in store.list_feature_views()}
+    missing = sorted({view.name for view in VIEWS} - set(views))
+    if missing:
+        raise StoreError(f"the feature repository at {folder} lacks {missing}; run `python -m feature_repo.apply`")
+    tags = dict(views[USER_PROFILE.name].tags)
+    if tags.get("schema") != store_fingerprint():
+        raise IncompatibleStateError(
+            f"the feature repository at {folder} has schema {tags.get('schema')}, this code {store_fingerprint()}; "
+            "rebuild it from the log"
+        )
+    repository = FeastRepository(
+        config=store.config,
+        provider=store._get_provider(),
+        views=views,
+        is_sqlite=store.config.online_store.type == "sqlite",
+        tags=tags,
+    )
+    if repository.is_sqlite:
+        connection = repository.provider.online_store._get_conn(repository.config)
+        connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
+        connection.execute("PRAGMA wal_autocheckpoint=8000")
+    return repository
+
+
+def check_decay(repository: FeastRepository, decay_per_day: Sequence[float]) -> None:
+    """IncompatibleStateError where the stored counts decay by other rates than `decay_per_day`."""
+    _check_tags(repository.tags, decay_per_day, str(repository.config.repo_path))
+
+
+def _check_tags(tags: dict[str, str], decay_per_day: Sequence[float], folder: str) -> None:
+    if tags.get("schema") != store_fingerprint():
+        raise IncompatibleStateError(
+            f"{folder} was applied with schema {tags.get('schema')}, this code has {store_fingerprint()}; "
+            "take a fresh folder and rebuild from the log"
+        )
+    if json.loads(tags.get("decay_per_day", "[]")) != list(decay_per_day):
+        raise IncompatibleStateError(
+            f"{folder} keeps counts that decay by {tags.get('decay_per_day')} per day, the configuration says "
+            f"{list(decay_per_day)}; keep the old rates, or take a fresh folder and rebuild from the log"
+        )
