@@ -1,7 +1,6 @@
 """The recommender on Ray Serve.
 
-python -m services.recommender --config mmrec.toml                       on the Ray that RAY_ADDRESS names
-python -m services.recommender --config mmrec.toml --local               with a Ray of its own
+python -m services.recommender --config mmrec.toml                       on the Ray that RAY_ADDRESS names, else its own
 python -m services.recommender --config mmrec.toml --print-environment   what `ray start --head` must be given
 """
 
@@ -16,31 +15,28 @@ from typing import Any
 
 from mmrec.telemetry import configure_logging, get_logger
 from mmrec.wiring import CONFIG_VARIABLE, settings_from
-from services.recommender.environment import http_port, ray_environment, recommender_address
+from services.recommender.environment import HTTP_PORT_VARIABLE, ray_environment, recommender_address
 
 log = get_logger(__name__)
-SERVICERS = [
-    "mmrec.v1.recommender_pb2_grpc.add_RecommenderServiceServicer_to_server",
-    "grpc_health.v1.health_pb2_grpc.add_HealthServicer_to_server",
-]
-STOP_S = 15.0
+SERVICES = ["services.recommender.ingress.add_recommender", "services.recommender.ingress.add_health"]
+STOP_S = 10.0
 
 
 def main() -> None:
     """Deploy, wait for SIGTERM or SIGINT, take down."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", help=f"settings file; {CONFIG_VARIABLE} where not given")
-    parser.add_argument("--local", action="store_true", help="start a Ray of this process's own")
     parser.add_argument("--print-environment", action="store_true", help="print the variables Ray needs, as JSON")
     arguments = parser.parse_args()
     settings = settings_from(arguments.config)
     config = str(Path(arguments.config or os.environ[CONFIG_VARIABLE]).resolve())
+    variables = ray_environment(settings)
     if arguments.print_environment:
-        print(json.dumps(ray_environment(settings), indent=1))  # noqa: T201
+        print(json.dumps(variables, indent=1))  # noqa: T201
         return
     configure_logging()
-    # Ray reads these when it is imported.
-    os.environ.update(ray_environment(settings))
+    # Ray reads these when it is imported; what the stack gave the Ray head goes first.
+    os.environ.update({name: value for name, value in variables.items() if name not in os.environ})
     stop = threading.Event()
 
     def ask_to_stop(_: int, __: FrameType | None) -> None:
@@ -48,12 +44,12 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, ask_to_stop)
     signal.signal(signal.SIGINT, ask_to_stop)
-    _serve(config, local=arguments.local)
+    _serve(config)
     stop.wait()
     _take_down()
 
 
-def _serve(config: str, *, local: bool) -> None:
+def _serve(config: str) -> None:
     import ray
     from ray import serve
     from ray.serve.config import HTTPOptions, gRPCOptions
@@ -62,13 +58,13 @@ def _serve(config: str, *, local: bool) -> None:
 
     settings = settings_from(config)
     host, port = recommender_address(settings)
-    if local:
-        ray.init(_node_ip_address="127.0.0.1", include_dashboard=False, num_cpus=1, namespace="mmrec")
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(namespace="mmrec", log_to_driver=False)
     else:
-        ray.init(address="auto", namespace="mmrec", log_to_driver=False)
+        ray.init(_node_ip_address="127.0.0.1", include_dashboard=False, num_cpus=1, namespace="mmrec")
     serve.start(
-        http_options=HTTPOptions(host=host, port=http_port(settings)),
-        grpc_options=gRPCOptions(port=port, grpc_servicer_functions=SERVICERS, enable_reflection=True),
+        http_options=HTTPOptions(host=host, port=int(os.environ[HTTP_PORT_VARIABLE])),
+        grpc_options=gRPCOptions(port=port, grpc_servicer_functions=SERVICES, enable_reflection=True),
     )
     application: Any = Recommender
     serve.run(application.bind(config), name="recommender", route_prefix="/recommender")

@@ -1,11 +1,13 @@
 """The gRPC side of a replica: Ray Serve calls one method per RPC, named as in the proto.
 
-Errors become status codes here; context codes are set and an empty message returned, because Serve loses details and
-metadata of what is raised.
+Errors become status codes here: the code is set and an empty message returned, because Serve logs and rewords what is
+raised.
 """
 
+import asyncio
 import gc
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
@@ -13,7 +15,6 @@ import grpc
 from grpc_health.v1 import health_pb2
 from ray import serve
 
-from mmrec.client import TIMEOUT_METADATA
 from mmrec.errors import DeadlineError, InvalidRequestError, NotFoundError, StoreError
 from mmrec.pipeline import Deadline
 from mmrec.serving.messages import served_list_record
@@ -22,10 +23,14 @@ from mmrec.serving.served_lists import ServedListWriter
 from mmrec.telemetry import configure_logging, get_logger
 from mmrec.v1 import recommender_pb2
 from mmrec.wiring import open_producer, replica_parts, settings_from
+from services.recommender.environment import THREADS
+from services.recommender.ingress import caller_deadline_s
 
 log = get_logger(__name__)
 Answer = TypeVar("Answer")
+Health = health_pb2.HealthCheckResponse
 SERVICE = "mmrec.v1.RecommenderService"
+_WATCH_S = 1.0
 _CODES = (
     (InvalidRequestError, grpc.StatusCode.INVALID_ARGUMENT),
     (NotFoundError, grpc.StatusCode.NOT_FOUND),
@@ -38,7 +43,7 @@ _CODES = (
     name="recommender",
     num_replicas=1,
     max_ongoing_requests=512,
-    ray_actor_options={"num_cpus": 0},
+    ray_actor_options={"num_cpus": 0, "runtime_env": {"env_vars": THREADS}},
     graceful_shutdown_timeout_s=2,
     logging_config={"enable_access_log": False},
 )
@@ -61,7 +66,8 @@ class Recommender:
         self, message: recommender_pb2.RecommendItemsRequest, grpc_context: Any
     ) -> recommender_pb2.RecommendItemsResponse:
         """Items for a user, a session, or both."""
-        deadline = self._deadline(grpc_context)
+        at_s = caller_deadline_s() or time.monotonic() + self._default_timeout_s
+        deadline = Deadline(at_s=at_s, clock=time.monotonic)
         response = self._answer(
             lambda: self._replica.recommend(message, deadline=deadline),
             recommender_pb2.RecommendItemsResponse(),
@@ -97,35 +103,40 @@ class Recommender:
         if message.service not in {"", SERVICE}:
             grpc_context.set_code(grpc.StatusCode.NOT_FOUND)
             grpc_context.set_details(f"service {message.service!r} is not here; ask for {SERVICE} or the empty name")
-            return health_pb2.HealthCheckResponse()
-        serving = health_pb2.HealthCheckResponse.SERVING
-        return health_pb2.HealthCheckResponse(
-            status=serving if self._replica.ready else health_pb2.HealthCheckResponse.NOT_SERVING
-        )
+        return health_pb2.HealthCheckResponse(status=self._health(message.service))
+
+    async def List(self, _: Any, grpc_context: Any) -> health_pb2.HealthListResponse:
+        """Health of all services."""
+        statuses = {name: health_pb2.HealthCheckResponse(status=self._health(name)) for name in ("", SERVICE)}
+        return health_pb2.HealthListResponse(statuses=statuses)
 
     async def Watch(
         self, message: health_pb2.HealthCheckRequest, grpc_context: Any
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
-        """The health of now, once: callers who want the next one ask again."""
-        yield await self.Check(message, grpc_context)
+        """Health now, and again each time it changes."""
+        told = None
+        while True:
+            if (status := self._health(message.service)) != told:
+                told = status
+                yield health_pb2.HealthCheckResponse(status=status)
+            await asyncio.sleep(_WATCH_S)
 
-    def _deadline(self, grpc_context: Any) -> Deadline:
-        timeout_s = self._default_timeout_s
-        for key, value in grpc_context.invocation_metadata():
-            if key == TIMEOUT_METADATA and str(value).isdecimal():
-                timeout_s = int(value) / 1_000
-        return Deadline(at_s=time.monotonic() + timeout_s, clock=time.monotonic)
+    def _health(self, service: str) -> health_pb2.HealthCheckResponse.ServingStatus:
+        if service not in {"", SERVICE}:
+            return Health.SERVICE_UNKNOWN
+        return Health.SERVING if self._replica.ready else Health.NOT_SERVING
 
     def _answer(self, work: Callable[[], Answer], empty: Answer, grpc_context: Any) -> Answer:
         try:
             return work()
         except Exception as error:
-            code = next((code for kind, code in _CODES if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
-            if code is grpc.StatusCode.INTERNAL:
-                log.error("request_failed", error=repr(error))
             self._replica.counters.num_failed += 1
+            code = next((code for kind, code in _CODES if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
+            internal = code is grpc.StatusCode.INTERNAL
+            if internal:
+                log.error("request_failed", error=repr(error), trace=traceback.format_exc())
             grpc_context.set_code(code)
-            grpc_context.set_details(str(error))
+            grpc_context.set_details("the recommender failed; its log says why" if internal else str(error))
             return empty
 
 

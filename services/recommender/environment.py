@@ -1,38 +1,53 @@
-"""Environment of Ray Serve's fast path. The Ray head must have it when it starts, and so must this service.
+"""Environment of Ray Serve's fast path. The Ray head must have it when it starts, and so should this service.
 
-    variables = ray_environment(settings)          before `ray start --head`, and for `python -m services.recommender`
+    variables = ray_environment(settings)   once per stack: for `ray start --head`, and for services.recommender
 
 HAProxy in front and direct ingress to the replica answer about five times as many requests as Serve's Python proxy
-(FACTS 7). All ports are derived from the recommender's own, so that two stacks on one machine do not meet.
+(FACTS 7). The ports behind the scenes are a free block beyond the recommender's own, so that two stacks on one machine
+do not meet.
 """
 
 import hashlib
+import ipaddress
+import os
 import tempfile
 from pathlib import Path
 
 from mmrec.config import Settings
+from mmrec.errors import ConfigurationError, MachineError
+from services.stack.ports import is_free
 
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""BLAS, faiss and torch in replicas use one thread: more stall each other on few cores."""
+"""BLAS, faiss and torch in replicas use one thread: more stall each other on few cores. Not for other Ray workers."""
+LOOPBACK_VARIABLE = "MMREC_RECOMMENDER_LOOPBACK_ONLY"
+"""1: only callers on this machine are answered."""
+HTTP_PORT_VARIABLE = "MMREC_SERVE_HTTP_PORT"
+"""Port of Serve's HTTP side, which answers nothing but Serve's own health route."""
+_FIRST_OFFSET, _BLOCK = 20, 25
 
 
 def recommender_address(settings: Settings) -> tuple[str, int]:
-    """Host and port of the gRPC endpoint."""
+    """Host and port of the gRPC endpoint; ConfigurationError where the host is a name."""
     host, _, port = settings.serving.recommender.rpartition(":")
-    return host, int(port)
-
-
-def http_port(settings: Settings) -> int:
-    """Port of Serve's HTTP side, which answers nothing but Serve's own health route."""
-    return _port(settings, 25)
+    try:
+        return str(ipaddress.ip_address(host.strip("[]"))), int(port)
+    except ValueError:
+        where = settings.serving.recommender
+        raise ConfigurationError(f"serving.recommender is {where!r}; give an address and port to listen on") from None
 
 
 def ray_environment(settings: Settings) -> dict[str, str]:
-    """Variables for the Ray head and for the driver."""
+    """Variables for the Ray head and for the driver; MachineError where no ports are free."""
+    host, port = recommender_address(settings)
+    first = _first_free_block(port + _FIRST_OFFSET)
     # Unix sockets may not be longer than 107 bytes, and Serve adds a folder of 56 to these: keep them short.
     digest = hashlib.blake2b(settings.stores.status.encode(), digest_size=4).hexdigest()
     folder = Path(tempfile.gettempdir()) / f"mmrec-{digest}"
     return {
+        # Serve's own processes import the services they serve.
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(_root()), os.environ.get("PYTHONPATH", "")])),
+        LOOPBACK_VARIABLE: "1" if ipaddress.ip_address(host).is_loopback else "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
@@ -41,23 +56,30 @@ def ray_environment(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(_port(settings, 21)),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(_port(settings, 22)),
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(_port(settings, 23)),
-        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(_port(settings, 24)),
-        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(_port(settings, 30)),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(_port(settings, 39)),
-        "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(_port(settings, 40)),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(_port(settings, 49)),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(first),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(first + 1),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(first + 2),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(first + 3),
+        HTTP_PORT_VARIABLE: str(first + 4),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first + 5),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + 14),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(first + 15),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(first + 24),
         # One machine, nobody to drain for: the default of 30 s would make every stop that long.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         # A replaced replica must find a port although the one before has just let go of its own.
         "RAY_SERVE_PORT_QUARANTINE_S": "2",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "2",
-        **THREADS,
     }
 
 
-def _port(settings: Settings, offset: int) -> int:
-    port = recommender_address(settings)[1]
-    return port + offset if port + 50 <= 65_535 else port - 100 + offset
+def _root() -> Path:
+    return Path(__file__).resolve().parents[2]
+
+
+def _first_free_block(wanted: int) -> int:
+    first = min(wanted, 65_536 - 20 * _BLOCK)
+    for start in range(first, first + 20 * _BLOCK, _BLOCK):
+        if all(is_free(port) for port in range(start, start + _BLOCK)):
+            return start
+    raise MachineError(f"no {_BLOCK} free ports in a row from {first} on; set serving.recommender to another port")

@@ -1,0 +1,67 @@
+"""What Serve's gRPC ingress leaves out: the caller's deadline, and who may call.
+
+Serve adds our services to its gRPC servers (one per replica, one in a proxy that stands in while there is no replica)
+by calling the functions below. They wrap each unary handler, because Serve hands on a copy of the gRPC context that
+has lost the deadline, and because its servers listen on all interfaces whatever they are told; HAProxy, which listens
+where the configuration says, reaches them from this machine.
+"""
+
+import os
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+
+from mmrec.v1 import recommender_pb2_grpc
+from services.recommender.environment import LOOPBACK_VARIABLE
+
+_LOOPBACK = ("ipv4:127.", "ipv6:[::1]", "ipv6:%5B::1%5D", "ipv6:[::ffff:127.", "ipv6:%5B::ffff:127.", "unix:")
+_deadline_s: ContextVar[float | None] = ContextVar("deadline_s", default=None)
+Handler = Callable[[Any, Any], Awaitable[bytes]]
+
+
+def caller_deadline_s() -> float | None:
+    """Instant on time.monotonic() at which the caller stops waiting; None where it waits for ever."""
+    return _deadline_s.get()
+
+
+def add_recommender(servicer: Any, server: Any) -> None:
+    """Add RecommenderService to one of Serve's gRPC servers."""
+    _add(recommender_pb2_grpc.add_RecommenderServiceServicer_to_server, servicer, server)
+
+
+def add_health(servicer: Any, server: Any) -> None:
+    """Add grpc.health.v1.Health to one of Serve's gRPC servers."""
+    _add(health_pb2_grpc.add_HealthServicer_to_server, servicer, server)
+
+
+def _add(add: Callable[[Any, Any], None], servicer: Any, server: Any) -> None:
+    serve_handler: Callable[..., Any] = server.service_handler_factory
+    loopback_only = os.environ.get(LOOPBACK_VARIABLE) == "1"
+
+    def handler(service_method: str, streaming_type: Any) -> Any:
+        inner = serve_handler(service_method=service_method, streaming_type=streaming_type)
+        return _guarded(inner, loopback_only=loopback_only) if streaming_type.name == "UNARY_UNARY" else inner
+
+    server.service_handler_factory = handler
+    try:
+        add(servicer, server)
+    finally:
+        server.service_handler_factory = serve_handler
+
+
+def _guarded(inner: Handler, *, loopback_only: bool) -> Handler:
+    async def handler(request: Any, context: Any) -> bytes:
+        if loopback_only and not context.peer().startswith(_LOOPBACK):
+            await context.abort(
+                grpc.StatusCode.PERMISSION_DENIED, "this recommender answers callers on its machine only"
+            )
+        left_s = context.time_remaining()
+        # Serve runs our methods in this very task (RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD=0), so they see it.
+        _deadline_s.set(None if left_s is None else time.monotonic() + left_s)
+        return await inner(request, context)
+
+    return handler

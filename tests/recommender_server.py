@@ -1,0 +1,176 @@
+"""A real recommender for tests: Ray Serve, HAProxy, Kafka, Feast and Milvus around a storefront with known answers.
+
+Fixtures: `recommender` (a running service and all it stands on), `client` (someone who has nothing but the protos).
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from feature_repo.apply import apply_repository
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from grpc_tools import protoc
+
+from mmrec.config import KafkaSettings, Settings, load_settings
+from mmrec.stores.kafka import TopicAdmin
+from mmrec.telemetry import read_status
+from mmrec.wiring import open_feature_store
+from services.stack.guard import child_environment
+from services.stack.ports import HOST, is_free, next_free
+from tests.serving_world import HALF_LIVES, ServingWorld, serving_world
+
+ROOT = Path(__file__).resolve().parents[1]
+START_S = 90.0
+
+
+@dataclass(frozen=True)
+class RunningRecommender:
+    """The service, its configuration, and the world it recommends from."""
+
+    target: str
+    settings: Settings
+    config: Path
+    world: ServingWorld
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def status(self) -> dict[str, Any]:
+        """Counters as `mmrec status` reads them."""
+        return read_status(self.settings.stores.status).get("recommender", {})
+
+    def wait_status(self, condition: Callable[[dict[str, Any]], bool], *, timeout_s: float = 30.0) -> dict[str, Any]:
+        """The first counters that fulfil `condition`."""
+        give_up_s = time.monotonic() + timeout_s
+        while time.monotonic() < give_up_s:
+            figures = self.status()
+            if figures and condition(figures):
+                return figures
+            assert self.process.poll() is None, self.log.read_text()[-4_000:]
+            time.sleep(0.1)
+        raise AssertionError(f"still {self.status()}\n{self.log.read_text()[-4_000:]}")
+
+
+@pytest.fixture(scope="module")
+def recommender(
+    kafka: str, milvus_uri: str, stack_id: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningRecommender]:
+    """`python -m services.recommender` on a Ray of its own; no release is promoted yet."""
+    folder = tmp_path_factory.mktemp("recommender")
+    config = folder / "mmrec.toml"
+    port = next_free(21_000)
+    config.write_text(_configuration(kafka, milvus_uri, port), encoding="utf-8")
+    settings = load_settings(config)
+    admin = TopicAdmin(settings.kafka.bootstrap)
+    admin.create_topics(settings.kafka)
+    admin.close()
+    apply_repository(settings.stores, settings.scoring.decay_per_day)
+    world = serving_world(num_users=60, num_items=150, days=15.0)
+    _fill(settings, world)
+    # The stack would give these to Ray; here the service starts a Ray of its own.
+    environment = {k: v for k, v in child_environment(stack_id).items() if not k.startswith("RAY_")}
+    log = folder / "recommender.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "services.recommender", "--config", str(config)],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**environment, "OMP_NUM_THREADS": "1"},
+            start_new_session=True,
+        )
+    running = RunningRecommender(
+        target=f"{HOST}:{port}", settings=settings, config=config, world=world, process=process, log=log
+    )
+    running.wait_status(lambda figures: figures["ready"], timeout_s=START_S)
+    with grpc.insecure_channel(running.target) as channel:
+        grpc.channel_ready_future(channel).result(START_S)
+    yield running
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0, log.read_text()[-4_000:]
+    assert is_free(port), "somebody still listens on the recommender's port"
+
+
+class ProtoClient:
+    """A caller who compiled the protos and knows nothing else of this project."""
+
+    def __init__(self, descriptors: Path, target: str) -> None:
+        files = descriptor_pb2.FileDescriptorSet.FromString(descriptors.read_bytes())
+        self._pool = descriptor_pool.DescriptorPool()
+        for file in files.file:
+            self._pool.Add(file)
+        self.channel = grpc.insecure_channel(target)
+
+    def message(self, name: str, **values: Any) -> Any:
+        """A message of mmrec.v1."""
+        return message_factory.GetMessageClass(self._pool.FindMessageTypeByName(f"mmrec.v1.{name}"))(**values)
+
+    def call(self, method: str, *, timeout: float | None = 10.0, **values: Any) -> Any:
+        """The answer to RecommenderService/`method`, asked with a request of `values`."""
+        service = self._pool.FindServiceByName("mmrec.v1.RecommenderService")
+        described = service.methods_by_name[method]
+        request = message_factory.GetMessageClass(described.input_type)(**values)
+        answer = message_factory.GetMessageClass(described.output_type)
+        invoke = self.channel.unary_unary(
+            f"/{service.full_name}/{method}",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=answer.FromString,
+        )
+        return invoke(request, timeout=timeout)
+
+    def refusal(self, method: str, **values: Any) -> grpc.RpcError:
+        """The error a call ends with."""
+        with pytest.raises(grpc.RpcError) as caught:
+            self.call(method, **values)
+        return caught.value
+
+
+@pytest.fixture(scope="module")
+def client(recommender: RunningRecommender, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProtoClient]:
+    """A client from the protos alone, compiled in a temporary folder."""
+    descriptors = tmp_path_factory.mktemp("protos") / "descriptors.binpb"
+    include = Path(protoc.__file__).parent / "_proto"
+    arguments = ["protoc", f"-I{ROOT / 'proto'}", f"-I{include}", "--include_imports"]
+    proto = str(ROOT / "proto/mmrec/v1/recommender.proto")
+    assert protoc.main([*arguments, f"--descriptor_set_out={descriptors}", proto]) == 0
+    made = ProtoClient(descriptors, recommender.target)
+    yield made
+    made.channel.close()
+
+
+def _configuration(bootstrap: str, milvus_uri: str, port: int) -> str:
+    prefix = f"t{uuid.uuid4().hex[:8]}"
+    kafka = KafkaSettings(bootstrap=bootstrap)
+    names = ("behavior_events", "catalog_items", "item_embeddings", "served_lists", "rejected")
+    kafka = replace(kafka, **{name: f"{prefix}.{getattr(kafka, name)}" for name in names})
+    lines = ["[kafka]", *(f"{f.name} = {json.dumps(getattr(kafka, f.name))}" for f in fields(kafka))]
+    lines += ["[serving]", f'recommender = "{HOST}:{port}"', "default_deadline_ms = 5000"]
+    lines += ["[stores]", f"milvus_uri = {json.dumps(milvus_uri)}"]
+    lines += ["[statistics]", f"half_lives_days = {list(HALF_LIVES)}"]
+    return "\n".join([*lines, ""])
+
+
+def _fill(settings: Settings, world: ServingWorld) -> None:
+    """What the jobs would have written after the storefront's history."""
+    store, item_ids = open_feature_store(settings), [entry.item_id for entry in world.entries]
+    at_s = world.end_s
+    store.write_profiles(world.store.read_profiles(world.user_ids), write_time_s=at_s)
+    store.write_item_statistics(world.store.read_item_statistics(item_ids), write_time_s=at_s)
+    store.write_neighbors(world.store.read_neighbors(item_ids), write_time_s=at_s)
+    store.write_item_content(world.store.read_item_content(item_ids), write_time_s=at_s)
+    popular = world.store.read_popular("")
+    assert popular is not None
+    store.write_popular("", popular, write_time_s=at_s)
+
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
