@@ -19,8 +19,9 @@ from mmrec.scoring.item_statistics import decay_rates
 from mmrec.serving.catalogue import NeighborTable, neighbor_table
 from mmrec.training.event_columns import EventColumns, event_columns
 from mmrec.training.example_config import ExampleConfig, Part
-from mmrec.training.examples import RankingExamples, RetrievalExamples, known_before
+from mmrec.training.examples import RankingExamples, RetrievalExamples
 from mmrec.training.item_history import item_history
+from mmrec.training.known_before import known_before
 from mmrec.training.labels import labels_of
 from mmrec.training.ranking_lists import list_catalogue, ranking_examples
 from mmrec.training.retrieval_labels import retrieval_examples

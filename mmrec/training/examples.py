@@ -1,11 +1,15 @@
-"""Training examples: history, state and label, where everything used was *known strictly before* the label.
+"""Training examples: history, state and label, where everything used was known strictly before the label.
 
-    known_time_s < label_time_s          the one law of this file; equal is too late
+Retrieval examples fit the towers. Ranking examples keep raw state, so that features come from assemble() once the
+towers are fit: the same function, on the same inputs, as in serving.
 
-The label time is the event time of the label: at that instant serving would have answered. Retrieval examples fit the
-towers; ranking examples keep raw state, so that features come from assemble() once the towers are fit.
+    examples = RankingExamples.load(folder / "ranking")
+    content = content_columns([entries.get(i) for i in examples.item_ids], vocabulary=Vocabulary())
+    inputs = examples.inputs(number, content)
+    rows_NF = assemble(inputs.profile, inputs.items, inputs.signals(similarity_N), as_of_s=inputs.as_of_s, ...)
 
-Axes: N labels or lists, M candidates of all lists, I items, L history, E entries of all histories.
+Axes: N labels or lists, M candidates of all lists, I items, J items of a profile, L history, E entries of all
+histories, K neighbors.
 """
 
 from collections.abc import Mapping
@@ -21,6 +25,7 @@ from mmrec.features.assemble import CandidateSignals, ItemFacts
 from mmrec.features.item_columns import ContentColumns
 from mmrec.scoring.packing import unpack
 from mmrec.scoring.profile import UserProfile
+from mmrec.serving.catalogue import NeighborTable
 from mmrec.training.example_config import Part
 from mmrec.training.example_folder import read_folder, write_folder
 from mmrec.training.item_history import ItemHistory
@@ -30,12 +35,6 @@ IntArray = npt.NDArray[np.int64]
 RowArray = npt.NDArray[np.int32]
 NO_ROW = -1
 NOT_A_LABEL = -1
-
-
-def known_before(known_times: FloatArray, label_time_s: Any) -> npt.NDArray[np.bool_]:
-    """Mask of what may stand in an example of that label: known strictly before it."""
-    mask: npt.NDArray[np.bool_] = known_times < label_time_s
-    return mask
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,6 +124,12 @@ class RetrievalExamples:
         return cls(item_ids=tuple(manifest["item_ids"]), **arrays)
 
 
+def published_before(content: ContentColumns, time_s: float) -> npt.NDArray[np.bool_]:
+    """Mask of the items that could be shown just before `time_s`; without a publish time they always could."""
+    mask: npt.NDArray[np.bool_] = ~(content.publish_times_X >= time_s)
+    return mask
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class UserHistory:
     """What the user tower reads: newest events whose items are known, oldest first."""
@@ -205,8 +210,14 @@ class RankingExamples:
     """Ascending within a list, so that places say nothing about labels."""
     candidate_labels_M: npt.NDArray[np.int16]
     """Position on axis B of the behavior, NOT_A_LABEL where none."""
-    candidate_neighbor_scores_M: FloatArray
-    """With neighbors built from events known before the list's part began."""
+    own_offsets: IntArray
+    """Own items of list n are own_*[offsets[n]:offsets[n + 1]], aligned with its profile's item_ids, shape (N + 1,)."""
+    own_affinity: FloatArray
+    """Affinity of the user for own items as of the label, as recall reads it."""
+    own_hidden: npt.NDArray[np.bool_]
+    """Whether serving would hide the item from the user."""
+    neighbors: Mapping[Part, NeighborTable]
+    """For RANKER and VALIDATION, from events known before that part began; rows as in `item_ids`."""
     item_history: ItemHistory
     """Item statistics as of any instant."""
 
@@ -227,39 +238,66 @@ class RankingExamples:
         begin, end = self.profile_offsets[number : number + 2]
         return unpack(self.profile_bytes[begin:end].tobytes())
 
-    def inputs(self, number: int, content: ContentColumns) -> RankingInputs:
+    def own_rows(self, profile: UserProfile) -> IntArray:
+        """Rows of a profile's items, NO_ROW where the vocabulary lacks one."""
+        return np.array([self.row_of.get(item_id, NO_ROW) for item_id in profile.item_ids], dtype=np.int64)
+
+    def allowed(self, number: int, content: ContentColumns) -> npt.NDArray[np.bool_]:
+        """What a list could have shown: published before the label, and not hidden from the user; shape (I,)."""
+        allowed_I = published_before(content, float(self.label_times_N[number]))
+        begin, end = self.own_offsets[number : number + 2]
+        own_rows_J = self.own_rows(self.profile(number))
+        allowed_I[own_rows_J[self.own_hidden[begin:end] & (own_rows_J != NO_ROW)]] = False
+        return allowed_I
+
+    def inputs(
+        self, number: int, content: ContentColumns, *, more_rows: npt.NDArray[np.integer] | None = None
+    ) -> RankingInputs:
         """What assemble() reads for list `number`, but for the towers' similarity.
 
         Args:
             number: Of the list.
             content: Serving fields of `item_ids`, one row each: content_columns([entries.get(i) for i in item_ids]).
+            more_rows: Items that other sources propose, such as the nearest vectors once towers are fit; those that
+                allowed() rules out, or that are candidates already, are left out. They are no labels.
         """
         profile = self.profile(number)
         begin, end = self.candidate_offsets[number : number + 2]
-        rows_N = self.candidate_rows_M[begin:end]
+        rows_N, labels_N = self.candidate_rows_M[begin:end], self.candidate_labels_M[begin:end]
+        if more_rows is not None and len(more_rows):
+            more = np.setdiff1d(more_rows[self.allowed(number, content)[more_rows]], rows_N)
+            together = np.append(rows_N, more.astype(np.int32))
+            order = np.argsort(together, kind="stable")
+            rows_N = together[order]
+            labels_N = np.append(labels_N, np.full(len(more), NOT_A_LABEL, dtype=np.int16))[order]
         as_of_s = float(self.label_times_N[number])
-        own_rows = np.array([self.row_of.get(item_id, NO_ROW) for item_id in profile.item_ids], dtype=np.int64)
+        own_rows_J = self.own_rows(profile)
+        own_begin, own_end = self.own_offsets[number : number + 2]
+        neighbors = self.neighbors[Part(int(self.parts_N[number]))]
         counts_NHB, reference_times_N = self.item_history.as_of(rows_N, as_of_s)
         return RankingInputs(
             profile=profile,
             items=ItemFacts(
                 item_ids=[self.item_ids[row] for row in rows_N.tolist()],
                 content=content.take(rows_N),
-                profile_content=content.take(own_rows),
+                profile_content=content.take(own_rows_J),
                 counts_NHB=counts_NHB,
                 reference_times_N=reference_times_N,
                 decay_per_day_H=self.item_history.decay_per_day_H,
             ),
-            neighbor_score_N=self.candidate_neighbor_scores_M[begin:end],
+            neighbor_score_N=neighbors.scores(own_rows_J, self.own_affinity[own_begin:own_end])[rows_N],
             as_of_s=as_of_s,
             rows_N=rows_N,
-            labels_N=self.candidate_labels_M[begin:end],
+            labels_N=labels_N,
         )
 
     def save(self, folder: Path, *, report: Mapping[str, Any] | None = None) -> None:
         """Write the examples; `report` is kept in the manifest."""
-        apart = {"item_ids", "user_keys", "item_history"}
+        apart = {"item_ids", "user_keys", "item_history", "neighbors"}
         arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in apart}
+        for part, table in self.neighbors.items():
+            arrays[f"neighbors.{part.name}.rows"] = table.rows_IK
+            arrays[f"neighbors.{part.name}.weights"] = table.weights_IK
         write_folder(
             folder,
             kind="ranking_examples",
@@ -276,8 +314,16 @@ class RankingExamples:
     def load(cls, folder: Path) -> "RankingExamples":
         """What save() wrote; NotFoundError and IncompatibleStateError as read_folder()."""
         arrays, manifest = read_folder(folder, kind="ranking_examples")
-        history = ItemHistory.from_arrays(arrays)
-        plain = {name: array for name, array in arrays.items() if not name.startswith("item_history.")}
         return cls(
-            item_ids=tuple(manifest["item_ids"]), user_keys=tuple(manifest["user_keys"]), item_history=history, **plain
+            item_ids=tuple(manifest["item_ids"]),
+            user_keys=tuple(manifest["user_keys"]),
+            item_history=ItemHistory.from_arrays(arrays),
+            neighbors={
+                part: NeighborTable(
+                    rows_IK=arrays[f"neighbors.{part.name}.rows"], weights_IK=arrays[f"neighbors.{part.name}.weights"]
+                )
+                for part in Part
+                if f"neighbors.{part.name}.rows" in arrays
+            },
+            **{name: array for name, array in arrays.items() if "." not in name},
         )

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from mmrec.scoring.decay import decay
 from mmrec.scoring.profile import NEVER_S
+from mmrec.training.known_before import num_known_before
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -41,7 +42,7 @@ class ItemHistory:
 
         Counts are 0 and the reference time NEVER_S where nothing was known.
         """
-        num_known = int(np.searchsorted(self.known_times_E, time_s, side="left"))
+        num_known = int(num_known_before(self.known_times_E, time_s))
         stride = len(self.known_times_E) + 1
         rows = np.asarray(rows_N, dtype=np.int64)
         found = np.searchsorted(self.keys_E, rows * stride + num_known, side="left") - 1

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mmrec.training.event_columns import EventColumns, FloatArray
 from mmrec.training.example_config import ExampleConfig, Part
+from mmrec.training.known_before import known_before
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,8 +45,8 @@ def labels_of(events: EventColumns, *, config: ExampleConfig, hide_behaviors: tu
     ends_s = np.array([ranker_begins_s, validation_begins_s, np.inf])[parts_E]
     return Labels(
         parts_E=parts_E,
-        in_time_E=events.known_times_E < ends_s,
-        hidden_E=_first_hidden_s(events, hide_behaviors) < times_E,
+        in_time_E=known_before(events.known_times_E, ends_s),
+        hidden_E=known_before(_first_hidden_s(events, hide_behaviors), times_E),
         ranker_begins_s=ranker_begins_s,
         validation_begins_s=validation_begins_s,
     )

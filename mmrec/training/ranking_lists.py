@@ -24,10 +24,10 @@ from mmrec.scoring.settings import ScoringConfig
 from mmrec.serving.catalogue import NO_ROW, Catalogue, NeighborTable, empty_catalogue
 from mmrec.training.event_columns import EventColumns, IntArray
 from mmrec.training.example_config import ExampleConfig, Part
-from mmrec.training.examples import NOT_A_LABEL, RankingExamples
+from mmrec.training.examples import NOT_A_LABEL, RankingExamples, published_before
 from mmrec.training.item_history import ItemHistory
 from mmrec.training.labels import Labels
-from mmrec.training.retrieval_labels import num_known_before
+from mmrec.training.retrieval_labels import num_known_events
 
 SOURCES: tuple[RecallSource, ...] = (PopularItems(), OwnItems(), NeighborItems())
 """The sources of serving that need no model, in the order of serving."""
@@ -59,7 +59,7 @@ class ListWorld:
             self.catalogue,
             counts_IHB=counts_IHB,
             reference_times_I=reference_times_I,
-            showable_I=~(self.catalogue.content.publish_times_X >= time_s),
+            showable_I=published_before(self.catalogue.content, time_s),
         )
 
     def context(self, profile: UserProfile, time_s: float) -> RecallContext:
@@ -145,7 +145,8 @@ def ranking_examples(
     recalled: list[bool] = []
     rows: list[IntArray] = []
     row_labels: list[npt.NDArray[np.int16]] = []
-    scores: list[npt.NDArray[np.float64]] = []
+    affinities: list[npt.NDArray[np.float64]] = []
+    hidden: list[npt.NDArray[np.bool_]] = []
     for number, label_events in enumerate(lists.events):
         time_s = float(events.event_times_E[label_events[0]])
         context = worlds[lists.parts[number]].context(profiles[number], time_s)
@@ -166,7 +167,10 @@ def ranking_examples(
         recalled.append(bool(np.isin(positives.rows, candidates).all()))
         rows.append(rows_N)
         row_labels.append(labels_N)
-        scores.append(context.neighbor_scores_I[rows_N])
+        affinities.append(context.affinity_J)
+        # What the user may not be shown although it is published, by own item.
+        own_rows_J = context.own_rows_J
+        hidden.append((context.catalogue.showable_I & ~context.allowed_I)[own_rows_J] & (own_rows_J != NO_ROW))
     packed = [pack(profiles[number]) for number in kept]
     first = [lists.events[number][0] for number in kept]
     return RankingExamples(
@@ -180,7 +184,10 @@ def ranking_examples(
         candidate_offsets=np.append(0, np.cumsum([len(r) for r in rows])).astype(np.int64),
         candidate_rows_M=np.concatenate([np.zeros(0, dtype=np.int64), *rows]).astype(np.int32),
         candidate_labels_M=np.concatenate([np.zeros(0, dtype=np.int16), *row_labels]),
-        candidate_neighbor_scores_M=np.concatenate([np.zeros(0), *scores]),
+        own_offsets=np.append(0, np.cumsum([len(a) for a in affinities])).astype(np.int64),
+        own_affinity=np.concatenate([np.zeros(0), *affinities]),
+        own_hidden=np.concatenate([np.zeros(0, dtype=np.bool_), *hidden]),
+        neighbors=dict(neighbors),
         item_history=item_history,
     ), dict(dropped)
 
@@ -193,7 +200,7 @@ def profiles_before(events: EventColumns, label_events: IntArray, *, scoring: Sc
     """
     # The log holds accepted events, each once: nothing is left for the ring to find, so it is kept as small as can be.
     replay = replace(scoring, ring_size=1)
-    num_known_G = num_known_before(events, label_events)
+    num_known_G = num_known_events(events, label_events)
     users_G = events.users_E[label_events]
     order = np.lexsort((num_known_G, users_G))
     round_G = np.empty(len(order), dtype=np.int64)

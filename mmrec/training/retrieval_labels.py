@@ -14,6 +14,7 @@ import numpy.typing as npt
 from mmrec.training.event_columns import EventColumns, IntArray
 from mmrec.training.example_config import ExampleConfig, Part
 from mmrec.training.examples import RetrievalExamples
+from mmrec.training.known_before import num_known_before
 from mmrec.training.labels import Labels
 
 
@@ -28,7 +29,7 @@ def retrieval_examples(
     usable = np.flatnonzero(labels.in_time_E)
     drawn = _drawn(usable, config.max_retrieval_labels, seed=config.seed)
     chosen = drawn[np.lexsort((events.rank_by_event_time_E[drawn], events.event_times_E[drawn]))]
-    num_known_N = num_known_before(events, chosen)
+    num_known_N = num_known_events(events, chosen)
     lengths_N, history = _histories(events, chosen, num_known_N, max_history)
     offsets = np.append(0, np.cumsum(lengths_N))
     label_times_N = events.event_times_E[chosen]
@@ -60,13 +61,13 @@ def retrieval_examples(
     }
 
 
-def num_known_before(events: EventColumns, labels: npt.NDArray[np.integer]) -> IntArray:
+def num_known_events(events: EventColumns, labels: npt.NDArray[np.integer]) -> IntArray:
     """How many events of the label's user were known strictly before each label, shape (N,)."""
     num_known_N = np.zeros(len(labels), dtype=np.int64)
     users_N = events.users_E[labels]
     for rows in _groups(users_N, np.argsort(users_N, kind="stable")):
         known_times = events.known_times_E[events.of_user(int(users_N[rows[0]]))]
-        num_known_N[rows] = np.searchsorted(known_times, events.event_times_E[labels[rows]], side="left")
+        num_known_N[rows] = num_known_before(known_times, events.event_times_E[labels[rows]])
     return num_known_N
 
 
