@@ -4,7 +4,8 @@ METHODS M36 (ItemCF) in the tuned form of "What measuring has already taught". F
 
     x_ui = log(1 + sum of event weights of u on i) * decay(as_of - newest event of u on i)
     s_ij = sum_u  len_u ** -user_discount * x_ui * x_uj / (1 + (d_uij - 1) / position_scale)
-    w_ij = s_ij / (n_i * n_j + shrinkage),     n_i ** 2 = sum_u len_u ** -user_discount * x_ui ** 2
+    w_ij = s_ij / (n_i * n_j ** popularity_discount + shrinkage)
+    n_i ** 2 = sum_u  len_u ** -user_discount * x_ui ** 2
 
 where d_uij is the distance in the user's items ordered by their newest events, and len_u how many there are; at most
 the newest `max_history` of a user are looked at, which bounds the cost of one user. Where j came before i, s_ij counts
@@ -38,27 +39,35 @@ _MAX_PAIRS = 4_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class NeighborSettings:
-    """How neighbors are built."""
+    """How neighbors are built.
+
+    The defaults were chosen on validation parts (Amazon Beauty's last item but one; MovieLens small, ratings 75 to 85 %
+    of the log, likes of items unseen before), where each of them is worth 2 to 10 % of HR@10, and decay_per_day = 0.01
+    instead of 0.001 halves it on MovieLens.
+    """
 
     num_neighbors: int = 50
     """Neighbors kept per item."""
     max_history: int = 200
     """Newest items of a user that are paired."""
-    decay_per_day: float = 0.01
+    decay_per_day: float = 0.001
     """Decay of x_ui by the age of the newest event."""
-    position_scale: float = 20.0
+    position_scale: float = 10.0
     """Distance at which proximity has fallen to about a half."""
-    backward: float = 0.8
+    backward: float = 0.6
     """Share at which an item counts for one that came after it."""
     user_discount: float = 0.5
     """How much less a pair says in a long history."""
-    shrinkage: float = 1.0
+    popularity_discount: float = 0.7
+    """1 gives cosine; less lets much-used items through more easily."""
+    shrinkage: float = 3.0
     """Holds back pairs that few users made."""
 
     def __post_init__(self) -> None:
         if self.num_neighbors < 1 or self.max_history < 2:
             raise ConfigurationError("neighbors need num_neighbors >= 1 and max_history >= 2")
-        if min(self.decay_per_day, self.backward, self.user_discount, self.shrinkage) < 0 or self.position_scale <= 0:
+        shares = (self.decay_per_day, self.backward, self.user_discount, self.popularity_discount, self.shrinkage)
+        if min(shares) < 0 or self.position_scale <= 0:
             raise ConfigurationError("neighbor settings must not be negative, and position_scale above 0")
 
 
@@ -103,7 +112,8 @@ def build_neighbors(
     together_II = (forward_II + settings.backward * forward_II.T).tocsr()
     together_II.sort_indices()
     row_of = np.repeat(np.arange(num_items), np.diff(together_II.indptr))
-    together_II.data /= norm_I[row_of] * norm_I[together_II.indices] + settings.shrinkage
+    discount_I = norm_I**settings.popularity_discount
+    together_II.data /= norm_I[row_of] * discount_I[together_II.indices] + settings.shrinkage
     return dict(_strongest(together_II, rows.item_ids, settings.num_neighbors, as_of_s))
 
 

@@ -45,7 +45,8 @@ def neighbor_weights(
                 sums[other, item] += gain
                 sums[item, other] += settings.backward * gain
     return {
-        (item, other): total / (math.sqrt(squares[item] * squares[other]) + settings.shrinkage)
+        (item, other): total
+        / (math.sqrt(squares[item]) * math.sqrt(squares[other]) ** settings.popularity_discount + settings.shrinkage)
         for (item, other), total in sums.items()
         if total > 0
     }
