@@ -1,0 +1,165 @@
+"""A recommender of one's own to measure: real broker, Feast on SQLite, Milvus Lite, Ray Serve; a simulated world.
+
+The model has trained shapes and untrained weights: it costs what a trained one costs.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from feature_repo.apply import apply_repository
+from mmrec.client import RecommenderClient
+from mmrec.config import Settings, load_settings
+from mmrec.content.matrix import content_matrix
+from mmrec.features.assemble import FEATURE_NAMES
+from mmrec.models.bundle import new_bundle
+from mmrec.models.settings import RankerSettings, TowerSettings
+from mmrec.publishing import EmbeddingsMark, publish
+from mmrec.stores.kafka import TopicAdmin, describe_topic
+from mmrec.stores.topic_ends import end_offsets
+from mmrec.wiring import open_feature_store, open_release_store, open_vector_store
+from services.stack.guard import child_environment, end_processes, new_stack_id, start_guard
+from services.stack.jars import ensure_jars
+from services.stack.java import ensure_java_home
+from services.stack.kafka_broker import KafkaBroker
+from services.stack.ports import HOST, any_free, next_free, wait_open
+from tests.serving_world import ServingWorld, serving_world
+
+CONTENT_DIMS = {"text": 384, "image": 1_280}
+START_S = 180.0
+
+
+@dataclass(frozen=True)
+class OwnRecommender:
+    """What to call, and whom to ask for."""
+
+    settings: Settings
+    user_ids: tuple[str, ...]
+    num_items: int
+
+
+@contextmanager
+def own_recommender(folder: Path, *, num_users: int, num_items: int) -> Iterator[OwnRecommender]:
+    """Start everything, yield while it serves, end it all."""
+    stack_id = new_stack_id()
+    with ExitStack() as stack:
+        guard = start_guard(stack_id)
+        stack.callback(guard.wait, 30)
+        stack.callback(guard.stdin.close)
+        stack.callback(end_processes, stack_id)
+        settings, config = _settings(folder)
+        java_home = ensure_java_home()
+        broker = KafkaBroker(
+            folder=folder / "kafka",
+            port=int(settings.kafka.bootstrap.rpartition(":")[2]),
+            java_home=java_home,
+            jars=ensure_jars(java_home).kafka,
+            environment=child_environment(stack_id),
+        )
+        stack.callback(broker.stop)
+        broker.start()
+        with TopicAdmin(settings.kafka.bootstrap) as admin:
+            admin.create_topics(settings.kafka)
+        _start_milvus(settings, folder, stack_id)
+        world = serving_world(num_users=num_users, num_items=num_items, days=60)
+        _fill(settings, world, folder)
+        command = [sys.executable, "-m", "services.recommender", "--config", str(config)]
+        environment = {k: v for k, v in child_environment(stack_id).items() if k != "RAY_ADDRESS"}
+        with (folder / "recommender.log").open("wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        stack.callback(_end, process)
+        _wait_serving(settings, folder / "recommender.log", world.user_ids[0])
+        yield OwnRecommender(settings=settings, user_ids=world.user_ids, num_items=len(world.entries))
+
+
+def _settings(folder: Path) -> tuple[Settings, Path]:
+    recommender, milvus = any_free(2)
+    kafka = next_free(19_300)
+    recommender = next_free(18_700)
+    config = folder / "mmrec.toml"
+    config.write_text(
+        f'[kafka]\nbootstrap = "{HOST}:{kafka}"\n[serving]\nrecommender = "{HOST}:{recommender}"\n'
+        f'[stores]\nmilvus_uri = "http://{HOST}:{milvus}"\n',
+        encoding="utf-8",
+    )
+    return load_settings(config), config
+
+
+def _start_milvus(settings: Settings, folder: Path, stack_id: str) -> None:
+    program = shutil.which("milvus-lite", path=str(Path(sys.executable).parent)) or "milvus-lite"
+    port = settings.stores.milvus_uri.rpartition(":")[2]
+    command = [program, "server", "--data-dir", str(folder / "milvus"), "--host", HOST, "--port", port]
+    with (folder / "milvus.log").open("wb") as log:
+        subprocess.Popen(command, stdout=log, stderr=log, env=child_environment(stack_id), start_new_session=True)
+    if not wait_open(int(port), timeout_s=60):
+        raise RuntimeError((folder / "milvus.log").read_text(encoding="utf-8"))
+
+
+def _fill(settings: Settings, world: ServingWorld, folder: Path) -> None:
+    apply_repository(settings.stores, settings.scoring.decay_per_day)
+    store = open_feature_store(settings)
+    items = [entry.item_id for entry in world.entries]
+    now_s = time.time()
+    store.write_item_content({e.item_id: e for e in world.entries}, write_time_s=now_s)
+    store.write_item_statistics(world.store.read_item_statistics(items), write_time_s=now_s)
+    store.write_neighbors(world.store.read_neighbors(items), write_time_s=now_s)
+    popular = world.store.read_popular("")
+    assert popular is not None
+    store.write_popular("", popular, write_time_s=now_s)
+    store.write_profiles(world.store.read_profiles(world.user_ids), write_time_s=now_s)
+    encoders = {name: f"random-{name}" for name in CONTENT_DIMS}
+    bundle = new_bundle(
+        tower_settings=TowerSettings(),
+        ranker_settings=RankerSettings(),
+        known_item_ids=tuple(items),
+        feature_names=FEATURE_NAMES,
+        behavior_ids=tuple(int(b) for b in settings.behaviors.ids_B),
+        behavior_weights=tuple(settings.behaviors.weights_B.tolist()),
+        content_dims=CONTENT_DIMS,
+        encoders=encoders,
+    )
+    bundle.save(folder / "model")
+    rng = np.random.default_rng(0)
+    vectors = {n: dict(zip(items, rng.normal(size=(len(items), d)), strict=True)) for n, d in CONTENT_DIMS.items()}
+    topic = describe_topic(settings.kafka.bootstrap, settings.kafka.item_embeddings)
+    publish(
+        folder / "model",
+        content=content_matrix(items, vectors, embedding_dims=CONTENT_DIMS, encoders=encoders),
+        entries={e.item_id: e for e in world.entries},
+        mark=EmbeddingsMark(
+            topic=f"{topic.cluster_id}/{topic.topic_id}",
+            offsets=end_offsets(settings.kafka.bootstrap, settings.kafka.item_embeddings),
+        ),
+        settings=settings,
+        feature_fingerprint=store.fingerprint,
+        vectors=open_vector_store(settings),
+        releases=open_release_store(settings),
+        now_s=now_s,
+    )
+
+
+def _wait_serving(settings: Settings, log: Path, user_id: str) -> None:
+    give_up_s = time.monotonic() + START_S
+    with RecommenderClient(settings.serving.recommender) as client:
+        while time.monotonic() < give_up_s:
+            if client.is_serving() and client.recommend(user_id).release_id:
+                return
+            time.sleep(0.25)
+    raise RuntimeError(f"the recommender did not serve within {START_S} s:\n{log.read_text(encoding='utf-8')[-4000:]}")
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
