@@ -4,7 +4,6 @@ Fixtures: `recommender` (a running service and all it stands on), `client` (some
 """
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,21 +15,30 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
-from feature_repo.apply import apply_repository
+import torch
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc_tools import protoc
 
+from feature_repo.apply import apply_repository
+from mmrec.catalog.item import CatalogEntry
 from mmrec.config import KafkaSettings, Settings, load_settings
-from mmrec.stores.kafka import TopicAdmin
+from mmrec.content.matrix import content_matrix
+from mmrec.features.assemble import feature_names
+from mmrec.models.bundle import new_bundle
+from mmrec.models.settings import RankerSettings, TowerSettings
+from mmrec.publishing import EmbeddingsMark, publish
+from mmrec.stores.kafka import TopicAdmin, describe_topic
 from mmrec.telemetry import read_status
-from mmrec.wiring import open_feature_store
+from mmrec.wiring import open_feature_store, open_producer, open_release_store, open_vector_store
 from services.stack.guard import child_environment
 from services.stack.ports import HOST, is_free, next_free
-from tests.serving_world import HALF_LIVES, ServingWorld, serving_world
+from tests.serving_world import EMBEDDING_DIM, HALF_LIVES, ServingWorld, content_vectors, serving_world
 
 ROOT = Path(__file__).resolve().parents[1]
 START_S = 90.0
+ENCODERS = {"attributes": "plain"}
 
 
 @dataclass(frozen=True)
@@ -148,6 +156,61 @@ def client(recommender: RunningRecommender, tmp_path_factory: pytest.TempPathFac
     made.channel.close()
 
 
+def promote_release(recommender: RunningRecommender) -> str:
+    """Publish and promote an untrained model over the world's content; the id of the release."""
+    settings, world = recommender.settings, recommender.world
+    item_ids = [entry.item_id for entry in world.entries]
+    vectors_ID = content_vectors(world.entries)
+    vectors = dict(zip(item_ids, vectors_ID, strict=True))
+    torch.manual_seed(0)
+    model = new_bundle(
+        tower_settings=TowerSettings(embedding_dim=16, projected_dim=16, hidden_dim=16, use_ids=False),
+        ranker_settings=RankerSettings(hidden_dims=(8,)),
+        known_item_ids=(),
+        feature_names=feature_names(settings.behaviors, num_half_lives=len(HALF_LIVES)),
+        behavior_ids=tuple(sorted(int(behavior_id) for behavior_id in settings.behaviors.ids_B)),
+        behavior_weights=tuple(settings.behaviors.weights_B[np.argsort(settings.behaviors.ids_B)].tolist()),
+        content_dims={"attributes": EMBEDDING_DIM},
+        encoders=ENCODERS,
+    )
+    model.item_tower.projections["attributes"].fit(vectors_ID)
+    folder = recommender.config.parent / "model"
+    model.save(folder)
+    topic = describe_topic(settings.kafka.bootstrap, settings.kafka.item_embeddings)
+    release = publish(
+        folder,
+        content=content_matrix(
+            item_ids, {"attributes": vectors}, embedding_dims={"attributes": EMBEDDING_DIM}, encoders=ENCODERS
+        ),
+        entries={entry.item_id: entry for entry in world.entries},
+        mark=EmbeddingsMark(topic=f"{topic.cluster_id}/{topic.topic_id}", offsets={}),
+        settings=settings,
+        feature_fingerprint=open_feature_store(settings).fingerprint,
+        vectors=open_vector_store(settings),
+        releases=open_release_store(settings),
+        now_s=world.end_s,
+    )
+    return release.release_id
+
+
+def announce_item(recommender: RunningRecommender, item_id: str, *, like: CatalogEntry) -> None:
+    """Put a new item with the content of another into topic item-embeddings, as encode_items would."""
+    record = {
+        "item_id": item_id,
+        "title": f"Another {like.title}",
+        "domain": like.domain,
+        "attributes": dict(like.attributes),
+        "price": like.price,
+        "availability": "AVAILABILITY_AVAILABLE",
+        "modalities": [
+            {"modality": "attributes", "encoder": "plain", "values": content_vectors([like])[0].tolist()},
+        ],
+    }
+    producer = open_producer(recommender.settings)
+    producer.send(recommender.settings.kafka.item_embeddings, item_id.encode(), json.dumps(record).encode())
+    producer.close()
+
+
 def _configuration(bootstrap: str, milvus_uri: str, port: int) -> str:
     prefix = f"t{uuid.uuid4().hex[:8]}"
     kafka = KafkaSettings(bootstrap=bootstrap)
@@ -171,6 +234,3 @@ def _fill(settings: Settings, world: ServingWorld) -> None:
     popular = world.store.read_popular("")
     assert popular is not None
     store.write_popular("", popular, write_time_s=at_s)
-
-
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

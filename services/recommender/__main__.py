@@ -11,7 +11,6 @@ import signal
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from mmrec.telemetry import configure_logging, get_logger
 from mmrec.wiring import CONFIG_VARIABLE, settings_from
@@ -37,14 +36,15 @@ def main() -> None:
     configure_logging()
     # Ray reads these when it is imported; what the stack gave the Ray head goes first.
     os.environ.update({name: value for name, value in variables.items() if name not in os.environ})
+    _serve(config)
     stop = threading.Event()
 
     def ask_to_stop(_: int, __: FrameType | None) -> None:
         stop.set()
 
+    # Not earlier: Ray puts a handler of its own in place when it connects.
     signal.signal(signal.SIGTERM, ask_to_stop)
     signal.signal(signal.SIGINT, ask_to_stop)
-    _serve(config)
     stop.wait()
     _take_down()
 
@@ -54,20 +54,19 @@ def _serve(config: str) -> None:
     from ray import serve
     from ray.serve.config import HTTPOptions, gRPCOptions
 
-    from services.recommender.app import Recommender
+    from services.recommender.app import application
 
     settings = settings_from(config)
     host, port = recommender_address(settings)
     if os.environ.get("RAY_ADDRESS"):
-        ray.init(namespace="mmrec", log_to_driver=False)
+        ray.init(namespace="mmrec")
     else:
         ray.init(_node_ip_address="127.0.0.1", include_dashboard=False, num_cpus=1, namespace="mmrec")
     serve.start(
         http_options=HTTPOptions(host=host, port=int(os.environ[HTTP_PORT_VARIABLE])),
         grpc_options=gRPCOptions(port=port, grpc_servicer_functions=SERVICES, enable_reflection=True),
     )
-    application: Any = Recommender
-    serve.run(application.bind(config), name="recommender", route_prefix="/recommender")
+    serve.run(application(config), name="recommender", route_prefix="/recommender")
     log.info("recommender_serving", address=settings.serving.recommender)
 
 

@@ -39,14 +39,6 @@ _CODES = (
 )
 
 
-@serve.deployment(
-    name="recommender",
-    num_replicas=1,
-    max_ongoing_requests=512,
-    ray_actor_options={"num_cpus": 0, "runtime_env": {"env_vars": THREADS}},
-    graceful_shutdown_timeout_s=2,
-    logging_config={"enable_access_log": False},
-)
 class Recommender:
     """mmrec.v1.RecommenderService and grpc.health.v1.Health over one replica."""
 
@@ -86,16 +78,15 @@ class Recommender:
             lambda: self._replica.similar(message), recommender_pb2.SimilarItemsResponse(), grpc_context
         )
 
+    # Not there yet: the codes say so.
+
     async def SearchItems(self, _: Any, grpc_context: Any) -> recommender_pb2.SearchItemsResponse:
-        """Not there yet."""
         return _unimplemented("SearchItems", recommender_pb2.SearchItemsResponse(), grpc_context)
 
     async def RankItems(self, _: Any, grpc_context: Any) -> recommender_pb2.RankItemsResponse:
-        """Not there yet."""
         return _unimplemented("RankItems", recommender_pb2.RankItemsResponse(), grpc_context)
 
     async def ExplainItem(self, _: Any, grpc_context: Any) -> recommender_pb2.ExplainItemResponse:
-        """Not there yet."""
         return _unimplemented("ExplainItem", recommender_pb2.ExplainItemResponse(), grpc_context)
 
     async def Check(self, message: health_pb2.HealthCheckRequest, grpc_context: Any) -> health_pb2.HealthCheckResponse:
@@ -138,6 +129,19 @@ class Recommender:
             grpc_context.set_code(code)
             grpc_context.set_details("the recommender failed; its log says why" if internal else str(error))
             return empty
+
+
+def application(config: str) -> Any:
+    """The deployment for serve.run(). Decorating the class itself would make Ray pickle it with all it refers to."""
+    deployment = serve.deployment(
+        name="recommender",
+        num_replicas=1,
+        max_ongoing_requests=512,
+        ray_actor_options={"num_cpus": 0, "runtime_env": {"env_vars": THREADS}},
+        graceful_shutdown_timeout_s=2,
+        logging_config={"enable_access_log": False},
+    )
+    return deployment(Recommender).bind(config)
 
 
 def _unimplemented(method: str, empty: Answer, grpc_context: Any) -> Answer:

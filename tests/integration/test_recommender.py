@@ -1,0 +1,209 @@
+"""The recommender as a caller sees it who has nothing but the protos: Ray Serve, HAProxy, Kafka, Feast, Milvus."""
+
+import json
+import time
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from mmrec.stores.kafka import read_topic
+from tests.recommender_server import ProtoClient, RunningRecommender, announce_item, promote_release
+
+pytestmark = pytest.mark.integration
+pytest_plugins = ["tests.recommender_server"]
+SERVICE = "mmrec.v1.RecommenderService"
+AS_OF = {"seconds": 1_800_000_000}
+
+
+def reflected(client: ProtoClient, **request: str) -> reflection_pb2.ServerReflectionResponse:
+    stub = reflection_pb2_grpc.ServerReflectionStub(client.channel)
+    return next(iter(stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(**request)]), timeout=10)))
+
+
+def test_reflection_names_the_services_and_describes_them(client: ProtoClient) -> None:
+    listed = {service.name for service in reflected(client, list_services="").list_services_response.service}
+    assert {SERVICE, "grpc.health.v1.Health"} <= listed
+    assert reflected(client, file_containing_symbol=SERVICE).file_descriptor_response.file_descriptor_proto
+
+
+@pytest.mark.parametrize("service", ["", SERVICE])
+def test_health_says_serving(client: ProtoClient, service: str) -> None:
+    health, request = health_pb2_grpc.HealthStub(client.channel), health_pb2.HealthCheckRequest(service=service)
+    assert health.Check(request, timeout=10).status == health_pb2.HealthCheckResponse.SERVING
+    assert next(iter(health.Watch(request, timeout=10))).status == health_pb2.HealthCheckResponse.SERVING
+    statuses = health.List(health_pb2.HealthListRequest(), timeout=10).statuses
+    assert statuses[service].status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_health_of_an_unknown_service_is_not_found(client: ProtoClient) -> None:
+    health, request = health_pb2_grpc.HealthStub(client.channel), health_pb2.HealthCheckRequest(service="nobody")
+    with pytest.raises(grpc.RpcError) as caught:
+        health.Check(request, timeout=10)
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    assert next(iter(health.Watch(request, timeout=10))).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+
+
+def test_a_known_user_gets_a_list_of_their_own(client: ProtoClient, recommender: RunningRecommender) -> None:
+    answers = [client.call("RecommendItems", user_id=user, num_items=15) for user in recommender.world.user_ids[:4]]
+    for answer in answers:
+        assert [item.rank for item in answer.items] == list(range(1, 16))
+        assert len({item.item_id for item in answer.items}) == 15
+        assert all(item.title and item.sources for item in answer.items)
+        assert answer.state.HasField("stream_lag")
+    assert len({answer.request_id for answer in answers}) == 4
+    assert len({tuple(item.item_id for item in answer.items) for answer in answers}) > 1
+
+
+def test_without_a_release_lists_are_served_and_say_so(client: ProtoClient) -> None:
+    answer = client.call("RecommendItems", user_id="somebody new")
+    assert answer.release_id == ""
+    assert answer.state.degraded
+    assert list(answer.state.degraded_reasons) == ["no_release"]
+
+
+def test_an_unknown_user_gets_what_is_popular(client: ProtoClient, recommender: RunningRecommender) -> None:
+    popular = recommender.world.store.read_popular("")
+    assert popular is not None
+    items = client.call("RecommendItems", user_id="somebody new").items
+    assert len(items) == 20
+    assert items[0].item_id == popular.item_ids[0]
+    assert not client.call("RecommendItems", anonymous_id="a visitor").state.HasField("stream_lag")
+
+
+def test_a_session_without_a_user_changes_the_list(client: ProtoClient, recommender: RunningRecommender) -> None:
+    newest = recommender.world.entries[7].item_id
+    events = [{"item_id": newest, "behavior": "cart"}]
+    by_session = client.call("RecommendItems", session_events=events, as_of=AS_OF, include_explanations=True)
+    by_nothing = client.call("RecommendItems", user_id="somebody new", as_of=AS_OF)
+    assert [i.item_id for i in by_session.items] != [i.item_id for i in by_nothing.items]
+    assert any(reason.item_id == newest for item in by_session.items for reason in item.explanation.behaviors)
+
+
+def test_the_same_request_gets_the_same_list(client: ProtoClient, recommender: RunningRecommender) -> None:
+    request = {"user_id": recommender.world.user_ids[0], "num_items": 50, "as_of": AS_OF}
+    first, second = (client.call("RecommendItems", **request) for _ in range(2))
+    assert list(first.items) == list(second.items)
+
+
+def test_pages_go_on_where_the_one_before_ended(client: ProtoClient, recommender: RunningRecommender) -> None:
+    request = {"user_id": recommender.world.user_ids[1], "num_items": 60, "as_of": AS_OF}
+    seen: list[str] = []
+    token = ""
+    for _ in range(10):
+        page = client.call("RecommendItems", **request, page_token=token)
+        assert [item.rank for item in page.items] == list(range(len(seen) + 1, len(seen) + len(page.items) + 1))
+        seen += [item.item_id for item in page.items]
+        token = page.next_page_token
+        if not token:
+            break
+    assert not token
+    assert len(seen) == len(set(seen)) > 60
+
+
+def test_similar_items_leave_out_the_item_itself(client: ProtoClient, recommender: RunningRecommender) -> None:
+    item_id = recommender.world.entries[3].item_id
+    answer = client.call("SimilarItems", item_id=item_id, num_items=5)
+    assert 1 <= len(answer.items) <= 5
+    assert item_id not in [item.item_id for item in answer.items]
+
+
+@pytest.mark.parametrize(
+    ("method", "request_values", "code", "says"),
+    [
+        ("RecommendItems", {}, "INVALID_ARGUMENT", "user_id"),
+        ("RecommendItems", {"user_id": "u", "num_items": -1}, "INVALID_ARGUMENT", "-1"),
+        ("RecommendItems", {"user_id": "u", "num_items": 201}, "INVALID_ARGUMENT", "200"),
+        ("RecommendItems", {"user_id": "~u"}, "INVALID_ARGUMENT", "anonymous_id"),
+        ("RecommendItems", {"user_id": "u", "page_token": "made up"}, "INVALID_ARGUMENT", "page_token"),
+        ("RecommendItems", {"user_id": "u", "filter": {"price_min": -1.0}}, "INVALID_ARGUMENT", "price"),
+        ("RecommendItems", {"session_events": [{"behavior": "cart"}]}, "INVALID_ARGUMENT", "item_id"),
+        ("RecommendItems", {"session_events": [{"item_id": "i", "behavior": "eat"}]}, "INVALID_ARGUMENT", "eat"),
+        ("SimilarItems", {}, "INVALID_ARGUMENT", "item_id"),
+        ("SimilarItems", {"item_id": "i", "num_items": -5}, "INVALID_ARGUMENT", "-5"),
+        ("SimilarItems", {"item_id": "no such item"}, "NOT_FOUND", "no such item"),
+        ("SearchItems", {"text": "boots"}, "UNIMPLEMENTED", "SearchItems"),
+        ("RankItems", {"user_id": "u"}, "UNIMPLEMENTED", "RankItems"),
+        ("ExplainItem", {"user_id": "u", "item_id": "i"}, "UNIMPLEMENTED", "ExplainItem"),
+    ],
+)
+def test_a_refusal_has_the_right_code_and_says_what_is_wrong(
+    client: ProtoClient, method: str, request_values: dict[str, object], code: str, says: str
+) -> None:
+    error = client.refusal(method, **request_values)
+    assert error.code().name == code
+    assert says in error.details()
+    assert "Traceback" not in error.details()
+    assert ".py" not in error.details()
+
+
+def test_a_deadline_that_passed_is_said_as_such(client: ProtoClient) -> None:
+    assert client.refusal("RecommendItems", user_id="u", timeout=-1.0).code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_a_short_deadline_gets_a_poorer_list_rather_than_none(client: ProtoClient) -> None:
+    """Sources beyond the first need 10 ms; a caller with less gets what is popular."""
+    client.call("RecommendItems", user_id="u")
+    for _ in range(200):
+        try:
+            answer = client.call("RecommendItems", user_id="u", timeout=0.009)
+        except grpc.RpcError as error:
+            assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        else:
+            assert "sources_skipped" in answer.state.degraded_reasons
+            return
+    pytest.fail("no answer arrived within 9 ms in 200 attempts")
+
+
+def test_every_served_list_reaches_its_topic(client: ProtoClient, recommender: RunningRecommender) -> None:
+    answer = client.call("RecommendItems", user_id=recommender.world.user_ids[2], num_items=3, placement="home")
+    give_up_s = time.monotonic() + 30
+    served: dict[str, dict[str, object]] = {}
+    while answer.request_id not in served and time.monotonic() < give_up_s:
+        for record in read_topic(recommender.settings.kafka.bootstrap, recommender.settings.kafka.served_lists):
+            value = json.loads(record.value or b"")
+            served[value["request_id"]] = value
+    found = served[answer.request_id]
+    assert found["placement"] == "home"
+    assert [item["item_id"] for item in found["items"]] == [item.item_id for item in answer.items]
+
+
+def test_counters_are_kept_for_people(client: ProtoClient, recommender: RunningRecommender) -> None:
+    before = recommender.status()["num_requests"]
+    client.call("RecommendItems", user_id="u")
+    figures = recommender.wait_status(lambda figures: figures["num_requests"] > before)
+    assert figures["num_items"] > 100
+
+
+# From here on a release serves.
+
+
+@pytest.fixture(scope="module")
+def release_id(recommender: RunningRecommender) -> str:
+    promoted = promote_release(recommender)
+    recommender.wait_status(lambda figures: figures["release_id"] == promoted)
+    return promoted
+
+
+def test_a_promoted_release_serves_without_a_restart(
+    client: ProtoClient, recommender: RunningRecommender, release_id: str
+) -> None:
+    pid = recommender.status()["pid"]
+    answer = client.call("RecommendItems", user_id=recommender.world.user_ids[0])
+    assert answer.release_id == release_id
+    assert not answer.state.degraded
+    assert "vectors" in {source for item in answer.items for source in item.sources}
+    assert recommender.status()["pid"] == pid
+
+
+def test_a_new_item_is_known_once_its_content_is_there(
+    client: ProtoClient, recommender: RunningRecommender, release_id: str
+) -> None:
+    twin = recommender.world.entries[5]
+    assert client.refusal("SimilarItems", item_id="brand-new").code() is grpc.StatusCode.NOT_FOUND
+    announce_item(recommender, "brand-new", like=twin)
+    recommender.wait_status(lambda figures: figures["num_item_updates"] > 0)
+    similar = client.call("SimilarItems", item_id="brand-new", num_items=5)
+    assert similar.release_id == release_id
+    assert twin.item_id in [item.item_id for item in similar.items]
