@@ -20,6 +20,7 @@ def encode_progress(progress: StreamProgress) -> bytes:
         "marks": marks,
         "counts": dict(sorted(progress.counts.items())),
         "newest_ingest_time_s": progress.newest_ingest_time_s,
+        "log_sequence": progress.log_sequence,
     }
     return json.dumps(document, separators=(",", ":")).encode()
 
@@ -36,4 +37,5 @@ def decode_progress(data: bytes) -> StreamProgress:
         },
         counts=document["counts"],
         newest_ingest_time_s=document["newest_ingest_time_s"],
+        log_sequence=document["log_sequence"],
     )

@@ -57,3 +57,5 @@ class StreamProgress:
     """Records so far, by verdict ("accepted", ...), by reason ("rejected.malformed_json", ...) and by kind."""
     newest_ingest_time_s: float = 0.0
     """Ingest time of the newest record among them; 0 before the first."""
+    log_sequence: int = 0
+    """Appends of the event log whose events are all in the profiles and the counts."""

@@ -1,0 +1,160 @@
+"""The scoring stream: Kafka -> decode (Spark workers) -> apply (driver) -> event log -> profiles in Feast.
+
+    python -m jobs.score_stream --config mmrec.toml
+
+Spark moves records and keeps no state of ours: every start reads on behind the progress that stands beside the profiles,
+with a fresh checkpoint, so a lost checkpoint costs nothing and a killed driver repeats nothing.
+"""
+
+import argparse
+import fcntl
+import gc
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.functions import col, unix_micros
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from jobs.spark_session import local_spark
+from mmrec.config import Settings
+from mmrec.errors import StoreError
+from mmrec.events.stream_rows import STREAM_SCHEMA, StreamTopic, decode_rows, split_rows
+from mmrec.stores.stream_topics import starting_offsets, stream_topics
+from mmrec.stream import ScoringStream
+from mmrec.telemetry import StatusFile, configure_logging, get_logger
+from mmrec.wiring import open_event_log, open_feature_store, open_producer, settings_from
+
+log = get_logger("__main__")
+
+
+def take_writer_lock(folder: Path) -> IO[str]:
+    """The right to write profiles, held until this process ends, however it ends.
+
+    Raises:
+        StoreError: another process holds it.
+    """
+    lock = (folder / "writer.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise StoreError(f"another score_stream writes the profiles of {folder}; stop it first") from None
+    return lock
+
+
+def decoded_stream(
+    spark: SparkSession, settings: Settings, topics: dict[str, StreamTopic], starts: str, max_offsets: int
+) -> DataFrame:
+    """Records of the topics, decoded by the workers."""
+    records = (
+        spark.readStream.format("kafka")
+        .option("kafka.bootstrap.servers", settings.kafka.bootstrap)
+        .option("subscribe", ",".join(topics))
+        .option("startingOffsets", starts)
+        .option("maxOffsetsPerTrigger", max_offsets)
+        .option("failOnDataLoss", "true")
+        .load()
+        .select(
+            "topic",
+            "key",
+            "value",
+            "partition",
+            "offset",
+            (unix_micros(col("timestamp")) / 1e6).alias("ingest_time_s"),
+        )
+    )
+    behaviors, events = settings.behaviors, settings.events
+
+    def decode(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            rows = decode_rows(pa.Table.from_batches([batch]), topics, behaviors=behaviors, settings=events)
+            yield from rows.combine_chunks().to_batches()
+
+    return records.mapInArrow(decode, from_arrow_schema(STREAM_SCHEMA))
+
+
+def status_figures(stream: ScoringStream, query: Any, *, now_s: float) -> dict[str, Any]:
+    """Counters for `mmrec status`."""
+    last = query.lastProgress
+    behind = [int(s["metrics"].get("maxOffsetsBehindLatest", 0) or 0) for s in (last or {}).get("sources", [])]
+    progress = stream.progress
+    return {
+        "ready": query.isActive and (last is not None or not query.status["isTriggerActive"]),
+        "counts": dict(progress.counts),
+        "newest_ingest_time_s": progress.newest_ingest_time_s,
+        "seconds_since_newest_record": max(now_s - progress.newest_ingest_time_s, 0.0),
+        "records_behind": max(behind, default=0),
+        "batch_ms": int((last or {}).get("durationMs", {}).get("triggerExecution", 0)),
+    }
+
+
+def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) -> None:
+    """Stream until `stop` is filled or something fails."""
+    lock = take_writer_lock(Path(settings.stores.feature_repo))
+    checkpoint = Path(settings.stores.checkpoint) / "score_stream"
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    status = StatusFile(settings.stores.status, "score_stream")
+    status.write({"ready": False, "counts": {}}, now_s=time.time())
+    producer = open_producer(settings)
+    stream = ScoringStream(
+        store=open_feature_store(settings), log=open_event_log(settings), producer=producer, settings=settings
+    )
+    num_recovered = stream.recover(write_time_s=time.time())
+    topics = stream_topics(settings.kafka)
+    starts, num_deleted = starting_offsets(settings.kafka.bootstrap, topics, stream.progress.marks)
+    if num_deleted:
+        log.error("records_lost", num_records=num_deleted, reason="deleted by the broker before they were read")
+    log.info("stream_starts", num_recovered=num_recovered, starts=starts)
+    spark = local_spark("score_stream", master=master, folder=checkpoint / "scratch")
+    gc.freeze()  # the imports never become garbage; leaving them out makes each collection short
+
+    def step(rows: DataFrame, _batch_id: int) -> None:
+        stream.process(split_rows(rows.toArrow(), topics), write_time_s=time.time())
+
+    decoded = decoded_stream(spark, settings, topics, json.dumps(starts), max_offsets)
+    checkpoints = str(checkpoint / uuid.uuid4().hex)
+    query = decoded.writeStream.foreachBatch(step).option("checkpointLocation", checkpoints).start()
+    try:
+        while not stop and not query.awaitTermination(1.0):
+            now_s = time.time()
+            if stream_topics(settings.kafka) != topics:
+                raise StoreError("a topic was made anew while it was read; start again to read the new one")
+            status.write(status_figures(stream, query, now_s=now_s), now_s=now_s)
+    finally:
+        status.write({**status_figures(stream, query, now_s=time.time()), "ready": False}, now_s=time.time())
+        query.stop()
+        spark.stop()
+        producer.close()
+        lock.close()
+
+
+def main() -> None:
+    """Parse, run, report."""
+    parser = argparse.ArgumentParser(description="Score behavior events from Kafka into profiles.")
+    parser.add_argument("--config", help="mmrec.toml; MMREC_CONFIG where absent")
+    parser.add_argument("--master", default="local[2]", help="Spark master (default: %(default)s)")
+    parser.add_argument(
+        "--max-offsets", type=int, default=50_000, help="records per micro-batch (default: %(default)s)"
+    )
+    arguments = parser.parse_args()
+    configure_logging()
+    if os.getpgrp() != os.getpid():
+        os.setpgrp()  # a JVM or worker that outlives a killed driver is ended with the group
+    stop: list[bool] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.append(True))
+    run(settings_from(arguments.config), master=arguments.master, max_offsets=arguments.max_offsets, stop=stop)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

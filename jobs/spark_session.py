@@ -1,0 +1,62 @@
+"""A Spark session on this machine that needs no network: local jars, loopback addresses, nothing written elsewhere.
+
+Reads MMREC_SPARK_JARS (paths of the Kafka connector, parted by "," or ":") and JAVA_HOME, which the stack sets.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+import mmrec
+from mmrec.errors import MachineError
+
+JARS_VARIABLE = "MMREC_SPARK_JARS"
+
+
+def local_spark(name: str, *, master: str, folder: Path) -> SparkSession:
+    """Start Spark.
+
+    Args:
+        master: Such as local[2].
+        folder: For what Spark writes beside its results.
+
+    Raises:
+        MachineError: the connector's jars are not named or not there.
+    """
+    jars = [jar for jar in re.split("[,:]", os.environ.get(JARS_VARIABLE, "")) if jar]
+    missing = [jar for jar in jars if not Path(jar).is_file()]
+    if not jars or missing:
+        raise MachineError(f"{JARS_VARIABLE} names {missing or 'no jars'}; `mmrec up` fetches them and sets it")
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    # Workers are children of the JVM: they must find this Python and this package.
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    root = str(Path(mmrec.__file__).parent.parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+    options = {
+        "spark.jars": ",".join(jars),
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.memory": "768m",
+        "spark.driver.extraJavaOptions": f"-XX:+UseSerialGC -Djava.io.tmpdir={folder}",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.local.dir": str(folder / "local"),
+        "spark.sql.artifact.isolation.enabled": "false",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
+        "spark.sql.streaming.metricsEnabled": "false",
+        "spark.sql.streaming.noDataMicroBatches.enabled": "false",
+        "spark.sql.streaming.numRecentProgressUpdates": "5",
+    }
+    builder = SparkSession.builder.appName(name).master(master)
+    for key, value in options.items():
+        builder = builder.config(key, value)
+    session: SparkSession = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return session
