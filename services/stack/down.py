@@ -3,7 +3,6 @@
 python -m services.stack.down
 """
 
-import fcntl
 import json
 import os
 import signal
@@ -11,7 +10,7 @@ import sys
 import time
 
 from mmrec.home import StackHome
-from services.stack.stack import end_earlier
+from services.stack.occupancy import end_earlier, is_held
 
 _PATIENCE_S = 20.0
 
@@ -24,25 +23,16 @@ def main() -> int:
     except (OSError, ValueError):
         print(f"no stack runs in {home.folder}")  # noqa: T201
         return 0
-    if _is_held(home):
+    if is_held(home):
         os.kill(int(record["pid"]), signal.SIGTERM)
         give_up_s = time.monotonic() + _PATIENCE_S
-        while _is_held(home) and time.monotonic() < give_up_s:
+        while is_held(home) and time.monotonic() < give_up_s:
             time.sleep(0.1)
-        if _is_held(home):
+        if is_held(home):
             os.kill(int(record["pid"]), signal.SIGKILL)
     end_earlier(home, say=print)
     print("down")  # noqa: T201
     return 0
-
-
-def _is_held(home: StackHome) -> bool:
-    with home.lock.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Run the embedded stack in the foreground until Ctrl-C.
 
-python -m services.stack.up [--config mmrec.toml] [--fresh]
+python -m services.stack [--config mmrec.toml] [--fresh]
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 from mmrec.errors import MmrecError
 from mmrec.home import StackHome
 from mmrec.telemetry import configure_logging
-from services.stack.stack import running_stack
+from services.stack.embedded import EmbeddedStack
 
 
 def _say(line: str) -> None:
@@ -22,7 +22,7 @@ def _say(line: str) -> None:
 
 def main() -> int:
     """Start, report, wait for the end."""
-    parser = argparse.ArgumentParser(description="Run the embedded stack until Ctrl-C.")
+    parser = argparse.ArgumentParser(prog="services.stack", description="Run the embedded stack until Ctrl-C.")
     parser.add_argument("--config", type=Path, help="settings that differ from the defaults")
     parser.add_argument("--fresh", action="store_true", help="begin with empty stores")
     arguments = parser.parse_args()
@@ -32,7 +32,7 @@ def main() -> int:
         signal.signal(number, lambda *_: _interrupt(ending))
     home, begun_s = StackHome.from_environment(), time.monotonic()
     try:
-        with running_stack(
+        with EmbeddedStack(
             home,
             config=arguments.config,
             fresh=arguments.fresh,
@@ -41,9 +41,8 @@ def main() -> int:
         ) as stack:
             serving = stack.settings.serving
             _say(f"up after {time.monotonic() - begun_s:.1f} s: recommender {serving.recommender}")
-            _say(
-                f"collector {serving.collector}, Kafka {stack.settings.kafka.bootstrap}, state and logs in {home.folder}"
-            )
+            _say(f"collector {serving.collector}, Kafka {stack.settings.kafka.bootstrap}")
+            _say(f"state and logs in {home.folder}")
             _say("Ctrl-C ends everything")
             ending.wait()
     except KeyboardInterrupt:

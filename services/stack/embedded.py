@@ -1,0 +1,127 @@
+"""The embedded stack as one object: everything started, supervised, and gone at the end.
+
+    with EmbeddedStack(home, say=print) as stack:       every program is ready
+        stack.settings, stack.environment               for jobs run beside it
+
+`start()`, `wait_ready("kafka")` and `stop()` are there for those who want to work while it starts.
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from mmrec.config import Settings, load_settings
+from mmrec.home import StackHome
+from services.stack.configuration import choose_ports, read_document, write_configuration
+from services.stack.guard import new_stack_id, start_guard
+from services.stack.jars import ensure_jars
+from services.stack.java import ensure_java_home
+from services.stack.machine import check_machine
+from services.stack.occupancy import empty, end_earlier, hold
+from services.stack.plan import programs, ray_folder, stack_environment
+from services.stack.supervisor import Supervisor
+
+
+class EmbeddedStack:
+    """One stack in one home folder. Use as a context manager: entering starts it and waits until all is ready."""
+
+    def __init__(
+        self,
+        home: StackHome,
+        *,
+        config: Path | None = None,
+        tables: Mapping[str, Mapping[str, Any]] | None = None,
+        fresh: bool = False,
+        say: Callable[[str], None] = lambda line: None,
+        on_ready: Callable[[str, float], None] = lambda name, seconds: None,
+    ) -> None:
+        """Nothing is started yet.
+
+        Args:
+            config: The user's TOML file.
+            tables: Tables laid over it, e.g. {"scoring": {"max_items": 0}}.
+            fresh: Begin with empty stores.
+            say: Told one line about everything a person should know.
+            on_ready: Called with a program's name and the seconds it took, each time it becomes ready.
+        """
+        self.home = home
+        self.environment: dict[str, str] = {}
+        """Variables for jobs run beside the stack: configuration, Java, jars, Ray's address and token."""
+        self._config, self._tables, self._fresh = config, tables or {}, fresh
+        self._say, self._on_ready = say, on_ready
+        self._ending = ExitStack()
+
+    def start(self) -> Path:
+        """Begin to start all programs; the configuration file they run with.
+
+        Raises:
+            MachineError: the machine lacks something, or a stack already runs in this home.
+            ConfigurationError: the configuration cannot be used.
+        """
+        with ExitStack() as undo:
+            self._begin(undo)
+            self._ending = undo.pop_all()
+        return self.home.config
+
+    def wait_ready(self, *names: str, timeout_s: float = 300.0) -> None:
+        """Wait until the named programs (all, where none is named) are ready; MachineError where one fails."""
+        self.supervisor.wait_ready(names, timeout_s=timeout_s)
+
+    def stop(self) -> None:
+        """End everything the stack started; again is harmless."""
+        self._ending.close()
+
+    def __enter__(self) -> "EmbeddedStack":
+        self.start()
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _begin(self, undo: ExitStack) -> None:
+        home, self.stack_id = self.home, new_stack_id()
+        document = read_document(self._config)
+        for table, values in self._tables.items():
+            document[table] = {**document.get(table, {}), **values}
+        home.folder.mkdir(parents=True, exist_ok=True)
+        undo.callback(hold(home).close)
+        end_earlier(home, say=self._say)
+        check_machine(home.folder)
+        if self._fresh:
+            empty(home.folder)
+        java_home = ensure_java_home()
+        jars = ensure_jars(java_home)
+        ports = choose_ports(document, say=self._say)
+        folder = self._config.parent if self._config else home.folder
+        write_configuration(home.config, document, ports, folder=folder.resolve())
+        self.settings: Settings = load_settings(home.config)
+        self.environment = stack_environment(home, ports, java_home=java_home, spark_jars=jars.spark)
+        _write_token(home.folder / "ray_token")
+        undo.callback(shutil.rmtree, ray_folder(self.stack_id), ignore_errors=True)
+        guard = start_guard(self.stack_id)
+        undo.callback(guard.communicate)
+        self.supervisor = Supervisor(
+            programs(self.settings, home, ports, stack_id=self.stack_id),
+            stack_id=self.stack_id,
+            environment=self.environment,
+            home=home,
+            facts={"environment": self.environment, "ray_folder": str(ray_folder(self.stack_id))},
+            on_ready=self._on_ready,
+        )
+        self.supervisor.start()
+        undo.callback(self.supervisor.stop)
+
+
+def _write_token(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(32))

@@ -1,0 +1,61 @@
+"""Runs a job beside a running stack, to its end, and tells how it gets on.
+
+run_job(stack, "jobs.train", "--examples", folder, tell=print)
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from mmrec.errors import MachineError
+from services.stack.guard import child_environment
+from services.stack.stack import Stack
+
+_TELL_EVERY_S = 10.0
+_POLL_S = 0.1
+
+
+def run_job(stack: Stack, module: str, *arguments: str, tell: Callable[[str], None]) -> None:
+    """Run `python -m module` with the stack's environment; its output goes to logs/<job>.log.
+
+    Raises:
+        MachineError: it ended with another status than 0; the message has its last words.
+    """
+    name = module.rpartition(".")[2]
+    log = stack.home.logs / f"{name}.log"
+    environment = {**child_environment(stack.stack_id, program=name), **stack.environment}
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+        )
+        told_s, told = time.monotonic(), ""
+        while process.poll() is None:
+            time.sleep(_POLL_S)
+            if time.monotonic() - told_s >= _TELL_EVERY_S:
+                told_s, words = time.monotonic(), last_words(log)
+                if words != told:
+                    told = words
+                    tell(f"          {words}")
+    if process.returncode != 0:
+        raise MachineError(f"{module} ended with status {process.returncode}: {last_words(log)} (see {log})")
+
+
+def last_words(log: Path) -> str:
+    """The last log line as `event key=value ...`; as it stands where it is no JSON."""
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    if not lines:
+        return "no output"
+    try:
+        fields = json.loads(lines[-1])
+        event = str(fields.pop("event"))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return lines[-1].strip()[-200:]
+    shown = [f"{k}={v}" for k, v in fields.items() if k not in {"time", "level", "logger"} and not isinstance(v, dict)]
+    return " ".join([event, *shown])[:200]
