@@ -95,6 +95,7 @@ class ServingWorld:
         keeper.load(self.vectors, {e.item_id: e for e in self.entries})
         if with_statistics:
             keeper.refresh_statistics(self.store, keeper.item_ids)
+            keeper.refresh_neighbors(self.store, keeper.item_ids)
         keeper.publish()
         return keeper
 

@@ -2,13 +2,15 @@
 
     keeper.load(stored, entries)            a release's collection
     keeper.take(updates)                    records of item-embeddings: new, changed, hidden, removed items
-    keeper.refresh_statistics(store, ids)   decayed counts and neighbors from the feature store
+    keeper.refresh_statistics(store, ids)   decayed counts from the feature store
+    keeper.refresh_neighbors(store, ids)    neighbors from there
     keeper.publish()                        the next Catalogue, if anything changed
 
 Axes: I items, H half-lives, B behaviors, D embedding.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +21,7 @@ from mmrec.content.matrix import ContentMatrix, content_matrix
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.features.item_columns import Vocabulary, content_columns
 from mmrec.features.stores import FeatureStore
+from mmrec.features.values import Neighbors
 from mmrec.index.faiss_index import FaissIndex
 from mmrec.index.vectors import StoredVectors
 from mmrec.scoring.profile import NEVER_S, align_behaviors
@@ -52,13 +55,21 @@ class CatalogueKeeper:
         """In order of rows; None for items that were removed."""
         self._vectors: dict[str, Float32Array] = {}
         self._shares: dict[str, dict[str, float]] = {}
-        self._counts: dict[str, tuple[FloatArray, float]] = {}
-        self._neighbors: dict[str, tuple[Sequence[str], Sequence[float]]] = {}
+        self._counts_IHB = np.zeros((0, len(decay_per_day_H), len(behaviors)))
+        """By row, with room for items to come."""
+        self._references_I = np.zeros(0)
+        self._row_of: dict[str, int] = {}
+        self._neighbors: dict[str, Neighbors] = {}
         self._vocabulary = Vocabulary()
         self._changed = self._items_changed = self._neighbors_changed = True
         self.num_unusable_vectors = 0
         """Updates whose vectors came from encoders the release was not trained with."""
         self.catalogue: Catalogue = empty_catalogue(behaviors=behaviors, decay_per_day_H=decay_per_day_H)
+
+    @property
+    def items_changed(self) -> bool:
+        """Whether items came, went or changed since the last publish()."""
+        return self._items_changed
 
     @property
     def item_ids(self) -> tuple[str, ...]:
@@ -118,31 +129,48 @@ class CatalogueKeeper:
         return usable
 
     def refresh_statistics(self, store: FeatureStore, item_ids: Sequence[str]) -> None:
-        """Read decayed counts and neighbors of some items again."""
+        """Read decayed counts of some items again."""
+        self._make_room()
         for item_id, statistics in store.read_item_statistics(item_ids).items():
             counts_HB = align_behaviors(statistics.counts_HB, statistics.behavior_ids_B, self._behaviors)
-            if counts_HB.shape == (len(self._rates_H), len(self._behaviors)):
-                known = self._counts.get(item_id)
-                if known is None or known[1] != statistics.reference_time_s or not np.array_equal(known[0], counts_HB):
-                    self._counts[item_id] = (counts_HB, statistics.reference_time_s)
-                    self._changed = True
+            row = self._row_of.get(item_id)
+            if row is None or counts_HB.shape != self._counts_IHB.shape[1:]:
+                continue
+            same_time = self._references_I[row] == statistics.reference_time_s
+            if not (same_time and np.array_equal(self._counts_IHB[row], counts_HB)):
+                self._counts_IHB[row] = counts_HB
+                self._references_I[row] = statistics.reference_time_s
+                self._changed = True
+
+    def refresh_neighbors(self, store: FeatureStore, item_ids: Sequence[str]) -> None:
+        """Read neighbors of some items again."""
         for item_id, neighbors in store.read_neighbors(item_ids).items():
-            fresh = (neighbors.item_ids, tuple(neighbors.weights_K.tolist()))
-            if self._neighbors.get(item_id) != fresh:
-                self._neighbors[item_id] = fresh
+            known = self._neighbors.get(item_id)
+            if known is None or known.built_time_s != neighbors.built_time_s:
+                self._neighbors[item_id] = neighbors
                 self._changed = self._neighbors_changed = True
+
+    def _make_room(self) -> None:
+        """Rows for items that came since; room doubles, so that adding one by one stays cheap."""
+        for item_id in islice(self._entries, len(self._row_of), None):
+            self._row_of[item_id] = len(self._row_of)
+        missing = len(self._row_of) - len(self._references_I)
+        if missing > 0:
+            more = max(missing, len(self._references_I))
+            shape = (more, len(self._rates_H), len(self._behaviors))
+            self._counts_IHB = np.concatenate([self._counts_IHB, np.zeros(shape)])
+            self._references_I = np.concatenate([self._references_I, np.full(more, NEVER_S)])
 
     def publish(self) -> bool:
         """Make the next Catalogue if anything changed since the last one."""
         if not self._changed:
             return False
         ids, before = self.item_ids, self.catalogue
-        entries = tuple(
-            e or CatalogEntry(item_id=i, availability=Availability.HIDDEN) for i, e in self._entries.items()
-        )
-        columns = before.content
+        entries, showable_I, columns = before.entries, before.showable_I, before.content
         index, embedded_I, shares = before.index, before.embedded_I, before.modality_weights
         if self._items_changed:
+            entries = tuple(e or _removed(item_id) for item_id, e in self._entries.items())
+            showable_I = np.array([entry.availability.can_be_shown for entry in entries], dtype=np.bool_)
             columns = content_columns(entries, vocabulary=self._vocabulary)
             embedded_I = np.array([item_id in self._vectors for item_id in ids], dtype=np.bool_)
             if self._tower is not None:
@@ -153,17 +181,17 @@ class CatalogueKeeper:
             shares = {n: np.array([self._shares.get(i, {}).get(n, 0.0) for i in ids], dtype=np.float32) for n in names}
         neighbors = before.neighbors
         if self._neighbors and (self._items_changed or self._neighbors_changed):
-            neighbors = neighbor_table(ids, self._neighbors)
-        empty = (np.zeros((len(self._rates_H), len(self._behaviors))), NEVER_S)
-        counts = [self._counts.get(item_id, empty) for item_id in ids]
+            lists = {item_id: (n.item_ids, n.weights_K.tolist()) for item_id, n in self._neighbors.items()}
+            neighbors = neighbor_table(ids, lists)
+        self._make_room()
         self.catalogue = Catalogue(
             item_ids=ids,
             entries=entries,
             content=columns,
             vocabulary=self._vocabulary,
-            showable_I=np.array([entry.availability.can_be_shown for entry in entries], dtype=np.bool_),
-            counts_IHB=np.array([c for c, _ in counts]).reshape(len(ids), len(self._rates_H), len(self._behaviors)),
-            reference_times_I=np.array([reference_s for _, reference_s in counts], dtype=np.float64),
+            showable_I=showable_I,
+            counts_IHB=self._counts_IHB[: len(ids)].copy(),
+            reference_times_I=self._references_I[: len(ids)].copy(),
             decay_per_day_H=self._rates_H,
             weights_B=self._behaviors.weights_B,
             index=index,
@@ -175,3 +203,7 @@ class CatalogueKeeper:
         _ = self.catalogue.row_of, self.catalogue.popular_rows_I
         self._changed = self._items_changed = self._neighbors_changed = False
         return True
+
+
+def _removed(item_id: str) -> CatalogEntry:
+    return CatalogEntry(item_id=item_id, availability=Availability.HIDDEN)

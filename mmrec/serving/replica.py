@@ -45,7 +45,9 @@ from mmrec.v1 import recommender_pb2
 
 log = get_logger(__name__)
 PORTION = 200
-"""Items whose counts and neighbors are read at a time: about 2 ms of the store."""
+"""Items read at a time: about 2 ms of the store."""
+PUBLISH_S = 0.5
+"""Counts that change are published this often at most; changed items at once."""
 RELEASE_CHECK_S = 1.0
 STATUS_S = 1.0
 Follow = Callable[[Mapping[int, int] | None, Callable[[], bool]], Iterator[list[TopicRecord]]]
@@ -79,6 +81,29 @@ class Counters:
     degraded_by_reason: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass
+class _Cursor:
+    """Walks around the catalogue at an even pace."""
+
+    position: int = 0
+    moved_s: float = 0.0
+
+    def next(self, item_ids: tuple[str, ...], round_s: float, now_s: float) -> tuple[str, ...]:
+        """The items that are due when a round takes `round_s`, at most PORTION."""
+        due = min(PORTION, int(len(item_ids) * (now_s - self.moved_s) / round_s) + 1)
+        self.moved_s = now_s
+        start = self.position if self.position < len(item_ids) else 0
+        self.position = start + due
+        return item_ids[start : start + due]
+
+
+def _refresh_all(keeper: CatalogueKeeper, store: FeatureStore) -> None:
+    for start in range(0, len(keeper.item_ids), PORTION):
+        portion = keeper.item_ids[start : start + PORTION]
+        keeper.refresh_statistics(store, portion)
+        keeper.refresh_neighbors(store, portion)
+
+
 class Replica:
     """Holds one release and answers requests."""
 
@@ -94,7 +119,7 @@ class Replica:
         self._state = self._new_state()
         self._stopping = threading.Event()
         self._ready = threading.Event()
-        self._cursor = 0
+        self._counts_cursor, self._neighbors_cursor = _Cursor(), _Cursor()
         self._status = StatusFile(settings.stores.status, "recommender")
         self._thread = threading.Thread(target=self._keep_up, name="replica-keeper", daemon=True)
         self.counters = Counters()
@@ -203,9 +228,7 @@ class Replica:
 
     def _first_look(self, store: FeatureStore) -> None:
         self._introduce_popular(store)
-        item_ids = self._keeper.item_ids
-        for start in range(0, len(item_ids), PORTION):
-            self._keeper.refresh_statistics(store, item_ids[start : start + PORTION])
+        _refresh_all(self._keeper, store)
         self._publish()
         self._ready.set()
         self._write_status()
@@ -215,12 +238,14 @@ class Replica:
         start = None
         if self._release is not None and self._release.embedding_topic == self._parts.topic_name():
             start = {int(partition): offset for partition, offset in self._release.embedding_offsets.items()}
-        next_check_s = next_status_s = time.monotonic() + RELEASE_CHECK_S
+        next_check_s = next_status_s = next_publish_s = time.monotonic() + PUBLISH_S
         changed = threading.Event()
         for records in self._parts.follow(start, lambda: self._stopping.is_set() or changed.is_set()):
             self._keeper.take(self._updates(records))
             self._refresh_portion(store)
-            self._publish()
+            if self._keeper.items_changed or time.monotonic() >= next_publish_s:
+                next_publish_s = time.monotonic() + PUBLISH_S
+                self._publish()
             if time.monotonic() >= next_check_s:
                 next_check_s = time.monotonic() + RELEASE_CHECK_S
                 self._introduce_popular(store)
@@ -246,11 +271,10 @@ class Replica:
         return updates
 
     def _refresh_portion(self, store: FeatureStore) -> None:
-        item_ids = self._keeper.item_ids
-        if item_ids:
-            start = self._cursor % len(item_ids)
-            self._keeper.refresh_statistics(store, item_ids[start : start + PORTION])
-            self._cursor = start + PORTION if start + PORTION < len(item_ids) else 0
+        """The next few items of a round that takes about as long as the jobs take to build anew."""
+        every, item_ids, now_s = self._parts.settings.statistics, self._keeper.item_ids, time.monotonic()
+        self._keeper.refresh_statistics(store, self._counts_cursor.next(item_ids, every.refresh_s, now_s))
+        self._keeper.refresh_neighbors(store, self._neighbors_cursor.next(item_ids, every.neighbors_refresh_s, now_s))
 
     def _introduce_popular(self, store: FeatureStore) -> None:
         """Before anything was encoded, popular lists are where items are heard of."""
@@ -300,8 +324,7 @@ class Replica:
         for start in range(0, len(stored.item_ids), PORTION):
             entries.update(store.read_item_content(stored.item_ids[start : start + PORTION]))
         keeper.load(stored, entries)
-        for start in range(0, len(stored.item_ids), PORTION):
-            keeper.refresh_statistics(store, stored.item_ids[start : start + PORTION])
+        _refresh_all(keeper, store)
         keeper.publish()
         return release, model, keeper
 
