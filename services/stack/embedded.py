@@ -3,13 +3,13 @@
     with EmbeddedStack(home, say=print) as stack:       every program is ready
         stack.settings, stack.environment               for jobs run beside it
 
-`start()`, `wait_ready("kafka")` and `stop()` are there for those who want to work while it starts.
+`start()`, `wait_ready("kafka")` and `stop()` are there for those who work while it starts.
 """
 
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,16 @@ from services.stack.supervisor import Supervisor
 
 
 class EmbeddedStack:
-    """One stack in one home folder. Use as a context manager: entering starts it and waits until all is ready."""
+    """One stack in one home folder. As a context manager it is started and awaited at entry, stopped at exit."""
 
     def __init__(
         self,
         home: StackHome,
         *,
         config: Path | None = None,
-        tables: Mapping[str, Mapping[str, Any]] | None = None,
+        tables: Mapping[str, Any] | None = None,
         fresh: bool = False,
+        held: Iterable[str] = (),
         say: Callable[[str], None] = lambda line: None,
         on_ready: Callable[[str, float], None] = lambda name, seconds: None,
     ) -> None:
@@ -45,14 +46,15 @@ class EmbeddedStack:
             config: The user's TOML file.
             tables: Tables laid over it, e.g. {"scoring": {"max_items": 0}}.
             fresh: Begin with empty stores.
+            held: Programs that wait until `supervisor.release(name)`.
             say: Told one line about everything a person should know.
             on_ready: Called with a program's name and the seconds it took, each time it becomes ready.
         """
         self.home = home
         self.environment: dict[str, str] = {}
         """Variables for jobs run beside the stack: configuration, Java, jars, Ray's address and token."""
-        self._config, self._tables, self._fresh = config, tables or {}, fresh
-        self._say, self._on_ready = say, on_ready
+        self._config, self._extra, self._fresh = config, tables or {}, fresh
+        self._held, self._say, self._on_ready = tuple(held), say, on_ready
         self._ending = ExitStack()
 
     def start(self) -> Path:
@@ -90,8 +92,8 @@ class EmbeddedStack:
     def _begin(self, undo: ExitStack) -> None:
         home, self.stack_id = self.home, new_stack_id()
         document = read_document(self._config)
-        for table, values in self._tables.items():
-            document[table] = {**document.get(table, {}), **values}
+        for table, values in self._extra.items():
+            document[table] = {**document.get(table, {}), **values} if isinstance(values, Mapping) else values
         home.folder.mkdir(parents=True, exist_ok=True)
         undo.callback(hold(home).close)
         end_earlier(home, say=self._say)
@@ -116,6 +118,7 @@ class EmbeddedStack:
             home=home,
             facts={"environment": self.environment, "ray_folder": str(ray_folder(self.stack_id))},
             on_ready=self._on_ready,
+            held=self._held,
         )
         self.supervisor.start()
         undo.callback(self.supervisor.stop)

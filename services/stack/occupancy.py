@@ -1,4 +1,4 @@
-"""Who has a home folder: one stack at a time holds its lock; what a killed one left behind is ended and cleared away."""
+"""Who has a home folder: one stack at a time; what a killed one left behind is ended and cleared away."""
 
 import fcntl
 import json

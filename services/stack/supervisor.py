@@ -35,12 +35,14 @@ class Supervisor:
         facts: dict[str, Any] | None = None,
         on_ready: Callable[[str, float], None] = lambda name, seconds: None,
         patience: Patience | None = None,
+        held: Iterable[str] = (),
     ) -> None:
         """Nothing is started yet.
 
         Args:
             facts: Written into the stack's record beside the programs.
             on_ready: Called with a program's name and the seconds it took, each time it becomes ready.
+            held: Programs that are not started before `release`.
         """
         home.logs.mkdir(parents=True, exist_ok=True)
         home.status.mkdir(parents=True, exist_ok=True)
@@ -50,6 +52,7 @@ class Supervisor:
         self._on_ready = on_ready
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+        self._held = set(held)
         self._told: dict[str, Any] = {}
         self.children = {
             program.name: Child(
@@ -67,13 +70,17 @@ class Supervisor:
         """Begin to start programs."""
         self._thread.start()
 
+    def release(self, name: str) -> None:
+        """Let a held program start."""
+        self._held.discard(name)
+
     def wait_ready(self, names: Iterable[str] = (), *, timeout_s: float = 300.0) -> None:
-        """Wait until the named programs (all, where none is named) are ready.
+        """Wait until the named programs (all that are not held, where none is named) are ready.
 
         Raises:
             MachineError: one of them could not be brought up, or it took longer than `timeout_s`.
         """
-        wanted = [self.children[name] for name in (list(names) or self.children)]
+        wanted = [self.children[name] for name in (list(names) or self.children.keys() - self._held)]
         give_up_s = time.monotonic() + timeout_s
         while pending := [child for child in wanted if not child.is_ready]:
             failed = next((child for child in self.children.values() if child.has_failed), None)
@@ -102,7 +109,8 @@ class Supervisor:
         while not self._ending.wait(_TICK_S):
             for child in self.children.values():
                 before, restarts = child.state, child.restarts
-                child.tick(can_start=all(self.children[name].is_ready for name in child.program.after))
+                needed = [self.children[name] for name in child.program.after]
+                child.tick(can_start=child.program.name not in self._held and all(c.is_ready for c in needed))
                 if child.state != before and child.is_ready:
                     self._on_ready(child.program.name, child.ready_after_s)
                 if child.restarts > restarts:
