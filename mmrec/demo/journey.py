@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from mmrec.client import RecommenderClient
 from mmrec.demo.page import ShownItem
 from mmrec.errors import NotFoundError
+from mmrec.events.codec import encode_event
 from mmrec.scoring.plain_sum import LedgerEvent
-from mmrec.v1 import recommender_pb2
+from mmrec.v1 import behavior_pb2, recommender_pb2
 
 LIST_LENGTH = 20
 POLL_S = 0.02
@@ -128,3 +129,26 @@ def run_journey(
         freshness_s=changed_after,
         list_changed=changed_after != float("inf"),
     )
+
+
+def click_events(
+    user_id: str, item_ids: Sequence[str], *, behavior: str, now_s: float
+) -> tuple[list[tuple[bytes, bytes]], list[LedgerEvent]]:
+    """Records of clicks as a storefront sends them, a millisecond apart, and what a ledger notes of them."""
+    records, ledger = [], []
+    for number, item_id in enumerate(item_ids):
+        event_ms = round(now_s * 1000) + number
+        event = LedgerEvent(
+            event_id=f"click-{event_ms}",
+            user_key=user_id,
+            item_id=item_id,
+            behavior=behavior,
+            event_time_s=event_ms / 1000,
+        )
+        message = behavior_pb2.BehaviorEvent(
+            event_id=event.event_id, user_id=user_id, item_id=item_id, behavior=behavior
+        )
+        message.event_time.FromMilliseconds(event_ms)
+        records.append(encode_event(message))
+        ledger.append(event)
+    return records, ledger

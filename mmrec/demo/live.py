@@ -23,7 +23,7 @@ BEFORE_S = 1e-3
 class LiveWalk:
     """Feeds live events to Kafka one by one and asks the recommender in between."""
 
-    def __init__(self, client: RecommenderClient, *, send: Callable[[Record], None], list_length: int) -> None:
+    def __init__(self, client: RecommenderClient, *, send: Callable[[Record], object], list_length: int) -> None:
         self._client = client
         self._send = send
         self._list_length = list_length
@@ -55,7 +55,7 @@ class LiveWalk:
 
 
 def measure_live(
-    world: DemoWorld, client: RecommenderClient, *, ledger: Ledger, send: Callable[[Record], None]
+    world: DemoWorld, client: RecommenderClient, *, ledger: Ledger, send: Callable[[Record], object]
 ) -> PrequentialResult:
     """Stream a world's live events and measure the lists before them against decayed popularity.
 

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mmrec.errors import MachineError
+from services.stack.embedded import EmbeddedStack
 from services.stack.guard import child_environment
-from services.stack.stack import Stack
 
 _TELL_EVERY_S = 10.0
 _POLL_S = 0.1
 
 
-def run_job(stack: Stack, module: str, *arguments: str, tell: Callable[[str], None]) -> None:
+def run_job(stack: EmbeddedStack, module: str, *arguments: str, tell: Callable[[str], None]) -> None:
     """Run `python -m module` with the stack's environment; its output goes to logs/<job>.log.
 
     Raises:

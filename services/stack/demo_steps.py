@@ -1,0 +1,167 @@
+"""The steps of a demo on a running stack, in their order."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from mmrec.catalog.item import to_json_value
+from mmrec.client import RecommenderClient
+from mmrec.demo.journey import Journey, choose_clicks, choose_user, click_events, run_journey
+from mmrec.demo.ledger import Exactness, Ledger, compare_profiles
+from mmrec.demo.live import measure_live
+from mmrec.demo.page import ShownItem
+from mmrec.demo.report import DemoFacts, handled
+from mmrec.demo.steps import Steps
+from mmrec.demo.world import DemoWorld, refused_records
+from mmrec.errors import MachineError
+from mmrec.evaluation.baselines import DecayedPopularity
+from mmrec.evaluation.prequential import PrequentialResult
+from mmrec.release import Release
+from mmrec.wiring import open_feature_store, open_producer, open_release_store
+from services.stack.embedded import EmbeddedStack
+from services.stack.jobs import run_job
+
+Tell = Callable[[str], None]
+STREAM_TIMEOUT_S = 300.0
+SERVING_TIMEOUT_S = 60.0
+FIRST_CLICKS = 200
+"""Popular items among which the first click falls."""
+
+
+class DemoRun:
+    """One demo on one stack."""
+
+    def __init__(self, world: DemoWorld, stack: EmbeddedStack, *, steps: Steps, tell: Tell) -> None:
+        self._world, self._stack, self._steps, self._tell = world, stack, steps, tell
+        self._ledger = Ledger()
+        self._titles: dict[str, ShownItem] = {}
+
+    def run(self) -> DemoFacts:
+        """Every step after the stack's start."""
+        world, settings = self._world, self._stack.settings
+        with self._steps.step("start Kafka, create topics, apply the feature views"):
+            self._stack.wait_ready("topics", "features")
+        self._store, self._producer = open_feature_store(settings), open_producer(settings)
+        self._bring_in()
+        self._encode()
+        self._wait_for_stream("score the history: Kafka, Spark, event log, Feast")
+        release = self._train_and_publish()
+        with RecommenderClient(settings.serving.recommender) as client:
+            live = self._serve_live(client, release)
+            journey = self._click(client)
+        counts = self._wait_for_stream("score what came in live")
+        exactness = self._compare()
+        return DemoFacts(
+            dataset=world.name,
+            steps=self._steps.done,
+            total_s=self._steps.total_s,
+            sent=self._ledger.counts,
+            stream_counts=counts,
+            exactness=exactness,
+            journey=journey,
+            live=live,
+            split=world.split,
+            num_items_indexed=release.num_items,
+            release_id=release.release_id,
+        )
+
+    def _bring_in(self) -> None:
+        topics = self._stack.settings.kafka
+        with self._steps.step("bring in catalogue and history through Kafka") as said:
+            items = list(self._world.catalog())
+            self._titles = {item.item_id: ShownItem(item_id=item.item_id, title=item.title) for item in items}
+            self._producer.send_many(topics.catalog_items, ((i.item_id.encode(), to_json_value(i)) for i in items))
+            for chunk in self._world.history():
+                self._producer.send_many(topics.behavior_events, chunk.records)
+                self._ledger.add(chunk.ledger)
+            refused = refused_records(
+                time.time(), user_id="demo-refused", item_id=items[0].item_id, behavior=self._world.click_behavior
+            )
+            self._producer.send_many(topics.behavior_events, refused)
+            self._ledger.add_rejected(len(refused))
+            said(
+                f"{len(items)} items, {self._ledger.counts.produced} events ({len(refused)} of them broken on purpose)"
+            )
+
+    def _encode(self) -> None:
+        with self._steps.step("encode content: text, images, attributes"):
+            self._stack.wait_ready("ray", "milvus")
+            run_job(self._stack, "jobs.encode_items", tell=self._tell)
+            self._stack.supervisor.release("encode_items")
+
+    def _train_and_publish(self) -> Release:
+        folder = self._stack.home.folder
+        examples, model = str(folder / "examples"), str(folder / "model")
+        with self._steps.step("build training examples, each from before its label"):
+            run_job(self._stack, "jobs.build_examples", "--out", examples, tell=self._tell)
+        with self._steps.step("train towers and ranker with Ray Train"):
+            run_job(self._stack, "jobs.train", "--examples", examples, "--out", model, tell=self._tell)
+        with self._steps.step("publish a release: vectors to Milvus, gates, promote") as said:
+            run_job(self._stack, "jobs.publish", "--model", model, tell=self._tell)
+            releases = open_release_store(self._stack.settings)
+            release = releases.read(releases.current())
+            said(f"{release.release_id}, {release.num_items} items")
+        return release
+
+    def _serve_live(self, client: RecommenderClient, release: Release) -> PrequentialResult:
+        with self._steps.step("serve over gRPC; stream live events, ask for the list before each") as said:
+            self._stack.wait_ready()
+            until_s = time.monotonic() + SERVING_TIMEOUT_S
+            while client.recommend("nobody").release_id != release.release_id:
+                if time.monotonic() > until_s:
+                    raise MachineError(f"the recommender did not take up {release.release_id} in {SERVING_TIMEOUT_S} s")
+                time.sleep(0.1)
+            topic = self._stack.settings.kafka.behavior_events
+            live = measure_live(
+                self._world, client, ledger=self._ledger, send=lambda record: self._producer.send(topic, *record)
+            )
+            self._producer.flush()
+            said(f"{live.num_events} lists: HR@10 {live.hr_at_10:.3f}, popularity {live.hr_at_10_popularity:.3f}")
+        return live
+
+    def _click(self, client: RecommenderClient) -> Journey:
+        with self._steps.step("one user: the list, three clicks through Kafka, the list again") as said:
+            user_id = choose_user(self._ledger.events)
+            popularity = DecayedPopularity(decay_per_day=self._stack.settings.scoring.decay_per_day[0])
+            for event in self._ledger.events:
+                popularity.add(event.item_id, event_time_s=event.event_time_s)
+            touched = {event.item_id for event in self._ledger.events if event.user_key == user_id}
+
+            def send(item_ids: Sequence[str]) -> None:
+                now_s, behavior = time.time(), self._world.click_behavior
+                records, noted = click_events(user_id, item_ids, behavior=behavior, now_s=now_s)
+                self._producer.send_many(self._stack.settings.kafka.behavior_events, records)
+                self._ledger.add(noted)
+
+            def clicks(before: Sequence[ShownItem]) -> list[ShownItem]:
+                listed = {item.item_id for item in before}
+                candidates = popularity.top(FIRST_CLICKS)
+                chosen = choose_clicks(client, candidates=candidates, touched=touched, listed=listed)
+                return [self._titles[item_id] for item_id in chosen]
+
+            journey = run_journey(client, user_id=user_id, clicks=clicks, send=send)
+            said(f"user {user_id}, list changed after {journey.freshness_s:.2f} s")
+        return journey
+
+    def _wait_for_stream(self, name: str) -> Mapping[str, int]:
+        with self._steps.step(name) as said:
+            expected, until_s = self._ledger.counts.produced, time.monotonic() + STREAM_TIMEOUT_S
+            counts: Mapping[str, int] = {}
+            while handled(counts) < expected:
+                if time.monotonic() > until_s:
+                    raise MachineError(
+                        f"the stream stands at {dict(counts)}, {expected} records were sent; see its log"
+                    )
+                time.sleep(0.1)
+                progress = self._store.read_progress()
+                counts = progress.counts if progress is not None else {}
+            said(", ".join(f"{number} {verdict}" for verdict, number in sorted(counts.items())))
+        return counts
+
+    def _compare(self) -> Exactness:
+        with self._steps.step("compare every profile with the plain sum over what was sent") as said:
+            as_of_s = max(time.time(), self._ledger.newest_event_time_s)
+            exactness = compare_profiles(
+                self._ledger, self._store, scoring=self._stack.settings.scoring, as_of_s=as_of_s
+            )
+            said(f"largest relative error {exactness.max_relative_error:.1e}")
+        return exactness
