@@ -3,6 +3,7 @@
 waiting -> starting -> ready -> (ended) -> waiting ...        one-shot programs: starting -> done
 """
 
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -72,7 +73,8 @@ class Child:
 
     def restart(self, reason: str) -> None:
         """End the program with all it started; it is started again after a pause."""
-        code = self.end(grace_s=3.0)
+        alive = self._process is not None and self._process.poll() is None
+        code = self.end(grace_s=3.0 if alive else 0.3)  # what a dead program left behind has nothing to finish
         now_s = time.time()
         if self.state == "ready" and now_s - self.since_s >= self._patience.steady_s:
             self._failures = 0
@@ -96,7 +98,7 @@ class Child:
         environment = {**child_environment(self._stack_id, program=self.program.name), **self._environment}
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                self.program.argv,
+                self.program.command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -132,6 +134,8 @@ class Child:
 
     def _become_ready(self, state: str, now_s: float) -> None:
         self._was_ready = True
+        if self.program.niceness and state == "ready":
+            os.setpriority(os.PRIO_PGRP, self.pid, self.program.niceness)  # all threads of all its processes
         self.ready_after_s = now_s - self._started_s
         self._enter(state, now_s)
 

@@ -25,16 +25,11 @@ class Program:
     one_shot: bool = False
     """Ready once it has ended with 0; it is not kept running."""
     niceness: int = 0
-    """0 is normal, 19 leaves the processor to all others."""
+    """0 is normal, 19 leaves the processor to all others; in force once it is ready, so that starting is not slow."""
     start_timeout_s: float = 180.0
     """A program that is not ready by then is ended and started again."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables on top of the stack's."""
-
-    @property
-    def argv(self) -> list[str]:
-        """The command with its niceness."""
-        return ["nice", "-n", str(self.niceness), *self.command] if self.niceness else list(self.command)
 
 
 @dataclass(frozen=True, kw_only=True)
