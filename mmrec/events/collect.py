@@ -16,7 +16,7 @@ from typing import Final
 from mmrec.config import EventSettings, KafkaSettings
 from mmrec.errors import StoreError
 from mmrec.events.behaviors import BehaviorSet
-from mmrec.events.codec import check_event, encode_event
+from mmrec.events.encoding import check_record, encode_event
 from mmrec.events.producer import RecordPlace, RecordProducer
 from mmrec.events.rejected import encode_rejected
 from mmrec.events.rules import Refusal
@@ -89,16 +89,17 @@ class EventCollector:
             self._count("retry", "retry.overloaded")
             done()
             return
-        checked = check_event(event, ingest_time_s=now_s, behaviors=self._behaviors, settings=self._settings)
         key, value = encode_event(event)
-        if checked is None:
+        refusal = check_record(
+            event, key, value, ingest_time_s=now_s, behaviors=self._behaviors, settings=self._settings
+        )
+        if refusal is None:
             sent = self._producer.send(self._topics.behavior_events, key, value)
         else:
-            refused = _refused(key, value, Refusal(*checked), now_s)
-            sent = self._producer.send(self._topics.rejected, *refused)
+            sent = self._producer.send(self._topics.rejected, *_refused(key, value, refusal, now_s))
 
         def settled(future: "Future[RecordPlace]") -> None:
-            self._settle(status, None if checked is None else Refusal(*checked), future)
+            self._settle(status, refusal, future)
             done()
 
         sent.add_done_callback(settled)
