@@ -27,7 +27,7 @@ _VERBS = {
     "like": "liked {}",
 }
 _RELATIONS = {
-    "same item": "and have not finished with it",
+    "same item": "and may still want it",
     "neighbor": "and people who did also chose this",
     "similar": "and this is like it",
 }
@@ -138,7 +138,7 @@ def _sentence(
         row = catalogue.row_of.get(reason.item_id)
         title = (catalogue.entries[row].title if row is not None else "") or reason.item_id
         verb = _VERBS.get(reason.behavior, f'did "{reason.behavior}" on {{}}').format(f'"{title}"')
-        return f"You {verb} {_ago(read_s - reason.event_time_s)}, {_RELATIONS[reason.relation]}."
+        return f"You {verb} {_ago(read_s - reason.event_time_s)} {_RELATIONS[reason.relation]}."
     if "vectors" in source_scores:
         return "It fits what you looked at lately."
     if "popular" in source_scores and source_scores["popular"] > 0:
@@ -150,4 +150,4 @@ def _ago(age_s: float) -> str:
     for unit_s, name in ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):
         if age_s >= 2 * unit_s:
             return f"{age_s / unit_s:.0f} {name} ago"
-    return f"{max(age_s, 0.0):.0f} seconds ago"
+    return f"{age_s:.0f} seconds ago" if age_s >= 2 else "just now"

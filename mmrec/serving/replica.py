@@ -317,6 +317,11 @@ class Replica:
                 f"release {release_id!r} ranks {len(release.feature_names)} features, this configuration has "
                 f"{len(names)} of other names; train and publish again"
             )
+        if release.feature_fingerprint != store.fingerprint:
+            raise IncompatibleStateError(
+                f"release {release_id!r} was made for features {release.feature_fingerprint!r}, the store holds "
+                f"{store.fingerprint!r}; train and publish again"
+            )
         model = ModelBundle.load(Path(parts.releases.model_folder(release_id)))
         stored = parts.open_vectors().load(release.collection)
         keeper = self._new_keeper(model)
