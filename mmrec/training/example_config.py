@@ -31,7 +31,7 @@ class ExampleConfig:
     """Ranking lists for fitting, a seeded draw."""
     max_validation_lists: int = 1_500
     """Ranking lists for validation, a seeded draw."""
-    max_lists_per_user: int = 20
+    max_lists_per_user: int = 50
     """Ranking lists of one user in one part, so that scripts do not outvote people."""
     num_candidates: int = 200
     """Candidates per list from the recall sources of serving, as of the label."""

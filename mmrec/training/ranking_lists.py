@@ -7,7 +7,6 @@ part of the log began. What the sources do not know yet, the vectors, is stood i
 Axes: E events, G lists, I items, J items of the profile, N candidates.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -22,6 +21,7 @@ from mmrec.scoring.packing import pack
 from mmrec.scoring.profile import UserProfile, empty_profile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.serving.catalogue import NO_ROW, Catalogue, NeighborTable, empty_catalogue
+from mmrec.training.drawn_lists import draw_lists, positives_of
 from mmrec.training.event_columns import EventColumns, IntArray
 from mmrec.training.example_config import ExampleConfig, Part
 from mmrec.training.examples import NOT_A_LABEL, RankingExamples, published_before
@@ -31,14 +31,6 @@ from mmrec.training.retrieval_labels import num_known_events
 
 SOURCES: tuple[RecallSource, ...] = (PopularItems(), OwnItems(), NeighborItems())
 """The sources of serving that need no model, in the order of serving."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Lists:
-    """The label events of each drawn list: one user at one instant. Lists stand in the order of label time."""
-
-    events: list[IntArray]
-    parts: list[Part]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -127,8 +119,7 @@ def ranking_examples(
         catalogue: From list_catalogue().
         neighbors: For RANKER and VALIDATION, from events known before that part began.
     """
-    dropped: Counter[str] = Counter()
-    lists = _drawn_lists(events, labels, config, dropped)
+    lists, dropped = draw_lists(events, labels, config=config)
     row_of = {item_id: row for row, item_id in enumerate(events.item_ids)}
     worlds = {
         part: ListWorld(
@@ -140,18 +131,18 @@ def ranking_examples(
         )
         for part in (Part.RANKER, Part.VALIDATION)
     }
-    profiles = profiles_before(events, np.array([of[0] for of in lists.events], dtype=np.int64), scoring=scoring)
+    profiles = profiles_before(events, np.array([drawn.events[0] for drawn in lists], dtype=np.int64), scoring=scoring)
     kept: list[int] = []
     recalled: list[bool] = []
     rows: list[IntArray] = []
     row_labels: list[npt.NDArray[np.int16]] = []
     affinities: list[npt.NDArray[np.float64]] = []
     hidden: list[npt.NDArray[np.bool_]] = []
-    for number, label_events in enumerate(lists.events):
-        time_s = float(events.event_times_E[label_events[0]])
-        context = worlds[lists.parts[number]].context(profiles[number], time_s)
-        positives = _positives(events, label_events[context.allowed_I[events.items_E[label_events]]])
-        dropped["not_showable"] += len(label_events) - len(positives.events)
+    for number, drawn in enumerate(lists):
+        context = worlds[drawn.part].context(profiles[number], drawn.label_time_s)
+        showable = drawn.events[context.allowed_I[events.items_E[drawn.events]]]
+        dropped["not_showable"] += len(drawn.events) - len(showable)
+        positives = positives_of(events, showable)
         if not len(positives.rows):
             continue
         found = [(s, s.propose(context, num_candidates=config.num_candidates)) for s in SOURCES]
@@ -172,12 +163,12 @@ def ranking_examples(
         own_rows_J = context.own_rows_J
         hidden.append((context.catalogue.showable_I & ~context.allowed_I)[own_rows_J] & (own_rows_J != NO_ROW))
     packed = [pack(profiles[number]) for number in kept]
-    first = [lists.events[number][0] for number in kept]
+    first = [lists[number].events[0] for number in kept]
     return RankingExamples(
         item_ids=events.item_ids,
         user_keys=tuple([events.user_keys[events.users_E[event]] for event in first]),
         label_times_N=events.event_times_E[np.array(first, dtype=np.int64)],
-        parts_N=np.array([lists.parts[number] for number in kept], dtype=np.uint8),
+        parts_N=np.array([lists[number].part for number in kept], dtype=np.uint8),
         recalled_N=np.array(recalled, dtype=np.bool_),
         profile_offsets=np.append(0, np.cumsum([len(data) for data in packed])).astype(np.int64),
         profile_bytes=np.frombuffer(b"".join(packed), dtype=np.uint8),
@@ -222,53 +213,6 @@ def profiles_before(events: EventColumns, label_events: IntArray, *, scoring: Sc
         for member in members.tolist():
             found[member] = state.get(events.user_keys[users_G[member]], blank)
     return found
-
-
-def _drawn_lists(events: EventColumns, labels: Labels, config: ExampleConfig, dropped: Counter[str]) -> _Lists:
-    """Label events brought together by (user, instant), drawn for each part."""
-    drawn: list[tuple[float, int, Part, IntArray]] = []
-    wanted = {Part.RANKER: config.max_ranker_lists, Part.VALIDATION: config.max_validation_lists}
-    for part, max_lists in wanted.items():
-        of_part = labels.parts_E == part
-        dropped["known_after_its_part"] += int((of_part & ~labels.in_time_E).sum())
-        dropped["hidden"] += int((of_part & labels.in_time_E & labels.hidden_E).sum())
-        rows = np.flatnonzero(of_part & labels.in_time_E & ~labels.hidden_E)
-        rows = rows[np.lexsort((events.event_times_E[rows], events.users_E[rows]))]
-        apart = (np.diff(events.users_E[rows]) != 0) | (np.diff(events.event_times_E[rows]) != 0)
-        groups = np.split(rows, np.flatnonzero(apart) + 1) if len(rows) else []
-        rng = np.random.default_rng([config.seed, 3, int(part)])
-        of_user: Counter[int] = Counter()
-        num_kept = 0
-        for place in rng.permutation(len(groups)).tolist():
-            group = groups[place]
-            user = int(events.users_E[group[0]])
-            if of_user[user] >= config.max_lists_per_user:
-                dropped["user_has_enough_lists"] += len(group)
-            elif num_kept >= max_lists:
-                dropped["not_drawn"] += len(group)
-            else:
-                of_user[user] += 1
-                num_kept += 1
-                drawn.append((float(events.event_times_E[group[0]]), user, part, group))
-    drawn.sort(key=lambda entry: entry[:2])
-    return _Lists(events=[group for *_, group in drawn], parts=[part for _, _, part, _ in drawn])
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Positives:
-    rows: IntArray
-    """Items that followed, ascending, each once."""
-    behaviors: npt.NDArray[np.int64]
-    """The weightiest behavior on each."""
-    events: IntArray
-
-
-def _positives(events: EventColumns, label_events: IntArray) -> _Positives:
-    items, behaviors = events.items_E[label_events], events.behaviors_E[label_events]
-    order = np.lexsort((behaviors, events.behaviors.weights_B[behaviors], items))
-    last = np.append(items[order][1:] != items[order][:-1], True) if len(order) else np.zeros(0, dtype=np.bool_)
-    chosen = order[last]
-    return _Positives(rows=items[chosen], behaviors=behaviors[chosen], events=label_events)
 
 
 def _some(rows: IntArray, number: int, rng: np.random.Generator) -> IntArray:

@@ -316,6 +316,15 @@ def test_the_same_seed_gives_the_same_examples_whatever_the_order_of_the_log() -
     assert first.ranking.user_keys != other.ranking.user_keys
 
 
+def test_where_lists_are_scarce_nobody_gets_a_second_one_before_all_have_a_first() -> None:
+    rows = [row for row in random_rows() if row[0] != 1 or row[3] % 8 == 0] + [(0, n % 40, 0, 59, 0) for n in range(50)]
+    everything = built(rows).ranking
+    users = {everything.user_keys[n] for n in everything.of_part(Part.VALIDATION)}
+    few = built(rows, dataclasses.replace(CONFIG, max_validation_lists=len(users))).ranking
+    drawn = [few.user_keys[n] for n in few.of_part(Part.VALIDATION)]
+    assert sorted(drawn) == sorted(users)
+
+
 def test_examples_read_back_as_they_were_written(tmp_path) -> None:
     result = built(random_rows())
     result.save(tmp_path)
