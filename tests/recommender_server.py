@@ -32,12 +32,13 @@ from mmrec.publishing import EmbeddingsMark, publish
 from mmrec.stores.kafka import TopicAdmin, describe_topic
 from mmrec.telemetry import read_status
 from mmrec.wiring import open_feature_store, open_producer, open_release_store, open_vector_store
+from services.recommender.environment import ray_environment
 from services.stack.guard import child_environment
 from services.stack.ports import HOST, is_free, next_free
 from tests.serving_world import EMBEDDING_DIM, HALF_LIVES, ServingWorld, content_vectors, serving_world
 
 ROOT = Path(__file__).resolve().parents[1]
-START_S = 90.0
+START_S = 300.0
 ENCODERS = {"attributes": "plain"}
 
 
@@ -46,6 +47,8 @@ class RunningRecommender:
     """The service, its configuration, and the world it recommends from."""
 
     target: str
+    replica_port: int
+    """Where HAProxy finds the replica; Ray Serve listens there on all interfaces."""
     settings: Settings
     config: Path
     world: ServingWorld
@@ -84,8 +87,9 @@ def recommender(
     apply_repository(settings.stores, settings.scoring.decay_per_day)
     world = serving_world(num_users=60, num_items=150, days=15.0)
     _fill(settings, world)
-    # The stack would give these to Ray; here the service starts a Ray of its own.
-    environment = {k: v for k, v in child_environment(stack_id).items() if not k.startswith("RAY_")}
+    # Without RAY_ADDRESS the service starts a Ray of its own.
+    inherited = {k: v for k, v in child_environment(stack_id).items() if not k.startswith("RAY_")}
+    environment = {**inherited, **ray_environment(settings)}
     log = folder / "recommender.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -94,11 +98,17 @@ def recommender(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**environment, "OMP_NUM_THREADS": "1"},
+            env=environment,
             start_new_session=True,
         )
     running = RunningRecommender(
-        target=f"{HOST}:{port}", settings=settings, config=config, world=world, process=process, log=log
+        target=f"{HOST}:{port}",
+        replica_port=int(environment["RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT"]),
+        settings=settings,
+        config=config,
+        world=world,
+        process=process,
+        log=log,
     )
     running.wait_status(lambda figures: figures["ready"], timeout_s=START_S)
     with grpc.insecure_channel(running.target) as channel:
@@ -113,6 +123,7 @@ class ProtoClient:
     """A caller who compiled the protos and knows nothing else of this project."""
 
     def __init__(self, descriptors: Path, target: str) -> None:
+        self.descriptors = descriptors
         files = descriptor_pb2.FileDescriptorSet.FromString(descriptors.read_bytes())
         self._pool = descriptor_pool.DescriptorPool()
         for file in files.file:

@@ -62,10 +62,13 @@ def _serve(config: str) -> None:
         ray.init(namespace="mmrec")
     else:
         ray.init(_node_ip_address="127.0.0.1", include_dashboard=False, num_cpus=1, namespace="mmrec")
-    serve.start(
-        http_options=HTTPOptions(host=host, port=int(os.environ[HTTP_PORT_VARIABLE])),
-        grpc_options=gRPCOptions(port=port, grpc_servicer_functions=SERVICES, enable_reflection=True),
-    )
+    http_options = HTTPOptions(host=host, port=int(os.environ[HTTP_PORT_VARIABLE]))
+    grpc_options = gRPCOptions(port=port, grpc_servicer_functions=SERVICES, enable_reflection=True)
+    try:
+        serve.start(http_options=http_options, grpc_options=grpc_options)
+    except TimeoutError:  # Serve waits 60 s for its proxies; they go on starting, and the second call finds them
+        log.warning("serve_starts_slowly")
+        serve.start(http_options=http_options, grpc_options=grpc_options)
     serve.run(application(config), name="recommender", route_prefix="/recommender")
     log.info("recommender_serving", address=settings.serving.recommender)
 

@@ -74,9 +74,8 @@ class Recommender:
         self, message: recommender_pb2.SimilarItemsRequest, grpc_context: Any
     ) -> recommender_pb2.SimilarItemsResponse:
         """Items like one item."""
-        return self._answer(
-            lambda: self._replica.similar(message), recommender_pb2.SimilarItemsResponse(), grpc_context
-        )
+        empty = recommender_pb2.SimilarItemsResponse()
+        return self._answer(lambda: self._replica.similar(message), empty, grpc_context)
 
     # Not there yet: the codes say so.
 
@@ -123,11 +122,12 @@ class Recommender:
         except Exception as error:
             self._replica.counters.num_failed += 1
             code = next((code for kind, code in _CODES if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
-            internal = code is grpc.StatusCode.INTERNAL
-            if internal:
+            details = str(error)
+            if code is grpc.StatusCode.INTERNAL:
+                details = "the recommender failed; its log says why"
                 log.error("request_failed", error=repr(error), trace=traceback.format_exc())
             grpc_context.set_code(code)
-            grpc_context.set_details("the recommender failed; its log says why" if internal else str(error))
+            grpc_context.set_details(details)
             return empty
 
 
@@ -139,6 +139,7 @@ def application(config: str) -> Any:
         max_ongoing_requests=512,
         ray_actor_options={"num_cpus": 0, "runtime_env": {"env_vars": THREADS}},
         graceful_shutdown_timeout_s=2,
+        health_check_timeout_s=60,
         logging_config={"enable_access_log": False},
     )
     return deployment(Recommender).bind(config)

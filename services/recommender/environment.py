@@ -70,6 +70,11 @@ def ray_environment(settings: Settings) -> dict[str, str]:
         # A replaced replica must find a port although the one before has just let go of its own.
         "RAY_SERVE_PORT_QUARANTINE_S": "2",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "2",
+        # On a machine that does everything else too, slow is not dead: the defaults of 5 s and 10 s have been missed.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+        "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
+        "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "120",
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_FALL": "6",
     }
 
 

@@ -1,6 +1,7 @@
 """The recommender as a caller sees it who has nothing but the protos: Ray Serve, HAProxy, Kafka, Feast, Milvus."""
 
 import json
+import socket
 import time
 
 import grpc
@@ -154,6 +155,22 @@ def test_a_short_deadline_gets_a_poorer_list_rather_than_none(client: ProtoClien
             assert "sources_skipped" in answer.state.degraded_reasons
             return
     pytest.fail("no answer arrived within 9 ms in 200 attempts")
+
+
+def test_callers_from_elsewhere_are_refused_where_ray_listens_for_everybody(
+    recommender: RunningRecommender, client: ProtoClient
+) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # nothing is sent; the system picks the address it would send from
+        address = probe.getsockname()[0]
+    if address.startswith("127."):
+        pytest.skip("this machine has no address but loopback")
+    elsewhere = ProtoClient(client.descriptors, f"{address}:{recommender.replica_port}")
+    assert elsewhere.refusal("RecommendItems", user_id="u").code() is grpc.StatusCode.PERMISSION_DENIED
+    here = ProtoClient(client.descriptors, f"127.0.0.1:{recommender.replica_port}")
+    assert here.call("RecommendItems", user_id="u").items
+    for each in (elsewhere, here):
+        each.channel.close()
 
 
 def test_every_served_list_reaches_its_topic(client: ProtoClient, recommender: RunningRecommender) -> None:
