@@ -1,7 +1,6 @@
 """The gRPC side of a replica: Ray Serve calls one method per RPC, named as in the proto.
 
-Errors become status codes here: the code is set and an empty message returned, because Serve logs and rewords what is
-raised.
+Errors become status codes here: the code is set and an empty message returned, as Serve rewords what is raised.
 """
 
 import asyncio
