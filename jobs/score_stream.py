@@ -2,12 +2,11 @@
 
     python -m jobs.score_stream --config mmrec.toml
 
-Spark moves records and keeps no state of ours: every start reads on behind the progress that stands beside the profiles,
+Spark moves records and keeps no state of ours: every start reads on behind the progress stored with the profiles,
 with a fresh checkpoint, so a lost checkpoint costs nothing and a killed driver repeats nothing.
 """
 
 import argparse
-import fcntl
 import gc
 import json
 import os
@@ -17,8 +16,10 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -27,28 +28,17 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.spark_session import local_spark
 from mmrec.config import Settings
-from mmrec.errors import StoreError
+from mmrec.events.producer import RecordProducer
 from mmrec.events.stream_rows import STREAM_SCHEMA, StreamTopic, decode_rows, split_rows
-from mmrec.stores.stream_topics import starting_offsets, stream_topics
+from mmrec.stores.stream_topics import check_topics, starting_offsets, stream_topics
+from mmrec.stores.writer_lock import take_writer_lock
 from mmrec.stream import ScoringStream
 from mmrec.telemetry import StatusFile, configure_logging, get_logger
 from mmrec.wiring import open_event_log, open_feature_store, open_producer, settings_from
 
 log = get_logger("__main__")
-
-
-def take_writer_lock(folder: Path) -> IO[str]:
-    """The right to write profiles, held until this process ends, however it ends.
-
-    Raises:
-        StoreError: another process holds it.
-    """
-    lock = (folder / "writer.lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise StoreError(f"another score_stream writes the profiles of {folder}; stop it first") from None
-    return lock
+IDENTITY_CHECK_S = 5
+"""Seconds between two looks whether the topics are still the same ones."""
 
 
 def decoded_stream(
@@ -97,6 +87,14 @@ def status_figures(stream: ScoringStream, query: Any, *, now_s: float) -> dict[s
     }
 
 
+def open_stream(settings: Settings) -> tuple[ScoringStream, RecordProducer]:
+    """The stream over this deployment's stores, recovered from whatever ended the run before."""
+    producer, store, events = open_producer(settings), open_feature_store(settings), open_event_log(settings)
+    stream = ScoringStream(store=store, log=events, producer=producer, settings=settings)
+    log.info("stream_recovered", num_events=stream.recover(write_time_s=time.time()))
+    return stream, producer
+
+
 def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) -> None:
     """Stream until `stop` is filled or something fails."""
     lock = take_writer_lock(Path(settings.stores.feature_repo))
@@ -104,17 +102,15 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
     shutil.rmtree(checkpoint, ignore_errors=True)
     status = StatusFile(settings.stores.status, "score_stream")
     status.write({"ready": False, "counts": {}}, now_s=time.time())
-    producer = open_producer(settings)
-    stream = ScoringStream(
-        store=open_feature_store(settings), log=open_event_log(settings), producer=producer, settings=settings
-    )
-    num_recovered = stream.recover(write_time_s=time.time())
+    with ThreadPoolExecutor() as pool:  # the JVM starts while this process loads its engines
+        started = pool.submit(local_spark, "score_stream", master=master, folder=checkpoint / "scratch")
+        stream, producer = open_stream(settings)
+        spark = started.result()
     topics = stream_topics(settings.kafka)
     starts, num_deleted = starting_offsets(settings.kafka.bootstrap, topics, stream.progress.marks)
     if num_deleted:
         log.error("records_lost", num_records=num_deleted, reason="deleted by the broker before they were read")
-    log.info("stream_starts", num_recovered=num_recovered, starts=starts)
-    spark = local_spark("score_stream", master=master, folder=checkpoint / "scratch")
+    log.info("stream_starts", starts=starts)
     gc.freeze()  # the imports never become garbage; leaving them out makes each collection short
 
     def step(rows: DataFrame, _batch_id: int) -> None:
@@ -124,11 +120,12 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
     checkpoints = str(checkpoint / uuid.uuid4().hex)
     query = decoded.writeStream.foreachBatch(step).option("checkpointLocation", checkpoints).start()
     try:
-        while not stop and not query.awaitTermination(1.0):
-            now_s = time.time()
-            if stream_topics(settings.kafka) != topics:
-                raise StoreError("a topic was made anew while it was read; start again to read the new one")
-            status.write(status_figures(stream, query, now_s=now_s), now_s=now_s)
+        for second in count():
+            if stop or query.awaitTermination(1.0):
+                break
+            status.write(status_figures(stream, query, now_s=time.time()), now_s=time.time())
+            if second % IDENTITY_CHECK_S == 0:
+                check_topics(settings.kafka, topics)
     finally:
         status.write({**status_figures(stream, query, now_s=time.time()), "ready": False}, now_s=time.time())
         query.stop()

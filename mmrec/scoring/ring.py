@@ -77,6 +77,6 @@ class IdRing:
         if not len(times_R):
             return ids_R, times_R
         first = max(len(times_R) - self._size, 0)
-        if times_R[first : first + 1] < self._newest_s - self._window_s:
+        if first < len(times_R) and times_R[first] < self._newest_s - self._window_s:
             first = max(first, int(np.searchsorted(times_R, self._newest_s - self._window_s, side="left")))
         return (ids_R, times_R) if first == 0 else (ids_R[first:], times_R[first:])

@@ -32,6 +32,17 @@ def stream_topics(settings: KafkaSettings) -> dict[str, StreamTopic]:
     }
 
 
+def check_topics(settings: KafkaSettings, topics: Mapping[str, StreamTopic]) -> None:
+    """StoreError where a topic was deleted and made anew since; a broker that does not answer is no such sign."""
+    try:
+        found = stream_topics(settings)
+    except StoreError:
+        return
+    for name, topic in topics.items():
+        if found[name] != topic:
+            raise StoreError(f"topic {name} was made anew while it was read; start again to read the new one")
+
+
 def starting_offsets(
     bootstrap: str, topics: Mapping[str, StreamTopic], marks: Mapping[Source, int]
 ) -> tuple[dict[str, dict[str, int]], int]:

@@ -1,0 +1,24 @@
+"""One writer of profiles: a lock on the feature repository's folder.
+
+The system takes it back when its holder ends, kill -9 included, so a restart never waits for a dead writer.
+"""
+
+import fcntl
+from pathlib import Path
+from typing import IO
+
+from mmrec.errors import StoreError
+
+
+def take_writer_lock(folder: Path) -> IO[str]:
+    """The right to write profiles, held until this process ends, however it ends.
+
+    Raises:
+        StoreError: another process holds it.
+    """
+    lock = (folder / "writer.lock").open("w", encoding="utf-8")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise StoreError(f"another score_stream writes the profiles of {folder}; stop it first") from None
+    return lock

@@ -1,0 +1,234 @@
+"""One suite for all feature stores: memory, Feast on SQLite, Feast on Redis where a server is at hand."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from feature_repo.apply import apply_repository
+from mmrec.catalog.item import Availability, CatalogEntry
+from mmrec.config import StoreSettings
+from mmrec.errors import ConfigurationError, IncompatibleStateError, StoreError
+from mmrec.events.behaviors import shop_behaviors
+from mmrec.features.stores import FeatureStore, MemoryFeatureStore
+from mmrec.features.values import Neighbors, PopularItems, StreamProgress
+from mmrec.scoring.apply import apply
+from mmrec.scoring.batch import session_batch
+from mmrec.scoring.item_statistics import ItemStatistics
+from mmrec.scoring.packing import pack
+from mmrec.scoring.profile import Source, UserProfile
+from mmrec.scoring.settings import ScoringConfig
+from mmrec.stores.feast_repository import repository_yaml
+from mmrec.stores.feast_store import FeastFeatureStore
+
+CONFIG = ScoringConfig(behaviors=shop_behaviors())
+NOW_S = 1_760_000_000.0
+
+
+@pytest.fixture(scope="module")
+def redis_connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    given = os.environ.get("MMREC_TEST_REDIS", "")
+    program = shutil.which("redis-server")
+    if given:
+        yield given
+        return
+    if not program:
+        pytest.skip("no redis-server on the PATH and MMREC_TEST_REDIS is not set")
+    from services.stack.ports import any_free, wait_open
+
+    port = any_free(1)[0]
+    folder = str(tmp_path_factory.mktemp("redis"))
+    command = [program, "--bind", "127.0.0.1", "--port", str(port), "--dir", folder, "--save", ""]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    assert wait_open(port, timeout_s=20)
+    yield f"127.0.0.1:{port}"
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> FeatureStore:
+    if request.param == "memory":
+        return MemoryFeatureStore()
+    stores = StoreSettings(feature_repo=str(tmp_path / "repo"), online_store=request.param)
+    if request.param == "redis":
+        stores = replace(stores, redis_connection=request.getfixturevalue("redis_connection"))
+    apply_repository(stores, CONFIG.decay_per_day)
+    return FeastFeatureStore(stores.feature_repo, scoring=CONFIG)
+
+
+def profile_of(*item_ids: str, user_key: str = "ann") -> UserProfile:
+    number = len(item_ids)
+    events = session_batch(
+        user_key=user_key,
+        item_ids=item_ids,
+        behavior_ids=[1] * number,
+        event_times_s=[NOW_S + n for n in range(number)],
+        event_ids=[f"{user_key}-{n}" for n in range(number)],
+        ingest_time_s=NOW_S,
+    )
+    return apply({}, events, config=CONFIG).profiles[user_key]
+
+
+def test_what_is_written_is_read_and_absent_keys_are_left_out(store: FeatureStore) -> None:
+    profiles = {"ann": profile_of("i1", "i2"), "~guest": profile_of("i3", user_key="~guest")}
+    store.write_profiles(profiles, write_time_s=NOW_S)
+    found = store.read_profiles(["~guest", "nobody", "ann"])
+    assert {key: pack(profile) for key, profile in found.items()} == {k: pack(p) for k, p in profiles.items()}
+    assert store.read_profiles([]) == {}
+
+
+def test_the_last_write_stands_whatever_its_instant(store: FeatureStore) -> None:
+    for item_id, write_time_s in (("i1", NOW_S), ("i2", NOW_S), ("i3", NOW_S - 100.0)):
+        store.write_profiles({"ann": profile_of(item_id)}, write_time_s=write_time_s)
+        assert store.read_profiles(["ann"])["ann"].item_ids == (item_id,)
+
+
+def test_progress_stands_beside_the_profiles(store: FeatureStore) -> None:
+    assert store.read_progress() is None
+    progress = StreamProgress(
+        marks={Source("c", "t", 0): 41, Source("c", "t", 1): 7},
+        counts={"accepted": 40, "rejected.bad_time": 2},
+        newest_ingest_time_s=NOW_S,
+        log_sequence=3,
+    )
+    store.write_profiles({"ann": profile_of("i1")}, write_time_s=NOW_S, progress=progress)
+    store.write_profiles({"bob": profile_of("i1")}, write_time_s=NOW_S)
+    assert store.read_progress() == progress
+    store.write_profiles({}, write_time_s=NOW_S, progress=replace(progress, log_sequence=4))
+    assert store.read_progress() == replace(progress, log_sequence=4)
+    assert set(store.read_profiles(["ann", "bob"])) == {"ann", "bob"}
+
+
+def test_more_keys_than_one_statement_takes_are_read(store: FeatureStore) -> None:
+    profile = profile_of("i1")
+    store.write_profiles({f"u{n}": profile for n in range(2_500)}, write_time_s=NOW_S)
+    assert len(store.read_profiles([f"u{n}" for n in range(3_000)])) == 2_500
+
+
+def test_item_views_round_trip(store: FeatureStore) -> None:
+    statistics = ItemStatistics(
+        reference_time_s=NOW_S,
+        behavior_ids_B=CONFIG.behaviors.ids_B,
+        counts_HB=np.arange(12, dtype=np.float64).reshape(3, 4),
+    )
+    store.write_item_statistics({"i1": statistics}, write_time_s=NOW_S)
+    assert np.array_equal(store.read_item_statistics(["i1", "i2"])["i1"].counts_HB, statistics.counts_HB)
+    neighbors = Neighbors(item_ids=("i2", "é"), weights_K=np.array([0.5, 0.25], dtype=np.float32), built_time_s=NOW_S)
+    store.write_neighbors({"i1": neighbors}, write_time_s=NOW_S)
+    found = store.read_neighbors(["i1", "i9"])
+    assert list(found) == ["i1"]
+    assert found["i1"].item_ids == neighbors.item_ids
+    assert np.array_equal(found["i1"].weights_K, neighbors.weights_K)
+    entry = CatalogEntry(
+        item_id="i1",
+        title="Robe d'été",
+        domain="fashion",
+        attributes={"color": "red"},
+        price=9.5,
+        currency="EUR",
+        availability=Availability.OUT_OF_STOCK,
+        publish_time_s=NOW_S,
+        update_time_s=NOW_S + 0.25,
+    )
+    store.write_item_content({"i1": entry}, write_time_s=NOW_S)
+    assert store.read_item_content(["i1", "i2"]) == {"i1": entry}
+
+
+def test_popular_items_of_all_domains_have_the_empty_name(store: FeatureStore) -> None:
+    assert store.read_popular("") is None
+    popular = PopularItems(item_ids=("i2", "i1"), popularity_K=np.array([3.0, 1.0]), as_of_s=NOW_S)
+    store.write_popular("", popular, write_time_s=NOW_S)
+    found = store.read_popular("")
+    assert found is not None
+    assert found.item_ids == popular.item_ids
+    assert np.array_equal(found.popularity_K, popular.popularity_K)
+    assert store.read_popular("fashion") is None
+
+
+def sqlite_repository(tmp_path: Path) -> StoreSettings:
+    stores = StoreSettings(feature_repo=str(tmp_path / "repo"))
+    apply_repository(stores, CONFIG.decay_per_day)
+    return stores
+
+
+def test_feast_itself_reads_the_values_in_the_clear(tmp_path: Path) -> None:
+    import feast
+
+    stores = sqlite_repository(tmp_path)
+    store = FeastFeatureStore(stores.feature_repo, scoring=CONFIG)
+    store.write_profiles({"ann": profile_of("i1", "i2", "i2")}, write_time_s=NOW_S)
+    names = ["user_profile:top_item_ids", "user_profile:num_events", "user_profile:totals"]
+    reader = feast.FeatureStore(repo_path=stores.feature_repo)
+    row = reader.get_online_features(features=names, entity_rows=[{"user_key": "ann"}]).to_dict()
+    assert row["top_item_ids"] == [["i2", "i1"]]
+    assert row["num_events"] == [3]
+    assert row["totals"][0][0] == pytest.approx(3.0, rel=1e-5)
+
+
+WRITER = """
+import sys
+from mmrec.features.values import PopularItems
+from mmrec.stores.feast_store import FeastFeatureStore
+import numpy as np
+store = FeastFeatureStore(sys.argv[1])
+print("ready", flush=True)
+for line in sys.stdin:
+    number = int(line)
+    popular = PopularItems(item_ids=(f"i{number}",) * 200, popularity_K=np.ones(200), as_of_s=float(number))
+    for domain in range(50):
+        store.write_popular(str(domain), popular, write_time_s=float(number))
+    print(number, flush=True)
+"""
+
+
+def test_processes_see_each_others_writes_at_once_and_two_writers_take_turns(tmp_path: Path) -> None:
+    stores = sqlite_repository(tmp_path)
+    store = FeastFeatureStore(stores.feature_repo, scoring=CONFIG)
+    command = [sys.executable, "-c", WRITER, stores.feature_repo]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+        for number in range(1, 6):
+            other.stdin.write(f"{number}\n")
+            other.stdin.flush()
+            for _ in range(20):  # while the other process writes its view
+                store.write_profiles({f"u{n}": profile_of(f"i{number}") for n in range(20)}, write_time_s=time.time())
+            assert other.stdout.readline() == f"{number}\n"
+            popular = store.read_popular("49")
+            assert popular is not None
+            assert popular.as_of_s == number
+            assert store.read_profiles(["u7"])["u7"].item_ids == (f"i{number}",)
+        other.stdin.close()
+
+
+def test_a_repository_of_other_decay_rates_is_refused(tmp_path: Path) -> None:
+    stores = sqlite_repository(tmp_path)
+    apply_repository(stores, CONFIG.decay_per_day)
+    with pytest.raises(IncompatibleStateError, match="decay"):
+        apply_repository(stores, (0.1,))
+    with pytest.raises(IncompatibleStateError, match="decay"):
+        FeastFeatureStore(stores.feature_repo, scoring=replace(CONFIG, decay_per_day=(0.1,)))
+
+
+def test_a_folder_without_a_repository_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"feature_repo\.apply"):
+        FeastFeatureStore(str(tmp_path))
+
+
+def test_the_online_store_is_chosen_by_configuration() -> None:
+    assert "type: sqlite" in repository_yaml(StoreSettings())
+    redis = repository_yaml(StoreSettings(online_store="redis", redis_connection="cache:6379,password=x"))
+    assert 'connection_string: "cache:6379,password=x"' in redis
+    with pytest.raises(ConfigurationError, match="redis_connection"):
+        repository_yaml(StoreSettings(online_store="redis"))
+    with pytest.raises(ConfigurationError, match="known: sqlite, redis"):
+        repository_yaml(StoreSettings(online_store="dynamo"))
