@@ -1,7 +1,8 @@
 """One user's journey: a list, asked for twice; three clicks on Kafka; the list as it changes."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmrec.client import RecommenderClient
@@ -13,6 +14,8 @@ from mmrec.v1 import behavior_pb2, recommender_pb2
 
 LIST_LENGTH = 20
 POLL_S = 0.02
+NUM_FIRST_CLICKS = 200
+"""Popular items among which the first click falls."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,29 @@ def choose_clicks(
         if len(fresh) >= 2:
             return [item_id, *fresh[:2]]
     raise NotFoundError(f"none of {len(candidates)} items is new to the user and has two likes that are, too")
+
+
+def click_chooser(
+    client: RecommenderClient, events: Sequence[LedgerEvent], *, user_id: str, items: Mapping[str, ShownItem]
+) -> Callable[[Sequence[ShownItem]], Sequence[ShownItem]]:
+    """Chooses clicks for a user, given the list before: popular items of a kind that is new to them.
+
+    Args:
+        client: Of the running recommender.
+        events: Everything that was sent so far.
+        user_id: Who clicks.
+        items: How items are shown, by id.
+    """
+    touched = {event.item_id for event in events if event.user_key == user_id}
+    counts = Counter(event.item_id for event in events)
+    popular = sorted(counts, key=lambda item_id: (-counts[item_id], item_id))[:NUM_FIRST_CLICKS]
+
+    def choose(before: Sequence[ShownItem]) -> Sequence[ShownItem]:
+        listed = {item.item_id for item in before}
+        chosen = choose_clicks(client, candidates=popular, touched=touched, listed=listed)
+        return [items[item_id] for item_id in chosen]
+
+    return choose
 
 
 def shown(response: recommender_pb2.RecommendItemsResponse) -> tuple[ShownItem, ...]:

@@ -1,10 +1,12 @@
 """A producer's own account of what it sent, and the comparison of stored profiles with the plain sum over it."""
 
 import math
+import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from mmrec.errors import StoreError
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.features.stores import FeatureStore
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
@@ -120,3 +122,33 @@ def compare_profiles(ledger: Ledger, store: FeatureStore, *, scoring: ScoringCon
     return Exactness(
         num_profiles=len(users) - num_pruned, num_pairs=num_pairs, num_pruned=num_pruned, max_relative_error=worst
     )
+
+
+def rejected(counts: Mapping[str, int]) -> int:
+    """Records refused, all reasons together."""
+    return sum(number for name, number in counts.items() if name.startswith("rejected."))
+
+
+def handled(counts: Mapping[str, int]) -> int:
+    """Records the stream has come to a verdict on, each counted once."""
+    return sum(counts.get(name, 0) for name in ("accepted", "duplicate", "capped")) + rejected(counts)
+
+
+def wait_for_stream(store: FeatureStore, num_produced: int, *, timeout_s: float) -> Mapping[str, int]:
+    """Wait until the stream has come to a verdict on as many records as were sent; its counts.
+
+    Raises:
+        StoreError: it had not after `timeout_s`.
+    """
+    until_s = time.monotonic() + timeout_s
+    counts: Mapping[str, int] = {}
+    while handled(counts) < num_produced:
+        if time.monotonic() > until_s:
+            raise StoreError(
+                f"the stream stands at {dict(counts)} after {timeout_s:.0f} s, {num_produced} records were sent; "
+                "its log says why: mmrec logs score_stream"
+            )
+        time.sleep(0.1)
+        progress = store.read_progress()
+        counts = progress.counts if progress is not None else {}
+    return counts

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmrec.demo.journey import Journey
-from mmrec.demo.ledger import Exactness, LedgerCounts
+from mmrec.demo.ledger import Exactness, LedgerCounts, rejected
 from mmrec.demo.page import ShownItem
 from mmrec.evaluation.prequential import PrequentialResult
 
@@ -67,16 +67,6 @@ def as_document(facts: DemoFacts) -> dict[str, Any]:
         "num_users_compared": live.num_users,
         "split": facts.split,
     }
-
-
-def rejected(counts: Mapping[str, int]) -> int:
-    """Records refused, all reasons together."""
-    return sum(number for name, number in counts.items() if name.startswith("rejected."))
-
-
-def handled(counts: Mapping[str, int]) -> int:
-    """Records the stream has come to a verdict on, each counted once."""
-    return sum(counts.get(name, 0) for name in ("accepted", "duplicate", "capped")) + rejected(counts)
 
 
 def as_rows(facts: DemoFacts) -> list[tuple[str, str]]:

@@ -5,15 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from mmrec.catalog.item import to_json_value
 from mmrec.client import RecommenderClient
-from mmrec.demo.journey import Journey, choose_clicks, choose_user, click_events, run_journey
-from mmrec.demo.ledger import Exactness, Ledger, compare_profiles
+from mmrec.demo.journey import Journey, choose_user, click_chooser, click_events, run_journey
+from mmrec.demo.ledger import Exactness, Ledger, compare_profiles, wait_for_stream
 from mmrec.demo.live import measure_live
 from mmrec.demo.page import ShownItem
-from mmrec.demo.report import DemoFacts, handled
+from mmrec.demo.report import DemoFacts
 from mmrec.demo.steps import Steps
 from mmrec.demo.world import DemoWorld, refused_records
 from mmrec.errors import MachineError
-from mmrec.evaluation.baselines import DecayedPopularity
 from mmrec.evaluation.prequential import PrequentialResult
 from mmrec.release import Release
 from mmrec.wiring import open_feature_store, open_producer, open_release_store
@@ -23,8 +22,6 @@ from services.stack.jobs import run_job
 Tell = Callable[[str], None]
 STREAM_TIMEOUT_S = 300.0
 SERVING_TIMEOUT_S = 60.0
-FIRST_CLICKS = 200
-"""Popular items among which the first click falls."""
 
 
 class DemoRun:
@@ -32,7 +29,8 @@ class DemoRun:
 
     def __init__(self, world: DemoWorld, stack: EmbeddedStack, *, steps: Steps, tell: Tell) -> None:
         self._world, self._stack, self._steps, self._tell = world, stack, steps, tell
-        self._ledger = Ledger()
+        self.ledger = Ledger()
+        """What was sent so far."""
         self._titles: dict[str, ShownItem] = {}
 
     def run(self) -> DemoFacts:
@@ -54,7 +52,7 @@ class DemoRun:
             dataset=world.name,
             steps=self._steps.done,
             total_s=self._steps.total_s,
-            sent=self._ledger.counts,
+            sent=self.ledger.counts,
             stream_counts=counts,
             exactness=exactness,
             journey=journey,
@@ -72,15 +70,13 @@ class DemoRun:
             self._producer.send_many(topics.catalog_items, ((i.item_id.encode(), to_json_value(i)) for i in items))
             for chunk in self._world.history():
                 self._producer.send_many(topics.behavior_events, chunk.records)
-                self._ledger.add(chunk.ledger)
+                self.ledger.add(chunk.ledger)
             refused = refused_records(
                 time.time(), user_id="demo-refused", item_id=items[0].item_id, behavior=self._world.click_behavior
             )
             self._producer.send_many(topics.behavior_events, refused)
-            self._ledger.add_rejected(len(refused))
-            said(
-                f"{len(items)} items, {self._ledger.counts.produced} events ({len(refused)} of them broken on purpose)"
-            )
+            self.ledger.add_rejected(len(refused))
+            said(f"{len(items)} items, {self.ledger.counts.produced} events ({len(refused)} of them broken on purpose)")
 
     def _encode(self) -> None:
         with self._steps.step("encode content: text, images, attributes"):
@@ -112,56 +108,39 @@ class DemoRun:
                 time.sleep(0.1)
             topic = self._stack.settings.kafka.behavior_events
             live = measure_live(
-                self._world, client, ledger=self._ledger, send=lambda record: self._producer.send(topic, *record)
+                self._world, client, ledger=self.ledger, send=lambda record: self._producer.send(topic, *record)
             )
             self._producer.flush()
             said(f"{live.num_events} lists: HR@10 {live.hr_at_10:.3f}, popularity {live.hr_at_10_popularity:.3f}")
         return live
 
     def _click(self, client: RecommenderClient) -> Journey:
+        settings = self._stack.settings
         with self._steps.step("one user: the list, three clicks through Kafka, the list again") as said:
-            user_id = choose_user(self._ledger.events)
-            popularity = DecayedPopularity(decay_per_day=self._stack.settings.scoring.decay_per_day[0])
-            for event in self._ledger.events:
-                popularity.add(event.item_id, event_time_s=event.event_time_s)
-            touched = {event.item_id for event in self._ledger.events if event.user_key == user_id}
+            user_id = choose_user(self.ledger.events)
 
             def send(item_ids: Sequence[str]) -> None:
                 now_s, behavior = time.time(), self._world.click_behavior
                 records, noted = click_events(user_id, item_ids, behavior=behavior, now_s=now_s)
-                self._producer.send_many(self._stack.settings.kafka.behavior_events, records)
-                self._ledger.add(noted)
+                self._producer.send_many(settings.kafka.behavior_events, records)
+                self.ledger.add(noted)
 
-            def clicks(before: Sequence[ShownItem]) -> list[ShownItem]:
-                listed = {item.item_id for item in before}
-                candidates = popularity.top(FIRST_CLICKS)
-                chosen = choose_clicks(client, candidates=candidates, touched=touched, listed=listed)
-                return [self._titles[item_id] for item_id in chosen]
-
-            journey = run_journey(client, user_id=user_id, clicks=clicks, send=send)
+            choose = click_chooser(client, self.ledger.events, user_id=user_id, items=self._titles)
+            journey = run_journey(client, user_id=user_id, clicks=choose, send=send)
             said(f"user {user_id}, list changed after {journey.freshness_s:.2f} s")
         return journey
 
     def _wait_for_stream(self, name: str) -> Mapping[str, int]:
         with self._steps.step(name) as said:
-            expected, until_s = self._ledger.counts.produced, time.monotonic() + STREAM_TIMEOUT_S
-            counts: Mapping[str, int] = {}
-            while handled(counts) < expected:
-                if time.monotonic() > until_s:
-                    raise MachineError(
-                        f"the stream stands at {dict(counts)}, {expected} records were sent; see its log"
-                    )
-                time.sleep(0.1)
-                progress = self._store.read_progress()
-                counts = progress.counts if progress is not None else {}
+            counts = wait_for_stream(self._store, self.ledger.counts.produced, timeout_s=STREAM_TIMEOUT_S)
             said(", ".join(f"{number} {verdict}" for verdict, number in sorted(counts.items())))
         return counts
 
     def _compare(self) -> Exactness:
         with self._steps.step("compare every profile with the plain sum over what was sent") as said:
-            as_of_s = max(time.time(), self._ledger.newest_event_time_s)
+            as_of_s = max(time.time(), self.ledger.newest_event_time_s)
             exactness = compare_profiles(
-                self._ledger, self._store, scoring=self._stack.settings.scoring, as_of_s=as_of_s
+                self.ledger, self._store, scoring=self._stack.settings.scoring, as_of_s=as_of_s
             )
             said(f"largest relative error {exactness.max_relative_error:.1e}")
         return exactness
