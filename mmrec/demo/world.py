@@ -94,7 +94,7 @@ def movielens_world(now_s: float, *, data_folder: str) -> DemoWorld:
             "scoring": {"max_items": 0},
             "serving": {"hide_behaviors": list(behaviors.names)},
             # People of this log come back after months: statistics need longer memories than a shop's.
-            "statistics": {"half_lives_days": [7.0, 90.0, 720.0]},
+            "statistics": {"half_lives_days": [30.0, 365.0, 1460.0]},
         },
         click_behavior="like",
         catalog=films.catalog,
