@@ -1,0 +1,1 @@
+"""What the command line shows: facts first, then tables."""

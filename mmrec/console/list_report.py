@@ -1,0 +1,59 @@
+"""A recommended list as a table."""
+
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mmrec.errors import InvalidRequestError
+from mmrec.v1 import recommender_pb2
+
+
+def session_event(text: str) -> tuple[str, str]:
+    """Item id and behavior of "item:behavior"; item ids may hold colons.
+
+    Raises:
+        InvalidRequestError: one of the two is missing.
+    """
+    item_id, _, behavior = text.rpartition(":")
+    if not item_id or not behavior:
+        raise InvalidRequestError(f"session event {text!r} is no item:behavior; give for example i00042:browse")
+    return item_id, behavior
+
+
+def list_document(answer: recommender_pb2.RecommendItemsResponse) -> dict[str, Any]:
+    """The answer for machines, proto3 JSON in snake_case."""
+    document: dict[str, Any] = MessageToDict(answer, preserving_proto_field_name=True)
+    return document
+
+
+def print_list(answer: recommender_pb2.RecommendItemsResponse, console: Console) -> None:
+    """Rank, item, title, score, sources and why."""
+    table = Table(expand=False)
+    table.add_column("rank", justify="right")
+    table.add_column("item", no_wrap=True)
+    table.add_column("title", overflow="fold")
+    table.add_column("score", justify="right")
+    table.add_column("sources", overflow="fold")
+    table.add_column("why", overflow="fold")
+    for item in answer.items:
+        table.add_row(
+            str(item.rank),
+            escape(item.item_id),
+            escape(item.title),
+            f"{item.ranking_score:.4f}",
+            ", ".join(item.sources),
+            escape(item.explanation.text),
+        )
+    console.print(table)
+    state = answer.state
+    facts = [f"release {answer.release_id or 'none'}", f"{state.num_candidates} candidates"]
+    if state.HasField("stream_lag"):
+        facts.append(f"newest event applied {state.stream_lag.ToTimedelta().total_seconds():.1f} s before")
+    if state.degraded:
+        facts.append(f"degraded: {', '.join(state.degraded_reasons)}")
+    if answer.next_page_token:
+        facts.append(f"more with --page {answer.next_page_token}")
+    console.print("; ".join(facts), highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,167 @@
+"""How a deployment stands: its programs, its events by verdict and reason, and how fresh everything is.
+
+standing = read_standing(record, settings, now_s=...)      facts
+print_standing(standing, console)                          tables
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mmrec.config import Settings
+from mmrec.console.running import ProgramState, StackRecord
+from mmrec.telemetry import read_status
+
+MAX_AGE_S = 30.0
+"""A process writes its counters every second or two; older ones are told as stale."""
+_REJECTED = "rejected."
+_OTHER_COUNTS = ("served_lists", "malformed_served_lists")
+_STATE_STYLES = {"ready": "green", "done": "green", "failed": "red", "unwell": "red"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What `mmrec status` shows."""
+
+    as_of_s: float
+    home: str
+    """Folder of the stack; empty where only a configuration is known."""
+    pid: int
+    started_s: float
+    programs: tuple[ProgramState, ...]
+    events: Mapping[str, int]
+    """Events by verdict, and `rejected` for all that were refused."""
+    rejected: Mapping[str, int]
+    """Refused records by reason."""
+    collector: Mapping[str, int]
+    """What the collector answered, by outcome and reason."""
+    figures: Mapping[str, str | int | float | bool | None]
+    """Freshness and sizes by name."""
+    stale: tuple[str, ...]
+    """Processes whose counters are older than they should be."""
+
+
+def read_standing(
+    settings: Settings, *, now_s: float, record: StackRecord | None = None, home: str = "", release_id: str = ""
+) -> Standing:
+    """Facts from the stack's record and the status files.
+
+    Args:
+        settings: Whose status folder is read.
+        record: The stack's record; None where no embedded stack runs.
+        home: The stack's folder, for display.
+        release_id: The release that the pointer names.
+    """
+    status = read_status(settings.stores.status)
+    stream, views, content, serving, collector = (
+        status.get(name, {}) for name in ("score_stream", "build_neighbors", "encode_items", "recommender", "collector")
+    )
+    counts = {str(name): int(number) for name, number in dict(stream.get("counts", {})).items()}
+    rejected = {name.removeprefix(_REJECTED): n for name, n in counts.items() if name.startswith(_REJECTED)}
+    verdicts = {n: counts[n] for n in counts if not n.startswith(_REJECTED) and n not in _OTHER_COUNTS}
+    figures: dict[str, Any] = {
+        "stream_records_behind": stream.get("records_behind"),
+        "stream_batch_ms": stream.get("batch_ms"),
+        "seconds_since_newest_record": _since(stream.get("newest_ingest_time_s"), now_s),
+        "log_sequence": views.get("sequence"),
+        "item_views_age_s": _since(views.get("updated_s"), now_s),
+        "neighbors_sequence": views.get("neighbors_sequence"),
+        "neighbors_age_s": _since(views.get("neighbors_built_s"), now_s),
+        "served_lists": counts.get("served_lists"),
+        "catalogue_items": content.get("num_items"),
+        "content_rejected": sum(dict(content.get("rejected", {})).values()) if content else None,
+        "release_id": release_id or None,
+        "serving_release_id": serving.get("release_id") or None,
+        "serving_items": serving.get("num_items"),
+        "serving_items_indexed": serving.get("num_items_indexed"),
+        "serving_has_neighbors": serving.get("has_neighbors"),
+        "serving_error": serving.get("error"),
+    }
+    return Standing(
+        as_of_s=now_s,
+        home=home,
+        pid=record.pid if record else 0,
+        started_s=record.started_s if record else 0.0,
+        programs=record.programs if record else (),
+        events={**verdicts, "rejected": sum(rejected.values())} if counts else {},
+        rejected=rejected,
+        collector={name: n for name, n in collector.items() if name.split(".")[0] in _COLLECTOR and isinstance(n, int)},
+        figures={name: value for name, value in figures.items() if value is not None},
+        stale=tuple(n for n, f in status.items() if now_s - float(f.get("updated_s", 0.0)) > MAX_AGE_S),
+    )
+
+
+_COLLECTOR = frozenset({"acknowledged", "rejected", "retry", "events", "items", "in_flight"})
+
+
+def _since(time_s: Any, now_s: float) -> float | None:
+    return None if not time_s else round(max(now_s - float(time_s), 0.0), 1)
+
+
+def standing_document(standing: Standing) -> dict[str, Any]:
+    """The same facts for machines."""
+    return asdict(standing)
+
+
+def print_standing(standing: Standing, console: Console) -> None:
+    """Tables of programs, events, refusals and freshness."""
+    if standing.pid:
+        age = duration(standing.as_of_s - standing.started_s)
+        console.print(f"stack in {standing.home}, pid {standing.pid}, up for {age}", highlight=False, soft_wrap=True)
+        console.print(_programs(standing))
+    if not standing.events:
+        console.print("the scoring stream has counted no events yet; send some with `mmrec simulate`")
+    elif standing.rejected:
+        console.print(_counts("events", standing.events))
+        console.print(_counts("rejected, by reason", standing.rejected))
+    else:
+        console.print(_counts("events", standing.events))
+    if standing.collector:
+        console.print(_counts("collector", standing.collector))
+    facts = Table(title="freshness and sizes", title_justify="left", show_header=False)
+    facts.add_column(style="bold")
+    facts.add_column(justify="right", overflow="fold")
+    for name, value in standing.figures.items():
+        is_seconds = name.endswith("_s") or name.startswith("seconds")
+        label = name.removesuffix("_s").replace("seconds_since", "since").replace("_", " ")
+        facts.add_row(label, duration(float(value)) if is_seconds and value is not None else str(value))
+    console.print(facts)
+    for name in standing.stale:
+        console.print(f"[yellow]{name} has not written its counters for more than {MAX_AGE_S:.0f} s[/yellow]")
+
+
+def duration(seconds: float) -> str:
+    """A span as people say it."""
+    for unit_s, unit in ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * unit_s:
+            return f"{seconds / unit_s:.0f} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def _programs(standing: Standing) -> Table:
+    table = Table("program", "state")
+    for column in ("pid", "port", "restarts", "since"):
+        table.add_column(column, justify="right")
+    for program in standing.programs:
+        style = _STATE_STYLES.get(program.state, "yellow")
+        table.add_row(
+            program.name,
+            f"[{style}]{program.state}[/{style}]",
+            str(program.pid or ""),
+            str(program.port or ""),
+            str(program.restarts),
+            duration(max(standing.as_of_s - program.since_s, 0.0)),
+        )
+    return table
+
+
+def _counts(title: str, counts: Mapping[str, int]) -> Table:
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    for name, number in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
+        table.add_row(name, f"{number:,}")
+    return table

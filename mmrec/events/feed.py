@@ -1,0 +1,58 @@
+"""Feeding records to a topic at a pace."""
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+from mmrec.errors import InvalidRequestError
+from mmrec.events.producer import RecordProducer
+
+BATCH = 1_000
+"""Records handed over together where no pace is asked for."""
+TURNS_PER_S = 20
+"""How often a paced feed sends; each time what is due."""
+
+
+def feed(
+    records: Iterable[tuple[bytes, bytes | None]],
+    producer: RecordProducer,
+    topic: str,
+    *,
+    rate: float = 0.0,
+    max_records: int | None = None,
+    told: Callable[[int], None] = lambda count: None,
+    now_s: Callable[[], float] = lambda: 0.0,
+    sleep: Callable[[float], None] = lambda seconds: None,
+) -> int:
+    """Send all records and wait until the broker has them.
+
+    Args:
+        records: Taken just before they are sent, so that an endless stream can tell the time.
+        rate: Records per second; 0 sends as fast as the broker takes them.
+        max_records: Stop after this many; None goes on to the end.
+        told: Handed the number of records of each portion the broker has.
+        now_s: A clock that never goes back; needed for a rate.
+        sleep: Waits so many seconds; needed for a rate.
+
+    Returns:
+        How many records the broker has.
+
+    Raises:
+        InvalidRequestError: a negative rate.
+        StoreError: the broker did not take a record.
+    """
+    if rate < 0:
+        raise InvalidRequestError(f"rate is {rate}; give records per second, or 0 for as fast as possible")
+    source, portion, num_sent = iter(records), BATCH, 0
+    if rate:
+        portion = max(1, min(BATCH, round(rate / TURNS_PER_S)))
+    started_s = now_s()
+    while max_records is None or num_sent < max_records:
+        left = portion if max_records is None else min(portion, max_records - num_sent)
+        batch = list(islice(source, left))
+        if not batch:
+            break
+        num_sent += producer.send_many(topic, batch)
+        told(len(batch))
+        if rate and (pause_s := started_s + num_sent / rate - now_s()) > 0:
+            sleep(pause_s)
+    return num_sent
