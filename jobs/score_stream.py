@@ -33,6 +33,7 @@ from mmrec.events.stream_rows import STREAM_SCHEMA, StreamTopic, decode_rows, sp
 from mmrec.stores.stream_topics import check_topics, starting_offsets, stream_topics
 from mmrec.stores.writer_lock import take_writer_lock
 from mmrec.stream import ScoringStream
+from mmrec.stream_status import stream_figures
 from mmrec.telemetry import StatusFile, configure_logging, get_logger
 from mmrec.wiring import open_event_log, open_feature_store, open_producer, settings_from
 
@@ -72,21 +73,6 @@ def decoded_stream(
     return records.mapInArrow(decode, from_arrow_schema(STREAM_SCHEMA))
 
 
-def status_figures(stream: ScoringStream, query: Any, *, now_s: float) -> dict[str, Any]:
-    """Counters for `mmrec status`."""
-    last = query.lastProgress
-    behind = [int(s["metrics"].get("maxOffsetsBehindLatest", 0) or 0) for s in (last or {}).get("sources", [])]
-    progress = stream.progress
-    return {
-        "ready": query.isActive and (last is not None or not query.status["isTriggerActive"]),
-        "counts": dict(progress.counts),
-        "newest_ingest_time_s": progress.newest_ingest_time_s,
-        "seconds_since_newest_record": max(now_s - progress.newest_ingest_time_s, 0.0),
-        "records_behind": max(behind, default=0),
-        "batch_ms": int((last or {}).get("durationMs", {}).get("triggerExecution", 0)),
-    }
-
-
 def open_stream(settings: Settings) -> tuple[ScoringStream, RecordProducer]:
     """The stream over this deployment's stores, recovered from whatever ended the run before."""
     producer, store, events = open_producer(settings), open_feature_store(settings), open_event_log(settings)
@@ -119,15 +105,20 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
     decoded = decoded_stream(spark, settings, topics, json.dumps(starts), max_offsets)
     checkpoints = str(checkpoint / uuid.uuid4().hex)
     query = decoded.writeStream.foreachBatch(step).option("checkpointLocation", checkpoints).start()
+
+    def figures() -> dict[str, Any]:
+        ready = query.isActive and (query.lastProgress is not None or not query.status["isTriggerActive"])
+        return {"ready": ready, **stream_figures(stream.progress, query.lastProgress, now_s=time.time())}
+
     try:
         for second in count():
             if stop or query.awaitTermination(1.0):
                 break
-            status.write(status_figures(stream, query, now_s=time.time()), now_s=time.time())
+            status.write(figures(), now_s=time.time())
             if second % IDENTITY_CHECK_S == 0:
                 check_topics(settings.kafka, topics)
     finally:
-        status.write({**status_figures(stream, query, now_s=time.time()), "ready": False}, now_s=time.time())
+        status.write({**figures(), "ready": False}, now_s=time.time())
         query.stop()
         spark.stop()
         producer.close()
