@@ -1,0 +1,172 @@
+"""Fitting the ranker: listwise over what recall proposes, with a head per behavior (METHODS M25, strong).
+
+    L = listwise softmax of log sum_b w_b p_b, gains w_b   +   c * mean binary cross-entropy of p_b        AdamW
+Early stopping on a held-out share of the lists, the latest ones. Axes: G lists, C candidates, F features, B behaviors.
+"""
+
+import copy
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mmrec.errors import ConfigurationError
+from mmrec.models.losses import behavior_cross_entropy, listwise_softmax
+from mmrec.models.ranker import Ranker
+from mmrec.training.examples import NOT_A_LABEL
+from mmrec.training.ranking_rows import RankedList
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankerFitConfig:
+    """How the ranker is fit."""
+
+    max_epochs: int = 30
+    patience: int = 5
+    """Epochs without gain on the held-out lists after which fitting ends."""
+    batch_lists: int = 64
+    num_negatives: int = 120
+    """Candidates without label kept per list, a seeded draw; the draw is even, so proportions stay."""
+    num_tower_candidates: int = 150
+    """Items the towers add to each list."""
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-3
+    behavior_weight: float = 1.0
+    """c: weight of the heads' cross-entropy."""
+    held_out: float = 0.15
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.max_epochs, self.batch_lists, self.num_negatives) < 1 or not 0 <= self.held_out < 1:
+            raise ConfigurationError("max_epochs, batch_lists and num_negatives are at least 1, held_out in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ListTensors:
+    """G lists, padded to C candidates."""
+
+    features_GCF: Tensor
+    labels_GCB: Tensor
+    """1 where that behavior followed."""
+    gains_GC: Tensor
+    """Weight of the behavior that followed, 0 where none did."""
+    valid_GC: Tensor
+
+    def __len__(self) -> int:
+        return len(self.features_GCF)
+
+    def take(self, rows: Tensor) -> "ListTensors":
+        """Some of the lists."""
+        return ListTensors(
+            features_GCF=self.features_GCF[rows],
+            labels_GCB=self.labels_GCB[rows],
+            gains_GC=self.gains_GC[rows],
+            valid_GC=self.valid_GC[rows],
+        )
+
+
+def list_tensors(
+    lists: Iterable[RankedList], *, weights_B: npt.NDArray[np.float64], config: RankerFitConfig
+) -> ListTensors | None:
+    """Lists with at least one proposed label and one other candidate; None where there is no such list."""
+    generator = np.random.default_rng(config.seed)
+    kept: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]] = []
+    for one in lists:
+        positive = np.flatnonzero((one.labels_N != NOT_A_LABEL) & one.proposed_N)
+        others = np.flatnonzero(one.labels_N == NOT_A_LABEL)
+        if not len(positive) or not len(others):
+            continue
+        if len(others) > config.num_negatives:
+            others = np.sort(generator.choice(others, config.num_negatives, replace=False))
+        rows = np.concatenate([positive, others])
+        kept.append((one.features_NF[rows], one.labels_N[rows]))
+    if not kept:
+        return None
+    width = max(len(labels) for _, labels in kept)
+    num_features, num_behaviors = kept[0][0].shape[1], len(weights_B)
+    features = np.zeros((len(kept), width, num_features), dtype=np.float32)
+    labels_GCB = np.zeros((len(kept), width, num_behaviors), dtype=np.float32)
+    gains = np.zeros((len(kept), width), dtype=np.float32)
+    valid = np.zeros((len(kept), width), dtype=np.bool_)
+    for g, (rows_CF, labels_C) in enumerate(kept):
+        features[g, : len(rows_CF)], valid[g, : len(rows_CF)] = rows_CF, True
+        for c in np.flatnonzero(labels_C != NOT_A_LABEL).tolist():
+            labels_GCB[g, c, labels_C[c]] = 1.0
+            gains[g, c] = max(float(weights_B[labels_C[c]]), 1e-3)
+    return ListTensors(
+        features_GCF=torch.from_numpy(features),
+        labels_GCB=torch.from_numpy(labels_GCB),
+        gains_GC=torch.from_numpy(gains),
+        valid_GC=torch.from_numpy(valid),
+    )
+
+
+def fit_ranker(ranker: Ranker, lists: ListTensors, *, config: RankerFitConfig) -> list[dict[str, float]]:
+    """Fit in place, ending at the best epoch on the held-out lists; returns the curve.
+
+    Args:
+        ranker: Its standardization is fitted here too.
+        lists: In order of time: the last `held_out` share of them decides when to stop.
+    """
+    torch.manual_seed(config.seed)
+    generator = np.random.default_rng(config.seed)
+    num_held_out = int(len(lists) * config.held_out) if len(lists) >= 20 else 0
+    rows = torch.arange(len(lists))
+    train, held_out = lists.take(rows[: len(lists) - num_held_out]), lists.take(rows[len(lists) - num_held_out :])
+    ranker.fit_scale(train.features_GCF[train.valid_GC].numpy())
+    optimizer = torch.optim.AdamW(ranker.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    best, best_state, since = float("inf"), copy.deepcopy(ranker.state_dict()), 0
+    curve = []
+    for epoch in range(1, config.max_epochs + 1):
+        started_s = time.monotonic()
+        ranker.train()
+        total, steps = 0.0, 0
+        order = torch.from_numpy(generator.permutation(len(train)))
+        for start in range(0, len(order), config.batch_lists):
+            optimizer.zero_grad(set_to_none=True)
+            loss = ranker_loss(ranker, train.take(order[start : start + config.batch_lists]), config=config)
+            torch.autograd.backward(loss)
+            optimizer.step()
+            total, steps = total + float(loss.detach()), steps + 1
+        figures = {"epoch": float(epoch), "loss": total / max(steps, 1), "seconds": time.monotonic() - started_s}
+        if num_held_out:
+            ranker.eval()
+            with torch.inference_mode():
+                figures["held_out_loss"] = float(ranker_loss(ranker, held_out, config=config))
+        curve.append(figures)
+        watched = figures.get("held_out_loss", figures["loss"])
+        if watched < best - 1e-4:
+            best, best_state, since = watched, copy.deepcopy(ranker.state_dict()), 0
+        else:
+            since += 1
+            if since >= config.patience:
+                break
+    ranker.load_state_dict(best_state)
+    ranker.eval()
+    return curve
+
+
+def ranker_loss(ranker: Ranker, lists: ListTensors, *, config: RankerFitConfig) -> Tensor:
+    """Loss of some lists, a scalar."""
+    logits = ranker(lists.features_GCF)
+    scores = torch.logsumexp(torch.nn.functional.logsigmoid(logits) + ranker.weights_B.log(), dim=-1)
+    # A list that led to a purchase says more than one that led to a browse, less than in proportion.
+    weights_G = torch.log1p(lists.gains_GC.max(1).values)
+    ranking = listwise_softmax(scores, lists.gains_GC, lists.valid_GC, weights_G)
+    return ranking + config.behavior_weight * behavior_cross_entropy(logits, lists.labels_GCB, lists.valid_GC)
+
+
+def label_ranks(
+    scores_N: npt.NDArray[np.float64], labels_N: npt.NDArray[np.int16], *, generator: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """1-based rank of each label among the candidates that are no label, ties broken at random; shape (labels,)."""
+    others = scores_N[labels_N == NOT_A_LABEL]
+    ranks: Sequence[int] = [
+        1 + int((others > score).sum()) + int(generator.integers(0, int((others == score).sum()) + 1))
+        for score in scores_N[labels_N != NOT_A_LABEL]
+    ]
+    return np.array(ranks, dtype=np.int64)

@@ -1,0 +1,170 @@
+"""Ranking examples -> feature rows, once the towers are fit: assemble() over what recall would have proposed.
+
+The examples hold what sources without a model propose. Here the towers add their own nearest items, so that the ranker
+meets the candidates that serving will hand it. A label that nobody proposed is no training example (serving would
+never rank it) and a miss in every figure of the ranker.
+
+Axes: G lists, N candidates of a list, I items, F features, D embedding.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mmrec.events.behaviors import BehaviorSet
+from mmrec.features.assemble import CandidateSignals, ItemFacts, assemble
+from mmrec.features.item_columns import ContentColumns
+from mmrec.ranking.model import ServingModel
+from mmrec.scoring.decay import decay
+from mmrec.scoring.profile import UserProfile
+from mmrec.training.examples import NO_ROW, NOT_A_LABEL, RankingExamples, user_history
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RankedList:
+    """One list as the ranker reads it, with scores of the baselines beside it."""
+
+    features_NF: npt.NDArray[np.float32]
+    labels_N: npt.NDArray[np.int16]
+    """Position on axis B of the behavior that followed, NOT_A_LABEL where none did."""
+    proposed_N: npt.NDArray[np.bool_]
+    """Whether a source, or the towers, had proposed the candidate."""
+    own_N: npt.NDArray[np.bool_]
+    """Whether the user had touched it before."""
+    popularity_N: FloatArray
+    """Decayed counts at the half-life that popularity uses."""
+    neighbor_N: FloatArray
+    tower_N: FloatArray
+    """Cosine to the user's embedding; -1 where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TowerView:
+    """The towers over the vocabulary of the examples."""
+
+    model: ServingModel
+    vectors_ID: npt.NDArray[np.float32]
+    num_candidates: int
+    """Nearest items that the towers add to each list."""
+
+
+def ranked_lists(
+    examples: RankingExamples,
+    numbers: npt.NDArray[np.integer],
+    *,
+    content: ContentColumns,
+    towers: TowerView,
+    behaviors: BehaviorSet,
+    decay_per_day: float,
+    hide_behaviors: tuple[str, ...],
+) -> Iterator[RankedList]:
+    """The lists of those numbers, in order.
+
+    Args:
+        content: Serving fields of the examples' vocabulary, one row each.
+        decay_per_day: Rate of the profile's first half-life.
+        hide_behaviors: Items the user did one of these to are not proposed.
+    """
+    for number in numbers.tolist():
+        inputs = examples.inputs(number, content)
+        profile, as_of_s = inputs.profile, inputs.as_of_s
+        similarity_I = _similarity(profile, examples, towers, as_of_s)
+        hidden = _hidden(
+            profile, examples, content, as_of_s=as_of_s, behaviors=behaviors, hide_behaviors=hide_behaviors
+        )
+        near = _nearest(similarity_I, hidden, towers.num_candidates)
+        given = inputs.rows_N.astype(np.int64)
+        added = np.setdiff1d(near, given)
+        rows_N = np.concatenate([given, added])
+        counts_NHB, reference_times_N = examples.item_history.as_of(rows_N, as_of_s)
+        # Added items stand below the last neighbor that recall kept: their neighbor score is taken as 0.
+        neighbor_N = np.concatenate([inputs.neighbor_score_N, np.zeros(len(added))])
+        labels_N = np.concatenate([inputs.labels_N, np.full(len(added), NOT_A_LABEL, dtype=np.int16)])
+        facts = ItemFacts(
+            item_ids=[examples.item_ids[row] for row in rows_N.tolist()],
+            content=content.take(rows_N),
+            profile_content=inputs.items.profile_content,
+            counts_NHB=counts_NHB,
+            reference_times_N=reference_times_N,
+            decay_per_day_H=examples.item_history.decay_per_day_H,
+        )
+        tower_N = np.full(len(rows_N), np.nan) if similarity_I is None else similarity_I[rows_N].astype(np.float64)
+        features_NF = assemble(
+            profile,
+            facts,
+            CandidateSignals(tower_similarity_N=tower_N, neighbor_score_N=neighbor_N),
+            as_of_s=as_of_s,
+            behaviors=behaviors,
+            decay_per_day=decay_per_day,
+        )
+        own = set(profile.item_ids)
+        proposed_N = (labels_N == NOT_A_LABEL) | bool(examples.recalled_N[number]) | np.isin(rows_N, near)
+        yield RankedList(
+            features_NF=features_NF,
+            labels_N=labels_N,
+            proposed_N=proposed_N,
+            own_N=np.array([item_id in own for item_id in facts.item_ids], dtype=np.bool_),
+            popularity_N=_popularity(facts, behaviors),
+            neighbor_N=neighbor_N,
+            tower_N=np.nan_to_num(tower_N, nan=-1.0),
+        )
+
+
+def _similarity(
+    profile: UserProfile, examples: RankingExamples, towers: TowerView, as_of_s: float
+) -> npt.NDArray[np.float32] | None:
+    history = user_history(profile, examples.row_of, as_of_s=as_of_s)
+    if not len(history.rows_L):
+        return None
+    user_D = towers.model.user_embedding(
+        towers.vectors_ID[history.rows_L], history.behavior_ids_L, history.ages_s_L.astype(np.float64)
+    )
+    similarity_I: npt.NDArray[np.float32] = towers.vectors_ID @ user_D
+    return similarity_I
+
+
+def _hidden(
+    profile: UserProfile,
+    examples: RankingExamples,
+    content: ContentColumns,
+    *,
+    as_of_s: float,
+    behaviors: BehaviorSet,
+    hide_behaviors: tuple[str, ...],
+) -> npt.NDArray[np.bool_]:
+    """Items that serving would not have shown: hidden by what the user did, or not published yet."""
+    hidden_I: npt.NDArray[np.bool_] = content.publish_times_X >= as_of_s
+    hiding = [behaviors.index(name) for name in hide_behaviors if name in behaviors]
+    if hiding and profile.num_items:
+        touched_J = (profile.counts(behaviors)[:, 0, hiding] > 0).any(axis=1)
+        rows_J = np.array([examples.row_of.get(item_id, NO_ROW) for item_id in profile.item_ids], dtype=np.int64)
+        hidden_I[rows_J[touched_J & (rows_J != NO_ROW)]] = True
+    return hidden_I
+
+
+def _nearest(
+    similarity_I: npt.NDArray[np.float32] | None, hidden_I: npt.NDArray[np.bool_], num_candidates: int
+) -> IntArray:
+    if similarity_I is None or num_candidates == 0:
+        return np.zeros(0, dtype=np.int64)
+    scores_I = np.where(hidden_I, -np.inf, similarity_I)
+    kept = min(num_candidates, len(scores_I))
+    rows = np.argpartition(-scores_I, kept - 1)[:kept]
+    return np.sort(rows[np.isfinite(scores_I[rows])]).astype(np.int64)
+
+
+def _popularity(facts: ItemFacts, behaviors: BehaviorSet) -> FloatArray:
+    counted_N = np.isfinite(facts.reference_times_N)
+    if not counted_N.any():
+        return np.zeros(len(counted_N))
+    middle = min(1, len(facts.decay_per_day_H) - 1)
+    newest_s = facts.reference_times_N[counted_N].max()
+    ages_N = np.where(counted_N, newest_s - np.where(counted_N, facts.reference_times_N, 0.0), 0.0)
+    left_N = decay(ages_N, decay_per_day=facts.decay_per_day_H[middle]) * counted_N
+    popularity_N: FloatArray = (facts.counts_NHB[:, middle] @ behaviors.weights_B) * left_N
+    return popularity_N
