@@ -7,6 +7,8 @@ a call that is wrong in itself ends with status 2.
 import logging
 import os
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 import typer
 
@@ -40,11 +42,12 @@ app.command()(ask_commands.profile)
 events_app.command("tail")(ask_commands.events_tail)
 
 
-def main() -> None:
-    """Run one command."""
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command, the process's own where none is given, and end with its status."""
     logging.getLogger().addHandler(logging.NullHandler())
     try:
-        app(prog_name="mmrec")
+        app(arguments, prog_name="mmrec")
+        raise SystemExit(0)
     except MmrecError as error:
         _fail(str(error))
     except BrokenPipeError:
@@ -56,7 +59,7 @@ def main() -> None:
         _fail(f"{type(error).__name__}: {error} (MMREC_TRACEBACK=1 shows where)")
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     print("error: " + " ".join(message.split()), file=sys.stderr)
     raise SystemExit(1) from None
 

@@ -95,9 +95,10 @@ def events_tail(
     Example: `mmrec events tail --rejected --from-beginning`
     """
     from mmrec.console.event_lines import event_line, record_document, rejected_line
-    from mmrec.stores.kafka import follow_topic
 
     kafka = deployment_settings(config).kafka
+    from mmrec.stores.kafka import follow_topic  # it takes a while to load
+
     topic, num_shown = kafka.rejected if rejected else kafka.behavior_events, 0
     shown = rejected_line if rejected else event_line
     with until_interrupted():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +16,10 @@ from mmrec.config import Settings, load_settings
 from mmrec.console.running import configuration_file
 from mmrec.home import StackHome
 
-out = Console()
+PIPE_WIDTH = 160
+"""Tables that go into a file or a pipe are not folded to the 80 columns that rich assumes there."""
+
+out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH)
 err = Console(stderr=True)
 
 ConfigOption = Annotated[

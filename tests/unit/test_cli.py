@@ -1,0 +1,203 @@
+"""The command line explains itself, and says in one line what is wrong."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from mmrec.cli import app, main
+from mmrec.console.running import read_record, require_stack, running_stack
+from mmrec.errors import MachineError
+from mmrec.home import StackHome
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = (
+    *("up", "status", "logs", "down", "doctor", "demo", "simulate"),
+    *("replay", "import", "train", "publish", "recommend", "profile"),
+)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a call ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Caller:
+    """Calls the command line in this process, with a home folder of its own."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> Ended:
+        self._capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        said = self._capsys.readouterr()
+        return Ended(int(ended.value.code or 0), said.out, said.err)
+
+
+@pytest.fixture
+def call(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Caller:
+    for name in [name for name in os.environ if name.startswith("MMREC_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MMREC_HOME", str(tmp_path))
+    return Caller(capsys)
+
+
+def write_record(home: StackHome, *, pid: int, started_s: float) -> None:
+    home.folder.mkdir(parents=True, exist_ok=True)
+    program = {"state": "ready", "pid": 17, "restarts": 2, "since_s": started_s, "port": 19092}
+    document = {
+        "stack_id": "abc",
+        "pid": pid,
+        "started_s": started_s,
+        "environment": {"RAY_ADDRESS": "127.0.0.1:1"},
+        "programs": {"kafka": program, "topics": {**program, "state": "done", "pid": None, "port": 0, "restarts": 0}},
+    }
+    home.record.write_text(json.dumps(document))
+
+
+def ended_pid() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "events tail"])
+def test_every_command_explains_itself_with_an_example(command: str) -> None:
+    result = CliRunner().invoke(app, [*command.split(), "--help"])
+    assert result.exit_code == 0
+    assert "Example: " in result.output
+    assert f"mmrec {command}" in result.output
+
+
+def test_the_first_help_names_every_command() -> None:
+    result = CliRunner().invoke(app, ["--help"])
+    assert result.exit_code == 0
+    assert [name for name in (*COMMANDS, "events") if name not in result.output] == []
+
+
+@pytest.mark.parametrize("command", ["status", "recommend u1", "profile u1", "simulate", "train", "events tail"])
+def test_without_a_stack_one_line_says_what_to_do(command: str, call: Caller, tmp_path: Path) -> None:
+    result = call(*command.split())
+    assert result.returncode == 1
+    assert result.stderr.splitlines() == [
+        f"error: no stack runs in {tmp_path}; start one with `mmrec up`, or name its folder in MMREC_HOME"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("replay", "nowhere.jsonl"), "no file nowhere.jsonl"),
+        (("recommend", "u1", "--session", "i1"), "'i1' is no item:behavior"),
+        (("recommend", "u1", "--as-of", "yesterday"), "give RFC 3339"),
+        (("status", "--config", "nowhere.toml"), "no configuration at nowhere.toml"),
+        (("up", "--dataset", "nothing"), "no data set 'nothing'; there are movielens"),
+        (("logs", "nothing"), "no log of 'nothing'"),
+        (("publish",), "no trained model in"),
+    ],
+)
+def test_a_wrong_value_is_one_line_and_status_1(arguments: tuple[str, ...], said: str, call: Caller) -> None:
+    result = call(*arguments)
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert said in line
+
+
+def test_a_wrong_call_is_status_2() -> None:
+    for arguments in (("recommend",), ("publish", "--list", "--rollback"), ("recommend", "u1", "-n", "0"), ("fly",)):
+        result = CliRunner().invoke(app, list(arguments))
+        assert result.exit_code == 2, arguments
+
+
+def test_a_stack_that_was_killed_is_told_from_one_that_never_ran(tmp_path: Path) -> None:
+    home = StackHome(folder=tmp_path)
+    write_record(home, pid=ended_pid(), started_s=time.time())
+    assert running_stack(home) is None
+    with pytest.raises(MachineError, match="was killed; `mmrec down` clears what is left"):
+        require_stack(home)
+
+
+def test_another_process_under_the_same_id_is_no_stack(tmp_path: Path) -> None:
+    home = StackHome(folder=tmp_path)
+    write_record(home, pid=os.getpid(), started_s=time.time() - 10 * 86_400)
+    assert running_stack(home) is None
+
+
+def test_a_record_that_cannot_be_read_is_no_stack(tmp_path: Path) -> None:
+    home = StackHome(folder=tmp_path)
+    for text in ("", "[]", '{"pid": 1}', '{"stack_id": "x", "pid": "y", "started_s": 0}'):
+        home.record.write_text(text)
+        assert read_record(home) is None
+
+
+def test_status_shows_programs_counts_and_reasons(call: Caller, tmp_path: Path) -> None:
+    home, now_s = StackHome(folder=tmp_path), time.time()
+    write_record(home, pid=os.getpid(), started_s=now_s)
+    home.config.write_text("")
+    home.status.mkdir()
+    counts = {"accepted": 1234, "duplicate": 5, "rejected.malformed_json": 2, "rejected.unknown_behavior": 1}
+    for name, figures in {
+        "score_stream": {
+            "counts": {**counts, "served_lists": 9},
+            "records_behind": 3,
+            "newest_ingest_time_s": now_s - 4,
+        },
+        "build_neighbors": {"sequence": 12, "neighbors_sequence": 11},
+        "recommender": {"release_id": "r1", "num_items": 40, "num_items_indexed": 38, "updated_s": now_s - 100},
+        "collector": {"acknowledged": 7, "rejected.bad_id": 1},
+    }.items():
+        (home.status / f"{name}.json").write_text(json.dumps({"pid": 1, "updated_s": now_s, "ready": True, **figures}))
+
+    result = call("status")
+    assert result.returncode == 0, result.stderr
+    rows = [" ".join(line.replace("│", " ").split()) for line in result.stdout.splitlines()]
+    assert "accepted 1,234" in rows
+    assert "rejected 3" in rows
+    assert "malformed_json 2" in rows
+    assert "serving items indexed 38" in rows
+    assert any(row.startswith("kafka ready 17 19092 2") for row in rows)
+    assert any(row.startswith("topics done 0") for row in rows)
+    assert any("recommender has not written its counters" in row for row in rows)
+
+    document = json.loads(call("status", "--json").stdout)
+    assert document["events"] == {"accepted": 1234, "duplicate": 5, "rejected": 3}
+    assert document["rejected"] == {"malformed_json": 2, "unknown_behavior": 1}
+    assert document["collector"] == {"acknowledged": 7, "rejected.bad_id": 1}
+    assert document["figures"]["log_sequence"] == 12
+    assert document["figures"]["stream_records_behind"] == 3
+    assert document["stale"] == ["recommender"]
+
+
+def test_logs_are_listed_and_shown_without_a_stack(call: Caller, tmp_path: Path) -> None:
+    logs = StackHome(folder=tmp_path).logs
+    logs.mkdir()
+    line = {"time": "2026-01-31T12:00:01.500Z", "level": "error", "logger": "x", "event": "failed", "reason": "no disk"}
+    (logs / "kafka.log").write_text("started\n" * 5 + json.dumps(line) + "\n")
+    assert call("logs").stdout.split() == ["kafka"]
+    shown = call("logs", "kafka", "-n", "2").stdout.splitlines()
+    assert shown == ["started", "12:00:01.500 error failed reason=no disk"]
+    refused = call("logs", "../secret")
+    assert refused.returncode == 1
+    assert "there are kafka" in refused.stderr
+
+
+def test_the_installed_program_ends_without_a_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mmrec.cli", "profile", "u1"]
+    variables = {**os.environ, "MMREC_HOME": str(tmp_path), "MMREC_CONFIG": ""}
+    ended = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False, timeout=120)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: no stack runs")
+    assert "Traceback" not in ended.stderr

@@ -1,0 +1,173 @@
+"""Files of events become records; times move together; a feed keeps its pace."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mmrec.clock import ManualClock
+from mmrec.config import EventSettings, KafkaSettings
+from mmrec.errors import InvalidRequestError, StoreError
+from mmrec.events.behaviors import shop_behaviors
+from mmrec.events.columns import EVENT_SCHEMA
+from mmrec.events.event_files import newest_event_time_s, read_records, retimed, rfc3339
+from mmrec.events.feed import feed
+from mmrec.events.producer import MemoryRecordProducer
+from mmrec.events.rules import EventFields, decode_record
+from mmrec.simulator.live import live_records, storefront_until
+from mmrec.simulator.settings import StorefrontConfig
+
+NOW_S = 1_767_225_600.0
+TOPIC = KafkaSettings().behavior_events
+LINES = [
+    b'{"event_id":"a","user_id":"u1","item_id":"i1","behavior":"browse","event_time":"2025-01-01T00:00:00Z"}',
+    b'{"eventId":"b","anonymousId":"x","itemId":"i2","behavior":"cart","eventTime":"2025-01-01T00:01:30.25Z"}',
+    b'{"event_id": "cut o',
+    b'{"event_id":"c","user_id":"u1","item_id":"i3","behavior":"browse"}',
+    b"[1, 2]",
+]
+
+
+def decoded(key: bytes, value: bytes) -> EventFields:
+    fields = decode_record(key, value, ingest_time_s=NOW_S, behaviors=shop_behaviors(), settings=EventSettings())
+    assert isinstance(fields, EventFields), fields
+    return fields
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Path:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"\n\n".join(LINES) + b"\n")
+    return path
+
+
+def test_lines_go_out_byte_for_byte_with_their_users_as_keys(lines: Path) -> None:
+    producer = MemoryRecordProducer(clock=ManualClock(NOW_S))
+    assert feed(read_records(lines), producer, TOPIC) == len(LINES)
+    sent = producer.records(TOPIC)
+    assert sorted((r.key, r.value) for r in sent) == sorted(zip([b"u1", b"x", b"", b"u1", b""], LINES, strict=True))
+
+
+def test_a_shift_moves_the_last_event_to_now_and_keeps_gaps(lines: Path) -> None:
+    newest_s = newest_event_time_s(read_records(lines))
+    assert newest_s is not None
+    moved = list(retimed(read_records(lines), shift_s=NOW_S - newest_s, imported=True))
+    first, second = decoded(*moved[0]), decoded(*moved[1])
+    assert second.event_time_s == NOW_S
+    assert first.event_time_s == NOW_S - 90.25
+    assert first.imported
+    assert second.imported
+    assert moved[2] == (b"", LINES[2])
+    assert "event_time" not in json.loads(moved[3][1])
+    assert moved[4] == (b"", LINES[4])
+
+
+def test_a_file_without_times_has_no_newest_event() -> None:
+    assert newest_event_time_s([(b"u", LINES[3]), (b"", LINES[2])]) is None
+
+
+def test_parquet_of_any_making_becomes_the_same_events(tmp_path: Path) -> None:
+    ids = {"event_id": ["a", "b"], "item_id": ["i1", "i2"], "behavior": ["browse", "cart"], "colour": ["red", None]}
+    times_s = [NOW_S - 60.5, NOW_S - 0.25]
+    users = {"user_id": ["u1", None], "anonymous_id": [None, "x"]}
+    forms = [
+        {**ids, **users, "event_time": pa.array([int(t * 1e6) for t in times_s], type=pa.timestamp("us", tz="UTC"))},
+        {**ids, **users, "event_time": [rfc3339(t) for t in times_s]},
+        {**ids, "user_key": ["u1", "~x"], "event_time_s": times_s},
+    ]
+    for number, columns in enumerate(forms):
+        path = tmp_path / f"{number}.parquet"
+        pq.write_table(pa.table(columns), path)
+        records = list(read_records(path))
+        assert [key for key, _ in records] == [b"u1", b"x"]
+        events = [decoded(key, value) for key, value in records]
+        assert [e.event_time_s for e in events] == times_s
+        assert [(e.user_id, e.anonymous_id) for e in events] == [("u1", ""), ("", "x")]
+        assert [e.num_unknown_fields for e in events] == [0, 0]
+
+
+def test_a_file_of_the_event_log_can_be_replayed(tmp_path: Path) -> None:
+    row = {f.name: 0 if pa.types.is_integer(f.type) or pa.types.is_floating(f.type) else "" for f in EVENT_SCHEMA}
+    row |= {"event_id": "a", "user_key": "u1", "item_id": "i1", "behavior": "cart", "event_time_s": NOW_S - 5.0}
+    row |= {"imported": True, "context": '{"page":"home"}', "price": 9.5, "position": 3}
+    pq.write_table(pa.Table.from_pylist([row], schema=EVENT_SCHEMA), tmp_path / "log.parquet")
+    ((key, value),) = read_records(tmp_path / "log.parquet")
+    event = decoded(key, value)
+    assert (event.user_id, event.event_time_s, event.price, event.position) == ("u1", NOW_S - 5.0, 9.5, 3)
+    assert event.imported
+    assert json.loads(event.context) == {"page": "home"}
+
+
+def test_a_file_that_cannot_be_events_says_why(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"item_id": ["i1"]}), tmp_path / "short.parquet")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR?")
+    (tmp_path / "events.csv").write_text("a,b\n")
+    for name, said in [
+        ("short.parquet", "lacks the columns"),
+        ("broken.parquet", "no Parquet"),
+        ("events.csv", ".csv"),
+    ]:
+        with pytest.raises(InvalidRequestError, match=said):
+            read_records(tmp_path / name)
+
+
+def test_a_paced_feed_is_never_ahead_of_its_rate() -> None:
+    clock = ManualClock(0.0)
+    producer = MemoryRecordProducer(clock=clock)
+    told: list[tuple[float, int]] = []
+    records = ((b"u", str(n).encode()) for n in range(100))
+    count = feed(
+        records,
+        producer,
+        TOPIC,
+        rate=40.0,
+        told=lambda n: told.append((clock.now_s(), n)),
+        now_s=clock.now_s,
+        sleep=clock.advance,
+    )
+    assert count == 100
+    assert clock.now_s() == pytest.approx(100 / 40)
+    sent = 0
+    for time_s, number in told:
+        assert sent <= time_s * 40 + 1e-6
+        sent += number
+
+
+def test_a_feed_stops_after_so_many_and_says_when_the_broker_is_down() -> None:
+    producer = MemoryRecordProducer(clock=ManualClock(NOW_S))
+    endless = ((b"u", b"{}") for _ in iter(int, 1))
+    assert feed(endless, producer, TOPIC, max_records=2_500) == 2_500
+    producer.available = False
+    with pytest.raises(StoreError):
+        feed([(b"u", b"{}")], producer, TOPIC)
+    with pytest.raises(InvalidRequestError):
+        feed([], producer, TOPIC, rate=-1.0)
+
+
+def test_live_events_happen_as_they_are_sent_and_tell_another_story_each_run() -> None:
+    config = StorefrontConfig(num_users=40, num_items=60, days=5.0)
+    clock = ManualClock(NOW_S + 3_600.0)
+    world = storefront_until(clock.now_s(), config)
+    assert world.config == storefront_until(clock.now_s() + 7_200.0, config).config
+
+    def take(run: str) -> list[EventFields]:
+        records = live_records(world, from_s=clock.now_s(), run=run, now_s=clock.now_s)
+        return [decoded_now(*next(records)) for _ in range(300)]
+
+    def decoded_now(key: bytes, value: bytes) -> EventFields:
+        clock.advance(0.01)
+        fields = decode_record(
+            key, value, ingest_time_s=clock.now_s(), behaviors=shop_behaviors(), settings=EventSettings()
+        )
+        assert isinstance(fields, EventFields), fields
+        return fields
+
+    started_s = clock.now_s()
+    one, two = take("one"), take("two")
+    assert not {e.event_id for e in one} & {e.event_id for e in two}
+    assert len({e.event_id for e in one}) < len(one) or len(one) == 300
+    on_time = [e for e in one if e.event_time_s is not None and e.event_time_s >= started_s - 5.0]
+    assert len(on_time) > 0.9 * len(one)
+    assert all(e.event_time_s is not None and e.event_time_s <= clock.now_s() for e in (*one, *two))
