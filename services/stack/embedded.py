@@ -8,7 +8,6 @@
 
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,7 +21,7 @@ from services.stack.jars import ensure_jars
 from services.stack.java import ensure_java_home
 from services.stack.machine import check_machine
 from services.stack.occupancy import empty, end_earlier, hold
-from services.stack.plan import programs, ray_folder, stack_environment
+from services.stack.plan import programs, stack_environment, temporary_folders
 from services.stack.supervisor import Supervisor
 
 
@@ -108,15 +107,16 @@ class EmbeddedStack:
         self.settings: Settings = load_settings(home.config)
         self.environment = stack_environment(home, ports, java_home=java_home, spark_jars=jars.spark)
         _write_token(home.folder / "ray_token")
-        undo.callback(shutil.rmtree, ray_folder(self.stack_id), ignore_errors=True)
-        guard = start_guard(self.stack_id)
+        planned = programs(self.settings, home, ports, stack_id=self.stack_id)
+        folders = temporary_folders(planned, self.stack_id)
+        guard = start_guard(self.stack_id, folders=folders)
         undo.callback(guard.communicate)
         self.supervisor = Supervisor(
-            programs(self.settings, home, ports, stack_id=self.stack_id),
+            planned,
             stack_id=self.stack_id,
             environment=self.environment,
             home=home,
-            facts={"environment": self.environment, "ray_folder": str(ray_folder(self.stack_id))},
+            facts={"environment": self.environment, "temporary_folders": list(map(str, folders))},
             on_ready=self._on_ready,
             held=self._held,
         )

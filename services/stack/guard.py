@@ -8,11 +8,13 @@ they took), asks them to end and, after a grace, ends them. It reads /proc, so i
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 STACK_VARIABLE = "MMREC_STACK_ID"
@@ -64,10 +66,13 @@ def end_processes(stack_id: str, *, program: str = "", grace_s: float = _GRACE_S
     return len(first)
 
 
-def start_guard(stack_id: str) -> "subprocess.Popen[bytes]":
-    """Start the guard of a stack. Keep the result: closing its stdin tells the guard to end everything."""
+def start_guard(stack_id: str, *, folders: Iterable[Path] = ()) -> "subprocess.Popen[bytes]":
+    """Start the guard of a stack; at the end it removes `folders` too.
+
+    Keep the result: closing its stdin tells the guard to end everything.
+    """
     variables = {**os.environ, STACK_VARIABLE: stack_id, PROGRAM_VARIABLE: "guard"}
-    command = [sys.executable, "-m", "services.stack.guard", stack_id]
+    command = [sys.executable, "-m", "services.stack.guard", stack_id, *map(str, folders)]
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, env=variables
     )
@@ -92,6 +97,8 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)  # Ctrl-C and a group's end are meant for the stack
     sys.stdin.buffer.read()
     end_processes(sys.argv[1])
+    for folder in sys.argv[2:]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

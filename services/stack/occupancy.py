@@ -35,7 +35,7 @@ def end_earlier(home: StackHome, *, say: Callable[[str], None]) -> None:
         return
     num_ended = end_processes(str(record.get("stack_id", "")))
     say(f"an earlier stack in {home.folder} was killed; {num_ended} of its processes were still there and are ended")
-    if folder := record.get("ray_folder"):
+    for folder in record.get("temporary_folders", []):
         shutil.rmtree(folder, ignore_errors=True)
     home.record.unlink(missing_ok=True)
 

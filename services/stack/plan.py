@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmrec.config import Settings
@@ -48,9 +49,16 @@ def ray_folder(stack_id: str) -> Path:
     return Path(tempfile.gettempdir()) / f"mmrec-ray-{stack_id[:8]}"
 
 
+def temporary_folders(planned: Sequence[Program], stack_id: str) -> list[Path]:
+    """Folders outside the home that programs write into and nobody needs later."""
+    proxy = {program.environment.get("RAY_SERVE_HAPROXY_SERVER_STATE_BASE", "") for program in planned}
+    return [ray_folder(stack_id), *(Path(folder) for folder in proxy if folder)]
+
+
 def programs(settings: Settings, home: StackHome, ports: StackPorts, *, stack_id: str) -> list[Program]:
     """All programs, in an order a person would list them."""
-    serve = ray_environment(settings)
+    # Ray's workers are nice by default, which is wrong for those that answer requests.
+    serve = {**ray_environment(settings), "RAY_worker_niceness": "0"}
     milvus = ("milvus-lite", "server", "--data-dir", str(home.folder / "milvus"), "--host", HOST)
     broker = _module("services.stack.kafka_broker", "--folder", str(home.folder / "kafka"), "--port", str(ports.kafka))
     ready = ("topics", "features")

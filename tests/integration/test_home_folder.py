@@ -28,7 +28,7 @@ def test_what_a_killed_stack_left_running_is_ended(tmp_path: Path):
     home, name = StackHome(folder=tmp_path), new_stack_id()
     left = subprocess.Popen(["sleep", "600"], env=child_environment(name, program="kafka"), start_new_session=True)
     (tmp_path / "ray").mkdir()
-    home.record.write_text(json.dumps({"stack_id": name, "ray_folder": str(tmp_path / "ray")}))
+    home.record.write_text(json.dumps({"stack_id": name, "temporary_folders": [str(tmp_path / "ray")]}))
     said: list[str] = []
     end_earlier(home, say=said.append)
     left.wait(10)
