@@ -21,8 +21,8 @@ import numpy.typing as npt
 from mmrec.errors import IncompatibleStateError
 from mmrec.events.verdicts import Verdict
 from mmrec.scoring.batch import NO_SOURCE, EventBatch
-from mmrec.scoring.fold import EventLists, count_items, count_totals, most_valuable, newest_events, widened_axis
-from mmrec.scoring.profile import Source, UserProfile, empty_profile
+from mmrec.scoring.fold import Addition, fold, widened_axis
+from mmrec.scoring.profile import UserProfile, empty_profile
 from mmrec.scoring.ring import IdRing
 from mmrec.scoring.settings import ScoringConfig
 
@@ -54,28 +54,37 @@ def apply(profiles: Mapping[str, UserProfile], events: EventBatch, *, config: Sc
         IncompatibleStateError: a profile has another number of half-lives than the configuration; rebuild it.
         ValueError: an event has a behavior id that is neither configured nor known to the profile.
     """
-    lists = EventLists(events)
-    offsets: list[int] = events.offsets_N.tolist()
-    source_index: list[int] = events.source_index_N.tolist()
-    verdicts = [ACCEPTED] * len(events)
+    columns = _Columns(events)
     blank = empty_profile(behaviors=config.behaviors, num_half_lives=len(config.decay_per_day))
     changed: dict[str, UserProfile] = {}
+    additions: dict[bytes, dict[str, Addition]] = {}
     for user_key, rows in _by_user(events).items():
-        profile = profiles.get(user_key, blank)
+        profile = widened_axis(profiles.get(user_key, blank), config.behaviors)
         _check_half_lives(profile, config)
-        judged = _judge(
-            profile,
-            rows,
-            lists=lists,
-            sources=events.sources,
-            source_index=source_index,
-            offsets=offsets,
-            verdicts=verdicts,
-            config=config,
-        )
-        if judged is not None:
-            changed[user_key] = _fold(profile, judged, lists, config)
-    return Applied(profiles=changed, verdicts_N=np.array(verdicts, dtype=np.uint8))
+        judged = _judge(profile, rows, columns, config)
+        if judged is None:
+            continue
+        if judged.rows:
+            additions.setdefault(judged.profile.behavior_ids_B.tobytes(), {})[user_key] = judged
+        else:
+            changed[user_key] = _marked(judged)
+    for alike in additions.values():
+        changed.update(zip(alike, fold(list(alike.values()), events, config=config), strict=True))
+    return Applied(profiles=changed, verdicts_N=np.array(columns.verdicts, dtype=np.uint8))
+
+
+class _Columns:
+    """What verdicts need of the batch, as Python lists, so that no array is touched per event."""
+
+    __slots__ = ("hashes", "ingest_times", "offsets", "source_index", "sources", "verdicts")
+
+    def __init__(self, events: EventBatch) -> None:
+        self.ingest_times: list[float] = events.ingest_times_N.tolist()
+        self.hashes: list[int] = events.event_hashes_N.tolist()
+        self.source_index: list[int] = events.source_index_N.tolist()
+        self.offsets: list[int] = events.offsets_N.tolist()
+        self.sources = events.sources
+        self.verdicts = [ACCEPTED] * len(events)
 
 
 def _by_user(events: EventBatch) -> dict[str, list[int]]:
@@ -94,27 +103,9 @@ def _by_user(events: EventBatch) -> dict[str, list[int]]:
     return groups
 
 
-@dataclass(kw_only=True, slots=True)
-class _Judged:
-    accepted: list[int]
-    marks: dict[Source, int]
-    ring: IdRing
-    newest_ingest_s: float
-
-
-def _judge(
-    profile: UserProfile,
-    rows: list[int],
-    *,
-    lists: EventLists,
-    sources: tuple[Source, ...],
-    source_index: list[int],
-    offsets: list[int],
-    verdicts: list[int],
-    config: ScoringConfig,
-) -> _Judged | None:
-    """Verdicts of one user's rows, written to `verdicts`; None where nothing changes, marks included."""
-    marks = profile.marks
+def _judge(profile: UserProfile, rows: list[int], columns: _Columns, config: ScoringConfig) -> Addition | None:
+    """Verdicts of one user's rows, written to `columns`; None where nothing changes, marks included."""
+    marks, sources, offsets, verdicts = profile.marks, columns.sources, columns.offsets, columns.verdicts
     ring = IdRing(
         profile.ring_ids_R,
         profile.ring_ingest_times_R,
@@ -127,10 +118,10 @@ def _judge(
     index, mark, moved = NO_SOURCE, -1, False
     for row in rows:
         # Rows of one source stand together, so its mark is looked up once.
-        if source_index[row] != index:
+        if columns.source_index[row] != index:
             if moved:
                 marks = {**marks, sources[index]: mark}
-            index, moved = source_index[row], False
+            index, moved = columns.source_index[row], False
             mark = marks.get(sources[index], -1) if index != NO_SOURCE else -1
         if index != NO_SOURCE:
             offset = offsets[row]
@@ -138,9 +129,9 @@ def _judge(
                 verdicts[row] = ALREADY_APPLIED
                 continue
             mark, moved = offset, True
-        ingest_s = lists.ingest_times[row]
+        ingest_s = columns.ingest_times[row]
         newest_ingest_s = max(newest_ingest_s, ingest_s)
-        if ring.seen(lists.hashes[row], ingest_s):
+        if ring.seen(columns.hashes[row], ingest_s):
             verdicts[row] = DUPLICATE
         else:
             accepted.append(row)
@@ -148,58 +139,26 @@ def _judge(
         marks = {**marks, sources[index]: mark}
     if not accepted and marks is profile.marks:
         return None
-    return _Judged(accepted=accepted, marks=marks, ring=ring, newest_ingest_s=newest_ingest_s)
-
-
-def _fold(profile: UserProfile, judged: _Judged, lists: EventLists, config: ScoringConfig) -> UserProfile:
-    """The profile with the accepted rows counted and marks, ring and ingest time moved."""
-    ring_ids_R, ring_times_R = judged.ring.arrays()
-    rows = judged.accepted
-    if not rows:
-        return replace(
-            profile,
-            marks=judged.marks,
-            newest_ingest_time_s=judged.newest_ingest_s,
-            ring_ids_R=ring_ids_R,
-            ring_ingest_times_R=ring_times_R,
-        )
-    profile = widened_axis(profile, config.behaviors)
-    ids_B = profile.behavior_ids_B
-    columns_B = _columns(ids_B, [lists.behavior_ids[row] for row in rows], config)
-    times_s = [lists.event_times[row] for row in rows]
-    newest_s = max(profile.newest_event_time_s, *times_s) if profile.num_events else max(times_s)
-    touched = count_items(profile, rows, columns_B, lists, config.decay_per_day)
-    items = most_valuable(touched, ids_B, newest_s, config)
-    recent = newest_events(profile, rows, lists, config.max_recent)
-    return UserProfile(
-        behavior_ids_B=ids_B,
-        item_ids=items.item_ids,
-        reference_times_I=items.reference_times_I,
-        counts_IHB=items.counts_IHB,
-        recent_item_ids=recent.item_ids,
-        recent_behavior_ids_L=recent.behavior_ids_L,
-        recent_event_times_L=recent.event_times_L,
-        recent_known_times_L=recent.known_times_L,
-        totals_HB=count_totals(profile, times_s, columns_B, newest_s, config.decay_per_day),
-        num_events=profile.num_events + len(rows),
-        num_pruned_items=profile.num_pruned_items + len(touched.item_ids) - len(items.item_ids),
-        first_event_time_s=min(profile.first_event_time_s, *times_s) if profile.num_events else min(times_s),
-        newest_event_time_s=newest_s,
-        newest_ingest_time_s=judged.newest_ingest_s,
-        marks=judged.marks,
+    ring_ids_R, ring_times_R = ring.arrays()
+    return Addition(
+        profile=profile,
+        rows=accepted,
+        marks=marks,
         ring_ids_R=ring_ids_R,
         ring_ingest_times_R=ring_times_R,
+        newest_ingest_time_s=newest_ingest_s,
     )
 
 
-def _columns(ids_B: npt.NDArray[np.uint8], behavior_ids: list[int], config: ScoringConfig) -> list[int]:
-    """Position on axis B of each behavior id."""
-    column_of = {behavior_id: column for column, behavior_id in enumerate(ids_B.tolist())}
-    try:
-        return [column_of[behavior_id] for behavior_id in behavior_ids]
-    except KeyError as error:
-        known = ", ".join(f"{b.behavior_id} ({b.name})" for b in config.behaviors)
-        raise ValueError(f"an event has behavior id {error}, which is not configured; known: {known}") from None
+def _marked(judged: Addition) -> UserProfile:
+    """The profile with marks and ring moved: all its rows were duplicates."""
+    return replace(
+        judged.profile,
+        marks=judged.marks,
+        newest_ingest_time_s=judged.newest_ingest_time_s,
+        ring_ids_R=judged.ring_ids_R,
+        ring_ingest_times_R=judged.ring_ingest_times_R,
+    )
 
 
 def _check_half_lives(profile: UserProfile, config: ScoringConfig) -> None:

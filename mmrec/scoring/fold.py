@@ -1,14 +1,18 @@
-"""Adds accepted events to a profile: counts, totals, newest events, pruning. *apply* decides, this file sums.
+"""Adds accepted events to profiles: counts, totals, newest events, pruning. *apply* decides, this file sums.
 
 Every count moves to the newest event time of its item, whichever order the events came in:
 
     reference' = max(reference, event times)
     count'     = count * decay(reference' - reference) + sum over events of decay(reference' - event time)
 
-The loops run over plain floats: a user has a handful of events per batch, too few for an array to pay.
-Axes: I items, H half-lives, B behaviors, L newest events.
+A user has a handful of events per batch, too few for an array to pay; so the sums of all users are made at once, and
+only the parts that differ in length are put together one by one.
+
+Axes: U users, A accepted events (those of one user stand together), S touched (user, item) slots (likewise), I items,
+H half-lives, B behaviors, F = H*B, L newest events.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,22 +23,163 @@ from mmrec.events.behaviors import BehaviorSet
 from mmrec.scoring.affinity import affinity
 from mmrec.scoring.batch import EventBatch
 from mmrec.scoring.decay import decay
-from mmrec.scoring.profile import FloatArray, UserProfile
+from mmrec.scoring.profile import FloatArray, Source, UserProfile
+from mmrec.scoring.recent import Recent, newest_events
 from mmrec.scoring.settings import ScoringConfig
 
+IntArray = npt.NDArray[np.int64]
+IdArray = npt.NDArray[np.uint64]
 
-class EventLists:
-    """A batch as Python lists, N long each, so that no array is touched per event."""
 
-    __slots__ = ("behavior_ids", "event_times", "hashes", "ingest_times", "item_ids", "known_times")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Addition:
+    """What is to be added to one profile; all additions of a fold have the same axis B."""
 
-    def __init__(self, events: EventBatch) -> None:
-        self.item_ids: list[str] = events.item_ids.tolist()
-        self.behavior_ids: list[int] = events.behavior_ids_N.tolist()
-        self.event_times: list[float] = events.event_times_N.tolist()
-        self.known_times: list[float] = events.known_times_N.tolist()
-        self.ingest_times: list[float] = events.ingest_times_N.tolist()
-        self.hashes: list[int] = events.event_hashes_N.tolist()
+    profile: UserProfile
+    rows: list[int]
+    """Accepted events of the batch, at least one."""
+    marks: dict[Source, int]
+    ring_ids_R: IdArray
+    ring_ingest_times_R: FloatArray
+    newest_ingest_time_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Slots:
+    """Which items the accepted events touch."""
+
+    slot_A: IntArray
+    new_ids: list[list[str]]
+    """Per user, items the profile does not have; their slots follow those of its old items."""
+    old_positions: list[list[int]]
+    """Per user, positions of touched items the profile has."""
+    starts: list[int]
+    """First slot of each user, and the number of slots at the end."""
+
+
+def fold(additions: Sequence[Addition], events: EventBatch, *, config: ScoringConfig) -> list[UserProfile]:
+    """The profiles with their events counted, in the order of `additions`.
+
+    Raises:
+        ValueError: an event has a behavior id that is neither configured nor on the profiles' axis.
+    """
+    if not additions:
+        return []
+    profiles = [addition.profile for addition in additions]
+    ids_B = profiles[0].behavior_ids_B
+    rows_A = np.array([row for addition in additions for row in addition.rows], dtype=np.int64)
+    sizes_U = np.array([len(addition.rows) for addition in additions], dtype=np.int64)
+    first_U = np.cumsum(sizes_U) - sizes_U
+    user_A = np.repeat(np.arange(len(additions)), sizes_U)
+    times_A = events.event_times_N[rows_A]
+    column_A = _columns(ids_B, events.behavior_ids_N[rows_A], config)
+    slots = _touched(additions, events.item_ids[rows_A].tolist())
+    counts_SF, reference_S = _count_slots(profiles, slots, times_A, column_A, config)
+    newest_U, totals_UHB = _totals(
+        profiles,
+        user_A=user_A,
+        batch_newest_U=np.maximum.reduceat(times_A, first_U),
+        times_A=times_A,
+        column_A=column_A,
+        config=config,
+    )
+    oldest_U = np.minimum.reduceat(times_A, first_U)
+    recents = newest_events(profiles, events, rows_A, user_A, first_U, max_recent=config.max_recent)
+    folded: list[UserProfile] = []
+    for user, (addition, newest_s, oldest_s) in enumerate(
+        zip(additions, newest_U.tolist(), oldest_U.tolist(), strict=True)
+    ):
+        items = _items(addition.profile, slots, user, counts_SF, reference_S)
+        kept = most_valuable(items, ids_B, newest_s, config)
+        num_pruned = len(items.item_ids) - len(kept.item_ids)
+        folded.append(
+            _profile(
+                addition,
+                items=kept,
+                recent=recents[user],
+                totals_HB=totals_UHB[user],
+                newest_s=newest_s,
+                oldest_s=oldest_s,
+                num_pruned=num_pruned,
+            )
+        )
+    return folded
+
+
+def _touched(additions: Sequence[Addition], item_ids_A: list[str]) -> _Slots:
+    slot_A: list[int] = []
+    new_ids: list[list[str]] = []
+    old_positions: list[list[int]] = []
+    starts = [0]
+    at = 0
+    for addition in additions:
+        mine = item_ids_A[at : at + len(addition.rows)]
+        at += len(mine)
+        distinct = dict.fromkeys(mine)
+        profile_ids = addition.profile.item_ids
+        position_of = dict(zip(profile_ids, range(len(profile_ids)), strict=True))
+        old_ids = [item_id for item_id in distinct if item_id in position_of]
+        fresh_ids = [item_id for item_id in distinct if item_id not in position_of] if profile_ids else list(distinct)
+        start = starts[-1]
+        slot_of = dict(zip([*old_ids, *fresh_ids], range(start, start + len(distinct)), strict=True))
+        slot_A += [slot_of[item_id] for item_id in mine]
+        old_positions.append([position_of[item_id] for item_id in old_ids])
+        new_ids.append(fresh_ids)
+        starts.append(start + len(distinct))
+    return _Slots(slot_A=np.array(slot_A, dtype=np.int64), new_ids=new_ids, old_positions=old_positions, starts=starts)
+
+
+def _count_slots(
+    profiles: Sequence[UserProfile], slots: _Slots, times_A: FloatArray, column_A: IntArray, config: ScoringConfig
+) -> tuple[FloatArray, FloatArray]:
+    """Counts (S, F) and reference times (S,) of the touched items."""
+    num_slots = slots.starts[-1]
+    num_behaviors = len(profiles[0].behavior_ids_B)
+    rates_H = config.decay_per_day
+    counts_SHB = np.zeros((num_slots, len(rates_H), num_behaviors))
+    reference_S = np.full(num_slots, -np.inf)
+    np.maximum.at(reference_S, slots.slot_A, times_A)
+    known = [(user, places) for user, places in enumerate(slots.old_positions) if places]
+    if known:
+        old_S = np.concatenate(
+            [np.arange(slots.starts[user], slots.starts[user] + len(places)) for user, places in known]
+        )
+        old_times = np.concatenate([profiles[user].reference_times_I[places] for user, places in known])
+        old_counts = np.concatenate([profiles[user].counts_IHB[places] for user, places in known])
+        reference_S[old_S] = np.maximum(reference_S[old_S], old_times)
+        ages = reference_S[old_S] - old_times
+        for h, rate in enumerate(rates_H):
+            counts_SHB[old_S, h] = old_counts[:, h] * decay(ages, decay_per_day=rate)[:, None]
+    ages_A = reference_S[slots.slot_A] - times_A
+    cell_A = slots.slot_A * num_behaviors + column_A
+    for h, rate in enumerate(rates_H):
+        added = np.bincount(cell_A, decay(ages_A, decay_per_day=rate), minlength=num_slots * num_behaviors)
+        counts_SHB[:, h] += added.reshape(num_slots, num_behaviors)
+    return counts_SHB.reshape(num_slots, len(rates_H) * num_behaviors), reference_S
+
+
+def _totals(
+    profiles: Sequence[UserProfile],
+    *,
+    user_A: IntArray,
+    batch_newest_U: FloatArray,
+    times_A: FloatArray,
+    column_A: IntArray,
+    config: ScoringConfig,
+) -> tuple[FloatArray, FloatArray]:
+    """Newest event times (U,) and totals (U, H, B) as of then."""
+    old_newest_U = np.array([profile.newest_event_time_s for profile in profiles])
+    newest_U = np.maximum(old_newest_U, batch_newest_U)
+    totals_UHB = np.array([profile.totals_HB for profile in profiles])
+    ages_U = np.where(np.isfinite(old_newest_U), newest_U - old_newest_U, 0.0)
+    ages_A = newest_U[user_A] - times_A
+    num_users, _, num_behaviors = totals_UHB.shape
+    cell_A = user_A * num_behaviors + column_A
+    for h, rate in enumerate(config.decay_per_day):
+        added = np.bincount(cell_A, decay(ages_A, decay_per_day=rate), minlength=num_users * num_behaviors)
+        totals_UHB[:, h] *= decay(ages_U, decay_per_day=rate)[:, None]
+        totals_UHB[:, h] += added.reshape(num_users, num_behaviors)
+    return newest_U, totals_UHB
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,19 +191,89 @@ class Items:
     counts_IHB: FloatArray
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Recent:
-    """The newest events of a profile."""
+def _items(profile: UserProfile, slots: _Slots, user: int, counts_SF: FloatArray, reference_S: FloatArray) -> Items:
+    start, end = slots.starts[user], slots.starts[user + 1]
+    positions, new_ids = slots.old_positions[user], slots.new_ids[user]
+    num_old, num_before, num_rates = len(positions), profile.num_items, profile.counts_IHB.shape[1]
+    num_items = num_before + len(new_ids)
+    counts_IF = np.empty((num_items, counts_SF.shape[1]))
+    reference_I = np.empty(num_items)
+    counts_IF[:num_before] = profile.counts_IHB.reshape(num_before, counts_SF.shape[1])
+    reference_I[:num_before] = profile.reference_times_I
+    if num_old:
+        counts_IF[positions] = counts_SF[start : start + num_old]
+        reference_I[positions] = reference_S[start : start + num_old]
+    counts_IF[num_before:] = counts_SF[start + num_old : end]
+    reference_I[num_before:] = reference_S[start + num_old : end]
+    return Items(
+        item_ids=(*profile.item_ids, *new_ids),
+        reference_times_I=reference_I,
+        counts_IHB=counts_IF.reshape(num_items, num_rates, -1),
+    )
 
-    item_ids: tuple[str, ...]
-    behavior_ids_L: npt.NDArray[np.uint8]
-    event_times_L: FloatArray
-    known_times_L: FloatArray
+
+def most_valuable(items: Items, ids_B: npt.NDArray[np.uint8], newest_s: float, config: ScoringConfig) -> Items:
+    """At most `max_items` items, those of highest affinity at the profile's own clock, in their old order.
+
+    The order of affinities is the same at every later instant, since all decay alike; ties go to the newer item, then
+    to the greater id. Behaviors that are no longer configured have no weight.
+    """
+    if not 0 < config.max_items < len(items.item_ids):
+        return items
+    behaviors = config.behaviors
+    weights_B = np.zeros(len(ids_B))
+    weights_B[np.isin(ids_B, behaviors.ids_B)] = behaviors.weights_B[np.isin(behaviors.ids_B, ids_B)]
+    affinity_I = affinity(
+        items.counts_IHB[:, 0, :],
+        newest_s - items.reference_times_I,
+        weights_B,
+        decay_per_day=config.decay_per_day[0],
+    )
+    places = range(len(items.item_ids))
+    by_value = sorted(zip(affinity_I.tolist(), items.reference_times_I.tolist(), items.item_ids, places, strict=True))
+    kept = sorted(place for *_, place in by_value[-config.max_items :])
+    return Items(
+        item_ids=tuple([items.item_ids[place] for place in kept]),
+        reference_times_I=items.reference_times_I[kept],
+        counts_IHB=items.counts_IHB[kept],
+    )
+
+
+def _profile(
+    addition: Addition,
+    *,
+    items: Items,
+    recent: Recent,
+    totals_HB: FloatArray,
+    newest_s: float,
+    oldest_s: float,
+    num_pruned: int,
+) -> UserProfile:
+    profile = addition.profile
+    return UserProfile(
+        behavior_ids_B=profile.behavior_ids_B,
+        item_ids=items.item_ids,
+        reference_times_I=items.reference_times_I,
+        counts_IHB=items.counts_IHB,
+        recent_item_ids=recent.item_ids,
+        recent_behavior_ids_L=recent.behavior_ids_L,
+        recent_event_times_L=recent.event_times_L,
+        recent_known_times_L=recent.known_times_L,
+        totals_HB=totals_HB,
+        num_events=profile.num_events + len(addition.rows),
+        num_pruned_items=profile.num_pruned_items + num_pruned,
+        first_event_time_s=min(profile.first_event_time_s, oldest_s) if profile.num_events else oldest_s,
+        newest_event_time_s=newest_s,
+        newest_ingest_time_s=addition.newest_ingest_time_s,
+        marks=addition.marks,
+        ring_ids_R=addition.ring_ids_R,
+        ring_ingest_times_R=addition.ring_ingest_times_R,
+    )
 
 
 def widened_axis(profile: UserProfile, behaviors: BehaviorSet) -> UserProfile:
     """The profile with every configured behavior on its axis; behaviors no longer configured stay, nothing is lost."""
-    if profile.behavior_ids_B is behaviors.ids_B or np.array_equal(profile.behavior_ids_B, behaviors.ids_B):
+    if profile.behavior_ids_B is behaviors.ids_B or profile.behavior_ids_B.tobytes() == behaviors.ids_B.tobytes():
         return profile
     ids_B = np.union1d(profile.behavior_ids_B, behaviors.ids_B).astype(np.uint8)
     if np.array_equal(ids_B, profile.behavior_ids_B):
@@ -72,145 +287,13 @@ def widened_axis(profile: UserProfile, behaviors: BehaviorSet) -> UserProfile:
     return UserProfile(**{**fields, "behavior_ids_B": ids_B, "counts_IHB": counts_IHB, "totals_HB": totals_HB})
 
 
-def count_items(
-    profile: UserProfile, rows: list[int], columns_B: list[int], events: EventLists, rates_H: tuple[float, ...]
-) -> Items:
-    """Items and counts with the events of `rows` added.
-
-    Args:
-        rows: Accepted events of this user.
-        columns_B: Position on the profile's axis B of each of them.
-    """
-    num_rates, num_behaviors = profile.totals_HB.shape
-    touched: dict[str, list[tuple[float, int]]] = {}
-    for row, column in zip(rows, columns_B, strict=True):
-        item_id = events.item_ids[row]
-        entry = (events.event_times[row], column)
-        if item_id in touched:
-            touched[item_id].append(entry)
-        else:
-            touched[item_id] = [entry]
-    position_of = dict(zip(profile.item_ids, range(profile.num_items), strict=True))
-    old_ids = [item_id for item_id in touched if item_id in position_of]
-    new_ids = [item_id for item_id in touched if item_id not in position_of]
-    positions = [position_of[item_id] for item_id in old_ids]
-    width = num_rates * num_behaviors
-    counts_IF = profile.counts_IHB.reshape(profile.num_items, width)
-    old_counts = counts_IF[positions].tolist() if positions else []
-    old_times = profile.reference_times_I[positions].tolist() if positions else []
-    counts_by_item: list[list[float]] = []
-    references: list[float] = []
-    for position, item_id in enumerate([*old_ids, *new_ids]):
-        entries = touched[item_id]
-        reference_s = max(entries)[0] if len(entries) > 1 else entries[0][0]
-        if position < len(old_ids):
-            counts, old_s = old_counts[position], old_times[position]
-            if old_s > reference_s:
-                reference_s = old_s
-            elif old_s < reference_s:
-                for rate_index, rate in enumerate(rates_H):
-                    left = decay(reference_s - old_s, decay_per_day=rate)
-                    for place in range(rate_index * num_behaviors, (rate_index + 1) * num_behaviors):
-                        counts[place] *= left
-        else:
-            counts = [0.0] * width
-        for time_s, column in entries:
-            age_s = reference_s - time_s
-            for rate_index, rate in enumerate(rates_H):
-                counts[rate_index * num_behaviors + column] += decay(age_s, decay_per_day=rate) if age_s else 1.0
-        counts_by_item.append(counts)
-        references.append(reference_s)
-    num_old = len(old_ids)
-    new_counts_IF, new_times_I = counts_IF, profile.reference_times_I
-    if num_old:
-        new_counts_IF, new_times_I = counts_IF.copy(), profile.reference_times_I.copy()
-        new_counts_IF[positions] = counts_by_item[:num_old]
-        new_times_I[positions] = references[:num_old]
-    if new_ids:
-        new_counts_IF = np.concatenate((new_counts_IF, np.array(counts_by_item[num_old:], dtype=np.float64)))
-        new_times_I = np.concatenate((new_times_I, np.array(references[num_old:], dtype=np.float64)))
-    return Items(
-        item_ids=(*profile.item_ids, *new_ids),
-        reference_times_I=new_times_I,
-        counts_IHB=new_counts_IF.reshape(len(new_times_I), num_rates, num_behaviors),
-    )
-
-
-def count_totals(
-    profile: UserProfile, times_s: list[float], columns_B: list[int], newest_s: float, rates_H: tuple[float, ...]
-) -> FloatArray:
-    """Totals over all items with the events added, as of `newest_s`, shape (H, B)."""
-    totals: list[list[float]] = profile.totals_HB.tolist()
-    for rate, counts in zip(rates_H, totals, strict=True):
-        if profile.num_events and newest_s > profile.newest_event_time_s:
-            left = decay(newest_s - profile.newest_event_time_s, decay_per_day=rate)
-            counts[:] = [count * left for count in counts]
-        for time_s, column in zip(times_s, columns_B, strict=True):
-            counts[column] += decay(newest_s - time_s, decay_per_day=rate)
-    return np.array(totals, dtype=np.float64)
-
-
-def newest_events(profile: UserProfile, rows: list[int], events: EventLists, max_recent: int) -> Recent:
-    """The newest `max_recent` events by (event time, known time, behavior, item): the same for any order of arrival."""
-    entries = sorted(
-        [
-            (events.event_times[row], events.known_times[row], events.behavior_ids[row], events.item_ids[row])
-            for row in rows
-        ]
-    )
-    # Mostly every new event is later than every kept one, and the kept arrays need no sorting.
-    in_order = not profile.recent_item_ids or entries[0][0] > profile.recent_event_times_L[-1]
-    if not in_order:
-        entries += zip(
-            profile.recent_event_times_L.tolist(),
-            profile.recent_known_times_L.tolist(),
-            profile.recent_behavior_ids_L.tolist(),
-            profile.recent_item_ids,
-            strict=True,
-        )
-        entries.sort()
-    times_s, known_s, behavior_ids, item_ids = zip(*entries[-max_recent:], strict=True)
-    behavior_ids_L = np.array(behavior_ids, dtype=np.uint8)
-    times_L, known_L = np.array(times_s, dtype=np.float64), np.array(known_s, dtype=np.float64)
-    num_kept = min(max_recent - len(item_ids), len(profile.recent_item_ids)) if in_order else 0
-    if num_kept:
-        item_ids = profile.recent_item_ids[-num_kept:] + item_ids
-        behavior_ids_L = np.concatenate((profile.recent_behavior_ids_L[-num_kept:], behavior_ids_L))
-        times_L = np.concatenate((profile.recent_event_times_L[-num_kept:], times_L))
-        known_L = np.concatenate((profile.recent_known_times_L[-num_kept:], known_L))
-    return Recent(item_ids=item_ids, behavior_ids_L=behavior_ids_L, event_times_L=times_L, known_times_L=known_L)
-
-
-def most_valuable(items: Items, ids_B: npt.NDArray[np.uint8], newest_s: float, config: ScoringConfig) -> Items:
-    """At most `max_items` items, those of highest affinity at the profile's own clock, in their old order.
-
-    Order of affinities is the same at every later instant, since all decay alike; ties go to the newer item, then to
-    the greater id. Behaviors that are no longer configured have no weight.
-    """
-    if not 0 < config.max_items < len(items.item_ids):
-        return items
-    weights_B = np.zeros(len(ids_B))
-    weights_B[np.isin(ids_B, config.behaviors.ids_B)] = config.behaviors.weights_B[
-        np.isin(config.behaviors.ids_B, ids_B)
-    ]
-    affinity_I = affinity(
-        items.counts_IHB[:, 0, :],
-        newest_s - items.reference_times_I,
-        weights_B,
-        decay_per_day=config.decay_per_day[0],
-    )
-    by_value = sorted(
-        zip(
-            affinity_I.tolist(),
-            items.reference_times_I.tolist(),
-            items.item_ids,
-            range(len(items.item_ids)),
-            strict=True,
-        )
-    )
-    kept = sorted(place for _, _, _, place in by_value[-config.max_items :])
-    return Items(
-        item_ids=tuple([items.item_ids[place] for place in kept]),
-        reference_times_I=items.reference_times_I[kept],
-        counts_IHB=items.counts_IHB[kept],
-    )
+def _columns(ids_B: npt.NDArray[np.uint8], behavior_ids_A: npt.NDArray[np.uint8], config: ScoringConfig) -> IntArray:
+    """Position on axis B of each behavior id."""
+    column_of = np.full(256, -1, dtype=np.int64)
+    column_of[ids_B] = np.arange(len(ids_B))
+    column_A: IntArray = column_of[behavior_ids_A]
+    if column_A.size and column_A.min() < 0:
+        known = ", ".join(f"{b.behavior_id} ({b.name})" for b in config.behaviors)
+        unknown = int(behavior_ids_A[column_A < 0][0])
+        raise ValueError(f"an event has behavior id {unknown}, which is not configured; known: {known}")
+    return column_A
