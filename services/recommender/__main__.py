@@ -7,6 +7,7 @@ python -m services.recommender --config mmrec.toml --print-environment   what `r
 import argparse
 import json
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -14,7 +15,12 @@ from types import FrameType
 
 from mmrec.telemetry import configure_logging, get_logger
 from mmrec.wiring import CONFIG_VARIABLE, settings_from
-from services.recommender.environment import HTTP_PORT_VARIABLE, ray_environment, recommender_address
+from services.recommender.environment import (
+    HAPROXY_FOLDER_VARIABLE,
+    HTTP_PORT_VARIABLE,
+    ray_environment,
+    recommender_address,
+)
 
 log = get_logger(__name__)
 SERVICES = ["services.recommender.ingress.add_recommender", "services.recommender.ingress.add_health"]
@@ -36,6 +42,9 @@ def main() -> None:
     configure_logging()
     # Ray reads these when it is imported; what the stack gave the Ray head goes first.
     os.environ.update({name: value for name, value in variables.items() if name not in os.environ})
+    haproxy = Path(os.environ[HAPROXY_FOLDER_VARIABLE])
+    # HAProxy's control socket is open to whoever reaches it: nobody else may.
+    haproxy.mkdir(mode=0o700, parents=True, exist_ok=True)
     _serve(config)
     stop = threading.Event()
 
@@ -47,6 +56,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, ask_to_stop)
     stop.wait()
     _take_down()
+    shutil.rmtree(haproxy, ignore_errors=True)
+    os._exit(0)  # Ray's threads may still hang
 
 
 def _serve(config: str) -> None:
@@ -87,7 +98,6 @@ def _take_down() -> None:
     thread.start()
     thread.join(STOP_S)
     log.info("recommender_stopped", clean=not thread.is_alive())
-    os._exit(0)
 
 
 if __name__ == "__main__":

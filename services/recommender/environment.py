@@ -23,6 +23,7 @@ LOOPBACK_VARIABLE = "MMREC_RECOMMENDER_LOOPBACK_ONLY"
 """1: only callers on this machine are answered."""
 HTTP_PORT_VARIABLE = "MMREC_SERVE_HTTP_PORT"
 """Port of Serve's HTTP side, which answers nothing but Serve's own health route."""
+HAPROXY_FOLDER_VARIABLE = "RAY_SERVE_HAPROXY_SERVER_STATE_BASE"
 _FIRST_OFFSET, _BLOCK = 20, 25
 
 
@@ -52,7 +53,7 @@ def ray_environment(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        HAPROXY_FOLDER_VARIABLE: str(folder),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
