@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from mmrec.content.matrix import ContentMatrix
@@ -185,7 +186,7 @@ class ModelBundle:
             for name in ("item_tower", "user_tower", "ranker"):
                 own = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
                 getattr(bundle, name).load_state_dict(own)
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             raise IncompatibleStateError(f"no usable model in {folder}: {error}; train and publish again") from None
         return bundle
 

@@ -1,0 +1,223 @@
+"""Content: encoders, cleaning, payloads, cache and matrix, feed."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmrec.catalog.item import CatalogItem, catalog_entry, to_json_value
+from mmrec.content.attributes import AttributeHashEncoder
+from mmrec.content.cleaning import text_cleaning
+from mmrec.content.encode import encode_items, misses
+from mmrec.content.feed import embedding_records, read_changes
+from mmrec.content.image import ColorHistogramEncoder, read_image
+from mmrec.content.matrix import content_matrix
+from mmrec.content.payloads import digest, payloads
+from mmrec.content.publish import ContentCounts, FeedMark, publish_content
+from mmrec.content.registry import encoder, encoder_names
+from mmrec.content.store import MAX_PARTS, ContentStore
+from mmrec.content.text import HashingTextEncoder
+from mmrec.errors import NotFoundError
+from mmrec.events.producer import MemoryRecordProducer
+from mmrec.features.stores import MemoryFeatureStore
+from mmrec.serving.item_record import read_item_update
+
+
+def picture(color: tuple[int, ...], *, mode: str = "RGB", form: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    Image.new(mode, (40, 30), color).save(file, form)
+    return file.getvalue()
+
+
+def item(item_id: str = "a", **fields) -> CatalogItem:
+    return CatalogItem(**{"item_id": item_id, "title": "Red dress", "attributes": {"color": "red"}, **fields})
+
+
+ENCODERS = {"text": HashingTextEncoder(), "image": ColorHistogramEncoder(), "attributes": AttributeHashEncoder()}
+
+
+def test_a_broken_image_is_missing_with_its_reason_and_the_others_are_encoded() -> None:
+    encodings = ColorHistogramEncoder().encode([picture((255, 0, 0)), b"no image", picture((0, 0, 255))])
+    assert encodings.reasons_N == ("", "broken", "")
+    assert not encodings.values_ND[1].any()
+    np.testing.assert_allclose(np.linalg.norm(encodings.values_ND[[0, 2]], axis=1), 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("mode", "color"),
+    [("RGB", (9, 9, 9)), ("L", (9,)), ("RGBA", (9, 9, 9, 255)), ("LA", (9, 255)), ("CMYK", (0, 0, 0, 9))],
+)
+def test_every_color_mode_is_read_as_rgb(mode: str, color: tuple[int, ...]) -> None:
+    image = read_image(picture(color, mode=mode, form="TIFF"), size=32)
+    assert image is not None
+    assert image.shape == (32, 32, 3)
+
+
+def test_a_truncated_image_is_broken() -> None:
+    whole = picture((3, 200, 3), form="JPEG")
+    assert read_image(whole[: len(whole) // 2]) is None
+
+
+def test_transparent_pixels_are_white() -> None:
+    image = read_image(picture((0, 0, 0, 0), mode="RGBA"), size=8)
+    assert image is not None
+    assert (image == 255).all()
+
+
+def test_several_values_of_an_attribute_are_their_mean_direction() -> None:
+    both, first, second = (
+        AttributeHashEncoder()
+        .encode([b'{"genre": "Comedy|Drama"}', b'{"genre": "comedy"}', b'{"genre": "drama"}'])
+        .values_ND
+    )
+    np.testing.assert_allclose(np.linalg.norm([both, first, second], axis=1), 1.0, atol=1e-5)
+    assert both @ first > 0.5
+    assert both @ second > 0.5
+    assert abs(first @ second) < 0.4
+
+
+def test_attribute_vectors_are_the_same_on_every_machine() -> None:
+    vector = AttributeHashEncoder(embedding_dim=4).encode([b'{"color": "red"}']).values_ND[0]
+    np.testing.assert_allclose(vector, AttributeHashEncoder(embedding_dim=4).encode([b'{"color":"RED"}']).values_ND[0])
+
+
+def test_hashing_text_knows_like_from_unlike() -> None:
+    a, b, c = HashingTextEncoder().encode([b"red cotton dress", b"cotton dress, red", b"garden hose"]).values_ND
+    assert a @ b > a @ c + 0.3
+
+
+def test_classic_cleaning_removes_markup_advertising_and_stop_words() -> None:
+    dirty = "<b>Free shipping!</b> The SOFT wool-blend coat, 50% off, see https://x.example/y"
+    assert text_cleaning("classic")(dirty) == "soft wool-blend coat see"
+    assert text_cleaning("none")("  two   words ") == "two words"
+    with pytest.raises(NotFoundError, match="classic"):
+        text_cleaning("bleach")
+
+
+def test_unknown_encoders_are_answered_with_the_known_names() -> None:
+    assert "minilm" in encoder_names("text")
+    with pytest.raises(NotFoundError, match="efficientnet-lite0"):
+        encoder("image", "crystal-ball")
+    with pytest.raises(NotFoundError, match="attributes"):
+        encoder("smell", "nose")
+
+
+def test_payloads_leave_out_what_an_item_lacks() -> None:
+    assert set(payloads(CatalogItem(item_id="a"))) == set()
+    assert set(payloads(item(image=b"x"))) == {"text", "image", "attributes"}
+    assert payloads(item())["attributes"] == payloads(item(attributes={"color": "red", "size": " "}))["attributes"]
+
+
+def test_the_same_input_is_encoded_once_whoever_asks(tmp_path) -> None:
+    items = [item("a", image=picture((1, 2, 3))), item("b", image=picture((1, 2, 3)), title="Blue dress")]
+    first = encode_items(items, ENCODERS, ContentStore(tmp_path / "one", cache_folder=tmp_path / "cache"))
+    assert first.num_encoded == {"text": 2, "image": 1, "attributes": 1}
+    other = ContentStore(tmp_path / "two", cache_folder=tmp_path / "cache")
+    assert not any(misses(items, {m: e.name for m, e in ENCODERS.items()}, other).values())
+    again = encode_items(items, ENCODERS, other)
+    assert set(again.num_encoded.values()) == {0}
+    np.testing.assert_array_equal(first.matrix.values["image"], again.matrix.values["image"])
+
+
+def test_missing_and_broken_modalities_are_counted(tmp_path) -> None:
+    items = [item("a", image=b"broken"), item("b", attributes={}), item("c", image=picture((0, 0, 0)))]
+    encoded = encode_items(items, ENCODERS, ContentStore(tmp_path))
+    assert encoded.num_absent == {"text": {}, "image": {"broken": 1, "missing": 1}, "attributes": {"missing": 1}}
+    assert encoded.matrix.present["image"].tolist() == [False, False, True]
+
+
+def test_the_matrix_is_what_was_put_last_however_many_parts_there_were(tmp_path) -> None:
+    store = ContentStore(tmp_path)
+    for number in range(MAX_PARTS + 5):
+        vectors = {"text": {"a": np.full(3, number, np.float32), f"b{number}": np.ones(3, np.float32)}}
+        ids = ["a", f"b{number}"]
+        store.put(content_matrix(ids, vectors, embedding_dims={"text": 3}, encoders={"text": "e"}))
+    store.put(content_matrix([], {}, embedding_dims={"text": 3}, encoders={"text": "e"}), removed=["b0"])
+    matrix = ContentStore(tmp_path).load_matrix()
+    assert len(matrix) == MAX_PARTS + 5
+    assert "b0" not in matrix.row_of
+    assert matrix.values["text"][matrix.row_of["a"]][0] == MAX_PARTS + 4
+
+
+def test_rows_of_another_encoder_count_as_missing(tmp_path) -> None:
+    store = ContentStore(tmp_path)
+    for name, item_id in (("old", "a"), ("new", "b")):
+        vectors = {"text": {item_id: np.ones(3, np.float32)}}
+        store.put(content_matrix([item_id], vectors, embedding_dims={"text": 3}, encoders={"text": name}))
+    matrix = store.load_matrix()
+    assert matrix.encoders == {"text": "new"}
+    assert matrix.present["text"].tolist() == [False, True]
+
+
+def test_a_broken_cache_file_is_passed_over(tmp_path) -> None:
+    store = ContentStore(tmp_path)
+    store.remember("e", [digest(b"x")], np.ones((1, 3), np.float32))
+    (tmp_path / "cache" / "e" / "half.npz").write_bytes(b"PK\x03\x04 cut")
+    assert list(ContentStore(tmp_path).lookup("e", [digest(b"x"), digest(b"y")])) == [digest(b"x")]
+
+
+def test_selecting_unknown_items_gives_rows_without_content() -> None:
+    matrix = content_matrix(
+        ["a"], {"text": {"a": np.ones(2, np.float32)}}, embedding_dims={"text": 2}, encoders={"text": "e"}
+    )
+    chosen = matrix.select(["x", "a", "x"])
+    assert chosen.present["text"].tolist() == [False, True, False]
+
+
+def test_bad_catalogue_records_are_counted_and_the_rest_is_taken() -> None:
+    good = item("a", image=picture((1, 1, 1)))
+    records = [
+        (b"a", to_json_value(item("a", title="Old title"))),
+        (b"a", to_json_value(good)),
+        (b"b", b"{no json"),
+        (b"c", to_json_value(item("other"))),
+        (b"d", to_json_value(item("d", title=""))),
+        (b"e", to_json_value(item("e", image=b"broken"))),
+        (None, b"{}"),
+        (b"f", None),
+    ]
+    changes = read_changes(records)
+    assert set(changes.items) == {"a", "e"}
+    assert changes.items["a"].title == "Red dress"
+    assert changes.removed == ("f",)
+    assert changes.rejected == {"unreadable": 2, "key_mismatch": 1, "missing_title": 1}
+    assert changes.mended == {"broken_image": 1}
+
+
+def test_what_is_published_is_what_a_replica_reads(tmp_path) -> None:
+    producer, features, counts = MemoryRecordProducer(), MemoryFeatureStore(), ContentCounts()
+    whole = item("a", image=picture((200, 10, 10)), price=3.5, publish_time_s=1_700_000_000.25)
+    changes = read_changes([(b"a", to_json_value(whole)), (b"gone", None)])
+    store = ContentStore(tmp_path)
+    publish_content(
+        changes,
+        encoders=ENCODERS,
+        store=store,
+        features=features,
+        producer=producer,
+        topic="item-embeddings",
+        counts=counts,
+        cleaning="none",
+        write_time_s=1.0,
+    )
+    matrix = store.load_matrix()
+    records = list(embedding_records(matrix, {"a": catalog_entry(whole)}, removed=["gone"]))
+    assert records[0] == (b"gone", None)
+    update = read_item_update(*records[1])
+    assert update.entry == catalog_entry(whole)
+    assert update.encoders == {m: e.name for m, e in ENCODERS.items()}
+    np.testing.assert_allclose(update.vectors["image"], matrix.values["image"][0], atol=1e-6)
+    assert features.read_item_content(["a"])["a"] == catalog_entry(whole)
+    assert (counts.num_items, counts.num_removed) == (1, 1)
+    json.dumps(counts.figures())
+
+
+def test_a_mark_goes_on_with_the_same_topic_and_encoders_only(tmp_path) -> None:
+    mark = FeedMark(topic="c/t", encoders={"text": "minilm"}).moved([(0, 4), (1, 0), (0, 2)])
+    assert mark.offsets == {0: 5, 1: 1}
+    mark.save(tmp_path / "mark.json")
+    assert FeedMark(topic="c/t", encoders={"text": "minilm"}).resumed(tmp_path / "mark.json") == mark
+    assert FeedMark(topic="c/other", encoders={"text": "minilm"}).resumed(tmp_path / "mark.json").offsets == {}
+    assert FeedMark(topic="c/t", encoders={"text": "bert"}).resumed(tmp_path / "mark.json").offsets == {}

@@ -1,0 +1,296 @@
+"""Fusion, losses, towers, ranker and bundle: equations against closed forms, and NumPy against the networks."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from mmrec.content.matrix import ContentMatrix, content_matrix
+from mmrec.errors import ConfigurationError, IncompatibleStateError, NotFoundError
+from mmrec.models.bundle import ModelBundle, new_bundle
+from mmrec.models.fusion import FUSIONS, PrintedSelfAttentionFusion, apply_fusion, fusion
+from mmrec.models.losses import Temperature, info_nce, listwise_softmax, log_utility, paired_info_nce
+from mmrec.models.ranker import PrintedRanker
+from mmrec.models.settings import RankerSettings, TowerSettings
+from mmrec.models.towers import Projection
+
+TOWERS = TowerSettings(embedding_dim=16, projected_dim=8, hidden_dim=16, max_history=6)
+
+
+def content(num_items: int = 12, *, seed: int = 0) -> ContentMatrix:
+    drawn = np.random.default_rng(seed)
+    return ContentMatrix(
+        item_ids=tuple(f"i{n}" for n in range(num_items)),
+        values={m: drawn.standard_normal((num_items, 10)).astype(np.float32) for m in ("image", "text")},
+        present={"image": np.arange(num_items) % 3 != 0, "text": np.ones(num_items, dtype=bool)},
+        encoders={"image": "a", "text": "b"},
+    )
+
+
+def bundle(*, user_tower: str = "pooling", known: tuple[str, ...] = ("i0", "i1", "i2")) -> ModelBundle:
+    torch.manual_seed(3)
+    made = new_bundle(
+        tower_settings=TowerSettings(**{**TOWERS.__dict__, "user_tower": user_tower}),
+        ranker_settings=RankerSettings(hidden_dims=(12, 8)),
+        known_item_ids=known,
+        feature_names=tuple(f"f{n}" for n in range(9)),
+        behavior_ids=(1, 4),
+        behavior_weights=(1.0, 10.0),
+        content_dims={"image": 10, "text": 10},
+        encoders={"image": "a", "text": "b"},
+        metrics={"hr_at_10": 0.25},
+    )
+    with torch.no_grad():
+        for network in (made.item_tower, made.user_tower, made.ranker):
+            for parameter in network.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        made.item_tower.ids.weight[len(known)].zero_()
+        for name in ("image", "text"):
+            made.item_tower.projections[name].fit(content().values[name])
+        made.ranker.fit_scale(np.random.default_rng(1).normal(2.0, 3.0, (50, 9)).astype(np.float32))
+    return made
+
+
+# Losses
+
+
+@pytest.mark.parametrize("size", [2, 7, 64])
+def test_equal_embeddings_lose_log_batch_size(size: int) -> None:
+    same = functional.normalize(torch.ones(size, 5), dim=-1)
+    rows = torch.arange(size)
+    assert float(info_nce(same, same, rows, temperature=0.1)) == pytest.approx(math.log(size), abs=1e-5)
+    assert float(paired_info_nce(same, same, temperature=0.1)) == pytest.approx(math.log(size), abs=1e-5)
+
+
+def test_two_orthogonal_pairs_lose_the_closed_form() -> None:
+    pairs = torch.eye(2)
+    loss = info_nce(pairs, pairs, torch.arange(2), temperature=0.5)
+    assert float(loss) == pytest.approx(math.log(1 + math.exp(-1 / 0.5)), abs=1e-6)
+
+
+def test_logq_correction_makes_a_sample_estimate_the_full_softmax() -> None:
+    # A key drawn twice as often, entered twice, counts as once when log q says so.
+    query, keys = torch.tensor([[1.0, 0.0]]), functional.normalize(torch.tensor([[1.0, 1.0], [1.0, -2.0]]), dim=-1)
+    full = info_nce(query, keys, torch.tensor([0]), temperature=0.3)
+    twice = keys[[0, 1, 1]]
+    log_q = torch.tensor([1.0, 2.0, 2.0]).log()
+    assert float(info_nce(query, twice, torch.tensor([0]), temperature=0.3, log_q_K=log_q)) == pytest.approx(
+        float(full), abs=1e-6
+    )
+
+
+def test_ignored_keys_do_not_move_the_loss() -> None:
+    torch.manual_seed(0)
+    queries, keys = functional.normalize(torch.randn(3, 4), dim=-1), functional.normalize(torch.randn(6, 4), dim=-1)
+    ignored = torch.zeros(3, 6, dtype=torch.bool)
+    ignored[:, 5] = True
+    rows = torch.arange(3)
+    kept = info_nce(queries, keys[:5], rows, temperature=0.2)
+    assert float(info_nce(queries, keys, rows, temperature=0.2, ignored_NK=ignored)) == pytest.approx(float(kept))
+
+
+def test_temperature_stays_within_bounds_and_can_come_back() -> None:
+    temperature = Temperature(0.1, low=0.05, high=0.5)
+    with torch.no_grad():
+        temperature.log_tau.fill_(math.log(0.001))
+    tau = temperature()
+    assert float(tau.detach()) == pytest.approx(0.05)
+    tau.backward()
+    assert float(temperature.log_tau.grad) > 0
+    with pytest.raises(ValueError, match="within"):
+        Temperature(2.0, high=1.0)
+
+
+def test_log_utility_is_the_log_of_the_weighted_sum_of_probabilities() -> None:
+    logits, weights = torch.tensor([[0.3, -2.0], [-40.0, -50.0]]), torch.tensor([1.0, 10.0])
+    expected = (torch.sigmoid(logits[0]) * weights).sum().log()
+    found = log_utility(logits, weights)
+    assert float(found[0]) == pytest.approx(float(expected), abs=1e-6)
+    assert torch.isfinite(found).all()
+
+
+def test_listwise_loss_of_even_scores_is_log_of_the_list_length() -> None:
+    scores, gains = torch.zeros(1, 5), torch.tensor([[0.0, 3.0, 0.0, 0.0, 9.0]])
+    valid = torch.tensor([[True, True, True, True, False]])
+    assert float(listwise_softmax(scores, gains * valid, valid)) == pytest.approx(math.log(4), abs=1e-6)
+
+
+# Fusion
+
+
+@pytest.mark.parametrize("name", sorted(FUSIONS))
+def test_fusion_ignores_what_a_missing_modality_holds(name: str) -> None:
+    torch.manual_seed(0)
+    module = fusion(name, num_modalities=3, width=16).eval()
+    tokens, present = torch.randn(5, 3, 16), torch.ones(5, 3, dtype=torch.bool)
+    present[:, 1] = False
+    other = tokens.clone()
+    other[:, 1] = 1e3
+    first, second = apply_fusion(module, tokens, present), apply_fusion(module, other, present)
+    torch.testing.assert_close(first.vector_ND, second.vector_ND)
+    torch.testing.assert_close(first.weights_NM, second.weights_NM)
+
+
+@pytest.mark.parametrize("name", sorted(FUSIONS))
+def test_fusion_shares_sum_to_one_over_present_modalities(name: str) -> None:
+    torch.manual_seed(0)
+    module = fusion(name, num_modalities=3, width=16).eval()
+    present = torch.tensor([[True, True, True], [True, False, True], [False, True, False], [False, False, False]])
+    fused = apply_fusion(module, torch.randn(4, 3, 16), present)
+    torch.testing.assert_close(fused.weights_NM.sum(1), torch.tensor([1.0, 1.0, 1.0, 0.0]))
+    assert (fused.weights_NM[~present] == 0).all()
+    assert torch.isfinite(fused.vector_ND).all()
+    if name != "self-attention-as-printed":
+        assert (fused.vector_ND[3] == 0).all()
+
+
+def test_self_attention_over_one_token_is_a_linear_map() -> None:
+    torch.manual_seed(0)
+    module = PrintedSelfAttentionFusion(2, 32).double().eval()
+    present = torch.ones(1, 2, dtype=torch.bool)
+
+    def value(x: torch.Tensor) -> torch.Tensor:
+        return apply_fusion(module, x, present).vector_ND
+
+    x, y = torch.randn(1, 2, 32).double(), torch.randn(1, 2, 32).double()
+    zero = value(torch.zeros_like(x))
+    torch.testing.assert_close(value(2.0 * x - 3.0 * y) - zero, 2.0 * (value(x) - zero) - 3.0 * (value(y) - zero))
+
+
+def test_an_unknown_fusion_is_answered_with_the_known_names() -> None:
+    with pytest.raises(NotFoundError, match="attention"):
+        fusion("magic", num_modalities=2, width=8)
+
+
+# Towers and bundle
+
+
+def test_projection_keeps_the_strongest_directions() -> None:
+    drawn = np.random.default_rng(0)
+    rows = (drawn.standard_normal((200, 2)) @ drawn.standard_normal((2, 9)) + 5.0).astype(np.float32)
+    projection = Projection(9, 4)
+    projection.fit(rows)
+    projected = projection(torch.from_numpy(rows)).numpy()
+    assert np.abs(projected.mean(0)).max() < 1e-4
+    assert np.abs(projected[:, 2:]).max() < 1e-3
+    assert (projected**2).sum(1).mean() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_item_vectors_have_unit_norm_for_known_and_new_items() -> None:
+    vectors = bundle().item_embeddings(content())
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
+
+
+def test_item_vectors_do_not_depend_on_who_stands_beside() -> None:
+    made, whole = bundle(), content()
+    alone = made.item_embeddings(whole.select(["i7"]))
+    np.testing.assert_allclose(alone[0], made.item_embeddings(whole)[7], atol=1e-6)
+
+
+def test_content_of_another_encoder_counts_as_missing() -> None:
+    made, whole = bundle(), content()
+    other = content_matrix(
+        whole.item_ids,
+        {"image": dict(zip(whole.item_ids, whole.values["image"], strict=True))},
+        embedding_dims={"image": 10},
+        encoders={"image": "someone else's"},
+    )
+    assert not any(share.any() for share in made.modality_weights(other).values())
+
+
+def test_modality_weights_are_shares_of_present_modalities() -> None:
+    weights = bundle().modality_weights(content())
+    np.testing.assert_allclose(weights["image"] + weights["text"], 1.0, atol=1e-5)
+    assert (weights["image"][::3] == 0).all()
+
+
+@pytest.mark.parametrize("user_tower", ["pooling", "transformer"])
+@pytest.mark.parametrize("length", [1, 4, 6, 9])
+def test_numpy_user_tower_equals_the_network(user_tower: str, length: int) -> None:
+    made = bundle(user_tower=user_tower)
+    drawn = np.random.default_rng(length)
+    history = drawn.standard_normal((length, 16)).astype(np.float32)
+    history /= np.linalg.norm(history, axis=1, keepdims=True)
+    behavior_ids = drawn.choice([1, 4, 99], length).astype(np.uint8)
+    ages = drawn.uniform(0, 1e7, length)
+    found = made.user_embedding(history, behavior_ids, ages)
+    kept = min(length, 6)
+    items, valid = torch.zeros(1, 6, 16), torch.zeros(1, 6, dtype=torch.bool)
+    rows, bins = torch.zeros(1, 6, dtype=torch.long), torch.zeros(1, 6, dtype=torch.long)
+    from mmrec.models.towers import age_bins, behavior_rows
+
+    items[0, 6 - kept :], valid[0, 6 - kept :] = torch.from_numpy(history[-kept:]), True
+    rows[0, 6 - kept :] = torch.from_numpy(behavior_rows(behavior_ids[-kept:], (1, 4)))
+    bins[0, 6 - kept :] = torch.from_numpy(age_bins(ages[-kept:]))
+    with torch.inference_mode():
+        expected = made.user_tower(items, rows, bins, valid)[0].numpy()
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+    assert np.linalg.norm(found) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_user_without_history_is_zeros() -> None:
+    nobody = bundle().user_embedding(np.zeros((0, 16), np.float32), np.zeros(0, np.uint8), np.zeros(0))
+    assert nobody.shape == (16,)
+    assert not nobody.any()
+
+
+def test_numpy_ranker_equals_the_network_with_missing_and_wild_values() -> None:
+    made = bundle()
+    rows = np.random.default_rng(0).normal(0, 5, (300, 9)).astype(np.float32)
+    rows[0, 0], rows[1, 1], rows[2, 2] = np.nan, np.inf, 1e30
+    with torch.inference_mode():
+        expected = made.ranker.score(torch.from_numpy(rows)).numpy()
+    found = made.rank(rows)
+    np.testing.assert_allclose(found, expected, atol=2e-4)
+    assert np.isfinite(found).all()
+
+
+def test_a_saved_bundle_comes_back_bit_for_bit(tmp_path) -> None:
+    made = bundle()
+    made.save(tmp_path)
+    loaded = ModelBundle.load(tmp_path)
+    rows = np.random.default_rng(0).normal(size=(20, 9)).astype(np.float32)
+    np.testing.assert_array_equal(made.item_embeddings(content()), loaded.item_embeddings(content()))
+    np.testing.assert_array_equal(made.rank(rows), loaded.rank(rows))
+    assert dict(loaded.metrics) == dict(made.metrics)
+    assert loaded.encoders == made.encoders
+    assert (loaded.behavior_ids, loaded.behavior_weights) == (made.behavior_ids, made.behavior_weights)
+
+
+def test_a_folder_without_a_usable_model_says_so(tmp_path) -> None:
+    with pytest.raises(IncompatibleStateError, match="no usable model"):
+        ModelBundle.load(tmp_path)
+    bundle().save(tmp_path)
+    (tmp_path / "weights.safetensors").write_bytes(b"cut off")
+    with pytest.raises(IncompatibleStateError, match="no usable model"):
+        ModelBundle.load(tmp_path)
+
+
+def test_rows_of_another_width_are_refused() -> None:
+    with pytest.raises(IncompatibleStateError, match="columns"):
+        bundle().rank(np.zeros((2, 8), np.float32))
+
+
+def test_impossible_towers_cannot_be_configured() -> None:
+    with pytest.raises(ConfigurationError):
+        TowerSettings(embedding_dim=10)
+    with pytest.raises(ConfigurationError):
+        TowerSettings(user_tower="crystal ball")
+
+
+def test_the_printed_ranker_learns_the_affinity_it_is_given() -> None:
+    torch.manual_seed(0)
+    items, users = torch.randn(256, 6), torch.randn(256, 4)
+    target = items[:, 0] * 2 + users[:, 1]
+    ranker = PrintedRanker(item_dim=6, user_dim=4, hidden_dim=32)
+    optimizer = torch.optim.Adam(ranker.parameters(), lr=0.02)
+    before = float(functional.mse_loss(ranker(items, users), target).detach())
+    for _ in range(150):
+        optimizer.zero_grad()
+        functional.mse_loss(ranker(items, users), target).backward()
+        optimizer.step()
+    assert float(functional.mse_loss(ranker(items, users), target).detach()) < before / 20
+    with pytest.raises(ValueError, match="user vectors"):
+        ranker(items)
