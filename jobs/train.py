@@ -23,7 +23,7 @@ from mmrec.telemetry import configure_logging, get_logger
 from mmrec.training.checkpoint import METRICS, ProgressFile, open_run, restore_state, save_state, write_trained
 from mmrec.training.examples import RankingExamples, RetrievalExamples
 from mmrec.training.fit_towers import TowerFit
-from mmrec.training.run import TrainConfig, TrainInputs, behavior_ids, finish, run_tower_epochs, start_towers
+from mmrec.training.run import TrainConfig, TrainInputs, behavior_ids, finish, run_tower_epochs, start_towers, use_threads
 from mmrec.wiring import open_content_store, open_feature_store, settings_from
 
 log = get_logger("jobs.train")
@@ -33,9 +33,8 @@ def train_worker(job: dict[str, Any]) -> None:
     """What each Ray Train worker runs; the first one fits the ranker and writes the model."""
     import ray.train
     import ray.train.torch
-    import torch
 
-    torch.set_num_threads(job["num_threads"])
+    use_threads(job["num_threads"])
     settings, config = settings_from(job["config"]), job["train_config"]
     retrieval = RetrievalExamples.load(Path(job["examples"]) / "retrieval")
     inputs = TrainInputs(

@@ -61,6 +61,11 @@ class Trained:
     curves: dict[str, Any]
 
 
+def use_threads(num_threads: int) -> None:
+    """Let this process compute with so many threads."""
+    torch.set_num_threads(num_threads)
+
+
 def behavior_ids(settings: Settings) -> tuple[int, ...]:
     """Stable ids of the configured behaviors."""
     return tuple(int(b) for b in settings.behaviors.ids_B)

@@ -68,7 +68,7 @@ class KafkaBroker:
             return
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         tool = [*self._java("-Xmx256m"), "kafka.tools.StorageTool"]
-        command = [*tool, "format", "-t", cluster_id, "-c", str(self._properties)]
+        command = [*tool, "format", f"--cluster-id={cluster_id}", "-c", str(self._properties)]
         done = subprocess.run(command, capture_output=True, text=True, env=self._environment(), check=False)
         if done.returncode != 0:
             raise MachineError(f"Kafka could not format {data}: {(done.stderr or done.stdout).strip()[-300:]}")
