@@ -23,7 +23,15 @@ from mmrec.telemetry import configure_logging, get_logger
 from mmrec.training.checkpoint import METRICS, ProgressFile, open_run, restore_state, save_state, write_trained
 from mmrec.training.examples import RankingExamples, RetrievalExamples
 from mmrec.training.fit_towers import TowerFit
-from mmrec.training.run import TrainConfig, TrainInputs, behavior_ids, finish, run_tower_epochs, start_towers, use_threads
+from mmrec.training.run import (
+    TrainConfig,
+    TrainInputs,
+    behavior_ids,
+    finish,
+    run_tower_epochs,
+    start_towers,
+    use_threads,
+)
 from mmrec.wiring import open_content_store, open_feature_store, settings_from
 
 log = get_logger("jobs.train")
