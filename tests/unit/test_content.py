@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from mmrec.catalog.item import CatalogItem, catalog_entry, to_json_value
+from mmrec.clock import ManualClock
 from mmrec.content.attributes import AttributeHashEncoder
 from mmrec.content.cleaning import text_cleaning
 from mmrec.content.encode import encode_items, misses
@@ -187,7 +188,8 @@ def test_bad_catalogue_records_are_counted_and_the_rest_is_taken() -> None:
 
 
 def test_what_is_published_is_what_a_replica_reads(tmp_path) -> None:
-    producer, features, counts = MemoryRecordProducer(), MemoryFeatureStore(), ContentCounts()
+    producer = MemoryRecordProducer(clock=ManualClock(0.0))
+    features, counts = MemoryFeatureStore(), ContentCounts()
     whole = item("a", image=picture((200, 10, 10)), price=3.5, publish_time_s=1_700_000_000.25)
     changes = read_changes([(b"a", to_json_value(whole)), (b"gone", None)])
     store = ContentStore(tmp_path)
