@@ -89,7 +89,7 @@ def planted_events(rng: random.Random, now_s: float, count: int) -> list[dict[st
     ]
 
 
-def test_profiles_equal_the_plain_sum_after_a_killed_driver_and_a_lost_checkpoint(
+def test_profiles_equal_the_plain_sum_after_a_killed_driver(
     driver: tuple[Driver, Settings],
 ) -> None:
     process, settings = driver
