@@ -65,12 +65,19 @@ def get_logger(name: str) -> Logger:
 
 
 def configure_logging(*, level: str = "INFO") -> None:
-    """Send every log line of this process to stderr as JSON. Called once, by shells."""
+    """Send every log line of this process to stderr as JSON. Called once, by shells.
+
+    Args:
+        level: Of our own loggers. Libraries are heard from WARNING on, or from `level` where that is higher; their
+            Python warnings are for developers and shown at DEBUG only.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
+    root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").setLevel(logging.WARNING if level == "DEBUG" else logging.ERROR)
     for name in ("mmrec", "jobs", "services", "__main__"):
         logging.getLogger(name).setLevel(level)
 

@@ -16,6 +16,7 @@ from services.stack.guard import child_environment
 
 _TELL_EVERY_S = 10.0
 _POLL_S = 0.1
+_LAST_LINES = 50
 
 
 def run_job(stack: EmbeddedStack, module: str, *arguments: str, tell: Callable[[str], None]) -> None:
@@ -48,14 +49,21 @@ def run_job(stack: EmbeddedStack, module: str, *arguments: str, tell: Callable[[
 
 
 def last_words(log: Path) -> str:
-    """The last log line as `event key=value ...`; as it stands where it is no JSON."""
+    """The last thing a job logged as `event key=value ...`; its last line where it logged nothing."""
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    if not lines:
-        return "no output"
-    try:
-        fields = json.loads(lines[-1])
-        event = str(fields.pop("event"))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return lines[-1].strip()[-200:]
-    shown = [f"{k}={v}" for k, v in fields.items() if k not in {"time", "level", "logger"} and not isinstance(v, dict)]
-    return " ".join([event, *shown])[:200]
+    for line in reversed(lines[-_LAST_LINES:]):
+        try:
+            fields = json.loads(line)
+            event, logger = str(fields.pop("event")), str(fields.get("logger"))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+        if logger.partition(".")[0] in {"mmrec", "jobs", "__main__"}:
+            plain = {
+                k: v for k, v in fields.items() if k not in {"time", "level", "logger"} and not isinstance(v, dict)
+            }
+            return " ".join([event, *(f"{k}={_short(v)}" for k, v in plain.items())])[:200]
+    return lines[-1].strip()[-200:] if lines else "starting"
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
