@@ -50,14 +50,20 @@ def check_packages(lock: Path) -> Check:
             advice="run from a clone of the repository to compare",
         )
     installed = {_normal(d.name): d.version for d in importlib.metadata.distributions() if d.name}
-    wrong, num_same = [], 0
+    locked: dict[str, set[str]] = {}  # a package stands there once for each platform that needs another version
+    required: set[str] = set()
     for match in filter(None, map(_LOCKED.match, lines)):
         name, version, marker = match.groups()
-        here = installed.get(_normal(name), "")
-        if here == version:
+        locked.setdefault(_normal(name), set()).add(version)
+        if not marker:
+            required.add(_normal(name))
+    wrong, num_same = [], 0
+    for name, versions in locked.items():
+        here = installed.get(name, "")
+        if here in versions:
             num_same += 1
-        elif here or not marker:
-            wrong.append(f"{name} {here or 'missing'} (locked {version})")
+        elif here or name in required:
+            wrong.append(f"{name} {here or 'missing'} (locked {' or '.join(sorted(versions))})")
     if not wrong:
         return Check(name="packages", health=Health.OK, found=f"{num_same} as {lock.name} says")
     return Check(name="packages", health=Health.FAIL, found=few(wrong), advice="run `make setup`")

@@ -51,15 +51,16 @@ def check_ports(settings: Settings | None, stack: StackRecord | None) -> list[Ch
 def check_addresses(stack: StackRecord | None) -> Check:
     """Which of the stack's ports can be reached from other machines.
 
-    Ray binds gcs, raylet, worker and Serve ports to all interfaces and has no setting against it; its token keeps
-    strangers from using them, a firewall or a network namespace keeps them from reaching them.
+    Ray binds gcs, raylet, worker and Serve ports to all interfaces and has no setting against it, and the HAProxy it
+    runs does so with its statistics and metrics. Only a firewall or a network namespace keeps strangers from reaching
+    them.
     """
     fence = "close them to other machines with a firewall, or run the stack in a network namespace of its own"
     if stack is None:
         return Check(
             name="network",
             health=Health.OK,
-            found="no stack runs; while one does, Ray opens gcs, raylet, worker and Serve ports on all interfaces",
+            found="no stack runs; while one does, Ray opens gcs, raylet, worker, Serve and HAProxy ports on all interfaces",
             advice=f"on a network you do not trust, {fence}",
         )
     open_ports: dict[str, list[int]] = {}
@@ -81,7 +82,8 @@ def check_addresses(stack: StackRecord | None) -> Check:
         name="network",
         health=Health.WARN,
         found=found,
-        advice=f"Ray opens these and cannot be told otherwise; its token is required on them. To be safe, {fence}",
+        advice="Ray and its HAProxy open these and cannot be told otherwise. A token guards Ray's own ports, the recommender"
+        f" refuses calls from elsewhere, HAProxy's statistics are open to all. To be safe, {fence}",
     )
 
 

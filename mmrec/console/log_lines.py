@@ -1,6 +1,7 @@
 """Log files of a stack's programs as people read them."""
 
 import json
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,18 +10,37 @@ from mmrec.errors import NotFoundError
 
 _LEFT_OUT = frozenset({"time", "level", "logger", "event"})
 _BLOCK = 65_536
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def plain_line(line: str) -> str:
-    """A JSON log line as `[level] event key=value ...`; any other line as it stands."""
+    """A JSON log line as `[level] event key=value ...`; any other line as it stands, without its colors."""
     try:
         fields = json.loads(line)
         event = fields["event"]
     except (ValueError, KeyError, TypeError):
-        return line.rstrip()
+        return _COLORS.sub("", line.rstrip())
     level = fields.get("level", "info")
     shown = [f"{key}={value}" for key, value in fields.items() if key not in _LEFT_OUT]
     return " ".join([*([str(level)] if level not in ("info", "debug") else []), str(event), *shown])
+
+
+def brief_line(line: str) -> str:
+    """Like plain_line, without values that are tables of their own."""
+    try:
+        fields = json.loads(line)
+        return plain_line(json.dumps({k: v for k, v in fields.items() if not isinstance(v, dict)}))
+    except (ValueError, AttributeError):
+        return plain_line(line)
+
+
+def reason_line(line: str) -> str:
+    """What went wrong, of a log line that says so; else like brief_line."""
+    try:
+        fields = json.loads(line)
+        return str(fields.get("error") or fields.get("reason") or brief_line(line))
+    except (ValueError, AttributeError):
+        return brief_line(line)
 
 
 def timed_line(line: str) -> str:
@@ -28,7 +48,7 @@ def timed_line(line: str) -> str:
     try:
         time_of_day = str(json.loads(line)["time"])[11:23]
     except (ValueError, KeyError, TypeError):
-        return line.rstrip()
+        return plain_line(line)
     return f"{time_of_day} {plain_line(line)}"
 
 

@@ -1,6 +1,6 @@
 """Commands about models: train, publish."""
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,9 +73,22 @@ def _run_job(module: str, arguments: list[str], config: str) -> dict[str, Any]:
     )
 
 
-def _show_figures(figures: dict[str, Any]) -> None:
+def _show_figures(figures: Mapping[str, Any]) -> None:
     table = Table(show_header=False)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
     for name, value in figures.items():
-        table.add_row(name.replace("_", " "), json.dumps(value) if isinstance(value, dict | list) else str(value))
+        if isinstance(value, Mapping):
+            table.add_section()
+            for part, number in value.items():
+                table.add_row(f"{name} {part}".replace("_", " "), _shown(number))
+        else:
+            table.add_row(name.replace("_", " "), _shown(value))
     if figures:
         out.print(table)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() else f"{value:.4f}"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

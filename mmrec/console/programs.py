@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from mmrec.console.log_lines import plain_line
+from mmrec.console.log_lines import brief_line, reason_line
 from mmrec.errors import MachineError
 
 LAST_LINES = 5
@@ -53,8 +53,8 @@ def run_job(
         assert process.stderr is not None, "stderr is a pipe"
         for line in process.stderr:
             if line.strip():
-                last.append(plain_line(line))
-                tell(last[-1])
+                last.append(reason_line(line))
+                tell(brief_line(line))
 
     reader = threading.Thread(target=read_log, daemon=True)
     reader.start()

@@ -64,7 +64,7 @@ def read_standing(
     verdicts = {n: counts[n] for n in counts if not n.startswith(_REJECTED) and n not in _OTHER_COUNTS}
     figures: dict[str, Any] = {
         "stream_records_behind": stream.get("records_behind"),
-        "stream_batch_ms": stream.get("batch_ms"),
+        "stream_batch_ms": _total_ms(stream.get("batch_ms")),
         "seconds_since_newest_record": _since(stream.get("newest_ingest_time_s"), now_s),
         "log_sequence": views.get("sequence"),
         "item_views_age_s": _since(views.get("updated_s"), now_s),
@@ -95,6 +95,10 @@ def read_standing(
 
 
 _COLLECTOR = frozenset({"acknowledged", "rejected", "retry", "events", "items", "in_flight"})
+
+
+def _total_ms(batch_ms: Any) -> Any:
+    return batch_ms.get("triggerExecution") if isinstance(batch_ms, Mapping) else batch_ms
 
 
 def _since(time_s: Any, now_s: float) -> float | None:

@@ -16,7 +16,7 @@ from mmrec.console.checks import Health, worst
 from mmrec.console.event_lines import event_line, record_document, rejected_line
 from mmrec.console.list_report import list_document, print_list, session_event
 from mmrec.console.listeners import check_ports
-from mmrec.console.log_lines import follow, tail
+from mmrec.console.log_lines import brief_line, follow, plain_line, reason_line, tail, timed_line
 from mmrec.console.profile_report import print_profile, profile_document
 from mmrec.console.programs import run_job
 from mmrec.console.worlds import check_behaviors, toml_text
@@ -176,6 +176,16 @@ def test_a_log_is_followed_over_half_lines_and_truncation(tmp_path: Path) -> Non
     assert [next(lines) for _ in range(3)] == ["half line", "whole", "anew"]
 
 
+def test_a_log_line_is_told_briefly_and_its_reason_alone() -> None:
+    line = json.dumps({"level": "error", "event": "failed", "error": "NotFoundError: no x", "metrics": {"a": 1}})
+    assert plain_line(line) == "error failed error=NotFoundError: no x metrics={'a': 1}"
+    assert brief_line(line) == "error failed error=NotFoundError: no x"
+    assert reason_line(line) == "NotFoundError: no x"
+    for other in ("\x1b[36mplain\x1b[0m words\n", "[1]", "7"):
+        assert brief_line(other) == reason_line(other) == timed_line(other)
+        assert brief_line(other).isprintable()
+
+
 def test_a_job_that_fails_has_its_last_words_in_the_error(tmp_path: Path) -> None:
     told: list[str] = []
     with pytest.raises(MachineError, match=r"json.tool ended with status 1: .*Expecting value"):
@@ -213,6 +223,9 @@ def test_packages_are_judged_by_the_lock(tmp_path: Path) -> None:
     assert check.health is Health.FAIL
     assert f"numpy {version} (locked 0.1)" in check.found
     assert "never-installed missing" in check.found
+    twice = f"numpy==0.1 ; python_version < '3' \\\nnumpy=={version} ; python_version >= '3' \\\n"
+    lock.write_text(twice)
+    assert check_packages(lock).health is Health.OK
     assert check_packages(tmp_path / "nowhere").health is Health.WARN
 
 
