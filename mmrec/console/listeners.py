@@ -60,7 +60,7 @@ def check_addresses(stack: StackRecord | None) -> Check:
         return Check(
             name="network",
             health=Health.OK,
-            found="no stack runs; while one does, Ray opens gcs, raylet, worker, Serve and HAProxy ports on all interfaces",
+            found="no stack runs; while one does, Ray opens ports on all interfaces: gcs, raylet, workers, Serve, HAProxy",
             advice=f"on a network you do not trust, {fence}",
         )
     open_ports: dict[str, list[int]] = {}
@@ -82,8 +82,8 @@ def check_addresses(stack: StackRecord | None) -> Check:
         name="network",
         health=Health.WARN,
         found=found,
-        advice="Ray and its HAProxy open these and cannot be told otherwise. A token guards Ray's own ports, the recommender"
-        f" refuses calls from elsewhere, HAProxy's statistics are open to all. To be safe, {fence}",
+        advice="Ray and its HAProxy open these and cannot be told otherwise. A token guards Ray's own ports, the"
+        f" recommender refuses calls from elsewhere, HAProxy's statistics are open to all. To be safe, {fence}",
     )
 
 
