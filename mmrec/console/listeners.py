@@ -60,7 +60,7 @@ def check_addresses(stack: StackRecord | None) -> Check:
         return Check(
             name="network",
             health=Health.OK,
-            found="no stack runs; while one does, Ray opens ports on all interfaces: gcs, raylet, workers, Serve, HAProxy",
+            found="no stack runs; while one does, Ray opens ports of its own on all interfaces",
             advice=f"on a network you do not trust, {fence}",
         )
     open_ports: dict[str, list[int]] = {}
