@@ -40,18 +40,17 @@ def run_job(stack: EmbeddedStack, module: str, *arguments: str, tell: Callable[[
         while process.poll() is None:
             time.sleep(_POLL_S)
             if time.monotonic() - told_s >= _TELL_EVERY_S:
-                told_s, words = time.monotonic(), last_words(log)
-                if words != told:
+                told_s, words = time.monotonic(), last_event(log)
+                if words not in {told, ""}:
                     told = words
                     tell(f"          {words}")
     if process.returncode != 0:
         raise MachineError(f"{module} ended with status {process.returncode}: {last_words(log)} (see {log})")
 
 
-def last_words(log: Path) -> str:
-    """The last thing a job logged as `event key=value ...`; its last line where it logged nothing."""
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    for line in reversed(lines[-_LAST_LINES:]):
+def last_event(log: Path) -> str:
+    """The last thing a job logged, as `event key=value ...`; empty where it logged nothing lately."""
+    for line in reversed(_last_lines(log)):
         try:
             fields = json.loads(line)
             event, logger = str(fields.pop("event")), str(fields.get("logger"))
@@ -62,7 +61,18 @@ def last_words(log: Path) -> str:
                 k: v for k, v in fields.items() if k not in {"time", "level", "logger"} and not isinstance(v, dict)
             }
             return " ".join([event, *(f"{k}={_short(v)}" for k, v in plain.items())])[:200]
-    return lines[-1].strip()[-200:] if lines else "starting"
+    return ""
+
+
+def last_words(log: Path) -> str:
+    """What a job that failed said last."""
+    lines = _last_lines(log)
+    return last_event(log) or (lines[-1].strip()[-200:] if lines else "it said nothing")
+
+
+def _last_lines(log: Path) -> list[str]:
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return lines[-_LAST_LINES:]
 
 
 def _short(value: object) -> str:
