@@ -132,14 +132,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", help="settings file; MMREC_CONFIG where not given")
     parser.add_argument("--follow", action="store_true", help="stay and encode new items as they come")
-    parser.add_argument("--text-cleaning", default="none", help='"none" or "classic"')
+    parser.add_argument("--text-cleaning", dest="cleaning", default="none", help='"none" or "classic"')
     parser.add_argument("--num-workers", type=int, default=os.cpu_count() or 1, help="encoder processes")
-    arguments = parser.parse_args()
+    asked = parser.parse_args()
     configure_logging()
     try:
-        settings = settings_from(arguments.config)
-        cleaning, num_workers = arguments.text_cleaning, arguments.num_workers
-        counts = run(settings, follow=arguments.follow, cleaning=cleaning, num_workers=num_workers)
+        settings = settings_from(asked.config)
+        counts = run(settings, follow=asked.follow, cleaning=asked.cleaning, num_workers=asked.num_workers)
     except MmrecError as error:
         log.error("encode_items_failed", error=f"{type(error).__name__}: {error}")
         return 1

@@ -14,7 +14,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from mmrec.training.run import (
     finish,
     run_tower_epochs,
     start_towers,
+    train_config,
     use_threads,
 )
 from mmrec.wiring import open_content_store, open_feature_store, settings_from
@@ -68,8 +68,7 @@ def train_worker(job: dict[str, Any]) -> None:
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:
             restore_state(fit, Path(folder))
-        if is_first:
-            progress.write("resumed", {"epoch": fit.epoch})
+        progress.write("resumed", {"epoch": fit.epoch})
 
     def after_epoch(figures: Mapping[str, float], best: bool) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -98,9 +97,8 @@ def run(arguments: argparse.Namespace, config: TrainConfig) -> None:
     folder = out.with_name(out.name + ".run")
     written = [manifest.stat().st_mtime_ns for manifest in manifests]
     open_run(folder, describes=f"{written} {config} {arguments.num_workers}")
-    num_cpus = max(arguments.num_workers, os.cpu_count() or 1)
     if not os.environ.get("RAY_ADDRESS"):
-        ray.init(include_dashboard=False, log_to_driver=False, num_cpus=num_cpus)
+        ray.init(include_dashboard=False, log_to_driver=False, num_cpus=max(arguments.num_workers, os.cpu_count() or 1))
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={
@@ -139,10 +137,7 @@ def main() -> int:
     arguments = parser.parse_args()
     configure_logging()
     try:
-        config = TrainConfig()
-        towers = replace(config.towers, fusion=arguments.fusion)
-        fit_towers = replace(config.fit_towers, max_epochs=arguments.epochs)
-        run(arguments, replace(config, towers=towers, fit_towers=fit_towers))
+        run(arguments, train_config(fusion=arguments.fusion, max_epochs=arguments.epochs))
     except MmrecError as error:
         log.error("train_failed", error=f"{type(error).__name__}: {error}")
         return 1

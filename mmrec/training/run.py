@@ -5,7 +5,7 @@ After everything is measured the towers go on for a few epochs over all labels: 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,16 @@ class Trained:
 
     bundle: ModelBundle
     curves: dict[str, Any]
+
+
+def train_config(*, fusion: str, max_epochs: int) -> TrainConfig:
+    """The default configuration with another fusion and number of epochs."""
+    config = TrainConfig()
+    return replace(
+        config,
+        towers=replace(config.towers, fusion=fusion),
+        fit_towers=replace(config.fit_towers, max_epochs=max_epochs),
+    )
 
 
 def use_threads(num_threads: int) -> None:

@@ -102,6 +102,8 @@ class EmbeddedStack:
         java_home = ensure_java_home()
         jars = ensure_jars(java_home)
         ports = choose_ports(document, say=self._say)
+        # The supervisor looks there, wherever the user's file keeps the rest.
+        document["stores"] = {**document.get("stores", {}), "status": str(home.status)}
         folder = self._config.parent if self._config else home.folder
         write_configuration(home.config, document, ports, folder=folder.resolve())
         self.settings: Settings = load_settings(home.config)
