@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmrec.catalog.item import catalog_entry
+from mmrec.catalog.item import Availability, CatalogEntry, catalog_entry
 from mmrec.content.encode import encode_items
 from mmrec.content.encoder import Encoder
 from mmrec.content.feed import CatalogChanges, embedding_records
@@ -64,8 +64,9 @@ def publish_content(
     encoded = encode_items(list(changes.items.values()), encoders, store, cleaning=cleaning)
     entries = {item_id: catalog_entry(item) for item_id, item in changes.items.items()}
     store.put(encoded.matrix, removed=changes.removed)
-    if entries:
-        features.write_item_content(entries, write_time_s=write_time_s)
+    # The feature store forgets nothing: an item that is gone is written as hidden, so that nobody lists it again.
+    gone = {i: CatalogEntry(item_id=i, availability=Availability.HIDDEN) for i in changes.removed}
+    features.write_item_content({**entries, **gone}, write_time_s=write_time_s)
     producer.send_many(topic, embedding_records(encoded.matrix, entries, removed=changes.removed))
     counts.num_items += len(changes.items)
     counts.num_removed += len(changes.removed)

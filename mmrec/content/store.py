@@ -3,15 +3,17 @@
     <cache folder>/<encoder>/<name>.npz     digests (N, 32) and values (N, D); shared between runs and deployments
     <folder>/parts/<sequence>.npz           upserted rows; the newest row of an item counts
 
-Both only ever gain whole files (written aside, then renamed), so any number of processes may write. Parts are merged
-into one when there are many.
+Both only ever gain whole files (written aside, then renamed), so any number of processes may write; a lock on the
+folder of parts hands out their sequence. Parts are merged into one when there are many.
 """
 
+import fcntl
 import json
 import os
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -78,11 +80,12 @@ class ContentStore:
         """Insert or replace rows, and drop `removed` items."""
         if not len(matrix) and not removed:
             return
-        paths = self._part_paths()
-        sequence = int(paths[-1].stem) + 1 if paths else 1
-        self._write_part(sequence, matrix, removed)
-        if len(paths) + 1 > MAX_PARTS:
-            self._merge()
+        with self._sole_writer():
+            paths = self._part_paths()
+            sequence = int(paths[-1].stem) + 1 if paths else 1
+            self._write_part(sequence, matrix, removed)
+            if len(paths) + 1 > MAX_PARTS:
+                self._merge()
 
     def load_matrix(self) -> ContentMatrix:
         """Every item's current row, items in ascending order; a modality's encoder is the newest part's.
@@ -96,6 +99,14 @@ class ContentStore:
                 return _merged([part for part in parts if part is not None])
             # A merge replaced parts while we read them.
         raise StoreError(f"parts under {self._parts} cannot be read; encode the catalogue again")
+
+    @contextmanager
+    def _sole_writer(self) -> Iterator[None]:
+        """Waits for other writers of parts; the system lets go of the lock when its holder ends."""
+        self._parts.mkdir(parents=True, exist_ok=True)
+        with (self._parts / "writer.lock").open("w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _merge(self) -> None:
         paths = self._part_paths()

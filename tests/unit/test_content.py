@@ -2,6 +2,8 @@
 
 import io
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -142,6 +144,23 @@ def test_the_matrix_is_what_was_put_last_however_many_parts_there_were(tmp_path)
     assert matrix.values["text"][matrix.row_of["a"]][0] == MAX_PARTS + 4
 
 
+def test_writers_at_the_same_time_lose_nothing(tmp_path) -> None:
+    start = threading.Barrier(4)
+
+    def write(writer: int) -> None:
+        store = ContentStore(tmp_path)
+        for number in range(12):
+            item_id = f"{writer}-{number}"
+            row = {"text": {item_id: np.full(3, writer, dtype=np.float32)}}
+            matrix = content_matrix([item_id], row, embedding_dims={"text": 3}, encoders={"text": "e"})
+            start.wait(30)
+            store.put(matrix)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    assert set(ContentStore(tmp_path).load_matrix().item_ids) == {f"{w}-{n}" for w in range(4) for n in range(12)}
+
+
 def test_rows_of_another_encoder_count_as_missing(tmp_path) -> None:
     store = ContentStore(tmp_path)
     for name, item_id in (("old", "a"), ("new", "b")):
@@ -212,6 +231,7 @@ def test_what_is_published_is_what_a_replica_reads(tmp_path) -> None:
     assert update.encoders == {m: e.name for m, e in ENCODERS.items()}
     np.testing.assert_allclose(update.vectors["image"], matrix.values["image"][0], atol=1e-6)
     assert features.read_item_content(["a"])["a"] == catalog_entry(whole)
+    assert not features.read_item_content(["gone"])["gone"].availability.can_be_shown
     assert (counts.num_items, counts.num_removed) == (1, 1)
     json.dumps(counts.figures())
 
