@@ -5,7 +5,8 @@ searches without them, so types are checked here (METHODS M26).
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -50,14 +51,12 @@ class MilvusVectorStore:
             schema.add_field(field, DataType.VARCHAR, max_length=_MAX_TEXT_BYTES)
         index = self._client.prepare_index_params()
         index.add_index(field_name=_VECTOR, index_type=self._index_type, metric_type="IP")
-        try:
+        with _store_errors(f"collection {name!r} was not written"):
             self._client.create_collection(name, schema=schema, index_params=index, timeout=self._timeout_s)
             for start in range(0, len(item_ids), _INSERT_ROWS):
                 rows = range(start, min(start + _INSERT_ROWS, len(item_ids)))
                 self._client.insert(name, [self._row(row, item_ids, vectors_ID, fields) for row in rows])
             self._client.load_collection(name)
-        except MilvusException as error:
-            raise StoreError(f"collection {name!r} was not written: {error}") from error
 
     @staticmethod
     def _row(
@@ -71,14 +70,15 @@ class MilvusVectorStore:
         description = self._describe(name)
         fields = [f["name"] for f in description["fields"] if f["name"] not in (_ID, _VECTOR)]
         embedding_dim = next(f["params"]["dim"] for f in description["fields"] if f["name"] == _VECTOR)
-        self._client.load_collection(name)
         rows: list[dict[str, Any]] = []
-        iterator = self._client.query_iterator(name, batch_size=_READ_ROWS, output_fields=[_ID, _VECTOR, *fields])
-        try:
-            while batch := iterator.next():
-                rows.extend(batch)
-        finally:
-            iterator.close()
+        with _store_errors(f"collection {name!r} was not read"):
+            self._client.load_collection(name)
+            iterator = self._client.query_iterator(name, batch_size=_READ_ROWS, output_fields=[_ID, _VECTOR, *fields])
+            try:
+                while batch := iterator.next():
+                    rows.extend(batch)
+            finally:
+                iterator.close()
         rows.sort(key=lambda row: str(row[_ID]))
         vectors_ID = np.array([row[_VECTOR] for row in rows], dtype=np.float32).reshape(len(rows), int(embedding_dim))
         return StoredVectors(
@@ -90,37 +90,51 @@ class MilvusVectorStore:
     def search(self, name: str, queries_QD: Float32Array, *, num_results: int) -> list[list[tuple[str, float]]]:
         """See VectorStore."""
         self._describe(name)
-        hits = self._client.search(
-            name, np.asarray(queries_QD, dtype=np.float32).tolist(), limit=num_results, anns_field=_VECTOR
-        )
+        with _store_errors(f"collection {name!r} was not searched"):
+            hits = self._client.search(
+                name, np.asarray(queries_QD, dtype=np.float32).tolist(), limit=num_results, anns_field=_VECTOR
+            )
         return [[(str(hit[_ID]), float(hit["distance"])) for hit in query] for query in hits]
 
     def point_alias(self, alias: str, name: str) -> None:
         """See VectorStore."""
         self._describe(name)
-        if self._client.has_collection(alias):
-            self._client.alter_alias(name, alias)
-        else:
-            self._client.create_alias(name, alias)
+        with _store_errors(f"alias {alias!r} was not moved"):
+            if self._client.has_collection(alias):
+                self._client.alter_alias(name, alias)
+            else:
+                self._client.create_alias(name, alias)
 
     def drop(self, name: str) -> None:
         """See VectorStore."""
-        if not self._client.has_collection(name):
-            return
-        for alias in self._client.list_aliases(name).get("aliases", []):
-            self._client.drop_alias(alias)
-        self._client.drop_collection(name)
+        with _store_errors(f"collection {name!r} was not dropped"):
+            if not self._client.has_collection(name):
+                return
+            for alias in self._client.list_aliases(name).get("aliases", []):
+                self._client.drop_alias(alias)
+            self._client.drop_collection(name)
 
     def collections(self) -> tuple[str, ...]:
         """See VectorStore."""
-        return tuple(sorted(self._client.list_collections()))
+        with _store_errors("collections were not listed"):
+            return tuple(sorted(self._client.list_collections()))
 
     def _describe(self, name: str) -> dict[str, Any]:
-        if not self._client.has_collection(name):
-            known = ", ".join(self.collections()) or "none"
-            raise NotFoundError(f"no collection {name!r}; there are {known}")
-        described: dict[str, Any] = self._client.describe_collection(name)
+        with _store_errors(f"collection {name!r} was not described"):
+            if not self._client.has_collection(name):
+                known = ", ".join(self.collections()) or "none"
+                raise NotFoundError(f"no collection {name!r}; there are {known}")
+            described: dict[str, Any] = self._client.describe_collection(name)
         return described
+
+
+@contextmanager
+def _store_errors(what: str) -> Iterator[None]:
+    """What Milvus raises, as StoreError."""
+    try:
+        yield
+    except MilvusException as error:
+        raise StoreError(f"{what}: {error}") from error
 
 
 def _bounded(text: str) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmrec.errors import ConfigurationError, NotFoundError
+from mmrec.errors import ConfigurationError, NotFoundError, StoreError
 from mmrec.index.vectors import ExactIndex, MemoryVectorStore
 
 
@@ -76,6 +76,18 @@ def test_writing_again_replaces_and_dropping_forgets(store):
         store.load("items_live")
     with pytest.raises(NotFoundError, match="items_a"):
         store.point_alias("items_live", "items_a")
+
+
+@pytest.mark.integration
+def test_what_milvus_refuses_is_a_store_error(milvus_uri):
+    from mmrec.stores.milvus import MilvusVectorStore
+
+    store = MilvusVectorStore(milvus_uri)
+    item_ids, values = planted(10)
+    store.create_collection("items_narrow", item_ids, values, {})
+    with pytest.raises(StoreError, match="items_narrow"):
+        store.search("items_narrow", np.ones((1, 3), dtype=np.float32), num_results=2)
+    store.drop("items_narrow")
 
 
 def test_index_types_that_milvus_only_pretends_to_know_are_refused():
