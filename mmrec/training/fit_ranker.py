@@ -25,7 +25,7 @@ from mmrec.training.ranking_rows import RankedList
 class RankerFitConfig:
     """How the ranker is fit."""
 
-    max_epochs: int = 30
+    max_epochs: int = 12
     patience: int = 5
     """Epochs without gain on the held-out lists after which fitting ends."""
     batch_lists: int = 64
@@ -33,7 +33,7 @@ class RankerFitConfig:
     """Candidates without label kept per list, a seeded draw; the draw is even, so proportions stay."""
     num_tower_candidates: int = 150
     """Items the towers add to each list."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-3
     weight_decay: float = 1e-3
     behavior_weight: float = 1.0
     """c: weight of the heads' cross-entropy."""

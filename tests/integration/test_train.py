@@ -1,0 +1,109 @@
+"""jobs.train on Ray Train: two workers, killed in the middle, started again; the model it leaves serves."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from mmrec.catalog.item import catalog_entry
+from mmrec.content.encode import encode_items
+from mmrec.content.registry import encoder
+from mmrec.models.bundle import ModelBundle
+from mmrec.simulator.settings import StorefrontConfig
+from mmrec.simulator.storefront import Storefront
+from mmrec.training.build import build_examples
+from mmrec.training.example_config import ExampleConfig
+from mmrec.wiring import open_content_store, open_feature_store
+
+pytestmark = pytest.mark.integration
+WORLD = Storefront(StorefrontConfig(seed=3, num_users=40, num_items=80, days=10.0))
+ENCODERS = {"text": "hashing-tf", "image": "color-histogram", "attributes": "attribute-hash"}
+
+
+def events_table() -> pa.Table:
+    chunks = list(WORLD.events())
+    return pa.table(
+        {
+            "user_key": np.concatenate([c.user_ids for c in chunks]).tolist(),
+            "item_id": np.concatenate([c.item_ids for c in chunks]).tolist(),
+            "behavior": np.concatenate([c.behaviors for c in chunks]).tolist(),
+            "event_time_s": np.concatenate([c.event_times_s for c in chunks]),
+            "known_time_s": np.concatenate([c.send_times_s for c in chunks]),
+            "ingest_time_s": np.concatenate([c.send_times_s for c in chunks]),
+        }
+    )
+
+
+def prepare(deployment: Any, folder: Path) -> Path:
+    subprocess.run([sys.executable, "-m", "feature_repo.apply", "--config", str(deployment.config)], check=True)
+    items = list(WORLD.catalog())
+    entries = {item.item_id: catalog_entry(item) for item in items}
+    open_feature_store(deployment.settings).write_item_content(entries, write_time_s=1.0)
+    store = open_content_store(deployment.settings)
+    store.put(encode_items(items, {m: encoder(m, name) for m, name in ENCODERS.items()}, store).matrix)
+    config = ExampleConfig(max_ranker_lists=80, max_validation_lists=40, num_candidates=40, num_random=5)
+    build_examples(events_table(), entries, settings=deployment.settings, config=config).save(folder)
+    return folder
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_a_killed_run_goes_on_where_it_was_and_its_model_serves(settings: Callable[..., Any], tmp_path: Path) -> None:
+    deployment = settings()
+    examples, out = prepare(deployment, tmp_path / "examples"), tmp_path / "model"
+    command = [
+        *(sys.executable, "-m", "jobs.train", "--config", str(deployment.config), "--examples", str(examples)),
+        *("--out", str(out), "--epochs", "5", "--num-workers", "2"),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with (tmp_path / "first.log").open("wb") as log:
+        first = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=environment)
+        progress = tmp_path / "model.run" / "progress.jsonl"
+        until_s = time.monotonic() + 240
+        while len(lines_of(progress)) < 2:
+            assert first.poll() is None, (tmp_path / "first.log").read_text()[-3000:]
+            assert time.monotonic() < until_s, "no epoch within four minutes"
+            time.sleep(0.05)
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+    assert not (out / "metrics.json").exists()
+    second = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=400, check=False)
+    assert second.returncode == 0, second.stderr[-3000:]
+    told = [json.loads(line) for line in second.stderr.splitlines() if line.startswith('{"time"')]
+    resumed = [line for line in told if line["event"] == "resumed"]
+    assert resumed
+    assert 1 <= resumed[0]["epoch"] <= 5
+    figures = json.loads(second.stdout.splitlines()[-1])
+    assert {"hr_at_10", "hr_at_10_popularity", "recall_of_candidates"} <= set(figures)
+    bundle = ModelBundle.load(out)
+    matrix = open_content_store(deployment.settings).load_matrix()
+    np.testing.assert_allclose(np.linalg.norm(bundle.item_embeddings(matrix), axis=1), 1.0, atol=1e-4)
+    curves = json.loads((out / "curves.json").read_text())
+    assert [curve["epoch"] for curve in curves["towers"]] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+    assert not (tmp_path / "model.run").exists()
+
+
+def test_a_folder_without_examples_is_named(settings: Callable[..., Any], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "jobs.train", "--config", str(settings().config)),
+            *("--examples", str(tmp_path / "none"), "--out", str(tmp_path / "model")),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "jobs.build_examples" in done.stderr
