@@ -37,7 +37,7 @@ class FeatureStore(Protocol):
         """Replace profiles.
 
         Args:
-            write_time_s: Instant of the write; the store makes it strictly increasing.
+            write_time_s: Instant of the write, for people: the last write stands, even where clocks went back.
             progress: Replaces the stored progress, in one step with the profiles where the engine can, else after them.
         """
         ...

@@ -51,7 +51,12 @@ def repository_yaml(stores: StoreSettings) -> str:
             raise ConfigurationError(
                 "online_store is redis and redis_connection is empty; give host:port[,password=...]"
             )
-        online = ["  type: redis", f"  connection_string: {json.dumps(stores.redis_connection)}"]
+        online = [
+            "  type: redis",
+            f"  connection_string: {json.dumps(stores.redis_connection)}",
+            # Without it Feast skips, in silence, a row that is not newer than the stored one.
+            "  skip_dedup: true",
+        ]
     else:
         raise ConfigurationError(f"online_store is {stores.online_store!r}; known: sqlite, redis")
     lines = [

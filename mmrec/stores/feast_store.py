@@ -1,8 +1,8 @@
 """Feast behind the port mmrec.features.stores.FeatureStore.
 
 Rows go to Feast's provider (its DataFrame path is half as fast) and to the same tables and registry, so `feast` and
-get_online_features() see them too. Write times are strictly increasing: Feast's Redis store silently skips a row that
-is not newer than the stored one.
+get_online_features() see them too. Every write replaces what stands, whatever its instant: a clock that was set back
+loses nothing.
 """
 
 import json
@@ -10,7 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
@@ -42,8 +42,6 @@ from mmrec.stores.feast_repository import check_decay, open_repository
 
 READ_CHUNK = 1_000
 """Keys per read: one SQL statement, or one Redis pipeline."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TICK = timedelta(microseconds=1)
 
 
 class FeastFeatureStore:
@@ -65,7 +63,6 @@ class FeastFeatureStore:
             check_decay(self._repository, scoring.decay_per_day)
         self._scoring = scoring
         self._weights_version = weights_version(scoring) if scoring else ""
-        self._last_write = _EPOCH
         self._lock = threading.Lock()
 
     @property
@@ -207,10 +204,9 @@ class FeastFeatureStore:
         if not rows:
             return
         repository = self._repository
+        instant = datetime.fromtimestamp(write_time_s, UTC)
+        data = [(_entity_key(view, key), row, instant, None) for key, row in rows.items()]
         with self._lock:
-            instant = max(_EPOCH + timedelta(seconds=write_time_s), self._last_write + _TICK)
-            self._last_write = instant
-            data = [(_entity_key(view, key), row, instant, None) for key, row in rows.items()]
             try:
                 repository.provider.online_write_batch(
                     repository.config, repository.views[view.name], data, progress=None
