@@ -1,17 +1,24 @@
 """Refused records on their way to and from the topic behavior-events.rejected.
 
 key, value = encode_rejected(rejected_row)     proto3 JSON of mmrec.v1.RejectedEvent, key as it was
+
+What is kept of a record is bounded, so that a refusal always fits the topic, however well the original was compressed.
 """
 
 import base64
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mmrec.events.rules import parse_time
+
+MAX_KEPT_BYTES: Final = 1 << 20
+"""Bytes kept of an original value; `detail` says where there were more."""
+MAX_KEPT_KEY_BYTES: Final = 1 << 16
+"""The same for its key."""
 
 
 def _instant(time_s: float) -> str:
@@ -27,8 +34,10 @@ def encode_rejected(row: dict[str, Any]) -> tuple[bytes, bytes]:
         row: One row of REJECTED_SCHEMA.
 
     Returns:
-        The original key (empty where there was none), and proto3 JSON in snake_case.
+        The original key (empty where there was none), and proto3 JSON in snake_case. Of an original longer than
+        MAX_KEPT_BYTES the beginning is kept.
     """
+    row = _bounded(row)
     document: dict[str, Any] = {name: row[name] for name in ("reason", "detail", "cluster_id", "topic_id", "partition")}
     document["offset"] = str(row["offset"])
     for name in ("original_key", "original_value"):
@@ -36,6 +45,14 @@ def encode_rejected(row: dict[str, Any]) -> tuple[bytes, bytes]:
     document["ingest_time"] = _instant(row["ingest_time_s"])
     value = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
     return row["original_key"] or b"", value
+
+
+def _bounded(row: dict[str, Any]) -> dict[str, Any]:
+    for name, most in (("original_key", MAX_KEPT_KEY_BYTES), ("original_value", MAX_KEPT_BYTES)):
+        if len(row[name] or b"") > most:
+            detail = f"{row['detail']}; the first {most} of {len(row[name])} bytes of {name} are kept"
+            row = {**row, name: row[name][:most], "detail": detail}
+    return row
 
 
 def rejected_records(rejected: pa.Table) -> Iterator[tuple[bytes, bytes]]:

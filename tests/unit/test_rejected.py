@@ -2,7 +2,7 @@
 
 from google.protobuf import json_format
 
-from mmrec.events.rejected import decode_rejected, encode_rejected
+from mmrec.events.rejected import MAX_KEPT_BYTES, MAX_KEPT_KEY_BYTES, decode_rejected, encode_rejected
 from mmrec.v1.behavior_pb2 import RejectedEvent
 
 ROW = {
@@ -35,3 +35,12 @@ def test_a_tombstone_is_kept_as_empty_bytes() -> None:
     key, value = encode_rejected({**ROW, "original_key": None, "original_value": None})
     assert key == b""
     assert decode_rejected(value)["original_value"] == b""
+
+
+def test_a_refusal_fits_the_topic_however_long_the_record_was() -> None:
+    key, value = encode_rejected({**ROW, "original_key": bytes(1 << 22), "original_value": bytes(9_800_000)})
+    assert len(key) == MAX_KEPT_KEY_BYTES
+    assert len(value) < 2 << 20
+    row = decode_rejected(value)
+    assert row["original_value"] == bytes(MAX_KEPT_BYTES)
+    assert "the first 1048576 of 9800000 bytes of original_value are kept" in row["detail"]
