@@ -1,6 +1,6 @@
 """The event log as Parquet files in a folder.
 
-    <folder>/events/day=2026-01-31/<digest>.parquet    rows of one append that were ingested on that day (UTC)
+    <folder>/events/day=2026-01-31/<digest>.parquet    rows of one append, by the day (UTC) its first was ingested
     <folder>/events/manifest/000000000017.json         append 17: its files, and the offsets it covers per source
     <folder>/served/...                                the same for served lists
 
@@ -85,7 +85,7 @@ class _Entry:
 
     digest: str
     files: tuple[str, ...]
-    """Relative to the table's folder."""
+    """Relative to the table's folder; together they hold the rows in the order they were appended."""
     ranges: dict[str, tuple[int, int]]
     """Lowest and highest offset per source; sources are named cluster/topic/partition."""
 
@@ -119,13 +119,13 @@ class _TableLog:
         if digest in self._numbers:
             return self._numbers[digest]
         table = table.filter(pa.array(first_of_each_place(table)))
-        files = self._write_files(table, digest)
+        file = self._write_file(table, digest)
         document = {
             "format_version": FORMAT_VERSION,
             "digest": digest,
             "batch_key": batch_key,
             "num_rows": table.num_rows,
-            "files": files,
+            "files": [file],
             "ranges": _ranges(table),
         }
         while True:
@@ -213,21 +213,19 @@ class _TableLog:
         _sync_folder(self._manifest)
         return True
 
-    def _write_files(self, table: pa.Table, digest: str) -> list[str]:
-        days = (table["ingest_time_s"].to_numpy() // _SECONDS_PER_DAY).astype(np.int64)
-        files = []
-        for day in np.unique(days):
-            name = f"day={np.datetime64(int(day), 'D')}/{digest}.parquet"
-            path = self._folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            sink = pa.BufferOutputStream()
-            pq.write_table(table.filter(pa.array(days == day)), sink, compression="zstd")
-            temporary = path.with_suffix(f".{os.getpid()}.tmp")
-            _write_durably(temporary, sink.getvalue())
-            temporary.replace(path)
-            _sync_folder(path.parent)
-            files.append(name)
-        return files
+    def _write_file(self, table: pa.Table, digest: str) -> str:
+        # One file, so that a scan gives the rows as they were appended: readers rely on the order of offsets.
+        day = int(table["ingest_time_s"][0].as_py() // _SECONDS_PER_DAY)
+        name = f"day={np.datetime64(day, 'D')}/{digest}.parquet"
+        path = self._folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        _write_durably(temporary, sink.getvalue())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+        return name
 
 
 def _ranges(table: pa.Table) -> dict[str, list[int]]:

@@ -65,6 +65,13 @@ def test_what_was_appended_is_read_as_it_was(reopen: Reopen) -> None:
     assert log.read(columns=["offset", "item_id"]).schema.names == ["offset", "item_id"]
 
 
+def test_rows_are_read_in_the_order_of_appending_though_ingest_time_steps_back_over_midnight(reopen: Reopen) -> None:
+    batch = events(0, 1, 2, step_s=-1.0)  # the first on one day, the others on the day before
+    reopen().append(batch, batch_key="0")
+    assert reopen().read().equals(batch)
+    assert [ids(piece) for piece in reopen().scan(max_rows=2)] == [["t-0-0", "t-0-1"], ["t-0-2"]]
+
+
 def test_the_same_batch_again_changes_nothing(reopen: Reopen) -> None:
     assert reopen().append(events(0, 1), batch_key="0") == 1
     assert reopen().append(events(2), batch_key="1") == 2
