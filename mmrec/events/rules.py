@@ -10,6 +10,7 @@ one to these functions, so reasons are decided here alone.
 import json
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -102,8 +103,8 @@ def _refuse_constant(name: str) -> float:
 def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        numbers = Counter(name for name, _ in pairs)
+        twice = next(name for name, number in numbers.items() if number > 1)
         raise _RefusedError(Rejection.MALFORMED_JSON, f"name {_shown(twice)} stands twice in one object; give it once")
     return table
 

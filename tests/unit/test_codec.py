@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmrec.config import EventSettings
+from mmrec.events import rules
 from mmrec.events.behaviors import shop_behaviors
 from mmrec.events.codec import check_event, decode_batch, encode_event
 from mmrec.events.columns import EVENT_SCHEMA, RAW_SCHEMA, REJECTED_SCHEMA, user_key
@@ -358,3 +359,22 @@ def test_the_check_before_sending_is_the_codecs_own(event: BehaviorEvent, time: 
     else:
         assert isinstance(outcome, Refusal)
         assert outcome.reason is checked[0]
+
+
+class NameThatCounts(str):
+    """A name that counts how often it is compared with another."""
+
+    __slots__ = ()
+    num_compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        NameThatCounts.num_compared += 1
+        return str.__eq__(self, other)
+
+
+def test_the_work_for_a_repeated_name_grows_with_the_names_not_with_their_square() -> None:
+    names = [NameThatCounts(f"n{number}") for number in range(1_000)]
+    with pytest.raises(Exception, match="'n999' stands twice"):
+        rules._unique_pairs([(name, 0) for name in [*names, NameThatCounts("n999")]])
+    assert NameThatCounts.num_compared < 10 * len(names)
