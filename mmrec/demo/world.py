@@ -19,6 +19,8 @@ from mmrec.simulator.storefront import Storefront
 
 Record = tuple[bytes, bytes]
 """Key and value as they go to Kafka."""
+MOVIELENS_RING = 8_192
+"""Event ids remembered per user: more than the largest history of the log, 3,422 events, two for a rating of 4 or more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +93,8 @@ def movielens_world(now_s: float, *, data_folder: str) -> DemoWorld:
                 for b in behaviors
             ],
             # Films are rated once: what was seen is never shown again, so all of it is kept.
-            "scoring": {"max_items": 0},
+            # Thousands of ratings of one person are imported at once: the ring must hold them all to find repeats.
+            "scoring": {"max_items": 0, "ring_size": MOVIELENS_RING},
             "serving": {"hide_behaviors": list(behaviors.names)},
             # People of this log come back after months: statistics need longer memories than a shop's.
             "statistics": {"half_lives_days": [30.0, 365.0, 1460.0]},

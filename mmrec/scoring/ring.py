@@ -7,6 +7,8 @@ ends the same however the events were cut into batches.
 Axis: R ring, oldest first.
 """
 
+from bisect import bisect_right, insort
+
 import numpy as np
 import numpy.typing as npt
 
@@ -20,8 +22,10 @@ class IdRing:
 
     __slots__ = (
         "_added",
+        "_by_time",
         "_ids_R",
         "_last_time_s",
+        "_latest",
         "_newest_s",
         "_size",
         "_sorted",
@@ -39,6 +43,8 @@ class IdRing:
         self._last_time_s = float(times_R[-1]) if len(times_R) else -np.inf
         self._sorted = True
         self._size = size
+        self._by_time: list[tuple[float, int]] | None = None
+        self._latest: dict[int, float] = {}
         self._window_s = window_s
 
     def seen(self, event_hash: int, ingest_time_s: float) -> bool:
@@ -48,6 +54,9 @@ class IdRing:
             return True
         self._stored.add(event_hash)
         self._added.append((event_hash, ingest_time_s))
+        if self._by_time is not None:
+            insort(self._by_time, (ingest_time_s, event_hash))
+            self._latest[event_hash] = max(ingest_time_s, self._latest.get(event_hash, -np.inf))
         # Equal times are put in order by id at the end, so only a strictly later time keeps the order.
         if ingest_time_s <= self._last_time_s:
             self._sorted = False
@@ -56,14 +65,15 @@ class IdRing:
 
     def _remembered(self, event_hash: int) -> bool:
         """Rare path: the id is known, but window or size may have passed it since."""
-        entries = [*zip(self._ids_R.tolist(), self._times_R.tolist(), strict=True), *self._added]
-        time_s = max(time for known, time in entries if known == event_hash)
+        if self._by_time is None:  # put in order once per batch; from here on additions keep it
+            entries = [*zip(self._ids_R.tolist(), self._times_R.tolist(), strict=True), *self._added]
+            self._by_time = sorted((time_s, known) for known, time_s in entries)
+            self._latest = {known: time_s for time_s, known in self._by_time}
+        time_s = self._latest[event_hash]
         if time_s < self._newest_s - self._window_s:
             return False
-        if len(entries) <= self._size:
-            return True
-        newer = sum(1 for known, time in entries if (time, known) > (time_s, event_hash))
-        return newer < self._size
+        num_newer = len(self._by_time) - bisect_right(self._by_time, (time_s, event_hash))
+        return num_newer < self._size
 
     def arrays(self) -> tuple[IdArray, FloatArray]:
         """(ids, ingest times) to store, oldest first, within size and window."""

@@ -3,6 +3,7 @@
 import io
 import os
 import tarfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 
 from mmrec.catalog.item import attribute_values
 from mmrec.catalog.movielens import MovieLens, ReplayChunk, movielens_folder, split_title
+from mmrec.demo.world import MOVIELENS_RING
 from mmrec.errors import MachineError
 from mmrec.events.behaviors import media_behaviors
 from mmrec.v1 import behavior_pb2
@@ -164,4 +166,5 @@ def test_the_real_set_has_the_counts_of_its_provenance() -> None:
     assert column(chunks, "behaviors").count("watch") == 100_004
     assert len(set(column(chunks, "user_ids"))) == 671
     assert len(set(column(chunks, "event_ids"))) == sum(map(len, chunks))
+    assert max(Counter(column(chunks, "user_ids")).values()) <= MOVIELENS_RING  # so every repeat is found
     assert column(list(world.live()), "behaviors").count("like") > 2_000
