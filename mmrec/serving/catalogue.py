@@ -145,18 +145,33 @@ class Catalogue:
 
 
 def neighbor_table(
-    item_ids: Sequence[str], neighbors: Mapping[str, tuple[Sequence[str], Sequence[float]]]
+    item_ids: Sequence[str],
+    neighbors: Mapping[str, tuple[Sequence[str], Sequence[float]]],
+    *,
+    before: NeighborTable | None = None,
 ) -> NeighborTable:
-    """Neighbor lists as rows of `item_ids`; neighbors the catalogue does not know are left out."""
+    """Neighbor lists as rows of `item_ids`; neighbors the catalogue does not know are left out.
+
+    Args:
+        before: Table over the first of `item_ids`; items without a list in `neighbors` keep theirs.
+    """
     row_of = {item_id: row for row, item_id in enumerate(item_ids)}
     width = max((len(ids) for ids, _ in neighbors.values()), default=0)
+    if before is not None:
+        width = max(width, before.rows_IK.shape[1])
     rows_IK = np.full((len(item_ids), width), NO_ROW, dtype=np.int32)
     weights_IK = np.zeros((len(item_ids), width))
+    if before is not None:
+        num_rows, num_kept = before.rows_IK.shape
+        rows_IK[:num_rows, :num_kept] = before.rows_IK
+        weights_IK[:num_rows, :num_kept] = before.weights_IK
     for item_id, (ids, weights) in neighbors.items():
         row = row_of.get(item_id)
         if row is None:
             continue
         known = [(row_of[other], float(weight)) for other, weight in zip(ids, weights, strict=True) if other in row_of]
+        rows_IK[row] = NO_ROW
+        weights_IK[row] = 0.0
         rows_IK[row, : len(known)] = [other for other, _ in known]
         weights_IK[row, : len(known)] = [weight for _, weight in known]
     return NeighborTable(rows_IK=rows_IK, weights_IK=weights_IK)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,7 @@ def read_item_update(key: bytes | None, value: bytes | None) -> ItemUpdate:
     """The update a record holds.
 
     Raises:
-        InvalidRequestError: no key, or a value that is no ItemEmbedding.
+        InvalidRequestError: no key, a value that is no ItemEmbedding, a vector that is no row of finite numbers.
     """
     item_id = (key or b"").decode("utf-8", errors="replace")
     if not item_id:
@@ -43,12 +44,28 @@ def read_item_update(key: bytes | None, value: bytes | None) -> ItemUpdate:
         document = json.loads(value)
         # Thousands of floats go around protobuf's JSON reader, which takes milliseconds for them.
         for block in document.pop("modalities", []):
-            vectors[str(block["modality"])] = np.asarray(block.get("values", ()), dtype=np.float32)
+            vectors[str(block["modality"])] = _vector(block.get("values", ()))
             encoders[str(block["modality"])] = str(block.get("encoder", ""))
         json_format.ParseDict(document, message, ignore_unknown_fields=True)
-    except (ValueError, TypeError, KeyError, AttributeError, json_format.ParseError) as error:
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+        json_format.ParseError,
+    ) as error:
         raise InvalidRequestError(f"value for item {item_id!r} is no ItemEmbedding JSON: {error}") from None
     return ItemUpdate(item_id=item_id, entry=_entry(item_id, message), vectors=vectors, encoders=encoders)
+
+
+def _vector(values: Any) -> npt.NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        vector = np.asarray(values, dtype=np.float32)
+    if vector.ndim != 1 or not len(vector) or not np.isfinite(vector).all():
+        raise ValueError(f"a vector has shape {vector.shape} or holds NaN; give one row of finite numbers")
+    return vector
 
 
 def _entry(item_id: str, message: catalog_pb2.ItemEmbedding) -> CatalogEntry:

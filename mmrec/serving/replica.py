@@ -21,7 +21,7 @@ import numpy as np
 
 from mmrec.clock import Clock
 from mmrec.config import Settings
-from mmrec.errors import IncompatibleStateError, InvalidRequestError, MmrecError
+from mmrec.errors import IncompatibleStateError, MmrecError
 from mmrec.events.producer import TopicRecord
 from mmrec.features.assemble import feature_names
 from mmrec.features.stores import FeatureStore
@@ -47,7 +47,7 @@ log = get_logger(__name__)
 PORTION = 200
 """Items read at a time: about 2 ms of the store."""
 PUBLISH_S = 0.5
-"""Counts that change are published this often at most; changed items at once."""
+"""Pause between two publications: a change after a quiet time is seen at once, the next ones together."""
 RELEASE_CHECK_S = 1.0
 STATUS_S = 1.0
 Follow = Callable[[Mapping[int, int] | None, Callable[[], bool]], Iterator[list[TopicRecord]]]
@@ -238,14 +238,17 @@ class Replica:
         start = None
         if self._release is not None and self._release.embedding_topic == self._parts.topic_name():
             start = {int(partition): offset for partition, offset in self._release.embedding_offsets.items()}
-        next_check_s = next_status_s = next_publish_s = time.monotonic() + PUBLISH_S
+        next_check_s = next_status_s = time.monotonic() + PUBLISH_S
+        next_publish_s = 0.0
         changed = threading.Event()
         for records in self._parts.follow(start, lambda: self._stopping.is_set() or changed.is_set()):
             self._keeper.take(self._updates(records))
             self._refresh_portion(store)
-            if self._keeper.items_changed or time.monotonic() >= next_publish_s:
-                next_publish_s = time.monotonic() + PUBLISH_S
-                self._publish()
+            began_s = time.monotonic()
+            if began_s >= next_publish_s and self._publish():
+                now_s = time.monotonic()
+                # A large catalogue gets at most half of the thread's time, which is time that requests lack.
+                next_publish_s = now_s + max(PUBLISH_S, now_s - began_s)
             if time.monotonic() >= next_check_s:
                 next_check_s = time.monotonic() + RELEASE_CHECK_S
                 self._introduce_popular(store)
@@ -264,7 +267,7 @@ class Replica:
         for record in records:
             try:
                 updates.append(read_item_update(record.key, record.value))
-            except InvalidRequestError as error:
+            except Exception as error:  # whatever it holds, one record must not hold up those behind it
                 self.counters.num_broken_updates += 1
                 log.warning("item_update_refused", partition=record.partition, offset=record.offset, error=str(error))
         self.counters.num_item_updates += len(updates)
@@ -279,8 +282,7 @@ class Replica:
     def _introduce_popular(self, store: FeatureStore) -> None:
         """Before anything was encoded, popular lists are where items are heard of."""
         popular = store.read_popular("")
-        known = set(self._keeper.item_ids)
-        fresh = [item_id for item_id in popular.item_ids if item_id not in known] if popular is not None else []
+        fresh = self._keeper.undescribed(popular.item_ids) if popular is not None else []
         if fresh:
             self._keeper.introduce(fresh, store.read_item_content(fresh))
 
@@ -333,9 +335,11 @@ class Replica:
         keeper.publish()
         return release, model, keeper
 
-    def _publish(self) -> None:
-        if self._keeper.publish() or self._state.release_id != (self._release.release_id if self._release else ""):
+    def _publish(self) -> bool:
+        changed = self._keeper.publish() or self._state.release_id != (self._release.release_id if self._release else "")
+        if changed:
             self._state = self._new_state()
+        return changed
 
     def _write_status(self, *, error: str = "") -> None:
         catalogue = self._state.catalogue

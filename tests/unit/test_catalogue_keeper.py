@@ -5,10 +5,16 @@ import json
 import numpy as np
 import pytest
 
+from mmrec.catalog.item import Availability, CatalogEntry
 from mmrec.errors import InvalidRequestError
+from mmrec.features.stores import MemoryFeatureStore
+from mmrec.features.values import Neighbors
 from mmrec.pipeline import ListRequest, SessionEvent, recommend
+from mmrec.scoring.item_statistics import decay_rates
+from mmrec.serving.catalogue import NO_ROW, neighbor_table
 from mmrec.serving.item_record import read_item_update
-from tests.serving_world import EMBEDDING_DIM, ServingWorld, no_deadline, serving_world
+from mmrec.serving.keeper import CatalogueKeeper
+from tests.serving_world import EMBEDDING_DIM, HALF_LIVES, PlainModel, ServingWorld, no_deadline, serving_world
 
 
 @pytest.fixture(scope="module")
@@ -94,16 +100,117 @@ def test_counts_read_again_change_what_is_popular(world):
     assert [catalogue.item_ids[row] for row in catalogue.popular_rows_I[:20]] == known[:20]
 
 
-def test_items_heard_of_in_popular_lists_are_introduced_once(world):
+def bare_keeper(world) -> CatalogueKeeper:
+    return CatalogueKeeper(behaviors=world.scoring.behaviors, decay_per_day_H=decay_rates(HALF_LIVES))
+
+
+def shown(keeper) -> set[str]:
+    keeper.publish()
+    catalogue = keeper.catalogue
+    return {catalogue.item_ids[row] for row in np.flatnonzero(catalogue.showable_I)}
+
+
+def test_before_any_catalogue_popular_items_are_shown_and_after_it_only_described_ones(world):
+    keeper, entry = bare_keeper(world), world.entries[0]
+    keeper.introduce(["named", entry.item_id], {})
+    assert shown(keeper) == {"named", entry.item_id}
+    assert keeper.undescribed(["named", entry.item_id, "another"]) == ["named", entry.item_id, "another"]
+    keeper.introduce(["named", entry.item_id, "another"], {entry.item_id: entry})
+    assert shown(keeper) == {entry.item_id}
+    assert keeper.catalogue.entries[keeper.catalogue.row_of[entry.item_id]] == entry
+    keeper.take([read_item_update(*record("named", title="Described at last"))])
+    assert shown(keeper) == {entry.item_id, "named"}
+
+
+def test_an_id_that_only_events_know_is_never_listed_beside_a_catalogue(world):
     keeper = world.keeper()
     number = len(keeper.item_ids)
-    keeper.introduce(["seen elsewhere", world.entries[0].item_id], {})
-    assert len(keeper.item_ids) == number + 1
+    keeper.introduce(["junk", world.entries[0].item_id], {})
+    assert "junk" not in shown(keeper)
+    assert len(keeper.item_ids) == number
+
+
+def test_a_removed_item_does_not_come_back_through_popular_lists(world):
+    keeper, gone = bare_keeper(world), world.entries[3]
+    keeper.introduce([world.entries[0].item_id], {world.entries[0].item_id: world.entries[0]})
+    keeper.introduce(
+        [gone.item_id], {gone.item_id: CatalogEntry(item_id=gone.item_id, availability=Availability.HIDDEN)}
+    )
+    assert shown(keeper) == {world.entries[0].item_id}
+
+
+@pytest.mark.parametrize("width", [1, EMBEDDING_DIM - 1, EMBEDDING_DIM + 1])
+def test_vectors_of_another_width_are_counted_and_the_item_is_kept(world, width):
+    keeper = world.keeper()
+    updates = [record("odd", vector=np.ones(width)), record("even", vector=np.ones(EMBEDDING_DIM))]
+    keeper.take([read_item_update(*update) for update in updates])
+    keeper.publish()
+    odd, even = keeper.catalogue.rows(["odd", "even"])
+    assert keeper.num_unusable_vectors == 1
+    assert not keeper.catalogue.embedded_I[odd]
+    assert keeper.catalogue.embedded_I[even]
+
+
+def test_an_embedding_that_is_not_finite_is_counted_and_left_out(world):
+    class Overflowing(PlainModel):
+        def item_embeddings(self, content):
+            return super().item_embeddings(content) * np.float32(np.nan)
+
+    keeper = CatalogueKeeper(
+        behaviors=world.scoring.behaviors, decay_per_day_H=decay_rates(HALF_LIVES), tower=Overflowing()
+    )
+    keeper.take([read_item_update(*record("huge", vector=np.ones(EMBEDDING_DIM)))])
+    assert keeper.publish()
+    assert keeper.num_unusable_vectors == 1
+    assert not keeper.catalogue.embedded_I.any()
+
+
+def test_neighbors_kept_up_piece_by_piece_are_those_made_at_once(world):
+    ids = [entry.item_id for entry in world.entries]
+    keeper = bare_keeper(world)
+    for start in range(0, len(ids), 17):  # items and lists arrive in pieces; lists name items that come later
+        keeper.introduce(ids[start : start + 17], {entry.item_id: entry for entry in world.entries})
+        keeper.refresh_neighbors(world.store, ids[start : start + 17])
+        keeper.publish()
+    lists = world.store.read_neighbors(ids)
+    changed = Neighbors(item_ids=(ids[1], ids[2]), weights_K=np.ones(2, dtype=np.float32), built_time_s=world.end_s + 1)
+    later = MemoryFeatureStore()
+    later.write_neighbors({ids[0]: changed}, write_time_s=0.0)
+    keeper.refresh_neighbors(later, ids)
+    keeper.publish()
+    whole = neighbor_table(ids, {i: (n.item_ids, n.weights_K.tolist()) for i, n in {**lists, ids[0]: changed}.items()})
+    width = whole.rows_IK.shape[1]
+    kept = keeper.catalogue.neighbors
+    assert keeper.catalogue.item_ids == tuple(ids)
+    assert (kept.rows_IK[:, :width] == whole.rows_IK).all()
+    assert (kept.weights_IK[:, :width] == whole.weights_IK).all()
+    assert (kept.rows_IK[:, width:] == NO_ROW).all()
+
+
+def with_values(values: str) -> bytes:
+    return f'{{"title": "T", "modalities": [{{"modality": "text", "encoder": "e", "values": {values}}}]}}'.encode()
+
+
+@pytest.mark.parametrize(
+    "values",
+    ["[]", "[1, NaN]", "[Infinity]", "[1e39]", "[[1, 2]]", "[[1], 2]", "3", '"a"', "null", "{}", "1" + "0" * 400],
+)
+def test_values_that_are_no_row_of_finite_numbers_are_refused(values):
+    with pytest.raises(InvalidRequestError, match="'a'"):
+        read_item_update(b"a", with_values(values))
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [(b"", b"{}"), (None, b"{}"), (b"a", b"no json"), (b"a", b"[]"), (b"a", b'{"price": "dear"}'), (b"a", b"\xff")],
+    [
+        (b"", b"{}"),
+        (None, b"{}"),
+        (b"a", b"no json"),
+        (b"a", b"[]"),
+        (b"a", b'{"price": "dear"}'),
+        (b"a", b"\xff"),
+        (b"a", b"[" * 100_000),
+    ],
 )
 def test_broken_records_say_what_is_wrong(key, value):
     with pytest.raises(InvalidRequestError):
