@@ -19,11 +19,10 @@ import numpy as np
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
 from mmrec.content.encode import misses
-from mmrec.content.encoder import Encoder
 from mmrec.content.feed import read_changes
 from mmrec.content.publish import ContentCounts, FeedMark, publish_content
 from mmrec.content.registry import ATTRIBUTE_ENCODER as ATTRIBUTES
-from mmrec.content.registry import encoder
+from mmrec.content.registry import LazyEncoder, encoder
 from mmrec.content.store import ContentStore
 from mmrec.errors import MmrecError
 from mmrec.events.producer import TopicRecord
@@ -56,9 +55,10 @@ def _encode_with_ray(
 ) -> None:
     import ray
 
-    ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, configure_logging=False)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
+    # A cluster named by RAY_ADDRESS is used as it is; otherwise one of our own, for as long as the job.
+    own = {} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
+    ray.init(ignore_reinit_error=True, log_to_driver=False, **own)
+    ray.data.DataContext.get_current().enable_progress_bars = False
     rows = [{"digest": digest, "payload": payload} for digest, payload in payload_of.items()]
     started_s, done = time.monotonic(), 0
     encoded = ray.data.from_items(rows, override_num_blocks=max(1, min(len(rows) // 32, 64))).map_batches(
@@ -72,8 +72,7 @@ def _encode_with_ray(
         good = np.flatnonzero(batch["good"])
         store.remember(name, [bytes(batch["digest"][row]) for row in good], batch["values"][good])
         done += len(batch["good"])
-        seconds = round(time.monotonic() - started_s, 1)
-        log.info("encoding", modality=modality, encoder=name, done=done, total=len(rows), seconds=seconds)
+        log.info("encoding", modality=modality, done=done, of=len(rows), seconds=round(time.monotonic() - started_s, 1))
 
 
 def _records(settings: Settings, mark: FeedMark, follow: bool) -> Iterator[list[TopicRecord]]:
@@ -93,9 +92,10 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int) ->
     features, producer = open_feature_store(settings), open_producer(settings)
     identity = describe_topic(settings.kafka.bootstrap, settings.kafka.catalog_items)
     mark_path = Path(settings.stores.content) / "catalog_mark.json"
-    mark = FeedMark(topic=f"{identity.cluster_id}/{identity.topic_id}", encoders={**names, "cleaning": cleaning})
-    mark = mark.resumed(mark_path)
-    encoders: dict[str, Encoder] = {}
+    start = FeedMark(topic=f"{identity.cluster_id}/{identity.topic_id}", encoders={**names, "cleaning": cleaning})
+    mark = start.resumed(mark_path)
+    # Near-line shares the machine with serving: one thread, and no spinning.
+    encoders = {m: LazyEncoder(m, name, num_threads=1 if follow else num_workers) for m, name in names.items()}
     counts, ready, written_s = ContentCounts(), False, 0.0
     for records in _records(settings, mark, follow):
         if records:
@@ -104,8 +104,6 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int) ->
                 for modality, found in misses([*changes.items.values()], names, store, cleaning=cleaning).items():
                     if len(found) >= MIN_FOR_RAY and modality != "attributes":
                         _encode_with_ray(modality, names[modality], found, store, num_workers)
-            encoders = encoders or {m: encoder(m, name, num_threads=num_workers) for m, name in names.items()}
-            now_s = clock.now_s()
             publish_content(
                 changes,
                 encoders=encoders,
@@ -115,11 +113,13 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int) ->
                 topic=settings.kafka.item_embeddings,
                 counts=counts,
                 cleaning=cleaning,
-                write_time_s=now_s,
+                write_time_s=clock.now_s(),
             )
             mark = mark.moved([(r.partition, r.offset) for r in records])
             mark.save(mark_path)
             log.info("content_published", num_changed=len(changes.items), num_removed=len(changes.removed))
+        if follow and not ready:
+            log.info("encoders_loaded", embedding_dims={m: lazy.embedding_dim for m, lazy in encoders.items()})
         if records or not ready or clock.now_s() - written_s >= 1.0:
             ready, written_s = True, clock.now_s()
             status.write({"ready": True, "encoders": names, **counts.figures()}, now_s=written_s)

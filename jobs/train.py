@@ -97,8 +97,8 @@ def run(arguments: argparse.Namespace, config: TrainConfig) -> None:
     folder = out.with_name(out.name + ".run")
     written = [manifest.stat().st_mtime_ns for manifest in manifests]
     open_run(folder, describes=f"{written} {config} {arguments.num_workers}")
-    if not os.environ.get("RAY_ADDRESS"):
-        ray.init(include_dashboard=False, log_to_driver=False, num_cpus=max(arguments.num_workers, os.cpu_count() or 1))
+    own = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": max(arguments.num_workers, os.cpu_count() or 1)}
+    ray.init(log_to_driver=False, **own)
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={

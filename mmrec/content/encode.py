@@ -90,9 +90,12 @@ def encode_items(
                 vectors[modality][item_id] = np.asarray(known[digest_of[item_id]], dtype=np.float32)
             else:
                 absent[modality]["broken"] += 1
-    matrix = content_matrix(
-        sorted(newest), vectors, embedding_dims={m: e.embedding_dim for m, e in encoders.items()}, encoders=names
-    )
+    # The width of what is there: asking the encoder would load it for nothing.
+    dims = {
+        m: len(next(iter(vectors[m].values()))) if vectors[m] else encoder.embedding_dim
+        for m, encoder in encoders.items()
+    }
+    matrix = content_matrix(sorted(newest), vectors, embedding_dims=dims, encoders=names)
     return EncodedItems(
         matrix=matrix,
         num_encoded=num_encoded,

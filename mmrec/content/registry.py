@@ -3,11 +3,12 @@
 encoder("image", "efficientnet-lite0")      encoder("text", "sentence-transformers/all-mpnet-base-v2")
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from mmrec.content.attributes import AttributeHashEncoder
-from mmrec.content.encoder import Encoder
+from mmrec.content.encoder import Encoder, Encodings
 from mmrec.content.image import ColorHistogramEncoder, EfficientNetLite0Encoder, TransformerImageEncoder
 from mmrec.content.text import HashingTextEncoder, TransformerTextEncoder, minilm
 from mmrec.errors import NotFoundError
@@ -25,6 +26,26 @@ _ENCODERS: dict[str, dict[str, Callable[[], Encoder]]] = {
     "image": {"efficientnet-lite0": EfficientNetLite0Encoder, "color-histogram": ColorHistogramEncoder},
     "attributes": {ATTRIBUTE_ENCODER: AttributeHashEncoder},
 }
+
+
+class LazyEncoder:
+    """An encoder that is loaded when the first input needs it: where the cache knows everything, never."""
+
+    def __init__(self, modality: str, name: str, *, num_threads: int | None = None) -> None:
+        self.modality, self.name, self._num_threads = modality, name, num_threads
+
+    @cached_property
+    def _loaded(self) -> Encoder:
+        return encoder(self.modality, self.name, num_threads=self._num_threads)
+
+    @property
+    def embedding_dim(self) -> int:
+        """D; loads."""
+        return self._loaded.embedding_dim
+
+    def encode(self, payloads: Sequence[bytes]) -> Encodings:
+        """See Encoder; loads."""
+        return self._loaded.encode(payloads)
 
 
 def encoder_names(modality: str) -> tuple[str, ...]:
