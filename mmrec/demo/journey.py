@@ -1,5 +1,6 @@
 """One user's journey: a list, asked for twice; three clicks on Kafka; the list as it changes."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -14,6 +15,8 @@ from mmrec.v1 import behavior_pb2, recommender_pb2
 
 LIST_LENGTH = 20
 POLL_S = 0.02
+STEADY_S = 1.5
+TYPICAL_EVENTS = (20, 60)
 NUM_FIRST_CLICKS = 200
 """Popular items among which the first click falls."""
 
@@ -30,7 +33,7 @@ class Journey:
     after: tuple[ShownItem, ...]
     """With all clicks counted."""
     freshness_s: float
-    """From the first click sent to the first changed list; inf where it did not change in time."""
+    """From the first click sent to the first list that a click changed; inf where none did in time."""
     list_changed: bool
 
     @property
@@ -40,19 +43,23 @@ class Journey:
         return tuple(item for item in self.after if item.item_id not in known)
 
 
-def choose_user(events: Iterable[LedgerEvent], *, excluded: Collection[str] = (), typical_events: int = 30) -> str:
-    """The user whose number of events is nearest to `typical_events`; the first id among equals.
+def choose_user(events: Iterable[LedgerEvent], *, excluded: Collection[str] = ()) -> str:
+    """The most recently active user among those with a typical number of events, TYPICAL_EVENTS.
 
     Raises:
         NotFoundError: there are no events.
     """
     counts: dict[str, int] = {}
+    newest_s: dict[str, float] = {}
     for event in events:
         if event.user_key not in excluded:
             counts[event.user_key] = counts.get(event.user_key, 0) + 1
+            newest_s[event.user_key] = max(event.event_time_s, newest_s.get(event.user_key, event.event_time_s))
     if not counts:
         raise NotFoundError("no user has any event, so there is nobody to show a list for; send history first")
-    return min(counts, key=lambda user: (abs(counts[user] - typical_events), user))
+    fewest, most = TYPICAL_EVENTS
+    typical = [user for user, count in counts.items() if fewest <= count <= most] or list(counts)
+    return max(typical, key=lambda user: (newest_s[user], user))
 
 
 def choose_clicks(
@@ -121,40 +128,64 @@ def run_journey(
     user_id: str,
     clicks: Callable[[Sequence[ShownItem]], Sequence[ShownItem]],
     send: Callable[[Sequence[str]], None],
-    timeout_s: float = 15.0,
+    timeout_s: float = 20.0,
     settle_s: float = 2.0,
 ) -> Journey:
     """Ask, click, and ask until the list has changed and settled.
+
+    Counts and neighbors that other people's events still move could change the list, too. So the clicks wait until the
+    list is steady, and a list counts as changed once it differs and one of its items is explained by a click.
 
     Args:
         client: Of the running recommender.
         user_id: Whose list.
         clicks: Chooses what is clicked, given the list before.
         send: Hands the clicked item ids to Kafka, in order.
-        timeout_s: How long to wait for the first change.
+        timeout_s: How long to wait for a steady list, and for the first change.
         settle_s: How long to go on asking after it, so that every click has arrived.
     """
-    before = shown(client.recommend(user_id, num_items=LIST_LENGTH, include_explanations=True))
-    again = shown(client.recommend(user_id, num_items=LIST_LENGTH, include_explanations=True))
-    ids_before = [item.item_id for item in before]
+
+    def ask() -> tuple[ShownItem, ...]:
+        return shown(client.recommend(user_id, num_items=LIST_LENGTH, include_explanations=True))
+
+    before = _steady(ask, timeout_s=timeout_s)
+    again = ask()
     clicked = clicks(before)
+    titles = [f'"{item.title}"' for item in clicked]
     started = time.monotonic()
     send([item.item_id for item in clicked])
-    changed_after, after = float("inf"), before
+    changed_after, after = math.inf, before
     while time.monotonic() - started < min(timeout_s, changed_after + settle_s):
-        after = shown(client.recommend(user_id, num_items=LIST_LENGTH, include_explanations=True))
-        if changed_after == float("inf") and [item.item_id for item in after] != ids_before:
+        after = ask()
+        names_a_click = any(title in item.why for item in after for title in titles)
+        if math.isinf(changed_after) and names_a_click and _ids(after) != _ids(before):
             changed_after = time.monotonic() - started
         time.sleep(POLL_S)
     return Journey(
         user_id=user_id,
         before=before,
-        is_repeatable=[item.item_id for item in again] == ids_before,
+        is_repeatable=_ids(again) == _ids(before),
         clicks=tuple(clicked),
         after=after,
         freshness_s=changed_after,
-        list_changed=changed_after != float("inf"),
+        list_changed=math.isfinite(changed_after),
     )
+
+
+def _steady(ask: Callable[[], tuple[ShownItem, ...]], *, timeout_s: float) -> tuple[ShownItem, ...]:
+    """A list that was the same for STEADY_S; the last one where none was within `timeout_s`."""
+    started = since = time.monotonic()
+    steady = ask()
+    while time.monotonic() - since < STEADY_S and time.monotonic() - started < timeout_s:
+        time.sleep(0.1)
+        asked = ask()
+        if _ids(asked) != _ids(steady):
+            steady, since = asked, time.monotonic()
+    return steady
+
+
+def _ids(items: Sequence[ShownItem]) -> list[str]:
+    return [item.item_id for item in items]
 
 
 def click_events(

@@ -45,8 +45,9 @@ class DemoRun:
         release = self._train_and_publish()
         with RecommenderClient(settings.serving.recommender) as client:
             live = self._serve_live(client, release)
+            self._wait_for_stream("score what came in live")
             journey = self._click(client)
-        counts = self._wait_for_stream("score what came in live")
+        counts = wait_for_stream(self._store, self.ledger.counts.produced, timeout_s=STREAM_TIMEOUT_S)
         exactness = self._compare()
         return DemoFacts(
             dataset=world.name,

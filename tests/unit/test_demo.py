@@ -55,11 +55,12 @@ def test_counts_of_the_stream_add_up_over_verdicts_and_reasons() -> None:
     assert handled(counts) == 11
 
 
-def test_the_user_of_a_demo_has_a_typical_number_of_events() -> None:
-    events = [_event(f"{n}", "i", user_key="busy") for n in range(90)]
-    events += [_event(f"{n}", "i", user_key="typical") for n in range(28)]
-    events += [_event("1", "i", user_key="new")]
-    assert choose_user(events) == "typical"
+def test_the_user_of_a_demo_is_active_and_has_a_typical_number_of_events() -> None:
+    events = [_event(f"{n}", "i", user_key="busy", days_ago=0.1) for n in range(90)]
+    events += [_event(f"{n}", "i", user_key="away", days_ago=50) for n in range(28)]
+    events += [_event(f"{n}", "i", user_key="active", days_ago=1 + n) for n in range(28)]
+    events += [_event("1", "i", user_key="new", days_ago=0.1)]
+    assert choose_user(events) == "active"
     with pytest.raises(NotFoundError, match="send history first"):
         choose_user([])
 
