@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace, config: TrainConfig) -> None:
     folder = out.with_name(out.name + ".run")
     written = [manifest.stat().st_mtime_ns for manifest in manifests]
     open_run(folder, describes=f"{written} {config} {arguments.num_workers}")
-    own = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": max(arguments.num_workers, os.cpu_count() or 1)}
+    own = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": arguments.num_workers + 1, "include_dashboard": False}
     ray.init(log_to_driver=False, **own)
     trainer = TorchTrainer(
         train_worker,
