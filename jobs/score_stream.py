@@ -8,29 +8,26 @@ with a fresh checkpoint, so a lost checkpoint costs nothing and a killed driver 
 
 import argparse
 import gc
-import json
 import os
 import shutil
 import signal
 import sys
 import time
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.functions import col, unix_micros
-from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql import DataFrame
 
+from jobs.decoded_stream import decoded_stream
 from jobs.spark_session import local_spark
 from mmrec.config import Settings
+from mmrec.errors import MmrecError
 from mmrec.events.producer import RecordProducer
-from mmrec.events.stream_rows import STREAM_SCHEMA, StreamTopic, decode_rows, split_rows
-from mmrec.stores.stream_topics import check_topics, starting_offsets, stream_topics
+from mmrec.events.stream_rows import split_rows
+from mmrec.stores.stream_topics import check_append_time, check_topics, spark_offsets, starting_offsets, stream_topics
 from mmrec.stores.writer_lock import take_writer_lock
 from mmrec.stream import ScoringStream
 from mmrec.stream_status import stream_figures
@@ -42,43 +39,10 @@ IDENTITY_CHECK_S = 5
 """Seconds between two looks whether the topics are still the same ones."""
 
 
-def decoded_stream(
-    spark: SparkSession, settings: Settings, topics: dict[str, StreamTopic], starts: str, max_offsets: int
-) -> DataFrame:
-    """Records of the topics, decoded by the workers."""
-    records = (
-        spark.readStream.format("kafka")
-        .option("kafka.bootstrap.servers", settings.kafka.bootstrap)
-        .option("subscribe", ",".join(topics))
-        .option("startingOffsets", starts)
-        .option("maxOffsetsPerTrigger", max_offsets)
-        .option("failOnDataLoss", "true")
-        .load()
-        .select(
-            "topic",
-            "key",
-            "value",
-            "partition",
-            "offset",
-            (unix_micros(col("timestamp")) / 1e6).alias("ingest_time_s"),
-        )
-    )
-    behaviors, events = settings.behaviors, settings.events
-
-    def decode(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            rows = decode_rows(pa.Table.from_batches([batch]), topics, behaviors=behaviors, settings=events)
-            yield from rows.combine_chunks().to_batches()
-
-    return records.mapInArrow(decode, from_arrow_schema(STREAM_SCHEMA))
-
-
 def open_stream(settings: Settings) -> tuple[ScoringStream, RecordProducer]:
-    """The stream over this deployment's stores, recovered from whatever ended the run before."""
+    """The stream over this deployment's stores."""
     producer, store, events = open_producer(settings), open_feature_store(settings), open_event_log(settings)
-    stream = ScoringStream(store=store, log=events, producer=producer, settings=settings)
-    log.info("stream_recovered", num_events=stream.recover(write_time_s=time.time()))
-    return stream, producer
+    return ScoringStream(store=store, log=events, producer=producer, settings=settings), producer
 
 
 def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) -> None:
@@ -91,19 +55,23 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
     with ThreadPoolExecutor() as pool:  # the JVM starts while this process loads its engines
         started = pool.submit(local_spark, "score_stream", master=master, folder=checkpoint / "scratch")
         stream, producer = open_stream(settings)
+        topics = stream_topics(settings.kafka)
+        check_append_time(settings.kafka)
+        starts, num_deleted = starting_offsets(settings.kafka.bootstrap, topics, stream.progress.marks)
+        if num_deleted:
+            log.error("records_lost", num_records=num_deleted, reason="deleted by the broker before they were read")
+        recovery = stream.recover(starts=starts, write_time_s=time.time())
+        log.info("stream_recovered", num_events=recovery.num_applied, num_not_configured=recovery.num_left_out)
         spark = started.result()
-    topics = stream_topics(settings.kafka)
-    starts, num_deleted = starting_offsets(settings.kafka.bootstrap, topics, stream.progress.marks)
-    if num_deleted:
-        log.error("records_lost", num_records=num_deleted, reason="deleted by the broker before they were read")
-    log.info("stream_starts", starts=starts)
+    offsets = spark_offsets(starts, topics)
+    log.info("stream_starts", starts=offsets)
     gc.freeze()  # imports never become garbage, and the profiles of a batch die with it: collect seldom
     gc.set_threshold(100_000, 20, 20)
 
     def step(rows: DataFrame, _batch_id: int) -> None:
         stream.process(split_rows(rows.toArrow(), topics), write_time_s=time.time())
 
-    decoded = decoded_stream(spark, settings, topics, json.dumps(starts), max_offsets)
+    decoded = decoded_stream(spark, settings, topics, offsets, max_offsets)
     checkpoints = str(checkpoint / uuid.uuid4().hex)
     query = decoded.writeStream.foreachBatch(step).option("checkpointLocation", checkpoints).start()
 
@@ -126,13 +94,13 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
         lock.close()
 
 
-def main() -> None:
+def main() -> int:
     """Parse, run, report."""
     parser = argparse.ArgumentParser(description="Score behavior events from Kafka into profiles.")
     parser.add_argument("--config", help="mmrec.toml; MMREC_CONFIG where absent")
     parser.add_argument("--master", default="local[2]", help="Spark master (default: %(default)s)")
     parser.add_argument(
-        "--max-offsets", type=int, default=50_000, help="records per micro-batch (default: %(default)s)"
+        "--max-offsets", type=int, default=20_000, help="records per micro-batch (default: %(default)s)"
     )
     arguments = parser.parse_args()
     configure_logging()
@@ -141,9 +109,13 @@ def main() -> None:
     stop: list[bool] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.append(True))
-    run(settings_from(arguments.config), master=arguments.master, max_offsets=arguments.max_offsets, stop=stop)
-    sys.exit(0)
+    try:
+        run(settings_from(arguments.config), master=arguments.master, max_offsets=arguments.max_offsets, stop=stop)
+    except MmrecError as error:
+        log.error("score_stream_failed", reason=str(error))
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

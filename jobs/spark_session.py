@@ -41,6 +41,8 @@ def local_spark(name: str, *, master: str, folder: Path) -> SparkSession:
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.memory": "768m",
+        # A micro-batch of records that are all as long as they may be; results of that size go through the disk.
+        "spark.driver.maxResultSize": "2g",
         "spark.driver.extraJavaOptions": f"-XX:+UseSerialGC -Djava.io.tmpdir={folder}",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
@@ -49,7 +51,7 @@ def local_spark(name: str, *, master: str, folder: Path) -> SparkSession:
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.local.dir": str(folder / "local"),
         "spark.sql.artifact.isolation.enabled": "false",
-        "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "5000",
         "spark.sql.streaming.metricsEnabled": "false",
         "spark.sql.streaming.noDataMicroBatches.enabled": "false",
         "spark.sql.streaming.numRecentProgressUpdates": "5",

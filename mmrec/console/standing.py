@@ -18,7 +18,7 @@ from mmrec.telemetry import read_status
 MAX_AGE_S = 30.0
 """A process writes its counters every second or two; older ones are told as stale."""
 _REJECTED = "rejected."
-_OTHER_COUNTS = ("served_lists", "malformed_served_lists")
+_OTHER_COUNTS = ("served_lists", "malformed_served_lists", "unknown_fields")
 _STATE_STYLES = {"ready": "green", "done": "green", "failed": "red", "unwell": "red"}
 
 

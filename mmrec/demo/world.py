@@ -20,7 +20,7 @@ from mmrec.simulator.storefront import Storefront
 Record = tuple[bytes, bytes]
 """Key and value as they go to Kafka."""
 MOVIELENS_RING = 8_192
-"""Event ids remembered per user: more than the largest history of the log, 3,422 events, two for a rating of 4 or more."""
+"""Event ids remembered per user: more than the largest history of the log, which has 3,422 events."""
 
 
 @dataclass(frozen=True, kw_only=True)

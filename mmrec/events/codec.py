@@ -37,8 +37,8 @@ class Decoded:
     """EVENT_SCHEMA."""
     rejected: pa.Table
     """REJECTED_SCHEMA."""
-    num_unknown_fields: int
-    """Fields of accepted events that this version does not know; ignored."""
+    unknown_fields_E: npt.NDArray[np.int64]
+    """Fields of each accepted event that this version does not know; ignored."""
 
 
 def decode_batch(
@@ -62,7 +62,7 @@ def decode_batch(
     return Decoded(
         events=pa.concat_tables([EVENT_SCHEMA.empty_table(), *(p.events for p in pieces)]),
         rejected=pa.concat_tables([REJECTED_SCHEMA.empty_table(), *(p.rejected for p in pieces)]),
-        num_unknown_fields=sum(p.num_unknown_fields for p in pieces),
+        unknown_fields_E=np.concatenate([np.zeros(0, dtype=np.int64), *(p.unknown_fields_E for p in pieces)]),
     )
 
 
@@ -92,13 +92,14 @@ def _decode_piece(raw: pa.Table, source: tuple[str, str], behaviors: BehaviorSet
             taken_rows.append(row)
     rows_E = np.concatenate([rows_P, np.array(taken_rows, dtype=np.int64)])
     columns = pa.concat_tables([plain, _columns_of(taken)]) if taken else plain
+    unknown_E = np.array([0] * len(rows_P) + [fields.num_unknown_fields for fields in taken], dtype=np.int64)
     if taken:
         order_E = np.argsort(rows_E, kind="stable")
-        rows_E, columns = rows_E[order_E], columns.take(pa.array(order_E))
+        rows_E, columns, unknown_E = rows_E[order_E], columns.take(pa.array(order_E)), unknown_E[order_E]
     return Decoded(
         events=_event_table(raw.take(pa.array(rows_E)), columns, source),
         rejected=_rejected_table(raw.take(pa.array(refused_rows, type=pa.int64())), refused, source),
-        num_unknown_fields=sum(fields.num_unknown_fields for fields in taken),
+        unknown_fields_E=unknown_E,
     )
 
 

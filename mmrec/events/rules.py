@@ -116,7 +116,7 @@ def _load(value: bytes | None, max_value_bytes: int) -> dict[str, Any]:
     if value is None:
         raise _RefusedError(Rejection.NOT_AN_OBJECT, "the record has no value; give a JSON object")
     if len(value) > max_value_bytes:
-        raise _RefusedError(Rejection.TOO_LARGE, f"the value has {len(value)} bytes; at most {max_value_bytes}")
+        raise _RefusedError(Rejection.TOO_LARGE, f"the value has more than {max_value_bytes} bytes; give at most that")
     try:
         document = _DECODER.decode(value.decode("utf-8"))
     except UnicodeDecodeError as error:

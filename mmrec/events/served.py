@@ -1,10 +1,12 @@
 """Lists as they were served, as columns: from the topic served-lists to the log.
 
-table, num_malformed = decode_served(raw, cluster_id=..., topic_id=...)
+table, read_N = decode_served(raw, cluster_id=..., topic_id=...)
 """
 
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from google.protobuf import json_format
 
@@ -40,21 +42,26 @@ SERVED_SCHEMA: Final = pa.schema(
 """One row per list. `user_key` is "" for a request without a user."""
 
 
-def decode_served(raw: pa.Table, *, cluster_id: str, topic_id: str) -> tuple[pa.Table, int]:
+def decode_served(raw: pa.Table, *, cluster_id: str, topic_id: str) -> tuple[pa.Table, npt.NDArray[np.bool_]]:
     """Served lists of one topic.
 
     Args:
-        raw: RAW_SCHEMA; values are proto3 JSON of mmrec.v1.ServedList.
+        raw: RAW_SCHEMA, N rows; values are proto3 JSON of mmrec.v1.ServedList.
 
     Returns:
-        SERVED_SCHEMA in the order of `raw`, and how many records were no served list and are left out.
+        SERVED_SCHEMA in the order of `raw`, and which records it holds, shape (N,); the others are no served lists:
+        JSON of something else, or without a request_id.
     """
     rows: list[dict[str, Any]] = []
-    for record in raw.select(RAW_SCHEMA.names).to_pylist():
+    read_N = np.zeros(raw.num_rows, dtype=np.bool_)
+    for number, record in enumerate(raw.select(RAW_SCHEMA.names).to_pylist()):
         try:
             served = json_format.Parse(record["value"] or b"", ServedList(), ignore_unknown_fields=True)
         except (json_format.ParseError, UnicodeDecodeError, RecursionError):
             continue
+        if not served.request_id:
+            continue
+        read_N[number] = True
         time = served.serve_time
         given = served.HasField("serve_time")
         rows.append(
@@ -82,4 +89,4 @@ def decode_served(raw: pa.Table, *, cluster_id: str, topic_id: str) -> tuple[pa.
                 "degraded": list(served.degraded),
             }
         )
-    return pa.Table.from_pylist(rows, schema=SERVED_SCHEMA), raw.num_rows - len(rows)
+    return pa.Table.from_pylist(rows, schema=SERVED_SCHEMA), read_N

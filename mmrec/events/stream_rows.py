@@ -15,7 +15,9 @@ from mmrec.config import EventSettings
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.codec import decode_batch
 from mmrec.events.columns import EVENT_SCHEMA, RAW_SCHEMA, REJECTED_SCHEMA
+from mmrec.events.log import PLACE_COLUMNS
 from mmrec.events.served import SERVED_SCHEMA, decode_served
+from mmrec.events.verdicts import Rejection
 from mmrec.scoring.profile import Source
 
 
@@ -26,12 +28,17 @@ class RecordKind(Enum):
     SERVED_LIST = "served"
 
 
+MAX_KEY_BYTES = 1_024
+"""Bytes of a record's key that the stream reads: more than any id has, so a longer one fits no event."""
+MAX_SERVED_BYTES = 1 << 20
+"""Bytes of a served list that the stream reads; a longer one is malformed."""
 _REJECTED = "rejected"
 
 STREAM_SCHEMA = pa.schema(
     [
         pa.field("kind", pa.string()),
         *(pa.field(f.name, f.type) for f in EVENT_SCHEMA),
+        pa.field("num_unknown_fields", pa.int64()),
         *(pa.field(name, REJECTED_SCHEMA.field(name).type) for name in ("reason", "detail")),
         pa.field("original_key", pa.binary()),
         pa.field("original_value", pa.binary()),
@@ -49,6 +56,10 @@ class StreamTopic:
     topic_id: str
     kind: RecordKind
 
+    def max_bytes(self, settings: EventSettings) -> int:
+        """Bytes of a value that need to be read: those that may be, and one that says there are more."""
+        return (settings.max_value_bytes if self.kind is RecordKind.BEHAVIOR_EVENT else MAX_SERVED_BYTES) + 1
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StreamBatch:
@@ -60,17 +71,14 @@ class StreamBatch:
     """REJECTED_SCHEMA."""
     served: pa.Table
     """SERVED_SCHEMA."""
-    num_malformed_served: int
-    """Records of the served topic that hold no served list."""
+    malformed_served: pa.Table
+    """PLACE_COLUMNS of the records of the served topic that hold no served list."""
+    unknown_fields: pa.Table
+    """PLACE_COLUMNS of the events with fields this version does not know, and their `num_unknown_fields`."""
     ends: Mapping[Source, int]
     """Highest offset of each source in this batch."""
     newest_ingest_time_s: float
     """Of any record; 0 in an empty batch."""
-
-    @property
-    def num_records(self) -> int:
-        """Records of every kind."""
-        return int(self.events.num_rows + self.rejected.num_rows + self.served.num_rows + self.num_malformed_served)
 
 
 def decode_rows(
@@ -79,7 +87,8 @@ def decode_rows(
     """Decode records of any of the topics.
 
     Args:
-        raw: `topic` and the columns of RAW_SCHEMA, any order.
+        raw: `topic` and the columns of RAW_SCHEMA, any order; of long keys and values the beginning will do
+            (MAX_KEY_BYTES, StreamTopic.max_bytes), so that a batch is bounded in bytes.
         topics: By name; every topic of `raw` is among them.
 
     Returns:
@@ -94,8 +103,9 @@ def decode_rows(
             decoded = decode_batch(
                 mine, cluster_id=topic.cluster_id, topic_id=topic.topic_id, behaviors=behaviors, settings=settings
             )
-            parts.append(_widen(decoded.events, RecordKind.BEHAVIOR_EVENT.value))
-            parts.append(_widen(decoded.rejected, _REJECTED))
+            counted = decoded.events.append_column("num_unknown_fields", pa.array(decoded.unknown_fields_E))
+            parts.append(_widen(counted, RecordKind.BEHAVIOR_EVENT.value))
+            parts.append(_widen(_said_to_be_cut(decoded.rejected), _REJECTED))
         else:
             parts.append(_widen(_unread(mine, topic), RecordKind.SERVED_LIST.value))
     return pa.concat_tables(parts)
@@ -105,21 +115,27 @@ def split_rows(rows: pa.Table, topics: Mapping[str, StreamTopic]) -> StreamBatch
     """The micro-batch that decode_rows made, in any order of rows; tables come in the order of (source, offset)."""
     rows = rows.select(STREAM_SCHEMA.names).cast(STREAM_SCHEMA)
     rows = rows.sort_by([(name, "ascending") for name in ("cluster_id", "topic_id", "partition", "offset")])
-    served, num_malformed = [SERVED_SCHEMA.empty_table()], 0
+    places = list(PLACE_COLUMNS)
+    served = [SERVED_SCHEMA.empty_table()]
+    malformed = [rows.select(places).schema.empty_table()]
     lists = _of_kind(rows, RecordKind.SERVED_LIST.value)
     for topic in topics.values():
         mine = lists.filter(pc.equal(lists["topic_id"], topic.topic_id))
         if mine.num_rows and topic.kind is RecordKind.SERVED_LIST:
             names = ["original_key", "original_value", "partition", "offset", "ingest_time_s"]
             raw = mine.select(names).rename_columns(RAW_SCHEMA.names).cast(RAW_SCHEMA)
-            table, malformed = decode_served(raw, cluster_id=topic.cluster_id, topic_id=topic.topic_id)
+            table, read_N = decode_served(raw, cluster_id=topic.cluster_id, topic_id=topic.topic_id)
             served.append(table)
-            num_malformed += malformed
+            malformed.append(mine.select(places).filter(pa.array(~read_N)))
+    events = _of_kind(rows, RecordKind.BEHAVIOR_EVENT.value)
     return StreamBatch(
-        events=_of_kind(rows, RecordKind.BEHAVIOR_EVENT.value).select(EVENT_SCHEMA.names).cast(EVENT_SCHEMA),
+        events=events.select(EVENT_SCHEMA.names).cast(EVENT_SCHEMA),
         rejected=_of_kind(rows, _REJECTED).select(REJECTED_SCHEMA.names).cast(REJECTED_SCHEMA),
         served=pa.concat_tables(served),
-        num_malformed_served=num_malformed,
+        malformed_served=pa.concat_tables(malformed),
+        unknown_fields=events.filter(pc.greater(events["num_unknown_fields"], 0)).select(
+            [*places, "num_unknown_fields"]
+        ),
         ends=_ends(rows),
         newest_ingest_time_s=pc.max(rows["ingest_time_s"]).as_py() or 0.0,
     )
@@ -127,6 +143,15 @@ def split_rows(rows: pa.Table, topics: Mapping[str, StreamTopic]) -> StreamBatch
 
 def _of_kind(rows: pa.Table, kind: str) -> pa.Table:
     return rows.filter(pc.equal(rows["kind"], kind))
+
+
+def _said_to_be_cut(rejected: pa.Table) -> pa.Table:
+    """Refusals of long records, which say that the original is not whole."""
+    too_large = pc.equal(rejected["reason"], Rejection.TOO_LARGE.value)
+    said = pc.binary_join_element_wise(rejected["detail"], "its beginning is kept", "; ")
+    place = rejected.schema.get_field_index("detail")
+    field = rejected.schema.field("detail")
+    return rejected.set_column(place, field, pc.if_else(too_large, said, rejected["detail"]))
 
 
 def _widen(table: pa.Table, kind: str) -> pa.Table:

@@ -21,7 +21,7 @@ def event_batch(table: pa.Table, behaviors: BehaviorSet) -> EventBatch:
     Raises:
         NotFoundError: a behavior of the table is not configured.
     """
-    sources, source_index_N = _sources(table)
+    sources, source_index_N = sources_of(table)
     return EventBatch(
         user_keys=_objects(table["user_key"]),
         item_ids=_objects(table["item_id"]),
@@ -34,6 +34,14 @@ def event_batch(table: pa.Table, behaviors: BehaviorSet) -> EventBatch:
         source_index_N=source_index_N,
         offsets_N=table["offset"].to_numpy(),
     )
+
+
+def configured(table: pa.Table, behaviors: BehaviorSet) -> npt.NDArray[np.bool_]:
+    """Mask of the rows whose behavior is configured, shape (N,); a log may hold behaviors of earlier configurations."""
+    mask_N: npt.NDArray[np.bool_] = pc.is_in(
+        table["behavior"], value_set=pa.array(behaviors.names, pa.string())
+    ).to_numpy()
+    return mask_N
 
 
 def _objects(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
@@ -55,7 +63,8 @@ def _behavior_ids(column: pa.ChunkedArray, behaviors: BehaviorSet) -> npt.NDArra
     return ids_N
 
 
-def _sources(table: pa.Table) -> tuple[tuple[Source, ...], npt.NDArray[np.int32]]:
+def sources_of(table: pa.Table) -> tuple[tuple[Source, ...], npt.NDArray[np.int32]]:
+    """Sources of a table with PLACE columns, in order, and each row's position among them, shape (N,)."""
     if not table.num_rows:
         return (), np.zeros(0, dtype=np.int32)
     keys = ["cluster_id", "topic_id", "partition"]

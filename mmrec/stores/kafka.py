@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import kafka
+from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from mmrec.config import KafkaSettings
@@ -188,6 +189,15 @@ class TopicAdmin:
             topic_id=str(found[0]["topic_id"]),
             num_partitions=len(found[0]["partitions"]),
         )
+
+    def config(self, topic: str, name: str) -> str:
+        """Value of one setting of a topic, the broker's default where the topic has none of its own."""
+        try:
+            resource = ConfigResource(ConfigResourceType.TOPIC, topic, {name: None})
+            found = self._admin.describe_configs([resource], config_filter="all")
+        except KafkaError as error:
+            raise _store_error(topic, error) from error
+        return str(found["topic"][topic][name]["value"])
 
 
 def topic_configs(settings: KafkaSettings) -> dict[str, dict[str, str]]:

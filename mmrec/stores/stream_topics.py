@@ -1,5 +1,6 @@
 """What the stream must know of its topics before it reads: which ones they are, and where each partition starts."""
 
+import json
 from collections.abc import Mapping
 from contextlib import closing
 
@@ -7,7 +8,8 @@ import kafka
 from kafka.errors import KafkaError
 
 from mmrec.config import KafkaSettings
-from mmrec.errors import StoreError
+from mmrec.errors import ConfigurationError, StoreError
+from mmrec.events.next_offsets import next_offsets
 from mmrec.events.stream_rows import RecordKind, StreamTopic
 from mmrec.scoring.profile import Source
 from mmrec.stores.kafka import TopicAdmin
@@ -43,17 +45,24 @@ def check_topics(settings: KafkaSettings, topics: Mapping[str, StreamTopic]) -> 
             raise StoreError(f"topic {name} was made anew while it was read; start again to read the new one")
 
 
+def check_append_time(settings: KafkaSettings) -> None:
+    """ConfigurationError where the broker does not stamp events itself: producers' clocks must not judge them."""
+    with TopicAdmin(settings.bootstrap) as admin:
+        found = admin.config(settings.behavior_events, "message.timestamp.type")
+    if found != "LogAppendTime":
+        raise ConfigurationError(
+            f"topic {settings.behavior_events} has message.timestamp.type={found}; the stream needs LogAppendTime, "
+            "which kafka-configs --alter sets, for records that come from then on"
+        )
+
+
 def starting_offsets(
     bootstrap: str, topics: Mapping[str, StreamTopic], marks: Mapping[Source, int]
-) -> tuple[dict[str, dict[str, int]], int]:
-    """Where to go on, in the form of Spark's `startingOffsets`.
+) -> tuple[dict[Source, int], int]:
+    """Where to go on reading; see next_offsets.
 
-    Args:
-        marks: Highest offset processed per source; partitions without one start at their beginning.
-
-    Returns:
-        Topic -> partition -> first offset to read, and how many records between mark and beginning the broker has
-        already deleted.
+    Raises:
+        StoreError: no broker answers, or one does not have what was read from it.
     """
     try:
         consumer = kafka.KafkaConsumer(
@@ -65,16 +74,21 @@ def starting_offsets(
                 for name in topics
                 for partition in sorted(consumer.partitions_for_topic(name) or ())
             ]
-            beginnings = consumer.beginning_offsets(places)
+            beginnings, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
     except KafkaError as error:
         raise StoreError(f"Kafka ({bootstrap}): {type(error).__name__}: {error}") from error
-    starts: dict[str, dict[str, int]] = {name: {} for name in topics}
-    num_deleted = 0
+    held = {}
     for place in places:
         topic = topics[place.topic]
         source = Source(cluster_id=topic.cluster_id, topic_id=topic.topic_id, partition=place.partition)
-        next_offset, beginning = marks.get(source, -1) + 1, int(beginnings[place])
-        if source in marks:
-            num_deleted += max(beginning - next_offset, 0)
-        starts[place.topic][str(place.partition)] = max(next_offset, beginning)
-    return starts, num_deleted
+        held[source] = (int(beginnings[place]), int(ends[place]))
+    return next_offsets(held, marks)
+
+
+def spark_offsets(starts: Mapping[Source, int], topics: Mapping[str, StreamTopic]) -> str:
+    """Spark's option `startingOffsets`: JSON of topic -> partition -> first offset to read."""
+    names = {topic.topic_id: name for name, topic in topics.items()}
+    offsets: dict[str, dict[str, int]] = {name: {} for name in topics}
+    for source, offset in starts.items():
+        offsets[names[source.topic_id]][str(source.partition)] = offset
+    return json.dumps(offsets)

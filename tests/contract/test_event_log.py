@@ -166,10 +166,13 @@ def test_served_lists_follow_the_same_laws_apart_from_events(reopen: Reopen) -> 
     assert reopen().sequence() == 0
 
 
-def test_a_served_list_that_does_not_read_is_counted() -> None:
-    raw = pa.table([[None, b"k"], [b"{", None], [0, 0], [0, 1], [0.0, 0.0]], schema=RAW_SCHEMA)
-    table, num_malformed = decode_served(raw, cluster_id="c", topic_id="s")
-    assert (table.num_rows, num_malformed) == (0, 2)
+def test_a_record_that_is_no_served_list_is_told_apart() -> None:
+    values = [b"{", None, b'"a"', b"{}", b"[]", b'{"request_id":"r"}']
+    number = len(values)
+    raw = pa.table([[b"k"] * number, values, [0] * number, [*range(number)], [0.0] * number], schema=RAW_SCHEMA)
+    table, read_N = decode_served(raw, cluster_id="c", topic_id="s")
+    assert read_N.tolist() == [False] * 5 + [True]
+    assert table["offset"].to_pylist() == [5]
 
 
 def test_a_file_without_manifest_entry_is_not_read(tmp_path: Path) -> None:

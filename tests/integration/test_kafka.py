@@ -1,12 +1,15 @@
 """The Kafka adapters on a real broker."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
+import kafka as kafka_python
 import pytest
 
 from mmrec.config import KafkaSettings
-from mmrec.errors import NotFoundError, StoreError
+from mmrec.errors import ConfigurationError, NotFoundError, StoreError
 from mmrec.stores.kafka import KafkaRecordProducer, TopicAdmin, describe_topic, follow_topic, read_topic
+from mmrec.stores.stream_topics import check_append_time
 
 pytestmark = pytest.mark.integration
 Topics = Callable[..., KafkaSettings]
@@ -21,6 +24,19 @@ def test_topics_are_created_once_and_known_by_id(topics: Topics) -> None:
     assert identity.num_partitions == 3
     assert identity.cluster_id == other.cluster_id
     assert identity.topic_id != other.topic_id
+
+
+def test_a_topic_that_producers_stamp_is_refused_by_the_stream(topics: Topics) -> None:
+    settings = topics()
+    check_append_time(settings)
+    own = replace(settings, behavior_events=settings.behavior_events + "-own-time")
+    admin = kafka_python.KafkaAdminClient(bootstrap_servers=settings.bootstrap)
+    configs = {"message.timestamp.type": "CreateTime"}
+    admin.create_topics({own.behavior_events: {"num_partitions": 1, "configs": configs}})
+    admin.wait_for_topics([own.behavior_events])
+    admin.close()
+    with pytest.raises(ConfigurationError, match=r"timestamp\.type=CreateTime"):
+        check_append_time(own)
 
 
 def test_a_topic_that_is_not_there_is_said_to_be_missing(kafka: str) -> None:

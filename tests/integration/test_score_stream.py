@@ -17,6 +17,7 @@ import pytest
 
 from feature_repo.apply import apply_repository
 from mmrec.config import Settings
+from mmrec.events.rejected import decode_rejected
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
 from mmrec.stores.kafka import read_topic
 from mmrec.telemetry import read_status
@@ -105,6 +106,7 @@ def test_profiles_equal_the_plain_sum_after_a_killed_driver(
         (b"u1", json.dumps({**distinct[0], "event_id": "x1", "behavior": "stare"}).encode()),
         (b"u1", json.dumps({**distinct[0], "event_id": "x2", "item_id": ""}).encode()),
         (b"u1", json.dumps({**distinct[0], "event_id": "x3", "event_time": "2999-01-01T00:00:00Z"}).encode()),
+        (b"u1", b" " * 500_000 + json.dumps({**distinct[0], "event_id": "x4"}).encode()),
     ]
     producer = open_producer(settings)
     producer.send_many(settings.kafka.behavior_events, records[:3_000] + bad)
@@ -130,8 +132,12 @@ def test_profiles_equal_the_plain_sum_after_a_killed_driver(
     assert found["accepted"] == len(distinct)
     assert found["duplicate"] == len(sent) - len(distinct)
     assert sum(number for name, number in found.items() if name.startswith("rejected.")) == len(bad)
-    refused = {json.loads(r.value)["offset"] for r in read_topic(settings.kafka.bootstrap, settings.kafka.rejected)}
+    refusals = [decode_rejected(r.value) for r in read_topic(settings.kafka.bootstrap, settings.kafka.rejected)]
+    refused = {(row["partition"], row["offset"]): row for row in refusals}
     assert len(refused) == len(bad)
+    (long,) = [row for row in refused.values() if row["reason"] == "too_large"]
+    assert len(long["original_value"]) == settings.events.max_value_bytes + 1
+    assert long["detail"].endswith("its beginning is kept")
 
     ledger = [
         LedgerEvent(

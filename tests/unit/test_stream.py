@@ -3,6 +3,7 @@
 import json
 import random
 from collections import defaultdict
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -11,12 +12,16 @@ from hypothesis import strategies as st
 
 from mmrec.clock import ManualClock
 from mmrec.config import Settings
+from mmrec.errors import StoreError
+from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.columns import RAW_SCHEMA
 from mmrec.events.log import MemoryEventLog
+from mmrec.events.next_offsets import next_offsets
 from mmrec.events.producer import MemoryRecordProducer
 from mmrec.events.stream_rows import RecordKind, StreamBatch, StreamTopic, decode_rows, split_rows
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
+from mmrec.scoring.profile import Source
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.stream import ScoringStream
 
@@ -42,6 +47,8 @@ class Deployment:
         self.log = MemoryEventLog()
         self.producer = MemoryRecordProducer(clock=ManualClock(NOW_S))
         self.records: dict[tuple[str, int], list[tuple[bytes, bytes]]] = defaultdict(list)
+        self.settings = SETTINGS
+        self.topics = dict(TOPICS)
         self.crash_before_profiles = False
         self.write_profiles = self.store.write_profiles
         self.store.write_profiles = self._write_profiles
@@ -52,9 +59,17 @@ class Deployment:
         self.write_profiles(profiles, **arguments)
 
     def start(self) -> ScoringStream:
-        stream = ScoringStream(store=self.store, log=self.log, producer=self.producer, settings=SETTINGS)
-        stream.recover(write_time_s=NOW_S)
+        self.crash_before_profiles = False
+        stream = ScoringStream(store=self.store, log=self.log, producer=self.producer, settings=self.settings)
+        places = self.starts(stream).items()
+        starts = {Source("c", self.topics[name].topic_id, partition): first for (name, partition), first in places}
+        self.recovery = stream.recover(starts=starts, write_time_s=NOW_S)
         return stream
+
+    def make_topic_anew(self, name: str) -> None:
+        """Delete a topic with its records; the new one of its name has another id."""
+        self.topics[name] = replace(self.topics[name], topic_id=self.topics[name].topic_id + "+")
+        self.records = defaultdict(list, {place: found for place, found in self.records.items() if place[0] != name})
 
     def batch(self, starts: dict[tuple[str, int], int], sizes: dict[tuple[str, int], int]) -> StreamBatch:
         columns: dict[str, list] = {"topic": [], **{name: [] for name in RAW_SCHEMA.names}}
@@ -66,14 +81,15 @@ class Deployment:
                     columns[name].append(cell)
         schema = pa.schema([pa.field("topic", pa.string()), *RAW_SCHEMA])
         raw = pa.table(columns, schema=schema)
-        return split_rows(decode_rows(raw, TOPICS, behaviors=SETTINGS.behaviors, settings=SETTINGS.events), TOPICS)
+        settings = self.settings
+        rows = decode_rows(raw, self.topics, behaviors=settings.behaviors, settings=settings.events)
+        return split_rows(rows, self.topics)
 
     def starts(self, stream: ScoringStream) -> dict[tuple[str, int], int]:
-        marks = {(TOPICS_BY_ID[s.topic_id], s.partition): m for s, m in stream.progress.marks.items()}
+        names = {topic.topic_id: name for name, topic in self.topics.items()}
+        known = {s: mark for s, mark in stream.progress.marks.items() if s.topic_id in names}
+        marks = {(names[s.topic_id], s.partition): mark for s, mark in known.items()}
         return {place: marks.get(place, -1) + 1 for place in self.records}
-
-
-TOPICS_BY_ID = {topic.topic_id: name for name, topic in TOPICS.items()}
 
 
 def event(number: int, user: str, *, item: str = "i1", age_s: float = 0.0) -> tuple[bytes, bytes]:
@@ -162,8 +178,84 @@ def test_served_lists_reach_the_log_once_and_broken_ones_are_counted() -> None:
     stream.process(batch, write_time_s=NOW_S)
     stream.process(batch, write_time_s=NOW_S)
     assert deployment.log.read_served()["request_id"].to_pylist() == ["r1"]
-    assert stream.progress.counts["served_lists"] == 1
-    assert stream.progress.counts["malformed_served_lists"] >= 1
+    assert stream.progress.counts == {"served_lists": 1, "malformed_served_lists": 1}
+
+
+def test_fields_that_are_not_known_are_counted_once() -> None:
+    deployment = Deployment()
+    key, value = event(1, "ann")
+    deployment.records["behavior-events", 0] = [(key, value[:-1] + b', "mood": 1, "weather": 2}'), event(2, "ann")]
+    stream = deployment.start()
+    batch = deployment.batch({("behavior-events", 0): 0}, {("behavior-events", 0): 2})
+    for _ in range(2):
+        stream.process(batch, write_time_s=NOW_S)
+    assert stream.progress.counts == {"accepted": 2, "unknown_fields": 2}
+
+
+def test_a_topic_made_anew_after_a_crash_counts_what_the_old_one_left_in_the_log() -> None:
+    deployment = Deployment()
+    deployment.records["behavior-events", 0] = [event(n, "ann") for n in range(3)]
+    stream = deployment.start()
+    deployment.crash_before_profiles = True
+    with pytest.raises(CrashError):
+        stream.process(deployment.batch({("behavior-events", 0): 0}, {("behavior-events", 0): 3}), write_time_s=NOW_S)
+    deployment.make_topic_anew("behavior-events")
+    deployment.records["behavior-events", 0] = [event(9, "ann")]
+    stream = finish(deployment, random.Random(3), crash_share=0.0)
+    assert stream.progress.counts == {"accepted": 4}
+    assert stream.progress.log_sequence == deployment.log.sequence() == 2
+    again = deployment.start()
+    assert again.progress == stream.progress
+    assert deployment.recovery.num_applied == 0
+
+
+def test_a_lost_store_counts_what_the_broker_no_longer_has() -> None:
+    deployment = Deployment()
+    deployment.records["behavior-events", 0] = [event(n, "ann") for n in range(5)]
+    finish(deployment, random.Random(1), crash_share=0.0)
+    fresh = MemoryFeatureStore()
+    stream = ScoringStream(store=fresh, log=deployment.log, producer=deployment.producer, settings=SETTINGS)
+    recovery = stream.recover(starts={Source("c", "t", 0): 3}, write_time_s=NOW_S)
+    assert recovery.num_applied == 5
+    assert stream.progress.counts == {"accepted": 3}
+    stream.process(deployment.batch({("behavior-events", 0): 3}, {("behavior-events", 0): 2}), write_time_s=NOW_S)
+    assert stream.progress.counts == {"accepted": 5}
+    assert stream.progress.log_sequence == deployment.log.sequence()
+
+
+def test_logged_events_of_a_behavior_that_was_dropped_are_left_out_and_counted() -> None:
+    deployment = Deployment()
+    _, other = event(2, "ann")
+    deployment.records["behavior-events", 0] = [event(1, "ann"), (b"ann", other.replace(b'"cart"', b'"browse"'))]
+    finish(deployment, random.Random(1), crash_share=0.0)
+    fresh = MemoryFeatureStore()
+    deployment.store, deployment.write_profiles = fresh, fresh.write_profiles
+    deployment.make_topic_anew("behavior-events")
+    behaviors = BehaviorSet(tuple(b for b in SETTINGS.behaviors if b.name != "browse"))
+    deployment.settings = replace(SETTINGS, scoring=replace(SETTINGS.scoring, behaviors=behaviors))
+    stream = deployment.start()
+    assert (deployment.recovery.num_applied, deployment.recovery.num_left_out) == (1, 1)
+    assert stream.progress.counts == {"accepted": 1, "not_configured": 1}
+    assert fresh.read_profiles(["ann"])["ann"].num_events == 1
+
+
+def test_a_long_record_is_refused_by_its_beginning_and_says_so() -> None:
+    topic = TOPICS["behavior-events"]
+    value = (b" " * 200_000 + event(1, "ann")[1])[: topic.max_bytes(SETTINGS.events)]
+    deployment = Deployment()
+    deployment.records["behavior-events", 0] = [(b"ann", value)]
+    stream = finish(deployment, random.Random(1), crash_share=0.0)
+    assert stream.progress.counts == {"rejected.too_large": 1}
+    (record,) = deployment.producer.records(SETTINGS.kafka.rejected)
+    assert json.loads(record.value)["detail"].endswith("its beginning is kept")
+
+
+def test_a_broker_that_ends_before_a_mark_is_refused_with_both_numbers() -> None:
+    source, other = Source("c", "t", 0), Source("c", "t", 1)
+    assert next_offsets({source: (2, 9), other: (0, 4)}, {source: 8}) == ({source: 9, other: 0}, 0)
+    assert next_offsets({source: (5, 9)}, {source: 1}) == ({source: 5}, 3)
+    with pytest.raises(StoreError, match="read to offset 9 and ends at 7"):
+        next_offsets({source: (0, 7)}, {source: 8})
 
 
 def test_refused_records_are_sent_once() -> None:
