@@ -1,9 +1,11 @@
 """Why an item is on a list: which behaviors, which source, which modality (METHODS M29).
 
-Reasons are read from the same numbers that recall used; nothing is made up afterwards. Axes: J items of the profile,
+Reasons are read from the same numbers that recall used, and only of sources that proposed the item; nothing is made up
+afterwards. Axes: J items of the profile,
 K neighbors.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +18,8 @@ from mmrec.serving.catalogue import Catalogue
 MAX_REASONS = 3
 SESSION_S = 1_800.0
 """A behavior this young is named first: it is what the user just did."""
+NEW_S = 14 * 86_400.0
+"""An item published this short a time ago is new."""
 MIN_COSINE = 0.2
 """Below this two items do not look alike."""
 _VERBS = {
@@ -60,13 +64,13 @@ def explain(row: int, found: RecommendedList, *, behaviors: BehaviorSet) -> Expl
     """Reasons for the item at `row` of the catalogue, the ones the user will recognize first."""
     catalogue = found.context.catalogue
     read_s = found.context.read_s
+    source_scores = found.candidates.sources_of(row)
     reasons = sorted(
-        _reasons(row, found, behaviors),
+        _reasons(row, found, behaviors, source_scores),
         key=lambda r: (read_s - r.event_time_s > SESSION_S, list(_RELATIONS).index(r.relation), -r.strength),
     )[:MAX_REASONS]
-    source_scores = found.candidates.sources_of(row)
     return Explanation(
-        text=_sentence(reasons, source_scores, catalogue, read_s),
+        text=_sentence(row, reasons, source_scores, catalogue, read_s),
         behaviors=tuple(reasons),
         modality_weights={
             name: float(share_I[row]) for name, share_I in catalogue.modality_weights.items() if share_I[row] > 0
@@ -75,16 +79,18 @@ def explain(row: int, found: RecommendedList, *, behaviors: BehaviorSet) -> Expl
     )
 
 
-def _reasons(row: int, found: RecommendedList, behaviors: BehaviorSet) -> list[BehaviorReason]:
+def _reasons(
+    row: int, found: RecommendedList, behaviors: BehaviorSet, source_scores: Mapping[str, float]
+) -> list[BehaviorReason]:
     context, profile = found.context, found.profile
     catalogue, own_rows_J = context.catalogue, context.own_rows_J
     if not profile.num_items:
         return []
     reasons = []
     same = np.flatnonzero(own_rows_J == row)
-    if len(same):
+    if "own" in source_scores and len(same):
         reasons.append(_reason(profile, int(same[0]), "same item", float(context.affinity_J[same[0]]), behaviors))
-    if catalogue.neighbors is not None:
+    if "neighbors" in source_scores and catalogue.neighbors is not None:
         hits_JK = (catalogue.neighbors.rows_IK[own_rows_J] == row) & (own_rows_J >= 0)[:, None]
         weights_J = (catalogue.neighbors.weights_IK[own_rows_J] * hits_JK).sum(axis=1) * context.affinity_J
         leading = np.argsort(-weights_J, kind="stable")[:MAX_REASONS]
@@ -94,7 +100,7 @@ def _reasons(row: int, found: RecommendedList, behaviors: BehaviorSet) -> list[B
             for own in dict.fromkeys([int(newest), *leading.tolist()])
             if weights_J[own] > 0
         ]
-    if catalogue.index is not None and catalogue.embedded_I[row]:
+    if source_scores.keys() & {"similar", "vectors"} and catalogue.index is not None and catalogue.embedded_I[row]:
         vectors_ID = catalogue.index.vectors_ID
         known = np.flatnonzero((own_rows_J >= 0) & (own_rows_J != row))
         if len(known):
@@ -131,19 +137,22 @@ def _reason(profile: UserProfile, own: int, relation: str, strength: float, beha
 
 
 def _sentence(
-    reasons: list[BehaviorReason], source_scores: dict[str, float], catalogue: Catalogue, read_s: float
+    row: int, reasons: list[BehaviorReason], source_scores: dict[str, float], catalogue: Catalogue, read_s: float
 ) -> str:
     if reasons:
         reason = reasons[0]
-        row = catalogue.row_of.get(reason.item_id)
-        title = (catalogue.entries[row].title if row is not None else "") or reason.item_id
+        own_row = catalogue.row_of.get(reason.item_id)
+        title = (catalogue.entries[own_row].title if own_row is not None else "") or reason.item_id
         verb = _VERBS.get(reason.behavior, f'did "{reason.behavior}" on {{}}').format(f'"{title}"')
         return f"You {verb} {_ago(read_s - reason.event_time_s)} {_RELATIONS[reason.relation]}."
     if "vectors" in source_scores:
         return "It fits what you looked at lately."
     if "popular" in source_scores and source_scores["popular"] > 0:
         return "Many people choose it these days."
-    return "It is new here."
+    published_s = catalogue.entries[row].publish_time_s
+    if published_s and read_s - published_s < NEW_S:
+        return "It is new here."
+    return "Few people have found it yet."
 
 
 def _ago(age_s: float) -> str:
