@@ -17,7 +17,7 @@ from typing import Any
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
 from mmrec.errors import MmrecError, ReleaseGateError
-from mmrec.publishing import LIVE_ALIAS, EmbeddingsMark, publish
+from mmrec.publishing import EmbeddingsMark, let_serve, publish, roll_back
 from mmrec.release import Release, ReleaseStore
 from mmrec.stores.kafka import describe_topic
 from mmrec.stores.topic_ends import end_offsets
@@ -53,11 +53,10 @@ def main() -> int:
             return _print({"current": releases.current(), "releases": releases.list()})
         if arguments.model is not None:
             return _print(_figures(_publish(settings, releases, arguments.model)))
-        release_id = releases.rollback() if arguments.rollback else arguments.promote
-        releases.promote(release_id)
-        release = releases.read(release_id)
-        open_vector_store(settings).point_alias(LIVE_ALIAS, release.collection)
-        return _print(_figures(release))
+        vectors = open_vector_store(settings)
+        if arguments.rollback:
+            return _print(_figures(roll_back(releases=releases, vectors=vectors)))
+        return _print(_figures(let_serve(arguments.promote, releases=releases, vectors=vectors)))
     except ReleaseGateError as error:
         log.error("release_gate_missed", error=str(error))
         return GATE_MISSED

@@ -113,6 +113,12 @@ class PublishSettings:
     """hr_at_10 must reach that of decayed popularity plus this; judged where training measured both."""
     min_recall_at_100: float = 0.95
     """Share of the exact 100 nearest items that the published collection must find."""
+    num_collections: int = 5
+    """Releases, the newest ones, whose collections are kept; those of the current one and the one before always are."""
+
+    def __post_init__(self) -> None:
+        if self.num_collections < 1:
+            raise ConfigurationError(f"publish.num_collections is {self.num_collections}; keep 1 or more")
 
 
 @dataclass(frozen=True, kw_only=True)

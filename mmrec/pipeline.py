@@ -8,13 +8,15 @@ Axes: I items of the catalogue, J items of the profile, N candidates, L newest e
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
 
+from mmrec.catalog.item import Availability
 from mmrec.errors import DeadlineError, InvalidRequestError, MmrecError, NotFoundError
+from mmrec.events.behaviors import BehaviorSet
 from mmrec.features.assemble import CandidateSignals, assemble
 from mmrec.ranking.model import ServingModel
 from mmrec.ranking.rerank import by_score, diversified
@@ -108,6 +110,10 @@ class ReplicaState:
     hide_behaviors: tuple[str, ...]
     """Items the user did one of these to are not shown again; names that are not configured say nothing."""
     diversity: float
+    ranker_behaviors: BehaviorSet | None = None
+    """Behaviors with the weights that the ranker was trained with; None where they are those of `scoring`."""
+    stream_ingest_time_s: float = NEVER_S
+    """Ingest time of the newest record that the profiles in the store have seen; -inf where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -121,8 +127,6 @@ class RecommendedList:
     context: RecallContext
     profile: UserProfile
     """After the session's events."""
-    stored_ingest_time_s: float
-    """Ingest time of the newest event in the stored profile; -inf where there is none."""
     degraded: tuple[Degradation, ...]
     has_more: bool
     features_NF: npt.NDArray[np.float32] | None = None
@@ -135,7 +139,6 @@ class _Progress:
 
     deadline: Deadline
     degraded: dict[Degradation, None] = field(default_factory=dict)
-    stored_ingest_time_s: float = NEVER_S
 
 
 def recommend(
@@ -177,7 +180,6 @@ def recommend(
         candidates=candidates,
         context=context,
         profile=profile,
-        stored_ingest_time_s=progress.stored_ingest_time_s,
         degraded=tuple(progress.degraded),
         has_more=len(order) > request.num_items,
         features_NF=features_NF,
@@ -191,7 +193,7 @@ def similar(
 
     Raises:
         InvalidRequestError: empty item id, num_items out of range.
-        NotFoundError: the catalogue does not know the item.
+        NotFoundError: the catalogue does not know the item, or it was removed.
     """
     if not item_id:
         raise InvalidRequestError("item_id is empty; name the item whose like you want")
@@ -199,8 +201,11 @@ def similar(
         raise InvalidRequestError(f"num_items is {num_items}; give 1 to {MAX_ITEMS}, or 0 for {DEFAULT_ITEMS}")
     catalogue = state.catalogue
     row = catalogue.row_of.get(item_id, NO_ROW)
-    if row == NO_ROW:
+    if row == NO_ROW or catalogue.entries[row].availability is Availability.HIDDEN:
         raise NotFoundError(f"item {item_id!r} is not in the catalogue of {len(catalogue.item_ids)} items")
+    degraded = [Degradation.RELEASE_UNUSABLE] if state.unusable_release else []
+    if state.model is None:
+        degraded.append(Degradation.NO_RELEASE)
     rows = np.array([row], dtype=np.int64)
     context = RecallContext(
         catalogue=catalogue,
@@ -221,8 +226,7 @@ def similar(
         candidates=candidates,
         context=context,
         profile=profile,
-        stored_ingest_time_s=profile.newest_ingest_time_s,
-        degraded=() if state.model is not None else (Degradation.NO_RELEASE,),
+        degraded=tuple(degraded),
         has_more=False,
     )
 
@@ -243,7 +247,6 @@ def _profile(
             log.warning("profile_unavailable", error=str(error))
             progress.degraded[Degradation.PROFILE_UNAVAILABLE] = None
     profile = profile or empty_profile(behaviors=scoring.behaviors, num_half_lives=len(scoring.decay_per_day))
-    progress.stored_ingest_time_s = profile.newest_ingest_time_s
     if not request.session_events:
         return profile
     events = request.session_events
@@ -272,8 +275,6 @@ def _context(request: ListRequest, state: ReplicaState, profile: UserProfile) ->
     read_s = max([request.as_of_s, profile.newest_event_time_s, *profile.reference_times_I.tolist()])
     own_rows_J = catalogue.rows(profile.item_ids)
     counts_JB = profile.counts(scoring.behaviors)[:, 0, :]
-    ages_J = read_s - profile.reference_times_I
-    affinity_J = affinity(counts_JB, ages_J, scoring.behaviors.weights_B, decay_per_day=scoring.decay_per_day[0])
     allowed_I = _allowed(catalogue, request.item_filter, [*request.excluded_item_ids, *request.shown_item_ids])
     hiding = [scoring.behaviors.index(name) for name in state.hide_behaviors if name in scoring.behaviors]
     if hiding and profile.num_items:
@@ -284,11 +285,17 @@ def _context(request: ListRequest, state: ReplicaState, profile: UserProfile) ->
         catalogue=catalogue,
         allowed_I=allowed_I,
         own_rows_J=own_rows_J,
-        affinity_J=np.maximum(affinity_J, 0.0),
+        affinity_J=_affinity(profile, scoring.behaviors, read_s, scoring.decay_per_day[0]),
         recent_rows=recent_rows[recent_rows != NO_ROW],
         read_s=read_s,
         user_vector_D=_user_vector(state, profile, read_s),
     )
+
+
+def _affinity(profile: UserProfile, behaviors: BehaviorSet, read_s: float, decay_per_day: float) -> FloatArray:
+    """Affinity for the profile's own items, shape (J,), >= 0."""
+    counts_JB, ages_J = profile.counts(behaviors)[:, 0, :], read_s - profile.reference_times_I
+    return np.maximum(affinity(counts_JB, ages_J, behaviors.weights_B, decay_per_day=decay_per_day), 0.0)
 
 
 def _allowed(catalogue: Catalogue, item_filter: ItemFilter, excluded_item_ids: Sequence[str]) -> BoolArray:
@@ -352,18 +359,24 @@ def _rank(
     if progress.deadline.left_s() < RANK_MARGIN_S:
         progress.degraded[Degradation.RANKING_SKIPPED] = None
         return candidates.recall_scores_N, None
-    rows_N = candidates.rows_N
+    rows_N, decay_per_day = candidates.rows_N, state.scoring.decay_per_day[0]
     try:
+        behaviors, neighbor_scores_I = state.scoring.behaviors, context.neighbor_scores_I
+        if state.ranker_behaviors is not None and state.ranker_behaviors != behaviors:
+            # Weights were changed since the ranker was trained: recall follows at once, the ranker's rows may not.
+            behaviors = state.ranker_behaviors
+            trained_J = _affinity(profile, behaviors, context.read_s, decay_per_day)
+            neighbor_scores_I = replace(context, affinity_J=trained_J).neighbor_scores_I
         features_NF = assemble(
             profile,
             context.catalogue.facts(rows_N, profile),
             CandidateSignals(
                 tower_similarity_N=_tower_similarity(context, rows_N),
-                neighbor_score_N=context.neighbor_scores_I[rows_N],
+                neighbor_score_N=neighbor_scores_I[rows_N],
             ),
             as_of_s=context.read_s,
-            behaviors=state.scoring.behaviors,
-            decay_per_day=state.scoring.decay_per_day[0],
+            behaviors=behaviors,
+            decay_per_day=decay_per_day,
         )
         return state.model.rank(features_NF), features_NF
     except Exception as error:  # a list in recall order is better than none

@@ -14,13 +14,15 @@ import numpy.typing as npt
 from mmrec.catalog.item import CatalogEntry
 from mmrec.config import Settings
 from mmrec.content.matrix import ContentMatrix
-from mmrec.errors import IncompatibleStateError, ReleaseGateError
+from mmrec.errors import IncompatibleStateError, NotFoundError, ReleaseGateError, StoreError
 from mmrec.features.assemble import feature_names
 from mmrec.index.vectors import ExactIndex, VectorStore
 from mmrec.models.bundle import ModelBundle
 from mmrec.release import Release, ReleaseStore, check_gates, collection_name, new_release_id
 from mmrec.serving.keeper import WEIGHT_FIELD
+from mmrec.telemetry import get_logger
 
+log = get_logger(__name__)
 LIVE_ALIAS = "items_live"
 NUM_QUERIES = 64
 RECALL_DEPTH = 100
@@ -56,13 +58,18 @@ def publish(
         feature_fingerprint: Fingerprint of the feature store's schema.
 
     Raises:
-        IncompatibleStateError: the model ranks other features, or was trained with other encoders.
+        IncompatibleStateError: the model ranks other features, or was trained with other behaviors or encoders.
         ReleaseGateError: a gate was missed; the release is kept, the one before goes on serving.
     """
     model = ModelBundle.load(model_folder)
     names = feature_names(settings.behaviors, num_half_lives=len(settings.statistics.half_lives_days))
     if tuple(model.feature_names) != names:
         raise IncompatibleStateError("the model ranks other features than this configuration has; train it again")
+    if model.behavior_ids != tuple(settings.behaviors.ids_B.tolist()):
+        raise IncompatibleStateError(
+            f"the model knows behaviors of ids {model.behavior_ids}, this configuration has "
+            f"{settings.behaviors.ids_B.tolist()}; train it again"
+        )
     other = {name for name, encoder in content.encoders.items() if model.encoders.get(name, encoder) != encoder}
     if other:
         raise IncompatibleStateError(
@@ -86,7 +93,8 @@ def publish(
         collection=collection,
         feature_fingerprint=feature_fingerprint,
         feature_names=names,
-        behavior_weights={b.name: b.weight for b in settings.behaviors},
+        behavior_weights=dict(zip(settings.behaviors.names, model.behavior_weights, strict=True)),
+        half_lives_days=settings.statistics.half_lives_days,
         encoders=dict(model.encoders),
         embedding_dim=model.embedding_dim,
         num_items=len(content.item_ids),
@@ -96,9 +104,52 @@ def publish(
     )
     releases.write(release, model_folder)
     check_gates(metrics, settings.publish)
-    releases.promote(release_id)
-    vectors.point_alias(LIVE_ALIAS, collection)
+    let_serve(release_id, releases=releases, vectors=vectors)
+    drop_old_collections(releases, vectors, num_kept=settings.publish.num_collections)
     return release
+
+
+def let_serve(release_id: str, *, releases: ReleaseStore, vectors: VectorStore) -> Release:
+    """Move pointer and alias to a kept release.
+
+    Raises:
+        NotFoundError: there is no such release, or its collection was dropped.
+    """
+    release = _servable(release_id, releases, vectors)
+    releases.promote(release_id)
+    vectors.point_alias(LIVE_ALIAS, release.collection)
+    return release
+
+
+def roll_back(*, releases: ReleaseStore, vectors: VectorStore) -> Release:
+    """Move pointer and alias to the release before; NotFoundError where there is none, or no collection of it."""
+    if before := releases.before():
+        _servable(before, releases, vectors)
+    release = releases.read(releases.rollback())
+    vectors.point_alias(LIVE_ALIAS, release.collection)
+    return release
+
+
+def _servable(release_id: str, releases: ReleaseStore, vectors: VectorStore) -> Release:
+    release = releases.read(release_id)
+    if release.collection not in vectors.collections():
+        raise NotFoundError(f"the collection of release {release_id!r} was dropped; publish its model again")
+    return release
+
+
+def drop_old_collections(releases: ReleaseStore, vectors: VectorStore, *, num_kept: int) -> None:
+    """Drop collections of all but the newest releases; never those of the current release and of the one before.
+
+    The releases themselves stay: they are small. An engine that fails here is logged, the release serves already.
+    """
+    kept = {*releases.list()[-num_kept:], releases.current(), releases.before()}
+    old = {collection_name(release_id) for release_id in releases.list() if release_id not in kept}
+    try:
+        for collection in sorted(old & set(vectors.collections())):
+            vectors.drop(collection)
+            log.info("collection_dropped", collection=collection)
+    except StoreError as error:
+        log.warning("collections_not_dropped", error=str(error))
 
 
 def index_recall(

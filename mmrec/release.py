@@ -1,7 +1,7 @@
 """Releases: towers, ranker, collection, feature schema and weights that belong together.
 
     <releases>/<release_id>/release.json, model/...      written once, never changed
-    <releases>/pointer.json                              which release serves, and which one did before
+    <releases>/pointer.json                              which release serves, and which ones did before it
 
 Promoting and rolling back replace the pointer, one small file, as a whole. The folder may be any fsspec URL.
 """
@@ -10,7 +10,7 @@ import json
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,8 +20,10 @@ from fsspec.core import url_to_fs
 from mmrec.config import PublishSettings
 from mmrec.errors import IncompatibleStateError, NotFoundError, ReleaseGateError
 
-_FORMAT = 1
+_FORMAT = 2
 _POINTER = "pointer.json"
+_MAX_HISTORY = 50
+"""Steps that rollback() can go back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,8 @@ class Release:
     """Columns of the ranker's rows, in order."""
     behavior_weights: Mapping[str, float]
     """Weights the ranker was trained with, by behavior."""
+    half_lives_days: tuple[float, ...]
+    """Half-lives of the item statistics behind the ranker's rows."""
     encoders: Mapping[str, str]
     """Modality -> encoder that the towers accept."""
     embedding_dim: int
@@ -83,7 +87,7 @@ class ReleaseStore:
 
         Raises:
             NotFoundError: there is none; the message names those that exist.
-            IncompatibleStateError: it was written by another version of this code.
+            IncompatibleStateError: it was written by another version of this code, or is broken.
         """
         document = self._read(f"{self._place(release_id)}/release.json")
         if document is None:
@@ -91,7 +95,11 @@ class ReleaseStore:
             raise NotFoundError(f"no release {release_id!r}; there are {known}")
         if document.pop("format", None) != _FORMAT:
             raise IncompatibleStateError(f"release {release_id!r} has another format than {_FORMAT}; publish it again")
-        return Release(**{**document, "feature_names": tuple(document["feature_names"])})
+        try:
+            lists = {name: tuple(document[name]) for name in ("feature_names", "half_lives_days")}
+            return Release(**{**document, **lists})
+        except (KeyError, TypeError) as error:
+            raise IncompatibleStateError(f"release {release_id!r} is broken: {error}; publish it again") from None
 
     def list(self) -> tuple[str, ...]:
         """Ids of all complete releases, oldest first."""
@@ -101,23 +109,41 @@ class ReleaseStore:
 
     def current(self) -> str:
         """Id of the release that serves; empty where none was promoted."""
-        return str((self._read(f"{self._root}/{_POINTER}") or {}).get("release_id", ""))
+        return self._pointer()[0]
+
+    def before(self) -> str:
+        """Id that rollback() would go back to; empty where there is none."""
+        _, history = self._pointer()
+        return history[-1] if history else ""
 
     def promote(self, release_id: str) -> None:
         """Let a release serve; the one before is remembered for rollback()."""
         self.read(release_id)
-        before = self.current()
-        if before != release_id:
-            self._replace(f"{self._root}/{_POINTER}", {"release_id": release_id, "previous": before})
+        current, history = self._pointer()
+        if current != release_id:
+            self._point(release_id, (*history, current) if current else history)
 
     def rollback(self) -> str:
-        """Let the release before serve again, and return its id; NotFoundError where there was none."""
+        """Let the release before serve again, and return its id; again, and the one before that does.
+
+        Raises:
+            NotFoundError: there was none before.
+        """
+        current, history = self._pointer()
+        if not history:
+            raise NotFoundError(f"no release before {current!r}; promote one by id")
+        self.read(history[-1])
+        self._point(history[-1], history[:-1])
+        return history[-1]
+
+    def _pointer(self) -> tuple[str, tuple[str, ...]]:
+        """The release that serves, and those before it, the last one last."""
         pointer = self._read(f"{self._root}/{_POINTER}") or {}
-        previous = str(pointer.get("previous", ""))
-        if not previous:
-            raise NotFoundError(f"no release before {pointer.get('release_id', '')!r}; promote one by id")
-        self.promote(previous)
-        return previous
+        return str(pointer.get("release_id", "")), tuple(str(release_id) for release_id in pointer.get("history", ()))
+
+    def _point(self, release_id: str, history: Sequence[str]) -> None:
+        pointer = {"release_id": release_id, "history": history[-_MAX_HISTORY:]}
+        self._replace(f"{self._root}/{_POINTER}", pointer)
 
     def model_folder(self, release_id: str) -> Path:
         """A local folder with the release's model; copied from where the releases are, if that is elsewhere."""
@@ -136,6 +162,8 @@ class ReleaseStore:
             document: dict[str, Any] = json.loads(self._fs.cat_file(path))
         except FileNotFoundError:
             return None
+        except ValueError as error:
+            raise IncompatibleStateError(f"{path} is no JSON: {error}; publish again") from None
         return document
 
     def _replace(self, path: str, document: dict[str, Any]) -> None:

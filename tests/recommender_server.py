@@ -26,6 +26,7 @@ from mmrec.catalog.item import CatalogEntry
 from mmrec.config import KafkaSettings, Settings, load_settings
 from mmrec.content.matrix import content_matrix
 from mmrec.features.assemble import feature_names
+from mmrec.features.values import StreamProgress
 from mmrec.models.bundle import new_bundle
 from mmrec.models.settings import RankerSettings, TowerSettings
 from mmrec.publishing import EmbeddingsMark, publish
@@ -238,7 +239,8 @@ def _fill(settings: Settings, world: ServingWorld) -> None:
     """What the jobs would have written after the storefront's history."""
     store, item_ids = open_feature_store(settings), [entry.item_id for entry in world.entries]
     at_s = world.end_s
-    store.write_profiles(world.store.read_profiles(world.user_ids), write_time_s=at_s)
+    progress = StreamProgress(newest_ingest_time_s=at_s)
+    store.write_profiles(world.store.read_profiles(world.user_ids), write_time_s=at_s, progress=progress)
     store.write_item_statistics(world.store.read_item_statistics(item_ids), write_time_s=at_s)
     store.write_neighbors(world.store.read_neighbors(item_ids), write_time_s=at_s)
     store.write_item_content(world.store.read_item_content(item_ids), write_time_s=at_s)

@@ -5,6 +5,7 @@ import math
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from mmrec.config import EventSettings
 from mmrec.errors import InvalidRequestError
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.columns import ANONYMOUS_PREFIX, user_key
@@ -16,6 +17,8 @@ from mmrec.v1 import behavior_pb2, recommender_pb2
 
 MAX_EXCLUDED = 10_000
 MAX_SESSION_EVENTS = 100
+MIN_SECONDS, MAX_SECONDS = -62_135_596_800, 253_402_300_799
+"""Years 1 to 9999, the range of google.protobuf.Timestamp."""
 
 
 def timestamp(time_s: float) -> Timestamp:
@@ -24,8 +27,12 @@ def timestamp(time_s: float) -> Timestamp:
     return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1_000)
 
 
-def seconds(message: Timestamp) -> float:
-    """An instant as float64 epoch seconds."""
+def seconds(message: Timestamp, name: str) -> float:
+    """An instant of field `name` as float64 epoch seconds; InvalidRequestError beyond what Timestamp may hold."""
+    if not (MIN_SECONDS <= message.seconds <= MAX_SECONDS and 0 <= message.nanos < 1_000_000_000):
+        raise InvalidRequestError(
+            f"{name} is {message.seconds} s and {message.nanos} ns; give an instant of the years 1 to 9999"
+        )
     return float(message.seconds) + float(message.nanos) * 1e-9
 
 
@@ -36,8 +43,11 @@ def number_of_items(num_items: int) -> int:
     return num_items or DEFAULT_ITEMS
 
 
-def list_request(message: recommender_pb2.RecommendItemsRequest, *, now_s: float) -> ListRequest:
+def list_request(message: recommender_pb2.RecommendItemsRequest, *, now_s: float, bounds: EventSettings) -> ListRequest:
     """A request as the pipeline reads it.
+
+    Args:
+        bounds: How far session events may lie ahead of the request, and since when there are any.
 
     Raises:
         InvalidRequestError: the message asks for something that cannot be.
@@ -49,9 +59,11 @@ def list_request(message: recommender_pb2.RecommendItemsRequest, *, now_s: float
         raise InvalidRequestError("nobody to recommend for: give user_id, anonymous_id or session_events")
     if len(message.excluded_item_ids) > MAX_EXCLUDED or len(message.session_events) > MAX_SESSION_EVENTS:
         raise InvalidRequestError(f"at most {MAX_EXCLUDED} exclusions and {MAX_SESSION_EVENTS} session events")
+    as_of_s = seconds(message.as_of, "as_of") if message.HasField("as_of") else now_s
+    latest_s = max(now_s, as_of_s) + bounds.max_future_s
     return ListRequest(
         user_key=key,
-        as_of_s=seconds(message.as_of) if message.HasField("as_of") else now_s,
+        as_of_s=as_of_s,
         num_items=number_of_items(message.num_items),
         excluded_item_ids=tuple(message.excluded_item_ids),
         item_filter=item_filter(message.filter),
@@ -59,13 +71,24 @@ def list_request(message: recommender_pb2.RecommendItemsRequest, *, now_s: float
             SessionEvent(
                 item_id=event.item_id,
                 behavior=event.behavior,
-                event_time_s=seconds(event.event_time) if event.HasField("event_time") else 0.0,
+                event_time_s=_event_time_s(event, bounds.horizon_s, latest_s) if event.HasField("event_time") else 0.0,
                 event_id=event.event_id,
             )
             for event in message.session_events
         ),
         shown_item_ids=shown_items(message.page_token),
     )
+
+
+def _event_time_s(event: behavior_pb2.BehaviorEvent, earliest_s: float, latest_s: float) -> float:
+    """When a session event happened, judged as the stream judges its events."""
+    event_time_s = seconds(event.event_time, "event_time of a session event")
+    if not earliest_s <= event_time_s <= latest_s:
+        raise InvalidRequestError(
+            f"event_time of a session event is epoch second {event_time_s:.3f}; give one from {earliest_s:.3f} to "
+            f"{latest_s:.3f}, or none for now"
+        )
+    return event_time_s
 
 
 def item_filter(message: recommender_pb2.AttributeFilter) -> ItemFilter:
@@ -128,8 +151,9 @@ def list_response(
     request_id: str,
     release_id: str,
     behaviors: BehaviorSet,
+    stream_ingest_time_s: float,
 ) -> recommender_pb2.RecommendItemsResponse:
-    """The answer to a request."""
+    """The answer to a request; `stream_ingest_time_s` as serving_state() takes it."""
     response = recommender_pb2.RecommendItemsResponse(
         request_id=request_id,
         release_id=release_id,
@@ -139,24 +163,29 @@ def list_response(
             first_rank=len(request.shown_item_ids) + 1,
             with_explanations=message.include_explanations,
         ),
-        state=serving_state(found, as_of_s=request.as_of_s),
+        state=serving_state(found, as_of_s=request.as_of_s, stream_ingest_time_s=stream_ingest_time_s),
     )
     if found.has_more:
         response.next_page_token = page_token([*request.shown_item_ids, *(item.item_id for item in response.items)])
     return response
 
 
-def serving_state(found: RecommendedList, *, as_of_s: float) -> recommender_pb2.ServingState:
-    """How fresh and how complete a list is."""
+def serving_state(
+    found: RecommendedList, *, as_of_s: float, stream_ingest_time_s: float
+) -> recommender_pb2.ServingState:
+    """How fresh and how complete a list is.
+
+    Args:
+        stream_ingest_time_s: Ingest time of the newest record in the profiles of all users; -inf before the first.
+    """
     state = recommender_pb2.ServingState(
         as_of=timestamp(as_of_s),
         degraded=bool(found.degraded),
         degraded_reasons=[degradation.value for degradation in found.degraded],
         num_candidates=len(found.candidates.rows_N),
     )
-    newest_s = found.stored_ingest_time_s
-    if math.isfinite(newest_s):
-        state.stream_lag.FromMicroseconds(round(max(0.0, as_of_s - newest_s) * 1e6))
+    if math.isfinite(stream_ingest_time_s):
+        state.stream_lag.FromMicroseconds(round(max(0.0, as_of_s - stream_ingest_time_s) * 1e6))
     return state
 
 

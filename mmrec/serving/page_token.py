@@ -26,7 +26,7 @@ def shown_items(token: str) -> tuple[str, ...]:
     try:
         packed = base64.b64decode(token, altchars=b"-_", validate=True)
         document = json.loads(zlib.decompressobj().decompress(packed, _MAX_BYTES))
-    except (binascii.Error, zlib.error, ValueError):
+    except (binascii.Error, zlib.error, ValueError, RecursionError):
         document = None
     if not isinstance(document, list) or document[:1] != [1] or not all(isinstance(i, str) for i in document[1:]):
         raise InvalidRequestError("page_token is not one that this service gave out; leave it empty for the first page")

@@ -4,32 +4,34 @@
     replica.start()
     replica.recommend(message, now_s=..., deadline=...)
 
-The thread follows `item-embeddings`, looks at the release pointer every second, and reads counts and neighbors in
-small portions, so that it never holds a request up for long. A request takes one reference to the state and one
-profile from the store.
+The thread follows `item-embeddings`, looks at the release pointer and at the stream's progress every second, and reads
+counts and neighbors in small portions, so that it never holds a request up for long. A request takes one reference to
+the state and one profile from the store.
+
+A release that does not fit is not tried again; one that an engine failed to deliver is, after 1, 2, 4 ... 60 seconds.
+Both are said in every answer, and the release before goes on, new items included.
 """
 
+import math
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from mmrec.clock import Clock
 from mmrec.config import Settings
-from mmrec.errors import IncompatibleStateError, MmrecError
+from mmrec.errors import IncompatibleStateError, NotFoundError
 from mmrec.events.producer import TopicRecord
-from mmrec.features.assemble import feature_names
 from mmrec.features.stores import FeatureStore
 from mmrec.index.vectors import VectorStore
-from mmrec.models.bundle import ModelBundle
 from mmrec.pipeline import Deadline, ReplicaState, recommend, similar
-from mmrec.release import Release, ReleaseStore
-from mmrec.scoring.profile import UserProfile
+from mmrec.release import ReleaseStore
+from mmrec.scoring.item_statistics import decay_rates
+from mmrec.scoring.profile import NEVER_S, UserProfile
 from mmrec.serving.item_record import ItemUpdate, read_item_update
 from mmrec.serving.keeper import CatalogueKeeper
 from mmrec.serving.messages import (
@@ -40,16 +42,16 @@ from mmrec.serving.messages import (
     recommended_items,
     serving_state,
 )
+from mmrec.serving.release_loading import PORTION, LoadedRelease, load_release, refresh_all
 from mmrec.telemetry import StatusFile, get_logger
 from mmrec.v1 import recommender_pb2
 
 log = get_logger(__name__)
-PORTION = 200
-"""Items read at a time: about 2 ms of the store."""
 PUBLISH_S = 0.5
 """Pause between two publications: a change after a quiet time is seen at once, the next ones together."""
 RELEASE_CHECK_S = 1.0
 STATUS_S = 1.0
+MAX_RETRY_S = 60.0
 Follow = Callable[[Mapping[int, int] | None, Callable[[], bool]], Iterator[list[TopicRecord]]]
 """(first offset per partition, stop) -> records of item-embeddings as they arrive, an empty list where none came."""
 
@@ -97,25 +99,43 @@ class _Cursor:
         return item_ids[start : start + due]
 
 
-def _refresh_all(keeper: CatalogueKeeper, store: FeatureStore) -> None:
-    for start in range(0, len(keeper.item_ids), PORTION):
-        portion = keeper.item_ids[start : start + PORTION]
-        keeper.refresh_statistics(store, portion)
-        keeper.refresh_neighbors(store, portion)
+@dataclass(frozen=True, kw_only=True)
+class _Refused:
+    """The promoted release that does not serve, if there is one."""
+
+    release_id: str = ""
+    error: str = ""
+    retry_at_s: float = math.inf
+    """Instant on time.monotonic() from which on it is tried again."""
+    wait_s: float = RELEASE_CHECK_S
 
 
 class Replica:
     """Holds one release and answers requests."""
 
-    def __init__(self, parts: ReplicaParts) -> None:
+    def __init__(
+        self,
+        parts: ReplicaParts,
+        *,
+        figures: Callable[[], Mapping[str, Any]] = dict,
+        after_load: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Open the online store.
+
+        Args:
+            figures: More figures for the status file.
+            after_load: Called by the thread after the first look and after each release, when all of it is in memory.
+        """
         self._parts = parts
+        self._figures, self._after_load = figures, after_load
         settings = parts.settings
-        self._rates_H = np.log(2.0) / np.array(settings.statistics.half_lives_days, dtype=np.float64)
         self._features = parts.open_features()
-        self._keeper = self._new_keeper(None)
-        self._release: Release | None = None
-        self._model: ModelBundle | None = None
-        self._unusable = ""
+        self._keeper = CatalogueKeeper(
+            behaviors=settings.behaviors, decay_per_day_H=decay_rates(settings.statistics.half_lives_days)
+        )
+        self._loaded: LoadedRelease | None = None
+        self._refused = _Refused()
+        self._stream_ingest_time_s = NEVER_S
         self._state = self._new_state()
         self._stopping = threading.Event()
         self._ready = threading.Event()
@@ -144,15 +164,15 @@ class Replica:
 
     @property
     def ready(self) -> bool:
-        """Whether the first look at releases and items is done."""
-        return self._ready.is_set()
+        """Whether the first look at releases and items is done, and somebody goes on looking."""
+        return self._ready.is_set() and self._thread.is_alive()
 
     def recommend(
         self, message: recommender_pb2.RecommendItemsRequest, *, deadline: Deadline
     ) -> recommender_pb2.RecommendItemsResponse:
         """Answer RecommendItems; errors as pipeline.recommend()."""
         now_s, state = self._parts.clock.now_s(), self._state
-        request = list_request(message, now_s=now_s)
+        request = list_request(message, now_s=now_s, bounds=self._parts.settings.events)
         found = recommend(request, state=state, read_profile=self._read_profile, deadline=deadline)
         response = list_response(
             message,
@@ -161,6 +181,7 @@ class Replica:
             request_id=uuid.uuid4().hex,
             release_id=state.release_id,
             behaviors=state.scoring.behaviors,
+            stream_ingest_time_s=state.stream_ingest_time_s,
         )
         self._count(response.state)
         return response
@@ -179,7 +200,7 @@ class Replica:
             request_id=uuid.uuid4().hex,
             release_id=state.release_id,
             items=recommended_items(found, behaviors=state.scoring.behaviors, first_rank=1, with_explanations=False),
-            state=serving_state(found, as_of_s=now_s),
+            state=serving_state(found, as_of_s=now_s, stream_ingest_time_s=state.stream_ingest_time_s),
         )
         self._count(response.state)
         return response
@@ -195,20 +216,23 @@ class Replica:
     def _read_profile(self, user_key: str) -> UserProfile | None:
         return self._features.read_profiles([user_key]).get(user_key)
 
-    def _new_keeper(self, model: ModelBundle | None) -> CatalogueKeeper:
-        return CatalogueKeeper(behaviors=self._parts.settings.behaviors, decay_per_day_H=self._rates_H, tower=model)
+    @property
+    def _release_id(self) -> str:
+        return self._loaded.release.release_id if self._loaded is not None else ""
 
     def _new_state(self) -> ReplicaState:
-        settings = self._parts.settings
+        settings, loaded = self._parts.settings, self._loaded
         return ReplicaState(
             catalogue=self._keeper.catalogue,
-            model=self._model,
-            release_id=self._release.release_id if self._release else "",
-            unusable_release=bool(self._unusable),
+            model=loaded.model if loaded is not None else None,
+            release_id=self._release_id,
+            unusable_release=bool(self._refused.release_id),
             scoring=settings.scoring,
             num_candidates=settings.serving.num_candidates,
             hide_behaviors=settings.serving.hide_behaviors,
             diversity=settings.serving.diversity,
+            ranker_behaviors=loaded.behaviors if loaded is not None else None,
+            stream_ingest_time_s=self._stream_ingest_time_s,
         )
 
     # From here on: the keeper's thread.
@@ -227,21 +251,25 @@ class Replica:
                 self._stopping.wait(1.0)
 
     def _first_look(self, store: FeatureStore) -> None:
+        is_new = not self._ready.is_set() or self._state.release_id != self._release_id
         self._introduce_popular(store)
-        _refresh_all(self._keeper, store)
+        refresh_all(self._keeper, store)
+        self._read_progress(store)
         self._publish()
+        if is_new:
+            self._after_load()
         self._ready.set()
         self._write_status()
 
     def _follow_items(self, store: FeatureStore) -> None:
         """Until the release changes."""
         start = None
-        if self._release is not None and self._release.embedding_topic == self._parts.topic_name():
-            start = {int(partition): offset for partition, offset in self._release.embedding_offsets.items()}
+        release = self._loaded.release if self._loaded is not None else None
+        if release is not None and release.embedding_topic == self._parts.topic_name():
+            start = {int(partition): offset for partition, offset in release.embedding_offsets.items()}
         next_check_s = next_status_s = time.monotonic() + PUBLISH_S
         next_publish_s = 0.0
-        changed = threading.Event()
-        for records in self._parts.follow(start, lambda: self._stopping.is_set() or changed.is_set()):
+        for records in self._parts.follow(start, self._stopping.is_set):
             self._keeper.take(self._updates(records))
             self._refresh_portion(store)
             began_s = time.monotonic()
@@ -250,14 +278,11 @@ class Replica:
                 # A large catalogue gets at most half of the thread's time, which is time that requests lack.
                 next_publish_s = now_s + max(PUBLISH_S, now_s - began_s)
             if time.monotonic() >= next_check_s:
-                next_check_s = time.monotonic() + RELEASE_CHECK_S
                 self._introduce_popular(store)
-                pointed = self._pointed()
-                if self._unusable and pointed == self._state.release_id:
-                    self._unusable = ""
-                    self._state = self._new_state()
-                elif pointed not in {self._state.release_id, self._unusable}:
-                    changed.set()
+                self._read_progress(store)
+                if self._take_release(store):
+                    return
+                next_check_s = time.monotonic() + RELEASE_CHECK_S
             if time.monotonic() >= next_status_s:
                 next_status_s = time.monotonic() + STATUS_S
                 self._write_status()
@@ -286,57 +311,60 @@ class Replica:
         if fresh:
             self._keeper.introduce(fresh, store.read_item_content(fresh))
 
-    def _pointed(self) -> str:
-        return self._parts.releases.current()
+    def _read_progress(self, store: FeatureStore) -> None:
+        progress = store.read_progress()
+        if progress is not None and progress.newest_ingest_time_s > self._stream_ingest_time_s:
+            self._stream_ingest_time_s = progress.newest_ingest_time_s
+            self._state = replace(self._state, stream_ingest_time_s=self._stream_ingest_time_s)
 
-    def _take_release(self, store: FeatureStore) -> None:
-        """Load what the pointer names; what cannot be used is said in every answer, and the one before goes on."""
-        release_id = self._pointed()
-        if not release_id or release_id in {self._state.release_id, self._unusable}:
-            return
+    def _take_release(self, store: FeatureStore) -> bool:
+        """Load what the pointer names; whether there is a new one to go on with.
+
+        What cannot be loaded is said in every answer, and the one before goes on.
+        """
         started_s = time.monotonic()
+        release_id, refused = "", self._refused
         try:
-            release, model, keeper = self._load_release(release_id, store)
-        except MmrecError as error:
-            self._unusable = release_id
+            release_id = self._parts.releases.current()
+            if release_id == self._release_id:
+                self._refuse(_Refused())
+                return False
+            if not release_id or (release_id == refused.release_id and started_s < refused.retry_at_s):
+                return False
+            parts = self._parts
+            loaded = load_release(
+                release_id,
+                settings=parts.settings,
+                releases=parts.releases,
+                open_vectors=parts.open_vectors,
+                features=store,
+            )
+        except (IncompatibleStateError, NotFoundError) as error:
             log.error("release_unusable", release_id=release_id, error=str(error))
-            self._state = self._new_state()
-            return
-        self._release, self._model, self._keeper, self._unusable = release, model, keeper, ""
+            self._refuse(_Refused(release_id=release_id, error=str(error)))
+            return False
+        except Exception as error:  # whatever an engine raises: it may answer the next time
+            wait_s = min(MAX_RETRY_S, 2 * refused.wait_s) if release_id == refused.release_id else RELEASE_CHECK_S
+            log.error("release_not_loaded", release_id=release_id, error=repr(error), retry_in_s=wait_s)
+            retry_at_s = time.monotonic() + wait_s
+            self._refuse(_Refused(release_id=release_id, error=repr(error), retry_at_s=retry_at_s, wait_s=wait_s))
+            return False
+        self._loaded, self._keeper, self._refused = loaded, loaded.keeper, _Refused()
         log.info(
             "release_loaded",
             release_id=release_id,
-            num_items=len(keeper.item_ids),
+            num_items=len(loaded.keeper.item_ids),
             seconds=round(time.monotonic() - started_s, 3),
         )
+        return True
 
-    def _load_release(self, release_id: str, store: FeatureStore) -> tuple[Release, ModelBundle, CatalogueKeeper]:
-        parts = self._parts
-        release = parts.releases.read(release_id)
-        names = feature_names(parts.settings.behaviors, num_half_lives=len(self._rates_H))
-        if tuple(release.feature_names) != names:
-            raise IncompatibleStateError(
-                f"release {release_id!r} ranks {len(release.feature_names)} features, this configuration has "
-                f"{len(names)} of other names; train and publish again"
-            )
-        if release.feature_fingerprint != store.fingerprint:
-            raise IncompatibleStateError(
-                f"release {release_id!r} was made for features {release.feature_fingerprint!r}, the store holds "
-                f"{store.fingerprint!r}; train and publish again"
-            )
-        model = ModelBundle.load(Path(parts.releases.model_folder(release_id)))
-        stored = parts.open_vectors().load(release.collection)
-        keeper = self._new_keeper(model)
-        entries = {}
-        for start in range(0, len(stored.item_ids), PORTION):
-            entries.update(store.read_item_content(stored.item_ids[start : start + PORTION]))
-        keeper.load(stored, entries)
-        _refresh_all(keeper, store)
-        keeper.publish()
-        return release, model, keeper
+    def _refuse(self, refused: "_Refused") -> None:
+        self._refused = refused
+        if self._state.unusable_release != bool(refused.release_id):
+            self._state = replace(self._state, unusable_release=bool(refused.release_id))
 
     def _publish(self) -> bool:
-        changed = self._keeper.publish() or self._state.release_id != (self._release.release_id if self._release else "")
+        changed = self._keeper.publish() or self._state.release_id != self._release_id
         if changed:
             self._state = self._new_state()
         return changed
@@ -346,14 +374,18 @@ class Replica:
         figures: dict[str, Any] = {
             "ready": self.ready,
             "release_id": self._state.release_id,
-            "unusable_release_id": self._unusable,
+            "unusable_release_id": self._refused.release_id,
             "num_items": len(catalogue.item_ids),
             "num_items_indexed": int(catalogue.embedded_I.sum()),
             "num_items_counted": int(np.isfinite(catalogue.reference_times_I).sum()),
             "has_neighbors": catalogue.neighbors is not None,
             "num_unusable_vectors": self._keeper.num_unusable_vectors,
             **vars(self.counters),
+            **self._figures(),
         }
-        if error:
-            figures["error"] = error
-        self._status.write(figures, now_s=self._parts.clock.now_s())
+        if error or self._refused.error:
+            figures["error"] = error or self._refused.error
+        try:
+            self._status.write(figures, now_s=self._parts.clock.now_s())
+        except (OSError, RuntimeError) as failure:  # a full disk, a counter added meanwhile: the next one will do
+            log.warning("status_not_written", error=repr(failure))

@@ -1,11 +1,19 @@
 """Requests and lists as messages: pages, explanations, served lists, refusals."""
 
+import base64
+import dataclasses
 import json
+import zlib
 
 import pytest
 
+from mmrec.catalog.item import CatalogEntry
+from mmrec.config import EventSettings
 from mmrec.errors import InvalidRequestError
-from mmrec.pipeline import recommend
+from mmrec.pipeline import ListRequest, recommend
+from mmrec.recall.sources import default_sources
+from mmrec.serving.explain import explain
+from mmrec.serving.item_record import ItemUpdate
 from mmrec.serving.messages import list_request, list_response, served_list_record
 from mmrec.serving.page_token import page_token, shown_items
 from mmrec.v1 import recommender_pb2
@@ -24,11 +32,21 @@ def state(world):
 
 def answer(world, state, **fields):
     message = recommender_pb2.RecommendItemsRequest(**fields)
-    request = list_request(message, now_s=world.end_s)
+    request = list_request(message, now_s=world.end_s, bounds=EventSettings())
     found = recommend(request, state=state, read_profile=world.read_profile, deadline=no_deadline())
     return message, list_response(
-        message, request, found, request_id="r1", release_id=state.release_id, behaviors=state.scoring.behaviors
+        message,
+        request,
+        found,
+        request_id="r1",
+        release_id=state.release_id,
+        behaviors=state.scoring.behaviors,
+        stream_ingest_time_s=state.stream_ingest_time_s,
     )
+
+
+def clicked(**event_time):
+    return {"user_id": "u", "session_events": [{"item_id": "i", "behavior": "browse", "event_time": event_time}]}
 
 
 def test_pages_walk_through_a_list_without_repeating_until_it_ends(world, state):
@@ -45,7 +63,10 @@ def test_pages_walk_through_a_list_without_repeating_until_it_ends(world, state)
     assert ranks == list(range(1, len(seen) + 1))
 
 
-@pytest.mark.parametrize("token", ["nonsense", "%%%", page_token(["a"])[:-6], "eJyLBgAAXABc"])
+DEEP = base64.urlsafe_b64encode(zlib.compress(b"[" * 100_000)).decode()
+
+
+@pytest.mark.parametrize("token", ["nonsense", "%%%", page_token(["a"])[:-6], "eJyLBgAAXABc", DEEP])
 def test_a_token_that_is_not_ours_is_refused(token):
     with pytest.raises(InvalidRequestError, match="page_token"):
         shown_items(token)
@@ -74,16 +95,53 @@ def test_a_click_is_named_where_it_led(world, state):
             assert reason.strength > 0
 
 
+def test_reasons_are_those_of_sources_that_proposed_the_item(world, state):
+    relations = {"own": "same item", "neighbors": "neighbor"}
+    for source in default_sources():
+        request = ListRequest(user_key=world.user_ids[0], as_of_s=world.end_s, num_items=100)
+        asked = {"state": state, "read_profile": world.read_profile, "deadline": no_deadline()}
+        found = recommend(request, **asked, sources=(source,))
+        assert len(found.rows_K)
+        for row in found.rows_K.tolist():
+            named = {reason.relation for reason in explain(row, found, behaviors=state.scoring.behaviors).behaviors}
+            expected = {"popular": set()}.get(source.name, {relations.get(source.name, "similar")})
+            assert named <= expected, source.name
+
+
+def test_only_an_item_published_lately_is_called_new(world):
+    keeper = world.keeper(with_statistics=False)
+    fresh, old, unknown = world.entries[:3]
+    published = {fresh.item_id: world.end_s - 86_400.0, old.item_id: world.end_s - 90 * 86_400.0, unknown.item_id: 0.0}
+    keeper.take([ItemUpdate(item_id=i, entry=CatalogEntry(item_id=i, publish_time_s=t)) for i, t in published.items()])
+    keeper.publish()
+    request = ListRequest(user_key="never seen", as_of_s=world.end_s, num_items=100)
+    asked = {"state": world.state(keeper), "read_profile": world.read_profile, "deadline": no_deadline()}
+    found = recommend(request, **asked)
+    texts = {i: explain(keeper.catalogue.row_of[i], found, behaviors=world.scoring.behaviors).text for i in published}
+    assert texts == {
+        fresh.item_id: "It is new here.",
+        old.item_id: "Few people have found it yet.",
+        unknown.item_id: "Few people have found it yet.",
+    }
+
+
 def test_the_answer_says_how_fresh_and_how_complete_it_is(world, state):
     _, response = answer(world, state, user_id=world.user_ids[0])
     assert response.state.as_of.ToSeconds() == int(world.end_s)
-    assert response.state.HasField("stream_lag")
+    assert not response.state.HasField("stream_lag")
     assert not response.state.degraded
     assert response.state.num_candidates > 20
-    _, unknown = answer(world, state, user_id="never seen")
-    assert not unknown.state.HasField("stream_lag")
     _, bare = answer(world, world.state(with_model=False), user_id=world.user_ids[0])
     assert list(bare.state.degraded_reasons) == ["no_release"]
+
+
+def test_stream_lag_speaks_of_the_stream_and_not_of_the_user(world, state):
+    state = dataclasses.replace(state, stream_ingest_time_s=world.end_s - 2.5)
+    for user_id in (world.user_ids[0], "never seen"):
+        _, response = answer(world, state, user_id=user_id)
+        assert response.state.stream_lag.ToMilliseconds() == 2_500
+        _, past = answer(world, state, user_id=user_id, as_of={"seconds": int(world.end_s) - 100})
+        assert past.state.stream_lag.ToMilliseconds() == 0
 
 
 def test_the_served_list_is_what_was_served(world, state):
@@ -105,8 +163,31 @@ def test_the_served_list_is_what_was_served(world, state):
         ({"user_id": "~u"}, "anonymous_id"),
         ({"user_id": "u", "filter": {"price_min": -1}}, "price bound"),
         ({"user_id": "u", "filter": {"conditions": [{"attribute": "color"}]}}, "at least one value"),
+        ({"user_id": "u", "as_of": {"seconds": 2**63 - 1}}, "as_of is .* years 1 to 9999"),
+        ({"user_id": "u", "as_of": {"seconds": -(2**63)}}, "as_of is .* years 1 to 9999"),
+        ({"user_id": "u", "as_of": {"nanos": -1}}, "as_of is .* years 1 to 9999"),
+        (clicked(seconds=2**63 - 1), "event_time of a session event is .* years 1 to 9999"),
+        (clicked(seconds=1_301), r"epoch second 1301.000; give one from 0.000 to 1300.000"),
+        (clicked(seconds=-1), r"epoch second -1.000; give one from 0.000"),
     ],
 )
 def test_what_cannot_be_is_refused_with_what_would_be_right(fields, words):
     with pytest.raises(InvalidRequestError, match=words):
-        list_request(recommender_pb2.RecommendItemsRequest(**fields), now_s=0.0)
+        list_request(recommender_pb2.RecommendItemsRequest(**fields), now_s=1_000.0, bounds=EventSettings())
+
+
+def test_the_last_instant_there_is_gets_an_answer(world, state):
+    _, response = answer(world, state, user_id=world.user_ids[0], as_of={"seconds": 253_402_300_799})
+    assert response.state.as_of.seconds == 253_402_300_799
+    assert len(response.items) == 20
+
+
+def test_session_events_may_run_ahead_as_far_as_those_of_the_stream():
+    bounds = EventSettings(max_future_s=10.0, horizon_s=500.0)
+    for as_of, latest in ((None, 1_010), (800, 1_010), (2_000, 2_010)):
+        fields = clicked(seconds=latest) | ({"as_of": {"seconds": as_of}} if as_of else {})
+        request = list_request(recommender_pb2.RecommendItemsRequest(**fields), now_s=1_000.0, bounds=bounds)
+        assert request.session_events[0].event_time_s == latest
+        fields["session_events"][0]["event_time"]["seconds"] += 1
+        with pytest.raises(InvalidRequestError, match="event_time"):
+            list_request(recommender_pb2.RecommendItemsRequest(**fields), now_s=1_000.0, bounds=bounds)

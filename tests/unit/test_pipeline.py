@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from mmrec.errors import DeadlineError, InvalidRequestError, NotFoundError, StoreError
+from mmrec.events.behaviors import BehaviorSet
 from mmrec.pipeline import Deadline, Degradation, ListRequest, SessionEvent, recommend, similar
 from mmrec.recall.sources import OwnItems, PopularItems, default_sources, fuse
 from mmrec.serving.catalogue import ItemFilter
+from mmrec.serving.item_record import ItemUpdate
 from tests.serving_world import ServingWorld, no_deadline, serving_world
 
 
@@ -236,6 +238,39 @@ def test_items_like_an_unknown_or_unnamed_item_are_errors(state):
         similar("nothing", num_items=5, excluded_item_ids=(), item_filter=ItemFilter(), state=state)
     with pytest.raises(InvalidRequestError, match="empty"):
         similar("", num_items=5, excluded_item_ids=(), item_filter=ItemFilter(), state=state)
+
+
+def test_items_like_a_removed_item_are_an_error(world):
+    keeper = world.keeper()
+    gone = world.entries[0].item_id
+    keeper.take([ItemUpdate(item_id=gone, entry=None)])
+    keeper.publish()
+    with pytest.raises(NotFoundError, match=gone):
+        similar(gone, num_items=5, excluded_item_ids=(), item_filter=ItemFilter(), state=world.state(keeper))
+
+
+def test_similar_items_say_that_the_promoted_release_does_not_serve(world):
+    for with_model, expected in ((True, ()), (False, (Degradation.NO_RELEASE,))):
+        state = world.state(with_model=with_model, unusable_release=True)
+        asked = {"num_items": 5, "excluded_item_ids": (), "item_filter": ItemFilter()}
+        found = similar(world.entries[0].item_id, **asked, state=state)
+        assert found.degraded == (Degradation.RELEASE_UNUSABLE, *expected)
+
+
+def test_the_ranker_reads_the_weights_it_was_trained_with(world, state, user):
+    """Weights change while a release serves: recall follows, the ranker's rows are those of its training."""
+    heavier = BehaviorSet(tuple(dataclasses.replace(b, weight=7.0 * b.weight + 1.0) for b in state.scoring.behaviors))
+    scoring = dataclasses.replace(state.scoring, behaviors=heavier)
+    changed = dataclasses.replace(state, scoring=scoring, ranker_behaviors=state.scoring.behaviors)
+    before, after = (
+        ask(world, state, user, sources=(PopularItems(),)),
+        ask(world, changed, user, sources=(PopularItems(),)),
+    )
+    assert (after.context.affinity_J > before.context.affinity_J).any()
+    assert before.candidates.rows_N.tolist() == after.candidates.rows_N.tolist()
+    assert (before.features_NF == after.features_NF).all()
+    untold = dataclasses.replace(changed, ranker_behaviors=None)
+    assert (ask(world, untold, user, sources=(PopularItems(),)).features_NF != before.features_NF).any()
 
 
 def test_fusion_keeps_every_proposal_once(world, state, user):

@@ -1,7 +1,10 @@
 """Releases: written once, one pointer, gates, and a replica that takes what is promoted."""
 
+import shutil
 import threading
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,16 +12,20 @@ import pytest
 from mmrec.clock import ManualClock
 from mmrec.config import PublishSettings, Settings, StoreSettings
 from mmrec.content.matrix import content_matrix
-from mmrec.errors import IncompatibleStateError, NotFoundError, ReleaseGateError
+from mmrec.errors import IncompatibleStateError, NotFoundError, ReleaseGateError, StoreError
+from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.producer import TopicRecord
 from mmrec.features.assemble import FEATURE_NAMES
+from mmrec.features.values import StreamProgress
 from mmrec.index.vectors import MemoryVectorStore
 from mmrec.models.bundle import new_bundle
 from mmrec.models.settings import RankerSettings, TowerSettings
 from mmrec.pipeline import Deadline
-from mmrec.publishing import LIVE_ALIAS, EmbeddingsMark, publish
+from mmrec.publishing import LIVE_ALIAS, EmbeddingsMark, drop_old_collections, let_serve, publish, roll_back
 from mmrec.release import ReleaseStore, check_gates
+from mmrec.serving.release_loading import load_release
 from mmrec.serving.replica import Replica, ReplicaParts
+from mmrec.telemetry import read_status
 from mmrec.v1 import recommender_pb2
 from tests.serving_world import EMBEDDING_DIM, ServingWorld, serving_world
 from tests.unit.test_catalogue_keeper import record
@@ -65,11 +72,14 @@ class Deployment:
     """Stores of one deployment, in a folder and in memory."""
 
     def __init__(self, folder, world) -> None:
+        self.folder = folder
         self.settings = Settings(stores=StoreSettings(status=str(folder / "status")))
         self.releases = ReleaseStore(str(folder / "releases"))
         self.vectors = MemoryVectorStore()
         self.world = world
         self.records: list[list[TopicRecord]] = []
+        self.outage: Exception | None = None
+        """Raised as long as it is there when somebody opens the vectors."""
 
     def publish(self, model_folder, *, now_s=1_000_000.0, **changes):
         values = {
@@ -89,17 +99,23 @@ class Deployment:
             time.sleep(0.005)
             yield self.records.pop(0) if self.records else []
 
-    def replica(self) -> Replica:
+    def open_vectors(self):
+        if self.outage is not None:
+            raise self.outage
+        return self.vectors
+
+    def replica(self, **changes) -> Replica:
         return Replica(
             ReplicaParts(
                 settings=self.settings,
                 open_features=lambda: self.world.store,
-                open_vectors=lambda: self.vectors,
+                open_vectors=self.open_vectors,
                 releases=self.releases,
                 follow=self.follow,
                 topic_name=lambda: "c/t",
                 clock=ManualClock(self.world.end_s),
-            )
+            ),
+            **changes,
         )
 
 
@@ -134,13 +150,57 @@ def test_publishing_writes_the_collection_the_release_and_the_pointer(deployment
     assert release.metrics["index_recall_at_100"] == 1.0
 
 
-def test_rolling_back_is_one_pointer_and_goes_both_ways(deployment, model_folder):
-    first = deployment.publish(model_folder, now_s=1_000_000.0).release_id
-    second = deployment.publish(model_folder, now_s=1_000_060.0).release_id
-    assert deployment.releases.list() == (first, second)
+def publish_many(deployment, model_folder, number) -> list[str]:
+    return [deployment.publish(model_folder, now_s=1_000_000.0 + 60 * n).release_id for n in range(number)]
+
+
+def test_rolling_back_walks_back_one_release_at_a_time(deployment, model_folder):
+    first, second, third = publish_many(deployment, model_folder, 3)
+    assert deployment.releases.list() == (first, second, third)
+    for expected in (second, first):
+        assert deployment.releases.before() == expected
+        assert roll_back(releases=deployment.releases, vectors=deployment.vectors).release_id == expected
+        assert deployment.releases.current() == expected
+    assert deployment.releases.before() == ""
+    with pytest.raises(NotFoundError, match="no release before"):
+        roll_back(releases=deployment.releases, vectors=deployment.vectors)
+    deployment.releases.promote(third)
     assert deployment.releases.rollback() == first
-    assert deployment.releases.current() == first
-    assert deployment.releases.rollback() == second
+
+
+def test_collections_of_old_releases_are_dropped_but_for_the_current_and_the_one_before(deployment, model_folder):
+    deployment.settings = replace(deployment.settings, publish=PublishSettings(num_collections=2))
+    first, second, third = publish_many(deployment, model_folder, 3)
+    assert deployment.vectors.collections() == (f"items_{second}", f"items_{third}")
+    with pytest.raises(NotFoundError, match="was dropped"):
+        let_serve(first, releases=deployment.releases, vectors=deployment.vectors)
+    assert deployment.releases.current() == third
+    let_serve(second, releases=deployment.releases, vectors=deployment.vectors)
+    drop_old_collections(deployment.releases, deployment.vectors, num_kept=1)
+    assert deployment.vectors.collections() == (f"items_{second}", f"items_{third}")
+    weak = untrained(model_folder.parent / "weak", metrics={"hr_at_10": 0.0, "hr_at_10_popularity": 1.0})
+    with pytest.raises(ReleaseGateError):
+        deployment.publish(weak, now_s=2_000_000.0)
+    deployment.publish(model_folder, now_s=2_000_060.0)
+    assert f"items_{second}" in deployment.vectors.collections()
+
+
+def test_a_release_holds_what_its_ranker_was_trained_with(deployment, model_folder):
+    behaviors = BehaviorSet(tuple(replace(b, weight=2.0) for b in deployment.settings.behaviors))
+    other = replace(deployment.settings.scoring, behaviors=behaviors)
+    release = deployment.publish(model_folder, settings=replace(deployment.settings, scoring=other))
+    assert release.behavior_weights == {"browse": 1.0, "favorite": 3.0, "cart": 5.0, "purchase": 10.0}
+    assert release.half_lives_days == (1.0, 7.0, 30.0)
+    assert deployment.releases.read(release.release_id) == release
+
+
+@pytest.mark.parametrize("document", ['{"format": 2, "release_id": "x"}', '{"format": 2, "new": 1}', "[", "{}"])
+def test_a_broken_release_is_incompatible(deployment, model_folder, document):
+    release_id = deployment.publish(model_folder).release_id
+    path = next(deployment.folder.glob("releases/*/release.json"))
+    path.write_text(document)
+    with pytest.raises(IncompatibleStateError):
+        deployment.releases.read(release_id)
 
 
 def test_a_model_below_popularity_is_kept_but_does_not_serve(deployment, tmp_path):
@@ -230,3 +290,92 @@ def test_a_release_that_cannot_be_used_leaves_the_one_before_serving(deployment,
         wait_for(lambda: not replica.state.unusable_release)
     finally:
         replica.close()
+
+
+@contextmanager
+def running(replica):
+    replica.start()
+    try:
+        assert replica.wait_ready(20)
+        yield replica
+    finally:
+        replica.close()
+
+
+@pytest.mark.parametrize("error", [StoreError("Milvus is away"), RuntimeError("something else"), OSError("no route")])
+def test_a_release_that_an_engine_failed_to_deliver_is_tried_again_and_items_go_on(
+    deployment, model_folder, world, error
+):
+    good = deployment.publish(model_folder).release_id
+    with running(deployment.replica()) as replica:
+        assert replica.state.release_id == good
+        deployment.outage = error
+        second = deployment.publish(model_folder, now_s=1_000_200.0).release_id
+        wait_for(lambda: replica.state.unusable_release)
+        assert ask(replica, world.user_ids[0]).release_id == good
+        deployment.records.append([TopicRecord(*record("fresh", vector=np.ones(EMBEDDING_DIM)), 0, 7, 0.0)])
+        wait_for(lambda: "fresh" in replica.state.catalogue.row_of)
+        deployment.outage = None
+        wait_for(lambda: replica.state.release_id == second)
+        assert not replica.state.unusable_release
+
+
+def test_a_release_for_other_half_lives_or_behaviors_is_not_loaded(deployment, model_folder, world):
+    good = deployment.publish(model_folder)
+    for name, changes in (
+        ("longer", {"half_lives_days": (2.0, 14.0, 60.0)}),
+        ("named", {"behavior_weights": {"a": 1.0}}),
+    ):
+        deployment.releases.write(replace(good, release_id=name, **changes), model_folder)
+        with pytest.raises(IncompatibleStateError, match="made for other"):
+            load_release(
+                name,
+                settings=deployment.settings,
+                releases=deployment.releases,
+                open_vectors=deployment.open_vectors,
+                features=world.store,
+            )
+
+
+def test_requests_are_ranked_with_the_weights_of_the_release(deployment, model_folder):
+    deployment.publish(model_folder)
+    trained = deployment.settings.behaviors
+    live = BehaviorSet(tuple(replace(b, weight=2.0) for b in trained))
+    deployment.settings = replace(deployment.settings, scoring=replace(deployment.settings.scoring, behaviors=live))
+    with running(deployment.replica()) as replica:
+        assert replica.state.ranker_behaviors == trained
+        assert replica.state.scoring.behaviors == live
+
+
+def test_a_status_that_cannot_be_written_does_not_end_the_thread(deployment, model_folder):
+    with running(deployment.replica()) as replica:
+        status = deployment.folder / "status"
+        shutil.rmtree(status)
+        status.write_text("a file stands where the folder was")
+        release_id = deployment.publish(model_folder).release_id
+        wait_for(lambda: replica.state.release_id == release_id)
+        assert replica.ready
+
+
+def test_a_replica_whose_thread_has_ended_is_not_ready(deployment):
+    with running(deployment.replica()) as replica:
+        assert replica.ready
+    assert not replica.ready
+
+
+def test_a_replica_knows_how_far_the_stream_is(deployment, world):
+    with running(deployment.replica()) as replica:
+        assert not ask(replica, world.user_ids[0]).state.HasField("stream_lag")
+        progress = StreamProgress(newest_ingest_time_s=world.end_s - 4.0)
+        world.store.write_profiles({}, write_time_s=0.0, progress=progress)
+        wait_for(lambda: ask(replica, "never seen").state.stream_lag.ToSeconds() == 4)
+
+
+def test_more_figures_stand_in_the_status_and_loading_is_told(deployment, model_folder):
+    told = []
+    replica = deployment.replica(figures=lambda: {"num_more": 3}, after_load=lambda: told.append(1))
+    with running(replica):
+        release_id = deployment.publish(model_folder).release_id
+        wait_for(lambda: read_status(str(deployment.folder / "status"))["recommender"]["release_id"] == release_id)
+        assert read_status(str(deployment.folder / "status"))["recommender"]["num_more"] == 3
+    assert len(told) == 2

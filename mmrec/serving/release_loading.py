@@ -1,0 +1,80 @@
+"""A release as a replica serves it: model, behaviors, and a keeper that holds the collection."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mmrec.config import Settings
+from mmrec.errors import IncompatibleStateError
+from mmrec.events.behaviors import BehaviorSet
+from mmrec.features.assemble import feature_names
+from mmrec.features.stores import FeatureStore
+from mmrec.index.vectors import VectorStore
+from mmrec.models.bundle import ModelBundle
+from mmrec.release import Release, ReleaseStore
+from mmrec.scoring.item_statistics import decay_rates
+from mmrec.serving.keeper import CatalogueKeeper
+
+PORTION = 200
+"""Items read at a time: about 2 ms of the store."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoadedRelease:
+    """Everything of one release that answers requests."""
+
+    release: Release
+    model: ModelBundle
+    behaviors: BehaviorSet
+    """The configured behaviors with the weights that the ranker was trained with."""
+    keeper: CatalogueKeeper
+
+
+def load_release(
+    release_id: str,
+    *,
+    settings: Settings,
+    releases: ReleaseStore,
+    open_vectors: Callable[[], VectorStore],
+    features: FeatureStore,
+) -> LoadedRelease:
+    """Read a release and its collection.
+
+    Raises:
+        IncompatibleStateError: it was made for other features, behaviors or half-lives than this process has.
+        NotFoundError: the release or its collection is gone.
+        StoreError: an engine failed; trying again later may help.
+    """
+    release = releases.read(release_id)
+    half_lives = settings.statistics.half_lives_days
+    for what, made_for, here in (
+        ("feature columns", release.feature_names, feature_names(settings.behaviors, num_half_lives=len(half_lives))),
+        ("the feature schema", release.feature_fingerprint, features.fingerprint),
+        ("half-lives in days", release.half_lives_days, half_lives),
+        ("behaviors", sorted(release.behavior_weights), sorted(settings.behaviors.names)),
+    ):
+        if made_for != here:
+            raise IncompatibleStateError(
+                f"release {release_id!r} was made for other {what} ({made_for!s:.80}, here {here!s:.80}); "
+                "train and publish again"
+            )
+    model = ModelBundle.load(Path(releases.model_folder(release_id)))
+    stored = open_vectors().load(release.collection)
+    keeper = CatalogueKeeper(behaviors=settings.behaviors, decay_per_day_H=decay_rates(half_lives), tower=model)
+    entries = {}
+    for start in range(0, len(stored.item_ids), PORTION):
+        entries.update(features.read_item_content(stored.item_ids[start : start + PORTION]))
+    keeper.load(stored, entries)
+    refresh_all(keeper, features)
+    keeper.publish()
+    weights = release.behavior_weights
+    behaviors = BehaviorSet(tuple(replace(b, weight=weights[b.name]) for b in settings.behaviors))
+    return LoadedRelease(release=release, model=model, behaviors=behaviors, keeper=keeper)
+
+
+def refresh_all(keeper: CatalogueKeeper, features: FeatureStore) -> None:
+    """Read counts and neighbors of every item."""
+    for start in range(0, len(keeper.item_ids), PORTION):
+        portion = keeper.item_ids[start : start + PORTION]
+        keeper.refresh_statistics(features, portion)
+        keeper.refresh_neighbors(features, portion)
