@@ -1,15 +1,15 @@
 """Served lists on their way to Kafka, never in an answer's way.
 
-A request only appends to a bounded queue; a thread serializes and sends. When the broker is away and the queue is
-full, lists are dropped and counted.
+A request only appends to a bounded queue; a thread serializes and sends. A list counts as sent when the broker has it;
+what does not fit the queue, cannot be serialized or is not taken counts as dropped.
 """
 
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 
-from mmrec.errors import MmrecError
-from mmrec.events.producer import RecordProducer
+from mmrec.events.producer import RecordPlace, RecordProducer
 from mmrec.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -24,8 +24,8 @@ class ServedListWriter:
         self._topic = topic
         self._queue: queue.Queue[Callable[[], tuple[bytes, bytes]] | None] = queue.Queue(QUEUE_SIZE)
         self._thread = threading.Thread(target=self._send_all, name="served-lists", daemon=True)
-        self.num_dropped = 0
-        self.num_sent = 0
+        self._lock = threading.Lock()
+        self._num_dropped = self._num_sent = 0
         self._thread.start()
 
     def put(self, make_record: Callable[[], tuple[bytes, bytes]]) -> None:
@@ -33,7 +33,12 @@ class ServedListWriter:
         try:
             self._queue.put_nowait(make_record)
         except queue.Full:
-            self.num_dropped += 1
+            self._count(lost=True)
+
+    def figures(self) -> dict[str, int]:
+        """Lists so far, for the status file."""
+        with self._lock:
+            return {"num_served_lists": self._num_sent, "num_served_lists_dropped": self._num_dropped}
 
     def close(self) -> None:
         """Send what is left, for a few seconds at most."""
@@ -49,10 +54,23 @@ class ServedListWriter:
             try:
                 producer = producer or self._open_producer()
                 key, value = make_record()
-                producer.send(self._topic, key, value)
-                self.num_sent += 1
-            except MmrecError as error:
-                self.num_dropped += 1
-                log.warning("served_list_lost", error=str(error))
+                producer.send(self._topic, key, value).add_done_callback(self._sent)
+            except Exception as error:  # one list must not take those behind it along
+                self._lose(error)
         if producer is not None:
             producer.close()
+
+    def _sent(self, future: "Future[RecordPlace]") -> None:
+        if (error := future.exception()) is not None:
+            self._lose(error)
+        else:
+            self._count(lost=False)
+
+    def _lose(self, error: BaseException) -> None:
+        log.warning("served_list_lost", error=repr(error))
+        self._count(lost=True)
+
+    def _count(self, *, lost: bool) -> None:
+        with self._lock:
+            self._num_dropped += lost
+            self._num_sent += not lost

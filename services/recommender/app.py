@@ -8,6 +8,7 @@ import gc
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import grpc
@@ -46,27 +47,21 @@ class Recommender:
         settings = settings_from(config)
         self._default_timeout_s = settings.serving.default_deadline_ms / 1_000
         self._served = ServedListWriter(lambda: open_producer(settings), topic=settings.kafka.served_lists)
-        self._replica = Replica(replica_parts(settings))
+        self._replica = Replica(replica_parts(settings), figures=self._served.figures, after_load=_settle_memory)
         self._replica.start()
         self._replica.wait_ready(30)
-        # What is alive now stays: the collector need not walk the catalogue again (FACTS 6).
-        gc.collect()
-        gc.freeze()
 
     async def RecommendItems(
         self, message: recommender_pb2.RecommendItemsRequest, grpc_context: Any
     ) -> recommender_pb2.RecommendItemsResponse:
         """Items for a user, a session, or both."""
-        at_s = caller_deadline_s() or time.monotonic() + self._default_timeout_s
-        deadline = Deadline(at_s=at_s, clock=time.monotonic)
-        response = self._answer(
-            lambda: self._replica.recommend(message, deadline=deadline),
-            recommender_pb2.RecommendItemsResponse(),
-            grpc_context,
+        deadline = Deadline(
+            at_s=caller_deadline_s() or time.monotonic() + self._default_timeout_s, clock=time.monotonic
         )
+        empty = recommender_pb2.RecommendItemsResponse()
+        response = self._answer(lambda: self._replica.recommend(message, deadline=deadline), empty, grpc_context)
         if response.items:
-            serve_s = time.time()
-            self._served.put(lambda: served_list_record(message, response, serve_s=serve_s))
+            self._served.put(partial(served_list_record, message, response, serve_s=time.time()))
         return response
 
     async def SimilarItems(
@@ -128,6 +123,13 @@ class Recommender:
             grpc_context.set_code(code)
             grpc_context.set_details(details)
             return empty
+
+
+def _settle_memory() -> None:
+    """What is alive now stays until the next release: the collector need not walk the catalogue again (FACTS 6)."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def application(config: str) -> Any:
