@@ -1,14 +1,14 @@
 """What Serve's gRPC ingress leaves out: the caller's deadline, and who may call.
 
 Serve adds our services to its gRPC servers (one per replica, one in a proxy that stands in while there is no replica)
-by calling the functions below. They wrap each unary handler, because Serve hands on a copy of the gRPC context that
+by calling the functions below. They wrap each handler, because Serve hands on a copy of the gRPC context that
 has lost the deadline, and because its servers listen on all interfaces whatever they are told; HAProxy, which listens
 where the configuration says, reaches them from this machine.
 """
 
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -21,6 +21,7 @@ from services.recommender.environment import LOOPBACK_VARIABLE
 _LOOPBACK = ("ipv4:127.", "ipv6:[::1]", "ipv6:%5B::1%5D", "ipv6:[::ffff:127.", "ipv6:%5B::ffff:127.", "unix:")
 _deadline_s: ContextVar[float | None] = ContextVar("deadline_s", default=None)
 Handler = Callable[[Any, Any], Awaitable[bytes]]
+StreamHandler = Callable[[Any, Any], AsyncIterator[bytes]]
 
 
 def caller_deadline_s() -> float | None:
@@ -44,7 +45,9 @@ def _add(add: Callable[[Any, Any], None], servicer: Any, server: Any) -> None:
 
     def handler(service_method: str, streaming_type: Any) -> Any:
         inner = serve_handler(service_method=service_method, streaming_type=streaming_type)
-        return _guarded(inner, loopback_only=loopback_only) if streaming_type.name == "UNARY_UNARY" else inner
+        # Serve asks for all kinds of handler for every method, and uses the one that the method is.
+        guard = guarded_stream if streaming_type.name.endswith("_STREAM") else guarded
+        return guard(inner, loopback_only=loopback_only)
 
     server.service_handler_factory = handler
     try:
@@ -53,15 +56,30 @@ def _add(add: Callable[[Any, Any], None], servicer: Any, server: Any) -> None:
         server.service_handler_factory = serve_handler
 
 
-def _guarded(inner: Handler, *, loopback_only: bool) -> Handler:
+def guarded(inner: Handler, *, loopback_only: bool) -> Handler:
+    """A handler with one answer that refuses callers from elsewhere and knows the caller's deadline."""
+
     async def handler(request: Any, context: Any) -> bytes:
-        if loopback_only and not context.peer().startswith(_LOOPBACK):
-            await context.abort(
-                grpc.StatusCode.PERMISSION_DENIED, "this recommender answers callers on its machine only"
-            )
-        left_s = context.time_remaining()
-        # Serve runs our methods in this very task (RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD=0), so they see it.
-        _deadline_s.set(None if left_s is None else time.monotonic() + left_s)
+        await _admit(context, loopback_only=loopback_only)
         return await inner(request, context)
 
     return handler
+
+
+def guarded_stream(inner: StreamHandler, *, loopback_only: bool) -> StreamHandler:
+    """The same for a handler with many answers."""
+
+    async def handler(request: Any, context: Any) -> AsyncIterator[bytes]:
+        await _admit(context, loopback_only=loopback_only)
+        async for answer in inner(request, context):
+            yield answer
+
+    return handler
+
+
+async def _admit(context: Any, *, loopback_only: bool) -> None:
+    if loopback_only and not context.peer().startswith(_LOOPBACK):
+        await context.abort(grpc.StatusCode.PERMISSION_DENIED, "this recommender answers callers on its machine only")
+    left_s = context.time_remaining()
+    # Serve runs our methods in this very task (RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD=0), so they see it.
+    _deadline_s.set(None if left_s is None else time.monotonic() + left_s)

@@ -70,7 +70,7 @@ def test_an_unknown_user_gets_what_is_popular(client: ProtoClient, recommender: 
     items = client.call("RecommendItems", user_id="somebody new").items
     assert len(items) == 20
     assert items[0].item_id == popular.item_ids[0]
-    assert not client.call("RecommendItems", anonymous_id="a visitor").state.HasField("stream_lag")
+    assert client.call("RecommendItems", anonymous_id="a visitor").items
 
 
 def test_a_session_without_a_user_changes_the_list(client: ProtoClient, recommender: RunningRecommender) -> None:
@@ -118,6 +118,7 @@ def test_similar_items_leave_out_the_item_itself(client: ProtoClient, recommende
         ("RecommendItems", {"user_id": "u", "num_items": 201}, "INVALID_ARGUMENT", "200"),
         ("RecommendItems", {"user_id": "~u"}, "INVALID_ARGUMENT", "anonymous_id"),
         ("RecommendItems", {"user_id": "u", "page_token": "made up"}, "INVALID_ARGUMENT", "page_token"),
+        ("RecommendItems", {"user_id": "u", "as_of": {"seconds": 2**63 - 1}}, "INVALID_ARGUMENT", "as_of"),
         ("RecommendItems", {"user_id": "u", "filter": {"price_min": -1.0}}, "INVALID_ARGUMENT", "price"),
         ("RecommendItems", {"session_events": [{"behavior": "cart"}]}, "INVALID_ARGUMENT", "item_id"),
         ("RecommendItems", {"session_events": [{"item_id": "i", "behavior": "eat"}]}, "INVALID_ARGUMENT", "eat"),
@@ -167,6 +168,9 @@ def test_callers_from_elsewhere_are_refused_where_ray_listens_for_everybody(
         pytest.skip("this machine has no address but loopback")
     elsewhere = ProtoClient(client.descriptors, f"{address}:{recommender.replica_port}")
     assert elsewhere.refusal("RecommendItems", user_id="u").code() is grpc.StatusCode.PERMISSION_DENIED
+    with pytest.raises(grpc.RpcError) as caught:
+        next(iter(health_pb2_grpc.HealthStub(elsewhere.channel).Watch(health_pb2.HealthCheckRequest(), timeout=10)))
+    assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
     here = ProtoClient(client.descriptors, f"127.0.0.1:{recommender.replica_port}")
     assert here.call("RecommendItems", user_id="u").items
     for each in (elsewhere, here):
@@ -191,6 +195,7 @@ def test_counters_are_kept_for_people(client: ProtoClient, recommender: RunningR
     client.call("RecommendItems", user_id="u")
     figures = recommender.wait_status(lambda figures: figures["num_requests"] > before)
     assert figures["num_items"] > 100
+    assert figures["num_served_lists"] > 0
 
 
 # From here on a release serves.
