@@ -20,8 +20,6 @@ _ERRORS: dict[grpc.StatusCode, type[MmrecError]] = {
     grpc.StatusCode.NOT_FOUND: NotFoundError,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineError,
 }
-TIMEOUT_METADATA = "x-mmrec-timeout-ms"
-"""Names the caller's deadline to the replica, which degrades by name rather than miss it."""
 
 
 class RecommenderClient:
@@ -84,11 +82,8 @@ class RecommenderClient:
         )
         if as_of_s is not None:
             request.as_of.FromDatetime(datetime.fromtimestamp(as_of_s, tz=UTC))
-        metadata = ((TIMEOUT_METADATA, str(int(self._timeout_s * 1_000))),)
         try:
-            answer: recommender_pb2.RecommendItemsResponse = self._stub.RecommendItems(
-                request, timeout=self._timeout_s, metadata=metadata
-            )
+            answer: recommender_pb2.RecommendItemsResponse = self._stub.RecommendItems(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
             raise self._translated(error) from None
         return answer
