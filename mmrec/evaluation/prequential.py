@@ -14,10 +14,10 @@ import numpy as np
 from mmrec.evaluation.baselines import DecayedPopularity
 from mmrec.evaluation.intervals import Interval, clustered_interval
 from mmrec.evaluation.metrics import hits_at_k, ndcg_at_k, rank_of
+from mmrec.scoring.decay import LN_2
 from mmrec.scoring.plain_sum import LedgerEvent
 
 HALF_LIFE_CHOICES_DAYS = (1.0, 7.0, 30.0, 90.0, 365.0, 3_650.0)
-LN_2 = 0.6931471805599453
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from enum import Enum
 
-from mmrec.scoring import packing
+from mmrec.scoring import item_statistics, packing
 
 
 class ValueType(Enum):
@@ -114,9 +114,9 @@ VIEWS = (USER_PROFILE, ITEM_STATS, ITEM_NEIGHBORS, ITEM_CONTENT, POPULAR_ITEMS)
 
 
 def store_fingerprint() -> str:
-    """Fingerprint of the views alone: what an applied repository must agree with."""
+    """Fingerprint of the views and of their packed formats: what an applied repository must agree with."""
     lines = [[view.name, view.join_key, field.name, field.value_type.value] for view in VIEWS for field in view.fields]
-    return _digest([lines, packing.FORMAT])
+    return _digest([lines, packing.FORMAT, item_statistics.FORMAT])
 
 
 def feature_fingerprint() -> str:

@@ -34,7 +34,7 @@ class EventBatch:
     ingest_times_N: FloatArray
     """When the broker (or the request) got it: drives the ring's window."""
     event_hashes_N: npt.NDArray[np.uint64]
-    """event_hash of the event ids."""
+    """event_hashes of the event ids."""
     sources: tuple[Source, ...]
     """The partitions that delivered; indexed by `source_index_N`."""
     source_index_N: npt.NDArray[np.int32]
@@ -76,13 +76,8 @@ class EventBatch:
         )
 
 
-def event_hash(event_id: str) -> int:
-    """64 bits of BLAKE2b over the id's UTF-8: the same number on every machine, for ever (profiles hold it)."""
-    return int.from_bytes(blake2b(event_id.encode(), digest_size=8).digest(), "little")
-
-
 def event_hashes(event_ids: Iterable[str]) -> npt.NDArray[np.uint64]:
-    """event_hash of each id, shape (N,)."""
+    """64 bits of BLAKE2b over each id's UTF-8, shape (N,): the same on every machine, for ever (profiles hold them)."""
     digests = b"".join([blake2b(event_id.encode(), digest_size=8).digest() for event_id in event_ids])
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64, copy=False)
 

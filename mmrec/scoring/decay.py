@@ -4,14 +4,23 @@
 
 Counts are kept as of a reference time and moved with this function (Cormode et al., Forward Decay, ICDE 2009), so
 merging is commutative and associative. decay() uses only `+ - * / **`: floats, arrays and Spark columns all work.
+count_events() is the one place where events enter counts.
+
+Axes: A events, S counted things (items of users, users, items), H decay rates, B behaviors.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
 
 SECONDS_PER_DAY = 86_400.0
 EULER = 2.718281828459045
+LN_2 = 0.6931471805599453
+"""A rate of LN_2 / d per day halves a count in d days."""
 
 
 def decay(age_s: Any, *, decay_per_day: Any) -> Any:
@@ -27,26 +36,41 @@ def decay(age_s: Any, *, decay_per_day: Any) -> Any:
     return EULER ** (-decay_per_day * (age_s / SECONDS_PER_DAY))
 
 
-def half_life_days(decay_per_day: float) -> float:
-    """Days after which half of a count is left; inf where nothing decays."""
-    return 0.6931471805599453 / decay_per_day if decay_per_day > 0 else float("inf")
+def count_events(
+    counts_SHB: FloatArray,
+    reference_times_S: FloatArray,
+    *,
+    slot_A: npt.NDArray[np.int64],
+    column_A: npt.NDArray[np.int64],
+    times_A: FloatArray,
+    decay_per_day_H: Sequence[float] | FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Add events to decayed counts, whichever order they come in.
 
-
-def merge_counts(
-    counts: Any, reference_time_s: Any, other_counts: Any, other_reference_time_s: Any, *, decay_per_day: Any
-) -> tuple[Any, Any]:
-    """Sum of two decayed counts of the same thing, as of the later of their reference times.
+        reference' = max(reference, event times)
+        count'     = count * decay(reference' - reference) + sum over events of decay(reference' - event time)
 
     Args:
-        counts: Decayed counts as of `reference_time_s`.
-        other_counts: The same as of `other_reference_time_s`; shapes broadcast.
+        counts_SHB: Counts of S things over H decay rates and B behaviors; not changed.
+        reference_times_S: Instant each thing's counts are as of; -inf where nothing was counted yet.
+        slot_A: Position on axis S of each of A events.
+        column_A: Position on axis B of each event.
+        times_A: Event times, epoch seconds.
 
     Returns:
-        (counts, reference_time_s) of the sum.
+        Counts and reference times with the events, of the shapes that came in.
     """
-    later = np.maximum(reference_time_s, other_reference_time_s)
-    return (
-        counts * decay(later - reference_time_s, decay_per_day=decay_per_day)
-        + other_counts * decay(later - other_reference_time_s, decay_per_day=decay_per_day),
-        later,
-    )
+    num_slots, _, num_columns = counts_SHB.shape
+    newest_S = reference_times_S.copy()
+    np.maximum.at(newest_S, slot_A, times_A)
+    old_S = np.flatnonzero(np.isfinite(reference_times_S))
+    ages_old = newest_S[old_S] - reference_times_S[old_S]
+    ages_A = newest_S[slot_A] - times_A
+    cell_A = slot_A * num_columns + column_A
+    counted_SHB = counts_SHB.copy()
+    for h, rate in enumerate(decay_per_day_H):
+        if old_S.size:
+            counted_SHB[old_S, h] *= decay(ages_old, decay_per_day=rate)[:, None]
+        added = np.bincount(cell_A, decay(ages_A, decay_per_day=rate), minlength=num_slots * num_columns)
+        counted_SHB[:, h] += added.reshape(num_slots, num_columns)
+    return counted_SHB, newest_S

@@ -1,12 +1,8 @@
 """Adds accepted events to profiles: counts, totals, newest events, pruning. *apply* decides, this file sums.
 
-Every count moves to the newest event time of its item, whichever order the events came in:
-
-    reference' = max(reference, event times)
-    count'     = count * decay(reference' - reference) + sum over events of decay(reference' - event time)
-
-A user has a handful of events per batch, too few for an array to pay; so the sums of all users are made at once, and
-only the parts that differ in length are put together one by one.
+Every count moves to the newest event time of its item, every total to that of its user (decay.count_events). A user
+has a handful of events per batch, too few for an array to pay; so the sums of all users are made at once, and only the
+parts that differ in length are put together one by one.
 
 Axes: U users, A accepted events (those of one user stand together), S touched (user, item) slots (likewise), I items,
 H half-lives, B behaviors, F = H*B, L newest events.
@@ -22,8 +18,8 @@ import numpy.typing as npt
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.scoring.affinity import affinity
 from mmrec.scoring.batch import EventBatch
-from mmrec.scoring.decay import decay
-from mmrec.scoring.profile import FloatArray, Source, UserProfile
+from mmrec.scoring.decay import count_events
+from mmrec.scoring.profile import NEVER_S, FloatArray, Source, UserProfile, align_behaviors
 from mmrec.scoring.recent import Recent, newest_events
 from mmrec.scoring.settings import ScoringConfig
 
@@ -75,13 +71,13 @@ def fold(additions: Sequence[Addition], events: EventBatch, *, config: ScoringCo
     column_A = _columns(ids_B, events.behavior_ids_N[rows_A], config)
     slots = _touched(additions, events.item_ids[rows_A].tolist())
     counts_SF, reference_S = _count_slots(profiles, slots, times_A, column_A, config)
-    newest_U, totals_UHB = _totals(
-        profiles,
-        user_A=user_A,
-        batch_newest_U=np.maximum.reduceat(times_A, first_U),
-        times_A=times_A,
+    totals_UHB, newest_U = count_events(
+        np.array([profile.totals_HB for profile in profiles]),
+        np.array([profile.newest_event_time_s for profile in profiles]),
+        slot_A=user_A,
         column_A=column_A,
-        config=config,
+        times_A=times_A,
+        decay_per_day_H=config.decay_per_day,
     )
     oldest_U = np.minimum.reduceat(times_A, first_U)
     recents = newest_events(profiles, events, rows_A, user_A, first_U, max_recent=config.max_recent)
@@ -134,52 +130,24 @@ def _count_slots(
 ) -> tuple[FloatArray, FloatArray]:
     """Counts (S, F) and reference times (S,) of the touched items."""
     num_slots = slots.starts[-1]
-    num_behaviors = len(profiles[0].behavior_ids_B)
-    rates_H = config.decay_per_day
-    counts_SHB = np.zeros((num_slots, len(rates_H), num_behaviors))
-    reference_S = np.full(num_slots, -np.inf)
-    np.maximum.at(reference_S, slots.slot_A, times_A)
+    counts_SHB = np.zeros((num_slots, *profiles[0].totals_HB.shape))
+    reference_S = np.full(num_slots, NEVER_S)
     known = [(user, places) for user, places in enumerate(slots.old_positions) if places]
     if known:
         old_S = np.concatenate(
             [np.arange(slots.starts[user], slots.starts[user] + len(places)) for user, places in known]
         )
-        old_times = np.concatenate([profiles[user].reference_times_I[places] for user, places in known])
-        old_counts = np.concatenate([profiles[user].counts_IHB[places] for user, places in known])
-        reference_S[old_S] = np.maximum(reference_S[old_S], old_times)
-        ages = reference_S[old_S] - old_times
-        for h, rate in enumerate(rates_H):
-            counts_SHB[old_S, h] = old_counts[:, h] * decay(ages, decay_per_day=rate)[:, None]
-    ages_A = reference_S[slots.slot_A] - times_A
-    cell_A = slots.slot_A * num_behaviors + column_A
-    for h, rate in enumerate(rates_H):
-        added = np.bincount(cell_A, decay(ages_A, decay_per_day=rate), minlength=num_slots * num_behaviors)
-        counts_SHB[:, h] += added.reshape(num_slots, num_behaviors)
-    return counts_SHB.reshape(num_slots, len(rates_H) * num_behaviors), reference_S
-
-
-def _totals(
-    profiles: Sequence[UserProfile],
-    *,
-    user_A: IntArray,
-    batch_newest_U: FloatArray,
-    times_A: FloatArray,
-    column_A: IntArray,
-    config: ScoringConfig,
-) -> tuple[FloatArray, FloatArray]:
-    """Newest event times (U,) and totals (U, H, B) as of then."""
-    old_newest_U = np.array([profile.newest_event_time_s for profile in profiles])
-    newest_U = np.maximum(old_newest_U, batch_newest_U)
-    totals_UHB = np.array([profile.totals_HB for profile in profiles])
-    ages_U = np.where(np.isfinite(old_newest_U), newest_U - old_newest_U, 0.0)
-    ages_A = newest_U[user_A] - times_A
-    num_users, _, num_behaviors = totals_UHB.shape
-    cell_A = user_A * num_behaviors + column_A
-    for h, rate in enumerate(config.decay_per_day):
-        added = np.bincount(cell_A, decay(ages_A, decay_per_day=rate), minlength=num_users * num_behaviors)
-        totals_UHB[:, h] *= decay(ages_U, decay_per_day=rate)[:, None]
-        totals_UHB[:, h] += added.reshape(num_users, num_behaviors)
-    return newest_U, totals_UHB
+        reference_S[old_S] = np.concatenate([profiles[user].reference_times_I[places] for user, places in known])
+        counts_SHB[old_S] = np.concatenate([profiles[user].counts_IHB[places] for user, places in known])
+    counts_SHB, reference_S = count_events(
+        counts_SHB,
+        reference_S,
+        slot_A=slots.slot_A,
+        column_A=column_A,
+        times_A=times_A,
+        decay_per_day_H=config.decay_per_day,
+    )
+    return counts_SHB.reshape(num_slots, -1), reference_S
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,13 +188,10 @@ def most_valuable(items: Items, ids_B: npt.NDArray[np.uint8], newest_s: float, c
     """
     if not 0 < config.max_items < len(items.item_ids):
         return items
-    behaviors = config.behaviors
-    weights_B = np.zeros(len(ids_B))
-    weights_B[np.isin(ids_B, behaviors.ids_B)] = behaviors.weights_B[np.isin(behaviors.ids_B, ids_B)]
     affinity_I = affinity(
-        items.counts_IHB[:, 0, :],
+        align_behaviors(items.counts_IHB[:, 0, :], ids_B, config.behaviors),
         newest_s - items.reference_times_I,
-        weights_B,
+        config.behaviors.weights_B,
         decay_per_day=config.decay_per_day[0],
     )
     places = range(len(items.item_ids))

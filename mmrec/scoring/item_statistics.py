@@ -18,14 +18,14 @@ from mmrec.errors import IncompatibleStateError
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.scoring.affinity import affinity
 from mmrec.scoring.batch import EventBatch
-from mmrec.scoring.decay import decay
-from mmrec.scoring.profile import FloatArray, align_behaviors
+from mmrec.scoring.decay import LN_2, count_events, decay
+from mmrec.scoring.profile import NEVER_S, FloatArray, align_behaviors, align_columns
 
 POPULARITY_HALF_LIFE: Final = 1
 """Position on axis H that popularity uses, where there are that many."""
-_VERSION: Final = 1
+FORMAT: Final = 1
+"""Version of the packed form; another number in stored bytes is an IncompatibleStateError."""
 _HEADER: Final = struct.Struct("<BBBdq")
-_LN_2: Final = 0.6931471805599453
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +44,7 @@ class ItemStatistics:
 
 def decay_rates(half_lives_days: tuple[float, ...]) -> FloatArray:
     """Decay rates per day of half-lives in days, shape (H,)."""
-    return _LN_2 / np.asarray(half_lives_days, dtype=np.float64)
+    return LN_2 / np.asarray(half_lives_days, dtype=np.float64)
 
 
 def accumulate(
@@ -72,43 +72,57 @@ def accumulate(
         return {}
     item_ids, item_N = np.unique(events.item_ids[known_N].astype(object), return_inverse=True)
     index_B, times_N = index_B[known_N], events.event_times_N[known_N]
-    num_items, num_half_lives, num_behaviors = len(item_ids), len(half_lives_days), len(behavior_ids_B)
-    newest_I = np.full(num_items, -np.inf)
-    np.maximum.at(newest_I, item_N, times_N)
     before = [table.get(item_id) for item_id in item_ids]
-    old_I = np.array([-np.inf if s is None else s.reference_time_s for s in before])
-    reference_I = np.maximum(newest_I, old_I)
-    cell_N = item_N * num_behaviors + index_B
-    counts_IHB = np.empty((num_items, num_half_lives, num_behaviors))
-    rates_H = decay_rates(half_lives_days)
-    for h, rate in enumerate(rates_H):
-        left_N = decay(reference_I[item_N] - times_N, decay_per_day=rate)
-        counts_IHB[:, h] = np.bincount(cell_N, left_N, num_items * num_behaviors).reshape(num_items, num_behaviors)
-    num_events_I = np.bincount(item_N, minlength=num_items)
-    changed = {}
-    for row, (item_id, old) in enumerate(zip(item_ids.tolist(), before, strict=True)):
-        counts_HB = counts_IHB[row]
-        num_events = int(num_events_I[row])
+    old_IHB = np.zeros((len(item_ids), len(half_lives_days), len(behavior_ids_B)))
+    old_times_I = np.full(len(item_ids), NEVER_S)
+    num_events_I = np.bincount(item_N, minlength=len(item_ids))
+    for row, old in enumerate(before):
         if old is not None:
-            kept_HB = _aligned(old, behavior_ids_B)
-            counts_HB = counts_HB + kept_HB * decay(reference_I[row] - old_I[row], decay_per_day=rates_H)[:, None]
-            num_events += old.num_events
-        changed[item_id] = ItemStatistics(
-            reference_time_s=float(reference_I[row]),
+            old_IHB[row] = align_columns(old.counts_HB, old.behavior_ids_B, behavior_ids_B)
+            old_times_I[row] = old.reference_time_s
+            num_events_I[row] += old.num_events
+    counts_IHB, reference_I = count_events(
+        old_IHB,
+        old_times_I,
+        slot_A=item_N,
+        column_A=index_B,
+        times_A=times_N,
+        decay_per_day_H=decay_rates(half_lives_days),
+    )
+    return {
+        item_id: ItemStatistics(
+            reference_time_s=reference_s,
             behavior_ids_B=behavior_ids_B,
-            counts_HB=counts_HB,
+            counts_HB=counts_HB.copy(),  # or one item would keep the counts of all alive
             num_events=num_events,
         )
-    return changed
+        for item_id, reference_s, counts_HB, num_events in zip(
+            item_ids.tolist(), reference_I.tolist(), counts_IHB, num_events_I.tolist(), strict=True
+        )
+    }
 
 
-def _aligned(statistics: ItemStatistics, behavior_ids_B: npt.NDArray[np.uint8]) -> FloatArray:
-    if np.array_equal(statistics.behavior_ids_B, behavior_ids_B):
-        return statistics.counts_HB
-    aligned_HB = np.zeros((len(statistics.counts_HB), len(behavior_ids_B)))
-    _, theirs, ours = np.intersect1d(statistics.behavior_ids_B, behavior_ids_B, return_indices=True)
-    aligned_HB[:, ours] = statistics.counts_HB[:, theirs]
-    return aligned_HB
+def popularities(
+    counts_IHB: FloatArray, reference_times_I: FloatArray, *, weights_B: FloatArray, decay_per_day_H: FloatArray
+) -> FloatArray:
+    """Affinity of all users together for I items, as of the newest of their counts; later all shrink alike.
+
+        popularity_i = sum_b  weight_b * count_ib,  counts at the second half-life
+
+    Args:
+        reference_times_I: Instants the counts are as of; not finite where nothing was counted, which gives 0.
+        weights_B: Affinity that one event of each behavior adds.
+        decay_per_day_H: Rate of each half-life.
+    """
+    h = min(POPULARITY_HALF_LIFE, len(decay_per_day_H) - 1)
+    counted_I = np.isfinite(reference_times_I)
+    popularity_I = np.zeros(len(reference_times_I))
+    if counted_I.any():
+        ages = reference_times_I[counted_I].max() - reference_times_I[counted_I]
+        popularity_I[counted_I] = affinity(
+            counts_IHB[counted_I, h], ages, weights_B, decay_per_day=float(decay_per_day_H[h])
+        )
+    return popularity_I
 
 
 def popularity(
@@ -127,13 +141,15 @@ def popularity(
     item_ids = sorted(table)
     if not item_ids:
         return (), np.empty(0)
-    h = min(POPULARITY_HALF_LIFE, len(half_lives_days) - 1)
-    counts_IB = np.array([align_behaviors(table[i].counts_HB[h], table[i].behavior_ids_B, behaviors) for i in item_ids])
     reference_I = np.array([table[item_id].reference_time_s for item_id in item_ids])
-    ages_I = max(as_of_s, float(reference_I.max())) - reference_I
-    popularity_I = affinity(
-        counts_IB, ages_I, behaviors.weights_B, decay_per_day=float(decay_rates(half_lives_days)[h])
-    )
+    rates_H = decay_rates(half_lives_days)
+    h = min(POPULARITY_HALF_LIFE, len(rates_H) - 1)
+    popularity_I = popularities(
+        np.array([align_behaviors(table[i].counts_HB, table[i].behavior_ids_B, behaviors) for i in item_ids]),
+        reference_I,
+        weights_B=behaviors.weights_B,
+        decay_per_day_H=rates_H,
+    ) * decay(max(as_of_s - reference_I.max(), 0.0), decay_per_day=rates_H[h])
     order = np.argsort(-popularity_I, kind="stable")
     return tuple(item_ids[row] for row in order.tolist()), popularity_I[order]
 
@@ -143,7 +159,7 @@ def pack_statistics(statistics: ItemStatistics) -> bytes:
     num_half_lives, num_behaviors = statistics.counts_HB.shape
     return b"".join(
         (
-            _HEADER.pack(_VERSION, num_half_lives, num_behaviors, statistics.reference_time_s, statistics.num_events),
+            _HEADER.pack(FORMAT, num_half_lives, num_behaviors, statistics.reference_time_s, statistics.num_events),
             statistics.behavior_ids_B.astype("u1").tobytes(),
             statistics.counts_HB.astype("<f8").tobytes(),
         )
@@ -156,9 +172,9 @@ def unpack_statistics(packed: bytes) -> ItemStatistics:
     Raises:
         IncompatibleStateError: other version, or not as long as its header says.
     """
-    if len(packed) < _HEADER.size or packed[0] != _VERSION:
+    if len(packed) < _HEADER.size or packed[0] != FORMAT:
         version = packed[0] if packed else "none"
-        raise IncompatibleStateError(f"item statistics have version {version}; this code reads version {_VERSION}")
+        raise IncompatibleStateError(f"item statistics have version {version}; this code reads version {FORMAT}")
     _, num_half_lives, num_behaviors, reference_time_s, num_events = _HEADER.unpack_from(packed)
     if len(packed) != _HEADER.size + num_behaviors + 8 * num_half_lives * num_behaviors:
         raise IncompatibleStateError(f"item statistics have {len(packed)} bytes, which is not what their header says")

@@ -72,13 +72,18 @@ class UserProfile:
 
 def align_behaviors(counts_xB: FloatArray, behavior_ids_B: npt.NDArray[np.uint8], behaviors: BehaviorSet) -> FloatArray:
     """Counts moved to the axis of `behaviors`; the last axis is B, absent behaviors are 0."""
-    if np.array_equal(behavior_ids_B, behaviors.ids_B):
+    return align_columns(counts_xB, behavior_ids_B, behaviors.ids_B)
+
+
+def align_columns(
+    counts_xB: FloatArray, behavior_ids_B: npt.NDArray[np.uint8], onto_ids_B: npt.NDArray[np.uint8]
+) -> FloatArray:
+    """Counts moved to an axis of other behavior ids; the last axis is B, absent behaviors are 0."""
+    if np.array_equal(behavior_ids_B, onto_ids_B):
         return counts_xB
-    aligned = np.zeros((*counts_xB.shape[:-1], len(behaviors)), dtype=np.float64)
-    for column, behavior_id in enumerate(behavior_ids_B):
-        target = np.flatnonzero(behaviors.ids_B == behavior_id)
-        if target.size:
-            aligned[..., target[0]] = counts_xB[..., column]
+    aligned = np.zeros((*counts_xB.shape[:-1], len(onto_ids_B)), dtype=np.float64)
+    _, theirs, ours = np.intersect1d(behavior_ids_B, onto_ids_B, return_indices=True)
+    aligned[..., ours] = counts_xB[..., theirs]
     return aligned
 
 

@@ -18,7 +18,7 @@ from mmrec.events.behaviors import BehaviorSet
 from mmrec.features.assemble import ItemFacts
 from mmrec.features.item_columns import ContentColumns, Vocabulary
 from mmrec.index.vectors import VectorIndex
-from mmrec.scoring.decay import decay
+from mmrec.scoring.item_statistics import popularities
 from mmrec.scoring.profile import UserProfile
 
 FloatArray = npt.NDArray[np.float64]
@@ -93,17 +93,13 @@ class Catalogue:
 
     @cached_property
     def popularity_I(self) -> FloatArray:
-        """Weighted decayed counts at the middle half-life, as of the newest count.
-
-        All items decay at one rate, so their order holds at any later instant.
-        """
-        if not np.isfinite(self.reference_times_I).any():
-            return np.zeros(len(self.item_ids))
-        middle = min(1, len(self.decay_per_day_H) - 1)
-        counted = np.isfinite(self.reference_times_I)
-        ages_I = np.where(counted, self.reference_times_I[counted].max() - self.reference_times_I, 0.0)
-        left_I = np.where(counted, decay(ages_I, decay_per_day=self.decay_per_day_H[middle]), 0.0)
-        return np.maximum(self.counts_IHB[:, middle, :] @ self.weights_B, 0.0) * left_I
+        """Affinity of all users together, as of the newest count; below 0 where more was undone than done."""
+        return popularities(
+            self.counts_IHB,
+            self.reference_times_I,
+            weights_B=self.weights_B,
+            decay_per_day_H=self.decay_per_day_H,
+        )
 
     @cached_property
     def popular_rows_I(self) -> RowArray:

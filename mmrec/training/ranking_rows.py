@@ -17,7 +17,7 @@ from mmrec.events.behaviors import BehaviorSet
 from mmrec.features.assemble import CandidateSignals, ItemFacts, assemble
 from mmrec.features.item_columns import ContentColumns
 from mmrec.ranking.model import ServingModel
-from mmrec.scoring.decay import decay
+from mmrec.scoring.item_statistics import popularities
 from mmrec.scoring.profile import UserProfile
 from mmrec.training.examples import NO_ROW, NOT_A_LABEL, RankingExamples, user_history
 
@@ -109,7 +109,12 @@ def ranked_lists(
             labels_N=labels_N,
             proposed_N=proposed_N,
             own_N=np.array([item_id in own for item_id in facts.item_ids], dtype=np.bool_),
-            popularity_N=_popularity(facts, behaviors),
+            popularity_N=popularities(
+                facts.counts_NHB,
+                facts.reference_times_N,
+                weights_B=behaviors.weights_B,
+                decay_per_day_H=facts.decay_per_day_H,
+            ),
             neighbor_N=neighbor_N,
             tower_N=np.nan_to_num(tower_N, nan=-1.0),
         )
@@ -156,15 +161,3 @@ def _nearest(
     kept = min(num_candidates, len(scores_I))
     rows = np.argpartition(-scores_I, kept - 1)[:kept]
     return np.sort(rows[np.isfinite(scores_I[rows])]).astype(np.int64)
-
-
-def _popularity(facts: ItemFacts, behaviors: BehaviorSet) -> FloatArray:
-    counted_N = np.isfinite(facts.reference_times_N)
-    if not counted_N.any():
-        return np.zeros(len(counted_N))
-    middle = min(1, len(facts.decay_per_day_H) - 1)
-    newest_s = facts.reference_times_N[counted_N].max()
-    ages_N = np.where(counted_N, newest_s - np.where(counted_N, facts.reference_times_N, 0.0), 0.0)
-    left_N = decay(ages_N, decay_per_day=facts.decay_per_day_H[middle]) * counted_N
-    popularity_N: FloatArray = (facts.counts_NHB[:, middle] @ behaviors.weights_B) * left_N
-    return popularity_N

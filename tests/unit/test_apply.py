@@ -14,8 +14,8 @@ from mmrec.events.behaviors import BehaviorSet, shop_behaviors
 from mmrec.events.verdicts import Verdict
 from mmrec.scoring.affinity import affinity
 from mmrec.scoring.apply import apply
-from mmrec.scoring.batch import NO_SOURCE, EventBatch, event_hash, event_hashes, session_batch
-from mmrec.scoring.decay import decay, merge_counts
+from mmrec.scoring.batch import NO_SOURCE, EventBatch, event_hashes, session_batch
+from mmrec.scoring.decay import count_events, decay
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
 from mmrec.scoring.profile import Source, UserProfile
@@ -127,19 +127,35 @@ def test_decaying_twice_is_decaying_once(one, two) -> None:
     )
 
 
-@given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 90 * DAY_S)), min_size=3, max_size=3))
-def test_merging_is_associative_and_commutative(parts) -> None:
-    def merged(*states):
-        total = states[0]
-        for state in states[1:]:
-            total = merge_counts(*total, *state, decay_per_day=0.05)
-        return total
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.floats(0, 90 * DAY_S)), max_size=12),
+    st.integers(0, 12),
+)
+def test_counting_in_parts_in_any_order_is_the_plain_sum(events, cut) -> None:
+    rates = (0.05, 0.0)
 
-    a, b, c = parts
-    left = merged(merged(a, b), c)
-    right = merged(a, merged(c, b))
-    assert left[1] == right[1]
-    assert left[0] == pytest.approx(right[0], rel=1e-12, abs=1e-300)
+    def counted(*parts):
+        counts, references = np.zeros((3, 2, 2)), np.full(3, -np.inf)
+        for part in parts:
+            slots, columns, times = (np.array([event[n] for event in part]) for n in range(3))
+            counts, references = count_events(
+                counts,
+                references,
+                slot_A=slots.astype(np.int64),
+                column_A=columns.astype(np.int64),
+                times_A=times.astype(np.float64),
+                decay_per_day_H=rates,
+            )
+        return counts, references
+
+    expected = np.zeros((3, 2, 2))
+    newest = {slot: max(t for s, _, t in events if s == slot) for slot, _, _ in events}
+    for slot, column, time_s in events:
+        expected[slot, :, column] += [decay(newest[slot] - time_s, decay_per_day=rate) for rate in rates]
+    for parts in ([events], [events[:cut], events[cut:]], [events[cut:], events[:cut]]):
+        counts, references = counted(*parts)
+        assert counts == pytest.approx(expected, rel=1e-12, abs=1e-300)
+        assert references.tolist() == [newest.get(slot, -np.inf) for slot in range(3)]
 
 
 def test_items_no_event_touches_stay_bit_identical() -> None:
@@ -189,7 +205,7 @@ def test_the_ring_forgets_by_size_and_by_window() -> None:
     profile = apply({}, batch(events), config=small).profiles["ann"]
     assert len(profile.ring_ids_R) == 2
     repeated = [("a", "ann", "i1", "browse", NOW_S), ("c", "ann", "i1", "browse", NOW_S)]
-    kept = {event_hash(name): name for name in "abc"}
+    kept = dict(zip(event_hashes("abc").tolist(), "abc", strict=True))
     remembered = {kept[int(value)] for value in profile.ring_ids_R}
     verdicts = apply({"ann": profile}, batch(repeated, [(0, 10), (0, 11)]), config=small).verdicts_N
     assert verdicts[0] == (Verdict.DUPLICATE if "a" in remembered else Verdict.ACCEPTED)
@@ -294,5 +310,4 @@ def test_bytes_of_another_version_or_none_at_all_are_refused() -> None:
 
 
 def test_event_hashes_are_stable_for_ever() -> None:
-    assert event_hashes(["event-1", "e1"]).tolist() == [event_hash("event-1"), event_hash("e1")]
-    assert event_hash("event-1") == 2_123_818_840_965_202_205
+    assert event_hashes(["event-1"]).tolist() == [2_123_818_840_965_202_205]

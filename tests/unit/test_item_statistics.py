@@ -7,8 +7,17 @@ from hypothesis import strategies as st
 
 from mmrec.errors import IncompatibleStateError
 from mmrec.events.behaviors import media_behaviors, shop_behaviors
+from mmrec.features.schema import store_fingerprint
+from mmrec.scoring import item_statistics
 from mmrec.scoring.batch import EventBatch, session_batch
-from mmrec.scoring.item_statistics import ItemStatistics, accumulate, pack_statistics, popularity, unpack_statistics
+from mmrec.scoring.item_statistics import (
+    ItemStatistics,
+    accumulate,
+    pack_statistics,
+    popularities,
+    popularity,
+    unpack_statistics,
+)
 
 HALF_LIVES = (1.0, 7.0, 30.0)
 IDS = shop_behaviors().ids_B
@@ -99,3 +108,27 @@ def test_packed_statistics_come_back_whole_and_other_versions_are_refused() -> N
     for broken in (b"", b"\x09" + packed[1:], packed[:-1]):
         with pytest.raises(IncompatibleStateError):
             unpack_statistics(broken)
+
+
+def test_what_one_item_holds_is_its_own() -> None:
+    table = accumulated([[("a", 1, NOW_S), ("b", 1, NOW_S)]])
+    assert table["a"].counts_HB.base is None  # a view would keep every item of its batch in memory
+
+
+def test_popularity_of_columns_is_popularity_of_the_table_and_nothing_where_nothing_was_counted() -> None:
+    table = accumulated([[("a", 1, NOW_S - 86_400.0), ("a", 4, NOW_S), ("b", 2, NOW_S - 9 * 86_400.0)]])
+    behaviors = shop_behaviors()
+    names, expected = popularity(table, behaviors=behaviors, half_lives_days=HALF_LIVES, as_of_s=NOW_S)
+    counts = np.array([table["b"].counts_HB, np.ones_like(table["b"].counts_HB), table["a"].counts_HB])
+    references = np.array([table["b"].reference_time_s, np.nan, table["a"].reference_time_s])
+    found = popularities(
+        counts, references, weights_B=behaviors.weights_B, decay_per_day_H=np.log(2) / np.array(HALF_LIVES)
+    )
+    assert found[1] == 0.0
+    assert dict(zip("b?a", found, strict=True)) == pytest.approx({**dict(zip(names, expected, strict=True)), "?": 0.0})
+
+
+def test_the_packed_form_is_part_of_the_store_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = store_fingerprint()
+    monkeypatch.setattr(item_statistics, "FORMAT", 99)
+    assert store_fingerprint() != before
