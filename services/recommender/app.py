@@ -4,7 +4,6 @@ Errors become status codes here: the code is set and an empty message returned, 
 """
 
 import asyncio
-import gc
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable
@@ -25,6 +24,7 @@ from mmrec.v1 import recommender_pb2
 from mmrec.wiring import open_producer, replica_parts, settings_from
 from services.recommender.environment import THREADS
 from services.recommender.ingress import caller_deadline_s
+from services.recommender.memory import settle_memory
 
 log = get_logger(__name__)
 Answer = TypeVar("Answer")
@@ -47,7 +47,7 @@ class Recommender:
         settings = settings_from(config)
         self._default_timeout_s = settings.serving.default_deadline_ms / 1_000
         self._served = ServedListWriter(lambda: open_producer(settings), topic=settings.kafka.served_lists)
-        self._replica = Replica(replica_parts(settings), figures=self._served.figures, after_load=_settle_memory)
+        self._replica = Replica(replica_parts(settings), figures=self._served.figures, after_load=settle_memory)
         self._replica.start()
         self._replica.wait_ready(30)
 
@@ -123,13 +123,6 @@ class Recommender:
             grpc_context.set_code(code)
             grpc_context.set_details(details)
             return empty
-
-
-def _settle_memory() -> None:
-    """What is alive now stays until the next release: the collector need not walk the catalogue again (FACTS 6)."""
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
 
 
 def application(config: str) -> Any:
