@@ -3,8 +3,9 @@
     future = collector.record(events, now_s=...)     one status per event, in their order, once all are decided
 
 ACKNOWLEDGED means that the broker has the event, REJECTED that its refusal is on the rejected topic, RETRY that neither
-could be done now: send it again with the same event_id, a repeat counts once. Nothing here waits: a stream of requests
-is pipelined, bounded by the number of events under way.
+is known: send it again with the same event_id, a repeat counts once while the user's ring holds its id. Nothing here
+waits, save for the producer while it learns a topic: a stream of requests is pipelined, bounded by the number of events
+under way.
 """
 
 import threading
@@ -67,9 +68,11 @@ class EventCollector:
             now_s: Instant they arrived; event times are judged against it.
 
         Returns:
-            A future with one status per event, in their order. It never fails.
+            A future with one status per event, in their order. It never fails and cannot be cancelled: what was taken
+            goes its way, whether or not somebody still waits for the answer.
         """
         answer: Future[list[EventStatus]] = Future()
+        answer.set_running_or_notify_cancel()
         statuses = [EventStatus(event_id=event.event_id[:MAX_SHOWN_ID]) for event in events]
         pending = _Countdown(len(events), lambda: answer.set_result(statuses))
         for event, status in zip(events, statuses, strict=True):

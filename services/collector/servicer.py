@@ -30,17 +30,22 @@ class CollectorServicer(collector_pb2_grpc.CollectorServiceServicer):
         under_way: asyncio.Queue[asyncio.Future[Any] | None] = asyncio.Queue(MAX_REQUESTS_UNDER_WAY)
 
         async def read() -> None:
-            async for request in request_iterator:
-                statuses = self._collector.record(request.events, now_s=self._clock.now_s())
-                await under_way.put(asyncio.wrap_future(statuses))
-            await under_way.put(None)
+            try:
+                async for request in request_iterator:
+                    statuses = self._collector.record(request.events, now_s=self._clock.now_s())
+                    await under_way.put(asyncio.wrap_future(statuses))
+            finally:
+                await under_way.put(None)
 
         reading = asyncio.create_task(read())
         try:
             while (statuses := await under_way.get()) is not None:
                 yield collector_pb2.RecordBehaviorsResponse(statuses=await statuses)
+            await reading  # a request that could not be read ends the call with its error
         finally:
             reading.cancel()
+            while not under_way.empty():  # room for the reader's last word
+                under_way.get_nowait()
 
     async def UpsertItems(
         self, request: collector_pb2.UpsertItemsRequest, context: Any

@@ -89,6 +89,19 @@ def test_a_status_comes_while_the_stream_stays_open(collector: Collector) -> Non
     assert next(responses).statuses[0].event_id == "second"
 
 
+def test_a_request_that_cannot_be_read_ends_its_call_and_no_other(collector: Collector) -> None:
+    _, channel = collector
+    record = channel.stream_stream("/mmrec.v1.CollectorService/RecordBehaviors")
+    with pytest.raises(grpc.RpcError) as refused:
+        list(record(iter([b"\xff\xff\xff"]), timeout=30))
+    assert refused.value.code() not in {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.OK}
+    gone = CollectorServiceStub(channel).RecordBehaviors(iter([RecordBehaviorsRequest(events=[event("gone")])]))
+    gone.cancel()
+    request = RecordBehaviorsRequest(events=[event("after")])
+    (response,) = CollectorServiceStub(channel).RecordBehaviors(iter([request]), timeout=30)
+    assert response.statuses[0].outcome == EventOutcome.EVENT_OUTCOME_ACKNOWLEDGED
+
+
 def test_items_reach_the_catalogue_topic(collector: Collector) -> None:
     settings, channel = collector
     request = UpsertItemsRequest(

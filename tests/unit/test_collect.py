@@ -104,6 +104,16 @@ def test_nothing_waits_and_what_is_over_the_bound_is_to_be_sent_again() -> None:
     assert events.figures()["in_flight"] == 0
 
 
+def test_an_answer_nobody_waits_for_disturbs_nobody() -> None:
+    broker = SlowProducer()
+    events = collector(broker)
+    left, kept = events.record([event("a")], now_s=NOW_S), events.record([event("b")], now_s=NOW_S)
+    assert not left.cancel()  # as a client that went away would
+    broker.answer()
+    assert [s.outcome for f in (left, kept) for s in f.result(0)] == [ACKNOWLEDGED, ACKNOWLEDGED]
+    assert events.figures() == {"in_flight": 0, "acknowledged": 2}
+
+
 def test_a_request_without_events_has_an_answer_without_statuses() -> None:
     assert collector(MemoryRecordProducer(clock=ManualClock(NOW_S))).record([], now_s=NOW_S).result(0) == []
 
