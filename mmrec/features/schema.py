@@ -111,12 +111,14 @@ POPULAR_ITEMS = View(
     ),
 )
 VIEWS = (USER_PROFILE, ITEM_STATS, ITEM_NEIGHBORS, ITEM_CONTENT, POPULAR_ITEMS)
+PACKED_FORMATS = {USER_PROFILE.name: packing.FORMAT, ITEM_STATS.name: item_statistics.FORMAT}
+"""Version of the field `packed` of each view that has one."""
 
 
 def store_fingerprint() -> str:
     """Fingerprint of the views and of their packed formats: what an applied repository must agree with."""
     lines = [[view.name, view.join_key, field.name, field.value_type.value] for view in VIEWS for field in view.fields]
-    return _digest([lines, packing.FORMAT, item_statistics.FORMAT])
+    return _digest([lines, PACKED_FORMATS])
 
 
 def feature_fingerprint() -> str:
