@@ -1,8 +1,7 @@
 """Why an item is on a list: which behaviors, which source, which modality (METHODS M29).
 
 Reasons are read from the same numbers that recall used, and only of sources that proposed the item; nothing is made up
-afterwards. Axes: J items of the profile,
-K neighbors.
+afterwards. Axes: J items of the profile, K neighbors.
 """
 
 from collections.abc import Mapping
@@ -18,7 +17,8 @@ from mmrec.serving.catalogue import Catalogue
 MAX_REASONS = 3
 SESSION_S = 1_800.0
 """A behavior this young is named first: it is what the user just did."""
-NEW_S = 14 * 86_400.0
+DAY_S = 86_400.0
+NEW_S = 14 * DAY_S
 """An item published this short a time ago is new."""
 MIN_COSINE = 0.2
 """Below this two items do not look alike."""
@@ -156,7 +156,8 @@ def _sentence(
 
 
 def _ago(age_s: float) -> str:
-    for unit_s, name in ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):
+    units = ((365 * DAY_S, "years"), (30 * DAY_S, "months"), (DAY_S, "days"), (3_600.0, "hours"), (60.0, "minutes"))
+    for unit_s, name in units:
         if age_s >= 2 * unit_s:
             return f"{age_s / unit_s:.0f} {name} ago"
     return f"{age_s:.0f} seconds ago" if age_s >= 2 else "just now"
