@@ -192,12 +192,16 @@ class FeastFeatureStore:
             with self._lock:
                 try:
                     found = repository.provider.online_read(
-                        repository.config, repository.views[view.name], entity_keys, names
+                        repository.config,
+                        repository.views[view.name],
+                        entity_keys,
+                        list(names),  # Feast adds to it
                     )
                 except (sqlite3.Error, RedisError, OSError) as error:
                     raise _store_error(f"reading {len(chunk)} rows of {view.name}", error) from error
             for key, (_, row) in zip(chunk, found, strict=True):
-                if row and all(name in row for name in names):
+                # SQLite has no row for an absent key, Redis one of values that hold nothing.
+                if row and all(name in row and row[name].WhichOneof("val") for name in names):
                     yield key, row
 
     def _write(self, view: View, rows: Mapping[str, Mapping[str, Value]], write_time_s: float) -> None:

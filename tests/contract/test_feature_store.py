@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from feast.repo_config import RepoConfig
+from redis import Redis
 
 from feature_repo.apply import apply_repository
 from mmrec.catalog.item import Availability, CatalogEntry
@@ -36,6 +37,7 @@ NOW_S = 1_760_000_000.0
 
 @pytest.fixture(scope="module")
 def redis_connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """host:port of a server of our own, or of the one MMREC_TEST_REDIS names: every test empties it first."""
     given = os.environ.get("MMREC_TEST_REDIS", "")
     program = shutil.which("redis-server")
     if given:
@@ -62,6 +64,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> FeatureStore:
     stores = StoreSettings(feature_repo=str(tmp_path / "repo"), online_store=request.param)
     if request.param == "redis":
         stores = replace(stores, redis_connection=request.getfixturevalue("redis_connection"))
+        with Redis.from_url(f"redis://{stores.redis_connection}") as server:
+            server.flushdb()
     apply_repository(stores, CONFIG.decay_per_day)
     return FeastFeatureStore(stores.feature_repo, scoring=CONFIG)
 
