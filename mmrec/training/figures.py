@@ -17,7 +17,7 @@ MISSED = 1_000_000
 METHODS = ("ranker", "popularity", "neighbors", "towers")
 
 
-def share_within(ranks_N: npt.NDArray[np.int64], k: int) -> float:
+def share_within(ranks_N: npt.NDArray[np.int64] | npt.NDArray[np.float64], k: int) -> float:
     """Share of ranks up to k; 0 where there are none."""
     return float((ranks_N <= k).mean()) if len(ranks_N) else 0.0
 

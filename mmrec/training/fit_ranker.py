@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mmrec.errors import ConfigurationError
-from mmrec.models.losses import behavior_cross_entropy, listwise_softmax
+from mmrec.models.losses import behavior_cross_entropy, listwise_softmax, log_utility
 from mmrec.models.ranker import Ranker
 from mmrec.training.examples import NOT_A_LABEL
 from mmrec.training.ranking_rows import RankedList
@@ -153,7 +153,7 @@ def fit_ranker(ranker: Ranker, lists: ListTensors, *, config: RankerFitConfig) -
 def ranker_loss(ranker: Ranker, lists: ListTensors, *, config: RankerFitConfig) -> Tensor:
     """Loss of some lists, a scalar."""
     logits = ranker(lists.features_GCF)
-    scores = torch.logsumexp(torch.nn.functional.logsigmoid(logits) + ranker.weights_B.log(), dim=-1)
+    scores = log_utility(logits, ranker.weights_B)
     # A list that led to a purchase says more than one that led to a browse, less than in proportion.
     weights_G = torch.log1p(lists.gains_GC.max(1).values)
     ranking = listwise_softmax(scores, lists.gains_GC, lists.valid_GC, weights_G)
@@ -163,7 +163,13 @@ def ranker_loss(ranker: Ranker, lists: ListTensors, *, config: RankerFitConfig) 
 def label_ranks(
     scores_N: npt.NDArray[np.float64], labels_N: npt.NDArray[np.int16], *, generator: np.random.Generator
 ) -> npt.NDArray[np.int64]:
-    """1-based rank of each label among the candidates that are no label, ties broken at random; shape (labels,)."""
+    """1-based rank of each label among the candidates that are no label, ties broken at random; shape (labels,).
+
+    Raises:
+        ValueError: a score is no number: the model diverged and must not be judged.
+    """
+    if not np.isfinite(scores_N).all():
+        raise ValueError(f"{int((~np.isfinite(scores_N)).sum())} of {len(scores_N)} scores are no numbers; train again")
     others = scores_N[labels_N == NOT_A_LABEL]
     ranks: Sequence[int] = [
         1 + int((others > score).sum()) + int(generator.integers(0, int((others == score).sum()) + 1))

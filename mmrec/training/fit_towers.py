@@ -219,7 +219,7 @@ class TowerFit:
         return figures
 
     def _rate(self) -> float:
-        """Warm up over the first epoch's half, then fall to a tenth along a cosine."""
+        """Falls from the configured rate to a tenth of it along a cosine over the epochs."""
         progress = self.epoch / max(1, self._config.max_epochs)
         return self._config.learning_rate * (0.1 + 0.45 * (1 + float(np.cos(np.pi * progress))))
 
@@ -240,21 +240,37 @@ class TowerFit:
     def _on_device(self, batch: Batch) -> Batch:
         return Batch(**{name: getattr(batch, name).to(self._device) for name in Batch.__dataclass_fields__})
 
-    def ranks(self, labels: IntArray, *, batch_size: int = 512) -> npt.NDArray[np.int64]:
-        """1-based rank of each label's item among all items but the user's history, shape (N,)."""
+    def ranks(
+        self, labels: IntArray, *, scores_I: npt.NDArray[np.float32] | None = None, batch_size: int = 512
+    ) -> npt.NDArray[np.float64]:
+        """1-based rank of each label's item among all items but the user's history, shape (N,).
+
+        Equal scores share the middle of their ranks, and a score that is no number loses to every other: towers that
+        collapsed or diverged gain nothing.
+
+        Args:
+            scores_I: One score per item, >= 0, ranked instead of the towers' similarity: a baseline on the same terms.
+        """
         self.model.eval()
         ranks = []
         with torch.inference_mode():
             vectors = self.model.item_vectors()
             for start in range(0, len(labels), batch_size):
                 batch = self._on_device(self._batch(labels[start : start + batch_size]))
-                scores = self.model.user_vectors(vectors, batch) @ vectors.T
+                if scores_I is None:
+                    scores = self.model.user_vectors(vectors, batch) @ vectors.T
+                else:
+                    fixed = torch.zeros(len(vectors), device=vectors.device)
+                    fixed[: len(scores_I)] = torch.from_numpy(scores_I).to(vectors.device)
+                    scores = fixed.repeat(len(batch.labels_N), 1)
                 own = scores.gather(1, batch.labels_N[:, None])
                 scores.scatter_(1, batch.rows_NL, -2.0)
                 scores[:, -1] = -2.0
                 scores.scatter_(1, batch.labels_N[:, None], own)
-                ranks.append(1 + (scores > own).sum(1))
-        return torch.cat(ranks).cpu().numpy() if ranks else np.zeros(0, dtype=np.int64)
+                not_worse = (~(scores < own)).sum(1) - torch.isfinite(own[:, 0]).long()
+                equal = (scores == own).sum(1) - 1
+                ranks.append(1.0 + not_worse - equal.clamp(min=0) / 2.0)
+        return torch.cat(ranks).double().cpu().numpy() if ranks else np.zeros(0)
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed fit needs."""

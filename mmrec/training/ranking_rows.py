@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.events.behaviors import BehaviorSet
-from mmrec.features.assemble import CandidateSignals, ItemFacts, assemble
+from mmrec.features.assemble import assemble
 from mmrec.features.item_columns import ContentColumns
 from mmrec.ranking.model import ServingModel
 from mmrec.scoring.item_statistics import popularities
 from mmrec.scoring.profile import UserProfile
-from mmrec.training.examples import NO_ROW, NOT_A_LABEL, RankingExamples, user_history
+from mmrec.training.examples import NOT_A_LABEL, RankingExamples, user_history
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -33,7 +33,8 @@ class RankedList:
     labels_N: npt.NDArray[np.int16]
     """Position on axis B of the behavior that followed, NOT_A_LABEL where none did."""
     proposed_N: npt.NDArray[np.bool_]
-    """Whether a source, or the towers, had proposed the candidate."""
+    """Whether a source, or the towers, had proposed the candidate. Of a list with several labels the sources count
+    only where they had proposed all of them, so figures err on the low side."""
     own_N: npt.NDArray[np.bool_]
     """Whether the user had touched it before."""
     popularity_N: FloatArray
@@ -61,52 +62,34 @@ def ranked_lists(
     towers: TowerView,
     behaviors: BehaviorSet,
     decay_per_day: float,
-    hide_behaviors: tuple[str, ...],
 ) -> Iterator[RankedList]:
     """The lists of those numbers, in order.
 
     Args:
         content: Serving fields of the examples' vocabulary, one row each.
         decay_per_day: Rate of the profile's first half-life.
-        hide_behaviors: Items the user did one of these to are not proposed.
     """
     for number in numbers.tolist():
-        inputs = examples.inputs(number, content)
-        profile, as_of_s = inputs.profile, inputs.as_of_s
+        as_of_s = float(examples.label_times_N[number])
+        profile = examples.profile(number)
         similarity_I = _similarity(profile, examples, towers, as_of_s)
-        hidden = _hidden(
-            profile, examples, content, as_of_s=as_of_s, behaviors=behaviors, hide_behaviors=hide_behaviors
-        )
-        near = _nearest(similarity_I, hidden, towers.num_candidates)
-        given = inputs.rows_N.astype(np.int64)
-        added = np.setdiff1d(near, given)
-        rows_N = np.concatenate([given, added])
-        counts_NHB, reference_times_N = examples.item_history.as_of(rows_N, as_of_s)
-        # Added items stand below the last neighbor that recall kept: their neighbor score is taken as 0.
-        neighbor_N = np.concatenate([inputs.neighbor_score_N, np.zeros(len(added))])
-        labels_N = np.concatenate([inputs.labels_N, np.full(len(added), NOT_A_LABEL, dtype=np.int16)])
-        facts = ItemFacts(
-            item_ids=[examples.item_ids[row] for row in rows_N.tolist()],
-            content=content.take(rows_N),
-            profile_content=inputs.items.profile_content,
-            counts_NHB=counts_NHB,
-            reference_times_N=reference_times_N,
-            decay_per_day_H=examples.item_history.decay_per_day_H,
-        )
+        near = _nearest(similarity_I, examples.allowed(number, content), towers.num_candidates)
+        inputs = examples.inputs(number, content, more_rows=near)
+        rows_N, facts = inputs.rows_N.astype(np.int64), inputs.items
         tower_N = np.full(len(rows_N), np.nan) if similarity_I is None else similarity_I[rows_N].astype(np.float64)
         features_NF = assemble(
             profile,
             facts,
-            CandidateSignals(tower_similarity_N=tower_N, neighbor_score_N=neighbor_N),
+            inputs.signals(tower_N),
             as_of_s=as_of_s,
             behaviors=behaviors,
             decay_per_day=decay_per_day,
         )
         own = set(profile.item_ids)
-        proposed_N = (labels_N == NOT_A_LABEL) | bool(examples.recalled_N[number]) | np.isin(rows_N, near)
+        proposed_N = (inputs.labels_N == NOT_A_LABEL) | bool(examples.recalled_N[number]) | np.isin(rows_N, near)
         yield RankedList(
             features_NF=features_NF,
-            labels_N=labels_N,
+            labels_N=inputs.labels_N,
             proposed_N=proposed_N,
             own_N=np.array([item_id in own for item_id in facts.item_ids], dtype=np.bool_),
             popularity_N=popularities(
@@ -115,7 +98,7 @@ def ranked_lists(
                 weights_B=behaviors.weights_B,
                 decay_per_day_H=facts.decay_per_day_H,
             ),
-            neighbor_N=neighbor_N,
+            neighbor_N=inputs.neighbor_score_N,
             tower_N=np.nan_to_num(tower_N, nan=-1.0),
         )
 
@@ -133,31 +116,12 @@ def _similarity(
     return similarity_I
 
 
-def _hidden(
-    profile: UserProfile,
-    examples: RankingExamples,
-    content: ContentColumns,
-    *,
-    as_of_s: float,
-    behaviors: BehaviorSet,
-    hide_behaviors: tuple[str, ...],
-) -> npt.NDArray[np.bool_]:
-    """Items that serving would not have shown: hidden by what the user did, or not published yet."""
-    hidden_I: npt.NDArray[np.bool_] = content.publish_times_X >= as_of_s
-    hiding = [behaviors.index(name) for name in hide_behaviors if name in behaviors]
-    if hiding and profile.num_items:
-        touched_J = (profile.counts(behaviors)[:, 0, hiding] > 0).any(axis=1)
-        rows_J = np.array([examples.row_of.get(item_id, NO_ROW) for item_id in profile.item_ids], dtype=np.int64)
-        hidden_I[rows_J[touched_J & (rows_J != NO_ROW)]] = True
-    return hidden_I
-
-
 def _nearest(
-    similarity_I: npt.NDArray[np.float32] | None, hidden_I: npt.NDArray[np.bool_], num_candidates: int
+    similarity_I: npt.NDArray[np.float32] | None, allowed_I: npt.NDArray[np.bool_], num_candidates: int
 ) -> IntArray:
     if similarity_I is None or num_candidates == 0:
         return np.zeros(0, dtype=np.int64)
-    scores_I = np.where(hidden_I, -np.inf, similarity_I)
+    scores_I = np.where(allowed_I, similarity_I, -np.inf)
     kept = min(num_candidates, len(scores_I))
     rows = np.argpartition(-scores_I, kept - 1)[:kept]
     return np.sort(rows[np.isfinite(scores_I[rows])]).astype(np.int64)

@@ -160,7 +160,6 @@ def finish(
             towers=towers,
             behaviors=settings.behaviors,
             decay_per_day=settings.scoring.decay_per_day[0],
-            hide_behaviors=settings.serving.hide_behaviors,
         )
 
     tensors = list_tensors(lists_of(Part.RANKER), weights_B=settings.behaviors.weights_B, config=config.fit_ranker)
@@ -189,8 +188,7 @@ def tower_figures(fit: TowerFit, inputs: TrainInputs, config: TrainConfig) -> di
     """Full ranking of validation labels that are new to their user, before the refit."""
     labels = labels_of_part(inputs.retrieval, Part.VALIDATION, max_history=config.towers.max_history)
     ranks = fit.ranks(labels)
-    popular = np.argsort(np.argsort(-inputs.retrieval.label_counts_I, kind="stable"), kind="stable") + 1
-    popular_ranks = popular[inputs.retrieval.label_rows_N[labels]]
+    popular_ranks = fit.ranks(labels, scores_I=inputs.retrieval.label_counts_I.astype(np.float32))
     return {
         "towers_labels": float(len(labels)),
         **{f"towers_recall_at_{k}": share_within(ranks, k) for k in (10, 50, 100)},

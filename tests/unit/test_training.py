@@ -226,3 +226,20 @@ def test_another_piece_of_work_starts_a_run_anew(tmp_path) -> None:
     assert progress.new_lines() == []
     assert not open_run(tmp_path / "run", describes="b")
     assert ProgressFile(tmp_path / "run").new_lines() == []
+
+
+def test_towers_that_collapsed_or_diverged_rank_no_label_first(world) -> None:
+    _, inputs = world
+    labels = labels_of_part(inputs.retrieval, Part.VALIDATION, max_history=10)
+    for broken in (0.0, float("nan")):
+        fit = tower_fit(inputs)
+        with torch.no_grad():
+            for parameter in fit.model.parameters():
+                parameter.fill_(broken)
+        assert fit.ranks(labels).min() > 5
+
+
+def test_a_ranker_whose_scores_are_no_numbers_is_not_judged() -> None:
+    labels = np.array([0, NOT_A_LABEL, NOT_A_LABEL], dtype=np.int16)
+    with pytest.raises(ValueError, match="no numbers"):
+        label_ranks(np.array([np.nan, 0.0, 1.0]), labels, generator=np.random.default_rng(1))
