@@ -33,7 +33,7 @@ from mmrec.training.tower_data import Batch, IntArray, fit_projections, make_bat
 class TowerFitConfig:
     """How the towers are fit."""
 
-    max_epochs: int = 8
+    max_epochs: int = 6
     patience: int = 5
     """Epochs without gain in recall@50 on the development labels after which fitting ends (METHODS M23)."""
     batch_size: int = 512
