@@ -69,7 +69,7 @@ def storefront_world(now_s: float, *, seed: int = 7, num_items: int = 1_000, num
         catalog=shop.catalog,
         history=lambda: map(_sent, shop.history(None, live_from_s)),
         live=lambda: map(_sent, shop.events(live_from_s, None)),
-        # What a shopper takes up again is easy to say: the last item they looked at. What they will find is the question.
+        # What a shopper takes up again is easy to say, the last item looked at; what they will find next is not.
         prequential=PrequentialConfig(target_behaviors=("browse",), exclude_seen=True),
         max_asked=None,
         split="last 2 of 60 days, first looks of users seen before at items new to them",
