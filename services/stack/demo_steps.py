@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from mmrec.catalog.item import to_json_value
 from mmrec.client import RecommenderClient
@@ -19,7 +20,6 @@ from mmrec.wiring import open_feature_store, open_producer, open_release_store
 from services.stack.embedded import EmbeddedStack
 from services.stack.jobs import run_job
 
-Tell = Callable[[str], None]
 STREAM_TIMEOUT_S = 300.0
 SERVING_TIMEOUT_S = 60.0
 
@@ -27,7 +27,7 @@ SERVING_TIMEOUT_S = 60.0
 class DemoRun:
     """One demo on one stack."""
 
-    def __init__(self, world: DemoWorld, stack: EmbeddedStack, *, steps: Steps, tell: Tell) -> None:
+    def __init__(self, world: DemoWorld, stack: EmbeddedStack, *, steps: Steps, tell: Callable[[str], None]) -> None:
         self._world, self._stack, self._steps, self._tell = world, stack, steps, tell
         self.ledger = Ledger()
         """What was sent so far."""
@@ -35,13 +35,14 @@ class DemoRun:
 
     def run(self) -> DemoFacts:
         """Every step after the stack's start."""
-        world, settings = self._world, self._stack.settings
+        settings = self._stack.settings
         with self._steps.step("start Kafka, create topics, apply the feature views"):
             self._stack.wait_ready("topics", "features")
         self._store, self._producer = open_feature_store(settings), open_producer(settings)
-        self._bring_in()
-        self._encode()
+        encoded = self._bring_in()
         self._wait_for_stream("score the history: Kafka, Spark, event log, Feast")
+        with self._steps.step("encode content: text, images, attributes (since the catalogue is in)"):
+            encoded.result()
         release = self._train_and_publish()
         with RecommenderClient(settings.serving.recommender) as client:
             live = self._serve_live(client, release)
@@ -50,7 +51,7 @@ class DemoRun:
         counts = wait_for_stream(self._store, self.ledger.counts.produced, timeout_s=STREAM_TIMEOUT_S)
         exactness = self._compare()
         return DemoFacts(
-            dataset=world.name,
+            dataset=self._world.name,
             steps=self._steps.done,
             total_s=self._steps.total_s,
             sent=self.ledger.counts,
@@ -58,17 +59,19 @@ class DemoRun:
             exactness=exactness,
             journey=journey,
             live=live,
-            split=world.split,
+            split=self._world.split,
             num_items_indexed=release.num_items,
             release_id=release.release_id,
         )
 
-    def _bring_in(self) -> None:
+    def _bring_in(self) -> "Future[None]":
         topics = self._stack.settings.kafka
         with self._steps.step("bring in catalogue and history through Kafka") as said:
             items = list(self._world.catalog())
             self._titles = {item.item_id: ShownItem(item_id=item.item_id, title=item.title) for item in items}
             self._producer.send_many(topics.catalog_items, ((i.item_id.encode(), to_json_value(i)) for i in items))
+            # Beside the history. Where that fails, the stack's end is the job's, so nobody waits for it.
+            encoded = ThreadPoolExecutor(max_workers=1).submit(self._encode)
             for chunk in self._world.history():
                 self._producer.send_many(topics.behavior_events, chunk.records)
                 self.ledger.add(chunk.ledger)
@@ -78,12 +81,12 @@ class DemoRun:
             self._producer.send_many(topics.behavior_events, refused)
             self.ledger.add_rejected(len(refused))
             said(f"{len(items)} items, {self.ledger.counts.produced} events ({len(refused)} of them broken on purpose)")
+        return encoded
 
     def _encode(self) -> None:
-        with self._steps.step("encode content: text, images, attributes"):
-            self._stack.wait_ready("ray", "milvus")
-            run_job(self._stack, "jobs.encode_items", tell=self._tell)
-            self._stack.supervisor.release("encode_items")
+        self._stack.wait_ready("ray", "milvus")
+        run_job(self._stack, "jobs.encode_items", tell=self._tell)
+        self._stack.supervisor.release("encode_items")
 
     def _train_and_publish(self) -> Release:
         folder = self._stack.home.folder
