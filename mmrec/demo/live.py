@@ -7,8 +7,6 @@ this walk: events that Kafka has but the profile may not yet have travel along, 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from mmrec.client import RecommenderClient
 from mmrec.demo.ledger import Ledger
 from mmrec.demo.world import DemoWorld, Record, SentEvents
@@ -87,15 +85,7 @@ def measure_live(
     return result
 
 
-def _timestamp(time_s: float) -> Timestamp:
-    microseconds = round(time_s * 1e6)
-    return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1_000)
-
-
 def _message(event: LedgerEvent) -> behavior_pb2.BehaviorEvent:
-    return behavior_pb2.BehaviorEvent(
-        event_id=event.event_id,
-        item_id=event.item_id,
-        behavior=event.behavior,
-        event_time=_timestamp(event.event_time_s),
-    )
+    message = behavior_pb2.BehaviorEvent(event_id=event.event_id, item_id=event.item_id, behavior=event.behavior)
+    message.event_time.FromMicroseconds(round(event.event_time_s * 1e6))
+    return message
