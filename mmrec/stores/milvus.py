@@ -21,6 +21,10 @@ _INSERT_ROWS = 1_000
 _READ_ROWS = 1_000
 _MAX_TEXT_BYTES = 1_024
 _ID, _VECTOR = "item_id", "embedding"
+# pymilvus pings an idle server every 10 s; a gRPC server that was not told to allow that (Milvus Lite's) ends the
+# connection after a few (GOAWAY, too_many_pings) and the next call finds none. Every 5 minutes is what servers allow.
+_CHANNEL_OPTIONS = {"grpc.keepalive_time_ms": 300_000, "grpc.keepalive_permit_without_calls": False}
+_CONNECT_TRIES = 3
 # Milvus Lite sends no timestamps for iterators, which pymilvus reports as a warning each time.
 logging.getLogger("pymilvus").setLevel(logging.ERROR)
 
@@ -33,10 +37,7 @@ class MilvusVectorStore:
             raise ConfigurationError(f"index type {index_type!r} is not one of {', '.join(INDEX_TYPES)}")
         self._index_type = index_type
         self._timeout_s = timeout_s
-        try:
-            self._client = MilvusClient(uri=uri, timeout=timeout_s)
-        except MilvusException as error:
-            raise StoreError(f"no Milvus at {uri}: {error}; start it with `mmrec up`") from None
+        self._client = _connected(uri, timeout_s)
 
     def create_collection(
         self, name: str, item_ids: Sequence[str], vectors_ID: Float32Array, fields: Mapping[str, Sequence[str]]
@@ -126,6 +127,17 @@ class MilvusVectorStore:
                 raise NotFoundError(f"no collection {name!r}; there are {known}")
             described: dict[str, Any] = self._client.describe_collection(name)
         return described
+
+
+def _connected(uri: str, timeout_s: float) -> MilvusClient:
+    """A client on a channel of its own; tried again, since a server may end a connection while it is being made."""
+    for tries_left in reversed(range(_CONNECT_TRIES)):
+        try:
+            return MilvusClient(uri=uri, timeout=timeout_s, dedicated=True, grpc_options=dict(_CHANNEL_OPTIONS))
+        except MilvusException as error:
+            if not tries_left:
+                raise StoreError(f"no Milvus at {uri}: {error}; start it with `mmrec up`") from None
+    raise AssertionError("unreachable")
 
 
 @contextmanager
