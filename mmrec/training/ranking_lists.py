@@ -16,9 +16,8 @@ import numpy.typing as npt
 from mmrec.features.item_columns import ContentColumns
 from mmrec.recall.sources import NeighborItems, OwnItems, PopularItems, RecallContext, RecallSource, fuse
 from mmrec.scoring.affinity import affinity
-from mmrec.scoring.apply import apply
 from mmrec.scoring.packing import pack
-from mmrec.scoring.profile import UserProfile, empty_profile
+from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.serving.catalogue import NO_ROW, Catalogue, NeighborTable, empty_catalogue
 from mmrec.training.drawn_lists import draw_lists, positives_of
@@ -27,6 +26,7 @@ from mmrec.training.example_config import ExampleConfig, Part
 from mmrec.training.examples import NOT_A_LABEL, RankingExamples, published_before
 from mmrec.training.item_history import ItemHistory
 from mmrec.training.labels import Labels
+from mmrec.training.profiles_as_of import profiles_after
 from mmrec.training.retrieval_labels import num_known_events
 
 SOURCES: tuple[RecallSource, ...] = (PopularItems(), OwnItems(), NeighborItems())
@@ -184,35 +184,8 @@ def ranking_examples(
 
 
 def profiles_before(events: EventColumns, label_events: IntArray, *, scoring: ScoringConfig) -> list[UserProfile]:
-    """The profile of each label's user from events known strictly before the label, aligned with `label_events`.
-
-    A user's events are applied in pieces between one label and the next, all users' first pieces together, then all
-    second ones: as the stream would, in other micro-batches.
-    """
-    # The log holds accepted events, each once: nothing is left for the ring to find, so it is kept as small as can be.
-    replay = replace(scoring, ring_size=1)
-    num_known_G = num_known_events(events, label_events)
-    users_G = events.users_E[label_events]
-    order = np.lexsort((num_known_G, users_G))
-    round_G = np.empty(len(order), dtype=np.int64)
-    starts = np.searchsorted(users_G[order], users_G[order], side="left")
-    round_G[order] = np.arange(len(order)) - starts
-    blank = empty_profile(behaviors=scoring.behaviors, num_half_lives=len(scoring.decay_per_day))
-    found = [blank] * len(label_events)
-    state: dict[str, UserProfile] = {}
-    entered: dict[int, int] = {}
-    for number in range(int(round_G.max(initial=-1)) + 1):
-        members = np.flatnonzero(round_G == number)
-        pieces = []
-        for member in members.tolist():
-            user, end = int(users_G[member]), int(num_known_G[member])
-            pieces.append(events.of_user(user)[entered.get(user, 0) : end])
-            entered[user] = end
-        batch = events.batch.take(np.sort(np.concatenate(pieces)))
-        state.update(apply(state, batch, config=replay).profiles)
-        for member in members.tolist():
-            found[member] = state.get(events.user_keys[users_G[member]], blank)
-    return found
+    """The profile of each label's user from events known strictly before the label, aligned with `label_events`."""
+    return profiles_after(events, events.users_E[label_events], num_known_events(events, label_events), scoring=scoring)
 
 
 def _some(rows: IntArray, number: int, rng: np.random.Generator) -> IntArray:
