@@ -122,6 +122,30 @@ class PublishSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MetricsSettings:
+    """Where processes show their metrics to Prometheus: host:port each, "" for nowhere. See mmrec.metric_names."""
+
+    score_stream: str = ""
+    collector: str = ""
+    recommender: str = ""
+    """Of the one replica on this machine."""
+    build_neighbors: str = ""
+    tend_log: str = ""
+    late_s: float = 3_600.0
+    """Events whose time is more than this before their ingest time are counted as late."""
+
+    def __post_init__(self) -> None:
+        for field_ in fields(self):
+            address = getattr(self, field_.name)
+            if isinstance(address, str) and address and not address.rpartition(":")[2].isdigit():
+                raise ConfigurationError(f"metrics.{field_.name} is {address!r}; give host:port, or nothing")
+
+    def address(self, process: str) -> str:
+        """Where a process shows its metrics; empty for nowhere."""
+        return str(getattr(self, process))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything a process of mmrec needs to know."""
 
@@ -132,6 +156,7 @@ class Settings:
     content: ContentSettings = field(default_factory=ContentSettings)
     statistics: StatisticsSettings = field(default_factory=StatisticsSettings)
     publish: PublishSettings = field(default_factory=PublishSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
     scoring: ScoringConfig = field(default_factory=lambda: ScoringConfig(behaviors=shop_behaviors()))
 
     @property
@@ -181,6 +206,7 @@ def parse_settings(document: dict[str, Any], *, where: str, folder: Path) -> Set
         "content": ContentSettings,
         "statistics": StatisticsSettings,
         "publish": PublishSettings,
+        "metrics": MetricsSettings,
     }
     unknown = sorted(set(tables) - set(sections) - {"scoring"})
     if unknown:

@@ -6,15 +6,18 @@ A port the user named must be free; a default one that is taken gives way to the
 import json
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from mmrec.config import KafkaSettings, ServingSettings, StoreSettings, parse_settings
 from mmrec.errors import ConfigurationError, MachineError
+from mmrec.metric_names import PROCESSES
 from services.stack.ports import HOST, is_free, next_free
 
 _RAY_PORT = 18510
+_METRICS_PORT = 18502
+"""Default port of the first process's metrics; the others take the next ones."""
 _RAY_PORTS = 4
 """Ray's head service, client server, agent and node manager."""
 
@@ -30,6 +33,8 @@ class StackPorts:
     collector: int
     ray: int
     """The first of four."""
+    metrics: Mapping[str, int] = field(default_factory=dict)
+    """By process."""
 
 
 def read_document(path: Path | None) -> dict[str, Any]:
@@ -70,6 +75,11 @@ def choose_ports(document: Mapping[str, Any], *, say: Callable[[str], None]) -> 
         recommender=choose("serving", "recommender", ServingSettings().recommender),
         collector=choose("serving", "collector", ServingSettings().collector),
         ray=choose("stack", "ray", f"{HOST}:{_RAY_PORT}", num_ports=_RAY_PORTS),
+        metrics={
+            process: choose("metrics", process, f"{HOST}:{_METRICS_PORT + place}")
+            for place, process in enumerate(PROCESSES)
+            if document.get("metrics", {}).get(process) != ""
+        },
     )
 
 
@@ -84,10 +94,12 @@ def write_configuration(path: Path, document: Mapping[str, Any], ports: StackPor
     tables["stores"] = {**tables.get("stores", {}), "milvus_uri": f"http://{HOST}:{ports.milvus}"}
     serving = {"recommender": f"{HOST}:{ports.recommender}", "collector": f"{HOST}:{ports.collector}"}
     tables["serving"] = {**tables.get("serving", {}), **serving}
+    metrics = {process: f"{HOST}:{port}" for process, port in ports.metrics.items()}
+    tables["metrics"] = {**tables.get("metrics", {}), **metrics}
     settings = parse_settings(tables, where="the stack's configuration", folder=folder)
-    for field in fields(StoreSettings):
-        if (value := getattr(settings.stores, field.name)) not in ("", field.default):
-            tables["stores"][field.name] = value
+    for setting in fields(StoreSettings):
+        if (value := getattr(settings.stores, setting.name)) not in ("", setting.default):
+            tables["stores"][setting.name] = value
     header = "# Written by the stack at each start; change the file named with --config instead.\n"
     path.write_text(header + toml(tables), encoding="utf-8")
 
