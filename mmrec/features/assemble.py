@@ -21,6 +21,7 @@ from mmrec.features.item_columns import ContentColumns
 from mmrec.scoring.affinity import affinity
 from mmrec.scoring.decay import SECONDS_PER_DAY, decay
 from mmrec.scoring.profile import UserProfile
+from mmrec.scoring.rates import smoothed_rates
 
 FloatArray = npt.NDArray[np.float64]
 DEFAULT_HALF_LIVES = 3
@@ -67,6 +68,7 @@ def feature_names(behaviors: BehaviorSet, *, num_half_lives: int) -> tuple[str, 
         "own_recent_log",
         *(f"item_affinity_log_{h}" for h in range(num_half_lives)),
         *(f"item_count_log_{name}" for name in behaviors.names),
+        *(f"item_rate_{name}" for name in behaviors.names),
         "item_trend",
         "item_fresh_day",
         "item_counted",
@@ -198,11 +200,13 @@ def _item_columns(items: ItemFacts, *, read_s: float, behaviors: BehaviorSet) ->
     counts_NHB = items.counts_NHB * left_NH[:, :, None]
     log_NH = np.log1p(np.maximum(counts_NHB @ behaviors.weights_B, 0.0))
     middle = min(1, counts_NHB.shape[1] - 1)
+    rates_NB = smoothed_rates(counts_NHB[:, middle, :])
     ages_known_N = np.isfinite(items.content.publish_times_X)
     published_ages_N = np.maximum(read_s - np.where(ages_known_N, items.content.publish_times_X, read_s), 0.0)
     return [
         *(log_NH[:, h] for h in range(log_NH.shape[1])),
         *(np.log1p(np.maximum(counts_NHB[:, middle, b], 0.0)) for b in range(len(behaviors))),
+        *(rates_NB[:, b] for b in range(len(behaviors))),
         log_NH[:, 0] - log_NH[:, -1],
         counted_N / (1.0 + ages_N / SECONDS_PER_DAY),
         counted_N.astype(np.float64),

@@ -54,6 +54,14 @@ class ItemHistory:
         reference_times_N[hit] = self.reference_times_E[found[hit]]
         return counts_NHB, reference_times_N
 
+    def num_known(self, rows_N: npt.NDArray[np.integer], time_s: float) -> IntArray:
+        """How many events of each item (row < 0: of none) were known strictly before `time_s`, shape (N,)."""
+        stride = len(self.known_times_E) + 1
+        first_N = np.asarray(rows_N, dtype=np.int64) * stride
+        end_N = first_N + int(num_known_before(self.known_times_E, time_s))
+        num_N: IntArray = np.searchsorted(self.keys_E, end_N) - np.searchsorted(self.keys_E, first_N)
+        return np.where(first_N >= 0, num_N, 0)
+
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Columns by name, for a folder of examples."""
         return {f"item_history.{f.name}": getattr(self, f.name) for f in fields(self)}

@@ -65,7 +65,7 @@ def column(features_NF, name):
 def test_names_say_how_wide_a_row_is_for_any_behaviors():
     assert len(set(FEATURE_NAMES)) == len(FEATURE_NAMES)
     media = feature_names(media_behaviors(), num_half_lives=2)
-    assert len(media) == len(FEATURE_NAMES) - 3 * 2 - 1
+    assert len(media) == len(FEATURE_NAMES) - 4 * 2 - 1
     assert "own_count_log_like" in media
 
 
