@@ -6,6 +6,7 @@ store: it is small, stable, and never reused.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 
 import numpy as np
@@ -14,6 +15,15 @@ from mmrec.errors import ConfigurationError, NotFoundError
 
 CONTROL_PREFIX = "mmrec."
 """Names that begin so are records of the system itself, not behaviors."""
+
+
+class Undo(StrEnum):
+    """How a behavior takes another one back."""
+
+    SUBTRACT = "subtract"
+    """Its own negative weight is added, however often it comes."""
+    CANCEL = "cancel"
+    """One of the base behavior's events is taken away, never more than there are (scoring/affinity.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +35,11 @@ class Behavior:
     behavior_id: int
     """0 to 255, stable for ever: packed profiles hold it."""
     weight: float
-    """Affinity that one event adds."""
+    """Affinity that one event adds; negative where it subtracts, 0 where it cancels."""
     undo_of: str = ""
     """Name of the behavior this one takes back; empty where it takes nothing back."""
+    undo: str = "subtract"
+    """"subtract" or "cancel", see Undo; without meaning where `undo_of` is empty."""
 
     def __post_init__(self) -> None:
         if not self.name or self.name != self.name.strip().lower() or self.name.startswith(CONTROL_PREFIX):
@@ -38,6 +50,19 @@ class Behavior:
             raise ConfigurationError(f"behavior {self.name!r} has id {self.behavior_id}; ids go from 0 to 255")
         if not np.isfinite(self.weight):
             raise ConfigurationError(f"behavior {self.name!r} has weight {self.weight}; weights are finite numbers")
+        if self.undo not in set(Undo):
+            raise ConfigurationError(
+                f"behavior {self.name!r} has undo {self.undo!r}; known: {', '.join(sorted(set(Undo)))}"
+            )
+        if self.undo_of and self.undo == Undo.SUBTRACT and self.weight > 0:
+            raise ConfigurationError(
+                f"behavior {self.name!r} subtracts {self.undo_of!r} and has weight {self.weight}; give 0 or less"
+            )
+        if self.undo == Undo.CANCEL and (self.weight != 0 or not self.undo_of):
+            raise ConfigurationError(
+                f"behavior {self.name!r} cancels {self.undo_of!r} and has weight {self.weight}; "
+                f"a behavior that cancels names another one in undo_of and has weight 0"
+            )
 
 
 @dataclass(frozen=True)
@@ -55,6 +80,11 @@ class BehaviorSet:
             if behavior.undo_of and behavior.undo_of not in names:
                 raise ConfigurationError(
                     f"behavior {behavior.name!r} undoes {behavior.undo_of!r}, which is not one of {sorted(names)}"
+                )
+            if behavior.undo_of and self.behaviors[self.index(behavior.undo_of)].undo_of:
+                raise ConfigurationError(
+                    f"behavior {behavior.name!r} undoes {behavior.undo_of!r}, which undoes another one itself; "
+                    f"undo what adds"
                 )
 
     def __len__(self) -> int:
@@ -86,6 +116,13 @@ class BehaviorSet:
     def weights_B(self) -> np.ndarray:
         """Weights in the order of axis B, shape (B,), float64."""
         return np.array([b.weight for b in self.behaviors], dtype=np.float64)
+
+    @cached_property
+    def cancels(self) -> tuple[tuple[int, int], ...]:
+        """(base, cancelling) positions on axis B of each behavior that cancels another one."""
+        return tuple(
+            (self.index(b.undo_of), self.index(b.name)) for b in self.behaviors if b.undo_of and b.undo == Undo.CANCEL
+        )
 
     @cached_property
     def ids_B(self) -> np.ndarray:

@@ -2,13 +2,14 @@
 
     decoded = decode_batch(raw, cluster_id=..., topic_id=..., behaviors=..., settings=...)
     decoded.events    EVENT_SCHEMA, in the order of `raw`
+    decoded.control   EVENT_SCHEMA, likewise: identify and forget (mmrec.events.control)
     decoded.rejected  REJECTED_SCHEMA, with reason and the original bytes
 
 Plain records are read as columns (mmrec.events.plain_records); any other goes to mmrec.events.rules.decode_record,
 which decides alone why a record is refused. One bad record therefore never costs the others anything but time.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +20,7 @@ import pyarrow.compute as pc
 from mmrec.config import EventSettings
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.columns import EVENT_SCHEMA, RAW_SCHEMA, REJECTED_SCHEMA, user_key
+from mmrec.events.control import CONTROL_BEHAVIORS, IDENTIFY
 from mmrec.events.encoding import check_event, encode_event
 from mmrec.events.plain_records import CONTENT_SCHEMA, plain_events
 from mmrec.events.rules import EventFields, Refusal, decode_record
@@ -31,14 +33,16 @@ _MAX_ROWS: Final = 65_536
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Decoded:
-    """What became of a batch: every record is in exactly one of the two tables, in the order it came."""
+    """What became of a batch: every record is in exactly one of the three tables, in the order it came."""
 
     events: pa.Table
     """EVENT_SCHEMA."""
+    control: pa.Table
+    """EVENT_SCHEMA: records of the system itself (mmrec.events.control)."""
     rejected: pa.Table
     """REJECTED_SCHEMA."""
     unknown_fields_E: npt.NDArray[np.int64]
-    """Fields of each accepted event that this version does not know; ignored."""
+    """Fields of each row of `events` that this version does not know; ignored."""
 
 
 def decode_batch(
@@ -61,6 +65,7 @@ def decode_batch(
     ]
     return Decoded(
         events=pa.concat_tables([EVENT_SCHEMA.empty_table(), *(p.events for p in pieces)]),
+        control=pa.concat_tables([EVENT_SCHEMA.empty_table(), *(p.control for p in pieces)]),
         rejected=pa.concat_tables([REJECTED_SCHEMA.empty_table(), *(p.rejected for p in pieces)]),
         unknown_fields_E=np.concatenate([np.zeros(0, dtype=np.int64), *(p.unknown_fields_E for p in pieces)]),
     )
@@ -74,6 +79,8 @@ def _decode_piece(raw: pa.Table, source: tuple[str, str], behaviors: BehaviorSet
     odd = raw.take(pa.array(rows_O))
     taken: list[EventFields] = []
     taken_rows: list[int] = []
+    control: list[EventFields] = []
+    control_rows: list[int] = []
     refused: list[Refusal] = []
     refused_rows: list[int] = []
     for row, key, value, ingest_time_s in zip(
@@ -87,6 +94,9 @@ def _decode_piece(raw: pa.Table, source: tuple[str, str], behaviors: BehaviorSet
         if isinstance(outcome, Refusal):
             refused.append(outcome)
             refused_rows.append(row)
+        elif outcome.behavior in CONTROL_BEHAVIORS:
+            control.append(_as_row(outcome))
+            control_rows.append(row)
         else:
             taken.append(outcome)
             taken_rows.append(row)
@@ -98,9 +108,16 @@ def _decode_piece(raw: pa.Table, source: tuple[str, str], behaviors: BehaviorSet
         rows_E, columns, unknown_E = rows_E[order_E], columns.take(pa.array(order_E)), unknown_E[order_E]
     return Decoded(
         events=_event_table(raw.take(pa.array(rows_E)), columns, source),
+        control=_event_table(raw.take(pa.array(control_rows, type=pa.int64())), _columns_of(control), source),
         rejected=_rejected_table(raw.take(pa.array(refused_rows, type=pa.int64())), refused, source),
         unknown_fields_E=unknown_E,
     )
+
+
+def _as_row(record: EventFields) -> EventFields:
+    """A control record as a row: what is forgotten, and whom an anonymous profile belongs to, both as of ingest."""
+    item_id = user_key("", record.anonymous_id) if record.behavior == IDENTIFY else ""
+    return replace(record, item_id=item_id, imported=record.imported and record.behavior == IDENTIFY)
 
 
 def _columns_of(events: list[EventFields]) -> pa.Table:

@@ -5,6 +5,9 @@ import pyarrow as pa
 ANONYMOUS_PREFIX = "~"
 """A profile key that begins so belongs to an anonymous id; user ids may not begin so."""
 
+RESUBMITTED = "mmrec.resubmitted"
+"""Name in the context map of an event that was submitted again after a refusal: caps do not speak about it."""
+
 EVENT_SCHEMA = pa.schema(
     [
         # Where the record stands; (source, partition, offset) is unique.

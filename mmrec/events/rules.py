@@ -18,6 +18,7 @@ from typing import Any, Final
 from mmrec.config import EventSettings
 from mmrec.events.behaviors import CONTROL_PREFIX, BehaviorSet
 from mmrec.events.columns import ANONYMOUS_PREFIX
+from mmrec.events.control import CONTROL_BEHAVIORS, IDENTIFY
 from mmrec.events.verdicts import Rejection
 
 MAX_ID_BYTES: Final = 256
@@ -283,7 +284,7 @@ def id_problem(name: str, value: str) -> str:
 def judge(
     fields: EventFields, *, key: bytes | None, ingest_time_s: float, behaviors: BehaviorSet, settings: EventSettings
 ) -> Refusal | None:
-    """The refusal of an event whose fields have the right types; None where it is taken.
+    """The refusal of an event or control record whose fields have the right types; None where it is taken.
 
     Args:
         key: The record's key; must be the user id, or the anonymous id where there is no user id.
@@ -293,14 +294,17 @@ def judge(
         return Refusal(Rejection.MISSING_EVENT_ID, "give an event_id that is unique for the user")
     if not fields.user_id and not fields.anonymous_id:
         return Refusal(Rejection.MISSING_USER_ID, "give user_id or anonymous_id")
-    if not fields.item_id:
+    control = fields.behavior in CONTROL_BEHAVIORS
+    if fields.behavior == IDENTIFY and not (fields.user_id and fields.anonymous_id):
+        return Refusal(Rejection.MISSING_USER_ID, f"give user_id and anonymous_id to {IDENTIFY}")
+    if not fields.item_id and not control:
         return Refusal(Rejection.MISSING_ITEM_ID, "give item_id")
     if not fields.behavior:
         return Refusal(Rejection.MISSING_BEHAVIOR, f"give one of {', '.join(behaviors.names)}")
     for name in ("event_id", "user_id", "anonymous_id", "item_id", "session_id", "request_id"):
         if problem := id_problem(name, getattr(fields, name)):
             return Refusal(Rejection.BAD_ID, problem)
-    if fields.behavior.startswith(CONTROL_PREFIX) or fields.behavior not in behaviors:
+    if not control and (fields.behavior.startswith(CONTROL_PREFIX) or fields.behavior not in behaviors):
         known = ", ".join(behaviors.names)
         return Refusal(Rejection.UNKNOWN_BEHAVIOR, f"behavior is {_shown(fields.behavior)}; known: {known}")
     event_time_s = ingest_time_s if fields.event_time_s is None else fields.event_time_s

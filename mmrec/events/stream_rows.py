@@ -1,11 +1,11 @@
-"""Decoded records as rows of one table, so that accepted, refused and served records travel through Spark together.
+"""Decoded records as rows of one table, so that accepted, refused and other records travel through Spark together.
 
 rows = decode_rows(raw, topics, ...)     on the workers: one row per record, in STREAM_SCHEMA
 batch = split_rows(rows, topics)         on the driver: tables by kind, and how far each source has come
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 import pyarrow as pa
@@ -33,6 +33,7 @@ MAX_KEY_BYTES = 1_024
 MAX_SERVED_BYTES = 1 << 20
 """Bytes of a served list that the stream reads; a longer one is malformed."""
 _REJECTED = "rejected"
+_CONTROL = "control"
 
 STREAM_SCHEMA = pa.schema(
     [
@@ -79,6 +80,8 @@ class StreamBatch:
     """Highest offset of each source in this batch."""
     newest_ingest_time_s: float
     """Of any record; 0 in an empty batch."""
+    control: pa.Table = field(default_factory=EVENT_SCHEMA.empty_table)
+    """EVENT_SCHEMA, see Decoded.control; they take effect after the batch's events."""
 
 
 def decode_rows(
@@ -105,6 +108,7 @@ def decode_rows(
             )
             counted = decoded.events.append_column("num_unknown_fields", pa.array(decoded.unknown_fields_E))
             parts.append(_widen(counted, RecordKind.BEHAVIOR_EVENT.value))
+            parts.append(_widen(decoded.control, _CONTROL))
             parts.append(_widen(_said_to_be_cut(decoded.rejected), _REJECTED))
         else:
             parts.append(_widen(_unread(mine, topic), RecordKind.SERVED_LIST.value))
@@ -138,6 +142,7 @@ def split_rows(rows: pa.Table, topics: Mapping[str, StreamTopic]) -> StreamBatch
         ),
         ends=_ends(rows),
         newest_ingest_time_s=pc.max(rows["ingest_time_s"]).as_py() or 0.0,
+        control=_of_kind(rows, _CONTROL).select(EVENT_SCHEMA.names).cast(EVENT_SCHEMA),
     )
 
 

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from mmrec.errors import NotFoundError
 from mmrec.events.behaviors import BehaviorSet
+from mmrec.events.columns import RESUBMITTED
 from mmrec.scoring.batch import EventBatch, event_hashes
 from mmrec.scoring.profile import Source
 
@@ -15,7 +16,8 @@ def event_batch(table: pa.Table, behaviors: BehaviorSet) -> EventBatch:
     """Columns of decoded events.
 
     Args:
-        table: EVENT_SCHEMA, N rows in any order; only the columns that scoring needs are read.
+        table: EVENT_SCHEMA, N rows in any order; only the columns that scoring needs are read, and `imported` and
+            `context` where the table has them: they say which events are exempt from caps.
         behaviors: The configured set.
 
     Raises:
@@ -33,7 +35,19 @@ def event_batch(table: pa.Table, behaviors: BehaviorSet) -> EventBatch:
         sources=sources,
         source_index_N=source_index_N,
         offsets_N=table["offset"].to_numpy(),
+        exempt_N=_exempt(table),
     )
+
+
+def _exempt(table: pa.Table) -> npt.NDArray[np.bool_] | None:
+    """Imported history has no rate, and what was submitted again was judged before."""
+    exempt_N: npt.NDArray[np.bool_] = np.zeros(table.num_rows, dtype=np.bool_)
+    if "imported" in table.column_names:
+        exempt_N |= table["imported"].to_numpy()
+    if "context" in table.column_names:
+        # Within values quotes are escaped, so this is a name of the map.
+        exempt_N |= pc.match_substring(table["context"], f'"{RESUBMITTED}":').to_numpy()
+    return exempt_N if exempt_N.any() else None
 
 
 def configured(table: pa.Table, behaviors: BehaviorSet) -> npt.NDArray[np.bool_]:

@@ -13,11 +13,15 @@ class Verdict(IntEnum):
     ALREADY_APPLIED = 2
     """At or below the profile's mark for its source: seen in an earlier delivery."""
     CAPPED = 3
-    """Over the user's rate cap."""
+    """Over the user's rate cap; neither counted nor logged, and submitted again it is exempt."""
+    BOT = 4
+    """Of a user whom the bot rule holds for a program; as CAPPED."""
+    FORGOTTEN = 5
+    """Known no later than the instant its user asked to be forgotten: it changes nothing, marks included."""
 
 
 class Rejection(Enum):
-    """Why the codec refused a record. The values are what the rejected topic carries."""
+    """Why a record was refused, by the codec or by *apply*. The values are what the rejected topic carries."""
 
     MALFORMED_JSON = "malformed_json"
     NOT_AN_OBJECT = "not_an_object"
@@ -40,3 +44,7 @@ class Rejection(Enum):
     """The record's key is not the user it speaks of, so order per user would not hold."""
     TOO_LARGE = "too_large"
     """The value is longer than the configured bound."""
+    RATE_CAPPED = "rate_capped"
+    """Verdict CAPPED: the record itself was fine."""
+    BOT = "bot"
+    """Verdict BOT: the record itself was fine."""

@@ -6,6 +6,8 @@ Stream, backfill, rebuild and request call this function. What it promises:
   the partitioning and the batch boundaries, to rounding.
 - An event at or below the profile's mark for its source changes nothing; an id still in the ring counts once.
 - Items that no event touches keep their numbers bit for bit.
+- Events of an anonymous profile that was merged into a user's count for the user.
+- An event of a forgotten user, known no later than the instant of forgetting, changes nothing.
 
 Only pruning looks at a batch as a whole: it happens at its end, by affinity at the profile's own clock.
 
@@ -14,6 +16,8 @@ Axes: N events, I items, H half-lives, B behaviors, L newest events.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +25,17 @@ import numpy.typing as npt
 from mmrec.errors import IncompatibleStateError
 from mmrec.events.verdicts import Verdict
 from mmrec.scoring.batch import NO_SOURCE, EventBatch
+from mmrec.scoring.caps import RateWindow
 from mmrec.scoring.fold import Addition, fold, widened_axis
-from mmrec.scoring.profile import UserProfile, empty_profile
+from mmrec.scoring.marks import moved as marks_moved
+from mmrec.scoring.profile import NEVER_S, UserProfile, empty_profile
 from mmrec.scoring.ring import IdRing
 from mmrec.scoring.settings import ScoringConfig
 
 ACCEPTED, DUPLICATE, ALREADY_APPLIED = int(Verdict.ACCEPTED), int(Verdict.DUPLICATE), int(Verdict.ALREADY_APPLIED)
+FORGOTTEN = int(Verdict.FORGOTTEN)
+NOBODY: Final[Mapping[str, float]] = MappingProxyType({})
+"""Nobody asked to be forgotten."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,13 +48,24 @@ class Applied:
     """Verdict of each event, in the order they were given."""
 
 
-def apply(profiles: Mapping[str, UserProfile], events: EventBatch, *, config: ScoringConfig) -> Applied:
+def apply(
+    profiles: Mapping[str, UserProfile],
+    events: EventBatch,
+    *,
+    config: ScoringConfig,
+    forgotten: Mapping[str, float] = NOBODY,
+    with_caps: bool = True,
+) -> Applied:
     """Bring events into profiles.
 
     Args:
-        profiles: What is stored, by profile key; users without a profile are absent.
+        profiles: What is stored, by profile key; users without a profile are absent. Where one is merged into
+            another, the other is here, too (identity.targets_to_read).
         events: Any order; events of one source are taken in the order of their offsets, those without a source last.
         config: Behaviors, decay rates, bounds.
+        forgotten: Instants of forgetting by profile key, known time.
+        with_caps: Whether rate cap and bot rule judge; not where the events were accepted before (rebuild, recovery).
+            The windows count either way.
 
     Returns:
         The changed profiles and each event's verdict.
@@ -55,13 +75,14 @@ def apply(profiles: Mapping[str, UserProfile], events: EventBatch, *, config: Sc
         ValueError: an event has a behavior id that is neither configured nor known to the profile.
     """
     columns = _Columns(events)
+    targets = {key: profile.merged_into for key, profile in profiles.items() if profile.merged_into}
     blank = empty_profile(behaviors=config.behaviors, num_half_lives=len(config.decay_per_day))
     changed: dict[str, UserProfile] = {}
     additions: dict[bytes, dict[str, Addition]] = {}
-    for user_key, rows in _by_user(events).items():
+    for user_key, rows in _by_user(events, targets, forgotten, columns).items():
         profile = widened_axis(profiles.get(user_key, blank), config.behaviors)
         _check_half_lives(profile, config)
-        judged = _judge(profile, rows, columns, config)
+        judged = _judge(profile, rows, columns, config, with_caps)
         if judged is None:
             continue
         if judged.rows:
@@ -76,34 +97,46 @@ def apply(profiles: Mapping[str, UserProfile], events: EventBatch, *, config: Sc
 class _Columns:
     """What verdicts need of the batch, as Python lists, so that no array is touched per event."""
 
-    __slots__ = ("hashes", "ingest_times", "offsets", "source_index", "sources", "verdicts")
+    __slots__ = ("exempt", "hashes", "ingest_times", "offsets", "source_index", "sources", "verdicts")
 
     def __init__(self, events: EventBatch) -> None:
         self.ingest_times: list[float] = events.ingest_times_N.tolist()
         self.hashes: list[int] = events.event_hashes_N.tolist()
         self.source_index: list[int] = events.source_index_N.tolist()
         self.offsets: list[int] = events.offsets_N.tolist()
+        self.exempt: set[int] = set() if events.exempt_N is None else set(np.flatnonzero(events.exempt_N).tolist())
         self.sources = events.sources
         self.verdicts = [ACCEPTED] * len(events)
 
 
-def _by_user(events: EventBatch) -> dict[str, list[int]]:
-    """Rows of each user, in the order of (source, offset), events without a source last."""
+def _by_user(
+    events: EventBatch, targets: Mapping[str, str], forgotten: Mapping[str, float], columns: _Columns
+) -> dict[str, list[int]]:
+    """Rows of each profile, in the order of (source, offset), events without a source last; none of the forgotten."""
+    known_times = events.known_times_N.tolist() if forgotten else []
     ranks = {source: rank for rank, source in enumerate(sorted(events.sources))}
     rank_of_index = np.array([ranks[source] for source in events.sources] + [len(ranks)], dtype=np.int64)
     source_rank_N = rank_of_index[events.source_index_N]  # NO_SOURCE is -1: the last entry
     order = np.lexsort((events.offsets_N, source_rank_N))
     groups: dict[str, list[int]] = {}
     for user_key, row in zip(events.user_keys[order].tolist(), order.tolist(), strict=True):
-        group = groups.get(user_key)
+        target = targets.get(user_key, user_key) if targets else user_key
+        if forgotten:
+            until_s = max(forgotten.get(user_key, NEVER_S), forgotten.get(target, NEVER_S))
+            if known_times[row] <= until_s:
+                columns.verdicts[row] = FORGOTTEN
+                continue
+        group = groups.get(target)
         if group is None:
-            groups[user_key] = [row]
+            groups[target] = [row]
         else:
             group.append(row)
     return groups
 
 
-def _judge(profile: UserProfile, rows: list[int], columns: _Columns, config: ScoringConfig) -> Addition | None:
+def _judge(
+    profile: UserProfile, rows: list[int], columns: _Columns, config: ScoringConfig, with_caps: bool
+) -> Addition | None:
     """Verdicts of one user's rows, written to `columns`; None where nothing changes, marks included."""
     marks, sources, offsets, verdicts = profile.marks, columns.sources, columns.offsets, columns.verdicts
     ring = IdRing(
@@ -113,6 +146,7 @@ def _judge(profile: UserProfile, rows: list[int], columns: _Columns, config: Sco
         size=config.ring_size,
         window_s=config.ring_window_s,
     )
+    rate = RateWindow(profile, config) if config.cap_events else None
     accepted: list[int] = []
     newest_ingest_s = profile.newest_ingest_time_s
     index, mark, moved = NO_SOURCE, -1, False
@@ -120,7 +154,7 @@ def _judge(profile: UserProfile, rows: list[int], columns: _Columns, config: Sco
         # Rows of one source stand together, so its mark is looked up once.
         if columns.source_index[row] != index:
             if moved:
-                marks = {**marks, sources[index]: mark}
+                marks = marks_moved(marks, sources[index], mark)
             index, moved = columns.source_index[row], False
             mark = marks.get(sources[index], -1) if index != NO_SOURCE else -1
         if index != NO_SOURCE:
@@ -130,13 +164,20 @@ def _judge(profile: UserProfile, rows: list[int], columns: _Columns, config: Sco
                 continue
             mark, moved = offset, True
         ingest_s = columns.ingest_times[row]
-        newest_ingest_s = max(newest_ingest_s, ingest_s)
-        if ring.seen(columns.hashes[row], ingest_s):
+        if ring.holds(columns.hashes[row], ingest_s):
             verdicts[row] = DUPLICATE
-        else:
-            accepted.append(row)
+            newest_ingest_s = max(newest_ingest_s, ingest_s)
+            continue
+        if rate is not None and row not in columns.exempt:
+            if with_caps and (verdict := rate.verdict(ingest_s)) != ACCEPTED:
+                verdicts[row] = verdict
+                continue
+            rate.count(ingest_s)
+        newest_ingest_s = max(newest_ingest_s, ingest_s)
+        ring.add(columns.hashes[row], ingest_s)
+        accepted.append(row)
     if moved:
-        marks = {**marks, sources[index]: mark}
+        marks = marks_moved(marks, sources[index], mark)
     if not accepted and marks is profile.marks:
         return None
     ring_ids_R, ring_times_R = ring.arrays()
@@ -147,6 +188,7 @@ def _judge(profile: UserProfile, rows: list[int], columns: _Columns, config: Sco
         ring_ids_R=ring_ids_R,
         ring_ingest_times_R=ring_times_R,
         newest_ingest_time_s=newest_ingest_s,
+        rate=rate,
     )
 
 

@@ -41,6 +41,8 @@ class EventBatch:
     """Position in `sources`, or NO_SOURCE."""
     offsets_N: npt.NDArray[np.int64]
     """Offset within the source; without meaning where there is no source."""
+    exempt_N: npt.NDArray[np.bool_] | None = None
+    """Events that caps do not speak about (imported, or submitted again), shape (N,); None where there is none."""
 
     def __post_init__(self) -> None:
         num_events = len(self.user_keys)
@@ -56,6 +58,8 @@ class EventBatch:
         ):
             if len(getattr(self, name)) != num_events:
                 raise ValueError(f"{name} has {len(getattr(self, name))} values for {num_events} events; give one each")
+        if self.exempt_N is not None and len(self.exempt_N) != num_events:
+            raise ValueError(f"exempt_N has {len(self.exempt_N)} values for {num_events} events; give one each")
 
     def __len__(self) -> int:
         return len(self.user_keys)
@@ -73,6 +77,7 @@ class EventBatch:
             sources=self.sources,
             source_index_N=self.source_index_N[rows],
             offsets_N=self.offsets_N[rows],
+            exempt_N=None if self.exempt_N is None else self.exempt_N[rows],
         )
 
 

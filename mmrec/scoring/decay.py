@@ -4,7 +4,7 @@
 
 Counts are kept as of a reference time and moved with this function (Cormode et al., Forward Decay, ICDE 2009), so
 merging is commutative and associative. decay() uses only `+ - * / **`: floats, arrays and Spark columns all work.
-count_events() is the one place where events enter counts.
+count_events() is the one place where events enter counts, merge_counts() where two counts become one.
 
 Axes: A events, S counted things (items of users, users, items), H decay rates, B behaviors.
 """
@@ -74,3 +74,32 @@ def count_events(
         added = np.bincount(cell_A, decay(ages_A, decay_per_day=rate), minlength=num_slots * num_columns)
         counted_SHB[:, h] += added.reshape(num_slots, num_columns)
     return counted_SHB, newest_S
+
+
+def merge_counts(
+    counts_SHB: FloatArray,
+    reference_times_S: FloatArray,
+    other_SHB: FloatArray,
+    other_times_S: FloatArray,
+    *,
+    decay_per_day_H: Sequence[float] | FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Add decayed counts of the same S things to each other.
+
+        reference' = max(reference, other)
+        count'     = count * decay(reference' - reference) + other * decay(reference' - other reference)
+
+    Args:
+        reference_times_S: Instants the counts are as of; -inf where nothing was counted yet (counts 0).
+
+    Returns:
+        Counts and reference times, of the shapes that came in.
+    """
+    newest_S = np.maximum(reference_times_S, other_times_S)
+    rates_H = np.asarray(decay_per_day_H, dtype=np.float64)
+    merged_SHB = np.zeros(counts_SHB.shape)
+    for part_SHB, times_S in ((counts_SHB, reference_times_S), (other_SHB, other_times_S)):
+        counted = np.isfinite(times_S)
+        ages = (newest_S[counted] - times_S[counted])[:, None]
+        merged_SHB[counted] += part_SHB[counted] * decay(ages, decay_per_day=rates_H)[:, :, None]
+    return merged_SHB, newest_S

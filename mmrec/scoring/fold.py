@@ -18,6 +18,7 @@ import numpy.typing as npt
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.scoring.affinity import affinity
 from mmrec.scoring.batch import EventBatch
+from mmrec.scoring.caps import RateWindow
 from mmrec.scoring.decay import count_events
 from mmrec.scoring.profile import NEVER_S, FloatArray, Source, UserProfile, align_behaviors
 from mmrec.scoring.recent import Recent, newest_events
@@ -38,6 +39,8 @@ class Addition:
     ring_ids_R: IdArray
     ring_ingest_times_R: FloatArray
     newest_ingest_time_s: float
+    rate: RateWindow | None
+    """None where no cap is configured."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +89,7 @@ def fold(additions: Sequence[Addition], events: EventBatch, *, config: ScoringCo
         zip(additions, newest_U.tolist(), oldest_U.tolist(), strict=True)
     ):
         items = _items(addition.profile, slots, user, counts_SF, reference_S)
-        kept = most_valuable(items, ids_B, newest_s, config)
+        kept = kept_items(items, ids_B, newest_s, config)
         num_pruned = len(items.item_ids) - len(kept.item_ids)
         folded.append(
             _profile(
@@ -180,6 +183,23 @@ def _items(profile: UserProfile, slots: _Slots, user: int, counts_SF: FloatArray
     )
 
 
+def kept_items(items: Items, ids_B: npt.NDArray[np.uint8], newest_s: float, config: ScoringConfig) -> Items:
+    """The items within the idle horizon before the profile's own clock, and of those the most valuable ones."""
+    if config.idle_horizon_s and items.item_ids:
+        fresh_I = items.reference_times_I >= newest_s - config.idle_horizon_s
+        if not fresh_I.all():
+            items = _chosen(items, np.flatnonzero(fresh_I).tolist())
+    return most_valuable(items, ids_B, newest_s, config)
+
+
+def _chosen(items: Items, places: list[int]) -> Items:
+    return Items(
+        item_ids=tuple([items.item_ids[place] for place in places]),
+        reference_times_I=items.reference_times_I[places],
+        counts_IHB=items.counts_IHB[places],
+    )
+
+
 def most_valuable(items: Items, ids_B: npt.NDArray[np.uint8], newest_s: float, config: ScoringConfig) -> Items:
     """At most `max_items` items, those of highest affinity at the profile's own clock, in their old order.
 
@@ -196,12 +216,7 @@ def most_valuable(items: Items, ids_B: npt.NDArray[np.uint8], newest_s: float, c
     )
     places = range(len(items.item_ids))
     by_value = sorted(zip(affinity_I.tolist(), items.reference_times_I.tolist(), items.item_ids, places, strict=True))
-    kept = sorted(place for *_, place in by_value[-config.max_items :])
-    return Items(
-        item_ids=tuple([items.item_ids[place] for place in kept]),
-        reference_times_I=items.reference_times_I[kept],
-        counts_IHB=items.counts_IHB[kept],
-    )
+    return _chosen(items, sorted(place for *_, place in by_value[-config.max_items :]))
 
 
 def _profile(
@@ -215,6 +230,7 @@ def _profile(
     num_pruned: int,
 ) -> UserProfile:
     profile = addition.profile
+    rate = addition.rate or profile
     return UserProfile(
         behavior_ids_B=profile.behavior_ids_B,
         item_ids=items.item_ids,
@@ -233,6 +249,12 @@ def _profile(
         marks=addition.marks,
         ring_ids_R=addition.ring_ids_R,
         ring_ingest_times_R=addition.ring_ingest_times_R,
+        window_start_s=rate.window_start_s,
+        window_events=rate.window_events,
+        full_windows=rate.full_windows,
+        bot_until_s=rate.bot_until_s,
+        merged_into=profile.merged_into,
+        merged_from=profile.merged_from,
     )
 
 

@@ -3,9 +3,10 @@
     header | float64: references (I), counts (I*H*B), totals (H*B), recent event and known times (2L), ring times (R)
            | uint64: ring ids (R) | int64: mark offsets (S) | int32: mark partitions (S)
            | uint8: recent behaviors (L), behavior ids (B)
-           | UTF-8 text: item ids (I), recent item ids (L), cluster and topic ids (2S), with U+001F between
+           | UTF-8 text: item ids (I), recent item ids (L), merged_into, merged_from (M), cluster and topic ids (2S),
+             with U+001F between
 
-The header is 64 bytes, so every array of 8-byte numbers is aligned and is read without a copy. Ids hold no control
+The header is 88 bytes, so every array of 8-byte numbers is aligned and is read without a copy. Ids hold no control
 characters (the codec refuses them), so U+001F can part them.
 """
 
@@ -17,12 +18,12 @@ import numpy as np
 from mmrec.errors import IncompatibleStateError
 from mmrec.scoring.profile import Source, UserProfile
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout below; another number in stored bytes is an IncompatibleStateError."""
 _MAGIC = b"mmPf"
-_HEADER = struct.Struct("<4sHBBIHHIQIddd8x")
+_HEADER = struct.Struct("<4sHBBIHHIQIdddddIIH6x")
 _SEPARATOR = "\x1f"
-assert _HEADER.size == 64
+assert _HEADER.size == 88
 
 
 def pack(profile: UserProfile) -> bytes:
@@ -33,14 +34,14 @@ def pack(profile: UserProfile) -> bytes:
     """
     num_items, num_rates, num_behaviors = profile.counts_IHB.shape
     num_recent, num_ring, num_marks = len(profile.recent_item_ids), len(profile.ring_ids_R), len(profile.marks)
-    names = [*profile.item_ids, *profile.recent_item_ids]
+    names = [*profile.item_ids, *profile.recent_item_ids, profile.merged_into, *profile.merged_from]
     partitions: list[int] = []
     for source in profile.marks:
         names.append(source.cluster_id)
         names.append(source.topic_id)
         partitions.append(source.partition)
     text = _SEPARATOR.join(names)
-    if names and text.count(_SEPARATOR) != len(names) - 1:
+    if text.count(_SEPARATOR) != len(names) - 1:
         offender = next(name for name in names if _SEPARATOR in name)
         raise ValueError(f"id {offender!r} holds the control character U+001F; ids may not hold control characters")
     header = _HEADER.pack(
@@ -57,6 +58,11 @@ def pack(profile: UserProfile) -> bytes:
         profile.first_event_time_s,
         profile.newest_event_time_s,
         profile.newest_ingest_time_s,
+        profile.window_start_s,
+        profile.bot_until_s,
+        profile.window_events,
+        profile.full_windows,
+        len(profile.merged_from),
     )
     return b"".join(
         (
@@ -98,6 +104,11 @@ def unpack(data: bytes) -> UserProfile:
         first_event_time_s,
         newest_event_time_s,
         newest_ingest_time_s,
+        window_start_s,
+        bot_until_s,
+        window_events,
+        full_windows,
+        num_merged,
     ) = _HEADER.unpack_from(data)
     if version != FORMAT:
         raise IncompatibleStateError(
@@ -115,8 +126,8 @@ def unpack(data: bytes) -> UserProfile:
     numbers = struct.unpack_from(f"<{num_marks}q{num_marks}i", data, place)
     place += 12 * num_marks
     small = np.frombuffer(data, dtype=np.uint8, count=num_recent + num_behaviors, offset=place)
-    num_names = num_items + num_recent + 2 * num_marks
-    names = data[text_at:].decode().split(_SEPARATOR) if num_names else []
+    num_names = num_items + num_recent + 1 + num_merged + 2 * num_marks
+    names = data[text_at:].decode().split(_SEPARATOR)
     if len(names) != num_names:
         raise IncompatibleStateError(f"a packed profile holds {len(names)} ids where {num_names} belong")
     marks = {
@@ -146,6 +157,12 @@ def unpack(data: bytes) -> UserProfile:
         marks=marks,
         ring_ids_R=ring_ids_R,
         ring_ingest_times_R=floats[ring_at:],
+        window_start_s=window_start_s,
+        window_events=window_events,
+        full_windows=full_windows,
+        bot_until_s=bot_until_s,
+        merged_into=names[num_items + num_recent],
+        merged_from=tuple(names[num_items + num_recent + 1 : num_items + num_recent + 1 + num_merged]),
     )
 
 

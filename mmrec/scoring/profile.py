@@ -59,6 +59,18 @@ class UserProfile:
     ring_ids_R: npt.NDArray[np.uint64]
     """Hashes of recent event ids, oldest first."""
     ring_ingest_times_R: FloatArray
+    window_start_s: float = NEVER_S
+    """Begin of the rate window that `window_events` speaks of, ingest time (scoring/caps.py)."""
+    window_events: int = 0
+    """Events accepted in that window."""
+    full_windows: int = 0
+    """Full windows in a row, that one included once it is full."""
+    bot_until_s: float = NEVER_S
+    """Ingest time until which the user counts as a bot."""
+    merged_into: str = ""
+    """Profile key that this anonymous profile's events count for; "" where it stands for itself, see identity.py."""
+    merged_from: tuple[str, ...] = ()
+    """Anonymous profile keys that were merged into this one, in the order of their login."""
 
     @property
     def num_items(self) -> int:

@@ -61,7 +61,11 @@ def newest_events(
         )
         num_kept = len(profile.recent_item_ids)
         in_order = user not in tied and (not num_kept or firsts_s[user] > profile.recent_event_times_L[-1])
-        found.append(_joined(profile, added, max_recent) if in_order else _sorted(profile, added, max_recent))
+        found.append(
+            _joined(profile, added, max_recent)
+            if in_order
+            else latest(recent_of(profile), added, max_recent=max_recent)
+        )
     return found
 
 
@@ -76,17 +80,29 @@ def _joined(profile: UserProfile, added: Recent, max_recent: int) -> Recent:
     )
 
 
-def _sorted(profile: UserProfile, added: Recent, max_recent: int) -> Recent:
+def recent_of(profile: UserProfile) -> Recent:
+    """The newest events a profile keeps."""
+    return Recent(
+        item_ids=profile.recent_item_ids,
+        behavior_ids_L=profile.recent_behavior_ids_L,
+        event_times_L=profile.recent_event_times_L,
+        known_times_L=profile.recent_known_times_L,
+    )
+
+
+def latest(one: Recent, other: Recent, *, max_recent: int) -> Recent:
     """The definition: all of them, sorted."""
     entries = sorted(
         zip(
-            [*profile.recent_event_times_L.tolist(), *added.event_times_L.tolist()],
-            [*profile.recent_known_times_L.tolist(), *added.known_times_L.tolist()],
-            [*profile.recent_behavior_ids_L.tolist(), *added.behavior_ids_L.tolist()],
-            [*profile.recent_item_ids, *added.item_ids],
+            [*one.event_times_L.tolist(), *other.event_times_L.tolist()],
+            [*one.known_times_L.tolist(), *other.known_times_L.tolist()],
+            [*one.behavior_ids_L.tolist(), *other.behavior_ids_L.tolist()],
+            [*one.item_ids, *other.item_ids],
             strict=True,
         )
     )
+    if not entries:
+        return one
     times_s, known_s, behavior_ids, item_ids = zip(*entries[-max_recent:], strict=True)
     return Recent(
         item_ids=item_ids,

@@ -17,6 +17,25 @@ from mmrec.scoring.profile import FloatArray
 IdArray = npt.NDArray[np.uint64]
 
 
+def united(
+    one: tuple[IdArray, FloatArray],
+    other: tuple[IdArray, FloatArray],
+    *,
+    newest_s: float,
+    size: int,
+    window_s: float,
+) -> tuple[IdArray, FloatArray]:
+    """Two stored rings, (ids, ingest times) each, as one within size and window; an id of both keeps its later time."""
+    ids_R, times_R = np.concatenate((one[0], other[0])), np.concatenate((one[1], other[1]))
+    order = np.lexsort((ids_R, times_R))
+    ids_R, times_R = ids_R[order], times_R[order]
+    _, last = np.unique(ids_R[::-1], return_index=True)
+    kept = np.sort(len(ids_R) - 1 - last)
+    ids_R, times_R = ids_R[kept], times_R[kept]
+    first = max(len(ids_R) - size, int(np.searchsorted(times_R, newest_s - window_s, side="left")))
+    return ids_R[first:], times_R[first:]
+
+
 class IdRing:
     """Ids of one user while a batch is applied: what was stored, and what this batch adds."""
 
@@ -47,11 +66,17 @@ class IdRing:
         self._latest: dict[int, float] = {}
         self._window_s = window_s
 
-    def seen(self, event_hash: int, ingest_time_s: float) -> bool:
-        """Whether the id is remembered at this event; an id that is not is remembered from here on."""
-        self._newest_s = max(ingest_time_s, self._newest_s)
-        if event_hash in self._stored and self._remembered(event_hash):
+    def holds(self, event_hash: int, ingest_time_s: float) -> bool:
+        """Whether the id is remembered when an event of this ingest time comes; a repeat moves the window, too."""
+        newest_s = max(ingest_time_s, self._newest_s)
+        if event_hash in self._stored and self._remembered(event_hash, newest_s):
+            self._newest_s = newest_s
             return True
+        return False
+
+    def add(self, event_hash: int, ingest_time_s: float) -> None:
+        """Remember an id that is not held."""
+        self._newest_s = max(ingest_time_s, self._newest_s)
         self._stored.add(event_hash)
         self._added.append((event_hash, ingest_time_s))
         if self._by_time is not None:
@@ -61,16 +86,15 @@ class IdRing:
         if ingest_time_s <= self._last_time_s:
             self._sorted = False
         self._last_time_s = ingest_time_s
-        return False
 
-    def _remembered(self, event_hash: int) -> bool:
+    def _remembered(self, event_hash: int, newest_s: float) -> bool:
         """Rare path: the id is known, but window or size may have passed it since."""
         if self._by_time is None:  # put in order once per batch; from here on additions keep it
             entries = [*zip(self._ids_R.tolist(), self._times_R.tolist(), strict=True), *self._added]
             self._by_time = sorted((time_s, known) for known, time_s in entries)
             self._latest = {known: time_s for time_s, known in self._by_time}
         time_s = self._latest[event_hash]
-        if time_s < self._newest_s - self._window_s:
+        if time_s < newest_s - self._window_s:
             return False
         num_newer = len(self._by_time) - bisect_right(self._by_time, (time_s, event_hash))
         return num_newer < self._size

@@ -20,6 +20,17 @@ class ScoringConfig:
     """Event ids remembered per user to find duplicates."""
     ring_window_s: float = 7 * 86_400.0
     """Ids older than this, by the profile's newest ingest time, are forgotten."""
+    idle_horizon_s: float = 400 * 86_400.0
+    """Items without an event for this long, by the profile's newest event time, are dropped; 0 never. At 0.05 per day
+    2e-9 of a count is left after 400 days."""
+    cap_events: int = 0
+    """Events accepted of one user per window of ingest time; 0 is no cap."""
+    cap_window_s: float = 60.0
+    """Length of that window."""
+    bot_windows: int = 0
+    """Full windows in a row that make a user a bot; 0 is no bot rule."""
+    bot_quiet_s: float = 86_400.0
+    """For this long a bot's events are refused."""
     behaviors: BehaviorSet
     """The configured set with its weights."""
 
@@ -28,3 +39,9 @@ class ScoringConfig:
             raise ConfigurationError(f"decay_per_day is {self.decay_per_day}; give one or more rates >= 0")
         if self.max_items < 0 or self.max_recent < 1 or self.ring_size < 0 or self.ring_window_s < 0:
             raise ConfigurationError("profile bounds must not be negative, and max_recent at least 1")
+        if not self.idle_horizon_s >= 0:
+            raise ConfigurationError(f"idle_horizon_s is {self.idle_horizon_s}; give seconds, or 0 to keep idle items")
+        if self.cap_events < 0 or not self.cap_window_s > 0 or self.bot_windows < 0 or not self.bot_quiet_s >= 0:
+            raise ConfigurationError("caps and bot rule must not be negative, and cap_window_s above 0")
+        if self.bot_windows and not self.cap_events:
+            raise ConfigurationError(f"bot_windows is {self.bot_windows} without a cap; set cap_events, too")

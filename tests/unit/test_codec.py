@@ -14,6 +14,7 @@ from mmrec.events import rules
 from mmrec.events.behaviors import shop_behaviors
 from mmrec.events.codec import check_event, decode_batch, encode_event
 from mmrec.events.columns import EVENT_SCHEMA, RAW_SCHEMA, REJECTED_SCHEMA, user_key
+from mmrec.events.control import CONTROL_BEHAVIORS, FORGET, IDENTIFY, forget_event, identify_event
 from mmrec.events.rules import EventFields, Refusal, decode_record, parse_time
 from mmrec.events.verdicts import Rejection
 from mmrec.v1.behavior_pb2 import BehaviorEvent
@@ -48,8 +49,11 @@ def raw_table(records: list[tuple[bytes | None, bytes | None]]) -> pa.Table:
     )
 
 
-def by_reference(raw: pa.Table) -> tuple[list[dict[str, object]], list[dict[str, object]], int]:
-    events, rejected, unknown = [], [], 0
+Rows = list[dict[str, object]]
+
+
+def by_reference(raw: pa.Table) -> tuple[Rows, Rows, Rows, int]:
+    events, control, rejected, unknown = [], [], [], 0
     for record in raw.to_pylist():
         outcome = decode_record(
             record["key"],
@@ -64,21 +68,29 @@ def by_reference(raw: pa.Table) -> tuple[list[dict[str, object]], list[dict[str,
             rejected.append({**place, **originals, "reason": outcome.reason.value, "detail": outcome.detail})
         else:
             fields = {name: getattr(outcome, name) for name in EventFields.__dataclass_fields__}
-            unknown += fields.pop("num_unknown_fields")
-            key = user_key(fields.pop("user_id"), fields.pop("anonymous_id"))
-            known = outcome.event_time_s if outcome.imported else record["ingest_time_s"]
-            events.append({**place, **fields, "user_key": key, "known_time_s": known})
-    return events, rejected, unknown
+            del fields["num_unknown_fields"]
+            user_id, anonymous_id = fields.pop("user_id"), fields.pop("anonymous_id")
+            key = user_key(user_id, anonymous_id)
+            if outcome.behavior == FORGET:
+                fields.update(item_id="", imported=False)
+            elif outcome.behavior == IDENTIFY:
+                fields["item_id"] = "~" + anonymous_id
+            known = outcome.event_time_s if fields["imported"] else record["ingest_time_s"]
+            row = {**place, **fields, "user_key": key, "known_time_s": known}
+            (control if outcome.behavior in CONTROL_BEHAVIORS else events).append(row)
+            unknown += outcome.num_unknown_fields if outcome.behavior not in CONTROL_BEHAVIORS else 0
+    return events, control, rejected, unknown
 
 
 def assert_agrees(records: list[tuple[bytes | None, bytes | None]]) -> None:
     raw = raw_table(records)
     decoded = decode_batch(raw, cluster_id="c", topic_id="t", behaviors=BEHAVIORS, settings=SETTINGS)
-    events, rejected, unknown = by_reference(raw)
+    events, control, rejected, unknown = by_reference(raw)
     assert decoded.events.schema == EVENT_SCHEMA
     assert decoded.rejected.schema == REJECTED_SCHEMA
     assert decoded.events.to_pylist() == [{n: e[n] for n in EVENT_SCHEMA.names} for e in events]
     assert decoded.rejected.to_pylist() == [{n: r[n] for n in REJECTED_SCHEMA.names} for r in rejected]
+    assert decoded.control.to_pylist() == [{n: c[n] for n in EVENT_SCHEMA.names} for c in control]
     assert decoded.unknown_fields_E.sum() == unknown
     assert len(decoded.unknown_fields_E) == decoded.events.num_rows
 
@@ -138,7 +150,12 @@ REFUSED: list[tuple[Rejection, bytes | None, bytes | None]] = [
     (Rejection.MISSING_BEHAVIOR, b"u1", line(behavior=...)),
     (Rejection.UNKNOWN_BEHAVIOR, b"u1", line(behavior="teleport")),
     (Rejection.UNKNOWN_BEHAVIOR, b"u1", line(behavior="Cart")),
-    (Rejection.UNKNOWN_BEHAVIOR, b"u1", line(behavior="mmrec.forget")),
+    (Rejection.UNKNOWN_BEHAVIOR, b"u1", line(behavior="mmrec.forgot")),
+    (Rejection.MISSING_USER_ID, b"u1", line(behavior="mmrec.identify")),
+    (Rejection.MISSING_USER_ID, b"a1", line(behavior="mmrec.identify", user_id="", anonymous_id="a1")),
+    (Rejection.KEY_MISMATCH, b"a1", line(behavior="mmrec.identify", anonymous_id="a1")),
+    (Rejection.KEY_MISMATCH, b"u2", line(behavior="mmrec.forget")),
+    (Rejection.MISSING_USER_ID, None, line(behavior="mmrec.forget", user_id="")),
     (Rejection.BAD_ID, b"u1", line(event_id="e" * 257)),
     (Rejection.BAD_ID, b"u1", line(item_id="é" * 129)),
     (Rejection.BAD_ID, b"u1", line(item_id="a\tb")),
@@ -213,7 +230,8 @@ def test_a_record_is_refused_for_the_right_reason(reason: Rejection, key: bytes 
 
 
 def test_every_reason_is_reachable() -> None:
-    assert {reason for reason, _, _ in REFUSED} == set(Rejection)
+    by_apply = {Rejection.RATE_CAPPED, Rejection.BOT}
+    assert {reason for reason, _, _ in REFUSED} == set(Rejection) - by_apply
 
 
 @pytest.mark.parametrize(("key", "value"), TAKEN)
@@ -262,6 +280,29 @@ def test_nanoseconds_and_zones_are_read_exactly() -> None:
     assert parse_time("2025-12-31T23:59:59.5Z") == INGEST_S - 0.75
 
 
+def test_control_records_stand_apart_from_events_and_need_no_item() -> None:
+    login = identify_event(event_id="c1", user_id="u1", anonymous_id="a1")
+    forget = forget_event(event_id="c2", user_id="u1")
+    stranger = forget_event(event_id="c3", anonymous_id="a2")
+    for event in (login, forget, stranger):
+        assert check_event(event, ingest_time_s=INGEST_S, behaviors=BEHAVIORS, settings=SETTINGS) is None
+    raw = raw_table([encode_event(login), (b"u1", line()), encode_event(forget), encode_event(stranger)])
+    decoded = decode_batch(raw, cluster_id="c", topic_id="t", behaviors=BEHAVIORS, settings=SETTINGS)
+    assert decoded.events["behavior"].to_pylist() == ["cart"]
+    assert [(c["user_key"], c["behavior"], c["item_id"], c["offset"]) for c in decoded.control.to_pylist()] == [
+        ("u1", IDENTIFY, "~a1", 100),
+        ("u1", FORGET, "", 102),
+        ("~a2", FORGET, "", 103),
+    ]
+    assert decoded.control["known_time_s"].to_pylist() == decoded.control["ingest_time_s"].to_pylist()
+    assert not decoded.rejected.num_rows
+    for ids in ({"user_id": "u1"}, {"anonymous_id": "a1"}):
+        with pytest.raises(ValueError, match="three ids"):
+            identify_event(event_id="c1", **{"user_id": "", "anonymous_id": "", **ids})
+    with pytest.raises(ValueError, match="one of user_id and anonymous_id"):
+        forget_event(event_id="c1", user_id="u1", anonymous_id="a1")
+
+
 ids = st.text(max_size=6) | st.sampled_from(["u1", "~u", "", "a" * 257, "é" * 128, "\x7f", "\u0085"])
 texts = st.text(max_size=8) | st.sampled_from(['":', "}{", "\n", "\\", " :"])
 odd = st.none() | st.booleans() | st.integers() | st.floats() | texts | st.just([1]) | st.just({"a": "b"})
@@ -273,7 +314,7 @@ field = {
     "user_id": ids,
     "anonymous_id": ids,
     "item_id": ids,
-    "behavior": st.sampled_from(["browse", "cart", "mmrec.x", "nope", ""]),
+    "behavior": st.sampled_from(["browse", "cart", "mmrec.x", "mmrec.identify", "mmrec.forget", "nope", ""]),
     "event_time": times,
     "position": st.integers(-(2**32), 2**32) | st.floats() | st.just("7"),
     "quantity": st.floats() | st.integers(),
@@ -324,7 +365,7 @@ def test_the_columns_say_what_the_reference_says(corpus: list[tuple[bytes | None
         user_id=st.text(max_size=4),
         anonymous_id=st.text(max_size=4),
         item_id=st.text(max_size=4),
-        behavior=st.sampled_from(["browse", "cart", "mmrec.x", ""]),
+        behavior=st.sampled_from(["browse", "cart", "mmrec.x", "mmrec.identify", "mmrec.forget", ""]),
         session_id=st.text(max_size=4),
         position=st.integers(-(2**31), 2**31 - 1),
         quantity=st.floats(),

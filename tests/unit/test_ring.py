@@ -44,13 +44,14 @@ def test_an_id_is_remembered_while_it_is_among_the_newest_and_in_the_window(stor
         newest_s = max(newest_s, time_s)
         kept = [entry for entry in sorted(entries)[-size:] if entry[0] >= newest_s - window_s]
         remembered = any(other == known for _, other in kept)
-        assert ring.seen(known, float(time_s)) == remembered
+        assert ring.holds(known, float(time_s)) == remembered
         if not remembered:
+            ring.add(known, float(time_s))
             entries.append((float(time_s), known))
 
 
 def test_a_repeat_costs_no_walk_through_the_ring() -> None:
     number = 4_000
     ring = ring_of(range(number), range(number), newest_s=number, size=number, window_s=1e9)
-    assert all(ring.seen(IdThatCounts(known), float(number)) for known in range(number))
+    assert all(ring.holds(IdThatCounts(known), float(number)) for known in range(number))
     assert IdThatCounts.num_compared < 100 * number

@@ -1,0 +1,44 @@
+"""Control records: what travels the topic behavior-events beside events, so that its order with a user's events holds.
+
+    identify   the anonymous user is this user: both ids are set, the key is the user id
+    forget     everything about the user (or the anonymous user) is to go
+
+Decoded they are rows of EVENT_SCHEMA: identify holds the anonymous profile key as `item_id`, forget an empty one. They
+take effect at the end of the table (micro-batch, log slice) that holds them. encode_event gives key and value.
+"""
+
+from typing import Final
+
+from mmrec.events.behaviors import CONTROL_PREFIX
+from mmrec.v1.behavior_pb2 import BehaviorEvent
+
+IDENTIFY: Final = CONTROL_PREFIX + "identify"
+FORGET: Final = CONTROL_PREFIX + "forget"
+CONTROL_BEHAVIORS: Final = frozenset({IDENTIFY, FORGET})
+
+
+def identify_event(*, event_id: str, user_id: str, anonymous_id: str) -> BehaviorEvent:
+    """The record that says who an anonymous user is, at its ingest time.
+
+    Raises:
+        ValueError: an id is empty.
+    """
+    if not event_id or not user_id or not anonymous_id:
+        raise ValueError(
+            f"identify needs three ids; got event_id {event_id!r}, user_id {user_id!r}, anonymous_id {anonymous_id!r}"
+        )
+    return BehaviorEvent(event_id=event_id, user_id=user_id, anonymous_id=anonymous_id, behavior=IDENTIFY)
+
+
+def forget_event(*, event_id: str, user_id: str = "", anonymous_id: str = "") -> BehaviorEvent:
+    """The record that has one user, or one anonymous user, forgotten, as of its ingest time.
+
+    Raises:
+        ValueError: event_id is empty, or not exactly one of the other ids is given.
+    """
+    if not event_id or bool(user_id) == bool(anonymous_id):
+        raise ValueError(
+            f"forget needs event_id and one of user_id and anonymous_id; "
+            f"got event_id {event_id!r}, user_id {user_id!r}, anonymous_id {anonymous_id!r}"
+        )
+    return BehaviorEvent(event_id=event_id, user_id=user_id, anonymous_id=anonymous_id, behavior=FORGET)
