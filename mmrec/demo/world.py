@@ -90,7 +90,7 @@ def movielens_world(now_s: float, *, data_folder: str) -> DemoWorld:
         behaviors=behaviors,
         configuration={
             "behaviors": [
-                {"name": b.name, "behavior_id": b.behavior_id, "weight": b.weight, "undo_of": b.undo_of}
+                {"name": b.name, "behavior_id": b.behavior_id, "weight": b.weight, "undo_of": b.undo_of, "undo": b.undo}
                 for b in behaviors
             ],
             # Films are rated once: what was seen is never shown again, so all of it is kept.

@@ -46,6 +46,6 @@ def summarize(profile: UserProfile, *, config: ScoringConfig) -> ProfileSummary:
 
 
 def weights_version(config: ScoringConfig) -> str:
-    """Names the weights and the decay rate that affinities were made with."""
-    facts = [[b.name, b.behavior_id, b.weight] for b in config.behaviors]
+    """Names the weights, the undo rules and the decay rate that affinities were made with."""
+    facts = [[b.name, b.behavior_id, b.weight, *([b.undo_of, b.undo] if b.undo_of else [])] for b in config.behaviors]
     return hashlib.sha256(json.dumps([facts, config.decay_per_day[0]]).encode()).hexdigest()[:12]

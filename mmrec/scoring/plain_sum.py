@@ -2,6 +2,8 @@
 
     S[u, i] at t = sum over events e of u on i:  weight(e) * exp(-decay_per_day * (t - event_time(e)))
 
+    where behaviors cancel b:  its part is weight(b) * max(0, decayed number of b - decayed number of those)
+
 This is the reference that profiles, statistics and audits are compared with. It is never used to serve.
 """
 
@@ -10,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mmrec.events.behaviors import BehaviorSet
+from mmrec.events.behaviors import BehaviorSet, Undo
 from mmrec.scoring.affinity import affinity
 from mmrec.scoring.decay import decay
 from mmrec.scoring.profile import UserProfile
@@ -39,16 +41,33 @@ def plain_sum(
         as_of_s: Epoch seconds, not before the newest event.
     """
     seen: set[tuple[str, str]] = set()
-    terms: dict[tuple[str, str], list[float]] = defaultdict(list)
+    terms: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for event in events:
         identity = (event.user_key, event.event_id)
         if identity in seen:
             continue
         seen.add(identity)
-        weight = float(behaviors.weights_B[behaviors.index(event.behavior)])
+        behaviors.index(event.behavior)  # refuses what is not configured
         left = float(decay(as_of_s - event.event_time_s, decay_per_day=decay_per_day))
-        terms[event.user_key, event.item_id].append(weight * left)
-    return {pair: math.fsum(parts) for pair, parts in terms.items()}
+        terms[event.user_key, event.item_id][event.behavior].append(left)
+    return {pair: _affinity(parts, behaviors) for pair, parts in terms.items()}
+
+
+def _affinity(parts: dict[str, list[float]], behaviors: BehaviorSet) -> float:
+    total: list[float] = []
+    for behavior in behaviors:
+        own = parts.get(behavior.name, [])
+        undone = [
+            left
+            for other in behaviors
+            if other.undo_of == behavior.name and other.undo == Undo.CANCEL
+            for left in parts.get(other.name, [])
+        ]
+        if undone:
+            total.append(behavior.weight * max(0.0, math.fsum([*own, *(-left for left in undone)])))
+        else:
+            total += [behavior.weight * left for left in own]
+    return math.fsum(total)
 
 
 def relative_errors(

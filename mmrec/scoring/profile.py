@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.events.behaviors import BehaviorSet
+from mmrec.scoring.affinity import net_counts
 
 FloatArray = npt.NDArray[np.float64]
 NEVER_S = -np.inf
@@ -39,7 +40,7 @@ class UserProfile:
     reference_times_I: FloatArray
     """Event time of the newest event of each item, epoch seconds: counts are as of then."""
     counts_IHB: FloatArray
-    """Decayed counts, >= 0 unless undo behaviors are configured to subtract."""
+    """Decayed counts of events, undo behaviors among them as events of their own."""
     recent_item_ids: tuple[str, ...]
     """Items of the newest events, oldest first, by event time."""
     recent_behavior_ids_L: npt.NDArray[np.uint8]
@@ -78,13 +79,16 @@ class UserProfile:
         return len(self.item_ids)
 
     def counts(self, behaviors: BehaviorSet) -> FloatArray:
-        """Counts with axis B in the order of `behaviors`, shape (I, H, B); behaviors not configured are left out."""
+        """Net counts with axis B in the order of `behaviors`, shape (I, H, B), see align_behaviors."""
         return align_behaviors(self.counts_IHB, self.behavior_ids_B, behaviors)
 
 
 def align_behaviors(counts_xB: FloatArray, behavior_ids_B: npt.NDArray[np.uint8], behaviors: BehaviorSet) -> FloatArray:
-    """Counts moved to the axis of `behaviors`; the last axis is B, absent behaviors are 0."""
-    return align_columns(counts_xB, behavior_ids_B, behaviors.ids_B)
+    """Counts as readers use them: on the axis of `behaviors`, net of what undo behaviors cancelled.
+
+    Absent behaviors are 0, those not configured are left out.
+    """
+    return net_counts(align_columns(counts_xB, behavior_ids_B, behaviors.ids_B), behaviors.cancels)
 
 
 def align_columns(
