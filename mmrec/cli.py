@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import typer
 
-from mmrec.console import ask_commands, feed_commands, model_commands, stack_commands
+from mmrec.console import ask_commands, feed_commands, model_commands, rejected_commands, stack_commands
 from mmrec.errors import MmrecError
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ app.command()(model_commands.publish)
 app.command()(ask_commands.recommend)
 app.command()(ask_commands.profile)
 events_app.command("tail")(ask_commands.events_tail)
+events_app.command("rejected")(rejected_commands.events_rejected)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -1,13 +1,16 @@
 """Refused records on their way to and from the topic behavior-events.rejected.
 
 key, value = encode_rejected(rejected_row)     proto3 JSON of mmrec.v1.RejectedEvent, key as it was
+row = decode_rejected(value)
+is_cut(row)                                    whether only the beginning of the original was kept
 
 What is kept of a record is bounded, so that a refusal always fits the topic, however well the original was compressed.
 """
 
 import base64
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import pyarrow as pa
@@ -19,6 +22,9 @@ MAX_KEPT_BYTES: Final = 1 << 20
 """Bytes kept of an original value; `detail` says where there were more."""
 MAX_KEPT_KEY_BYTES: Final = 1 << 16
 """The same for its key."""
+CUT_BY_THE_STREAM: Final = "its beginning is kept"
+"""How `detail` ends where the stream read no more of a record than its beginning."""
+_CUT_HERE: Final = re.compile(r"; the first \d+ of \d+ bytes of original_(key|value) are kept")
 
 
 def _instant(time_s: float) -> str:
@@ -53,6 +59,12 @@ def _bounded(row: dict[str, Any]) -> dict[str, Any]:
             detail = f"{row['detail']}; the first {most} of {len(row[name])} bytes of {name} are kept"
             row = {**row, name: row[name][:most], "detail": detail}
     return row
+
+
+def is_cut(row: Mapping[str, Any]) -> bool:
+    """Whether a refused record is not whole, so that it cannot be sent again."""
+    detail = str(row["detail"])
+    return detail.endswith(CUT_BY_THE_STREAM) or _CUT_HERE.search(detail) is not None
 
 
 def rejected_records(rejected: pa.Table) -> Iterator[tuple[bytes, bytes]]:

@@ -1,0 +1,145 @@
+"""Refused records for people: by reason, or one by one.
+
+groups = by_reason(refused)          one per reason, most records first
+print_groups(groups, console)
+record_line(record)                  one record, whatever it holds
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mmrec.events.resubmit import Fate, RefusedRecord
+
+MAX_SHOWN = 160
+_FATES = {
+    Fate.SENDABLE: "can be sent",
+    Fate.REFUSED: "still refused",
+    Fate.CUT: "cut",
+    Fate.SENT: "sent again",
+}
+
+
+@dataclass(kw_only=True)
+class ReasonGroup:
+    """The refused records of one reason; copies of a record are not counted."""
+
+    reason: str
+    first_s: float
+    """Ingest time of the oldest."""
+    newest: RefusedRecord
+    """By ingest time."""
+    fates: Counter[Fate] = field(default_factory=Counter)
+
+    @property
+    def num_records(self) -> int:
+        """All of them."""
+        return self.fates.total()
+
+
+def by_reason(records: Iterable[RefusedRecord]) -> list[ReasonGroup]:
+    """Groups, the largest first."""
+    groups: dict[str, ReasonGroup] = {}
+    for record in records:
+        if record.fate is Fate.COPY:
+            continue
+        reason, time_s = str(record.row["reason"]), float(record.row["ingest_time_s"])
+        group = groups.setdefault(reason, ReasonGroup(reason=reason, first_s=time_s, newest=record))
+        group.fates[record.fate] += 1
+        group.first_s = min(group.first_s, time_s)
+        if time_s >= group.newest.row["ingest_time_s"]:
+            group.newest = record
+    return sorted(groups.values(), key=lambda group: (-group.num_records, group.reason))
+
+
+def print_groups(groups: Sequence[ReasonGroup], console: Console) -> None:
+    """One line per reason, then the newest example of each."""
+    table = Table("reason", title="refused records, by reason", title_justify="left")
+    for column in ("records", *_FATES.values(), "first", "last"):
+        table.add_column(column, justify="right")
+    for group in groups:
+        fates = [f"{group.fates[fate]:,}" if group.fates[fate] else "" for fate in _FATES]
+        last_s = float(group.newest.row["ingest_time_s"])
+        table.add_row(escape(group.reason), f"{group.num_records:,}", *fates, moment(group.first_s), moment(last_s))
+    console.print(table)
+    for group in groups:
+        console.print(f"{group.reason}: {record_line(group.newest)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def groups_document(groups: Sequence[ReasonGroup]) -> list[dict[str, Any]]:
+    """The same for machines."""
+    return [
+        {
+            "reason": group.reason,
+            "num_records": group.num_records,
+            **{f"num_{fate.value}": group.fates[fate] for fate in _FATES},
+            "first_s": group.first_s,
+            "last_s": group.newest.row["ingest_time_s"],
+            "newest": refused_document(group.newest),
+        }
+        for group in groups
+    ]
+
+
+def record_line(record: RefusedRecord) -> str:
+    """`<detail>; u1 browse i7 (e12); what it would meet now`; bytes that are no event are shown escaped."""
+    parts = [printable(str(record.row["detail"])), _event(record.row["original_value"])]
+    if record.fate is Fate.REFUSED and record.now:
+        parts.append(f"now {printable(record.now)}")
+    return "; ".join(part for part in parts if part)
+
+
+def full_lines(record: RefusedRecord) -> list[str]:
+    """Everything about one record; its bytes escaped, so that none can steer the terminal."""
+    row = record.row
+    source = f"{row['cluster_id']}/{row['topic_id']}/{row['partition']}:{row['offset']}"
+    fate = _FATES.get(record.fate, record.fate.value)
+    return [
+        f"{moment(row['ingest_time_s'])} {row['reason']}: {printable(str(row['detail']))}",
+        f"  {fate}{': ' + printable(record.now) if record.now else ''}",
+        f"  source  {printable(source)}",
+        f"  kept at {record.place}",
+        f"  key     {ascii(row['original_key'])[1:]}",
+        f"  value   {ascii(row['original_value'])[1:]}",
+    ]
+
+
+def refused_document(record: RefusedRecord) -> dict[str, Any]:
+    """One record for machines; bytes as text where they are UTF-8, else escaped."""
+    row = record.row
+    return {
+        **{name: value for name, value in row.items() if not name.startswith("original_")},
+        "place": record.place,
+        "fate": record.fate.value,
+        "now": record.now,
+        "original_key": row["original_key"].decode("utf-8", errors="backslashreplace"),
+        "original_value": row["original_value"].decode("utf-8", errors="backslashreplace"),
+    }
+
+
+def moment(time_s: float) -> str:
+    """An instant, in UTC, to the second."""
+    return datetime.fromtimestamp(time_s, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def printable(text: str) -> str:
+    """Text without anything that could steer a terminal."""
+    return text if text.isprintable() else repr(text)
+
+
+def _event(value: bytes) -> str:
+    try:
+        fields = json.loads(value)
+        names = ("user_id", "behavior", "item_id", "event_id")
+        user, behavior, item, event_id = (str(fields.get(name, "?")) for name in names)
+    except (ValueError, RecursionError, AttributeError):
+        shown = ascii(value[: MAX_SHOWN + 1])[1:]
+        return shown if len(shown) <= MAX_SHOWN else shown[: MAX_SHOWN - 3] + "..."
+    return printable(f"{user} {behavior} {item} ({event_id})"[:MAX_SHOWN])

@@ -1,0 +1,244 @@
+"""Refused records, looked at again: which could be sent now, and sending each of them once.
+
+    refused = RefusedRecords(read, cluster_id=..., topic_id=..., behaviors=..., settings=..., now_s=...)
+    for record in refused: record.fate, record.row
+    resubmit(refused, producer, kafka, as_they_were=False, told=...)
+
+What was sent is remembered in the rejected topic itself: a record of reason `resubmitted`, whose source and offset are
+the place of the refused record, written once the broker has the event. A run that is killed between the two sends the
+event again under its own event_id, which the user's ring counts once. Copies of a refused record, left by a crash of
+the stream, have its origin and count with the first.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from enum import Enum
+from itertools import islice
+from typing import Any, Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from mmrec.config import EventSettings, KafkaSettings
+from mmrec.events.behaviors import BehaviorSet
+from mmrec.events.columns import RESUBMITTED
+from mmrec.events.producer import RecordPlace, RecordProducer, TopicRecord
+from mmrec.events.rejected import decode_rejected, encode_rejected, is_cut
+from mmrec.events.rules import Refusal, decode_record
+
+MARKER: Final = "resubmitted"
+"""Reason of the records that say what was sent again."""
+PORTION: Final = 500
+"""Events sent before their markers are, which is what a killed run may send twice."""
+
+
+class Fate(Enum):
+    """What can be done about a refused record."""
+
+    SENDABLE = "sendable"
+    """The codec would take it now."""
+    REFUSED = "refused"
+    """It would be refused again."""
+    CUT = "cut"
+    """Only its beginning was kept."""
+    SENT = "sent"
+    """It was sent again before."""
+    COPY = "copy"
+    """Another record of the same refusal stands before it."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RefusedRecord:
+    """One record of the rejected topic."""
+
+    place: str
+    """cluster/topic/partition:offset in the rejected topic."""
+    row: dict[str, Any]
+    """As decode_rejected."""
+    rejected_time_s: float
+    fate: Fate
+    now: str
+    """Reason and detail of the refusal that it would meet now; empty where it would meet none."""
+    value: bytes
+    """What would be sent."""
+
+
+class RefusedRecords:
+    """The refused records of a topic, in its order, as often as they are asked for; markers are not among them."""
+
+    def __init__(
+        self,
+        read: Callable[[], Iterable[TopicRecord]],
+        *,
+        cluster_id: str,
+        topic_id: str,
+        behaviors: BehaviorSet,
+        settings: EventSettings,
+        now_s: float,
+        as_they_were: bool = False,
+        reason: str = "",
+        since_s: float = 0.0,
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            read: All records of the rejected topic, ordered within each partition.
+            cluster_id: The rejected topic's, for places.
+            topic_id: The same.
+            now_s: Instant that event times are judged against.
+            as_they_were: Send the original bytes; else the place is added to the context, which exempts the event from
+                caps, and an absent event_time is filled in by the instant the record first came in.
+            reason: Only these; all where empty.
+            since_s: Only records that came in at this instant or later.
+        """
+        self._read = read
+        self._topic = f"{cluster_id}/{topic_id}"
+        self._behaviors = behaviors
+        self._settings = settings
+        self._now_s = now_s
+        self._as_they_were = as_they_were
+        self._reason = reason
+        self._since_s = since_s
+        self.num_unreadable = 0
+        """Records of the last round that hold no refusal."""
+
+    def __iter__(self) -> Iterator[RefusedRecord]:
+        sent = self._sent_before()
+        seen: set[bytes] = set()
+        self.num_unreadable = 0
+        for record in self._read():
+            row = _row(record)
+            if row is None:
+                self.num_unreadable += 1
+                continue
+            if row["reason"] == MARKER:
+                continue
+            place = f"{self._topic}/{record.partition}:{record.offset}"
+            origin = _origin(row, place)
+            is_copy = origin in seen
+            seen.add(origin)
+            if row["ingest_time_s"] >= self._since_s and self._reason in ("", row["reason"]):
+                fate, now, value = self._fate(row, place, is_copy=is_copy, is_sent=place in sent)
+                yield RefusedRecord(
+                    place=place, row=row, rejected_time_s=record.timestamp_s, fate=fate, now=now, value=value
+                )
+
+    def _sent_before(self) -> set[str]:
+        rows = (_row(record) for record in self._read())
+        return {
+            f"{row['cluster_id']}/{row['topic_id']}/{row['partition']}:{row['offset']}"
+            for row in rows
+            if row is not None and row["reason"] == MARKER
+        }
+
+    def _fate(self, row: dict[str, Any], place: str, *, is_copy: bool, is_sent: bool) -> tuple[Fate, str, bytes]:
+        value: bytes = row["original_value"]
+        if is_copy or is_sent:
+            return Fate.COPY if is_copy else Fate.SENT, "", value
+        if is_cut(row):
+            return Fate.CUT, "", value
+        refusal = self._refusal(row, value)
+        if refusal is None and not self._as_they_were:
+            value = with_marker(value, place=place, ingest_time_s=row["ingest_time_s"])
+            refusal = self._refusal(row, value)
+        if refusal is not None:
+            return Fate.REFUSED, f"{refusal.reason.value}: {refusal.detail}", value
+        return Fate.SENDABLE, "", value
+
+    def _refusal(self, row: dict[str, Any], value: bytes) -> Refusal | None:
+        outcome = decode_record(
+            row["original_key"],
+            value,
+            ingest_time_s=self._now_s,
+            behaviors=self._behaviors,
+            settings=self._settings,
+        )
+        return outcome if isinstance(outcome, Refusal) else None
+
+
+def with_marker(value: bytes, *, place: str, ingest_time_s: float) -> bytes:
+    """An event's JSON with `place` in its context, and its event time filled in where it had none.
+
+    Args:
+        value: JSON that the codec takes.
+        ingest_time_s: When the record first came in: an event without a time happened then, not now.
+    """
+    document: dict[str, Any] = json.loads(value)
+    document["context"] = {**(document.get("context") or {}), RESUBMITTED: place}
+    if document.get("event_time") is None and document.get("eventTime") is None:
+        document.pop("eventTime", None)
+        stamp = Timestamp()
+        stamp.FromMicroseconds(round(ingest_time_s * 1e6))
+        document["event_time"] = stamp.ToJsonString()
+    try:
+        return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:  # half a surrogate pair in a field that nobody reads
+        return json.dumps(document, separators=(",", ":")).encode("utf-8")
+
+
+def resubmit(
+    records: Iterable[RefusedRecord],
+    producer: RecordProducer,
+    kafka: KafkaSettings,
+    *,
+    max_records: int | None = None,
+    portion: int = PORTION,
+    told: Callable[[int], None] = lambda count: None,
+) -> int:
+    """Send what can be sent to behavior-events, and a marker for each once the broker has it.
+
+    Args:
+        max_records: End after so many.
+        portion: Events sent before their markers are.
+        told: Handed the number of records of each portion that is done.
+
+    Returns:
+        How many were sent.
+
+    Raises:
+        StoreError: the broker did not take one; those it took are marked, and the next run goes on behind them.
+    """
+    sendable = islice((record for record in records if record.fate is Fate.SENDABLE), max_records)
+    num_sent = 0
+    while together := list(islice(sendable, portion)):
+        under_way = [producer.send(kafka.behavior_events, r.row["original_key"], r.value) for r in together]
+        taken = [record for record, sent in zip(together, under_way, strict=True) if _settled(sent)]
+        producer.send_many(kafka.rejected, (_marker(record) for record in taken))
+        num_sent += len(taken)
+        told(len(taken))
+        for sent in under_way:
+            sent.result()
+    return num_sent
+
+
+def _settled(sent: "Future[RecordPlace]") -> bool:
+    return sent.exception() is None
+
+
+def _marker(record: RefusedRecord) -> tuple[bytes, bytes]:
+    topic, _, number = record.place.rpartition("/")
+    cluster_id, _, topic_id = topic.rpartition("/")
+    partition, _, offset = number.partition(":")
+    row = {
+        **record.row,
+        "reason": MARKER,
+        "detail": f"{record.row['reason']}; it was sent again",
+        "original_value": b"",
+    }
+    place = {"cluster_id": cluster_id, "topic_id": topic_id, "partition": int(partition), "offset": int(offset)}
+    return encode_rejected({**row, **place})
+
+
+def _row(record: TopicRecord) -> dict[str, Any] | None:
+    try:
+        return decode_rejected(record.value or b"")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _origin(row: dict[str, Any], place: str) -> bytes:
+    """What is the same in all copies of one refusal; one that never was on a broker has no copies."""
+    source = f"{row['cluster_id']}/{row['topic_id']}/{row['partition']}:{row['offset']}"
+    return hashlib.blake2b((source if row["offset"] >= 0 else place).encode(), digest_size=16).digest()
