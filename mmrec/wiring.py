@@ -12,6 +12,7 @@ from mmrec.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from mmrec.content.store import ContentStore
+    from mmrec.events.forgotten import ForgottenUsers
     from mmrec.events.log import EventLog
     from mmrec.events.producer import RecordProducer
     from mmrec.features.stores import FeatureStore
@@ -42,6 +43,14 @@ def open_event_log(settings: Settings) -> "EventLog":
     from mmrec.stores.parquet_log import ParquetEventLog
 
     return ParquetEventLog(settings.stores.event_log)
+
+
+def open_forgotten_users(settings: Settings) -> "ForgottenUsers":
+    """The registry of forgotten users, in the event log's folder."""
+    from mmrec.stores.forgotten_file import FileForgottenUsers
+    from mmrec.stores.parquet_log import local_folder
+
+    return FileForgottenUsers(local_folder(settings.stores.event_log) / "forgotten")
 
 
 def open_producer(settings: Settings) -> "RecordProducer":

@@ -40,10 +40,7 @@ class ParquetEventLog:
         Args:
             folder: Path, or file:// URL.
         """
-        parts = urlsplit(folder)
-        if parts.scheme not in {"", "file"}:
-            raise ConfigurationError(f"event_log is {folder!r}; give a local folder or a file:// URL")
-        root = Path(parts.path if parts.scheme else folder)
+        root = local_folder(folder)
         self._events = _TableLog(root / "events", EVENT_SCHEMA)
         self._served = _TableLog(root / "served", SERVED_SCHEMA)
 
@@ -77,6 +74,18 @@ class ParquetEventLog:
     def read_served(self, *, after_sequence: int = 0) -> pa.Table:
         """See EventLog."""
         return self._served.read(after_sequence, None)
+
+
+def local_folder(folder: str) -> Path:
+    """Path of the configured folder.
+
+    Raises:
+        ConfigurationError: it is a URL of another kind than file://.
+    """
+    parts = urlsplit(folder)
+    if parts.scheme not in {"", "file"}:
+        raise ConfigurationError(f"event_log is {folder!r}; give a local folder or a file:// URL")
+    return Path(parts.path if parts.scheme else folder)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,133 @@
+"""The registry of forgotten users as two files in the event log's folder.
+
+    <event_log>/forgotten/key        32 random bytes, readable by their owner only, made at first use
+    <event_log>/forgotten/entries    24 bytes per request, appended and synced: hash (16), instant (float64, low byte first)
+
+Both belong to every backup: without the key no entry can be found again. An entry that a crash cut short is cut off by
+the next one. It grows by 24 bytes per request that says something new; a million of them are 24 MB, in memory 150 MB.
+"""
+
+import fcntl
+import os
+import secrets
+import struct
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from mmrec.errors import ConfigurationError, IncompatibleStateError, StoreError
+from mmrec.events.forgotten import HASH_BYTES, KEY_BYTES, keyed_hash, times_of
+
+_ENTRY: Final = struct.Struct(f"<{HASH_BYTES}sd")
+
+
+class FileForgottenUsers:
+    """ForgottenUsers in a folder; any number of processes read and add at once."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """Open or make the registry.
+
+        Args:
+            folder: Path of its own folder.
+
+        Raises:
+            IncompatibleStateError: there are entries but no key.
+        """
+        if "://" in str(folder):
+            raise ConfigurationError(f"the registry of forgotten users is at {folder}; give a local folder")
+        self._folder = Path(folder)
+        self._entries = self._folder / "entries"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._key = self._read_or_make_key()
+        self._times: dict[bytes, float] = {}
+        self._num_read = 0
+        self._lock = threading.Lock()
+
+    def forget(self, user_key: str, *, known_time_s: float) -> None:
+        """See ForgottenUsers.
+
+        Raises:
+            StoreError: the entry could not be written.
+        """
+        hashed = keyed_hash(user_key, self._key)
+        with self._lock:
+            try:
+                with self._entries.open("ab") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                    self._read_new()
+                    if self._times.get(hashed, float("-inf")) >= known_time_s:
+                        return
+                    os.ftruncate(file.fileno(), self._num_read * _ENTRY.size)
+                    file.write(_ENTRY.pack(hashed, known_time_s))
+                    file.flush()
+                    os.fsync(file.fileno())
+                _sync_folder(self._folder)
+                self._read_new()
+            except OSError as error:
+                raise StoreError(f"{self._entries} could not take an entry: {error}") from error
+
+    def forgotten_s(self, user_keys: Iterable[str]) -> dict[str, float]:
+        """See ForgottenUsers."""
+        self.refresh()
+        return times_of(user_keys, self._times, self._key)
+
+    def num_forgotten(self) -> int:
+        """See ForgottenUsers."""
+        self.refresh()
+        return self._num_read
+
+    def refresh(self) -> None:
+        """See ForgottenUsers; one look at the file's size where nothing is new."""
+        with self._lock:
+            self._read_new()
+
+    def hash_of(self, user_key: str) -> str:
+        """See ForgottenUsers."""
+        return keyed_hash(user_key, self._key).hex()
+
+    def _read_new(self) -> None:
+        try:
+            if self._entries.stat().st_size < (self._num_read + 1) * _ENTRY.size:
+                return
+        except FileNotFoundError:
+            return
+        with self._entries.open("rb") as file:
+            file.seek(self._num_read * _ENTRY.size)
+            data = file.read()
+        whole = len(data) // _ENTRY.size
+        for hashed, instant in _ENTRY.iter_unpack(data[: whole * _ENTRY.size]):
+            self._times[hashed] = max(instant, self._times.get(hashed, instant))
+        self._num_read += whole
+
+    def _read_or_make_key(self) -> bytes:
+        path = self._folder / "key"
+        if not path.exists():
+            if self._entries.exists() and self._entries.stat().st_size:
+                raise IncompatibleStateError(
+                    f"{self._entries} has entries but {path} is gone; restore it from a backup"
+                )
+            temporary = self._folder / f"key.{os.getpid()}.{threading.get_ident()}.tmp"
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(secrets.token_bytes(KEY_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                pass  # another process was first; its key is the key
+            finally:
+                temporary.unlink()
+            _sync_folder(self._folder)
+        key = path.read_bytes()
+        if len(key) != KEY_BYTES:
+            raise IncompatibleStateError(f"{path} has {len(key)} bytes; a key has {KEY_BYTES}")
+        return key
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
