@@ -138,6 +138,28 @@ def milvus_uri(stack_id: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     process.wait(20)
 
 
+@pytest.fixture(scope="session")
+def redis_server(stack_id: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """host:port of a Redis of the session's own, or of the one MMREC_TEST_REDIS names; tests empty what they use."""
+    given = os.environ.get("MMREC_TEST_REDIS", "")
+    program = shutil.which("redis-server")
+    if given:
+        yield given
+        return
+    if not program:
+        pytest.skip("no redis-server on the PATH and MMREC_TEST_REDIS is not set")
+    port = any_free(1)[0]
+    folder = str(tmp_path_factory.mktemp("redis"))
+    command = [program, "--bind", HOST, "--port", str(port), "--dir", folder, "--save", ""]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, env=child_environment(stack_id), start_new_session=True
+    )
+    assert wait_open(port, timeout_s=20)
+    yield f"{HOST}:{port}"
+    process.terminate()
+    process.wait(20)
+
+
 @pytest.fixture
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Deployment]:
     """Makes deployments in folders of their own: `settings(kafka=True, milvus=True)` -> (settings, config file).

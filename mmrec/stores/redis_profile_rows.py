@@ -1,0 +1,156 @@
+"""Rows of a profile view in Redis, read and written as Feast does, without Feast: for workers that must start fast.
+
+    layout = redis_layout(repository, view)          where and under which names; can be sent to another process
+    rows = RedisProfileRows(layout, lease=holder)    same calls as mmrec.stores.profile_rows.ProfileRows
+
+A row is a hash under (entity key, project); a field is the 32-bit hash of "view:feature". With a lease every write
+is made only while its holder holds it: on one server check and write are one step (WATCH, MULTI); on a cluster the
+lease is read just before each portion, so a writer that lost it can finish the portion it had begun.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from redis import Redis
+from redis.cluster import ClusterNode, RedisCluster
+from redis.exceptions import WatchError
+
+from mmrec.stores.value_bytes import LENGTH, bytes_value, value_message
+from mmrec.stores.writer_lease import LEASE_KEY, LeaseLostError
+
+PORTION: Final = 500
+"""Keys per round trip."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisLayout:
+    """What a process needs to know to read and write the rows of one view."""
+
+    nodes: tuple[tuple[str, int], ...]
+    """Host and port; more than one only of a cluster."""
+    options: tuple[tuple[str, Any], ...]
+    """Further arguments of the client, such as a password."""
+    is_cluster: bool
+    key_prefix: bytes
+    """Serialized entity key up to the length of the value."""
+    key_suffix: bytes
+    """The project."""
+    view: str
+    """Feast's name of the view."""
+
+    def connect(self) -> "Redis | RedisCluster":
+        """A client; RedisError where nobody answers."""
+        options = dict(self.options)
+        if self.is_cluster:
+            return RedisCluster(startup_nodes=[ClusterNode(host, port) for host, port in self.nodes], **options)
+        host, port = self.nodes[0]
+        return Redis(host=host, port=port, **options)
+
+
+class RedisProfileRows:
+    """One view's rows; not for two threads at a time."""
+
+    def __init__(self, layout: RedisLayout, *, lease: bytes | None = None) -> None:
+        """Connect.
+
+        Args:
+            lease: What the lease must hold for a write to be made; None writes in any case.
+        """
+        self._layout = layout
+        self._lease = lease
+        self._client: Any = layout.connect()
+        self._stamp_field = f"_ts:{layout.view}".encode()
+
+    def read(self, keys: Iterable[str], name: str) -> Iterator[tuple[str, bytes]]:
+        """(key, value) of the bytes feature `name` for the keys that have it."""
+        field, remaining = self._field(name), iter(keys)
+        while chunk := list(islice(remaining, PORTION)):
+            with self._client.pipeline(transaction=False) as pipe:
+                for key in chunk:
+                    pipe.hget(self._key(key), field)
+                messages = pipe.execute()
+            yield from ((key, bytes_value(m)) for key, m in zip(chunk, messages, strict=True) if m)
+
+    def write(self, rows: Mapping[str, Mapping[str, bytes | str]], *, write_time_s: float) -> None:
+        """Replace the named values of each key, each key in one step; text becomes string_val, bytes bytes_val.
+
+        Raises:
+            LeaseLostError: another writer took over; nothing of the portion under way was written on one server.
+        """
+        stamp = Timestamp()
+        stamp.FromNanoseconds(int(write_time_s * 1e9))
+        stamped = {self._stamp_field: stamp.SerializeToString()}
+        fields = {name: self._field(name) for values in rows.values() for name in values}
+        remaining = iter(rows.items())
+        while chunk := list(islice(remaining, PORTION)):
+            data = [
+                (self._key(key), {**stamped, **{fields[name]: value_message(value) for name, value in values.items()}})
+                for key, values in chunk
+            ]
+            self._put(data)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove the keys' rows of this view; a key without rows of another view goes."""
+        for key in keys:
+            place = self._key(key)
+            views = [name for name in self._client.hkeys(place) if name.startswith(b"_ts:")]
+            if views in ([], [self._stamp_field]):
+                self._client.delete(place)
+            else:
+                self._client.hdel(place, self._stamp_field, *(self._field(name) for name in ("packed", "clear")))
+
+    def keys(self, name: str) -> Iterator[str]:
+        """Every key that has the feature `name`; keys written meanwhile may be among them."""
+        layout, field = self._layout, self._field(name)
+        start, end = len(layout.key_prefix) + LENGTH.size, len(layout.key_suffix)
+        pattern = _literal(layout.key_prefix) + b"*" + _literal(layout.key_suffix)
+        found: set[bytes] = set()
+        for place in self._client.scan_iter(pattern, count=PORTION):
+            if place in found or not self._client.hexists(place, field):
+                continue
+            found.add(place)
+            yield place[start : len(place) - end].decode()
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._client.close()
+
+    def _put(self, data: Sequence[tuple[bytes, Mapping[bytes, bytes]]]) -> None:
+        if self._lease is None or self._layout.is_cluster:
+            if self._lease is not None and self._client.get(LEASE_KEY) != self._lease:
+                raise LeaseLostError(self._lease)
+            with self._client.pipeline(transaction=False) as pipe:
+                for place, values in data:
+                    pipe.hset(place, mapping=values)
+                pipe.execute()
+            return
+        while True:
+            with self._client.pipeline(transaction=True) as pipe:
+                pipe.watch(LEASE_KEY)
+                if pipe.get(LEASE_KEY) != self._lease:
+                    raise LeaseLostError(self._lease)
+                pipe.multi()
+                for place, values in data:
+                    pipe.hset(place, mapping=values)
+                try:
+                    pipe.execute()
+                except WatchError:  # renewed meanwhile, or taken: look again
+                    continue
+                return
+
+    def _key(self, key: str) -> bytes:
+        encoded = key.encode()
+        return b"".join((self._layout.key_prefix, LENGTH.pack(len(encoded)), encoded, self._layout.key_suffix))
+
+    def _field(self, name: str) -> bytes:
+        import mmh3
+
+        return LENGTH.pack(mmh3.hash(f"{self._layout.view}:{name}", signed=False))
+
+
+def _literal(text: bytes) -> bytes:
+    """`text` as a pattern that matches itself only."""
+    return b"".join(b"\\" + bytes((c,)) if c in b"*?[]\\^-" else bytes((c,)) for c in text)

@@ -1,0 +1,98 @@
+"""The right to write profiles in Redis: a lease with an epoch, so that a writer that was thought dead does no harm.
+
+    with take_lease(client) as lease:          waits for a dead holder's lease to run out
+        rows = RedisProfileRows(layout, lease=lease.holder)
+
+The lease runs out LEASE_S after its last renewal. Every holder has an epoch of its own, one above that of the one
+before; writes are made only while the lease still names that epoch (mmrec/stores/redis_profile_rows.py).
+"""
+
+import threading
+import time
+import uuid
+from typing import Any, Final
+
+from redis.exceptions import RedisError
+
+from mmrec.errors import StoreError
+from mmrec.telemetry import get_logger
+
+log = get_logger(__name__)
+LEASE_KEY: Final = b"mmrec:writer-lease"
+EPOCH_KEY: Final = b"mmrec:writer-epoch"
+LEASE_S: Final = 6.0
+RENEW_S: Final = 1.5
+_POLL_S: Final = 0.25
+# Compare and renew, compare and give back: each one step of the server.
+_RENEW: Final = "return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('pexpire', KEYS[1], ARGV[2]) or 0"
+_GIVE_BACK: Final = "return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('del', KEYS[1]) or 0"
+
+
+class LeaseLostError(StoreError):
+    """Another writer took over."""
+
+    def __init__(self, holder: bytes) -> None:
+        super().__init__(f"the writer's lease {holder.decode()} is another's now; this writer stops")
+
+
+class WriterLease:
+    """A held lease; a thread renews it."""
+
+    def __init__(self, client: Any, *, epoch: int, holder: bytes) -> None:
+        self.epoch = epoch
+        self.holder = holder
+        self._client = client
+        self._stopping = threading.Event()
+        self._lost = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="writer-lease", daemon=True)
+        self._thread.start()
+
+    @property
+    def lost(self) -> bool:
+        """Whether another writer was seen to hold it."""
+        return self._lost.is_set()
+
+    def close(self) -> None:
+        """Give it back."""
+        self._stopping.set()
+        self._thread.join(2 * RENEW_S)
+        try:
+            self._client.eval(_GIVE_BACK, 1, LEASE_KEY, self.holder)
+        except RedisError as error:
+            log.warning("lease_not_given_back", error=repr(error))
+
+    def __enter__(self) -> "WriterLease":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _renew(self) -> None:
+        while not self._stopping.wait(RENEW_S):
+            try:
+                if not self._client.eval(_RENEW, 1, LEASE_KEY, self.holder, int(LEASE_S * 1000)):
+                    log.error("lease_lost", epoch=self.epoch)
+                    self._lost.set()
+                    return
+            except RedisError as error:  # it runs out if this goes on; fenced writes see that
+                log.warning("lease_not_renewed", error=repr(error))
+
+
+def take_lease(client: Any, *, wait_s: float = 3 * LEASE_S) -> WriterLease:
+    """Take the lease, waiting for that of a dead writer to run out.
+
+    Raises:
+        StoreError: another writer still renews it after `wait_s`, or Redis does not answer.
+    """
+    give_up_s = time.monotonic() + wait_s
+    try:
+        epoch = int(client.incr(EPOCH_KEY))
+        holder = f"{epoch}:{uuid.uuid4().hex}".encode()
+        while not client.set(LEASE_KEY, holder, nx=True, px=int(LEASE_S * 1000)):
+            if time.monotonic() > give_up_s:
+                other = (client.get(LEASE_KEY) or b"").decode()
+                raise StoreError(f"another score_stream writes the profiles (lease {other}); stop it first")
+            time.sleep(_POLL_S)
+    except RedisError as error:
+        raise StoreError(f"the writer's lease could not be taken: {type(error).__name__}: {error}") from error
+    return WriterLease(client, epoch=epoch, holder=holder)
