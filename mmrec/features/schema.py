@@ -55,12 +55,7 @@ USER_PROFILE = View(
     description="A user's row of the scoring matrix. Serving reads `packed`; the rest is as of the row's write.",
     fields=(
         _field("packed", ValueType.BYTES, "the whole profile, mmrec.scoring.packing"),
-        _field("top_item_ids", ValueType.STRINGS, "the 20 items of highest affinity, best first"),
-        _field("top_affinities", ValueType.FLOAT64S, "their affinities as of newest_event_time_s"),
-        _field("totals", ValueType.FLOAT64S, "decayed counts per configured behavior as of newest_event_time_s"),
-        _field("newest_event_time_s", ValueType.FLOAT64, "event time of the newest event, epoch seconds"),
-        _field("num_events", ValueType.INT64, "accepted events ever"),
-        _field("weights_version", ValueType.STRING, "names the behavior weights the affinities were made with"),
+        _field("clear", ValueType.STRING, "JSON: top items, totals, times, weights version (mmrec.features.clear)"),
     ),
 )
 STREAM_PROGRESS_KEY = "\x01stream-progress"

@@ -4,7 +4,7 @@ Reads leave absent keys out. A value once written is read by every process at on
 value of a key), so writing again is harmless. One process writes profiles, one writes item views.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from mmrec.catalog.item import CatalogEntry
@@ -44,6 +44,14 @@ class FeatureStore(Protocol):
 
     def read_progress(self) -> StreamProgress | None:
         """What the last write_profiles with a progress left; None before the first."""
+        ...
+
+    def delete_profiles(self, user_keys: Iterable[str]) -> None:
+        """Remove profiles, so that the engine keeps no byte of them where it can; absent keys do no harm."""
+        ...
+
+    def user_keys(self) -> Iterator[str]:
+        """Keys of all profiles, each once, in any order; profiles may be written and deleted meanwhile."""
         ...
 
     def read_item_statistics(self, item_ids: Iterable[str]) -> dict[str, ItemStatistics]:
@@ -111,6 +119,15 @@ class MemoryFeatureStore:
     def read_progress(self) -> StreamProgress | None:
         """What the last write left."""
         return self._progress
+
+    def delete_profiles(self, user_keys: Iterable[str]) -> None:
+        """Remove profiles."""
+        for key in user_keys:
+            self._profiles.pop(key, None)
+
+    def user_keys(self) -> Iterator[str]:
+        """Keys as of the call."""
+        return iter(list(self._profiles))
 
     def read_item_statistics(self, item_ids: Iterable[str]) -> dict[str, ItemStatistics]:
         """Item statistics by item."""

@@ -15,7 +15,9 @@ from typing import Any
 
 from mmrec.config import StoreSettings
 from mmrec.errors import ConfigurationError, IncompatibleStateError, StoreError
-from mmrec.features.schema import USER_PROFILE, VIEWS, store_fingerprint
+from mmrec.features.schema import USER_PROFILE, VIEWS, View, store_fingerprint
+from mmrec.stores.profile_rows import ProfileRows
+from mmrec.stores.redis_rows import RedisRows
 
 os.environ.setdefault("FEAST_USAGE", "False")  # read when feast is imported
 
@@ -131,6 +133,28 @@ def open_repository(folder: str) -> FeastRepository:
         connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
         connection.execute("PRAGMA wal_autocheckpoint=8000")
     return repository
+
+
+def open_profile_rows(repository: FeastRepository, view: View) -> ProfileRows:
+    """The rows of a profile view of a repository on SQLite."""
+    from feast.infra.online_stores.helpers import compute_table_id
+
+    config = repository.config
+    return ProfileRows(
+        repository.provider.online_store._get_db_path(config),
+        table=compute_table_id(
+            config.project, repository.views[view.name], config.registry.enable_online_feature_view_versioning
+        ),
+        join_key=view.join_key,
+        busy_timeout_s=BUSY_TIMEOUT_S,
+    )
+
+
+def open_redis_rows(repository: FeastRepository, view: View) -> RedisRows:
+    """The rows of a profile view of a repository on Redis."""
+    config = repository.config
+    client = repository.provider.online_store._get_client(config.online_store)
+    return RedisRows(client, project=config.project, view=view)
 
 
 def check_decay(repository: FeastRepository, decay_per_day: Sequence[float]) -> None:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 
 from mmrec.catalog.item import Availability, CatalogEntry
 from mmrec.errors import StoreError
+from mmrec.features.clear import clear_texts
 from mmrec.features.progress_json import decode_progress, encode_progress
 from mmrec.features.schema import (
     ITEM_CONTENT,
@@ -32,13 +33,14 @@ from mmrec.features.schema import (
     View,
     feature_fingerprint,
 )
-from mmrec.features.summary import summarize, weights_version
 from mmrec.features.values import Neighbors, PopularItems, StreamProgress
 from mmrec.scoring.item_statistics import ItemStatistics, pack_statistics, unpack_statistics
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.stores.feast_repository import check_decay, open_repository
+from mmrec.stores.feast_repository import check_decay, open_profile_rows, open_redis_rows, open_repository
+from mmrec.stores.profile_rows import ProfileRows
+from mmrec.stores.redis_rows import RedisRows
 
 READ_CHUNK = 1_000
 """Keys per read: one SQL statement, or one Redis pipeline."""
@@ -62,8 +64,10 @@ class FeastFeatureStore:
         if scoring is not None:
             check_decay(self._repository, scoring.decay_per_day)
         self._scoring = scoring
-        self._weights_version = weights_version(scoring) if scoring else ""
         self._lock = threading.Lock()
+        self._profile_rows: ProfileRows | None = None
+        if self._repository.is_sqlite:
+            self._profile_rows = open_profile_rows(self._repository, USER_PROFILE)
 
     @property
     def fingerprint(self) -> str:
@@ -72,27 +76,52 @@ class FeastFeatureStore:
 
     def read_profiles(self, user_keys: Iterable[str]) -> dict[str, UserProfile]:
         """Profiles by key."""
-        return {key: unpack(row["packed"].bytes_val) for key, row in self._read(USER_PROFILE, user_keys, ["packed"])}
+        return {key: unpack(packed) for key, packed in self._read_packed(user_keys)}
 
     def write_profiles(
         self, profiles: Mapping[str, UserProfile], *, write_time_s: float, progress: StreamProgress | None = None
     ) -> None:
         """Replace profiles; on SQLite profiles and progress are one transaction, on Redis progress comes after."""
-        rows = {key: self._profile_row(profile) for key, profile in profiles.items()}
-        progress_rows = {}
+        texts: Iterable[str] = repeat("")
+        if self._scoring is not None:
+            texts = clear_texts(list(profiles.values()), config=self._scoring)
+        rows: dict[str, dict[str, bytes | str]] = {
+            key: {"packed": pack(profile), "clear": text}
+            for (key, profile), text in zip(profiles.items(), texts, strict=False)
+        }
+        progress_rows: dict[str, dict[str, bytes | str]] = {}
         if progress is not None:
-            progress_rows[STREAM_PROGRESS_KEY] = {"packed": Value(bytes_val=encode_progress(progress))}
-        if self._repository.is_sqlite:
-            self._write(USER_PROFILE, {**rows, **progress_rows}, write_time_s)
-        else:
-            self._write(USER_PROFILE, rows, write_time_s)
-            self._write(USER_PROFILE, progress_rows, write_time_s)
+            progress_rows[STREAM_PROGRESS_KEY] = {"packed": encode_progress(progress)}
+        if self._profile_rows is None:
+            for part in (rows, progress_rows):
+                self._write(USER_PROFILE, {key: _values(row) for key, row in part.items()}, write_time_s)
+            return
+        with self._lock:
+            try:
+                self._profile_rows.write({**rows, **progress_rows}, write_time_s=write_time_s)
+            except sqlite3.Error as error:
+                raise _store_error(f"writing {len(rows)} profiles", error) from error
 
     def read_progress(self) -> StreamProgress | None:
         """What the last write with a progress left."""
-        for _, row in self._read(USER_PROFILE, [STREAM_PROGRESS_KEY], ["packed"]):
-            return decode_progress(row["packed"].bytes_val)
+        for _, packed in self._read_packed([STREAM_PROGRESS_KEY]):
+            return decode_progress(packed)
         return None
+
+    def delete_profiles(self, user_keys: Iterable[str]) -> None:
+        """Remove profiles; on SQLite their bytes are overwritten and the WAL is emptied."""
+        keys = list(dict.fromkeys(user_keys))
+        if not keys:
+            return
+        with self._lock:
+            try:
+                self._rows().delete(keys)
+            except (sqlite3.Error, RedisError, OSError) as error:
+                raise _store_error(f"deleting {len(keys)} profiles", error) from error
+
+    def user_keys(self) -> Iterator[str]:
+        """Keys of all profiles."""
+        return (key for key in self._rows().keys("packed") if key != STREAM_PROGRESS_KEY)
 
     def read_item_statistics(self, item_ids: Iterable[str]) -> dict[str, ItemStatistics]:
         """Item statistics by item."""
@@ -170,19 +199,17 @@ class FeastFeatureStore:
         }
         self._write(POPULAR_ITEMS, {domain: row}, write_time_s)
 
-    def _profile_row(self, profile: UserProfile) -> dict[str, Value]:
-        row = {
-            "packed": Value(bytes_val=pack(profile)),
-            "newest_event_time_s": Value(double_val=profile.newest_event_time_s),
-            "num_events": Value(int64_val=profile.num_events),
-            "weights_version": Value(string_val=self._weights_version),
-        }
-        if self._scoring is not None:
-            summary = summarize(profile, config=self._scoring)
-            row["top_item_ids"] = Value(string_list_val=StringList(val=summary.top_item_ids))
-            row["top_affinities"] = Value(double_list_val=DoubleList(val=summary.top_affinities))
-            row["totals"] = Value(double_list_val=DoubleList(val=summary.totals_B))
-        return row
+    def _rows(self) -> ProfileRows | RedisRows:
+        return self._profile_rows or open_redis_rows(self._repository, USER_PROFILE)
+
+    def _read_packed(self, keys: Iterable[str]) -> list[tuple[str, bytes]]:
+        if self._profile_rows is None:
+            return [(key, row["packed"].bytes_val) for key, row in self._read(USER_PROFILE, keys, ["packed"])]
+        with self._lock:
+            try:
+                return list(self._profile_rows.read(dict.fromkeys(keys), "packed"))
+            except sqlite3.Error as error:
+                raise _store_error("reading profiles", error) from error
 
     def _read(self, view: View, keys: Iterable[str], names: list[str]) -> Iterator[tuple[str, dict[str, Value]]]:
         remaining = iter(dict.fromkeys(keys))
@@ -221,6 +248,13 @@ class FeastFeatureStore:
 
 def _entity_key(view: View, key: str) -> EntityKey:
     return EntityKey(join_keys=[view.join_key], entity_values=[Value(string_val=key)])
+
+
+def _values(row: Mapping[str, bytes | str]) -> dict[str, Value]:
+    return {
+        name: Value(bytes_val=value) if isinstance(value, bytes) else Value(string_val=value)
+        for name, value in row.items()
+    }
 
 
 def _entry(text: str) -> CatalogEntry:

@@ -20,9 +20,9 @@ import pyarrow as pa
 from mmrec.catalog.item import CatalogEntry
 from mmrec.config import Settings
 from mmrec.features.assemble import CandidateSignals, ItemFacts, assemble
+from mmrec.features.clear import clear_texts
 from mmrec.features.item_columns import Vocabulary, content_columns
 from mmrec.features.schema import ITEM_STATS, USER_PROFILE
-from mmrec.features.summary import summarize, weights_version
 from mmrec.scoring.item_statistics import ItemStatistics, decay_rates, pack_statistics, unpack_statistics
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.profile import FloatArray, align_behaviors
@@ -134,15 +134,9 @@ def _profile_rows(
     keys, times_s = _distinct(asked.user_keys, asked.times_s)
     owners = [known.owner_at(key, time_s) for key, time_s in zip(keys, times_s.tolist(), strict=True)]
     profiles = profiles_as_of(columns, owners, times_s, scoring=scoring)
-    summaries = [summarize(profile, config=scoring) for profile in profiles]
     fields = {
         "packed": pa.array([pack(profile) for profile in profiles], pa.binary()),
-        "top_item_ids": pa.array([s.top_item_ids for s in summaries], pa.list_(pa.string())),
-        "top_affinities": pa.array([s.top_affinities for s in summaries], pa.list_(pa.float64())),
-        "totals": pa.array([s.totals_B for s in summaries], pa.list_(pa.float64())),
-        "newest_event_time_s": pa.array([profile.newest_event_time_s for profile in profiles], pa.float64()),
-        "num_events": pa.array([profile.num_events for profile in profiles], pa.int64()),
-        "weights_version": pa.array([weights_version(scoring)] * len(profiles), pa.string()),
+        "clear": pa.array(clear_texts(profiles, config=scoring), pa.string()),
     }
     return _rows(USER_PROFILE.join_key, keys, fields, times_s, created_s)
 

@@ -1,5 +1,6 @@
 """One suite for all feature stores: memory, Feast on SQLite, Feast on Redis where a server is at hand."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -135,6 +136,29 @@ def test_more_keys_than_one_statement_takes_are_read(store: FeatureStore) -> Non
     assert len(store.read_profiles([f"u{n}" for n in range(3_000)])) == 2_500
 
 
+def test_deleted_profiles_are_gone_and_keys_name_the_others(store: FeatureStore) -> None:
+    keys = [f"u{n}" for n in range(1_200)]
+    store.write_profiles(dict.fromkeys(keys, profile_of("i1")), write_time_s=NOW_S, progress=StreamProgress())
+    assert sorted(store.user_keys()) == sorted(keys)
+    store.delete_profiles([*keys[2:], "nobody"])
+    assert sorted(store.user_keys()) == ["u0", "u1"]
+    assert set(store.read_profiles(keys)) == {"u0", "u1"}
+    assert store.read_progress() == StreamProgress()
+
+
+def test_no_byte_of_a_deleted_profile_stays_in_the_files(tmp_path: Path) -> None:
+    stores = sqlite_repository(tmp_path)
+    store = FeastFeatureStore(stores.feature_repo, scoring=CONFIG)
+    for number in range(3):  # older versions of the profile, too
+        items = [f"secret-{n}" for n in range(200 * number + 1)]
+        store.write_profiles({"ann": profile_of(*items), "bob": profile_of("i1")}, write_time_s=NOW_S)
+    files = list(Path(stores.feature_repo).glob("online.db*"))
+    assert any(b"secret-" in file.read_bytes() for file in files)
+    store.delete_profiles(["ann"])
+    assert not any(b"secret-" in file.read_bytes() for file in files)
+    assert list(store.read_profiles(["ann", "bob"])) == ["bob"]
+
+
 def test_item_views_round_trip(store: FeatureStore) -> None:
     statistics = ItemStatistics(
         reference_time_s=NOW_S,
@@ -187,12 +211,16 @@ def test_feast_itself_reads_the_values_in_the_clear(tmp_path: Path) -> None:
     stores = sqlite_repository(tmp_path)
     store = FeastFeatureStore(stores.feature_repo, scoring=CONFIG)
     store.write_profiles({"ann": profile_of("i1", "i2", "i2")}, write_time_s=NOW_S)
-    names = ["user_profile:top_item_ids", "user_profile:num_events", "user_profile:totals"]
     reader = feast.FeatureStore(repo_path=stores.feature_repo)
-    row = reader.get_online_features(features=names, entity_rows=[{"user_key": "ann"}]).to_dict()
-    assert row["top_item_ids"] == [["i2", "i1"]]
-    assert row["num_events"] == [3]
-    assert row["totals"][0][0] == pytest.approx(3.0, rel=1e-5)
+    row = reader.get_online_features(
+        features=["user_profile:clear", "user_profile:packed"], entity_rows=[{"user_key": "ann"}]
+    ).to_dict()
+    clear = json.loads(row["clear"][0])
+    assert list(clear["top_items"]) == ["i2", "i1"]
+    assert clear["num_events"] == 3
+    assert clear["newest_event_time_s"] == NOW_S + 2
+    assert clear["totals"]["browse"] == pytest.approx(3.0, rel=1e-5)
+    assert row["packed"] == [pack(store.read_profiles(["ann"])["ann"])]
 
 
 WRITER = """
