@@ -15,6 +15,7 @@ import sys
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,16 @@ from pyspark.sql import DataFrame
 from jobs.decoded_stream import decoded_stream
 from jobs.spark_session import local_spark
 from mmrec.config import Settings
-from mmrec.errors import MmrecError
+from mmrec.errors import MmrecError, StoreError
 from mmrec.events.producer import RecordProducer
 from mmrec.events.stream_rows import split_rows
+from mmrec.metrics import Metrics
+from mmrec.metrics_endpoint import serve_metrics
 from mmrec.stores.stream_topics import check_append_time, check_topics, spark_offsets, starting_offsets, stream_topics
+from mmrec.stores.topic_ends import source_ends
 from mmrec.stores.writer_lock import take_writer_lock
 from mmrec.stream import ScoringStream
+from mmrec.stream_metrics import WHOLE, StreamMetrics
 from mmrec.stream_status import stream_figures
 from mmrec.telemetry import StatusFile, configure_logging, get_logger
 from mmrec.wiring import open_event_log, open_feature_store, open_producer, settings_from
@@ -52,6 +57,8 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
     shutil.rmtree(checkpoint, ignore_errors=True)
     status = StatusFile(settings.stores.status, "score_stream")
     status.write({"ready": False, "counts": {}}, now_s=time.time())
+    metrics = Metrics("score_stream")
+    watch, endpoint = StreamMetrics(metrics, late_s=settings.metrics.late_s), serve_metrics(metrics, settings.metrics)
     with ThreadPoolExecutor() as pool:  # the JVM starts while this process loads its engines
         started = pool.submit(local_spark, "score_stream", master=master, folder=checkpoint / "scratch")
         stream, producer = open_stream(settings)
@@ -69,7 +76,22 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
     gc.set_threshold(100_000, 20, 20)
 
     def step(rows: DataFrame, _batch_id: int) -> None:
-        stream.process(split_rows(rows.toArrow(), topics), write_time_s=time.time())
+        began_s, batch = time.monotonic(), split_rows(rows.toArrow(), topics)
+        done = stream.process(batch, write_time_s=time.time())
+        watch.observe(
+            batch,
+            num_records=done.num_records,
+            num_profiles=done.num_profiles,
+            phases_s={WHOLE: time.monotonic() - began_s},
+            progress=stream.progress,
+            now_s=time.time(),
+        )
+
+    def look() -> None:
+        check_topics(settings.kafka, topics)
+        with suppress(StoreError):  # a broker that is away has no ends to tell
+            ends = source_ends(settings.kafka.bootstrap, topics.values())
+            watch.lag(ends, {t.topic_id: name for name, t in topics.items()}, stream.progress, now_s=time.time())
 
     decoded = decoded_stream(spark, settings, topics, offsets, max_offsets)
     checkpoints = str(checkpoint / uuid.uuid4().hex)
@@ -85,12 +107,13 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
                 break
             status.write(figures(), now_s=time.time())
             if second % IDENTITY_CHECK_S == 0:
-                check_topics(settings.kafka, topics)
+                look()
     finally:
         status.write({**figures(), "ready": False}, now_s=time.time())
         query.stop()
         spark.stop()
         producer.close()
+        endpoint.close()
         lock.close()
 
 

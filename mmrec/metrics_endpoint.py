@@ -1,6 +1,6 @@
 """Metrics over HTTP: a process shows them, `mmrec status` reads them.
 
-    endpoint = serve_metrics(metrics, settings.metrics.address("collector"))
+    endpoint = serve_metrics(Metrics("collector"), settings.metrics)
     readings = read_metrics("127.0.0.1:18503")          None where nobody answers
     readings.total("mmrec_collector_events_total", outcome="acknowledged")
 
@@ -20,6 +20,7 @@ from typing import Final
 from prometheus_client import start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 
+from mmrec.config import MetricsSettings
 from mmrec.metrics import Metrics
 from mmrec.telemetry import get_logger
 
@@ -67,9 +68,9 @@ class MetricsEndpoint:
             thread.join(RETRY_S)
 
 
-def serve_metrics(metrics: Metrics, address: str) -> MetricsEndpoint:
-    """Show metrics at host:port; at none where `address` is empty."""
-    return MetricsEndpoint(metrics, address)
+def serve_metrics(metrics: Metrics, settings: MetricsSettings) -> MetricsEndpoint:
+    """Show a process's metrics where `[metrics]` says; nowhere where it says nothing."""
+    return MetricsEndpoint(metrics, settings.address(metrics.process))
 
 
 @dataclass(frozen=True, kw_only=True)

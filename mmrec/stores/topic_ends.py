@@ -1,11 +1,14 @@
 """Where a topic ends now: the offsets a release records, so that replicas replay what came after."""
 
+from collections.abc import Iterable
 from contextlib import closing
 
 import kafka
 from kafka.errors import KafkaError
 
 from mmrec.errors import NotFoundError, StoreError
+from mmrec.events.stream_rows import StreamTopic
+from mmrec.scoring.profile import Source
 
 
 def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
@@ -27,3 +30,12 @@ def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
     except KafkaError as error:
         raise StoreError(f"Kafka ({topic}): {type(error).__name__}: {error}") from error
     return {place.partition: int(offset) for place, offset in ends.items()}
+
+
+def source_ends(bootstrap: str, topics: Iterable[StreamTopic]) -> dict[Source, int]:
+    """The same for the sources of several topics; errors as end_offsets()."""
+    return {
+        Source(cluster_id=topic.cluster_id, topic_id=topic.topic_id, partition=partition): end
+        for topic in topics
+        for partition, end in end_offsets(bootstrap, topic.name).items()
+    }
