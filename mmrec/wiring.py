@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mmrec.content.store import ContentStore
     from mmrec.events.forgotten import ForgottenUsers
     from mmrec.events.log import EventLog
+    from mmrec.events.overlay import Overlay
     from mmrec.events.producer import RecordProducer
     from mmrec.features.stores import FeatureStore
     from mmrec.index.vectors import VectorStore
@@ -36,6 +37,17 @@ def open_feature_store(settings: Settings) -> "FeatureStore":
     from mmrec.stores.feast_store import FeastFeatureStore
 
     return FeastFeatureStore(settings.stores.feature_repo, scoring=settings.scoring)
+
+
+def open_overlay(settings: Settings) -> "Overlay":
+    """The overlay beside the online store; nothing is opened before its first call."""
+    if settings.stores.online_store == "redis":
+        from mmrec.stores.redis_overlay import RedisOverlay
+
+        return RedisOverlay(settings.stores.redis_connection)
+    from mmrec.stores.sqlite_overlay import SqliteOverlay
+
+    return SqliteOverlay(settings.stores.feature_repo)
 
 
 def open_event_log(settings: Settings) -> "EventLog":
