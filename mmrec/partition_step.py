@@ -1,0 +1,132 @@
+"""One partition of a micro-batch, judged where it stands: rows of its users in, verdicts and changed profiles out.
+
+    owned = with_owners(rows, read_packed=...)       before the shuffle: whose profile each event belongs to
+    judged = judge_rows(owned, ...)                  after it: every event of a profile is in one partition
+    table, verdicts = judged_events(judged)          on the driver: rows as decoded, and a verdict per event
+    profile_rows(judged)                             what is to be written, once the log has the events
+
+Nothing is written here. The driver logs what was accepted before the partitions write their profiles
+(mmrec/stream.py), and judging the same partition again, after a worker was lost, gives the same rows.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmrec.events.columns import ANONYMOUS_PREFIX, EVENT_SCHEMA
+from mmrec.events.forgotten import ForgottenUsers
+from mmrec.events.stream_rows import STREAM_SCHEMA, RecordKind
+from mmrec.events.to_batch import event_batch
+from mmrec.features.clear import clear_texts
+from mmrec.scoring.apply import apply
+from mmrec.scoring.identity import targets_to_read
+from mmrec.scoring.packing import pack, unpack
+from mmrec.scoring.profile import UserProfile
+from mmrec.scoring.settings import ScoringConfig
+
+ReadPacked = Callable[[Iterable[str]], Iterable[tuple[str, bytes]]]
+"""(key, packed profile) of the keys that have one."""
+
+OWNER: Final = "owner_key"
+OWNED_SCHEMA: Final = pa.schema([*STREAM_SCHEMA, pa.field(OWNER, pa.string())])
+"""Decoded rows and the profile they belong to; "" for rows that belong to none."""
+JUDGED_SCHEMA: Final = pa.schema(
+    [
+        *STREAM_SCHEMA,
+        pa.field("verdict", pa.int32()),
+        pa.field("profile_key", pa.string()),
+        pa.field("packed", pa.binary()),
+        pa.field("clear", pa.string()),
+    ]
+)
+"""Decoded rows, events with their verdict; and rows of changed profiles, in which everything before is null."""
+PROFILE_COLUMNS: Final = ("profile_key", "packed", "clear")
+
+
+def with_owners(rows: pa.Table, *, read_packed: ReadPacked) -> pa.Table:
+    """Decoded rows with the key of the profile they belong to: a merged anonymous profile's events are its user's.
+
+    Args:
+        rows: STREAM_SCHEMA.
+        read_packed: Asked for anonymous keys alone: only those are ever merged.
+    """
+    is_event = pc.equal(rows["kind"], RecordKind.BEHAVIOR_EVENT.value)
+    keys = pc.if_else(is_event, rows["user_key"], "")
+    anonymous = pc.unique(keys.filter(pc.starts_with(keys, ANONYMOUS_PREFIX))).to_pylist()
+    owners = {key: owner for key, packed in read_packed(anonymous) if (owner := unpack(packed).merged_into)}
+    if owners:
+        keys = pa.chunked_array([pa.array([owners.get(key, key) for key in keys.to_pylist()], pa.string())])
+    return rows.append_column(OWNED_SCHEMA.field(OWNER), keys).cast(OWNED_SCHEMA)
+
+
+def judge_rows(
+    rows: pa.Table, *, read_packed: ReadPacked, scoring: ScoringConfig, forgotten: ForgottenUsers | None
+) -> pa.Table:
+    """Verdicts of a partition's events and the profiles they change.
+
+    Args:
+        rows: OWNED_SCHEMA; all events of a profile in this micro-batch, in any order; other kinds pass through.
+
+    Returns:
+        JUDGED_SCHEMA.
+    """
+    is_event = pc.equal(rows["kind"], RecordKind.BEHAVIOR_EVENT.value)
+    events, others = rows.filter(is_event), rows.filter(pc.invert(is_event))
+    keys = pc.unique(pa.chunked_array([*events["user_key"].chunks, *events[OWNER].chunks], pa.string())).to_pylist()
+    profiles = {key: unpack(packed) for key, packed in read_packed(keys)}
+    profiles |= {key: unpack(packed) for key, packed in read_packed(targets_to_read(profiles))}
+    applied = apply(
+        profiles,
+        event_batch(events.select(EVENT_SCHEMA.names), scoring.behaviors),
+        config=scoring,
+        forgotten=forgotten.forgotten_s([*keys, *profiles]) if forgotten is not None else {},
+    )
+    return pa.concat_tables(
+        [
+            _widened(events, verdict=pa.array(applied.verdicts_N.astype(np.int32))),
+            _widened(others),
+            _profiles(applied.profiles, scoring),
+        ]
+    )
+
+
+def judged_events(judged: pa.Table) -> tuple[pa.Table, npt.NDArray[np.uint8]]:
+    """What the driver needs of judged rows.
+
+    Returns:
+        The rows as they were decoded, STREAM_SCHEMA, and the verdicts of the events in the order of (source, offset),
+        which is the order of split_rows(), shape (N,).
+    """
+    order = [(name, "ascending") for name in ("cluster_id", "topic_id", "partition", "offset")]
+    events = judged.filter(pc.is_valid(judged["verdict"])).sort_by(order)
+    verdicts_N = events["verdict"].to_numpy().astype(np.uint8)
+    return judged.select(STREAM_SCHEMA.names), verdicts_N
+
+
+def profile_rows(profiles: pa.Table) -> dict[str, dict[str, bytes | str]]:
+    """Values to store by profile key, from PROFILE_COLUMNS."""
+    keys, packed, clear = (profiles[name].to_pylist() for name in PROFILE_COLUMNS)
+    return {key: {"packed": data, "clear": text} for key, data, text in zip(keys, packed, clear, strict=True)}
+
+
+def _profiles(profiles: Mapping[str, UserProfile], scoring: ScoringConfig) -> pa.Table:
+    values = list(profiles.values())
+    columns = {
+        "profile_key": pa.array(list(profiles), pa.string()),
+        "packed": pa.array([pack(profile) for profile in values], pa.binary()),
+        "clear": pa.array(clear_texts(values, config=scoring), pa.string()),
+    }
+    arrays = [columns.get(field.name, pa.nulls(len(values), field.type)) for field in JUDGED_SCHEMA]
+    return pa.Table.from_arrays(arrays, schema=JUDGED_SCHEMA)
+
+
+def _widened(rows: pa.Table, *, verdict: pa.Array | None = None) -> pa.Table:
+    columns = {name: rows[name] for name in STREAM_SCHEMA.names}
+    if verdict is not None:
+        columns["verdict"] = verdict
+    arrays = [columns.get(field.name, pa.nulls(rows.num_rows, field.type)) for field in JUDGED_SCHEMA]
+    return pa.Table.from_arrays(arrays, schema=JUDGED_SCHEMA)
