@@ -129,12 +129,7 @@ METRICS: Final[tuple[MetricName, ...]] = (
     _histogram("mmrec_collector_ack_seconds", _COLLECTOR, "From a request's arrival to its statuses.", LATENCY_S),
     _gauge("mmrec_collector_in_flight", _COLLECTOR, "Events handed to the broker and not answered yet."),
     _gauge("mmrec_overlay_entries", _COLLECTOR, "Acknowledged events that the stored profiles may not have yet."),
-    _counter(
-        "mmrec_overlay_dropped_total",
-        _COLLECTOR,
-        "Overlay entries dropped: passed by the stream, or too many.",
-        "reason",
-    ),
+    _counter("mmrec_overlay_dropped_total", _COLLECTOR, "Overlay entries that went early, since there were too many."),
     # The recommender.
     _counter("mmrec_requests_total", _RECOMMENDER, "Answers by method and gRPC status.", "method", "status"),
     _histogram("mmrec_request_seconds", _RECOMMENDER, "Time of an answer in the replica.", LATENCY_S, "method"),

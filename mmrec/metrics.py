@@ -10,8 +10,10 @@ so that a micro-batch of 100,000 ages is one observation, and totals that a stor
 """
 
 import threading
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 import numpy as np
@@ -30,7 +32,8 @@ Labels = tuple[str, ...]
 
 @dataclass(slots=True)
 class _Histogram:
-    counts: npt.NDArray[np.int64]
+    counts: list[int]
+    """Observations by bucket, the infinite one last; not cumulated."""
     total: float = 0.0
 
 
@@ -68,21 +71,24 @@ class Metrics:
             counted = series.get(place, 0.0) if metric.kind is MetricKind.COUNTER else value
             series[place] = max(value, counted)
 
-    def observe(self, name: str, value: float, **labels: str) -> None:
-        """One observation of a histogram."""
-        self.observe_many(name, np.array([value]), **labels)
+    def observe(self, name: str, value: float, *, times: int = 1, **labels: str) -> None:
+        """One observation of a histogram, or `times` equal ones."""
+        metric = self._metric(name, MetricKind.HISTOGRAM)
+        with self._lock:
+            histogram = self._histogram(metric, labels)
+            # Prometheus' buckets hold what is at most their bound.
+            histogram.counts[bisect_left(metric.buckets, value)] += times
+            histogram.total += value * times
 
     def observe_many(self, name: str, values_N: npt.NDArray[np.float64], **labels: str) -> None:
         """Many at once; those that are no numbers are left out."""
         metric = self._metric(name, MetricKind.HISTOGRAM)
         values_N = values_N[np.isfinite(values_N)]
-        # Prometheus' buckets hold what is at most their bound.
-        found = np.bincount(np.searchsorted(metric.buckets, values_N, side="left"), minlength=len(metric.buckets) + 1)
+        places_N = np.searchsorted(metric.buckets, values_N, side="left")
+        found = np.bincount(places_N, minlength=len(metric.buckets) + 1).tolist()
         with self._lock:
-            series = self._histograms.setdefault(name, {})
-            place = _place(metric, labels, series)
-            histogram = series.setdefault(place, _Histogram(np.zeros(len(metric.buckets) + 1, dtype=np.int64)))
-            histogram.counts += found
+            histogram = self._histogram(metric, labels)
+            histogram.counts = [before + more for before, more in zip(histogram.counts, found, strict=True)]
             histogram.total += float(values_N.sum())
 
     @property
@@ -99,7 +105,7 @@ class Metrics:
         with self._lock:
             values = {name: dict(series) for name, series in self._values.items()}
             histograms = {
-                name: {place: (h.counts.copy(), h.total) for place, h in series.items()}
+                name: {place: (list(h.counts), h.total) for place, h in series.items()}
                 for name, series in self._histograms.items()
             }
         for name, series in sorted(values.items()):
@@ -113,9 +119,14 @@ class Metrics:
             buckets = HistogramMetricFamily(name, metric.help, labels=metric.labels)
             bounds = [*(f"{bound:g}" for bound in metric.buckets), "+Inf"]
             for place, (counts, total) in sorted(found.items()):
-                cumulated = np.cumsum(counts).tolist()
+                cumulated = list(accumulate(counts))
                 buckets.add_metric(place, list(zip(bounds, cumulated, strict=True)), total)
             yield buckets
+
+    def _histogram(self, metric: MetricName, labels: Mapping[str, str]) -> _Histogram:
+        series = self._histograms.setdefault(metric.name, {})
+        place = _place(metric, labels, series)
+        return series.setdefault(place, _Histogram([0] * (len(metric.buckets) + 1)))
 
     def _metric(self, name: str, *kinds: MetricKind) -> MetricName:
         metric = self._names.get(name)

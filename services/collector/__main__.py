@@ -17,6 +17,9 @@ from mmrec.clock import SystemClock
 from mmrec.config import Settings
 from mmrec.errors import MachineError, MmrecError
 from mmrec.events.collect import EventCollector
+from mmrec.events.collect_metrics import CollectorMetrics
+from mmrec.metrics import Metrics
+from mmrec.metrics_endpoint import serve_metrics
 from mmrec.stores.kafka import KafkaRecordProducer
 from mmrec.telemetry import StatusFile, configure_logging, get_logger
 from mmrec.v1 import collector_pb2, collector_pb2_grpc
@@ -42,7 +45,9 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
     collector = EventCollector(producer, topics=settings.kafka, events=settings.events, behaviors=settings.behaviors)
     catalog = CatalogWriter(producer, topic=settings.kafka.catalog_items)
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)])
-    servicer = CollectorServicer(collector, catalog, clock)
+    watch = CollectorMetrics(metrics := Metrics("collector"))
+    endpoint = serve_metrics(metrics, settings.metrics)
+    servicer = CollectorServicer(collector, catalog, clock, watch)
     collector_pb2_grpc.add_CollectorServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
     healthy = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
@@ -56,6 +61,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
         await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
     log.info("collector_started", address=settings.serving.collector)
     while not stop.is_set():
+        watch.figures(collector.figures())
         status_file.write({"ready": True, **collector.figures(), **catalog.figures()}, now_s=clock.now_s())
         try:
             await asyncio.wait_for(stop.wait(), STATUS_S)
@@ -64,6 +70,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
     await healthy.enter_graceful_shutdown()
     await server.stop(GRACE_S)
     await asyncio.to_thread(producer.close)
+    endpoint.close()
     figures = {**collector.figures(), **catalog.figures()}
     status_file.write({"ready": False, **figures}, now_s=clock.now_s())
     log.info("collector_stopped", **figures)

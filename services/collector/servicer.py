@@ -1,7 +1,10 @@
 """CollectorService over mmrec's collector: messages in, statuses out, in order, several requests under way."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import grpc
@@ -9,6 +12,7 @@ import grpc
 from mmrec.catalog.upsert import CatalogWriter
 from mmrec.clock import Clock
 from mmrec.events.collect import EventCollector
+from mmrec.events.collect_metrics import CollectorMetrics
 from mmrec.v1 import collector_pb2, collector_pb2_grpc
 
 MAX_REQUESTS_UNDER_WAY = 256
@@ -18,8 +22,11 @@ MAX_REQUESTS_UNDER_WAY = 256
 class CollectorServicer(collector_pb2_grpc.CollectorServiceServicer):
     """Answers one RecordBehaviorsResponse per request."""
 
-    def __init__(self, collector: EventCollector, catalog: CatalogWriter, clock: Clock) -> None:
+    def __init__(
+        self, collector: EventCollector, catalog: CatalogWriter, clock: Clock, metrics: CollectorMetrics
+    ) -> None:
         self._collector = collector
+        self._metrics = metrics
         self._catalog = catalog
         self._clock = clock
 
@@ -32,7 +39,9 @@ class CollectorServicer(collector_pb2_grpc.CollectorServiceServicer):
         async def read() -> None:
             try:
                 async for request in request_iterator:
+                    began_s = time.monotonic()
                     statuses = self._collector.record(request.events, now_s=self._clock.now_s())
+                    statuses.add_done_callback(partial(self._answered, began_s))
                     await under_way.put(asyncio.wrap_future(statuses))
             finally:
                 await under_way.put(None)
@@ -46,6 +55,9 @@ class CollectorServicer(collector_pb2_grpc.CollectorServiceServicer):
             reading.cancel()
             while not under_way.empty():  # room for the reader's last word
                 under_way.get_nowait()
+
+    def _answered(self, began_s: float, statuses: "Future[list[collector_pb2.EventStatus]]") -> None:
+        self._metrics.answered(statuses.result(), seconds=time.monotonic() - began_s)
 
     async def UpsertItems(
         self, request: collector_pb2.UpsertItemsRequest, context: Any

@@ -1,0 +1,44 @@
+"""What the collector shows to Prometheus: its answers, how long they took, and how full the overlay is."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from mmrec.metrics import Metrics
+from mmrec.v1.collector_pb2 import EventOutcome, EventStatus
+
+_OUTCOMES: Final = {
+    EventOutcome.EVENT_OUTCOME_ACKNOWLEDGED: "acknowledged",
+    EventOutcome.EVENT_OUTCOME_REJECTED: "rejected",
+    EventOutcome.EVENT_OUTCOME_RETRY: "retry",
+}
+
+
+class CollectorMetrics:
+    """Fills one registry. Safe to call from several threads."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def answered(self, statuses: Sequence[EventStatus], *, seconds: float) -> None:
+        """One request whose events are decided.
+
+        Args:
+            statuses: One per event; those that are acknowledged stand in the overlay, so that requests see them.
+            seconds: Since the request arrived.
+        """
+        found = Counter((_OUTCOMES.get(status.outcome, "unknown"), status.reason) for status in statuses)
+        for (outcome, reason), number in found.items():
+            self._metrics.add("mmrec_collector_events_total", number, outcome=outcome, reason=reason)
+        self._metrics.observe("mmrec_collector_ack_seconds", seconds)
+        if acknowledged := found["acknowledged", ""]:
+            self._metrics.observe("mmrec_event_to_servable_seconds", seconds, times=acknowledged, path="overlay")
+
+    def figures(self, figures: Mapping[str, int]) -> None:
+        """What the collector says about itself for the status file, as far as metrics tell it, too."""
+        if "in_flight" in figures:
+            self._metrics.set("mmrec_collector_in_flight", figures["in_flight"])
+        if "overlay_entries" in figures:
+            self._metrics.set("mmrec_overlay_entries", figures["overlay_entries"])
+        if "overlay_dropped" in figures:
+            self._metrics.set("mmrec_overlay_dropped_total", figures["overlay_dropped"])
