@@ -13,6 +13,8 @@ import time
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
 from mmrec.errors import MmrecError
+from mmrec.metrics import Metrics
+from mmrec.metrics_endpoint import serve_metrics
 from mmrec.recall.item_views import ItemViews
 from mmrec.telemetry import StatusFile, configure_logging, get_logger
 from mmrec.wiring import open_event_log, open_feature_store, settings_from
@@ -34,23 +36,32 @@ def run(settings: Settings, *, follow: bool, stop: threading.Event) -> ItemViews
         behaviors=settings.behaviors,
         settings=settings.statistics,
     )
+    metrics = Metrics("build_neighbors")
+    endpoint = serve_metrics(metrics, settings.metrics)
+    refreshed_s: dict[str, float] = {}
     statistics_due_s = neighbors_due_s = time.monotonic()
     while True:
         if time.monotonic() >= statistics_due_s:
             done = views.refresh_statistics(now_s=clock.now_s())
+            refreshed_s["statistics"] = time.monotonic()
             statistics_due_s = time.monotonic() + settings.statistics.refresh_s
             if done.num_events:
                 log.info("statistics_refreshed", **vars(done))
         if time.monotonic() >= neighbors_due_s and views.neighbors_are_due:
             started_s = time.monotonic()
             done = views.refresh_neighbors(now_s=clock.now_s())
-            build_s = time.monotonic() - started_s
+            refreshed_s["neighbors"] = time.monotonic()
+            build_s = refreshed_s["neighbors"] - started_s
             pause_s = max(settings.statistics.neighbors_refresh_s, build_s / MAX_BUILD_SHARE)
             neighbors_due_s = time.monotonic() + pause_s
             log.info("neighbors_built", seconds=round(build_s, 3), **vars(done))
+        for view, time_s in refreshed_s.items():
+            metrics.set("mmrec_item_views_age_seconds", time.monotonic() - time_s, view=view)
+        metrics.set("mmrec_log_sequence", views.sequence)
         status.write({"ready": follow and not stop.is_set(), **views.figures()}, now_s=clock.now_s())
         if not follow or stop.wait(min(STATUS_S, settings.statistics.refresh_s)):
             break
+    endpoint.close()
     status.write({"ready": False, **views.figures()}, now_s=clock.now_s())
     return views
 

@@ -14,14 +14,17 @@ import grpc
 from grpc_health.v1 import health_pb2
 from ray import serve
 
-from mmrec.errors import DeadlineError, InvalidRequestError, NotFoundError, StoreError
+from mmrec.metrics import Metrics
+from mmrec.metrics_endpoint import serve_metrics
 from mmrec.pipeline import Deadline
 from mmrec.serving.messages import served_list_record
 from mmrec.serving.replica import Replica
+from mmrec.serving.request_metrics import RequestMetrics
 from mmrec.serving.served_lists import ServedListWriter
 from mmrec.telemetry import configure_logging, get_logger
 from mmrec.v1 import recommender_pb2
 from mmrec.wiring import open_producer, replica_parts, settings_from
+from services.recommender.codes import code_of
 from services.recommender.environment import THREADS
 from services.recommender.ingress import caller_deadline_s
 from services.recommender.memory import settle_memory
@@ -31,12 +34,6 @@ Answer = TypeVar("Answer")
 Health = health_pb2.HealthCheckResponse
 SERVICE = "mmrec.v1.RecommenderService"
 _WATCH_S = 1.0
-_CODES = (
-    (InvalidRequestError, grpc.StatusCode.INVALID_ARGUMENT),
-    (NotFoundError, grpc.StatusCode.NOT_FOUND),
-    (DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED),
-    (StoreError, grpc.StatusCode.UNAVAILABLE),
-)
 
 
 class Recommender:
@@ -49,6 +46,8 @@ class Recommender:
         self._served = ServedListWriter(lambda: open_producer(settings), topic=settings.kafka.served_lists)
         self._replica = Replica(replica_parts(settings), figures=self._served.figures, after_load=settle_memory)
         self._replica.start()
+        self._metrics = RequestMetrics(metrics := Metrics("recommender"))
+        self._endpoint = serve_metrics(metrics, settings.metrics)
         self._replica.wait_ready(30)
 
     async def RecommendItems(
@@ -59,7 +58,8 @@ class Recommender:
             at_s=caller_deadline_s() or time.monotonic() + self._default_timeout_s, clock=time.monotonic
         )
         empty = recommender_pb2.RecommendItemsResponse()
-        response = self._answer(lambda: self._replica.recommend(message, deadline=deadline), empty, grpc_context)
+        work = partial(self._replica.recommend, message, deadline=deadline)
+        response = self._answer("RecommendItems", work, empty, grpc_context)
         if response.items:
             self._served.put(partial(served_list_record, message, response, serve_s=time.time()))
         return response
@@ -69,7 +69,7 @@ class Recommender:
     ) -> recommender_pb2.SimilarItemsResponse:
         """Items like one item."""
         empty = recommender_pb2.SimilarItemsResponse()
-        return self._answer(lambda: self._replica.similar(message), empty, grpc_context)
+        return self._answer("SimilarItems", partial(self._replica.similar, message), empty, grpc_context)
 
     # Not there yet: the codes say so.
 
@@ -110,19 +110,22 @@ class Recommender:
             return Health.SERVICE_UNKNOWN
         return Health.SERVING if self._replica.ready else Health.NOT_SERVING
 
-    def _answer(self, work: Callable[[], Answer], empty: Answer, grpc_context: Any) -> Answer:
+    def _answer(self, method: str, work: Callable[[], Answer], empty: Answer, grpc_context: Any) -> Answer:
+        began_s, answer, code = time.monotonic(), empty, grpc.StatusCode.OK
         try:
-            return work()
+            answer = work()
         except Exception as error:
             self._replica.counters.num_failed += 1
-            code = next((code for kind, code in _CODES if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
+            code = code_of(error)
             details = str(error)
             if code is grpc.StatusCode.INTERNAL:
                 details = "the recommender failed; its log says why"
                 log.error("request_failed", error=repr(error), trace=traceback.format_exc())
             grpc_context.set_code(code)
             grpc_context.set_details(details)
-            return empty
+        lacking = answer.state.degraded_reasons  # type: ignore[attr-defined]
+        self._metrics.answered(method, status=code.name, seconds=time.monotonic() - began_s, degraded=lacking)
+        return answer
 
 
 def application(config: str) -> Any:
