@@ -51,16 +51,18 @@ def run_job(
 
     def read_log() -> None:
         assert process.stderr is not None, "stderr is a pipe"
-        for line in process.stderr:
-            if line.strip():
-                last.append(reason_line(line))
-                tell(brief_line(line))
+        with process.stderr:
+            for line in process.stderr:
+                if line.strip():
+                    last.append(reason_line(line))
+                    tell(brief_line(line))
 
     reader = threading.Thread(target=read_log, daemon=True)
     reader.start()
     try:
         assert process.stdout is not None, "stdout is a pipe"
-        printed.extend(line for line in process.stdout if line.strip())
+        with process.stdout:
+            printed.extend(line for line in process.stdout if line.strip())
         status = process.wait()
     except KeyboardInterrupt:
         process.terminate()

@@ -177,7 +177,8 @@ def _write(path: Path, arrays: Mapping[str, Any]) -> None:
 def _read(path: Path) -> dict[str, npt.NDArray[Any]] | None:
     """The arrays of a file; None where it is gone or broken."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # np.load leaves a broken file open that it opened itself.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, KeyError, BadZipFile):
         return None
