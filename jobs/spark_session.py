@@ -20,7 +20,7 @@ def local_spark(name: str, *, master: str, folder: Path) -> SparkSession:
     """Start Spark.
 
     Args:
-        master: Such as local[2].
+        master: Such as local[2,4]: two threads, and a task whose worker was killed is tried four times in all.
         folder: For what Spark writes beside its results.
 
     Raises:
