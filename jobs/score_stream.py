@@ -20,34 +20,27 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame
 
 from jobs.decoded_stream import decoded_stream
 from jobs.spark_session import local_spark
 from mmrec.config import Settings
 from mmrec.errors import MmrecError, StoreError
-from mmrec.events.producer import RecordProducer
 from mmrec.events.stream_rows import split_rows
 from mmrec.metrics import Metrics
 from mmrec.metrics_endpoint import serve_metrics
 from mmrec.stores.stream_topics import check_append_time, check_topics, spark_offsets, starting_offsets, stream_topics
 from mmrec.stores.topic_ends import source_ends
 from mmrec.stores.writer_lock import take_writer_lock
-from mmrec.stream import ScoringStream
 from mmrec.stream_metrics import WHOLE, StreamMetrics
 from mmrec.stream_status import stream_figures
 from mmrec.telemetry import StatusFile, configure_logging, get_logger
-from mmrec.wiring import open_event_log, open_feature_store, open_producer, settings_from
+from mmrec.wiring import open_scoring_stream, settings_from
 
 log = get_logger("__main__")
 IDENTITY_CHECK_S = 5
 """Seconds between two looks whether the topics are still the same ones."""
-
-
-def open_stream(settings: Settings) -> tuple[ScoringStream, RecordProducer]:
-    """The stream over this deployment's stores."""
-    producer, store, events = open_producer(settings), open_feature_store(settings), open_event_log(settings)
-    return ScoringStream(store=store, log=events, producer=producer, settings=settings), producer
 
 
 def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) -> None:
@@ -61,14 +54,19 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
     watch, endpoint = StreamMetrics(metrics, late_s=settings.metrics.late_s), serve_metrics(metrics, settings.metrics)
     with ThreadPoolExecutor() as pool:  # the JVM starts while this process loads its engines
         started = pool.submit(local_spark, "score_stream", master=master, folder=checkpoint / "scratch")
-        stream, producer = open_stream(settings)
+        stream, producer = open_scoring_stream(settings, timer=time.monotonic)
         topics = stream_topics(settings.kafka)
         check_append_time(settings.kafka)
         starts, num_deleted = starting_offsets(settings.kafka.bootstrap, topics, stream.progress.marks)
         if num_deleted:
             log.error("records_lost", num_records=num_deleted, reason="deleted by the broker before they were read")
         recovery = stream.recover(starts=starts, write_time_s=time.time())
-        log.info("stream_recovered", num_events=recovery.num_applied, num_not_configured=recovery.num_left_out)
+        log.info(
+            "stream_recovered",
+            num_events=recovery.num_applied,
+            num_not_configured=recovery.num_left_out,
+            num_swept=recovery.num_swept,
+        )
         spark = started.result()
     offsets = spark_offsets(starts, topics)
     log.info("stream_starts", starts=offsets)
@@ -82,7 +80,7 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
             batch,
             num_records=done.num_records,
             num_profiles=done.num_profiles,
-            phases_s={WHOLE: time.monotonic() - began_s},
+            phases_s={**done.phases_s, WHOLE: time.monotonic() - began_s},
             progress=stream.progress,
             now_s=time.time(),
         )
@@ -108,6 +106,9 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
             status.write(figures(), now_s=time.time())
             if second % IDENTITY_CHECK_S == 0:
                 look()
+    except StreamingQueryException as error:
+        check_topics(settings.kafka, topics)  # where a topic is gone or made anew, Spark's own words hide it
+        raise StoreError(f"Spark: {str(error).splitlines()[0]}") from error
     finally:
         status.write({**figures(), "ready": False}, now_s=time.time())
         query.stop()
@@ -121,7 +122,7 @@ def main() -> int:
     """Parse, run, report."""
     parser = argparse.ArgumentParser(description="Score behavior events from Kafka into profiles.")
     parser.add_argument("--config", help="mmrec.toml; MMREC_CONFIG where absent")
-    parser.add_argument("--master", default="local[2]", help="Spark master (default: %(default)s)")
+    parser.add_argument("--master", default="local[2,4]", help="Spark master (default: %(default)s)")
     parser.add_argument(
         "--max-offsets", type=int, default=20_000, help="records per micro-batch (default: %(default)s)"
     )

@@ -1,18 +1,23 @@
 """One step of the scoring stream, without any engine: a decoded micro-batch in, the log and the store moved on.
 
-    stream = ScoringStream(store=..., log=..., producer=..., settings=...)
+    stream = ScoringStream(store=..., log=..., producer=..., forgotten=..., settings=...)
     stream.recover(starts=..., write_time_s=...)     once at the start: what a crash left between log and store
     stream.process(batch, write_time_s=...)          per micro-batch
 
-Order of writes: log, rejected topic, profiles with progress. A crash anywhere in between is mended by the next start:
-what the log holds beyond the stored progress is applied (the profiles' marks make it harmless where it was), reading
-goes on behind the marks of the stored progress. So the log decides: an event that stands in it counts, however the next
-start cuts its batches. The rejected topic gets a refused record at least once.
+Order of writes: registry of forgotten users, log, rejected topic, profiles with progress. A crash anywhere in between
+is mended by the next start: what the log holds beyond the stored progress is applied (the profiles' marks make it
+harmless where it was), reading goes on behind the marks of the stored progress. So the log decides: an event that
+stands in it counts, however the next start cuts its batches. The rejected topic gets a refused record at least once.
+
+Control records (mmrec.control_rows): of who asks to be forgotten nothing counts that was known up to the instant of
+that record, in the same batch already; logins take effect after the batch's events.
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,23 +25,41 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmrec.config import Settings
-from mmrec.events.log import EventLog
+from mmrec.control_rows import (
+    BoolArray,
+    Logins,
+    asked_to_forget,
+    bring_logins,
+    forgotten_of,
+    is_login,
+    read_with_targets,
+)
+from mmrec.events.control import FORGET
+from mmrec.events.forgotten import ForgottenUsers
+from mmrec.events.log import PLACE_COLUMNS, EventLog
 from mmrec.events.producer import RecordProducer
+from mmrec.events.refused_events import refused_events
 from mmrec.events.rejected import rejected_records
 from mmrec.events.stream_rows import StreamBatch
-from mmrec.events.to_batch import configured, event_batch, sources_of
-from mmrec.events.verdicts import Verdict
+from mmrec.events.to_batch import event_batch, sources_of
+from mmrec.events.verdicts import Rejection, Verdict
 from mmrec.features.stores import FeatureStore
 from mmrec.features.values import StreamProgress
-from mmrec.scoring.apply import Applied, apply
+from mmrec.replay import profiles_from_log, replay_table
+from mmrec.scoring.apply import apply
 from mmrec.scoring.batch import EventBatch
-from mmrec.scoring.profile import Source
+from mmrec.scoring.profile import Source, UserProfile
+from mmrec.stream_offsets import Offsets, batch_key, beyond
 
 REJECTED_PREFIX = "rejected."
 """Counts of refused records stand under this prefix and the reason."""
 NOT_CONFIGURED = "not_configured"
 """Count of logged events that no profile has, since their behavior is configured no more."""
-BoolArray = npt.NDArray[np.bool_]
+IDENTIFIED, FORGOTTEN_USERS = "identified", "forgotten_users"
+"""Counts of anonymous profiles that were merged, and of requests to forget."""
+_REFUSALS: Final = {Verdict.CAPPED: Rejection.RATE_CAPPED, Verdict.BOT: Rejection.BOT}
+SWEEP_CHUNK: Final = 10_000
+"""User keys looked up at a time when a store is swept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +70,8 @@ class Recovery:
     """Events that the profiles did not have."""
     num_left_out: int
     """Events of behaviors that are configured no more; they stay in the log."""
+    num_swept: int
+    """Profiles of forgotten users that the store still had."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,18 +83,61 @@ class StepReport:
     num_accepted: int
     num_profiles: int
     """Profiles written."""
+    phases_s: Mapping[str, float] = field(default_factory=dict)
+    """Seconds by phase, by the stream's timer: read, apply, log, rejected, write."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Judged:
+    """The events of a batch, judged; nothing is written yet."""
+
+    events: pa.Table
+    columns: EventBatch
+    verdicts_N: npt.NDArray[np.uint8]
+    recovered_N: BoolArray
+    """Events that a crash left in the log beyond the progress."""
+    profiles: dict[str, UserProfile]
+    """Those that changed."""
+    logins: pa.Table
+    logins_new_N: BoolArray
+    num_pruned: int
+
+    @property
+    def accepted(self) -> pa.Table:
+        """What the log is to hold, in the order of offsets."""
+        events = self.events.filter(pa.array(self.verdicts_N == Verdict.ACCEPTED))
+        if not self.logins_new_N.any():
+            return events
+        rows = pa.concat_tables([events, self.logins.filter(pa.array(self.logins_new_N))])
+        return rows.sort_by([(name, "ascending") for name in PLACE_COLUMNS])
 
 
 class ScoringStream:
     """The one writer of profiles."""
 
-    def __init__(self, *, store: FeatureStore, log: EventLog, producer: RecordProducer, settings: Settings) -> None:
+    def __init__(
+        self,
+        *,
+        store: FeatureStore,
+        log: EventLog,
+        producer: RecordProducer,
+        forgotten: ForgottenUsers,
+        settings: Settings,
+        timer: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """Continue where the store stands.
+
+        Args:
+            timer: Seconds of a monotonic clock, for StepReport.phases_s.
+        """
         self._store = store
         self._log = log
         self._producer = producer
+        self._forgotten = forgotten
         self._settings = settings
+        self._timer = timer
         self._progress = store.read_progress() or StreamProgress()
-        self._recovered: dict[Source, npt.NDArray[np.int64]] = {}
+        self._recovered = Offsets()
 
     @property
     def progress(self) -> StreamProgress:
@@ -80,41 +148,48 @@ class ScoringStream:
         """Apply what the log holds beyond the stored progress; a store that was lost or restored is filled up again.
 
         Records that will be read once more are then found applied, and counted; those of a topic that is gone, or that
-        its broker has deleted, are counted here, and progress moves past them.
+        its broker has deleted, are counted here, and progress moves past them. A store that has not seen all requests
+        to forget is swept first.
 
         Args:
             starts: Where reading will start, for every source that will be read.
         """
         before, last = self._progress, self._log.sequence()
+        num_forgotten = self._forgotten.num_forgotten()
+        num_swept = self._sweep(write_time_s) if num_forgotten > before.num_forgotten else 0
         marks, counts = dict(before.marks), Counter(before.counts)
-        ahead: dict[Source, list[npt.NDArray[np.int64]]] = {}
+        ahead = Offsets()
         num_applied = num_left_out = 0
         for logged in self._log.scan(after_sequence=before.log_sequence, up_to_sequence=last):
-            configured_N = configured(logged, self._settings.behaviors)
+            replayed = replay_table(
+                logged, self._store.read_profiles, forgotten=self._forgotten, config=self._settings.scoring
+            )
             offsets_N = logged["offset"].to_numpy()
             sources, source_index_N = sources_of(logged)
             for index, source in enumerate(sources):
                 mine_N = source_index_N == index
                 ahead_N = mine_N & (offsets_N >= starts[source]) if source in starts else np.zeros_like(mine_N)
                 gone_N = mine_N & ~ahead_N & (offsets_N > before.marks.get(source, -1))
-                if ahead_N.any():
-                    ahead.setdefault(source, []).append(offsets_N[ahead_N])
+                ahead.add(source, offsets_N[ahead_N])
                 if gone_N.any():
                     marks[source] = max(marks.get(source, -1), int(offsets_N[gone_N].max()))
-                    counts["accepted"] += int(np.sum(gone_N & configured_N))
-                    counts[NOT_CONFIGURED] += int(np.sum(gone_N & ~configured_N))
-            table = logged.filter(pa.array(configured_N))
-            applied = self._applied(table, event_batch(table, self._settings.behaviors))
-            self._store.write_profiles(applied.profiles, write_time_s=write_time_s)
-            num_applied += int(np.sum(applied.verdicts_N == Verdict.ACCEPTED))
-            num_left_out += int(np.sum(~configured_N))
-        self._recovered = {source: np.unique(np.concatenate(parts)) for source, parts in ahead.items()}
+                    counts["accepted"] += int(np.sum(gone_N & replayed.events_N))
+                    counts[IDENTIFIED] += int(np.sum(gone_N & replayed.logins_N))
+                    counts[NOT_CONFIGURED] += int(np.sum(gone_N & ~replayed.events_N & ~replayed.logins_N))
+            self._store.write_profiles(replayed.profiles, write_time_s=write_time_s)
+            num_applied += replayed.num_applied
+            num_left_out += int(np.sum(~replayed.events_N & ~replayed.logins_N))
+        self._recovered = ahead
         self._progress = replace(
-            before, marks=marks, counts=_present(counts), log_sequence=before.log_sequence if ahead else last
+            before,
+            marks=marks,
+            counts=_present(counts),
+            log_sequence=before.log_sequence if ahead else last,
+            num_forgotten=num_forgotten,
         )
         if self._progress != before:
             self._store.write_profiles({}, write_time_s=write_time_s, progress=self._progress)
-        return Recovery(num_applied=num_applied, num_left_out=num_left_out)
+        return Recovery(num_applied=num_applied, num_left_out=num_left_out, num_swept=num_swept)
 
     def process(self, batch: StreamBatch, *, write_time_s: float) -> StepReport:
         """Move log and store on by one micro-batch; records that were processed before change nothing.
@@ -122,74 +197,191 @@ class ScoringStream:
         Raises:
             StoreError: an engine failed. Nothing is lost: start again with recover().
         """
-        marks = self._progress.marks
-        events, rejected, served = (_beyond(t, marks) for t in (batch.events, batch.rejected, batch.served))
-        malformed, unknown = (_beyond(t, marks) for t in (batch.malformed_served, batch.unknown_fields))
-        batch_key = _batch_key(batch.ends)
-        counts = Counter(self._progress.counts)
-        counts["served_lists"] += served.num_rows
-        counts["malformed_served_lists"] += malformed.num_rows
-        counts["unknown_fields"] += pc.sum(unknown["num_unknown_fields"]).as_py() or 0
-        for found in rejected["reason"].value_counts().to_pylist():
-            counts[REJECTED_PREFIX + found["values"]] += found["counts"]
-        columns = event_batch(events, self._settings.behaviors)
-        applied = self._applied(events, columns)
-        accepted_N = applied.verdicts_N == Verdict.ACCEPTED
-        sequence = self._log.append(events.filter(pa.array(accepted_N)), batch_key=batch_key)
-        self._log.append_served(served, batch_key=batch_key)
+        phases_s: dict[str, float] = {}
+        batch = beyond(batch, self._progress.marks)
+        began_s = self._timer()
+        gone = self._forget(batch.control)
+        kept = self._kept_of(gone)
+        judged = self._judge(batch, gone, kept, phases_s)
+        phases_s["apply"] = self._timer() - began_s - phases_s["read"]
+        began_s = self._timer()
+        sequence = self._log.append(judged.accepted, batch_key=batch_key(batch.ends))
+        self._log.append_served(batch.served, batch_key=batch_key(batch.ends))
+        phases_s["log"] = self._timer() - began_s
+        began_s = self._timer()
+        self._reject(batch.rejected, judged)
+        phases_s["rejected"] = self._timer() - began_s
+        began_s = self._timer()
+        self._move_progress(batch, judged, sequence)
+        if gone:
+            self._store.delete_profiles(gone)
+        written = {**kept, **judged.profiles}
+        self._store.write_profiles(written, write_time_s=write_time_s, progress=self._progress)
+        phases_s["write"] = self._timer() - began_s
+        return StepReport(
+            num_records=sum(
+                table.num_rows
+                for table in (batch.events, batch.control, batch.rejected, batch.served, batch.malformed_served)
+            ),
+            num_accepted=int(np.sum(judged.verdicts_N == Verdict.ACCEPTED)),
+            num_profiles=len(written),
+            phases_s=phases_s,
+        )
+
+    def _forget(self, control: pa.Table) -> dict[str, float]:
+        """Requests to forget, durably in the registry: profile keys that are to go, and up to which instant."""
+        if not control.num_rows:
+            return {}
+        gone = asked_to_forget(control, self._store.read_profiles)
+        for key, until_s in gone.items():
+            self._forgotten.forget(key, known_time_s=until_s)
+        return gone
+
+    def _kept_of(self, gone: Mapping[str, float]) -> dict[str, UserProfile]:
+        """What stays of profiles that are to go: events known later than the instant, by the log."""
+        stored = self._store.read_profiles(gone) if gone else {}
+        later = [key for key, profile in stored.items() if profile.newest_ingest_time_s > gone[key]]
+        return self._from_log(later, up_to_sequence=self._log.sequence())
+
+    def _judge(
+        self, batch: StreamBatch, gone: Mapping[str, float], kept: Mapping[str, UserProfile], phases_s: dict[str, float]
+    ) -> _Judged:
+        """Read what the batch's events need and apply them, logins last."""
+        began_s = self._timer()
+
+        def read(keys: Iterable[str]) -> dict[str, UserProfile]:
+            wanted = list(keys)
+            stored = self._store.read_profiles([key for key in wanted if key not in gone])
+            return {**stored, **{key: kept[key] for key in wanted if key in kept}} if gone else stored
+
+        config = self._settings.scoring
+        keys = pc.unique(batch.events["user_key"]).to_pylist()
+        profiles = read_with_targets(read, keys)
+        phases_s["read"] = self._timer() - began_s
+        columns = event_batch(batch.events, config.behaviors)
+        applied = apply(profiles, columns, config=config, forgotten=forgotten_of(self._forgotten, keys, profiles))
+        recovered_N = self._recovered.hold(columns.sources, columns.source_index_N, columns.offsets_N)
+        changed = dict(applied.profiles)
+        logins = batch.control.filter(pa.array(is_login(batch.control)))
+        found = Logins(profiles={}, new_N=np.zeros(0, dtype=np.bool_))
+        if logins.num_rows:
+            found = bring_logins(logins, {**profiles, **changed}, read, forgotten=self._forgotten, config=config)
+        pruned_before = sum(profiles[key].num_pruned_items for key in changed if key in profiles)
+        return _Judged(
+            events=batch.events,
+            columns=columns,
+            verdicts_N=self._left_by_a_crash(columns, applied.verdicts_N, recovered_N, profiles),
+            recovered_N=recovered_N,
+            profiles={**changed, **found.profiles},
+            logins=logins,
+            logins_new_N=found.new_N,
+            num_pruned=sum(profile.num_pruned_items for profile in changed.values()) - pruned_before,
+        )
+
+    def _left_by_a_crash(
+        self,
+        columns: EventBatch,
+        verdicts_N: npt.NDArray[np.uint8],
+        recovered_N: BoolArray,
+        profiles: Mapping[str, UserProfile],
+    ) -> npt.NDArray[np.uint8]:
+        """Verdicts, with what was decided before a crash in place of ALREADY_APPLIED.
+
+        A record beyond the progress that its profile has seen was in a batch that came to the log and not to the store.
+        In the log it was accepted; else its id is in the profile's ring and it was a duplicate, or it was refused.
+        """
+        again_N = verdicts_N == Verdict.ALREADY_APPLIED
+        if not again_N.any():
+            return verdicts_N
+        found_N = verdicts_N.copy()
+        found_N[again_N] = Verdict.DUPLICATE
+        config = self._settings.scoring
+        if config.cap_events:
+            for row in np.flatnonzero(again_N & ~recovered_N).tolist():
+                profile = profiles[columns.user_keys[row]]
+                profile = profiles[profile.merged_into] if profile.merged_into else profile
+                if not np.any(profile.ring_ids_R == columns.event_hashes_N[row]):
+                    is_bot = 0 <= profile.bot_until_s - columns.ingest_times_N[row] <= config.bot_quiet_s
+                    found_N[row] = Verdict.BOT if is_bot else Verdict.CAPPED
+        return found_N
+
+    def _reject(self, rejected: pa.Table, judged: _Judged) -> None:
+        """Send what the codec and what rate cap and bot rule refused."""
+        refused_N = np.isin(judged.verdicts_N, list(_REFUSALS))
+        if refused_N.any():
+            reasons = [_REFUSALS[Verdict(verdict)] for verdict in judged.verdicts_N[refused_N].tolist()]
+            rejected = pa.concat_tables([rejected, refused_events(judged.events.filter(pa.array(refused_N)), reasons)])
         if rejected.num_rows:
             self._producer.send_many(self._settings.kafka.rejected, rejected_records(rejected))
-        # A record beyond the progress that a profile has seen is one that a crash left behind: in the log it was
-        # accepted, not in the log it was a duplicate.
-        counted_N = accepted_N | self._in_recovered(columns)
-        capped_N = applied.verdicts_N == Verdict.CAPPED
-        counts["accepted"] += int(np.sum(counted_N))
-        counts["capped"] += int(np.sum(capped_N))
-        counts["duplicate"] += int(np.sum(~counted_N & ~capped_N))
+
+    def _move_progress(self, batch: StreamBatch, judged: _Judged, sequence: int) -> None:
+        marks, counts = self._progress.marks, Counter(self._progress.counts)
+        verdicts_N, accepted_N = judged.verdicts_N, (judged.verdicts_N == Verdict.ACCEPTED) | judged.recovered_N
+        counts["accepted"] += int(np.sum(accepted_N))
+        for verdict in (Verdict.DUPLICATE, Verdict.CAPPED, Verdict.BOT, Verdict.FORGOTTEN):
+            counts[verdict.name.lower()] += int(np.sum((verdicts_N == verdict) & ~accepted_N))
+        logins_N = judged.logins_new_N | self._held(judged.logins)
+        counts[IDENTIFIED] += int(np.sum(logins_N))
+        counts[FORGOTTEN_USERS] += pc.sum(pc.equal(batch.control["behavior"], FORGET)).as_py() or 0
+        counts["pruned"] += judged.num_pruned
+        counts["served_lists"] += batch.served.num_rows
+        counts["malformed_served_lists"] += batch.malformed_served.num_rows
+        counts["unknown_fields"] += pc.sum(batch.unknown_fields["num_unknown_fields"]).as_py() or 0
+        for found in batch.rejected["reason"].value_counts().to_pylist():
+            counts[REJECTED_PREFIX + found["values"]] += found["counts"]
         self._progress = replace(
             self._progress,
             marks={**marks, **{s: max(end, marks.get(s, -1)) for s, end in batch.ends.items()}},
             counts=_present(counts),
             newest_ingest_time_s=max(self._progress.newest_ingest_time_s, batch.newest_ingest_time_s),
+            num_forgotten=self._forgotten.num_forgotten(),
         )
-        if all(self._progress.marks.get(s, -1) >= offsets[-1] for s, offsets in self._recovered.items()):
-            self._recovered = {}
+        if self._recovered.passed_by(self._progress.marks):
+            self._recovered = Offsets()
             self._progress = replace(self._progress, log_sequence=max(sequence, self._log.sequence()))
-        self._store.write_profiles(applied.profiles, write_time_s=write_time_s, progress=self._progress)
-        return StepReport(
-            num_records=events.num_rows + rejected.num_rows + served.num_rows + malformed.num_rows,
-            num_accepted=int(np.sum(accepted_N)),
-            num_profiles=len(applied.profiles),
+
+    def _held(self, rows: pa.Table) -> BoolArray:
+        """Mask of the rows that a crash left in the log."""
+        sources, source_index_N = sources_of(rows)
+        return self._recovered.hold(sources, source_index_N, rows["offset"].to_numpy())
+
+    def _sweep(self, write_time_s: float) -> int:
+        """Remove what a store that has not seen all requests to forget holds of forgotten users.
+
+        Of users who came back, the events known later than the request stay; where a profile cannot tell them apart,
+        it is made anew from the log.
+        """
+        stale: dict[str, float] = {}
+        keys = iter(self._store.user_keys())
+        while chunk := list(islice(keys, SWEEP_CHUNK)):
+            instants = self._forgotten.forgotten_s(chunk)
+            for key, profile in self._store.read_profiles(instants).items():
+                if not _all_later(profile, instants[key]):
+                    for name in (key, *profile.merged_from):
+                        stale[name] = max(instants[key], stale.get(name, instants[key]))
+        for key, until_s in stale.items():
+            self._forgotten.forget(key, known_time_s=until_s)
+        self._store.delete_profiles(stale)
+        regrown = self._from_log(stale, up_to_sequence=self._progress.log_sequence)
+        self._store.write_profiles(regrown, write_time_s=write_time_s)
+        return len(stale)
+
+    def _from_log(self, keys: Collection[str], *, up_to_sequence: int) -> dict[str, UserProfile]:
+        return profiles_from_log(
+            self._log,
+            keys,
+            up_to_sequence=up_to_sequence,
+            forgotten=self._forgotten,
+            config=self._settings.scoring,
         )
 
-    def _applied(self, table: pa.Table, events: EventBatch) -> Applied:
-        profiles = self._store.read_profiles(pc.unique(table["user_key"]).to_pylist())
-        return apply(profiles, events, config=self._settings.scoring)
 
-    def _in_recovered(self, events: EventBatch) -> BoolArray:
-        found_N = np.zeros(len(events), dtype=np.bool_)
-        for index, source in enumerate(events.sources):
-            if source in self._recovered:
-                mine_N = events.source_index_N == index
-                found_N[mine_N] = np.isin(events.offsets_N[mine_N], self._recovered[source])
-        return found_N
+def _all_later(profile: UserProfile, known_time_s: float) -> bool:
+    """Whether all events of a profile were surely known after an instant."""
+    if profile.merged_into or len(profile.recent_item_ids) < profile.num_events:
+        return False
+    return bool(np.all(profile.recent_known_times_L > known_time_s))
 
 
 def _present(counts: Counter[str]) -> dict[str, int]:
     return {name: number for name, number in sorted(counts.items()) if number}
-
-
-def _beyond(table: pa.Table, marks: Mapping[Source, int]) -> pa.Table:
-    """Rows whose offset is above the mark of their source."""
-    keep = pa.array(np.ones(table.num_rows, dtype=np.bool_))
-    for source, mark in marks.items():
-        theirs = pc.and_(
-            pc.and_(pc.equal(table["topic_id"], source.topic_id), pc.equal(table["cluster_id"], source.cluster_id)),
-            pc.equal(table["partition"], source.partition),
-        )
-        keep = pc.and_not(keep, pc.and_(theirs, pc.less_equal(table["offset"], mark)))
-    return table.filter(keep)
-
-
-def _batch_key(ends: Mapping[Source, int]) -> str:
-    return ";".join(f"{s.cluster_id}/{s.topic_id}/{s.partition}:{end}" for s, end in sorted(ends.items()))

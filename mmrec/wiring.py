@@ -4,6 +4,7 @@ Imports happen inside the functions, so that a process loads only the engines it
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
     from mmrec.events.forgotten import ForgottenUsers
     from mmrec.events.log import EventLog
     from mmrec.events.overlay import Overlay
+    from mmrec.events.overlay_writer import OverlayWriter
     from mmrec.events.producer import RecordProducer
     from mmrec.features.stores import FeatureStore
     from mmrec.index.vectors import VectorStore
     from mmrec.release import ReleaseStore
     from mmrec.serving.replica import ReplicaParts
+    from mmrec.stream import ScoringStream
 
 CONFIG_VARIABLE = "MMREC_CONFIG"
 
@@ -33,7 +36,14 @@ def settings_from(path: str | None) -> Settings:
 
 
 def open_feature_store(settings: Settings) -> "FeatureStore":
-    """The Feast repository of this deployment."""
+    """The Feast repository of this deployment; IncompatibleStateError where its profiles decay by other rates."""
+    store = open_generations(settings)
+    store.live_generation()
+    return store
+
+
+def open_generations(settings: Settings) -> "FeatureStore":
+    """The same, to be rebuilt or looked at: generations of any rates may stand in it."""
     from mmrec.stores.feast_store import FeastFeatureStore
 
     return FeastFeatureStore(settings.stores.feature_repo, scoring=settings.scoring)
@@ -50,6 +60,29 @@ def open_overlay(settings: Settings) -> "Overlay":
     return SqliteOverlay(settings.stores.feature_repo)
 
 
+def open_overlay_writer(settings: Settings) -> "OverlayWriter":
+    """The collector's side of it: the topic's identity from the broker, marks and identities from the feature store."""
+    from functools import lru_cache
+
+    from mmrec.events.overlay_writer import OverlayWriter
+    from mmrec.stores.kafka import TopicWatch
+
+    @lru_cache(maxsize=1)  # a failure is not kept: the repository may be applied later
+    def store() -> "FeatureStore":
+        return open_feature_store(settings)
+
+    def merged_from(user_key: str) -> tuple[str, ...]:
+        profile = store().read_profiles([user_key]).get(user_key)
+        return profile.merged_from if profile is not None else ()
+
+    return OverlayWriter(
+        open_overlay(settings),
+        topic=TopicWatch(settings.kafka.bootstrap, settings.kafka.behavior_events).identity,
+        read_marks=lambda: progress.marks if (progress := store().read_progress()) is not None else {},
+        merged_from=merged_from,
+    )
+
+
 def open_event_log(settings: Settings) -> "EventLog":
     """The Parquet event log."""
     from mmrec.stores.parquet_log import ParquetEventLog
@@ -63,6 +96,26 @@ def open_forgotten_users(settings: Settings) -> "ForgottenUsers":
     from mmrec.stores.parquet_log import local_folder
 
     return FileForgottenUsers(local_folder(settings.stores.event_log) / "forgotten")
+
+
+def open_scoring_stream(settings: Settings, *, timer: Callable[[], float]) -> "tuple[ScoringStream, RecordProducer]":
+    """The writer of profiles over this deployment's stores, and the producer it sends refused records with.
+
+    Args:
+        timer: Seconds of a monotonic clock.
+    """
+    from mmrec.stream import ScoringStream
+
+    producer = open_producer(settings)
+    stream = ScoringStream(
+        store=open_feature_store(settings),
+        log=open_event_log(settings),
+        producer=producer,
+        forgotten=open_forgotten_users(settings),
+        settings=settings,
+        timer=timer,
+    )
+    return stream, producer
 
 
 def open_producer(settings: Settings) -> "RecordProducer":

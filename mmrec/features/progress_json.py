@@ -21,6 +21,7 @@ def encode_progress(progress: StreamProgress) -> bytes:
         "counts": dict(sorted(progress.counts.items())),
         "newest_ingest_time_s": progress.newest_ingest_time_s,
         "log_sequence": progress.log_sequence,
+        "num_forgotten": progress.num_forgotten,
     }
     return json.dumps(document, separators=(",", ":")).encode()
 
@@ -38,4 +39,5 @@ def decode_progress(data: bytes) -> StreamProgress:
         counts=document["counts"],
         newest_ingest_time_s=document["newest_ingest_time_s"],
         log_sequence=document["log_sequence"],
+        num_forgotten=document.get("num_forgotten", 0),
     )

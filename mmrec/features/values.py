@@ -59,3 +59,5 @@ class StreamProgress:
     """Ingest time of the newest record among them; 0 before the first."""
     log_sequence: int = 0
     """Appends of the event log whose events are all in the profiles and the counts."""
+    num_forgotten: int = 0
+    """Entries of the registry of forgotten users that the store has seen; one that is behind is swept."""

@@ -15,6 +15,7 @@ from mmrec.config import Settings
 from mmrec.errors import StoreError
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.columns import RAW_SCHEMA
+from mmrec.events.forgotten import MemoryForgottenUsers
 from mmrec.events.log import MemoryEventLog
 from mmrec.events.next_offsets import next_offsets
 from mmrec.events.producer import MemoryRecordProducer
@@ -47,6 +48,7 @@ class Deployment:
         self.log = MemoryEventLog()
         self.producer = MemoryRecordProducer(clock=ManualClock(NOW_S))
         self.records: dict[tuple[str, int], list[tuple[bytes, bytes]]] = defaultdict(list)
+        self.forgotten = MemoryForgottenUsers()
         self.settings = SETTINGS
         self.topics = dict(TOPICS)
         self.crash_before_profiles = False
@@ -58,9 +60,18 @@ class Deployment:
             raise CrashError
         self.write_profiles(profiles, **arguments)
 
+    def stream(self) -> ScoringStream:
+        return ScoringStream(
+            store=self.store,
+            log=self.log,
+            producer=self.producer,
+            forgotten=self.forgotten,
+            settings=self.settings,
+        )
+
     def start(self) -> ScoringStream:
         self.crash_before_profiles = False
-        stream = ScoringStream(store=self.store, log=self.log, producer=self.producer, settings=self.settings)
+        stream = self.stream()
         places = self.starts(stream).items()
         starts = {Source("c", self.topics[name].topic_id, partition): first for (name, partition), first in places}
         self.recovery = stream.recover(starts=starts, write_time_s=NOW_S)
@@ -213,8 +224,8 @@ def test_a_lost_store_counts_what_the_broker_no_longer_has() -> None:
     deployment = Deployment()
     deployment.records["behavior-events", 0] = [event(n, "ann") for n in range(5)]
     finish(deployment, random.Random(1), crash_share=0.0)
-    fresh = MemoryFeatureStore()
-    stream = ScoringStream(store=fresh, log=deployment.log, producer=deployment.producer, settings=SETTINGS)
+    deployment.store = MemoryFeatureStore()
+    stream = deployment.stream()
     recovery = stream.recover(starts={Source("c", "t", 0): 3}, write_time_s=NOW_S)
     assert recovery.num_applied == 5
     assert stream.progress.counts == {"accepted": 3}

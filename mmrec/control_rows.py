@@ -1,0 +1,116 @@
+"""What control records do to profiles: a login merges two, a request to forget removes some.
+
+Stream, recovery and rebuild share this; the rows are those of mmrec.events.control. Forgetting comes first: it is an
+instant of known time, so events up to it are refused wherever they come from, in this batch or years later. Logins take
+effect after the events of their table.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmrec.events.control import FORGET, IDENTIFY
+from mmrec.events.forgotten import ForgottenUsers
+from mmrec.scoring.identity import identify, keys_to_read, targets_to_read
+from mmrec.scoring.profile import UserProfile
+from mmrec.scoring.settings import ScoringConfig
+
+ReadProfiles = Callable[[Iterable[str]], dict[str, UserProfile]]
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Logins:
+    """What identify rows changed."""
+
+    profiles: dict[str, UserProfile]
+    """Those that changed."""
+    new_N: BoolArray
+    """Rows that changed something."""
+
+
+def read_with_targets(read: ReadProfiles, keys: Iterable[str]) -> dict[str, UserProfile]:
+    """Profiles, and those they are merged into."""
+    profiles = read(keys)
+    targets = targets_to_read(profiles)
+    return {**profiles, **read(targets)} if targets else profiles
+
+
+def forgotten_of(
+    forgotten: ForgottenUsers, keys: Iterable[str], profiles: Mapping[str, UserProfile]
+) -> dict[str, float]:
+    """Instants of forgetting that *apply* has to know for events of `keys`."""
+    return forgotten.forgotten_s(dict.fromkeys((*keys, *profiles)))
+
+
+def is_login(rows: pa.Table) -> BoolArray:
+    """Mask of the identify rows among rows of EVENT_SCHEMA, shape (N,)."""
+    mask_N: BoolArray = pc.equal(rows["behavior"], IDENTIFY).to_numpy()
+    return mask_N
+
+
+def bring_logins(
+    rows: pa.Table,
+    profiles: Mapping[str, UserProfile],
+    read: ReadProfiles,
+    *,
+    forgotten: ForgottenUsers,
+    config: ScoringConfig,
+) -> Logins:
+    """Merge what identify rows say belongs together; rows known before either side was forgotten change nothing.
+
+    Args:
+        rows: Identify rows of EVENT_SCHEMA, N of them, in the order of their offsets.
+        profiles: As the events of the same table left them; others are read.
+    """
+    pairs = list(zip(rows["user_key"].to_pylist(), rows["item_id"].to_pylist(), strict=True))
+    keys = keys_to_read(pairs)
+    instants = forgotten.forgotten_s(keys)
+    known = rows["known_time_s"].to_pylist()
+    at_hand = {key: profiles[key] for key in keys if key in profiles}
+    at_hand = {**read([key for key in keys if key not in at_hand]), **at_hand}
+    targets = targets_to_read(at_hand)
+    at_hand |= {
+        **read([key for key in targets if key not in profiles]),
+        **{k: profiles[k] for k in targets if k in profiles},
+    }
+    owners = {key: profile.merged_into for key, profile in at_hand.items()}
+    new_N = np.zeros(len(pairs), dtype=np.bool_)
+    for row, ((user, anonymous), known_s) in enumerate(zip(pairs, known, strict=True)):
+        until_s = max(instants.get(user, -np.inf), instants.get(anonymous, -np.inf))
+        if known_s > until_s and owners.get(anonymous) != user:
+            new_N[row], owners[anonymous] = True, user
+    new = [pair for pair, is_new in zip(pairs, new_N.tolist(), strict=True) if is_new]
+    return Logins(profiles=identify(at_hand, new, config=config), new_N=new_N)
+
+
+def asked_to_forget(control: pa.Table, read: ReadProfiles) -> dict[str, float]:
+    """Profile keys that are to go, and the instant up to which.
+
+    A user's anonymous profiles go with them, those of a login in the same table included; so does the user where an
+    anonymous profile that was merged is to go: their events stand in one profile and cannot be told apart in it.
+    """
+    asked: dict[str, float] = {}
+    for row in control.filter(pc.equal(control["behavior"], FORGET)).select(["user_key", "known_time_s"]).to_pylist():
+        asked[row["user_key"]] = max(row["known_time_s"], asked.get(row["user_key"], -np.inf))
+    logins = control.filter(pa.array(is_login(control))).select(["user_key", "item_id", "known_time_s"]).to_pylist()
+    gone: dict[str, float] = {}
+    for key, until_s in asked.items():
+        for name in _together(key, until_s, logins, read):
+            gone[name] = max(until_s, gone.get(name, -np.inf))
+    return gone
+
+
+def _together(key: str, until_s: float, logins: list[dict[str, object]], read: ReadProfiles) -> list[str]:
+    profiles = read_with_targets(read, [key])
+    users = {key, *(profile.merged_into for profile in profiles.values() if profile.merged_into)}
+    earlier = [login for login in logins if float(str(login["known_time_s"])) <= until_s]
+    users |= {str(login["user_key"]) for login in earlier if login["item_id"] in users}
+    profiles |= read([user for user in users if user not in profiles])
+    names = [*users, *(name for profile in profiles.values() for name in profile.merged_from)]
+    names += [str(login["item_id"]) for login in earlier if login["user_key"] in users]
+    return list(dict.fromkeys(names))
