@@ -12,7 +12,14 @@ from typing import NoReturn
 
 import typer
 
-from mmrec.console import ask_commands, feed_commands, model_commands, rejected_commands, stack_commands
+from mmrec.console import (
+    ask_commands,
+    feed_commands,
+    metric_commands,
+    model_commands,
+    rejected_commands,
+    stack_commands,
+)
 from mmrec.errors import MmrecError
 
 app = typer.Typer(
@@ -28,6 +35,7 @@ app.add_typer(events_app, name="events")
 
 app.command()(stack_commands.up)
 app.command()(stack_commands.status)
+app.command()(metric_commands.metrics)
 app.command()(stack_commands.logs)
 app.command()(stack_commands.down)
 app.command()(stack_commands.doctor)

@@ -52,11 +52,16 @@ def down() -> None:
     become("services.stack.down", [])
 
 
-def status(config: ConfigOption = "", as_json: JsonOption = False) -> None:
-    """Programs, events by verdict, refusals by reason, freshness, release.
+def status(
+    config: ConfigOption = "",
+    interval: Annotated[float, typer.Option(min=0.0, help="seconds that rates are measured over; 0: no rates")] = 1.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Programs, events by verdict, refusals by reason, rates, lag, freshness, release.
 
     Example: `mmrec status --json | jq .rejected`
     """
+    from mmrec.console.observed import observe
     from mmrec.console.standing import print_standing, read_standing, standing_document
     from mmrec.wiring import open_release_store
 
@@ -69,6 +74,7 @@ def status(config: ConfigOption = "", as_json: JsonOption = False) -> None:
         record=record,
         home=str(home.folder) if record else "",
         release_id=open_release_store(settings).current(),
+        observed=observe(settings.metrics, interval_s=interval, sleep=time.sleep),
     )
     if as_json:
         print_json(standing_document(standing))

@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from mmrec.config import Settings
+from mmrec.console.observed import Observed
 from mmrec.console.running import ProgramState, StackRecord
 from mmrec.telemetry import read_status
 
+NOTHING_OBSERVED = Observed()
 MAX_AGE_S = 30.0
 """A process writes its counters every second or two; older ones are told as stale."""
 _REJECTED = "rejected."
@@ -40,20 +42,29 @@ class Standing:
     """What the collector answered, by outcome and reason."""
     figures: Mapping[str, str | int | float | bool | None]
     """Freshness and sizes by name."""
+    rates: Mapping[str, float]
+    """Events, profiles and requests per second; empty where no metrics endpoint answers."""
     stale: tuple[str, ...]
     """Processes whose counters are older than they should be."""
 
 
 def read_standing(
-    settings: Settings, *, now_s: float, record: StackRecord | None = None, home: str = "", release_id: str = ""
+    settings: Settings,
+    *,
+    now_s: float,
+    record: StackRecord | None = None,
+    home: str = "",
+    release_id: str = "",
+    observed: Observed = NOTHING_OBSERVED,
 ) -> Standing:
-    """Facts from the stack's record and the status files.
+    """Facts from the stack's record, the status files, and the metrics endpoints that answered.
 
     Args:
         settings: Whose status folder is read.
         record: The stack's record; None where no embedded stack runs.
         home: The stack's folder, for display.
         release_id: The release that the pointer names.
+        observed: What the endpoints said.
     """
     status = read_status(settings.stores.status)
     stream, views, content, serving, collector = (
@@ -79,6 +90,8 @@ def read_standing(
         "serving_items_indexed": serving.get("num_items_indexed"),
         "serving_has_neighbors": serving.get("has_neighbors"),
         "serving_error": serving.get("error"),
+        "generation": stream.get("generation"),
+        **observed.figures,
     }
     return Standing(
         as_of_s=now_s,
@@ -90,6 +103,7 @@ def read_standing(
         rejected=rejected,
         collector={name: n for name, n in collector.items() if name.split(".")[0] in _COLLECTOR and isinstance(n, int)},
         figures={name: value for name, value in figures.items() if value is not None},
+        rates=observed.rates,
         stale=tuple(n for n, f in status.items() if now_s - float(f.get("updated_s", 0.0)) > MAX_AGE_S),
     )
 
@@ -125,13 +139,15 @@ def print_standing(standing: Standing, console: Console) -> None:
         console.print(_counts("events", standing.events))
     if standing.collector:
         console.print(_counts("collector", standing.collector))
+    if standing.rates:
+        console.print(_rates(standing.rates))
     facts = Table(title="freshness and sizes", title_justify="left", show_header=False)
     facts.add_column(style="bold")
     facts.add_column(justify="right", overflow="fold")
     for name, value in standing.figures.items():
         is_seconds = name.endswith("_s") or name.startswith("seconds")
         label = name.removesuffix("_s").replace("seconds_since", "since").replace("_", " ")
-        facts.add_row(label, duration(float(value)) if is_seconds and value is not None else str(value))
+        facts.add_row(label, duration(float(value)) if is_seconds and value is not None else _shown(value))
     console.print(facts)
     for name in standing.stale:
         console.print(f"[yellow]{name} has not written its counters for more than {MAX_AGE_S:.0f} s[/yellow]")
@@ -142,7 +158,22 @@ def duration(seconds: float) -> str:
     for unit_s, unit in ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min")):
         if seconds >= 2 * unit_s:
             return f"{seconds / unit_s:.0f} {unit}"
+    if seconds < 0.995:
+        return f"{seconds * 1_000:.0f} ms"
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def _shown(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _rates(rates: Mapping[str, float]) -> Table:
+    table = Table(title="per second", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    for name, rate in rates.items():
+        table.add_row(name.replace("_", " "), f"{rate:,.1f}")
+    return table
 
 
 def _programs(standing: Standing) -> Table:
