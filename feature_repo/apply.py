@@ -12,7 +12,8 @@ import os
 from pathlib import Path
 
 from mmrec.config import StoreSettings
-from mmrec.stores.feast_repository import apply_objects, repository_yaml
+from mmrec.stores.feast_repository import apply_objects, is_applied, repository_yaml
+from mmrec.stores.feast_store import check_rates
 from mmrec.telemetry import configure_logging, get_logger
 from mmrec.wiring import settings_from
 
@@ -23,15 +24,16 @@ def apply_repository(stores: StoreSettings, decay_per_day: tuple[float, ...]) ->
     """Create or confirm the Feast repository of a deployment.
 
     Raises:
-        IncompatibleStateError: the folder was applied with other decay rates or another schema.
+        IncompatibleStateError: the folder was applied with another schema, or its profiles decay by other rates.
     """
     from feature_repo.definitions import definitions
 
     folder = Path(stores.feature_repo)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "feature_store.yaml").write_text(repository_yaml(stores), encoding="utf-8")
-    objects = definitions(offline_folder=folder / "offline", decay_per_day=decay_per_day)
-    apply_objects(folder, objects, decay_per_day=decay_per_day)
+    if is_applied(folder):
+        check_rates(str(folder), decay_per_day)
+    apply_objects(folder, definitions(offline_folder=folder / "offline", decay_per_day=decay_per_day))
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ def definitions(*, offline_folder: Path, decay_per_day: Sequence[float]) -> list
 
     Args:
         offline_folder: Where rows for training stand as Parquet, one folder per view.
-        decay_per_day: Written to the views' tags, so that a deployment with other rates is refused (rebuild first).
+        decay_per_day: Written to the views' tags: the rates of a generation of profiles that says no other.
     """
     entities = {
         view.entity: Entity(name=view.entity, join_keys=[view.join_key], value_type=FeastValueType.STRING)

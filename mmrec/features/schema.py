@@ -6,7 +6,7 @@ it all, the ranking row and the packed formats included, stands in every release
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from mmrec.scoring import item_statistics, packing
@@ -58,8 +58,22 @@ USER_PROFILE = View(
         _field("clear", ValueType.STRING, "JSON: top items, totals, times, weights version (mmrec.features.clear)"),
     ),
 )
+USER_PROFILE_B = replace(
+    USER_PROFILE, name="user_profile_b", description="The same; one of the two is live, the other is rebuilt."
+)
+PROFILE_VIEWS = {"a": USER_PROFILE, "b": USER_PROFILE_B}
+"""View of each generation of profiles."""
+GENERATIONS = tuple(PROFILE_VIEWS)
+CONTROL_PREFIX = "\x01"
+"""Keys of rows beside the profiles begin so; no user key begins with a control character."""
 STREAM_PROGRESS_KEY = "\x01stream-progress"
-"""Key of the row of user_profile that holds StreamProgress; no user key begins with a control character."""
+"""Key of the row of a profile view that holds StreamProgress."""
+GENERATION_KEY = "\x01generation"
+"""Key of the row of a profile view that says by which rates its counts decay."""
+LIVE_KEY = "\x01live-generation"
+"""Key of the row of user_profile that names the live generation."""
+FLIP_KEY = "\x01requested-flip"
+"""Key of the row of user_profile that names the generation somebody wants to be live."""
 
 ITEM_STATS = View(
     name="item_stats",
@@ -105,8 +119,8 @@ POPULAR_ITEMS = View(
         _field("as_of_s", ValueType.FLOAT64, "epoch seconds"),
     ),
 )
-VIEWS = (USER_PROFILE, ITEM_STATS, ITEM_NEIGHBORS, ITEM_CONTENT, POPULAR_ITEMS)
-PACKED_FORMATS = {USER_PROFILE.name: packing.FORMAT, ITEM_STATS.name: item_statistics.FORMAT}
+VIEWS = (USER_PROFILE, USER_PROFILE_B, ITEM_STATS, ITEM_NEIGHBORS, ITEM_CONTENT, POPULAR_ITEMS)
+PACKED_FORMATS = {**{v.name: packing.FORMAT for v in PROFILE_VIEWS.values()}, ITEM_STATS.name: item_statistics.FORMAT}
 """Version of the field `packed` of each view that has one."""
 
 

@@ -2,13 +2,19 @@
 
 Reads leave absent keys out. A value once written is read by every process at once. Writes are absolute (the whole
 value of a key), so writing again is harmless. One process writes profiles, one writes item views.
+
+Profiles and their progress are kept in two generations, "a" and "b"; a pointer names the live one. A store reads and
+writes the live one as of each call; store.generation(name) is the same store fixed to one of them. A rebuild fills the
+other one and has the pointer moved (mmrec/rebuild.py).
 """
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from mmrec.catalog.item import CatalogEntry
-from mmrec.features.schema import feature_fingerprint
+from mmrec.errors import InvalidRequestError, NotFoundError
+from mmrec.features.schema import GENERATIONS, feature_fingerprint
 from mmrec.features.values import Neighbors, PopularItems, StreamProgress
 from mmrec.scoring.item_statistics import ItemStatistics
 from mmrec.scoring.packing import pack, unpack
@@ -47,11 +53,60 @@ class FeatureStore(Protocol):
         ...
 
     def delete_profiles(self, user_keys: Iterable[str]) -> None:
-        """Remove profiles, so that the engine keeps no byte of them where it can; absent keys do no harm."""
+        """Remove profiles, so that the engine keeps no byte of them where it can; absent keys do no harm.
+
+        They go from all generations, or from the one this store is fixed to.
+        """
         ...
 
     def user_keys(self) -> Iterator[str]:
-        """Keys of all profiles, each once, in any order; profiles may be written and deleted meanwhile."""
+        """Keys of all profiles, each once, in any order; profiles may be written and deleted meanwhile.
+
+        Those of the generation that is live as of the call, or of the one this store is fixed to.
+        """
+        ...
+
+    def live_generation(self) -> str:
+        """Name of the generation that readers see."""
+        ...
+
+    def set_live_generation(self, name: str) -> None:
+        """Let readers see another generation, all of it at once; a request for a flip is answered by it.
+
+        Raises:
+            NotFoundError: no generation has this name.
+        """
+        ...
+
+    def generation(self, name: str) -> "FeatureStore":
+        """The same store fixed to one generation, whichever is live; connections are shared.
+
+        Raises:
+            NotFoundError: no generation has this name.
+        """
+        ...
+
+    def begin_generation(self, name: str) -> None:
+        """Empty a generation, progress included, and note the configured decay rates with it.
+
+        A request to make it live is taken back.
+
+        Raises:
+            NotFoundError: no generation has this name.
+            InvalidRequestError: it is live.
+        """
+        ...
+
+    def requested_flip(self) -> str | None:
+        """The generation that somebody wants to be live; None where nobody asks."""
+        ...
+
+    def request_flip(self, name: str | None) -> None:
+        """Ask the writer of profiles to catch a generation up and make it live; None takes the request back.
+
+        Raises:
+            NotFoundError: no generation has this name.
+        """
         ...
 
     def read_item_statistics(self, item_ids: Iterable[str]) -> dict[str, ItemStatistics]:
@@ -91,12 +146,14 @@ class MemoryFeatureStore:
     """Everything in dictionaries of one process; profiles are kept packed, as an engine would."""
 
     def __init__(self) -> None:
-        self._profiles: dict[str, bytes] = {}
+        self._profiles: dict[str, dict[str, bytes]] = {name: {} for name in GENERATIONS}
+        self._progress: dict[str, StreamProgress | None] = dict.fromkeys(GENERATIONS)
+        self._pointers: dict[str, str | None] = {"live": GENERATIONS[0], "requested": None}
+        self._fixed = ""
         self._statistics: dict[str, ItemStatistics] = {}
         self._neighbors: dict[str, Neighbors] = {}
         self._entries: dict[str, CatalogEntry] = {}
         self._popular: dict[str, PopularItems] = {}
-        self._progress: StreamProgress | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -105,29 +162,63 @@ class MemoryFeatureStore:
 
     def read_profiles(self, user_keys: Iterable[str]) -> dict[str, UserProfile]:
         """Profiles by key."""
-        return {key: unpack(self._profiles[key]) for key in user_keys if key in self._profiles}
+        profiles = self._profiles[self._fixed or self.live_generation()]
+        return {key: unpack(profiles[key]) for key in user_keys if key in profiles}
 
     def write_profiles(
         self, profiles: Mapping[str, UserProfile], *, write_time_s: float, progress: StreamProgress | None = None
     ) -> None:
         """Replace profiles and progress in one step."""
         packed = {key: pack(profile) for key, profile in profiles.items()}
-        self._profiles.update(packed)
+        name = self._fixed or self.live_generation()
+        self._profiles[name].update(packed)
         if progress is not None:
-            self._progress = progress
+            self._progress[name] = progress
 
     def read_progress(self) -> StreamProgress | None:
         """What the last write left."""
-        return self._progress
+        return self._progress[self._fixed or self.live_generation()]
 
     def delete_profiles(self, user_keys: Iterable[str]) -> None:
         """Remove profiles."""
-        for key in user_keys:
-            self._profiles.pop(key, None)
+        keys = list(user_keys)
+        for name in [self._fixed] if self._fixed else GENERATIONS:
+            for key in keys:
+                self._profiles[name].pop(key, None)
 
     def user_keys(self) -> Iterator[str]:
         """Keys as of the call."""
-        return iter(list(self._profiles))
+        return iter(list(self._profiles[self._fixed or self.live_generation()]))
+
+    def live_generation(self) -> str:
+        """Name of the live generation."""
+        return self._pointers["live"] or GENERATIONS[0]
+
+    def set_live_generation(self, name: str) -> None:
+        """Move the pointer."""
+        self._pointers.update(live=check_generation(name), requested=None)
+
+    def generation(self, name: str) -> "MemoryFeatureStore":
+        """The same dictionaries, fixed to one generation."""
+        fixed = copy.copy(self)
+        fixed._fixed = check_generation(name)
+        return fixed
+
+    def begin_generation(self, name: str) -> None:
+        """Empty a generation; decay rates are not kept."""
+        check_idle_generation(name, live=self.live_generation())
+        if self.requested_flip() == name:
+            self.request_flip(None)
+        self._profiles[name].clear()
+        self._progress[name] = None
+
+    def requested_flip(self) -> str | None:
+        """The generation asked for."""
+        return self._pointers["requested"]
+
+    def request_flip(self, name: str | None) -> None:
+        """Leave or take back a request."""
+        self._pointers["requested"] = name if name is None else check_generation(name)
 
     def read_item_statistics(self, item_ids: Iterable[str]) -> dict[str, ItemStatistics]:
         """Item statistics by item."""
@@ -160,3 +251,22 @@ class MemoryFeatureStore:
     def write_popular(self, domain: str, popular: PopularItems, *, write_time_s: float) -> None:
         """Replace the popular items of a domain."""
         self._popular[domain] = popular
+
+
+def check_generation(name: str) -> str:
+    """The name; NotFoundError where no generation has it."""
+    if name not in GENERATIONS:
+        raise NotFoundError(f"there is no generation {name!r} of profiles; known: {', '.join(GENERATIONS)}")
+    return name
+
+
+def check_idle_generation(name: str, *, live: str) -> str:
+    """The name; InvalidRequestError where it is the live one."""
+    if check_generation(name) == live:
+        raise InvalidRequestError(f"generation {name!r} is live and cannot be emptied; fill the other one and flip")
+    return name
+
+
+def other_generation(name: str) -> str:
+    """The one that is not `name`."""
+    return GENERATIONS[1 - GENERATIONS.index(check_generation(name))]

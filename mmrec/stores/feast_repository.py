@@ -79,19 +79,30 @@ def repository_yaml(stores: StoreSettings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def apply_objects(folder: Path, objects: Sequence[Any], *, decay_per_day: Sequence[float]) -> None:
-    """Apply Feast objects to the repository in `folder`, whose feature_store.yaml is written.
+def is_applied(folder: Path) -> bool:
+    """Whether views were applied to the repository in `folder` before; its feature_store.yaml is written.
 
     Raises:
-        IncompatibleStateError: it was applied before with other decay rates or another schema, so stored counts would
-            be read wrongly; keep the old rates, or take a fresh folder and rebuild from the log.
+        IncompatibleStateError: they were, with another schema.
     """
     import feast
 
+    tags = [dict(v.tags) for v in feast.FeatureStore(repo_path=str(folder)).list_feature_views()]
+    for found in tags:
+        _check_schema(found, str(folder))
+    return bool(tags)
+
+
+def apply_objects(folder: Path, objects: Sequence[Any]) -> None:
+    """Apply Feast objects to the repository in `folder`, whose feature_store.yaml is written.
+
+    Raises:
+        IncompatibleStateError: it was applied before with another schema, so stored state would be read wrongly.
+    """
+    import feast
+
+    is_applied(folder)
     store = feast.FeatureStore(repo_path=str(folder))
-    for view in store.list_feature_views():
-        if view.name == USER_PROFILE.name:
-            _check_tags(dict(view.tags), decay_per_day, str(folder))
     store.apply(list(objects))
     if store.config.online_store.type == "sqlite":
         with sqlite3.connect(folder / store.config.online_store.path, timeout=BUSY_TIMEOUT_S) as connection:
@@ -112,15 +123,12 @@ def open_repository(folder: str) -> FeastRepository:
         raise StoreError(f"no feature repository at {folder}; run `python -m feature_repo.apply`")
     store = feast.FeatureStore(repo_path=folder)
     views = {view.name: view for view in store.list_feature_views()}
+    for view in views.values():
+        _check_schema(dict(view.tags), folder)
     missing = sorted({view.name for view in VIEWS} - set(views))
     if missing:
         raise StoreError(f"the feature repository at {folder} lacks {missing}; run `python -m feature_repo.apply`")
     tags = dict(views[USER_PROFILE.name].tags)
-    if tags.get("schema") != store_fingerprint():
-        raise IncompatibleStateError(
-            f"the feature repository at {folder} has schema {tags.get('schema')}, this code {store_fingerprint()}; "
-            "rebuild it from the log"
-        )
     repository = FeastRepository(
         config=store.config,
         provider=store._get_provider(),
@@ -157,19 +165,9 @@ def open_redis_rows(repository: FeastRepository, view: View) -> RedisRows:
     return RedisRows(client, project=config.project, view=view)
 
 
-def check_decay(repository: FeastRepository, decay_per_day: Sequence[float]) -> None:
-    """IncompatibleStateError where the stored counts decay by other rates than `decay_per_day`."""
-    _check_tags(repository.tags, decay_per_day, str(repository.config.repo_path))
-
-
-def _check_tags(tags: dict[str, str], decay_per_day: Sequence[float], folder: str) -> None:
+def _check_schema(tags: dict[str, str], folder: str) -> None:
     if tags.get("schema") != store_fingerprint():
         raise IncompatibleStateError(
-            f"{folder} was applied with schema {tags.get('schema')}, this code has {store_fingerprint()}; "
-            "take a fresh folder and rebuild from the log"
-        )
-    if json.loads(tags.get("decay_per_day", "[]")) != list(decay_per_day):
-        raise IncompatibleStateError(
-            f"{folder} keeps counts that decay by {tags.get('decay_per_day')} per day, the configuration says "
-            f"{list(decay_per_day)}; keep the old rates, or take a fresh folder and rebuild from the log"
+            f"{folder} was applied with schema {tags.get('schema')}, this code has {store_fingerprint()}; move the "
+            "folder away, run `python -m feature_repo.apply`, and the stream fills it from the event log at its start"
         )

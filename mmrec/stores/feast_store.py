@@ -5,10 +5,12 @@ get_online_features() see them too. Every write replaces what stands, whatever i
 loses nothing.
 """
 
+import copy
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice, repeat
@@ -24,26 +26,32 @@ from mmrec.errors import StoreError
 from mmrec.features.clear import clear_texts
 from mmrec.features.progress_json import decode_progress, encode_progress
 from mmrec.features.schema import (
+    CONTROL_PREFIX,
+    GENERATIONS,
     ITEM_CONTENT,
     ITEM_NEIGHBORS,
     ITEM_STATS,
     POPULAR_ITEMS,
+    PROFILE_VIEWS,
     STREAM_PROGRESS_KEY,
-    USER_PROFILE,
     View,
     feature_fingerprint,
 )
+from mmrec.features.stores import check_generation
 from mmrec.features.values import Neighbors, PopularItems, StreamProgress
 from mmrec.scoring.item_statistics import ItemStatistics, pack_statistics, unpack_statistics
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.stores.feast_repository import check_decay, open_profile_rows, open_redis_rows, open_repository
+from mmrec.stores.feast_repository import FeastRepository, open_profile_rows, open_redis_rows, open_repository
+from mmrec.stores.generation_pointer import GenerationPointer
 from mmrec.stores.profile_rows import ProfileRows
 from mmrec.stores.redis_rows import RedisRows
 
 READ_CHUNK = 1_000
 """Keys per read: one SQL statement, or one Redis pipeline."""
+DELETE_CHUNK = 20_000
+"""Keys per transaction where a generation is emptied."""
 
 
 class FeastFeatureStore:
@@ -54,20 +62,28 @@ class FeastFeatureStore:
 
         Args:
             repo_folder: Folder of feature_store.yaml.
-            scoring: Weights for the values in the clear beside each profile; without it they are written empty.
+            scoring: Weights for the values in the clear beside each profile, and the decay rates that a generation
+                must have to be read; without it they are written empty, and any rates are read.
 
         Raises:
             StoreError: nothing was applied there.
-            IncompatibleStateError: applied with another schema or other decay rates.
+            IncompatibleStateError: applied with another schema.
         """
         self._repository = open_repository(repo_folder)
-        if scoring is not None:
-            check_decay(self._repository, scoring.decay_per_day)
         self._scoring = scoring
         self._lock = threading.Lock()
-        self._profile_rows: ProfileRows | None = None
-        if self._repository.is_sqlite:
-            self._profile_rows = open_profile_rows(self._repository, USER_PROFILE)
+        self._tables: dict[str, ProfileRows] = {}
+        self._fixed = ""
+        self._fixed_fits = False
+        self._pointer = GenerationPointer(
+            read=lambda name, keys: dict(self._read_packed(name, keys)),
+            write=lambda name, values: self._write_packed(
+                name, {key: {"packed": value} for key, value in values.items()}, time.time()
+            ),
+            applied_rates=applied_rates(self._repository),
+            rates=None if scoring is None else scoring.decay_per_day,
+            where=str(self._repository.config.repo_path),
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -76,7 +92,7 @@ class FeastFeatureStore:
 
     def read_profiles(self, user_keys: Iterable[str]) -> dict[str, UserProfile]:
         """Profiles by key."""
-        return {key: unpack(packed) for key, packed in self._read_packed(user_keys)}
+        return {key: unpack(packed) for key, packed in self._read_packed(self._generation(), user_keys)}
 
     def write_profiles(
         self, profiles: Mapping[str, UserProfile], *, write_time_s: float, progress: StreamProgress | None = None
@@ -89,39 +105,56 @@ class FeastFeatureStore:
             key: {"packed": pack(profile), "clear": text}
             for (key, profile), text in zip(profiles.items(), texts, strict=False)
         }
-        progress_rows: dict[str, dict[str, bytes | str]] = {}
         if progress is not None:
-            progress_rows[STREAM_PROGRESS_KEY] = {"packed": encode_progress(progress)}
-        if self._profile_rows is None:
-            for part in (rows, progress_rows):
-                self._write(USER_PROFILE, {key: _values(row) for key, row in part.items()}, write_time_s)
-            return
-        with self._lock:
-            try:
-                self._profile_rows.write({**rows, **progress_rows}, write_time_s=write_time_s)
-            except sqlite3.Error as error:
-                raise _store_error(f"writing {len(rows)} profiles", error) from error
+            rows[STREAM_PROGRESS_KEY] = {"packed": encode_progress(progress)}
+        self._write_packed(self._generation(), rows, write_time_s)
 
     def read_progress(self) -> StreamProgress | None:
         """What the last write with a progress left."""
-        for _, packed in self._read_packed([STREAM_PROGRESS_KEY]):
+        for _, packed in self._read_packed(self._generation(), [STREAM_PROGRESS_KEY]):
             return decode_progress(packed)
         return None
 
     def delete_profiles(self, user_keys: Iterable[str]) -> None:
         """Remove profiles; on SQLite their bytes are overwritten and the WAL is emptied."""
         keys = list(dict.fromkeys(user_keys))
-        if not keys:
-            return
-        with self._lock:
-            try:
-                self._rows().delete(keys)
-            except (sqlite3.Error, RedisError, OSError) as error:
-                raise _store_error(f"deleting {len(keys)} profiles", error) from error
+        for name in [self._fixed] if self._fixed else GENERATIONS:
+            self._delete(name, keys)
 
     def user_keys(self) -> Iterator[str]:
         """Keys of all profiles."""
-        return (key for key in self._rows().keys("packed") if key != STREAM_PROGRESS_KEY)
+        return (key for key in self._rows(self._generation()).keys("packed") if not key.startswith(CONTROL_PREFIX))
+
+    def live_generation(self) -> str:
+        """Name of the live generation; IncompatibleStateError where it decays by other rates than those configured."""
+        return self._pointer.live()
+
+    def set_live_generation(self, name: str) -> None:
+        """Move the pointer."""
+        self._pointer.set_live(name)
+
+    def generation(self, name: str) -> "FeastFeatureStore":
+        """The same store fixed to one generation; its rates are checked when profiles are first read or written."""
+        fixed = copy.copy(self)
+        fixed._fixed, fixed._fixed_fits = check_generation(name), False
+        return fixed
+
+    def begin_generation(self, name: str) -> None:
+        """Empty a generation and note the configured rates with it."""
+        self._pointer.begin(name, empty=lambda: self._empty(name))
+
+    def requested_flip(self) -> str | None:
+        """The generation asked for."""
+        return self._pointer.requested()
+
+    def request_flip(self, name: str | None) -> None:
+        """Leave or take back a request."""
+        self._pointer.request(name)
+
+    @property
+    def generations(self) -> GenerationPointer:
+        """The pointer itself, for those who must look at generations of other rates."""
+        return self._pointer
 
     def read_item_statistics(self, item_ids: Iterable[str]) -> dict[str, ItemStatistics]:
         """Item statistics by item."""
@@ -199,17 +232,60 @@ class FeastFeatureStore:
         }
         self._write(POPULAR_ITEMS, {domain: row}, write_time_s)
 
-    def _rows(self) -> ProfileRows | RedisRows:
-        return self._profile_rows or open_redis_rows(self._repository, USER_PROFILE)
+    def _generation(self) -> str:
+        """The generation this call is about."""
+        if not self._fixed:
+            return self._pointer.live()
+        if not self._fixed_fits:
+            self._pointer.check(self._fixed)
+            self._fixed_fits = True
+        return self._fixed
 
-    def _read_packed(self, keys: Iterable[str]) -> list[tuple[str, bytes]]:
-        if self._profile_rows is None:
-            return [(key, row["packed"].bytes_val) for key, row in self._read(USER_PROFILE, keys, ["packed"])]
+    def _table(self, name: str) -> ProfileRows:
+        """Rows of a generation on SQLite; called with the lock held, or by a store nobody shares yet."""
+        if name not in self._tables:
+            self._tables[name] = open_profile_rows(self._repository, PROFILE_VIEWS[name])
+        return self._tables[name]
+
+    def _rows(self, name: str) -> ProfileRows | RedisRows:
+        if self._repository.is_sqlite:
+            return self._table(name)
+        return open_redis_rows(self._repository, PROFILE_VIEWS[name])
+
+    def _read_packed(self, name: str, keys: Iterable[str]) -> list[tuple[str, bytes]]:
+        if not self._repository.is_sqlite:
+            return [(key, row["packed"].bytes_val) for key, row in self._read(PROFILE_VIEWS[name], keys, ["packed"])]
         with self._lock:
             try:
-                return list(self._profile_rows.read(dict.fromkeys(keys), "packed"))
+                return list(self._table(name).read(dict.fromkeys(keys), "packed"))
             except sqlite3.Error as error:
                 raise _store_error("reading profiles", error) from error
+
+    def _write_packed(self, name: str, rows: Mapping[str, Mapping[str, bytes | str]], write_time_s: float) -> None:
+        if not self._repository.is_sqlite:
+            last = {key: row for key, row in rows.items() if key.startswith(CONTROL_PREFIX)}
+            for part in ({key: row for key, row in rows.items() if key not in last}, last):
+                self._write(PROFILE_VIEWS[name], {key: _values(row) for key, row in part.items()}, write_time_s)
+            return
+        with self._lock:
+            try:
+                self._table(name).write(rows, write_time_s=write_time_s)
+            except sqlite3.Error as error:
+                raise _store_error(f"writing {len(rows)} profiles", error) from error
+
+    def _delete(self, name: str, keys: Sequence[str]) -> None:
+        if not keys:
+            return
+        with self._lock:
+            try:
+                self._rows(name).delete(keys)
+            except (sqlite3.Error, RedisError, OSError) as error:
+                raise _store_error(f"deleting {len(keys)} profiles", error) from error
+
+    def _empty(self, name: str) -> None:
+        keys = self._rows(name).keys("packed")
+        while chunk := list(islice(keys, DELETE_CHUNK)):
+            self._delete(name, chunk)
 
     def _read(self, view: View, keys: Iterable[str], names: list[str]) -> Iterator[tuple[str, dict[str, Value]]]:
         remaining = iter(dict.fromkeys(keys))
@@ -244,6 +320,18 @@ class FeastFeatureStore:
                 )
             except (sqlite3.Error, RedisError, OSError) as error:
                 raise _store_error(f"writing {len(rows)} rows of {view.name}", error) from error
+
+
+def applied_rates(repository: FeastRepository) -> list[float]:
+    """Decay rates the repository was applied with, per day."""
+    rates: list[float] = json.loads(repository.tags.get("decay_per_day", "[]"))
+    return rates
+
+
+def check_rates(repo_folder: str, decay_per_day: Sequence[float]) -> None:
+    """IncompatibleStateError where the live generation of an applied repository decays by other rates than these."""
+    pointer = FeastFeatureStore(repo_folder).generations.with_rates(decay_per_day)
+    pointer.check(pointer.live_of_any_rates())
 
 
 def _entity_key(view: View, key: str) -> EntityKey:

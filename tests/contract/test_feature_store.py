@@ -19,7 +19,7 @@ from redis import Redis
 from feature_repo.apply import apply_repository
 from mmrec.catalog.item import Availability, CatalogEntry
 from mmrec.config import StoreSettings
-from mmrec.errors import ConfigurationError, IncompatibleStateError, StoreError
+from mmrec.errors import ConfigurationError, IncompatibleStateError, InvalidRequestError, NotFoundError, StoreError
 from mmrec.events.behaviors import shop_behaviors
 from mmrec.features.stores import FeatureStore, MemoryFeatureStore
 from mmrec.features.values import Neighbors, PopularItems, StreamProgress
@@ -128,6 +128,68 @@ def test_progress_stands_beside_the_profiles(store: FeatureStore) -> None:
     store.write_profiles({}, write_time_s=NOW_S, progress=replace(progress, log_sequence=4))
     assert store.read_progress() == replace(progress, log_sequence=4)
     assert set(store.read_profiles(["ann", "bob"])) == {"ann", "bob"}
+
+
+def test_generations_are_apart_and_readers_follow_the_pointer(reopen: Callable[[], FeatureStore]) -> None:
+    store, reader = reopen(), reopen()
+    assert store.live_generation() == "a"
+    store.write_profiles({"ann": profile_of("i1")}, write_time_s=NOW_S, progress=StreamProgress(log_sequence=1))
+    other = store.generation("b")
+    assert other.read_profiles(["ann"]) == {}
+    assert other.read_progress() is None
+    later = {"ann": profile_of("i2"), "bob": profile_of("i2")}
+    other.write_profiles(later, write_time_s=NOW_S, progress=StreamProgress(log_sequence=2))
+    assert reader.read_profiles(["ann", "bob"])["ann"].item_ids == ("i1",)
+    assert list(reader.user_keys()) == ["ann"]
+    store.set_live_generation("b")
+    assert reader.live_generation() == "b"
+    found = reader.read_profiles(["ann", "bob"])
+    assert {key: profile.item_ids for key, profile in found.items()} == {"ann": ("i2",), "bob": ("i2",)}
+    assert reader.read_progress() == StreamProgress(log_sequence=2)
+    assert sorted(reader.user_keys()) == ["ann", "bob"]
+    assert reader.generation("a").read_progress() == StreamProgress(log_sequence=1)
+    store.set_live_generation("a")
+    assert reader.read_profiles(["ann"])["ann"].item_ids == ("i1",)
+
+
+def test_a_generation_begins_empty_and_the_live_one_cannot(store: FeatureStore) -> None:
+    for name in ("a", "b"):
+        store.generation(name).write_profiles(
+            {f"u{n}": profile_of("i1") for n in range(3)}, write_time_s=NOW_S, progress=StreamProgress()
+        )
+    store.request_flip("b")
+    store.begin_generation("b")
+    assert store.requested_flip() is None
+    assert list(store.generation("b").user_keys()) == []
+    assert store.generation("b").read_progress() is None
+    assert len(list(store.user_keys())) == 3
+    with pytest.raises(InvalidRequestError, match="live"):
+        store.begin_generation("a")
+    with pytest.raises(NotFoundError, match="known: a, b"):
+        store.generation("c")
+
+
+def test_a_request_for_a_flip_stands_until_it_is_answered(reopen: Callable[[], FeatureStore]) -> None:
+    store = reopen()
+    assert store.requested_flip() is None
+    reopen().request_flip("b")
+    assert store.requested_flip() == "b"
+    store.request_flip(None)
+    assert store.requested_flip() is None
+    store.request_flip("b")
+    store.set_live_generation("b")
+    assert store.requested_flip() is None
+    with pytest.raises(NotFoundError, match="known: a, b"):
+        store.request_flip("c")
+
+
+def test_a_forgotten_profile_goes_from_every_generation(store: FeatureStore) -> None:
+    for name in ("a", "b"):
+        store.generation(name).write_profiles({k: profile_of("i1") for k in ("ann", "bob")}, write_time_s=NOW_S)
+    store.generation("b").delete_profiles(["bob"])
+    assert [list(store.generation(n).read_profiles(["bob"])) for n in ("a", "b")] == [["bob"], []]
+    store.delete_profiles(["ann", "nobody"])
+    assert [list(store.generation(n).read_profiles(["ann"])) for n in ("a", "b")] == [[], []]
 
 
 def test_more_keys_than_one_statement_takes_are_read(store: FeatureStore) -> None:
@@ -263,10 +325,34 @@ def test_processes_see_each_others_writes_at_once_and_two_writers_take_turns(tmp
 def test_a_repository_of_other_decay_rates_is_refused(tmp_path: Path) -> None:
     stores = sqlite_repository(tmp_path)
     apply_repository(stores, CONFIG.decay_per_day)
-    with pytest.raises(IncompatibleStateError, match="decay"):
+    with pytest.raises(IncompatibleStateError, match="mmrec rebuild"):
         apply_repository(stores, (0.1,))
-    with pytest.raises(IncompatibleStateError, match="decay"):
-        FeastFeatureStore(stores.feature_repo, scoring=replace(CONFIG, decay_per_day=(0.1,)))
+    other = FeastFeatureStore(stores.feature_repo, scoring=replace(CONFIG, decay_per_day=(0.1,)))
+    for ask in (other.live_generation, other.read_progress, lambda: other.read_profiles(["ann"])):
+        with pytest.raises(IncompatibleStateError, match="mmrec rebuild"):
+            ask()
+
+
+def test_a_generation_has_rates_of_its_own_and_those_of_the_live_one_are_asked_for(tmp_path: Path) -> None:
+    stores, faster = sqlite_repository(tmp_path), replace(CONFIG, decay_per_day=(0.1,))
+    old, new = (FeastFeatureStore(stores.feature_repo, scoring=scoring) for scoring in (CONFIG, faster))
+    old.write_profiles({"ann": profile_of("i1")}, write_time_s=NOW_S)
+    new.begin_generation("b")
+    with pytest.raises(IncompatibleStateError, match=r"0\.1"):
+        old.generation("b").read_profiles(["ann"])
+    new.generation("b").write_profiles({"ann": profile_of("i2")}, write_time_s=NOW_S)
+    assert old.read_profiles(["ann"])["ann"].item_ids == ("i1",)
+    new.set_live_generation("b")
+    assert new.read_profiles(["ann"])["ann"].item_ids == ("i2",)
+    with pytest.raises(IncompatibleStateError, match="mmrec rebuild"):
+        old.read_profiles(["ann"])
+    apply_repository(stores, (0.1,))
+    with pytest.raises(IncompatibleStateError, match="mmrec rebuild"):
+        apply_repository(stores, CONFIG.decay_per_day)
+    new.set_live_generation("a")
+    assert old.read_profiles(["ann"])["ann"].item_ids == ("i1",)  # its rates were written down before the new apply
+    with pytest.raises(IncompatibleStateError, match="mmrec rebuild"):
+        new.read_profiles(["ann"])
 
 
 def test_a_folder_without_a_repository_says_what_to_run(tmp_path: Path) -> None:
