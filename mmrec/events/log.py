@@ -6,6 +6,8 @@ Laws, for both implementations (tests/contract/test_event_log.py):
 - A record is known by (cluster, topic, partition, offset). Readers get each record once, at its first append, however
   batches overlap; so a stream that starts again with other boundaries does no harm.
 - read(after_sequence=n) gives what appends after n added: reading in steps gives the same as reading at once.
+- Readers get no row that a forget request covers. tend() removes these for good, and rows of ingest days that are too
+  old; it changes nothing else that a reader gets, wherever it stands, and no number.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,9 +21,36 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmrec.events.columns import EVENT_SCHEMA
+from mmrec.events.forgotten import ForgottenUsers, MemoryForgottenUsers
+from mmrec.events.forgotten_rows import first_day_kept, ingest_days, kept_rows
 from mmrec.events.served import SERVED_SCHEMA
 
 PLACE_COLUMNS: Final = ("cluster_id", "topic_id", "partition", "offset")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableTended:
+    """What one run of tend() did to events, or to served lists."""
+
+    num_appends: int = 0
+    """Appends that were compacted."""
+    num_rows_written: int = 0
+    num_expired: int = 0
+    """Rows removed because of their age."""
+    num_forgotten: int = 0
+    """Rows removed because their users asked."""
+    num_files: int = 0
+    """Compacted files there are now."""
+    num_waiting: int = 0
+    """Appends that are not compacted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tended:
+    """What one run of tend() did."""
+
+    events: TableTended
+    served: TableTended
 
 
 class EventLog(Protocol):
@@ -70,11 +99,25 @@ class EventLog(Protocol):
         """Served lists of later appends, each once; SERVED_SCHEMA."""
         ...
 
+    def scan_served(self, *, after_sequence: int = 0, max_rows: int = 8_192) -> Iterator[pa.Table]:
+        """The same as read_served, in tables of at most `max_rows` rows."""
+        ...
+
+    def tend(self, *, keep_s: float = 0.0, min_appends: int = 1) -> Tended:
+        """Compact appends, remove rows that are too old or of forgotten users; others may append and read meanwhile.
+
+        Args:
+            keep_s: Rows whose ingest day (UTC) lies before that of the newest ingest time minus this go; 0 keeps all.
+            min_appends: Fewer new appends than this wait for the next run.
+        """
+        ...
+
 
 class MemoryEventLog:
     """The reference: keeps every append as it came and takes distinct by looking at all earlier ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, users: ForgottenUsers | None = None) -> None:
+        self._users = users or MemoryForgottenUsers()
         self._events: list[_Append] = []
         self._served: list[_Append] = []
 
@@ -88,7 +131,7 @@ class MemoryEventLog:
 
     def read(self, *, after_sequence: int = 0, columns: Sequence[str] | None = None) -> pa.Table:
         """See EventLog."""
-        return _read(self._events, EVENT_SCHEMA, after_sequence).select(list(columns or EVENT_SCHEMA.names))
+        return self._read(self._events, EVENT_SCHEMA, after_sequence).select(list(columns or EVENT_SCHEMA.names))
 
     def scan(
         self,
@@ -99,7 +142,7 @@ class MemoryEventLog:
         max_rows: int = 65_536,
     ) -> Iterator[pa.Table]:
         """See EventLog."""
-        table = _read(self._events[:up_to_sequence], EVENT_SCHEMA, after_sequence)
+        table = self._read(self._events[:up_to_sequence], EVENT_SCHEMA, after_sequence)
         table = table.select(list(columns or EVENT_SCHEMA.names))
         for start in range(0, table.num_rows, max_rows):
             yield table.slice(start, max_rows)
@@ -110,7 +153,32 @@ class MemoryEventLog:
 
     def read_served(self, *, after_sequence: int = 0) -> pa.Table:
         """See EventLog."""
-        return _read(self._served, SERVED_SCHEMA, after_sequence)
+        return self._read(self._served, SERVED_SCHEMA, after_sequence)
+
+    def scan_served(self, *, after_sequence: int = 0, max_rows: int = 8_192) -> Iterator[pa.Table]:
+        """See EventLog."""
+        table = self.read_served(after_sequence=after_sequence)
+        for start in range(0, table.num_rows, max_rows):
+            yield table.slice(start, max_rows)
+
+    def tend(self, *, keep_s: float = 0.0, min_appends: int = 1) -> Tended:
+        """See EventLog; there is nothing to compact."""
+        return Tended(events=self._tended(self._events, keep_s), served=self._tended(self._served, keep_s))
+
+    def _read(self, appends: list["_Append"], schema: pa.Schema, after_sequence: int) -> pa.Table:
+        table = _read(appends, schema, after_sequence)
+        return table.filter(pa.array(kept_rows(table, self._users)))
+
+    def _tended(self, appends: list["_Append"], keep_s: float) -> TableTended:
+        newest_s = max((pc.max(a.table["ingest_time_s"]).as_py() or 0.0 for a in appends), default=0.0)
+        num_expired = num_forgotten = 0
+        for number, append in enumerate(appends):
+            young_N = ingest_days(append.table) >= first_day_kept(newest_s, keep_s)
+            kept_N = kept_rows(append.table, self._users)
+            num_forgotten += int(np.sum(~kept_N))
+            num_expired += int(np.sum(kept_N & ~young_N))
+            appends[number] = _Append(append.digest, append.table.filter(pa.array(young_N & kept_N)))
+        return TableTended(num_expired=num_expired, num_forgotten=num_forgotten)
 
 
 @dataclass(frozen=True, eq=False)

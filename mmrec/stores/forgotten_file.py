@@ -1,7 +1,7 @@
 """The registry of forgotten users as two files in the event log's folder.
 
     <event_log>/forgotten/key        32 random bytes, readable by their owner only, made at first use
-    <event_log>/forgotten/entries    24 bytes per request, appended and synced: hash (16), instant (float64, low byte first)
+    <event_log>/forgotten/entries    24 bytes per request, appended and synced: hash (16), then the instant (float64)
 
 Both belong to every backup: without the key no entry can be found again. An entry that a crash cut short is cut off by
 the next one. It grows by 24 bytes per request that says something new; a million of them are 24 MB, in memory 150 MB.
@@ -26,20 +26,16 @@ class FileForgottenUsers:
     """ForgottenUsers in a folder; any number of processes read and add at once."""
 
     def __init__(self, folder: str | Path) -> None:
-        """Open or make the registry.
+        """Open the registry; nothing is written before it is needed.
 
         Args:
             folder: Path of its own folder.
-
-        Raises:
-            IncompatibleStateError: there are entries but no key.
         """
         if "://" in str(folder):
             raise ConfigurationError(f"the registry of forgotten users is at {folder}; give a local folder")
         self._folder = Path(folder)
         self._entries = self._folder / "entries"
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._key = self._read_or_make_key()
+        self._made_key = b""
         self._times: dict[bytes, float] = {}
         self._num_read = 0
         self._lock = threading.Lock()
@@ -50,7 +46,7 @@ class FileForgottenUsers:
         Raises:
             StoreError: the entry could not be written.
         """
-        hashed = keyed_hash(user_key, self._key)
+        hashed = keyed_hash(user_key, self._key())
         with self._lock:
             try:
                 with self._entries.open("ab") as file:
@@ -68,9 +64,13 @@ class FileForgottenUsers:
                 raise StoreError(f"{self._entries} could not take an entry: {error}") from error
 
     def forgotten_s(self, user_keys: Iterable[str]) -> dict[str, float]:
-        """See ForgottenUsers."""
+        """See ForgottenUsers.
+
+        Raises:
+            IncompatibleStateError: there are entries but no key.
+        """
         self.refresh()
-        return times_of(user_keys, self._times, self._key)
+        return times_of(user_keys, self._times, self._key()) if self._times else {}
 
     def num_forgotten(self) -> int:
         """See ForgottenUsers."""
@@ -84,7 +84,7 @@ class FileForgottenUsers:
 
     def hash_of(self, user_key: str) -> str:
         """See ForgottenUsers."""
-        return keyed_hash(user_key, self._key).hex()
+        return keyed_hash(user_key, self._key()).hex()
 
     def _read_new(self) -> None:
         try:
@@ -100,8 +100,13 @@ class FileForgottenUsers:
             self._times[hashed] = max(instant, self._times.get(hashed, instant))
         self._num_read += whole
 
+    def _key(self) -> bytes:
+        self._made_key = self._made_key or self._read_or_make_key()
+        return self._made_key
+
     def _read_or_make_key(self) -> bytes:
         path = self._folder / "key"
+        self._folder.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             if self._entries.exists() and self._entries.stat().st_size:
                 raise IncompatibleStateError(

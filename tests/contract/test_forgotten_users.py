@@ -70,4 +70,4 @@ def test_entries_without_their_key_are_refused_in_words(tmp_path: Path) -> None:
     FileForgottenUsers(tmp_path).forget("ann", known_time_s=1.0)
     (tmp_path / "key").unlink()
     with pytest.raises(IncompatibleStateError, match="backup"):
-        FileForgottenUsers(tmp_path)
+        FileForgottenUsers(tmp_path).forgotten_s(["ann"])
