@@ -77,6 +77,13 @@ def programs(settings: Settings, home: StackHome, ports: StackPorts, *, stack_id
             niceness=15,
         ),
         Program(
+            name="tend_log",
+            command=_module("jobs.tend_log", "--follow", "60"),
+            after=ready,
+            has_status=True,
+            niceness=19,
+        ),
+        Program(
             name="encode_items",
             command=_module("jobs.encode_items", "--follow"),
             after=ready,

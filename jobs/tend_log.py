@@ -1,0 +1,73 @@
+"""Keep the event log small: compact appends, drop days that are too old, remove users who asked to be forgotten.
+
+python -m jobs.tend_log --config mmrec.toml                  once
+python -m jobs.tend_log --config mmrec.toml --follow 60      every minute, until SIGTERM or Ctrl-C
+
+Rows are kept for scoring.idle_horizon_s before the newest ingest time; 0 keeps all.
+"""
+
+import argparse
+import signal
+import sys
+import threading
+import time
+from dataclasses import asdict
+
+from mmrec.clock import SystemClock
+from mmrec.config import Settings
+from mmrec.errors import MmrecError
+from mmrec.telemetry import StatusFile, configure_logging, get_logger
+from mmrec.wiring import open_event_log, settings_from
+
+MIN_APPENDS = 4
+"""Fewer new appends than this wait for the next turn."""
+STATUS_S = 10.0
+"""Pause between two status files, so that a supervisor sees a program that waits."""
+
+log = get_logger(__name__)
+
+
+def run(settings: Settings, *, follow_s: float, stop: threading.Event) -> None:
+    """Tend the log once, and with `follow_s` > 0 every so many seconds until `stop`."""
+    clock, events = SystemClock(), open_event_log(settings)
+    status = StatusFile(settings.stores.status, "tend_log")
+    status.write({"ready": follow_s > 0}, now_s=clock.now_s())
+    while True:
+        began_s = time.monotonic()
+        done = events.tend(keep_s=settings.scoring.idle_horizon_s, min_appends=MIN_APPENDS if follow_s else 1)
+        seconds = round(time.monotonic() - began_s, 3)
+        figures = {"seconds": seconds, **asdict(done)}
+        if done.events.num_rows_written or done.served.num_rows_written:
+            log.info("log_tended", **figures)
+        while True:
+            ready = follow_s > 0 and not stop.is_set()
+            status.write({"ready": ready, **figures}, now_s=clock.now_s())
+            left_s = began_s + follow_s - time.monotonic()
+            if not ready or left_s <= 0 or stop.wait(min(STATUS_S, left_s)):
+                break
+        if not follow_s or stop.is_set():
+            status.write({"ready": False, **figures}, now_s=clock.now_s())
+            return
+
+
+def main() -> int:
+    """Parse the command line and tend."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", help="TOML file; default: MMREC_CONFIG")
+    parser.add_argument("--follow", type=float, default=0.0, metavar="SECONDS", help="keep going, with this pause")
+    parser.add_argument("--once", action="store_true", help="the default, for those who like to say it")
+    arguments = parser.parse_args()
+    configure_logging()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        run(settings_from(arguments.config), follow_s=0.0 if arguments.once else arguments.follow, stop=stop)
+    except MmrecError as error:
+        log.error("tend_log_failed", reason=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
