@@ -13,8 +13,11 @@ from mmrec.console.terminal import ConfigOption, JsonOption, counting, deploymen
 from mmrec.errors import InvalidRequestError
 
 if TYPE_CHECKING:
+    from mmrec.console.rejected_report import ReasonGroup
     from mmrec.events.resubmit import RefusedRecords
 
+MALFORMED_LISTS = "malformed_served_lists"
+"""The stream's count of served lists that hold none."""
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|min|h|d)")
 _UNITS_S = {"s": 1.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0}
 
@@ -42,6 +45,9 @@ def events_rejected(
 
     Example: `mmrec events rejected --reason unknown_behavior --resubmit`
     """
+    from mmrec.console.rejected_report import by_reason, groups_document
+    from mmrec.events.resubmit import Fate
+
     if show and again:
         raise InvalidRequestError("--show and --resubmit are two things; ask for one of them")
     now_s = time.time()
@@ -52,8 +58,15 @@ def events_rejected(
         if show:
             _show(refused, limit=limit or 20, as_json=as_json)
             return
-        num_sendable = _tell_groups(refused, settings, as_json=as_json and not again)
+        groups = by_reason(refused)
+    if not as_json:
+        _print_groups(groups, refused, settings)
+    elif not again:
+        lists = _malformed_lists(settings)
+        unreadable = refused.num_unreadable
+        print_json({"groups": groups_document(groups), "num_unreadable": unreadable, f"num_{MALFORMED_LISTS}": lists})
     if again:
+        num_sendable = sum(group.fates[Fate.SENDABLE] for group in groups)
         _send_again(refused, settings, num_sendable=num_sendable, limit=limit, yes=yes, as_json=as_json)
 
 
@@ -112,34 +125,26 @@ def _show(refused: "RefusedRecords", *, limit: int, as_json: bool) -> None:
     typer.echo(f"{len(newest):,} of {num_records:,} records, the newest of each partition last")
 
 
-def _tell_groups(refused: "RefusedRecords", settings: Settings, *, as_json: bool) -> int:
-    from mmrec.console.rejected_report import by_reason, groups_document, print_groups
+def _print_groups(groups: "list[ReasonGroup]", refused: "RefusedRecords", settings: Settings) -> None:
+    from mmrec.console.rejected_report import print_groups
     from mmrec.events.resubmit import Fate
+
+    if groups:
+        print_groups(groups, out)
+    else:
+        typer.echo("nothing was refused")
+    if num_cut := sum(group.fates[Fate.CUT] for group in groups):
+        typer.echo(f"{num_cut:,} records were kept by their beginning only and cannot be sent again")
+    if refused.num_unreadable:
+        typer.echo(f"{refused.num_unreadable:,} records of the topic hold no refusal; somebody else wrote them")
+    if num_lists := _malformed_lists(settings):
+        typer.echo(f"{num_lists:,} malformed served lists were counted; they are not kept")
+
+
+def _malformed_lists(settings: Settings) -> int:
     from mmrec.telemetry import read_status
 
-    groups = by_reason(refused)
-    counts = read_status(settings.stores.status).get("score_stream", {}).get("counts", {})
-    num_malformed_lists = int(counts.get("malformed_served_lists", 0))
-    if as_json:
-        print_json(
-            {
-                "groups": groups_document(groups),
-                "num_unreadable": refused.num_unreadable,
-                "num_malformed_served_lists": num_malformed_lists,
-            }
-        )
-    else:
-        if groups:
-            print_groups(groups, out)
-        else:
-            typer.echo("nothing was refused")
-        if num_cut := sum(group.fates[Fate.CUT] for group in groups):
-            typer.echo(f"{num_cut:,} records were kept by their beginning only and cannot be sent again")
-        if refused.num_unreadable:
-            typer.echo(f"{refused.num_unreadable:,} records of the topic hold no refusal; somebody else wrote them")
-        if num_malformed_lists:
-            typer.echo(f"{num_malformed_lists:,} malformed served lists were counted; they are not kept")
-    return sum(group.fates[Fate.SENDABLE] for group in groups)
+    return int(read_status(settings.stores.status).get("score_stream", {}).get("counts", {}).get(MALFORMED_LISTS, 0))
 
 
 def _send_again(
