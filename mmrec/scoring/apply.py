@@ -16,6 +16,7 @@ Axes: N events, I items, H half-lives, B behaviors, L newest events.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from types import MappingProxyType
 from typing import Final
 
@@ -79,10 +80,14 @@ def apply(
     blank = empty_profile(behaviors=config.behaviors, num_half_lives=len(config.decay_per_day))
     changed: dict[str, UserProfile] = {}
     additions: dict[bytes, dict[str, Addition]] = {}
-    for user_key, rows in _by_user(events, targets, forgotten, columns).items():
+    groups = _by_user(events, targets, forgotten, columns)
+    plain = _plain(groups, events, config)
+    for (user_key, rows), is_plain in zip(groups.items(), plain, strict=True):
         profile = widened_axis(profiles.get(user_key, blank), config.behaviors)
         _check_half_lives(profile, config)
-        judged = _judge(profile, rows, columns, config, with_caps)
+        judged = _taken_whole(profile, rows, columns) if is_plain else None
+        if judged is None:
+            judged = _judge(profile, rows, columns, config, with_caps)
         if judged is None:
             continue
         if judged.rows:
@@ -97,11 +102,12 @@ def apply(
 class _Columns:
     """What verdicts need of the batch, as Python lists, so that no array is touched per event."""
 
-    __slots__ = ("exempt", "hashes", "ingest_times", "offsets", "source_index", "sources", "verdicts")
+    __slots__ = ("exempt", "hash_bytes", "hashes", "ingest_times", "offsets", "source_index", "sources", "verdicts")
 
     def __init__(self, events: EventBatch) -> None:
         self.ingest_times: list[float] = events.ingest_times_N.tolist()
         self.hashes: list[int] = events.event_hashes_N.tolist()
+        self.hash_bytes = events.event_hashes_N.tobytes()
         self.source_index: list[int] = events.source_index_N.tolist()
         self.offsets: list[int] = events.offsets_N.tolist()
         self.exempt: set[int] = set() if events.exempt_N is None else set(np.flatnonzero(events.exempt_N).tolist())
@@ -121,17 +127,63 @@ def _by_user(
     groups: dict[str, list[int]] = {}
     for user_key, row in zip(events.user_keys[order].tolist(), order.tolist(), strict=True):
         target = targets.get(user_key, user_key) if targets else user_key
-        if forgotten:
-            until_s = max(forgotten.get(user_key, NEVER_S), forgotten.get(target, NEVER_S))
-            if known_times[row] <= until_s:
-                columns.verdicts[row] = FORGOTTEN
-                continue
+        # The event's own key decides: with a user the anonymous keys are forgotten that are the user's by then. A later
+        # login must not make the verdict depend on which of two partitions is read first.
+        if forgotten and known_times[row] <= forgotten.get(user_key, NEVER_S):
+            columns.verdicts[row] = FORGOTTEN
+            continue
         group = groups.get(target)
         if group is None:
             groups[target] = [row]
         else:
             group.append(row)
     return groups
+
+
+def _plain(groups: dict[str, list[int]], events: EventBatch, config: ScoringConfig) -> list[bool]:
+    """Of which users the rows come from one source, each later than the one before, with no id twice in the batch."""
+    if config.cap_events or not config.ring_size or not groups:
+        return [False] * len(groups)
+    rows_A = np.fromiter(chain.from_iterable(groups.values()), dtype=np.int64)
+    user_A = np.repeat(np.arange(len(groups)), [len(rows) for rows in groups.values()])
+    source_A, hashes_A = events.source_index_N[rows_A], events.event_hashes_N[rows_A]
+    odd_A = source_A == NO_SOURCE
+    follows = (source_A[1:] == source_A[:-1]) & (np.diff(events.offsets_N[rows_A]) > 0)
+    follows &= np.diff(events.ingest_times_N[rows_A]) > 0
+    odd_A[1:] |= (user_A[1:] == user_A[:-1]) & ~follows
+    sorted_A = np.sort(hashes_A)
+    twice = sorted_A[1:][sorted_A[1:] == sorted_A[:-1]]
+    if twice.size:
+        odd_A |= np.isin(hashes_A, twice)
+    plain_U = np.ones(len(groups), dtype=np.bool_)
+    plain_U[user_A[odd_A]] = False
+    plain: list[bool] = plain_U.tolist()
+    return plain
+
+
+def _taken_whole(profile: UserProfile, rows: list[int], columns: _Columns) -> Addition | None:
+    """All rows of a plain user, where all are surely accepted: what _judge would say, sooner; else None."""
+    first, last = rows[0], rows[-1]
+    source = columns.sources[columns.source_index[first]]
+    if columns.offsets[first] <= profile.marks.get(source, -1):
+        return None
+    if columns.ingest_times[first] <= profile.newest_ingest_time_s:
+        return None
+    ring, hashes = profile.ring_ids_R.tobytes(), columns.hash_bytes
+    for row in rows:
+        if hashes[8 * row : 8 * row + 8] in ring:  # perhaps across two ids; _judge looks closer
+            return None
+    offset = columns.offsets[last]
+    return Addition(
+        profile=profile,
+        rows=rows,
+        marks={source: offset}
+        if len(profile.marks) < 2 and source in profile.marks
+        else marks_moved(profile.marks, source, offset),
+        ring=None,
+        newest_ingest_time_s=columns.ingest_times[last],
+        rate=None,
+    )
 
 
 def _judge(
@@ -180,26 +232,25 @@ def _judge(
         marks = marks_moved(marks, sources[index], mark)
     if not accepted and marks is profile.marks:
         return None
-    ring_ids_R, ring_times_R = ring.arrays()
     return Addition(
         profile=profile,
         rows=accepted,
         marks=marks,
-        ring_ids_R=ring_ids_R,
-        ring_ingest_times_R=ring_times_R,
+        ring=ring.arrays(),
         newest_ingest_time_s=newest_ingest_s,
         rate=rate,
     )
 
 
 def _marked(judged: Addition) -> UserProfile:
-    """The profile with marks and ring moved: all its rows were duplicates."""
+    """The profile with marks and ring moved: none of its rows was accepted."""
+    assert judged.ring is not None
     return replace(
         judged.profile,
         marks=judged.marks,
         newest_ingest_time_s=judged.newest_ingest_time_s,
-        ring_ids_R=judged.ring_ids_R,
-        ring_ingest_times_R=judged.ring_ingest_times_R,
+        ring_ids_R=judged.ring[0],
+        ring_ingest_times_R=judged.ring[1],
     )
 
 

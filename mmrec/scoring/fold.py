@@ -5,11 +5,12 @@ has a handful of events per batch, too few for an array to pay; so the sums of a
 parts that differ in length are put together one by one.
 
 Axes: U users, A accepted events (those of one user stand together), S touched (user, item) slots (likewise), I items,
-H half-lives, B behaviors, F = H*B, L newest events.
+X items of all users, H half-lives, B behaviors, L newest events.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,16 @@ from mmrec.scoring.affinity import affinity
 from mmrec.scoring.batch import EventBatch
 from mmrec.scoring.caps import RateWindow
 from mmrec.scoring.decay import count_events
-from mmrec.scoring.profile import NEVER_S, FloatArray, Source, UserProfile, align_behaviors
+from mmrec.scoring.profile import NEVER_S, FloatArray, Source, UserProfile, align_behaviors, assembled
 from mmrec.scoring.recent import Recent, newest_events
+from mmrec.scoring.ring import IdArray, extended_rings
 from mmrec.scoring.settings import ScoringConfig
 
 IntArray = npt.NDArray[np.int64]
-IdArray = npt.NDArray[np.uint64]
+
+
+CHUNK = 4_096
+"""Profiles whose arrays are joined at a time: bounds the memory of a batch."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,121 +41,11 @@ class Addition:
     rows: list[int]
     """Accepted events of the batch, at least one."""
     marks: dict[Source, int]
-    ring_ids_R: IdArray
-    ring_ingest_times_R: FloatArray
+    ring: tuple[IdArray, FloatArray] | None
+    """The ring with their ids; None where the ids simply follow those of the profile's ring, in the order of `rows`."""
     newest_ingest_time_s: float
     rate: RateWindow | None
     """None where no cap is configured."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Slots:
-    """Which items the accepted events touch."""
-
-    slot_A: IntArray
-    new_ids: list[list[str]]
-    """Per user, items the profile does not have; their slots follow those of its old items."""
-    old_positions: list[list[int]]
-    """Per user, positions of touched items the profile has."""
-    starts: list[int]
-    """First slot of each user, and the number of slots at the end."""
-
-
-def fold(additions: Sequence[Addition], events: EventBatch, *, config: ScoringConfig) -> list[UserProfile]:
-    """The profiles with their events counted, in the order of `additions`.
-
-    Raises:
-        ValueError: an event has a behavior id that is neither configured nor on the profiles' axis.
-    """
-    if not additions:
-        return []
-    profiles = [addition.profile for addition in additions]
-    ids_B = profiles[0].behavior_ids_B
-    rows_A = np.array([row for addition in additions for row in addition.rows], dtype=np.int64)
-    sizes_U = np.array([len(addition.rows) for addition in additions], dtype=np.int64)
-    first_U = np.cumsum(sizes_U) - sizes_U
-    user_A = np.repeat(np.arange(len(additions)), sizes_U)
-    times_A = events.event_times_N[rows_A]
-    column_A = _columns(ids_B, events.behavior_ids_N[rows_A], config)
-    slots = _touched(additions, events.item_ids[rows_A].tolist())
-    counts_SF, reference_S = _count_slots(profiles, slots, times_A, column_A, config)
-    totals_UHB, newest_U = count_events(
-        np.array([profile.totals_HB for profile in profiles]),
-        np.array([profile.newest_event_time_s for profile in profiles]),
-        slot_A=user_A,
-        column_A=column_A,
-        times_A=times_A,
-        decay_per_day_H=config.decay_per_day,
-    )
-    oldest_U = np.minimum.reduceat(times_A, first_U)
-    recents = newest_events(profiles, events, rows_A, user_A, first_U, max_recent=config.max_recent)
-    folded: list[UserProfile] = []
-    for user, (addition, newest_s, oldest_s) in enumerate(
-        zip(additions, newest_U.tolist(), oldest_U.tolist(), strict=True)
-    ):
-        items = _items(addition.profile, slots, user, counts_SF, reference_S)
-        kept = kept_items(items, ids_B, newest_s, config)
-        num_pruned = len(items.item_ids) - len(kept.item_ids)
-        folded.append(
-            _profile(
-                addition,
-                items=kept,
-                recent=recents[user],
-                totals_HB=totals_UHB[user],
-                newest_s=newest_s,
-                oldest_s=oldest_s,
-                num_pruned=num_pruned,
-            )
-        )
-    return folded
-
-
-def _touched(additions: Sequence[Addition], item_ids_A: list[str]) -> _Slots:
-    slot_A: list[int] = []
-    new_ids: list[list[str]] = []
-    old_positions: list[list[int]] = []
-    starts = [0]
-    at = 0
-    for addition in additions:
-        mine = item_ids_A[at : at + len(addition.rows)]
-        at += len(mine)
-        distinct = dict.fromkeys(mine)
-        profile_ids = addition.profile.item_ids
-        position_of = dict(zip(profile_ids, range(len(profile_ids)), strict=True))
-        old_ids = [item_id for item_id in distinct if item_id in position_of]
-        fresh_ids = [item_id for item_id in distinct if item_id not in position_of] if profile_ids else list(distinct)
-        start = starts[-1]
-        slot_of = dict(zip([*old_ids, *fresh_ids], range(start, start + len(distinct)), strict=True))
-        slot_A += [slot_of[item_id] for item_id in mine]
-        old_positions.append([position_of[item_id] for item_id in old_ids])
-        new_ids.append(fresh_ids)
-        starts.append(start + len(distinct))
-    return _Slots(slot_A=np.array(slot_A, dtype=np.int64), new_ids=new_ids, old_positions=old_positions, starts=starts)
-
-
-def _count_slots(
-    profiles: Sequence[UserProfile], slots: _Slots, times_A: FloatArray, column_A: IntArray, config: ScoringConfig
-) -> tuple[FloatArray, FloatArray]:
-    """Counts (S, F) and reference times (S,) of the touched items."""
-    num_slots = slots.starts[-1]
-    counts_SHB = np.zeros((num_slots, *profiles[0].totals_HB.shape))
-    reference_S = np.full(num_slots, NEVER_S)
-    known = [(user, places) for user, places in enumerate(slots.old_positions) if places]
-    if known:
-        old_S = np.concatenate(
-            [np.arange(slots.starts[user], slots.starts[user] + len(places)) for user, places in known]
-        )
-        reference_S[old_S] = np.concatenate([profiles[user].reference_times_I[places] for user, places in known])
-        counts_SHB[old_S] = np.concatenate([profiles[user].counts_IHB[places] for user, places in known])
-    counts_SHB, reference_S = count_events(
-        counts_SHB,
-        reference_S,
-        slot_A=slots.slot_A,
-        column_A=column_A,
-        times_A=times_A,
-        decay_per_day_H=config.decay_per_day,
-    )
-    return counts_SHB.reshape(num_slots, -1), reference_S
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,25 +57,172 @@ class Items:
     counts_IHB: FloatArray
 
 
-def _items(profile: UserProfile, slots: _Slots, user: int, counts_SF: FloatArray, reference_S: FloatArray) -> Items:
-    start, end = slots.starts[user], slots.starts[user + 1]
-    positions, new_ids = slots.old_positions[user], slots.new_ids[user]
-    num_old, num_before, num_rates = len(positions), profile.num_items, profile.counts_IHB.shape[1]
-    num_items = num_before + len(new_ids)
-    counts_IF = np.empty((num_items, counts_SF.shape[1]))
-    reference_I = np.empty(num_items)
-    counts_IF[:num_before] = profile.counts_IHB.reshape(num_before, counts_SF.shape[1])
-    reference_I[:num_before] = profile.reference_times_I
-    if num_old:
-        counts_IF[positions] = counts_SF[start : start + num_old]
-        reference_I[positions] = reference_S[start : start + num_old]
-    counts_IF[num_before:] = counts_SF[start + num_old : end]
-    reference_I[num_before:] = reference_S[start + num_old : end]
-    return Items(
-        item_ids=(*profile.item_ids, *new_ids),
-        reference_times_I=reference_I,
-        counts_IHB=counts_IF.reshape(num_items, num_rates, -1),
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Slots:
+    """Which items the accepted events touch."""
+
+    slot_A: IntArray
+    place_S: list[int]
+    """Position among the user's items of each slot; new items follow those the profile has."""
+    new_ids: list[tuple[str, ...]]
+    """Per user, items the profile does not have."""
+    sizes: list[int]
+    """Slots of each user."""
+
+
+def fold(additions: Sequence[Addition], events: EventBatch, *, config: ScoringConfig) -> list[UserProfile]:
+    """The profiles with their events counted, in the order of `additions`.
+
+    Arrays of profiles that were folded together share memory: pack what is to be kept for long.
+
+    Raises:
+        ValueError: an event has a behavior id that is neither configured nor on the profiles' axis.
+    """
+    return [
+        profile
+        for start in range(0, len(additions), CHUNK)
+        for profile in _folded(additions[start : start + CHUNK], events, config)
+    ]
+
+
+def _folded(additions: Sequence[Addition], events: EventBatch, config: ScoringConfig) -> list[UserProfile]:
+    profiles = [addition.profile for addition in additions]
+    ids_B = profiles[0].behavior_ids_B
+    rows_A = np.fromiter(chain.from_iterable([addition.rows for addition in additions]), dtype=np.int64)
+    sizes_U = np.array([len(addition.rows) for addition in additions], dtype=np.int64)
+    first_U = np.cumsum(sizes_U) - sizes_U
+    user_A = np.repeat(np.arange(len(additions)), sizes_U)
+    times_A = events.event_times_N[rows_A]
+    column_A = _columns(ids_B, events.behavior_ids_N[rows_A], config)
+    totals_HB = profiles[0].totals_HB
+    totals_UHB, newest_U = count_events(
+        np.concatenate([profile.totals_HB for profile in profiles]).reshape(-1, *totals_HB.shape),
+        np.array([profile.newest_event_time_s for profile in profiles]),
+        slot_A=user_A,
+        column_A=column_A,
+        times_A=times_A,
+        decay_per_day_H=config.decay_per_day,
     )
+    newest = newest_U.tolist()
+    slots = _touched(additions, events.item_ids[rows_A].tolist())
+    items = _counted_items(profiles, slots, column_A, times_A, newest=newest, config=config)
+    recents = newest_events(profiles, events, rows_A, user_A, first_U, max_recent=config.max_recent)
+    rings = extended_rings(
+        [(profile.ring_ids_R, profile.ring_ingest_times_R) for profile in profiles],
+        [addition.ring for addition in additions],
+        (events.event_hashes_N[rows_A], events.ingest_times_N[rows_A]),
+        first_U,
+        size=config.ring_size,
+        window_s=config.ring_window_s,
+    )
+    oldest = np.minimum.reduceat(times_A, first_U).tolist()
+    return [
+        _profile(
+            addition,
+            items=kept,
+            num_pruned=num_pruned,
+            recent=recent,
+            ring=ring,
+            totals_HB=totals_HB,
+            newest_s=newest_s,
+            oldest_s=oldest_s,
+        )
+        for addition, (kept, num_pruned), recent, ring, totals_HB, newest_s, oldest_s in zip(
+            additions, items, recents, rings, totals_UHB, newest, oldest, strict=True
+        )
+    ]
+
+
+def _touched(additions: Sequence[Addition], item_ids_A: list[str]) -> _Slots:
+    slot_A: list[int] = []
+    place_S: list[int] = []
+    new_ids: list[tuple[str, ...]] = []
+    sizes: list[int] = []
+    at = 0
+    for addition in additions:
+        profile_ids = addition.profile.item_ids
+        places: Mapping[str, int] | None = None
+        if len(addition.rows) > _FEW:
+            places = dict(zip(profile_ids, range(len(profile_ids)), strict=True))
+        slot_of: dict[str, int] = {}
+        fresh: list[str] = []
+        for item_id in item_ids_A[at : at + len(addition.rows)]:
+            slot = slot_of.get(item_id)
+            if slot is None:
+                slot = slot_of[item_id] = len(place_S)
+                place = places.get(item_id, -1) if places is not None else _place(profile_ids, item_id)
+                if place < 0:
+                    place = len(profile_ids) + len(fresh)
+                    fresh.append(item_id)
+                place_S.append(place)
+            slot_A.append(slot)
+        at += len(addition.rows)
+        new_ids.append(tuple(fresh))
+        sizes.append(len(slot_of))
+    return _Slots(slot_A=np.array(slot_A, dtype=np.int64), place_S=place_S, new_ids=new_ids, sizes=sizes)
+
+
+_FEW = 4
+"""Up to so many events a walk through the items is cheaper than a dictionary of them."""
+
+
+def _place(item_ids: tuple[str, ...], item_id: str) -> int:
+    try:
+        return item_ids.index(item_id)
+    except ValueError:
+        return -1
+
+
+def _counted_items(
+    profiles: Sequence[UserProfile],
+    slots: _Slots,
+    column_A: IntArray,
+    times_A: FloatArray,
+    *,
+    newest: list[float],
+    config: ScoringConfig,
+) -> list[tuple[Items, int]]:
+    """Per profile, the items it keeps and how many it lost to its bounds."""
+    num_new = [len(ids) for ids in slots.new_ids]
+    # All items of all users in one array, each user's new ones behind the old ones.
+    nothing_HB = np.zeros((max(num_new), *profiles[0].totals_HB.shape))
+    never = np.full(max(num_new), NEVER_S)
+    reference_parts: list[FloatArray] = []
+    counts_parts: list[FloatArray] = []
+    for profile, number in zip(profiles, num_new, strict=True):
+        reference_parts.append(profile.reference_times_I)
+        counts_parts.append(profile.counts_IHB)
+        if number:
+            reference_parts.append(never[:number])
+            counts_parts.append(nothing_HB[:number])
+    reference_X, counts_XHB = np.concatenate(reference_parts), np.concatenate(counts_parts)
+    size_U = np.array([profile.num_items for profile in profiles], dtype=np.int64) + num_new
+    end_U = np.cumsum(size_U)
+    start_U = end_U - size_U
+    at_S = np.repeat(start_U, slots.sizes) + np.array(slots.place_S, dtype=np.int64)
+    counts_XHB[at_S], reference_X[at_S] = count_events(
+        counts_XHB[at_S],
+        reference_X[at_S],
+        slot_A=slots.slot_A,
+        column_A=column_A,
+        times_A=times_A,
+        decay_per_day_H=config.decay_per_day,
+    )
+    full_U = (size_U > config.max_items) if config.max_items else np.zeros(len(size_U), dtype=np.bool_)
+    if config.idle_horizon_s:
+        full_U |= np.minimum.reduceat(reference_X, start_U) < np.array(newest) - config.idle_horizon_s
+    found: list[tuple[Items, int]] = []
+    for profile, new_ids, start, end, full, newest_s in zip(
+        profiles, slots.new_ids, start_U.tolist(), end_U.tolist(), full_U.tolist(), newest, strict=True
+    ):
+        items = Items(
+            item_ids=profile.item_ids + new_ids if new_ids else profile.item_ids,
+            reference_times_I=reference_X[start:end],
+            counts_IHB=counts_XHB[start:end],
+        )
+        kept = kept_items(items, profile.behavior_ids_B, newest_s, config) if full else items
+        found.append((kept, end - start - len(kept.item_ids)))
+    return found
 
 
 def kept_items(items: Items, ids_B: npt.NDArray[np.uint8], newest_s: float, config: ScoringConfig) -> Items:
@@ -206,7 +248,8 @@ def most_valuable(items: Items, ids_B: npt.NDArray[np.uint8], newest_s: float, c
     The order of affinities is the same at every later instant, since all decay alike; ties go to the newer item, then
     to the greater id. Behaviors that are no longer configured have no weight.
     """
-    if not 0 < config.max_items < len(items.item_ids):
+    num_dropped = len(items.item_ids) - config.max_items
+    if not config.max_items or num_dropped <= 0:
         return items
     affinity_I = affinity(
         align_behaviors(items.counts_IHB[:, 0, :], ids_B, config.behaviors),
@@ -214,47 +257,53 @@ def most_valuable(items: Items, ids_B: npt.NDArray[np.uint8], newest_s: float, c
         config.behaviors.weights_B,
         decay_per_day=config.decay_per_day[0],
     )
-    places = range(len(items.item_ids))
-    by_value = sorted(zip(affinity_I.tolist(), items.reference_times_I.tolist(), items.item_ids, places, strict=True))
-    return _chosen(items, sorted(place for *_, place in by_value[-config.max_items :]))
+    last_dropped = np.partition(affinity_I, num_dropped - 1)[num_dropped - 1]
+    kept_I = affinity_I > last_dropped
+    tied = np.flatnonzero(affinity_I == last_dropped).tolist()
+    tied.sort(key=lambda place: (items.reference_times_I[place], items.item_ids[place]))
+    kept_I[tied[len(tied) + int(np.sum(kept_I)) - config.max_items :]] = True
+    return _chosen(items, np.flatnonzero(kept_I).tolist())
 
 
 def _profile(
     addition: Addition,
     *,
     items: Items,
+    num_pruned: int,
     recent: Recent,
+    ring: tuple[IdArray, FloatArray],
     totals_HB: FloatArray,
     newest_s: float,
     oldest_s: float,
-    num_pruned: int,
 ) -> UserProfile:
     profile = addition.profile
     rate = addition.rate or profile
-    return UserProfile(
-        behavior_ids_B=profile.behavior_ids_B,
-        item_ids=items.item_ids,
-        reference_times_I=items.reference_times_I,
-        counts_IHB=items.counts_IHB,
-        recent_item_ids=recent.item_ids,
-        recent_behavior_ids_L=recent.behavior_ids_L,
-        recent_event_times_L=recent.event_times_L,
-        recent_known_times_L=recent.known_times_L,
-        totals_HB=totals_HB,
-        num_events=profile.num_events + len(addition.rows),
-        num_pruned_items=profile.num_pruned_items + num_pruned,
-        first_event_time_s=min(profile.first_event_time_s, oldest_s) if profile.num_events else oldest_s,
-        newest_event_time_s=newest_s,
-        newest_ingest_time_s=addition.newest_ingest_time_s,
-        marks=addition.marks,
-        ring_ids_R=addition.ring_ids_R,
-        ring_ingest_times_R=addition.ring_ingest_times_R,
-        window_start_s=rate.window_start_s,
-        window_events=rate.window_events,
-        full_windows=rate.full_windows,
-        bot_until_s=rate.bot_until_s,
-        merged_into=profile.merged_into,
-        merged_from=profile.merged_from,
+    return assembled(
+        {
+            "behavior_ids_B": profile.behavior_ids_B,
+            "item_ids": items.item_ids,
+            "reference_times_I": items.reference_times_I,
+            "counts_IHB": items.counts_IHB,
+            "recent_item_ids": recent.item_ids,
+            "recent_behavior_ids_L": recent.behavior_ids_L,
+            "recent_event_times_L": recent.event_times_L,
+            "recent_known_times_L": recent.known_times_L,
+            "totals_HB": totals_HB,
+            "num_events": profile.num_events + len(addition.rows),
+            "num_pruned_items": profile.num_pruned_items + num_pruned,
+            "first_event_time_s": min(profile.first_event_time_s, oldest_s) if profile.num_events else oldest_s,
+            "newest_event_time_s": newest_s,
+            "newest_ingest_time_s": addition.newest_ingest_time_s,
+            "marks": addition.marks,
+            "ring_ids_R": ring[0],
+            "ring_ingest_times_R": ring[1],
+            "window_start_s": rate.window_start_s,
+            "window_events": rate.window_events,
+            "full_windows": rate.full_windows,
+            "bot_until_s": rate.bot_until_s,
+            "merged_into": profile.merged_into,
+            "merged_from": profile.merged_from,
+        }
     )
 
 

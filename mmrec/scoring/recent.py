@@ -46,7 +46,7 @@ def newest_events(
     order = np.lexsort((behaviors_A, known_A, times_A, user_A))
     times_A, known_A, behaviors_A = times_A[order], known_A[order], behaviors_A[order]
     item_ids_A: list[str] = events.item_ids[rows_A[order]].tolist()
-    # Ids are compared only where everything else is equal; such users, and late events, take the slow way.
+    # Ids are compared only where everything else is equal; such users take the slow way.
     tied_A = (np.diff(times_A) == 0) & (np.diff(known_A) == 0) & (np.diff(user_A) == 0)
     tied = set(user_A[1:][tied_A].tolist())
     ends = [*first_U.tolist()[1:], len(rows_A)]
@@ -59,24 +59,37 @@ def newest_events(
             event_times_L=times_A[start:end],
             known_times_L=known_A[start:end],
         )
-        num_kept = len(profile.recent_item_ids)
-        in_order = user not in tied and (not num_kept or firsts_s[user] > profile.recent_event_times_L[-1])
-        found.append(
-            _joined(profile, added, max_recent)
-            if in_order
-            else latest(recent_of(profile), added, max_recent=max_recent)
-        )
+        kept, num_kept = recent_of(profile), len(profile.recent_item_ids)
+        if user in tied:
+            found.append(latest(kept, added, max_recent=max_recent))
+            continue
+        # Kept events before the first added one stay before all; the others, few if any, are put in order with these.
+        if num_kept and firsts_s[user] <= kept.event_times_L[-1]:
+            num_kept = int(np.searchsorted(kept.event_times_L, firsts_s[user], side="left"))
+            added = latest(_part(kept, num_kept, None), added, max_recent=max_recent)
+        found.append(_joined(kept, num_kept, added, max_recent))
     return found
 
 
-def _joined(profile: UserProfile, added: Recent, max_recent: int) -> Recent:
-    """Every added event is later than every kept one."""
-    first = max(len(profile.recent_item_ids) + len(added.item_ids) - max_recent, 0)
+def _joined(kept: Recent, num_kept: int, added: Recent, max_recent: int) -> Recent:
+    """The first `num_kept` of `kept` and then `added`, which are all later."""
+    first = max(num_kept + len(added.item_ids) - max_recent, 0)
+    if first >= num_kept:
+        return _part(added, first - num_kept, None)
     return Recent(
-        item_ids=(profile.recent_item_ids + added.item_ids)[first:],
-        behavior_ids_L=np.concatenate((profile.recent_behavior_ids_L, added.behavior_ids_L))[first:],
-        event_times_L=np.concatenate((profile.recent_event_times_L, added.event_times_L))[first:],
-        known_times_L=np.concatenate((profile.recent_known_times_L, added.known_times_L))[first:],
+        item_ids=kept.item_ids[first:num_kept] + added.item_ids,
+        behavior_ids_L=np.concatenate((kept.behavior_ids_L[first:num_kept], added.behavior_ids_L)),
+        event_times_L=np.concatenate((kept.event_times_L[first:num_kept], added.event_times_L)),
+        known_times_L=np.concatenate((kept.known_times_L[first:num_kept], added.known_times_L)),
+    )
+
+
+def _part(recent: Recent, start: int, end: int | None) -> Recent:
+    return Recent(
+        item_ids=recent.item_ids[start:end],
+        behavior_ids_L=recent.behavior_ids_L[start:end],
+        event_times_L=recent.event_times_L[start:end],
+        known_times_L=recent.known_times_L[start:end],
     )
 
 

@@ -8,6 +8,7 @@ Axis: R ring, oldest first.
 """
 
 from bisect import bisect_right, insort
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,46 @@ import numpy.typing as npt
 from mmrec.scoring.profile import FloatArray
 
 IdArray = npt.NDArray[np.uint64]
+
+
+def extended_rings(
+    rings: Sequence[tuple[IdArray, FloatArray]],
+    given: Sequence[tuple[IdArray, FloatArray] | None],
+    added: tuple[IdArray, FloatArray],
+    first_U: npt.NDArray[np.int64],
+    *,
+    size: int,
+    window_s: float,
+) -> list[tuple[IdArray, FloatArray]]:
+    """Rings of U users with ids added that follow their own in time, within size and window.
+
+    Args:
+        rings: Stored (ids, ingest times).
+        given: The ring to take instead, where it is known.
+        added: (ids, ingest times) of all users, those of one user together and by time.
+        first_U: Position in `added` of each user's first.
+    """
+    ids_A, times_A = added
+    ends = [*first_U.tolist()[1:], len(ids_A)]
+    extended: list[tuple[IdArray, FloatArray]] = []
+    for (ids_R, times_R), known, start, end in zip(rings, given, first_U.tolist(), ends, strict=True):
+        if known is not None:
+            extended.append(known)
+            continue
+        longer_ids_R = np.concatenate((ids_R, ids_A[start:end]))
+        longer_R = np.concatenate((times_R, times_A[start:end]))
+        extended.append(_bounded(longer_ids_R, longer_R, newest_s=float(longer_R[-1]), size=size, window_s=window_s))
+    return extended
+
+
+def _bounded(
+    ids_R: IdArray, times_R: FloatArray, *, newest_s: float, size: int, window_s: float
+) -> tuple[IdArray, FloatArray]:
+    """Entries within size and window; they come in order of time."""
+    first = max(len(times_R) - size, 0)
+    if first < len(times_R) and times_R[first] < newest_s - window_s:
+        first = max(first, int(np.searchsorted(times_R, newest_s - window_s, side="left")))
+    return (ids_R, times_R) if first == 0 else (ids_R[first:], times_R[first:])
 
 
 def united(
@@ -32,8 +73,7 @@ def united(
     _, last = np.unique(ids_R[::-1], return_index=True)
     kept = np.sort(len(ids_R) - 1 - last)
     ids_R, times_R = ids_R[kept], times_R[kept]
-    first = max(len(ids_R) - size, int(np.searchsorted(times_R, newest_s - window_s, side="left")))
-    return ids_R[first:], times_R[first:]
+    return _bounded(ids_R, times_R, newest_s=newest_s, size=size, window_s=window_s)
 
 
 class IdRing:
@@ -108,9 +148,4 @@ class IdRing:
             if not self._sorted:
                 order = np.lexsort((ids_R, times_R))
                 ids_R, times_R = ids_R[order], times_R[order]
-        if not len(times_R):
-            return ids_R, times_R
-        first = max(len(times_R) - self._size, 0)
-        if first < len(times_R) and times_R[first] < self._newest_s - self._window_s:
-            first = max(first, int(np.searchsorted(times_R, self._newest_s - self._window_s, side="left")))
-        return (ids_R, times_R) if first == 0 else (ids_R[first:], times_R[first:])
+        return _bounded(ids_R, times_R, newest_s=self._newest_s, size=self._size, window_s=self._window_s)
