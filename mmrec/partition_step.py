@@ -10,6 +10,7 @@ Nothing is written here. The driver logs what was accepted before the partitions
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -41,10 +42,20 @@ JUDGED_SCHEMA: Final = pa.schema(
         pa.field("profile_key", pa.string()),
         pa.field("packed", pa.binary()),
         pa.field("clear", pa.string()),
+        pa.field("num_pruned", pa.int64()),
     ]
 )
 """Decoded rows, events with their verdict; and rows of changed profiles, in which everything before is null."""
 PROFILE_COLUMNS: Final = ("profile_key", "packed", "clear")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What the partitions of a micro-batch wrote."""
+
+    num_profiles: int
+    num_pruned: int
+    """Items dropped to stay within the bound."""
 
 
 def with_owners(rows: pa.Table, *, read_packed: ReadPacked) -> pa.Table:
@@ -89,7 +100,7 @@ def judge_rows(
         [
             _widened(events, verdict=pa.array(applied.verdicts_N.astype(np.int32))),
             _widened(others),
-            _profiles(applied.profiles, scoring),
+            _profiles(applied.profiles, profiles, scoring),
         ]
     )
 
@@ -113,12 +124,17 @@ def profile_rows(profiles: pa.Table) -> dict[str, dict[str, bytes | str]]:
     return {key: {"packed": data, "clear": text} for key, data, text in zip(keys, packed, clear, strict=True)}
 
 
-def _profiles(profiles: Mapping[str, UserProfile], scoring: ScoringConfig) -> pa.Table:
+def _profiles(
+    profiles: Mapping[str, UserProfile], before: Mapping[str, UserProfile], scoring: ScoringConfig
+) -> pa.Table:
     values = list(profiles.values())
+    pruned_before = [before[key].num_pruned_items if key in before else 0 for key in profiles]
+    pruned = [profile.num_pruned_items - number for profile, number in zip(values, pruned_before, strict=True)]
     columns = {
         "profile_key": pa.array(list(profiles), pa.string()),
         "packed": pa.array([pack(profile) for profile in values], pa.binary()),
         "clear": pa.array(clear_texts(values, config=scoring), pa.string()),
+        "num_pruned": pa.array(pruned, pa.int64()),
     }
     arrays = [columns.get(field.name, pa.nulls(len(values), field.type)) for field in JUDGED_SCHEMA]
     return pa.Table.from_arrays(arrays, schema=JUDGED_SCHEMA)

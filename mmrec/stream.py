@@ -13,6 +13,7 @@ Control records (mmrec.control_rows): of who asks to be forgotten nothing counts
 that record, in the same batch already; logins take effect after the batch's events.
 """
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -30,10 +31,10 @@ from mmrec.control_rows import (
     Logins,
     asked_to_forget,
     bring_logins,
-    forgotten_of,
     is_login,
     read_with_targets,
 )
+from mmrec.errors import InvalidRequestError, StoreError
 from mmrec.events.control import FORGET
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.log import PLACE_COLUMNS, EventLog
@@ -45,6 +46,8 @@ from mmrec.events.to_batch import event_batch, sources_of
 from mmrec.events.verdicts import Rejection, Verdict
 from mmrec.features.stores import FeatureStore
 from mmrec.features.values import StreamProgress
+from mmrec.partition_step import Written
+from mmrec.rebuild import Parts, Replay, flip
 from mmrec.replay import profiles_from_log, replay_table
 from mmrec.scoring.apply import apply
 from mmrec.scoring.batch import EventBatch
@@ -138,6 +141,7 @@ class ScoringStream:
         self._timer = timer
         self._progress = store.read_progress() or StreamProgress()
         self._recovered = Offsets()
+        self._turn = threading.Lock()
 
     @property
     def progress(self) -> StreamProgress:
@@ -197,6 +201,32 @@ class ScoringStream:
         Raises:
             StoreError: an engine failed. Nothing is lost: start again with recover().
         """
+        with self._turn:
+            return self._process(batch, write_time_s=write_time_s)
+
+    def answer_flip(self, *, write_time_s: float) -> Replay | None:
+        """Make the generation live that a rebuild has filled, where one asks for it; None where none does.
+
+        It waits for the batch under way, and the next one waits for it, so it may be called from another thread.
+
+        Raises:
+            StoreError: the generation cannot be taken; the request is withdrawn, and all is as before.
+        """
+        name = self._store.requested_flip()
+        if name is None:
+            return None
+        parts = Parts(store=self._store, log=self._log, forgotten=self._forgotten, config=self._settings.scoring)
+        with self._turn:
+            try:
+                return flip(parts, name, progress=self._progress, write_time_s=write_time_s)
+            except InvalidRequestError as error:
+                self._store.request_flip(None)
+                raise StoreError(f"no flip to generation {name!r}: {error}") from error
+            except StoreError:
+                self._store.request_flip(None)
+                raise
+
+    def _process(self, batch: StreamBatch, *, write_time_s: float) -> StepReport:
         phases_s: dict[str, float] = {}
         batch = beyond(batch, self._progress.marks)
         began_s = self._timer()
@@ -219,14 +249,74 @@ class ScoringStream:
         self._store.write_profiles(written, write_time_s=write_time_s, progress=self._progress)
         phases_s["write"] = self._timer() - began_s
         return StepReport(
-            num_records=sum(
-                table.num_rows
-                for table in (batch.events, batch.control, batch.rejected, batch.served, batch.malformed_served)
-            ),
+            num_records=_num_records(batch),
             num_accepted=int(np.sum(judged.verdicts_N == Verdict.ACCEPTED)),
             num_profiles=len(written),
             phases_s=phases_s,
         )
+
+    def process_judged(
+        self,
+        batch: StreamBatch,
+        verdicts_N: npt.NDArray[np.uint8],
+        *,
+        write: Callable[[], Written],
+        write_time_s: float,
+    ) -> StepReport:
+        """The same for a micro-batch whose events were judged in partitions, against the profiles as they stand.
+
+        Args:
+            batch: Without requests to forget: those must be known before events are judged, so process() takes them.
+            verdicts_N: Of batch.events.
+            write: Writes the profiles that the partitions changed; called once the log has the events.
+
+        Raises:
+            StoreError: an engine failed. Nothing is lost: start again with recover().
+        """
+        phases_s: dict[str, float] = {}
+        began_s = self._timer()
+        columns = event_batch(batch.events, self._settings.behaviors)
+        recovered_N = self._recovered.hold(columns.sources, columns.source_index_N, columns.offsets_N)
+        again = batch.events.filter(pa.array(verdicts_N == Verdict.ALREADY_APPLIED))
+        stored = read_with_targets(self._store.read_profiles, pc.unique(again["user_key"]).to_pylist())
+        logins = batch.control.filter(pa.array(is_login(batch.control)))
+        judged = _Judged(
+            events=batch.events,
+            columns=columns,
+            verdicts_N=self._left_by_a_crash(columns, verdicts_N, recovered_N, stored),
+            recovered_N=recovered_N,
+            profiles={},
+            logins=logins,
+            # Which logins are new depends on stubs alone, which the partitions never change.
+            logins_new_N=self._logins(logins).new_N,
+            num_pruned=0,
+        )
+        phases_s["apply"] = self._timer() - began_s
+        began_s = self._timer()
+        sequence = self._log.append(judged.accepted, batch_key=batch_key(batch.ends))
+        self._log.append_served(batch.served, batch_key=batch_key(batch.ends))
+        phases_s["log"] = self._timer() - began_s
+        began_s = self._timer()
+        self._reject(batch.rejected, judged)
+        phases_s["rejected"] = self._timer() - began_s
+        began_s = self._timer()
+        written = write()
+        merged = self._logins(logins).profiles
+        self._move_progress(batch, replace(judged, num_pruned=written.num_pruned), sequence)
+        self._store.write_profiles(merged, write_time_s=write_time_s, progress=self._progress)
+        phases_s["write"] = self._timer() - began_s
+        return StepReport(
+            num_records=_num_records(batch),
+            num_accepted=int(np.sum(judged.verdicts_N == Verdict.ACCEPTED)),
+            num_profiles=written.num_profiles + len(merged),
+            phases_s=phases_s,
+        )
+
+    def _logins(self, logins: pa.Table) -> Logins:
+        if not logins.num_rows:
+            return Logins(profiles={}, new_N=np.zeros(0, dtype=np.bool_))
+        read, config = self._store.read_profiles, self._settings.scoring
+        return bring_logins(logins, {}, read, forgotten=self._forgotten, config=config)
 
     def _forget(self, control: pa.Table) -> dict[str, float]:
         """Requests to forget, durably in the registry: profile keys that are to go, and up to which instant."""
@@ -240,8 +330,9 @@ class ScoringStream:
     def _kept_of(self, gone: Mapping[str, float]) -> dict[str, UserProfile]:
         """What stays of profiles that are to go: events known later than the instant, by the log."""
         stored = self._store.read_profiles(gone) if gone else {}
-        later = [key for key, profile in stored.items() if profile.newest_ingest_time_s > gone[key]]
-        return self._from_log(later, up_to_sequence=self._log.sequence())
+        if not any(profile.newest_ingest_time_s > gone[key] for key, profile in stored.items()):
+            return {}
+        return self._from_log(gone, up_to_sequence=self._log.sequence())
 
     def _judge(
         self, batch: StreamBatch, gone: Mapping[str, float], kept: Mapping[str, UserProfile], phases_s: dict[str, float]
@@ -259,7 +350,7 @@ class ScoringStream:
         profiles = read_with_targets(read, keys)
         phases_s["read"] = self._timer() - began_s
         columns = event_batch(batch.events, config.behaviors)
-        applied = apply(profiles, columns, config=config, forgotten=forgotten_of(self._forgotten, keys, profiles))
+        applied = apply(profiles, columns, config=config, forgotten=self._forgotten.forgotten_s(keys))
         recovered_N = self._recovered.hold(columns.sources, columns.source_index_N, columns.offsets_N)
         changed = dict(applied.profiles)
         logins = batch.control.filter(pa.array(is_login(batch.control)))
@@ -351,16 +442,13 @@ class ScoringStream:
         Of users who came back, the events known later than the request stay; where a profile cannot tell them apart,
         it is made anew from the log.
         """
-        stale: dict[str, float] = {}
+        stale: list[str] = []
         keys = iter(self._store.user_keys())
         while chunk := list(islice(keys, SWEEP_CHUNK)):
             instants = self._forgotten.forgotten_s(chunk)
             for key, profile in self._store.read_profiles(instants).items():
                 if not _all_later(profile, instants[key]):
-                    for name in (key, *profile.merged_from):
-                        stale[name] = max(instants[key], stale.get(name, instants[key]))
-        for key, until_s in stale.items():
-            self._forgotten.forget(key, known_time_s=until_s)
+                    stale.append(key)
         self._store.delete_profiles(stale)
         regrown = self._from_log(stale, up_to_sequence=self._progress.log_sequence)
         self._store.write_profiles(regrown, write_time_s=write_time_s)
@@ -374,6 +462,11 @@ class ScoringStream:
             forgotten=self._forgotten,
             config=self._settings.scoring,
         )
+
+
+def _num_records(batch: StreamBatch) -> int:
+    tables = (batch.events, batch.control, batch.rejected, batch.served, batch.malformed_served)
+    return sum(table.num_rows for table in tables)
 
 
 def _all_later(profile: UserProfile, known_time_s: float) -> bool:

@@ -1,0 +1,112 @@
+"""A micro-batch whose profiles Spark's workers judge and write: for Redis, where every partition can write at once.
+
+    decode -> owner -> shuffle by profile -> judge (workers) -> log (driver) -> profiles (workers) -> progress (driver)
+
+What was judged is kept until it is written, so a lost worker's task is done again on the same rows; its writes replace
+whole profiles, so doing them twice is harmless. Every write is made under the writer's lease.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache, partial
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from mmrec.events.forgotten import ForgottenUsers
+from mmrec.events.stream_rows import STREAM_SCHEMA
+from mmrec.partition_step import (
+    JUDGED_SCHEMA,
+    OWNED_SCHEMA,
+    OWNER,
+    PROFILE_COLUMNS,
+    Written,
+    judge_rows,
+    profile_rows,
+    with_owners,
+)
+from mmrec.scoring.settings import ScoringConfig
+from mmrec.stores.forgotten_file import FileForgottenUsers
+from mmrec.stores.redis_profile_rows import RedisLayout, RedisProfileRows
+
+WRITTEN_SCHEMA = pa.schema([pa.field("num_profiles", pa.int64()), pa.field("num_pruned", pa.int64())])
+
+
+class PartitionWriters:
+    """Judges and writes the profiles of micro-batches in partitions."""
+
+    def __init__(
+        self,
+        layout: RedisLayout,
+        *,
+        lease: bytes,
+        scoring: ScoringConfig,
+        forgotten_folder: str,
+        num_partitions: int,
+    ) -> None:
+        """Say where profiles are.
+
+        Args:
+            lease: What the writer's lease must hold for a write to be made.
+            forgotten_folder: Of the registry of forgotten users, which every worker reads.
+            num_partitions: Parts a micro-batch is cut into.
+        """
+        self._layout, self._lease, self._scoring = layout, lease, scoring
+        self._forgotten_folder, self._num_partitions = forgotten_folder, num_partitions
+
+    def judged(self, rows: DataFrame) -> DataFrame:
+        """Rows of JUDGED_SCHEMA, kept until unpersist(); `rows` are STREAM_SCHEMA."""
+        owners = partial(_owners, layout=self._layout)
+        judge = partial(_judge, layout=self._layout, scoring=self._scoring, forgotten_folder=self._forgotten_folder)
+        owned = rows.mapInArrow(owners, from_arrow_schema(OWNED_SCHEMA))
+        parts = owned.repartition(self._num_partitions, OWNER)
+        return parts.mapInArrow(judge, from_arrow_schema(JUDGED_SCHEMA)).persist(StorageLevel.MEMORY_AND_DISK)
+
+    def events(self, judged: DataFrame) -> pa.Table:
+        """The judged rows but for those of profiles."""
+        return judged.where("profile_key IS NULL").select(*STREAM_SCHEMA.names, "verdict").toArrow()
+
+    def write(self, judged: DataFrame, *, write_time_s: float) -> Written:
+        """Write the judged profiles."""
+        profiles = judged.where("profile_key IS NOT NULL").select(*PROFILE_COLUMNS, "num_pruned")
+        write = partial(_write, layout=self._layout, lease=self._lease, write_time_s=write_time_s)
+        counts = profiles.mapInArrow(write, from_arrow_schema(WRITTEN_SCHEMA)).toArrow()
+        num_profiles, num_pruned = (pc.sum(counts[name]).as_py() or 0 for name in WRITTEN_SCHEMA.names)
+        return Written(num_profiles=num_profiles, num_pruned=num_pruned)
+
+
+@lru_cache(maxsize=4)
+def _rows(layout: RedisLayout, lease: bytes | None) -> RedisProfileRows:
+    """One connection per worker process."""
+    return RedisProfileRows(layout, lease=lease)
+
+
+@lru_cache(maxsize=4)
+def _forgotten(folder: str) -> ForgottenUsers:
+    return FileForgottenUsers(folder)
+
+
+def _owners(batches: Iterator[pa.RecordBatch], *, layout: RedisLayout) -> Iterator[pa.RecordBatch]:
+    read = partial(_rows(layout, None).read, name="packed")
+    for batch in batches:
+        yield from with_owners(pa.Table.from_batches([batch]), read_packed=read).combine_chunks().to_batches()
+
+
+def _judge(
+    batches: Iterator[pa.RecordBatch], *, layout: RedisLayout, scoring: ScoringConfig, forgotten_folder: str
+) -> Iterator[pa.RecordBatch]:
+    rows = pa.Table.from_batches(list(batches), schema=OWNED_SCHEMA)
+    read = partial(_rows(layout, None).read, name="packed")
+    judged = judge_rows(rows, read_packed=read, scoring=scoring, forgotten=_forgotten(forgotten_folder))
+    yield from judged.combine_chunks().to_batches()
+
+
+def _write(
+    batches: Iterator[pa.RecordBatch], *, layout: RedisLayout, lease: bytes, write_time_s: float
+) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        _rows(layout, lease).write(profile_rows(pa.Table.from_batches([batch])), write_time_s=write_time_s)
+        counts = {"num_profiles": [batch.num_rows], "num_pruned": [pc.sum(batch["num_pruned"]).as_py() or 0]}
+        yield pa.RecordBatch.from_pydict(counts, schema=WRITTEN_SCHEMA)
