@@ -38,7 +38,7 @@ def settings_from(path: str | None) -> Settings:
 def open_feature_store(settings: Settings) -> "FeatureStore":
     """The Feast repository of this deployment; IncompatibleStateError where its profiles decay by other rates."""
     store = open_generations(settings)
-    store.live_generation()
+    store.read_progress()
     return store
 
 

@@ -126,8 +126,8 @@ class FeastFeatureStore:
         return (key for key in self._rows(self._generation()).keys("packed") if not key.startswith(CONTROL_PREFIX))
 
     def live_generation(self) -> str:
-        """Name of the live generation; IncompatibleStateError where it decays by other rates than those configured."""
-        return self._pointer.live()
+        """Name of the live generation, whatever its rates."""
+        return self._pointer.live_of_any_rates()
 
     def set_live_generation(self, name: str) -> None:
         """Move the pointer."""

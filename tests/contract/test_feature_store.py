@@ -328,7 +328,7 @@ def test_a_repository_of_other_decay_rates_is_refused(tmp_path: Path) -> None:
     with pytest.raises(IncompatibleStateError, match="mmrec rebuild"):
         apply_repository(stores, (0.1,))
     other = FeastFeatureStore(stores.feature_repo, scoring=replace(CONFIG, decay_per_day=(0.1,)))
-    for ask in (other.live_generation, other.read_progress, lambda: other.read_profiles(["ann"])):
+    for ask in (other.read_progress, lambda: other.read_profiles(["ann"])):
         with pytest.raises(IncompatibleStateError, match="mmrec rebuild"):
             ask()
 
