@@ -16,6 +16,7 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -61,12 +62,7 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
         if num_deleted:
             log.error("records_lost", num_records=num_deleted, reason="deleted by the broker before they were read")
         recovery = stream.recover(starts=starts, write_time_s=time.time())
-        log.info(
-            "stream_recovered",
-            num_events=recovery.num_applied,
-            num_not_configured=recovery.num_left_out,
-            num_swept=recovery.num_swept,
-        )
+        log.info("stream_recovered", **asdict(recovery))
         spark = started.result()
     offsets = spark_offsets(starts, topics)
     log.info("stream_starts", starts=offsets)
@@ -84,6 +80,13 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
             progress=stream.progress,
             now_s=time.time(),
         )
+
+    def answer_flip() -> None:
+        try:
+            if done := stream.answer_flip(write_time_s=time.time()):
+                log.info("generation_flipped", generation=done.generation, num_rows=done.num_rows)
+        except StoreError as error:
+            log.error("flip_refused", reason=str(error))
 
     def look() -> None:
         check_topics(settings.kafka, topics)
@@ -103,6 +106,7 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
         for second in count():
             if stop or query.awaitTermination(1.0):
                 break
+            answer_flip()
             status.write(figures(), now_s=time.time())
             if second % IDENTITY_CHECK_S == 0:
                 look()
@@ -123,9 +127,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Score behavior events from Kafka into profiles.")
     parser.add_argument("--config", help="mmrec.toml; MMREC_CONFIG where absent")
     parser.add_argument("--master", default="local[2,4]", help="Spark master (default: %(default)s)")
-    parser.add_argument(
-        "--max-offsets", type=int, default=20_000, help="records per micro-batch (default: %(default)s)"
-    )
+    parser.add_argument("--max-offsets", type=int, default=20_000, help="records per batch (default: %(default)s)")
     arguments = parser.parse_args()
     configure_logging()
     if os.getpgrp() != os.getpid():
