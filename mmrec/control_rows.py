@@ -7,6 +7,7 @@ effect after the events of their table.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,13 +39,6 @@ def read_with_targets(read: ReadProfiles, keys: Iterable[str]) -> dict[str, User
     profiles = read(keys)
     targets = targets_to_read(profiles)
     return {**profiles, **read(targets)} if targets else profiles
-
-
-def forgotten_of(
-    forgotten: ForgottenUsers, keys: Iterable[str], profiles: Mapping[str, UserProfile]
-) -> dict[str, float]:
-    """Instants of forgetting that *apply* has to know for events of `keys`."""
-    return forgotten.forgotten_s(dict.fromkeys((*keys, *profiles)))
 
 
 def is_login(rows: pa.Table) -> BoolArray:
@@ -89,28 +83,38 @@ def bring_logins(
 
 
 def asked_to_forget(control: pa.Table, read: ReadProfiles) -> dict[str, float]:
-    """Profile keys that are to go, and the instant up to which.
+    """Profile keys that are to go, and the instant up to which, in the order in which the registry is to learn of them.
+
+    Whoever is found through another profile comes before it, so that a crash halfway loses nobody.
 
     A user's anonymous profiles go with them, those of a login in the same table included; so does the user where an
     anonymous profile that was merged is to go: their events stand in one profile and cannot be told apart in it.
     """
-    asked: dict[str, float] = {}
-    for row in control.filter(pc.equal(control["behavior"], FORGET)).select(["user_key", "known_time_s"]).to_pylist():
-        asked[row["user_key"]] = max(row["known_time_s"], asked.get(row["user_key"], -np.inf))
-    logins = control.filter(pa.array(is_login(control))).select(["user_key", "item_id", "known_time_s"]).to_pylist()
+    names = ["user_key", "item_id", "known_time_s"]
+    logins = control.filter(pa.array(is_login(control))).select(names).to_pylist()
     gone: dict[str, float] = {}
-    for key, until_s in asked.items():
-        for name in _together(key, until_s, logins, read):
-            gone[name] = max(until_s, gone.get(name, -np.inf))
+    for row in control.filter(pc.equal(control["behavior"], FORGET)).select(names).sort_by("known_time_s").to_pylist():
+        for key in _together(row["user_key"], row["known_time_s"], logins, gone, read):
+            gone[key] = row["known_time_s"]
     return gone
 
 
-def _together(key: str, until_s: float, logins: list[dict[str, object]], read: ReadProfiles) -> list[str]:
-    profiles = read_with_targets(read, [key])
-    users = {key, *(profile.merged_into for profile in profiles.values() if profile.merged_into)}
-    earlier = [login for login in logins if float(str(login["known_time_s"])) <= until_s]
-    users |= {str(login["user_key"]) for login in earlier if login["item_id"] in users}
-    profiles |= read([user for user in users if user not in profiles])
-    names = [*users, *(name for profile in profiles.values() for name in profile.merged_from)]
-    names += [str(login["item_id"]) for login in earlier if login["user_key"] in users]
-    return list(dict.fromkeys(names))
+def _together(
+    key: str, until_s: float, logins: list[dict[str, Any]], gone: Mapping[str, float], read: ReadProfiles
+) -> list[str]:
+    """Keys of one person, as of an instant; what was forgotten before binds nobody any more."""
+
+    def known(keys: Iterable[str]) -> dict[str, UserProfile]:
+        return read([name for name in keys if name not in gone])
+
+    bound = [
+        (login["user_key"], login["item_id"])
+        for login in logins
+        if max(gone.get(login[name], -np.inf) for name in ("user_key", "item_id")) < login["known_time_s"] <= until_s
+    ]
+    users = {key, *(profile.merged_into for profile in known([key]).values() if profile.merged_into)}
+    users |= {user for user, guest in bound if guest in users}
+    guests = [name for profile in known(users).values() for name in profile.merged_from]
+    guests += [guest for user, guest in bound if user in users]
+    others = [name for name in dict.fromkeys((*guests, *users)) if name != key]
+    return [*others, key]

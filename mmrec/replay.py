@@ -15,7 +15,6 @@ from mmrec.control_rows import (
     BoolArray,
     ReadProfiles,
     bring_logins,
-    forgotten_of,
     is_login,
     read_with_targets,
 )
@@ -53,7 +52,7 @@ def replay_table(table: pa.Table, read: ReadProfiles, *, forgotten: ForgottenUse
         profiles,
         event_batch(events, config.behaviors),
         config=config,
-        forgotten=forgotten_of(forgotten, keys, profiles),
+        forgotten=forgotten.forgotten_s(keys),
         with_caps=False,
     )
     changed = dict(applied.profiles)

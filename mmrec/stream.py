@@ -243,10 +243,11 @@ class ScoringStream:
         phases_s["rejected"] = self._timer() - began_s
         began_s = self._timer()
         self._move_progress(batch, judged, sequence)
-        if gone:
-            self._store.delete_profiles(gone)
         written = {**kept, **judged.profiles}
-        self._store.write_profiles(written, write_time_s=write_time_s, progress=self._progress)
+        if gone:
+            self._write_and_remove(written, gone, write_time_s=write_time_s)
+        else:
+            self._store.write_profiles(written, write_time_s=write_time_s, progress=self._progress)
         phases_s["write"] = self._timer() - began_s
         return StepReport(
             num_records=_num_records(batch),
@@ -333,6 +334,16 @@ class ScoringStream:
         if not any(profile.newest_ingest_time_s > gone[key] for key, profile in stored.items()):
             return {}
         return self._from_log(gone, up_to_sequence=self._log.sequence())
+
+    def _write_and_remove(
+        self, written: Mapping[str, UserProfile], gone: Mapping[str, float], *, write_time_s: float
+    ) -> None:
+        """Profiles and progress first: until the progress says that the store has seen the requests, it is swept."""
+        seen = self._progress
+        unseen = replace(seen, num_forgotten=seen.num_forgotten - 1)
+        self._store.write_profiles(written, write_time_s=write_time_s, progress=unseen)
+        self._store.delete_profiles([key for key in gone if key not in written])
+        self._store.write_profiles({}, write_time_s=write_time_s, progress=seen)
 
     def _judge(
         self, batch: StreamBatch, gone: Mapping[str, float], kept: Mapping[str, UserProfile], phases_s: dict[str, float]
@@ -446,13 +457,22 @@ class ScoringStream:
         keys = iter(self._store.user_keys())
         while chunk := list(islice(keys, SWEEP_CHUNK)):
             instants = self._forgotten.forgotten_s(chunk)
-            for key, profile in self._store.read_profiles(instants).items():
-                if not _all_later(profile, instants[key]):
-                    stale.append(key)
-        self._store.delete_profiles(stale)
-        regrown = self._from_log(stale, up_to_sequence=self._progress.log_sequence)
+            stored = self._store.read_profiles(instants)
+            stale += [key for key, profile in stored.items() if not _all_later(profile, instants[key])]
+        regrown = self._from_log(self._merged_with(stale), up_to_sequence=self._progress.log_sequence)
         self._store.write_profiles(regrown, write_time_s=write_time_s)
+        self._store.delete_profiles([key for key in stale if key not in regrown])
         return len(stale)
+
+    def _merged_with(self, keys: Iterable[str]) -> set[str]:
+        """The keys, and all whose events stand in the same profiles."""
+        together: set[str] = set()
+        fresh = set(keys)
+        while fresh:
+            together |= fresh
+            profiles = self._store.read_profiles(fresh).values()
+            fresh = {name for p in profiles for name in (p.merged_into, *p.merged_from) if name} - together
+        return together
 
     def _from_log(self, keys: Collection[str], *, up_to_sequence: int) -> dict[str, UserProfile]:
         return profiles_from_log(
