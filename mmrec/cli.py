@@ -15,10 +15,12 @@ import typer
 from mmrec.console import (
     ask_commands,
     feed_commands,
+    forget_commands,
     metric_commands,
     model_commands,
     rejected_commands,
     stack_commands,
+    state_commands,
 )
 from mmrec.errors import MmrecError
 
@@ -43,10 +45,12 @@ app.command()(stack_commands.demo)
 app.command()(feed_commands.simulate)
 app.command()(feed_commands.replay)
 app.command("import")(feed_commands.import_)
+app.command()(state_commands.rebuild)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(model_commands.train)
 app.command()(model_commands.publish)
 app.command()(ask_commands.recommend)
 app.command()(ask_commands.profile)
+app.command()(forget_commands.forget)
 events_app.command("tail")(ask_commands.events_tail)
 events_app.command("rejected")(rejected_commands.events_rejected)
 

@@ -2,10 +2,12 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mmrec.config import Settings
 from mmrec.console.terminal import (
     ConfigOption,
     JsonOption,
@@ -62,15 +64,21 @@ def profile(
     user: Annotated[str, typer.Argument(help="user id; an anonymous id with ~ in front")],
     config: ConfigOption = "",
     rows: Annotated[int, typer.Option(min=1, help="items and events to show")] = 15,
+    export: Annotated[
+        str, typer.Option("--export", metavar="FILE", help="all that is kept about the user, as JSON")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """What the stream keeps about a user: affinities now, counts, newest events, marks; --json is the full export.
+    """What the stream keeps about a user: affinities now, counts, newest events, marks; --json is the whole profile.
 
     Example: `mmrec profile u00001`
     """
     from mmrec.console.profile_report import print_profile, profile_document
 
     settings = deployment_settings(config)
+    if export:
+        _export(settings, user, export)
+        return
     with err.status("opening the feature store ..."):
         from mmrec.wiring import open_feature_store
 
@@ -81,6 +89,23 @@ def profile(
         print_json(profile_document(user, found, config=settings.scoring, as_of_s=time.time()))
     else:
         print_profile(user, found, config=settings.scoring, as_of_s=time.time(), num_rows=rows, console=out)
+
+
+def _export(settings: Settings, user: str, file: str) -> None:
+    from mmrec.console.forget_export import export_document
+    from mmrec.wiring import open_event_log, open_feature_store, open_overlay
+
+    with err.status("reading every store ..."):
+        document = export_document(
+            settings,
+            user,
+            store=open_feature_store(settings),
+            log=open_event_log(settings),
+            overlay=open_overlay(settings),
+            as_of_s=time.time(),
+        )
+    Path(file).write_text(json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    typer.echo(", ".join(f"{len(rows):,} {name}" for name, rows in document.items()) + f" in {file}")
 
 
 def events_tail(
