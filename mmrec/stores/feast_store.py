@@ -110,8 +110,8 @@ class FeastFeatureStore:
         self._write_packed(self._generation(), rows, write_time_s)
 
     def read_progress(self) -> StreamProgress | None:
-        """What the last write with a progress left."""
-        for _, packed in self._read_packed(self._generation(), [STREAM_PROGRESS_KEY]):
+        """What the last write with a progress left; of a fixed generation whatever its rates."""
+        for _, packed in self._read_packed(self._fixed or self._generation(), [STREAM_PROGRESS_KEY]):
             return decode_progress(packed)
         return None
 

@@ -22,3 +22,17 @@ def take_writer_lock(folder: Path) -> IO[str]:
     except OSError:
         raise StoreError(f"another score_stream writes the profiles of {folder}; stop it first") from None
     return lock
+
+
+def take_rebuild_lock(folder: Path) -> IO[str]:
+    """The right to fill and flip generations of profiles, held until the lock is closed or this process ends.
+
+    Raises:
+        StoreError: another process holds it.
+    """
+    lock = (folder / "rebuild.lock").open("w", encoding="utf-8")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise StoreError(f"another rebuild of the profiles of {folder} is under way; wait for it") from None
+    return lock

@@ -1,0 +1,91 @@
+"""Commands about the state as a whole: rebuild, scores export, audit, backup, restore."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmrec.console.terminal import ConfigOption, counting, deployment_settings, out
+from mmrec.errors import InvalidRequestError
+
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="do it without asking")]
+
+
+def rebuild(
+    *,
+    config: ConfigOption = "",
+    back: Annotated[
+        bool, typer.Option("--back", help="go to the other generation as it is, caught up, instead of filling it")
+    ] = False,
+    with_flip: Annotated[bool, typer.Option("--flip/--no-flip", help="let readers see it once it is whole")] = True,
+    wait: Annotated[float, typer.Option(min=1.0, help="seconds a running stream may take to answer")] = 120.0,
+    yes: YesOption = False,
+) -> None:
+    """Make all profiles anew from the event log, with the configured half-lives, while the stream runs on.
+
+    Example: `mmrec rebuild`, and where the new ones are not to your liking `mmrec rebuild --back`
+    """
+    from mmrec.rebuild import Parts
+    from mmrec.rebuild_run import back as go_back
+    from mmrec.rebuild_run import rebuild as run
+    from mmrec.stores.writer_lock import take_rebuild_lock, take_writer_lock
+    from mmrec.wiring import open_event_log, open_forgotten_users, open_generations
+
+    settings = deployment_settings(config)
+    folder = Path(settings.stores.feature_repo)
+    what = "bring the other generation up to date" if back else "fill the other generation from the log"
+    confirm(f"{what}{' and show it to readers' if with_flip or back else ''}?", yes=yes)
+    with counting("rows of the log") as told:
+        parts = Parts(
+            store=open_generations(settings),
+            log=open_event_log(settings),
+            forgotten=open_forgotten_users(settings),
+            config=settings.scoring,
+            told=told,
+        )
+        with take_rebuild_lock(folder):
+            if back:
+                done = go_back(parts, take_lock=lambda: take_writer_lock(folder), waiting=Wall(), wait_s=wait)
+            else:
+                done = run(
+                    parts,
+                    take_lock=lambda: take_writer_lock(folder),
+                    waiting=Wall(),
+                    with_flip=with_flip,
+                    wait_s=wait,
+                )
+    rate = done.num_rows / done.seconds if done.seconds else 0.0
+    live = f"live, flipped by {done.flipped_by}" if done.flipped_by else "filled; `mmrec rebuild --back` makes it live"
+    out.print(
+        f"generation {done.generation}: {done.num_rows:,} rows of the log in {done.seconds:.1f} s "
+        f"({rate:,.0f}/s); {live}",
+        highlight=False,
+        markup=False,
+    )
+
+
+class Wall:
+    """The machine's clock, and its sleep."""
+
+    def now_s(self) -> float:
+        """Epoch seconds."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Go on, or end with status 1.
+
+    Raises:
+        InvalidRequestError: nobody is there to ask, and --yes was not given.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidRequestError(f"{question} Nobody is there to ask; give --yes")
+    typer.confirm(question, abort=True, err=True)
