@@ -19,8 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmrec.events.columns import ANONYMOUS_PREFIX, EVENT_SCHEMA
+from mmrec.events.control import FORGET
 from mmrec.events.forgotten import ForgottenUsers
-from mmrec.events.stream_rows import STREAM_SCHEMA, RecordKind
+from mmrec.events.stream_rows import STREAM_SCHEMA, RecordKind, StreamBatch
 from mmrec.events.to_batch import event_batch
 from mmrec.features.clear import clear_texts
 from mmrec.scoring.apply import apply
@@ -116,6 +117,11 @@ def judged_events(judged: pa.Table) -> tuple[pa.Table, npt.NDArray[np.uint8]]:
     events = judged.filter(pc.is_valid(judged["verdict"])).sort_by(order)
     verdicts_N = events["verdict"].to_numpy().astype(np.uint8)
     return judged.select(STREAM_SCHEMA.names), verdicts_N
+
+
+def asks_to_forget(batch: StreamBatch) -> bool:
+    """Whether a micro-batch holds a request to forget: that must be known before events are judged."""
+    return bool(pc.any(pc.equal(batch.control["behavior"], FORGET)).as_py())
 
 
 def profile_rows(profiles: pa.Table) -> dict[str, dict[str, bytes | str]]:

@@ -1,0 +1,159 @@
+"""A stream whose micro-batches are judged in partitions ends where one that judges them as a whole ends."""
+
+import random
+import zlib
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmrec.events.columns import RAW_SCHEMA
+from mmrec.events.control import forget_event, identify_event
+from mmrec.events.encoding import encode_event
+from mmrec.events.stream_rows import decode_rows, split_rows
+from mmrec.partition_step import (
+    OWNER,
+    PROFILE_COLUMNS,
+    Written,
+    asks_to_forget,
+    judge_rows,
+    judged_events,
+    profile_rows,
+    with_owners,
+)
+from mmrec.scoring.packing import pack, unpack
+from mmrec.stream import ScoringStream
+from tests.unit.test_stream import NOW_S, CrashError, Deployment, event
+from tests.unit.test_stream_control import WRITES, Fragile, guest_event
+
+NUM_PARTS = 3
+
+
+class Partitioned(Fragile):
+    """Judges and writes profiles in parts, as Spark's workers do."""
+
+    def rows(self, starts: dict, sizes: dict) -> pa.Table:
+        columns: dict[str, list] = {"topic": [], **{name: [] for name in RAW_SCHEMA.names}}
+        for (topic, partition), records in self.records.items():
+            start = starts[topic, partition]
+            for offset, (key, value) in enumerate(records[start : start + sizes[topic, partition]], start=start):
+                row = (topic, key, value, partition, offset, NOW_S + offset)
+                for name, cell in zip(columns, row, strict=True):
+                    columns[name].append(cell)
+        raw = pa.table(columns, schema=pa.schema([pa.field("topic", pa.string()), *RAW_SCHEMA]))
+        return decode_rows(raw, self.topics, behaviors=self.settings.behaviors, settings=self.settings.events)
+
+    def read_packed(self, keys) -> list[tuple[str, bytes]]:
+        return [(key, pack(profile)) for key, profile in self.store.read_profiles(keys).items()]
+
+    def step(self, stream: ScoringStream, starts: dict, sizes: dict) -> None:
+        owned = with_owners(self.rows(starts, sizes), read_packed=self.read_packed)
+        part_N = np.array([zlib.crc32(key.encode()) % NUM_PARTS for key in owned[OWNER].to_pylist()], dtype=np.int64)
+        judged = [
+            judge_rows(
+                owned.filter(pa.array(part_N == part)),
+                read_packed=self.read_packed,
+                scoring=self.settings.scoring,
+                forgotten=self.forgotten,
+            )
+            for part in range(NUM_PARTS)
+        ]
+        whole = pa.concat_tables(judged)
+        seen, verdicts_N = judged_events(whole.filter(pc.is_null(whole["profile_key"])))
+        batch = split_rows(seen, self.topics)
+
+        def write() -> Written:
+            number = 0
+            for part in judged:  # each part's writes stand by themselves
+                rows = profile_rows(part.filter(pc.is_valid(part["profile_key"])).select(PROFILE_COLUMNS))
+                self.store.write_profiles(
+                    {key: unpack(values["packed"]) for key, values in rows.items()}, write_time_s=NOW_S
+                )
+                number += len(rows)
+                if self.crash_at == "between parts":
+                    raise CrashError
+            return Written(num_profiles=number, num_pruned=pc.sum(whole["num_pruned"]).as_py() or 0)
+
+        if asks_to_forget(batch):
+            stream.process(batch, write_time_s=NOW_S)
+        else:
+            stream.process_judged(batch, verdicts_N, write=write, write_time_s=NOW_S)
+
+
+def run_out(deployment: Deployment, shuffle: random.Random, step, *, crash_share: float) -> ScoringStream:
+    stream = deployment.start()
+    for _ in range(10_000):
+        starts = deployment.starts(stream)
+        left = {place: len(deployment.records[place]) - start for place, start in starts.items()}
+        if not any(left.values()):
+            return stream
+        sizes = {place: shuffle.randint(0, number) for place, number in left.items()}
+        deployment.crash_at = shuffle.choice([*WRITES, "between parts"]) if shuffle.random() < crash_share else ""
+        try:
+            step(stream, starts, sizes)
+        except CrashError:
+            stream = deployment.start()
+    raise AssertionError("does not come to an end")
+
+
+def plant(deployment: Deployment, shuffle: random.Random, *, with_forgets: bool) -> None:
+    sent, logged_in = [], set()  # a guest who logs in as two users may differ by one micro-batch, so nobody does
+    for number in range(40):
+        user, guest = f"u{shuffle.randrange(3)}", f"g{shuffle.randrange(2)}"
+        kind = shuffle.random()
+        if kind < 0.08 and not with_forgets and guest not in logged_in:
+            logged_in.add(guest)
+            record = encode_event(identify_event(event_id=f"l{number}", user_id=user, anonymous_id=guest))
+        elif kind < 0.14 and with_forgets:
+            record = encode_event(forget_event(event_id=f"f{number}", user_id=user))
+        elif kind < 0.4:
+            record = guest_event(number, guest, f"i{number % 4}", float(number * 500))
+        else:
+            record = event(number, user, item=f"i{number % 4}", age_s=float(number * 700 + 1))
+        sent.append(record)
+        deployment.records["behavior-events", zlib.crc32(record[0]) % 2].append(record)
+    for record in shuffle.sample(sent, 6):
+        deployment.records["behavior-events", zlib.crc32(record[0]) % 2].append(record)
+    deployment.records["behavior-events", 0].append((b"u1", b"{"))
+
+
+@settings(max_examples=16, deadline=None)
+@given(seed=st.integers(0, 10_000), crash_share=st.sampled_from([0.0, 0.5]))
+def test_parts_end_where_the_whole_ends(seed: int, crash_share: float) -> None:
+    whole, parts = Fragile(), Partitioned()
+    for deployment in (whole, parts):
+        plant(deployment, random.Random(seed), with_forgets=False)
+    cuts = random.Random(seed + 1)
+    one = run_out(
+        whole,
+        cuts,
+        lambda stream, starts, sizes: stream.process(whole.batch(starts, sizes), write_time_s=NOW_S),
+        crash_share=0.0,
+    )
+    other = run_out(parts, cuts, parts.step, crash_share=crash_share)
+    assert other.progress.marks == one.progress.marks
+    assert dict(other.progress.counts) == dict(one.progress.counts)
+    keys = sorted(whole.store.user_keys())
+    assert sorted(parts.store.user_keys()) == keys
+    mine, theirs = whole.store.read_profiles(keys), parts.store.read_profiles(keys)
+    for key in keys:
+        assert theirs[key].num_events == mine[key].num_events
+        assert theirs[key].merged_into == mine[key].merged_into
+        assert set(theirs[key].item_ids) == set(mine[key].item_ids)
+        np.testing.assert_allclose(theirs[key].totals_HB, mine[key].totals_HB, rtol=1e-12)
+    places = ["partition", "offset"]
+    assert parts.log.read(columns=places).sort_by("offset").num_rows == whole.log.read(columns=places).num_rows
+
+
+@settings(max_examples=6, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_a_batch_that_asks_to_forget_is_taken_as_a_whole(seed: int) -> None:
+    parts = Partitioned()
+    plant(parts, random.Random(seed), with_forgets=True)
+    stream = run_out(parts, random.Random(seed + 1), parts.step, crash_share=0.3)
+    for key, profile in parts.store.read_profiles(parts.store.user_keys()).items():
+        until_s = parts.forgotten.forgotten_s([key]).get(key, -np.inf)
+        assert np.all(profile.recent_known_times_L > until_s)
+    assert stream.progress.num_forgotten == parts.forgotten.num_forgotten()
