@@ -9,7 +9,7 @@ from mmrec.errors import NotFoundError
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.columns import RESUBMITTED
 from mmrec.scoring.batch import EventBatch, event_hashes
-from mmrec.scoring.profile import Source
+from mmrec.scoring.profile import Source, source_of
 
 
 def event_batch(table: pa.Table, behaviors: BehaviorSet) -> EventBatch:
@@ -83,9 +83,7 @@ def sources_of(table: pa.Table) -> tuple[tuple[Source, ...], npt.NDArray[np.int3
         return (), np.zeros(0, dtype=np.int32)
     keys = ["cluster_id", "topic_id", "partition"]
     found = table.select(keys).group_by(keys).aggregate([]).to_pylist()
-    sources = tuple(
-        sorted(Source(cluster_id=f["cluster_id"], topic_id=f["topic_id"], partition=f["partition"]) for f in found)
-    )
+    sources = tuple(sorted(source_of(f["cluster_id"], f["topic_id"], f["partition"]) for f in found))
     source_index_N = np.full(table.num_rows, -1, dtype=np.int32)
     for index, source in enumerate(sources):
         mine = pc.and_(

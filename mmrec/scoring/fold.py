@@ -33,7 +33,7 @@ CHUNK = 4_096
 """Profiles whose arrays are joined at a time: bounds the memory of a batch."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Addition:
     """What is to be added to one profile; all additions of a fold have the same axis B."""
 
@@ -48,7 +48,7 @@ class Addition:
     """None where no cap is configured."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Items:
     """The item part of a profile."""
 
@@ -107,11 +107,16 @@ def _folded(additions: Sequence[Addition], events: EventBatch, config: ScoringCo
     slots = _touched(additions, events.item_ids[rows_A].tolist())
     items = _counted_items(profiles, slots, column_A, times_A, newest=newest, config=config)
     recents = newest_events(profiles, events, rows_A, user_A, first_U, max_recent=config.max_recent)
+    follows_U = np.array([addition.ring is None for addition in additions])
+    new_A = follows_U[user_A]
     rings = extended_rings(
-        [(profile.ring_ids_R, profile.ring_ingest_times_R) for profile in profiles],
-        [addition.ring for addition in additions],
-        (events.event_hashes_N[rows_A], events.ingest_times_N[rows_A]),
-        first_U,
+        [
+            addition.ring or (addition.profile.ring_ids_R, addition.profile.ring_ingest_times_R)
+            for addition in additions
+        ],
+        (events.event_hashes_N[rows_A][new_A], events.ingest_times_N[rows_A][new_A]),
+        user_A[new_A],
+        [addition.newest_ingest_time_s for addition in additions],
         size=config.ring_size,
         window_s=config.ring_window_s,
     )

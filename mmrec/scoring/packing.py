@@ -11,12 +11,11 @@ characters (the codec refuses them), so U+001F can part them.
 """
 
 import struct
-from functools import lru_cache
 
 import numpy as np
 
 from mmrec.errors import IncompatibleStateError
-from mmrec.scoring.profile import Source, UserProfile
+from mmrec.scoring.profile import UserProfile, assembled, source_of
 
 FORMAT = 2
 """Version of the layout below; another number in stored bytes is an IncompatibleStateError."""
@@ -131,7 +130,7 @@ def unpack(data: bytes) -> UserProfile:
     if len(names) != num_names:
         raise IncompatibleStateError(f"a packed profile holds {len(names)} ids where {num_names} belong")
     marks = {
-        _source(
+        source_of(
             names[2 * index - 2 * num_marks], names[2 * index - 2 * num_marks + 1], numbers[num_marks + index]
         ): numbers[index]
         for index in range(num_marks)
@@ -139,34 +138,30 @@ def unpack(data: bytes) -> UserProfile:
     counts_at = num_items * (1 + width)
     recent_at = counts_at + width
     ring_at = recent_at + 2 * num_recent
-    return UserProfile(
-        behavior_ids_B=small[num_recent:],
-        item_ids=tuple(names[:num_items]),
-        reference_times_I=floats[:num_items],
-        counts_IHB=floats[num_items:counts_at].reshape(num_items, num_rates, num_behaviors),
-        recent_item_ids=tuple(names[num_items : num_items + num_recent]),
-        recent_behavior_ids_L=small[:num_recent],
-        recent_event_times_L=floats[recent_at : recent_at + num_recent],
-        recent_known_times_L=floats[recent_at + num_recent : ring_at],
-        totals_HB=floats[counts_at:recent_at].reshape(num_rates, num_behaviors),
-        num_events=num_events,
-        num_pruned_items=num_pruned_items,
-        first_event_time_s=first_event_time_s,
-        newest_event_time_s=newest_event_time_s,
-        newest_ingest_time_s=newest_ingest_time_s,
-        marks=marks,
-        ring_ids_R=ring_ids_R,
-        ring_ingest_times_R=floats[ring_at:],
-        window_start_s=window_start_s,
-        window_events=window_events,
-        full_windows=full_windows,
-        bot_until_s=bot_until_s,
-        merged_into=names[num_items + num_recent],
-        merged_from=tuple(names[num_items + num_recent + 1 : num_items + num_recent + 1 + num_merged]),
+    return assembled(
+        {
+            "behavior_ids_B": small[num_recent:],
+            "item_ids": tuple(names[:num_items]),
+            "reference_times_I": floats[:num_items],
+            "counts_IHB": floats[num_items:counts_at].reshape(num_items, num_rates, num_behaviors),
+            "recent_item_ids": tuple(names[num_items : num_items + num_recent]),
+            "recent_behavior_ids_L": small[:num_recent],
+            "recent_event_times_L": floats[recent_at : recent_at + num_recent],
+            "recent_known_times_L": floats[recent_at + num_recent : ring_at],
+            "totals_HB": floats[counts_at:recent_at].reshape(num_rates, num_behaviors),
+            "num_events": num_events,
+            "num_pruned_items": num_pruned_items,
+            "first_event_time_s": first_event_time_s,
+            "newest_event_time_s": newest_event_time_s,
+            "newest_ingest_time_s": newest_ingest_time_s,
+            "marks": marks,
+            "ring_ids_R": ring_ids_R,
+            "ring_ingest_times_R": floats[ring_at:],
+            "window_start_s": window_start_s,
+            "window_events": window_events,
+            "full_windows": full_windows,
+            "bot_until_s": bot_until_s,
+            "merged_into": names[num_items + num_recent],
+            "merged_from": tuple(names[num_items + num_recent + 1 : num_items + num_recent + 1 + num_merged]),
+        }
     )
-
-
-@lru_cache(maxsize=4096)
-def _source(cluster_id: str, topic_id: str, partition: int) -> Source:
-    """One object per source: profiles share it."""
-    return Source(cluster_id=cluster_id, topic_id=topic_id, partition=partition)

@@ -8,6 +8,7 @@ Axes: I items, H half-lives, B behaviors, L newest events, R ring.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,12 @@ class Source:
     cluster_id: str
     topic_id: str
     partition: int
+
+
+@lru_cache(maxsize=4_096)
+def source_of(cluster_id: str, topic_id: str, partition: int) -> Source:
+    """One object per source, which profiles share: equal ones are then found without a comparison."""
+    return Source(cluster_id=cluster_id, topic_id=topic_id, partition=partition)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,6 +1,7 @@
 """The newest events of each user, by (event time, known time, behavior, item): the same for any order of arrival.
 
-Axes: U users, A accepted events (those of one user stand together), L newest events, oldest first.
+Axes: U users, K kept events, A accepted events (those of one user stand together), M the added and the kept ones that
+are no older, X all that stay, L newest events of one user, oldest first.
 """
 
 from collections.abc import Sequence
@@ -11,11 +12,12 @@ import numpy.typing as npt
 
 from mmrec.scoring.batch import EventBatch
 from mmrec.scoring.profile import FloatArray, UserProfile
+from mmrec.scoring.ragged import lengthened
 
 IntArray = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Recent:
     """The newest events of one profile."""
 
@@ -41,56 +43,68 @@ def newest_events(
         user_A: Position in `profiles` of each, ascending.
         first_U: Position in `rows_A` of each user's first.
     """
-    times_A, known_A = events.event_times_N[rows_A], events.known_times_N[rows_A]
-    behaviors_A = events.behavior_ids_N[rows_A]
-    order = np.lexsort((behaviors_A, known_A, times_A, user_A))
-    times_A, known_A, behaviors_A = times_A[order], known_A[order], behaviors_A[order]
-    item_ids_A: list[str] = events.item_ids[rows_A[order]].tolist()
-    # Ids are compared only where everything else is equal; such users take the slow way.
-    tied_A = (np.diff(times_A) == 0) & (np.diff(known_A) == 0) & (np.diff(user_A) == 0)
-    tied = set(user_A[1:][tied_A].tolist())
-    ends = [*first_U.tolist()[1:], len(rows_A)]
-    firsts_s = times_A[first_U].tolist()
-    found: list[Recent] = []
-    for user, (profile, start, end) in enumerate(zip(profiles, first_U.tolist(), ends, strict=True)):
-        added = Recent(
-            item_ids=tuple(item_ids_A[start:end]),
-            behavior_ids_L=behaviors_A[start:end],
-            event_times_L=times_A[start:end],
-            known_times_L=known_A[start:end],
+    num_users = len(profiles)
+    # Kept events before a user's first added one stay before all; the others, few if any, are put in order with these.
+    user_K = np.repeat(np.arange(num_users), [len(profile.recent_item_ids) for profile in profiles])
+    times_K = np.concatenate([profile.recent_event_times_L for profile in profiles])
+    known_K = np.concatenate([profile.recent_known_times_L for profile in profiles])
+    behaviors_K = np.concatenate([profile.recent_behavior_ids_L for profile in profiles])
+    late_K = times_K >= np.minimum.reduceat(events.event_times_N[rows_A], first_U)[user_K]
+    rows_K = np.flatnonzero(late_K)
+    num_late = np.bincount(user_K[rows_K], minlength=num_users).tolist()
+    late_ids = [
+        item_id
+        for p, number in zip(profiles, num_late, strict=True)
+        if number
+        for item_id in p.recent_item_ids[-number:]
+    ]
+    user_M = np.concatenate((user_K[rows_K], user_A))
+    times_M = np.concatenate((times_K[rows_K], events.event_times_N[rows_A]))
+    known_M = np.concatenate((known_K[rows_K], events.known_times_N[rows_A]))
+    behaviors_M = np.concatenate((behaviors_K[rows_K], events.behavior_ids_N[rows_A]))
+    order = np.lexsort((behaviors_M, known_M, times_M, user_M))
+    user_M, times_M, known_M, behaviors_M = user_M[order], times_M[order], known_M[order], behaviors_M[order]
+    item_ids_M = [*late_ids, *events.item_ids[rows_A].tolist()]
+    item_ids_M = [item_ids_M[row] for row in order.tolist()]
+    _settle_ties(item_ids_M, user_M, times_M, known_M, behaviors_M)
+    found = lengthened(user_K, user_M, kept_K=~late_K, num_users=num_users, max_size=max_recent)
+    times_X = np.concatenate((times_K, times_M))[found.take_X]
+    known_X = np.concatenate((known_K, known_M))[found.take_X]
+    behaviors_X = np.concatenate((behaviors_K, behaviors_M))[found.take_X]
+    end_M = np.cumsum(np.bincount(user_M, minlength=num_users)).tolist()
+    recents: list[Recent] = []
+    for profile, late, first, last, start, end in zip(
+        profiles, num_late, [0, *end_M], end_M, found.starts, found.ends, strict=False
+    ):
+        num_kept = len(profile.recent_item_ids) - late
+        item_ids = (profile.recent_item_ids[:num_kept] if late else profile.recent_item_ids) + tuple(
+            item_ids_M[first:last]
         )
-        kept, num_kept = recent_of(profile), len(profile.recent_item_ids)
-        if user in tied:
-            found.append(latest(kept, added, max_recent=max_recent))
-            continue
-        # Kept events before the first added one stay before all; the others, few if any, are put in order with these.
-        if num_kept and firsts_s[user] <= kept.event_times_L[-1]:
-            num_kept = int(np.searchsorted(kept.event_times_L, firsts_s[user], side="left"))
-            added = latest(_part(kept, num_kept, None), added, max_recent=max_recent)
-        found.append(_joined(kept, num_kept, added, max_recent))
-    return found
+        recents.append(
+            Recent(
+                item_ids=item_ids[start - end :],
+                behavior_ids_L=behaviors_X[start:end],
+                event_times_L=times_X[start:end],
+                known_times_L=known_X[start:end],
+            )
+        )
+    return recents
 
 
-def _joined(kept: Recent, num_kept: int, added: Recent, max_recent: int) -> Recent:
-    """The first `num_kept` of `kept` and then `added`, which are all later."""
-    first = max(num_kept + len(added.item_ids) - max_recent, 0)
-    if first >= num_kept:
-        return _part(added, first - num_kept, None)
-    return Recent(
-        item_ids=kept.item_ids[first:num_kept] + added.item_ids,
-        behavior_ids_L=np.concatenate((kept.behavior_ids_L[first:num_kept], added.behavior_ids_L)),
-        event_times_L=np.concatenate((kept.event_times_L[first:num_kept], added.event_times_L)),
-        known_times_L=np.concatenate((kept.known_times_L[first:num_kept], added.known_times_L)),
-    )
-
-
-def _part(recent: Recent, start: int, end: int | None) -> Recent:
-    return Recent(
-        item_ids=recent.item_ids[start:end],
-        behavior_ids_L=recent.behavior_ids_L[start:end],
-        event_times_L=recent.event_times_L[start:end],
-        known_times_L=recent.known_times_L[start:end],
-    )
+def _settle_ties(
+    item_ids_M: list[str],
+    user_M: IntArray,
+    times_M: FloatArray,
+    known_M: FloatArray,
+    behaviors_M: npt.NDArray[np.uint8],
+) -> None:
+    """Put ids in order, in place, where everything else is equal."""
+    tied_M = np.diff(user_M) == 0
+    for values in (times_M, known_M, behaviors_M):
+        tied_M &= values[1:] == values[:-1]
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], tied_M, [False])).astype(np.int8))).tolist()
+    for first, last in zip(edges[::2], edges[1::2], strict=True):
+        item_ids_M[first : last + 1] = sorted(item_ids_M[first : last + 1])
 
 
 def recent_of(profile: UserProfile) -> Recent:

@@ -14,15 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.scoring.profile import FloatArray
+from mmrec.scoring.ragged import lengthened
 
 IdArray = npt.NDArray[np.uint64]
 
 
 def extended_rings(
     rings: Sequence[tuple[IdArray, FloatArray]],
-    given: Sequence[tuple[IdArray, FloatArray] | None],
     added: tuple[IdArray, FloatArray],
-    first_U: npt.NDArray[np.int64],
+    user_A: npt.NDArray[np.int64],
+    newest: Sequence[float],
     *,
     size: int,
     window_s: float,
@@ -31,21 +32,22 @@ def extended_rings(
 
     Args:
         rings: Stored (ids, ingest times).
-        given: The ring to take instead, where it is known.
         added: (ids, ingest times) of all users, those of one user together and by time.
-        first_U: Position in `added` of each user's first.
+        user_A: User of each added id, ascending.
+        newest: Newest ingest time of each user.
     """
-    ids_A, times_A = added
-    ends = [*first_U.tolist()[1:], len(ids_A)]
-    extended: list[tuple[IdArray, FloatArray]] = []
-    for (ids_R, times_R), known, start, end in zip(rings, given, first_U.tolist(), ends, strict=True):
-        if known is not None:
-            extended.append(known)
-            continue
-        longer_ids_R = np.concatenate((ids_R, ids_A[start:end]))
-        longer_R = np.concatenate((times_R, times_A[start:end]))
-        extended.append(_bounded(longer_ids_R, longer_R, newest_s=float(longer_R[-1]), size=size, window_s=window_s))
-    return extended
+    user_K = np.repeat(np.arange(len(rings)), [len(ids_R) for ids_R, _ in rings])
+    times_K = np.concatenate([times_R for _, times_R in rings])
+    found = lengthened(
+        user_K,
+        user_A,
+        kept_K=times_K >= np.array(newest)[user_K] - window_s,
+        num_users=len(rings),
+        max_size=size,
+    )
+    ids_X = np.concatenate((*[ids_R for ids_R, _ in rings], added[0]))[found.take_X]
+    times_X = np.concatenate((times_K, added[1]))[found.take_X]
+    return [(ids_X[start:end], times_X[start:end]) for start, end in zip(found.starts, found.ends, strict=True)]
 
 
 def _bounded(
