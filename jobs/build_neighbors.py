@@ -13,6 +13,7 @@ import time
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
 from mmrec.errors import MmrecError
+from mmrec.features.schema import GENERATIONS
 from mmrec.metrics import Metrics
 from mmrec.metrics_endpoint import serve_metrics
 from mmrec.recall.item_views import ItemViews
@@ -30,9 +31,10 @@ def run(settings: Settings, *, follow: bool, stop: threading.Event) -> ItemViews
     """Bring the views up to date once, and with `follow` keep them so until `stop`."""
     clock = SystemClock()
     status = StatusFile(settings.stores.status, "build_neighbors")
+    store = open_feature_store(settings)
     views = ItemViews(
         open_event_log(settings),
-        open_feature_store(settings),
+        store,
         behaviors=settings.behaviors,
         settings=settings.statistics,
     )
@@ -58,6 +60,9 @@ def run(settings: Settings, *, follow: bool, stop: threading.Event) -> ItemViews
         for view, time_s in refreshed_s.items():
             metrics.set("mmrec_item_views_age_seconds", time.monotonic() - time_s, view=view)
         metrics.set("mmrec_log_sequence", views.sequence)
+        live = store.live_generation()
+        for generation in GENERATIONS:
+            metrics.set("mmrec_live_generation", generation == live, generation=generation)
         status.write({"ready": follow and not stop.is_set(), **views.figures()}, now_s=clock.now_s())
         if not follow or stop.wait(min(STATUS_S, settings.statistics.refresh_s)):
             break

@@ -50,7 +50,7 @@ _STREAM = frozenset({"score_stream"})
 _COLLECTOR = frozenset({"collector"})
 _RECOMMENDER = frozenset({"recommender"})
 _VIEWS = frozenset({"build_neighbors"})
-_LOG = frozenset({"score_stream", "tend_log"})
+_LOG = frozenset({"tend_log"})
 
 
 def _counter(name: str, of: frozenset[str], text: str, *labels: str) -> MetricName:
@@ -99,7 +99,7 @@ METRICS: Final[tuple[MetricName, ...]] = (
     _histogram(
         "mmrec_stream_batch_seconds",
         _STREAM,
-        "Duration of a micro-batch by phase; `whole` is all of it.",
+        "Duration of a micro-batch by phase; `decode` is reading and decoding in Spark, `whole` is all of it.",
         PHASE_S,
         "phase",
     ),
@@ -114,9 +114,9 @@ METRICS: Final[tuple[MetricName, ...]] = (
         FRESHNESS_S,
         "path",
     ),
-    _gauge("mmrec_live_generation", _STREAM, "1 for the generation of profiles that serves.", "generation"),
+    _gauge("mmrec_live_generation", _VIEWS, "1 for the generation of profiles that serves.", "generation"),
     # The event log.
-    _gauge("mmrec_log_sequence", _LOG | _VIEWS, "Appends of the event log that the process has taken in."),
+    _gauge("mmrec_log_sequence", _STREAM | _LOG | _VIEWS, "Appends of the event log that the process has taken in."),
     _gauge("mmrec_log_files", _LOG, "Files of the event log."),
     _gauge("mmrec_log_bytes", _LOG, "Bytes of the event log."),
     # The collector and its overlay.

@@ -121,6 +121,18 @@ class Readings:
             below_s, below = bound, buckets[bound]
         return below_s
 
+    def since(self, before: "Readings") -> "Readings":
+        """What was counted and observed after `before`; a process that began anew since counts in full."""
+        earlier = before.values
+        return Readings(
+            values={
+                name: {
+                    place: v - e if (e := earlier.get(name, {}).get(place, 0.0)) <= v else v for place, v in s.items()
+                }
+                for name, s in self.values.items()
+            }
+        )
+
 
 def parse_metrics(text: str) -> Readings:
     """Samples of an exposition in Prometheus' text format."""

@@ -34,6 +34,7 @@ STORE_PHASES: Final = {"read": "read", "write": "write"}
 """Phases of a step that the feature store takes, and what it does in them."""
 LOG_PHASE: Final = "log"
 WHOLE: Final = "whole"
+DECODE: Final = "decode"
 
 
 class StreamMetrics:
@@ -65,14 +66,15 @@ class StreamMetrics:
             batch: As it was processed.
             num_records: Records that were not processed before.
             num_profiles: Profiles written.
-            phases_s: Seconds by phase; `whole` for all of it.
+            phases_s: Seconds by phase; `whole` for all of it, whose rest is told as `decode`.
             progress: What the store holds now.
             now_s: Instant at which requests see the batch.
         """
         metrics = self._metrics
         metrics.observe("mmrec_stream_batch_records", num_records)
         metrics.add("mmrec_profiles_written_total", num_profiles)
-        for phase, seconds in phases_s.items():
+        decode_s = phases_s.get(WHOLE, 0.0) - sum(seconds for phase, seconds in phases_s.items() if phase != WHOLE)
+        for phase, seconds in {**phases_s, DECODE: max(decode_s, 0.0)}.items():
             metrics.observe("mmrec_stream_batch_seconds", seconds, phase=phase)
             if phase in STORE_PHASES:
                 metrics.observe("mmrec_store_seconds", seconds, operation=STORE_PHASES[phase])
@@ -120,9 +122,10 @@ class StreamMetrics:
             place = {"topic": topics[source.topic_id], "partition": str(source.partition)}
             num_behind = max(end - 1 - progress.marks.get(source, -1), 0)
             newest_s = self._newest_s.get(source, progress.newest_ingest_time_s)
-            lag_s = max(now_s - newest_s, 0.0) if num_behind and newest_s else 0.0
             self._metrics.set("mmrec_stream_lag_records", num_behind, **place)
-            self._metrics.set("mmrec_stream_lag_seconds", lag_s, **place)
+            if newest_s or not num_behind:  # before the first record nobody knows how old the next one is
+                lag_s = max(now_s - newest_s, 0.0) if num_behind else 0.0
+                self._metrics.set("mmrec_stream_lag_seconds", lag_s, **place)
 
     def _note_newest(self, table: pa.Table) -> None:
         keys = ["cluster_id", "topic_id", "partition"]

@@ -55,7 +55,8 @@ class Observed:
     rates: Mapping[str, float] = field(default_factory=dict)
     """Per second, over the interval."""
     figures: Mapping[str, float | str] = field(default_factory=dict)
-    """By name; names that end in _s are seconds. Quantiles are since the process began, linear within buckets."""
+    """By name; names that end in _s are seconds. Quantiles are linear within buckets, since the process
+    began; those of freshness `now` are of the interval alone, and absent where it saw nothing."""
 
 
 def observe(settings: MetricsSettings, *, interval_s: float, sleep: Callable[[float], None]) -> Observed:
@@ -83,7 +84,10 @@ def observe(settings: MetricsSettings, *, interval_s: float, sleep: Callable[[fl
             value = after.get(process, _NOTHING).quantile(name, percent / 100, **labels)
             if value is not None:
                 figures[f"{shown}_p{percent}_s"] = round(value, 4)
-    for generation, is_live in after.get("score_stream", _NOTHING).by("generation", "mmrec_live_generation").items():
+            lately = after.get(process, _NOTHING).since(before.get(process, _NOTHING))
+            if shown.startswith("freshness") and (value := lately.quantile(name, percent / 100, **labels)) is not None:
+                figures[f"{shown}_now_p{percent}_s"] = round(value, 4)
+    for generation, is_live in after.get("build_neighbors", _NOTHING).by("generation", "mmrec_live_generation").items():
         if is_live:
             figures["generation"] = generation
     return Observed(processes=tuple(after), rates=rates, figures=figures)

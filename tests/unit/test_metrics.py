@@ -27,6 +27,7 @@ from mmrec.metrics import MAX_SERIES, OTHER, Metrics
 from mmrec.metrics_endpoint import parse_metrics, read_metrics, serve_metrics
 from mmrec.scoring.profile import Source
 from mmrec.serving.request_metrics import RequestMetrics
+from mmrec.stores.log_size import log_size
 from mmrec.stream_metrics import WHOLE, StreamMetrics
 from mmrec.v1.collector_pb2 import EventOutcome, EventStatus
 from services.stack.ports import any_free
@@ -156,6 +157,7 @@ def test_the_stream_tells_verdicts_freshness_lateness_and_lag() -> None:
     assert found.total("mmrec_stream_lag_seconds") == pytest.approx(2.0)
     assert found.total("mmrec_store_seconds_sum", operation="write") == pytest.approx(0.1)
     assert found.total("mmrec_log_append_seconds_count") == 1
+    assert found.total("mmrec_stream_batch_seconds_sum", phase="decode") == pytest.approx(0.03)
 
 
 def test_a_partition_that_is_read_to_its_end_has_no_lag() -> None:
@@ -164,6 +166,21 @@ def test_a_partition_that_is_read_to_its_end_has_no_lag() -> None:
     StreamMetrics(metrics, late_s=1.0).lag({SOURCE: 10}, {"t": "b"}, progress, now_s=NOW_S + 1e6)
     found = readings(metrics)
     assert (found.most("mmrec_stream_lag_seconds"), found.most("mmrec_stream_lag_records")) == (0.0, 0.0)
+
+
+def test_before_the_first_record_the_age_of_the_next_is_not_made_up() -> None:
+    metrics = Metrics("score_stream")
+    StreamMetrics(metrics, late_s=1.0).lag({SOURCE: 10}, {"t": "b"}, StreamProgress(), now_s=NOW_S)
+    found = readings(metrics)
+    assert (found.most("mmrec_stream_lag_seconds"), found.most("mmrec_stream_lag_records")) == (None, 10.0)
+
+
+def test_a_process_that_began_anew_counts_in_full() -> None:
+    before, after = Metrics("recommender"), Metrics("recommender")
+    before.add("mmrec_degraded_total", 9, reason="no_release")
+    after.add("mmrec_degraded_total", 4, reason="no_release")
+    assert readings(after).since(readings(before)).total("mmrec_degraded_total") == 4
+    assert readings(before).since(readings(after)).total("mmrec_degraded_total") == 5
 
 
 def test_the_collector_tells_outcomes_and_how_soon_requests_see_events() -> None:
@@ -252,6 +269,7 @@ def test_status_shows_rates_over_the_interval_and_quantiles() -> None:
 
         def traffic(_: float) -> None:
             metrics.add("mmrec_collector_events_total", 6, outcome="acknowledged", reason="")
+            metrics.observe("mmrec_event_to_servable_seconds", 0.25, times=6, path="overlay")
 
         found = observe(settings, interval_s=2.0, sleep=traffic)
     finally:
@@ -260,7 +278,8 @@ def test_status_shows_rates_over_the_interval_and_quantiles() -> None:
     assert found.processes == ("collector", "recommender")
     assert found.rates == {"collector acknowledged": 3.0}
     assert found.figures["overlay_entries"] == 11
-    assert 0.002 <= float(found.figures["freshness_overlay_p50_s"]) <= 0.005
+    assert 0.2 <= float(found.figures["freshness_overlay_p50_s"]) <= 0.3
+    assert 0.2 <= float(found.figures["freshness_overlay_now_p50_s"]) <= 0.3
     assert 0.005 <= float(found.figures["request_p95_s"]) <= 0.01
 
 
@@ -275,3 +294,12 @@ def test_the_command_prints_the_whole_list() -> None:
 def test_an_address_without_a_port_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"metrics\.collector"):
         MetricsSettings(collector="localhost")
+
+
+def test_the_logs_size_is_that_of_its_tables(tmp_path) -> None:
+    for name, count in (("events/a.parquet", 3), ("served/day/b.parquet", 4), ("events/manifest.json", 99)):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * count)
+    assert log_size(str(tmp_path)) == (2, 7)
+    assert log_size(str(tmp_path / "none")) == (0, 0)
