@@ -6,7 +6,7 @@ What was judged is kept until it is written, so a lost worker's task is done aga
 whole profiles, so doing them twice is harmless. Every write is made under the writer's lease.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache, partial
 
 import pyarrow as pa
@@ -16,30 +16,33 @@ from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from mmrec.events.forgotten import ForgottenUsers
-from mmrec.events.stream_rows import STREAM_SCHEMA
+from mmrec.events.stream_rows import STREAM_SCHEMA, StreamBatch, StreamTopic, split_rows
 from mmrec.partition_step import (
     JUDGED_SCHEMA,
     OWNED_SCHEMA,
     OWNER,
     PROFILE_COLUMNS,
     Written,
+    asks_to_forget,
     judge_rows,
+    judged_events,
     profile_rows,
     with_owners,
 )
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.stores.forgotten_file import FileForgottenUsers
 from mmrec.stores.redis_profile_rows import RedisLayout, RedisProfileRows
+from mmrec.stream import ScoringStream, StepReport
 
 WRITTEN_SCHEMA = pa.schema([pa.field("num_profiles", pa.int64()), pa.field("num_pruned", pa.int64())])
 
 
 class PartitionWriters:
-    """Judges and writes the profiles of micro-batches in partitions."""
+    """Takes micro-batches; profiles are judged and written in partitions."""
 
     def __init__(
         self,
-        layout: RedisLayout,
+        layouts: Mapping[str, RedisLayout],
         *,
         lease: bytes,
         scoring: ScoringConfig,
@@ -49,29 +52,43 @@ class PartitionWriters:
         """Say where profiles are.
 
         Args:
+            layouts: By generation.
             lease: What the writer's lease must hold for a write to be made.
             forgotten_folder: Of the registry of forgotten users, which every worker reads.
             num_partitions: Parts a micro-batch is cut into.
         """
-        self._layout, self._lease, self._scoring = layout, lease, scoring
+        self._layouts, self._lease, self._scoring = layouts, lease, scoring
         self._forgotten_folder, self._num_partitions = forgotten_folder, num_partitions
 
-    def judged(self, rows: DataFrame) -> DataFrame:
-        """Rows of JUDGED_SCHEMA, kept until unpersist(); `rows` are STREAM_SCHEMA."""
-        owners = partial(_owners, layout=self._layout)
-        judge = partial(_judge, layout=self._layout, scoring=self._scoring, forgotten_folder=self._forgotten_folder)
-        owned = rows.mapInArrow(owners, from_arrow_schema(OWNED_SCHEMA))
+    def take(
+        self, rows: DataFrame, stream: ScoringStream, topics: Mapping[str, StreamTopic], *, write_time_s: float
+    ) -> tuple[StreamBatch, StepReport]:
+        """One micro-batch of STREAM_SCHEMA rows."""
+        with stream.turn() as generation:
+            layout = self._layouts[generation]
+            judged = self._judged(rows, layout)
+            try:
+                table, verdicts_N = judged_events(
+                    judged.where("profile_key IS NULL").select(*STREAM_SCHEMA.names, "verdict").toArrow()
+                )
+                batch = split_rows(table, topics)
+                if asks_to_forget(batch):
+                    return batch, stream.process(batch, write_time_s=write_time_s)
+                write = partial(self._write, judged, layout, write_time_s=write_time_s)
+                return batch, stream.process_judged(batch, verdicts_N, write=write, write_time_s=write_time_s)
+            finally:
+                judged.unpersist()
+
+    def _judged(self, rows: DataFrame, layout: RedisLayout) -> DataFrame:
+        """Rows of JUDGED_SCHEMA, kept until unpersist()."""
+        judge = partial(_judge, layout=layout, scoring=self._scoring, forgotten_folder=self._forgotten_folder)
+        owned = rows.mapInArrow(partial(_owners, layout=layout), from_arrow_schema(OWNED_SCHEMA))
         parts = owned.repartition(self._num_partitions, OWNER)
         return parts.mapInArrow(judge, from_arrow_schema(JUDGED_SCHEMA)).persist(StorageLevel.MEMORY_AND_DISK)
 
-    def events(self, judged: DataFrame) -> pa.Table:
-        """The judged rows but for those of profiles."""
-        return judged.where("profile_key IS NULL").select(*STREAM_SCHEMA.names, "verdict").toArrow()
-
-    def write(self, judged: DataFrame, *, write_time_s: float) -> Written:
-        """Write the judged profiles."""
+    def _write(self, judged: DataFrame, layout: RedisLayout, *, write_time_s: float) -> Written:
         profiles = judged.where("profile_key IS NOT NULL").select(*PROFILE_COLUMNS, "num_pruned")
-        write = partial(_write, layout=self._layout, lease=self._lease, write_time_s=write_time_s)
+        write = partial(_write, layout=layout, lease=self._lease, write_time_s=write_time_s)
         counts = profiles.mapInArrow(write, from_arrow_schema(WRITTEN_SCHEMA)).toArrow()
         num_profiles, num_pruned = (pc.sum(counts[name]).as_py() or 0 for name in WRITTEN_SCHEMA.names)
         return Written(num_profiles=num_profiles, num_pruned=num_pruned)

@@ -15,7 +15,8 @@ that record, in the same batch already; logins take effect after the batch's eve
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
@@ -141,12 +142,18 @@ class ScoringStream:
         self._timer = timer
         self._progress = store.read_progress() or StreamProgress()
         self._recovered = Offsets()
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()
 
     @property
     def progress(self) -> StreamProgress:
         """How far the store has come."""
         return self._progress
+
+    @contextmanager
+    def turn(self) -> Iterator[str]:
+        """From reading profiles until they are written: no flip comes between. Names the live generation."""
+        with self._turn:
+            yield self._store.live_generation()
 
     def recover(self, *, starts: Mapping[Source, int], write_time_s: float) -> Recovery:
         """Apply what the log holds beyond the stored progress; a store that was lost or restored is filled up again.
@@ -270,6 +277,8 @@ class ScoringStream:
             batch: Without requests to forget: those must be known before events are judged, so process() takes them.
             verdicts_N: Of batch.events.
             write: Writes the profiles that the partitions changed; called once the log has the events.
+
+        Call it within turn(), from before the partitions read profiles.
 
         Raises:
             StoreError: an engine failed. Nothing is lost: start again with recover().
