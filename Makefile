@@ -6,7 +6,7 @@ RUN := $(BIN)/python -m
 DATASET ?= storefront
 UV_VERSION := 0.13.8
 
-.PHONY: demo test up lint format proto lock setup bench-recommend clean
+.PHONY: demo test up lint format proto lock setup bench-recommend bench-stream bench-stream-growth sensitivity clean
 
 demo: setup            ## the whole way, from a click on Kafka to a changed list; DATASET=storefront|movielens
 	@$(BIN)/mmrec demo --dataset $(DATASET)
@@ -36,6 +36,16 @@ lock: .boot/bin/uv     ## renew requirements.lock from pyproject.toml
 
 bench-recommend: setup ## latency and throughput of the serving path; writes a receipt
 	@$(RUN) tests.benchmarks.bench_recommend
+
+bench-stream: setup    ## events/s, freshness and collector rates of the scoring stream; receipts and a page (30 minutes)
+	@$(RUN) tests.benchmarks.bench_stream
+
+bench-stream-growth: setup ## throughput and memory around 500 k and around 5 M events (12 minutes)
+	@$(RUN) tests.benchmarks.bench_stream_growth
+
+sensitivity: setup     ## HR@5 and NDCG@5 by decay rate and weights, and what pruning costs; reads MMREC_DATA_DIR
+	@$(RUN) tests.benchmarks.sensitivity
+	@$(RUN) tests.benchmarks.pruning
 
 setup: .venv/ready     ## environment from the hashed lock, jars, the mmrec command
 	@$(RUN) services.stack.setup

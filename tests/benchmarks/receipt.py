@@ -15,13 +15,19 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def write_receipt(
-    name: str, figures: dict[str, float], samples: dict[str, Any], *, packages: tuple[str, ...], output: Path | None
+    name: str,
+    figures: dict[str, Any],
+    samples: dict[str, Any],
+    *,
+    packages: tuple[str, ...],
+    output: Path | None,
+    notes: tuple[str, ...] = (),
 ) -> Path:
-    """Write <name>.json and say where it is."""
+    """Write <name>.json and say where it is; `notes` say what a figure cannot, and why one is missing."""
     commit, changed = _git("rev-parse", "--short", "HEAD"), _git("status", "--porcelain", "-uno")
     receipt = {
         "name": name,
-        "command": f"python -m tests.benchmarks.bench_{name} " + " ".join(_arguments()),
+        "command": " ".join(["python -m", _program(f"tests.benchmarks.bench_{name}"), *_arguments()]),
         "commit": commit + ("+changes" if changed else ""),
         "machine": {
             "cpu": _cpu(),
@@ -30,6 +36,7 @@ def write_receipt(
         },
         "versions": {"python": platform.python_version(), **{package: version(package) for package in packages}},
         "figures": figures,
+        **({"notes": notes} if notes else {}),
         "samples": samples,
     }
     path = output or RESULTS / f"{name}.json"
@@ -40,6 +47,12 @@ def write_receipt(
 
 def _git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], check=True, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+
+def _program(default: str) -> str:
+    """The module that was run."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec.name if spec is not None else default
 
 
 def _arguments() -> list[str]:
