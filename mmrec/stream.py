@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -54,6 +53,7 @@ from mmrec.scoring.apply import apply
 from mmrec.scoring.batch import EventBatch
 from mmrec.scoring.profile import Source, UserProfile
 from mmrec.stream_offsets import Offsets, batch_key, beyond
+from mmrec.sweep import sweep
 
 REJECTED_PREFIX = "rejected."
 """Counts of refused records stand under this prefix and the reason."""
@@ -62,8 +62,6 @@ NOT_CONFIGURED = "not_configured"
 IDENTIFIED, FORGOTTEN_USERS = "identified", "forgotten_users"
 """Counts of anonymous profiles that were merged, and of requests to forget."""
 _REFUSALS: Final = {Verdict.CAPPED: Rejection.RATE_CAPPED, Verdict.BOT: Rejection.BOT}
-SWEEP_CHUNK: Final = 10_000
-"""User keys looked up at a time when a store is swept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +165,9 @@ class ScoringStream:
         """
         before, last = self._progress, self._log.sequence()
         num_forgotten = self._forgotten.num_forgotten()
-        num_swept = self._sweep(write_time_s) if num_forgotten > before.num_forgotten else 0
+        num_swept = 0
+        if num_forgotten > before.num_forgotten:
+            num_swept = sweep(self._store, self._forgotten, self._from_log_so_far, write_time_s=write_time_s)
         marks, counts = dict(before.marks), Counter(before.counts)
         ahead = Offsets()
         num_applied = num_left_out = 0
@@ -456,32 +456,8 @@ class ScoringStream:
         sources, source_index_N = sources_of(rows)
         return self._recovered.hold(sources, source_index_N, rows["offset"].to_numpy())
 
-    def _sweep(self, write_time_s: float) -> int:
-        """Remove what a store that has not seen all requests to forget holds of forgotten users.
-
-        Of users who came back, the events known later than the request stay; where a profile cannot tell them apart,
-        it is made anew from the log.
-        """
-        stale: list[str] = []
-        keys = iter(self._store.user_keys())
-        while chunk := list(islice(keys, SWEEP_CHUNK)):
-            instants = self._forgotten.forgotten_s(chunk)
-            stored = self._store.read_profiles(instants)
-            stale += [key for key, profile in stored.items() if not _all_later(profile, instants[key])]
-        regrown = self._from_log(self._merged_with(stale), up_to_sequence=self._progress.log_sequence)
-        self._store.write_profiles(regrown, write_time_s=write_time_s)
-        self._store.delete_profiles([key for key in stale if key not in regrown])
-        return len(stale)
-
-    def _merged_with(self, keys: Iterable[str]) -> set[str]:
-        """The keys, and all whose events stand in the same profiles."""
-        together: set[str] = set()
-        fresh = set(keys)
-        while fresh:
-            together |= fresh
-            profiles = self._store.read_profiles(fresh).values()
-            fresh = {name for p in profiles for name in (p.merged_into, *p.merged_from) if name} - together
-        return together
+    def _from_log_so_far(self, keys: Collection[str]) -> dict[str, UserProfile]:
+        return self._from_log(keys, up_to_sequence=self._progress.log_sequence)
 
     def _from_log(self, keys: Collection[str], *, up_to_sequence: int) -> dict[str, UserProfile]:
         return profiles_from_log(
@@ -496,13 +472,6 @@ class ScoringStream:
 def _num_records(batch: StreamBatch) -> int:
     tables = (batch.events, batch.control, batch.rejected, batch.served, batch.malformed_served)
     return sum(table.num_rows for table in tables)
-
-
-def _all_later(profile: UserProfile, known_time_s: float) -> bool:
-    """Whether all events of a profile were surely known after an instant."""
-    if profile.merged_into or len(profile.recent_item_ids) < profile.num_events:
-        return False
-    return bool(np.all(profile.recent_known_times_L > known_time_s))
 
 
 def _present(counts: Counter[str]) -> dict[str, int]:

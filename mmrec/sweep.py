@@ -1,0 +1,51 @@
+"""What forgotten users have left in a store that did not see their requests, such as one restored from a backup."""
+
+from collections.abc import Callable, Collection
+from itertools import islice
+from typing import Final
+
+import numpy as np
+
+from mmrec.events.forgotten import ForgottenUsers
+from mmrec.features.stores import FeatureStore
+from mmrec.scoring.profile import UserProfile
+
+SWEEP_CHUNK: Final = 10_000
+"""User keys looked up at a time."""
+
+
+def sweep(
+    store: FeatureStore,
+    forgotten: ForgottenUsers,
+    from_log: Callable[[Collection[str]], dict[str, UserProfile]],
+    *,
+    write_time_s: float,
+) -> int:
+    """Remove what the store holds of forgotten users; how many profiles had to go.
+
+    Of users who came back, the events known later than the request stay; where a profile cannot tell them apart, it is
+    made anew from the log.
+
+    Args:
+        from_log: Profiles of these keys as the log gives them, up to where the store stands.
+    """
+    stale: dict[str, float] = {}
+    keys = iter(store.user_keys())
+    while chunk := list(islice(keys, SWEEP_CHUNK)):
+        instants = forgotten.forgotten_s(chunk)
+        for key, profile in store.read_profiles(instants).items():
+            if not _all_later(profile, instants[key]):
+                for name in (key, *profile.merged_from):
+                    stale[name] = max(instants[key], stale.get(name, instants[key]))
+    for key, until_s in stale.items():
+        forgotten.forget(key, known_time_s=until_s)
+    store.delete_profiles(stale)
+    store.write_profiles(from_log(stale), write_time_s=write_time_s)
+    return len(stale)
+
+
+def _all_later(profile: UserProfile, known_time_s: float) -> bool:
+    """Whether all events of a profile were surely known after an instant."""
+    if profile.merged_into or len(profile.recent_item_ids) < profile.num_events:
+        return False
+    return bool(np.all(profile.recent_known_times_L > known_time_s))
