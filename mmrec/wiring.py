@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmrec.config import Settings, load_settings
-from mmrec.errors import ConfigurationError
+from mmrec.errors import ConfigurationError, StoreError
 
 if TYPE_CHECKING:
     from mmrec.content.store import ContentStore
@@ -69,6 +69,8 @@ def open_overlay_writer(settings: Settings) -> "OverlayWriter":
 
     @lru_cache(maxsize=1)  # a failure is not kept: the repository may be applied later
     def store() -> "FeatureStore":
+        if not (Path(settings.stores.feature_repo) / "feature_store.yaml").is_file():
+            raise StoreError(f"no feature repository at {settings.stores.feature_repo}; `mmrec up` applies one")
         return open_feature_store(settings)
 
     def merged_from(user_key: str) -> tuple[str, ...]:
@@ -77,7 +79,7 @@ def open_overlay_writer(settings: Settings) -> "OverlayWriter":
 
     return OverlayWriter(
         open_overlay(settings),
-        topic=TopicWatch(settings.kafka.bootstrap, settings.kafka.behavior_events).identity,
+        topic=TopicWatch(settings.kafka.bootstrap, settings.kafka.behavior_events),
         read_marks=lambda: progress.marks if (progress := store().read_progress()) is not None else {},
         merged_from=merged_from,
     )

@@ -1,13 +1,17 @@
 """What the collector does with events: check, hand over to the broker, say what became of each.
 
-    future = collector.record(events, now_s=...)     one status per event, in their order, once all are decided
+    collector.take(events, now_s=..., done=...)      done(statuses), one per event, in their order, once all are decided
+    collector.record(events, now_s=...)              the same as a future
 
-ACKNOWLEDGED means that the broker has the event, REJECTED that its refusal is on the rejected topic, RETRY that neither
-is known: send it again with the same event_id, a repeat counts once while the user's ring holds its id. Nothing here
-waits, save for the producer while it learns a topic: a stream of requests is pipelined, bounded by the number of events
-under way.
+ACKNOWLEDGED means that the broker has the event and the overlay shows it to the next request of its user, REJECTED that
+its refusal is on the rejected topic, RETRY that neither is known: send it again with the same event_id, a repeat counts
+once while the user's ring holds its id. Nothing here waits, save for the producer while it learns a topic: a stream of
+requests is pipelined, bounded by the number and the bytes of events under way.
+
+One thread brings what the broker has taken into the overlay, all of it in one commit, and then answers.
 """
 
+import queue
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,6 +22,7 @@ from mmrec.config import EventSettings, KafkaSettings
 from mmrec.errors import StoreError
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.encoding import check_record, encode_event
+from mmrec.events.overlay_writer import OverlayWriter
 from mmrec.events.producer import RecordPlace, RecordProducer
 from mmrec.events.rejected import encode_rejected
 from mmrec.events.rules import Refusal
@@ -27,6 +32,31 @@ from mmrec.v1.collector_pb2 import EventOutcome, EventStatus
 REFUSED_BY_COLLECTOR: Final = "collector"
 """Stands for the cluster of events that were refused before any broker saw them; their offset is -1."""
 MAX_SHOWN_ID: Final = 512
+MAX_COMMIT: Final = 2_000
+"""Events of one commit of the overlay; more wait for the next."""
+Answered = Callable[[list[EventStatus]], None]
+ACKNOWLEDGED, REJECTED, RETRY = (
+    EventOutcome.EVENT_OUTCOME_ACKNOWLEDGED,
+    EventOutcome.EVENT_OUTCOME_REJECTED,
+    EventOutcome.EVENT_OUTCOME_RETRY,
+)
+
+
+class _Request:
+    """One request under way. Only the acknowledging thread changes `left` and `statuses`."""
+
+    __slots__ = ("done", "events", "left", "refusals", "sizes", "statuses")
+
+    def __init__(self, events: Sequence[BehaviorEvent], done: Answered) -> None:
+        self.events = events
+        self.done = done
+        self.left = len(events)
+        self.statuses = [EventStatus() for _ in events]
+        self.refusals: dict[int, Refusal] = {}
+        self.sizes: list[int] = []
+
+
+_Settled = tuple[_Request, int, RecordPlace | StoreError]
 
 
 class EventCollector:
@@ -39,26 +69,39 @@ class EventCollector:
         topics: KafkaSettings,
         events: EventSettings,
         behaviors: BehaviorSet,
+        overlay: OverlayWriter | None = None,
         max_in_flight: int = 20_000,
+        max_in_flight_bytes: int = 64 * 1024 * 1024,
     ) -> None:
         """Collect.
 
         Args:
+            overlay: Where acknowledged events stand until the stream has them; None: nowhere.
             max_in_flight: Events under way at once; above that the answer is RETRY.
+            max_in_flight_bytes: Bytes of their records at which that begins.
         """
         self._producer = producer
         self._topics = topics
         self._settings = events
         self._behaviors = behaviors
-        self._max_in_flight = max_in_flight
-        self._in_flight = 0
+        self._overlay = overlay
+        self._max_in_flight, self._max_bytes = max_in_flight, max_in_flight_bytes
+        self._in_flight = self._in_flight_bytes = 0
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self._settled: queue.SimpleQueue[_Settled | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._acknowledge_all, name="collector-acknowledge", daemon=True)
+        self._thread.start()
 
     def figures(self) -> dict[str, int]:
         """Events so far by outcome and reason, and those under way."""
         with self._lock:
             return {"in_flight": self._in_flight, **self._counts}
+
+    def close(self) -> None:
+        """Answer what the producer has settled, and stop. Close the producer first."""
+        self._settled.put(None)
+        self._thread.join(10)
 
     def record(self, events: Sequence[BehaviorEvent], *, now_s: float) -> "Future[list[EventStatus]]":
         """Take events.
@@ -73,62 +116,128 @@ class EventCollector:
         """
         answer: Future[list[EventStatus]] = Future()
         answer.set_running_or_notify_cancel()
-        statuses = [EventStatus(event_id=event.event_id[:MAX_SHOWN_ID]) for event in events]
-        pending = _Countdown(len(events), lambda: answer.set_result(statuses))
-        for event, status in zip(events, statuses, strict=True):
-            self._take(event, status, now_s, pending.one_done)
-        if not events:
-            answer.set_result([])
+        self.take(events, now_s=now_s, done=answer.set_result)
         return answer
 
-    def _take(self, event: BehaviorEvent, status: EventStatus, now_s: float, done: Callable[[], None]) -> None:
+    def take(self, events: Sequence[BehaviorEvent], *, now_s: float, done: Answered) -> None:
+        """The same with a callback.
+
+        Args:
+            done: Gets the statuses, from the acknowledging thread or at once; must be quick and must not raise.
+        """
+        request = _Request(events, done)
+        for event, status in zip(events, request.statuses, strict=True):
+            status.event_id = event.event_id[:MAX_SHOWN_ID]
         with self._lock:
-            full = self._in_flight >= self._max_in_flight
-            if not full:
-                self._in_flight += 1
-        if full:
-            status.outcome = EventOutcome.EVENT_OUTCOME_RETRY
-            status.reason, status.detail = "overloaded", f"{self._max_in_flight} events are under way; send it again"
-            self._count("retry", "retry.overloaded")
-            done()
+            room = self._max_in_flight - self._in_flight if self._in_flight_bytes < self._max_bytes else 0
+            num_taken = min(max(room, 0), len(events))
+            self._in_flight += num_taken
+        if num_taken < len(events):
+            self._turn_away(request, num_taken)
+        if not num_taken:
+            done(request.statuses)
             return
-        key, value = encode_event(event)
-        refusal = check_record(
-            event, key, value, ingest_time_s=now_s, behaviors=self._behaviors, settings=self._settings
-        )
-        if refusal is None:
-            sent = self._producer.send(self._topics.behavior_events, key, value)
-        else:
-            sent = self._producer.send(self._topics.rejected, *_refused(key, value, refusal, now_s))
-
-        def settled(future: "Future[RecordPlace]") -> None:
-            self._settle(status, refusal, future)
-            done()
-
-        sent.add_done_callback(settled)
-
-    def _settle(self, status: EventStatus, refusal: Refusal | None, future: "Future[RecordPlace]") -> None:
+        good: list[tuple[bytes, bytes]] = []
+        good_places: list[int] = []
+        bad: list[tuple[bytes, bytes]] = []
+        bad_places: list[int] = []
+        for place, event in enumerate(events[:num_taken]):
+            key, value = encode_event(event)
+            refusal = check_record(
+                event, key, value, ingest_time_s=now_s, behaviors=self._behaviors, settings=self._settings
+            )
+            request.sizes.append(len(value))
+            if refusal is None:
+                good.append((key, value))
+                good_places.append(place)
+            else:
+                request.refusals[place] = refusal
+                bad.append(_refused(key, value, refusal, now_s))
+                bad_places.append(place)
         with self._lock:
-            self._in_flight -= 1
-        error = future.exception()
-        if error is not None:
-            status.outcome = EventOutcome.EVENT_OUTCOME_RETRY
-            status.reason, status.detail = "unavailable", str(error) if isinstance(error, StoreError) else repr(error)
-            self._count("retry", "retry.unavailable")
-        elif refusal is not None:
-            status.outcome = EventOutcome.EVENT_OUTCOME_REJECTED
-            status.reason, status.detail = refusal.reason.value, refusal.detail
-            self._count("rejected", f"rejected.{refusal.reason.value}")
-        else:
-            place = future.result()
-            status.outcome = EventOutcome.EVENT_OUTCOME_ACKNOWLEDGED
-            status.partition, status.offset = place.partition, place.offset
-            status.ingest_time.FromMilliseconds(round(place.ingest_time_s * 1000))
-            self._count("acknowledged")
+            self._in_flight_bytes += sum(request.sizes)
+        put = self._settled.put
+        if good:
+            self._producer.send_each(
+                self._topics.behavior_events, good, lambda at, outcome: put((request, good_places[at], outcome))
+            )
+        if bad:
+            self._producer.send_each(
+                self._topics.rejected, bad, lambda at, outcome: put((request, bad_places[at], outcome))
+            )
 
-    def _count(self, *names: str) -> None:
+    def _turn_away(self, request: _Request, num_taken: int) -> None:
+        away = request.statuses[num_taken:]
+        request.left = num_taken
+        for status in away:
+            status.outcome = RETRY
+            status.reason, status.detail = "overloaded", f"{self._max_in_flight} events are under way; send it again"
         with self._lock:
-            self._counts.update(names)
+            self._counts.update({"retry": len(away), "retry.overloaded": len(away)})
+
+    # From here on: the acknowledging thread.
+
+    def _acknowledge_all(self) -> None:
+        open_ = True
+        while open_:
+            settled: list[_Settled] = []
+            found = self._settled.get()
+            while found is not None:
+                settled.append(found)
+                if len(settled) >= MAX_COMMIT:
+                    break
+                try:
+                    found = self._settled.get_nowait()
+                except queue.Empty:
+                    break
+            open_ = found is not None
+            self._acknowledge(settled)
+
+    def _acknowledge(self, settled: Sequence[_Settled]) -> None:
+        if self._overlay is not None:
+            acknowledged = [
+                (request.events[at], outcome)
+                for request, at, outcome in settled
+                if isinstance(outcome, RecordPlace) and at not in request.refusals
+            ]
+            if acknowledged:
+                self._overlay.add(acknowledged)
+        counts: Counter[str] = Counter()
+        num_bytes = 0
+        answered: list[_Request] = []
+        for request, at, outcome in settled:
+            _decide(request.statuses[at], request.refusals.get(at), outcome, counts)
+            num_bytes += request.sizes[at]
+            request.left -= 1
+            if not request.left:
+                answered.append(request)
+        with self._lock:
+            self._in_flight -= len(settled)
+            self._in_flight_bytes -= num_bytes
+            self._counts.update(counts)
+        for request in answered:
+            request.done(request.statuses)
+
+
+def _decide(
+    status: EventStatus, refusal: Refusal | None, outcome: RecordPlace | StoreError, counts: Counter[str]
+) -> None:
+    if not isinstance(outcome, RecordPlace):
+        status.outcome = RETRY
+        status.reason, status.detail = "unavailable", str(outcome)
+        counts["retry"] += 1
+        counts["retry.unavailable"] += 1
+    elif refusal is not None:
+        status.outcome = REJECTED
+        status.reason, status.detail = refusal.reason.value, refusal.detail
+        counts["rejected"] += 1
+        counts[f"rejected.{refusal.reason.value}"] += 1
+    else:
+        status.outcome = ACKNOWLEDGED
+        status.partition, status.offset = outcome.partition, outcome.offset
+        milliseconds = round(outcome.ingest_time_s * 1000)
+        status.ingest_time.seconds, status.ingest_time.nanos = milliseconds // 1000, milliseconds % 1000 * 1_000_000
+        counts["acknowledged"] += 1
 
 
 def _refused(key: bytes, value: bytes, refusal: Refusal, now_s: float) -> tuple[bytes, bytes]:
@@ -144,19 +253,3 @@ def _refused(key: bytes, value: bytes, refusal: Refusal, now_s: float) -> tuple[
         "ingest_time_s": now_s,
     }
     return encode_rejected(row)
-
-
-class _Countdown:
-    """Calls `at_zero` when everything is done; from whichever thread is last."""
-
-    def __init__(self, number: int, at_zero: Callable[[], None]) -> None:
-        self._left = number
-        self._at_zero = at_zero
-        self._lock = threading.Lock()
-
-    def one_done(self) -> None:
-        with self._lock:
-            self._left -= 1
-            last = self._left == 0
-        if last:
-            self._at_zero()

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import numpy as np
+
 from mmrec.metrics import Metrics
 from mmrec.v1.collector_pb2 import EventOutcome, EventStatus
 
@@ -33,6 +35,23 @@ class CollectorMetrics:
         self._metrics.observe("mmrec_collector_ack_seconds", seconds)
         if acknowledged := found["acknowledged", ""]:
             self._metrics.observe("mmrec_event_to_servable_seconds", seconds, times=acknowledged, path="overlay")
+
+    def answered_many(self, answers: Sequence[tuple[Sequence[EventStatus], float]]) -> None:
+        """The same for (statuses, seconds) of several requests at once: an observation costs more than an event."""
+        found: Counter[tuple[EventOutcome, str]] = Counter()
+        acknowledged_R = np.zeros(len(answers), dtype=np.int64)
+        for place, (statuses, _) in enumerate(answers):
+            outcomes = [(status.outcome, status.reason) for status in statuses]
+            found.update(outcomes)
+            acknowledged_R[place] = outcomes.count((EventOutcome.EVENT_OUTCOME_ACKNOWLEDGED, ""))
+        for (outcome, reason), number in found.items():
+            name = _OUTCOMES.get(outcome, "unknown")
+            self._metrics.add("mmrec_collector_events_total", number, outcome=name, reason=reason)
+        seconds_R = np.array([seconds for _, seconds in answers], dtype=np.float64)
+        self._metrics.observe_many("mmrec_collector_ack_seconds", seconds_R)
+        if acknowledged_R.any():
+            seen_E = np.repeat(seconds_R, acknowledged_R)
+            self._metrics.observe_many("mmrec_event_to_servable_seconds", seen_E, path="overlay")
 
     def figures(self, figures: Mapping[str, int]) -> None:
         """What the collector says about itself for the status file, as far as metrics tell it, too."""

@@ -6,17 +6,15 @@ producer.send_many("behavior-events", records)             thousands per second;
 
 import threading
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from mmrec.clock import Clock
 from mmrec.errors import StoreError
 
 
-@dataclass(frozen=True, slots=True)
-class RecordPlace:
+class RecordPlace(NamedTuple):
     """Where the broker keeps a record."""
 
     partition: int
@@ -36,6 +34,10 @@ class TopicRecord(NamedTuple):
     timestamp_s: float
 
 
+Settled = Callable[[int, RecordPlace | StoreError], None]
+"""(position of the record, where it stands or why it does not)."""
+
+
 class RecordProducer(Protocol):
     """Hands records to a broker; records of one key keep their order."""
 
@@ -44,6 +46,15 @@ class RecordProducer(Protocol):
 
         Returns:
             A future that holds the record's place once every in-sync replica has it, or StoreError.
+        """
+        ...
+
+    def send_each(self, topic: str, records: Sequence[tuple[bytes, bytes | None]], settled: Settled) -> None:
+        """Hand over many records without waiting, cheaper than one by one.
+
+        Args:
+            settled: Called once for each record, from any thread, and perhaps before this method returns. It must be
+                quick and must not raise. Records of one partition settle in their order unless one fails.
         """
         ...
 
@@ -92,6 +103,11 @@ class MemoryRecordProducer:
         future.set_result(place)
         return future
 
+    def send_each(self, topic: str, records: Sequence[tuple[bytes, bytes | None]], settled: Settled) -> None:
+        """Append one by one."""
+        for index, (key, value) in enumerate(records):
+            self.send(topic, key, value).add_done_callback(_settling(settled, index))
+
     def send_many(self, topic: str, records: Iterable[tuple[bytes, bytes | None]]) -> int:
         """Append all."""
         places = [self.send(topic, key, value).result() for key, value in records]
@@ -107,3 +123,11 @@ class MemoryRecordProducer:
         """Everything a topic holds, by partition and offset."""
         with self._lock:
             return [r for (name, _), log in sorted(self._partitions.items()) if name == topic for r in log]
+
+
+def _settling(settled: Settled, index: int) -> "Callable[[Future[RecordPlace]], None]":
+    def done(future: "Future[RecordPlace]") -> None:
+        error = future.exception()
+        settled(index, future.result() if error is None else StoreError(str(error)))
+
+    return done

@@ -1,7 +1,7 @@
 """Kafka behind the ports of mmrec.events: producer, topics, and readers of whole topics."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from mmrec.config import KafkaSettings
 from mmrec.errors import NotFoundError, StoreError
-from mmrec.events.producer import RecordPlace, TopicRecord
+from mmrec.events.producer import RecordPlace, Settled, TopicRecord
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
 """Catalogue items carry their picture; Kafka's own default of 1 MiB is too little for some."""
@@ -22,13 +22,17 @@ MAX_RECORD_BYTES = 8 * 1024 * 1024
 class KafkaRecordProducer:
     """Idempotent producer: every in-sync replica has a record before its future answers; zstd on the wire."""
 
-    def __init__(self, bootstrap: str, *, delivery_timeout_s: float = 30.0, linger_s: float = 0.0) -> None:
+    def __init__(
+        self, bootstrap: str, *, delivery_timeout_s: float = 30.0, linger_s: float = 0.0, max_requests: int = 5
+    ) -> None:
         """Connect.
 
         Args:
             bootstrap: host:port[,host:port...].
             delivery_timeout_s: After this long without the broker a record's future fails.
             linger_s: How long a record waits for company; 0 answers soonest and still batches under load.
+            max_requests: Requests to one broker under way at once, 1 to 5. With 1 what comes meanwhile goes with the
+                next one: the fewest requests, and company without waiting.
 
         Raises:
             StoreError: no broker answers.
@@ -41,6 +45,7 @@ class KafkaRecordProducer:
                 enable_idempotence=True,
                 compression_type="zstd",
                 linger_ms=int(linger_s * 1000),
+                max_in_flight_requests_per_connection=max_requests,
                 batch_size=256 * 1024,
                 max_request_size=MAX_RECORD_BYTES,
                 delivery_timeout_ms=timeout_ms,
@@ -87,6 +92,18 @@ class KafkaRecordProducer:
         sent.add_errback(failed)
         return answer
 
+    def send_each(self, topic: str, records: Sequence[tuple[bytes, bytes | None]], settled: Settled) -> None:
+        """Hand over many records; blocks only while the topic is not known yet."""
+        send = self._producer.send
+        for index, (key, value) in enumerate(records):
+            try:
+                sent = send(topic, value, key)
+            except (KafkaError, ValueError, TypeError) as error:
+                settled(index, _store_error(topic, error))
+                continue
+            sent.add_callback(_taken, settled, index)
+            sent.add_errback(_failed, settled, index, topic)
+
     def send_many(self, topic: str, records: Iterable[tuple[bytes, bytes | None]]) -> int:
         """Send all; StoreError names the first failure."""
         failures: list[BaseException] = []
@@ -112,6 +129,14 @@ class KafkaRecordProducer:
     def close(self) -> None:
         """Send what is left, at most for the delivery timeout, and disconnect."""
         self._producer.close(timeout=self._timeout_s)
+
+
+def _taken(settled: Settled, index: int, metadata: Any) -> None:
+    settled(index, RecordPlace(metadata.partition, metadata.offset, metadata.timestamp / 1000))
+
+
+def _failed(settled: Settled, index: int, topic: str, error: BaseException) -> None:
+    settled(index, _store_error(topic, error))
 
 
 def _store_error(what: str, error: BaseException) -> StoreError:
@@ -217,6 +242,35 @@ def topic_configs(settings: KafkaSettings) -> dict[str, dict[str, str]]:
             **kept,
         },
     }
+
+
+class TopicWatch:
+    """Looks at one topic's identity again and again over one connection, opened anew after a failure."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._bootstrap, self._topic = bootstrap, topic
+        self._admin: TopicAdmin | None = None
+
+    def identity(self) -> tuple[str, str]:
+        """(cluster id, topic id).
+
+        Raises:
+            StoreError: no broker answers.
+            NotFoundError: it has no such topic.
+        """
+        self._admin = self._admin or TopicAdmin(self._bootstrap)
+        try:
+            found = self._admin.describe(self._topic)
+        except StoreError:
+            self.close()
+            raise
+        return found.cluster_id, found.topic_id
+
+    def close(self) -> None:
+        """Disconnect; the next look connects again."""
+        if self._admin is not None:
+            admin, self._admin = self._admin, None
+            admin.close()
 
 
 def describe_topic(bootstrap: str, topic: str) -> TopicIdentity:

@@ -236,7 +236,7 @@ class _transaction:  # noqa: N801 - used as a context manager, like a function
 
 
 def _entry(row: tuple[Any, ...]) -> OverlayEntry:
-    return OverlayEntry(row[0], Source(row[1], row[2], row[3]), *row[4:11], bool(row[11]))
+    return OverlayEntry._make((row[0], Source(row[1], row[2], row[3]), *row[4:11], bool(row[11])))
 
 
 def _number(connection: sqlite3.Connection, source: Source) -> int:

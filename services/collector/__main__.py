@@ -5,8 +5,12 @@ python -m services.collector --config mmrec.toml
 
 import argparse
 import asyncio
+import gc
 import signal
 import sys
+import threading
+from contextlib import suppress
+from itertools import count
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -18,12 +22,13 @@ from mmrec.config import Settings
 from mmrec.errors import MachineError, MmrecError
 from mmrec.events.collect import EventCollector
 from mmrec.events.collect_metrics import CollectorMetrics
+from mmrec.events.overlay_writer import OverlayWriter
 from mmrec.metrics import Metrics
 from mmrec.metrics_endpoint import serve_metrics
 from mmrec.stores.kafka import KafkaRecordProducer
 from mmrec.telemetry import StatusFile, configure_logging, get_logger
 from mmrec.v1 import collector_pb2, collector_pb2_grpc
-from mmrec.wiring import settings_from
+from mmrec.wiring import open_overlay_writer, settings_from
 from services.collector.servicer import CollectorServicer
 
 SERVICE = collector_pb2.DESCRIPTOR.services_by_name["CollectorService"].full_name
@@ -31,6 +36,9 @@ DELIVERY_TIMEOUT_S = 10.0
 """A record the broker did not take within this time is answered by RETRY."""
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 STATUS_S = 1.0
+TEND_S = 1.0
+"""Pause between two prunings of the overlay."""
+TOPIC_CHECK_S = 5
 GRACE_S = 5.0
 
 log = get_logger(__name__)
@@ -40,9 +48,13 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; what is under way then still gets its answer."""
     clock = SystemClock()
     status_file = StatusFile(settings.stores.status, "collector")
-    producer = KafkaRecordProducer(settings.kafka.bootstrap, delivery_timeout_s=DELIVERY_TIMEOUT_S)
+    producer = KafkaRecordProducer(settings.kafka.bootstrap, delivery_timeout_s=DELIVERY_TIMEOUT_S, max_requests=1)
     producer.learn_topics([settings.kafka.behavior_events, settings.kafka.rejected, settings.kafka.catalog_items])
-    collector = EventCollector(producer, topics=settings.kafka, events=settings.events, behaviors=settings.behaviors)
+    overlay = open_overlay_writer(settings)
+    await asyncio.to_thread(overlay.check_topic)
+    collector = EventCollector(
+        producer, topics=settings.kafka, events=settings.events, behaviors=settings.behaviors, overlay=overlay
+    )
     catalog = CatalogWriter(producer, topic=settings.kafka.catalog_items)
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)])
     watch = CollectorMetrics(metrics := Metrics("collector"))
@@ -60,20 +72,38 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
     for name in ("", SERVICE):
         await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
     log.info("collector_started", address=settings.serving.collector)
+    gc.freeze()  # what is here stays; events come and go by counting alone
+    gc.set_threshold(100_000, 50, 50)
+    stop_tending = threading.Event()
+    # A daemon: it may be loading the feature store when the process is to end.
+    threading.Thread(target=_tend, args=(overlay, stop_tending), name="overlay-tend", daemon=True).start()
+
+    def figures() -> dict[str, int]:
+        return {**collector.figures(), **catalog.figures(), **overlay.figures()}
+
     while not stop.is_set():
-        watch.figures(collector.figures())
-        status_file.write({"ready": True, **collector.figures(), **catalog.figures()}, now_s=clock.now_s())
-        try:
+        watch.figures(figures())
+        status_file.write({"ready": True, **figures()}, now_s=clock.now_s())
+        with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), STATUS_S)
-        except TimeoutError:
-            continue
     await healthy.enter_graceful_shutdown()
     await server.stop(GRACE_S)
     await asyncio.to_thread(producer.close)
+    await asyncio.to_thread(collector.close)
+    stop_tending.set()
+    overlay.close()
     endpoint.close()
-    figures = {**collector.figures(), **catalog.figures()}
-    status_file.write({"ready": False, **figures}, now_s=clock.now_s())
-    log.info("collector_stopped", **figures)
+    status_file.write({"ready": False, **figures()}, now_s=clock.now_s())
+    log.info("collector_stopped", **figures())
+
+
+def _tend(overlay: OverlayWriter, stop: threading.Event) -> None:
+    for second in count():
+        if second % TOPIC_CHECK_S == 0:
+            overlay.check_topic()
+        overlay.tend()
+        if stop.wait(TEND_S):
+            return
 
 
 async def _main(settings: Settings) -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from concurrent.futures import Future
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,10 +14,13 @@ from mmrec.catalog.upsert import CatalogWriter
 from mmrec.clock import Clock
 from mmrec.events.collect import EventCollector
 from mmrec.events.collect_metrics import CollectorMetrics
+from mmrec.events.control import forget_event
 from mmrec.v1 import collector_pb2, collector_pb2_grpc
+from mmrec.v1.behavior_pb2 import BehaviorEvent
 
-MAX_REQUESTS_UNDER_WAY = 256
+MAX_REQUESTS_UNDER_WAY = 1_024
 """Requests of one stream whose statuses are still out; beyond that the stream is read no further."""
+Statuses = list[collector_pb2.EventStatus]
 
 
 class CollectorServicer(collector_pb2_grpc.CollectorServiceServicer):
@@ -26,23 +30,20 @@ class CollectorServicer(collector_pb2_grpc.CollectorServiceServicer):
         self, collector: EventCollector, catalog: CatalogWriter, clock: Clock, metrics: CollectorMetrics
     ) -> None:
         self._collector = collector
-        self._metrics = metrics
         self._catalog = catalog
         self._clock = clock
+        self._answers = _Answers(asyncio.get_running_loop(), metrics)
 
     async def RecordBehaviors(
         self, request_iterator: AsyncIterator[collector_pb2.RecordBehaviorsRequest], context: Any
     ) -> AsyncIterator[collector_pb2.RecordBehaviorsResponse]:
         """See collector.proto."""
-        under_way: asyncio.Queue[asyncio.Future[Any] | None] = asyncio.Queue(MAX_REQUESTS_UNDER_WAY)
+        under_way: asyncio.Queue[asyncio.Future[Statuses] | None] = asyncio.Queue(MAX_REQUESTS_UNDER_WAY)
 
         async def read() -> None:
             try:
                 async for request in request_iterator:
-                    began_s = time.monotonic()
-                    statuses = self._collector.record(request.events, now_s=self._clock.now_s())
-                    statuses.add_done_callback(partial(self._answered, began_s))
-                    await under_way.put(asyncio.wrap_future(statuses))
+                    await under_way.put(self._taken(request.events))
             finally:
                 await under_way.put(None)
 
@@ -56,9 +57,6 @@ class CollectorServicer(collector_pb2_grpc.CollectorServiceServicer):
             while not under_way.empty():  # room for the reader's last word
                 under_way.get_nowait()
 
-    def _answered(self, began_s: float, statuses: "Future[list[collector_pb2.EventStatus]]") -> None:
-        self._metrics.answered(statuses.result(), seconds=time.monotonic() - began_s)
-
     async def UpsertItems(
         self, request: collector_pb2.UpsertItemsRequest, context: Any
     ) -> collector_pb2.UpsertItemsResponse:
@@ -70,5 +68,47 @@ class CollectorServicer(collector_pb2_grpc.CollectorServiceServicer):
         self, request: collector_pb2.ForgetUserRequest, context: Any
     ) -> collector_pb2.ForgetUserResponse:
         """See collector.proto."""
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "ForgetUser is not built yet")
-        return collector_pb2.ForgetUserResponse()
+        if not request.user_id:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "user_id is empty; name the user to forget")
+        event = forget_event(event_id=f"forget-{uuid.uuid4().hex}", user_id=request.user_id)
+        (status,) = await self._taken([event])
+        if status.outcome == collector_pb2.EventOutcome.EVENT_OUTCOME_REJECTED:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, status.detail)
+        if status.outcome == collector_pb2.EventOutcome.EVENT_OUTCOME_RETRY:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, f"{status.reason}: {status.detail}")
+        return collector_pb2.ForgetUserResponse(
+            partition=status.partition, offset=status.offset, ingest_time=status.ingest_time
+        )
+
+    def _taken(self, events: Sequence[BehaviorEvent]) -> "asyncio.Future[Statuses]":
+        answer: asyncio.Future[Statuses] = asyncio.get_running_loop().create_future()
+        done = partial(self._answers.give, answer, time.monotonic())
+        self._collector.take(events, now_s=self._clock.now_s(), done=done)
+        return answer
+
+
+class _Answers:
+    """Brings answers from other threads to the loop, all that are ready with one call."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, metrics: CollectorMetrics) -> None:
+        self._loop, self._metrics = loop, metrics
+        self._ready: deque[tuple[asyncio.Future[Statuses], float, Statuses]] = deque()
+        self._called = False
+
+    def give(self, answer: "asyncio.Future[Statuses]", began_s: float, statuses: Statuses) -> None:
+        self._ready.append((answer, began_s, statuses))
+        if not self._called:
+            self._called = True
+            self._loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        self._called = False  # before looking: whoever comes from now on calls again
+        now_s = time.monotonic()
+        given = []
+        while self._ready:
+            answer, began_s, statuses = self._ready.popleft()
+            given.append((statuses, now_s - began_s))
+            if not answer.done():  # a client that went away has cancelled it
+                answer.set_result(statuses)
+        if given:
+            self._metrics.answered_many(given)

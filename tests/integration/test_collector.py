@@ -114,16 +114,27 @@ def test_items_reach_the_catalogue_topic(collector: Collector) -> None:
     assert b"Red dress" in (records[b"i1"] or b"")
 
 
-def test_health_reflection_and_the_method_that_is_not_built(collector: Collector) -> None:
+def test_a_request_to_forget_is_a_record_of_the_topic_and_without_a_user_refused(collector: Collector) -> None:
+    settings, channel = collector
+    stub = CollectorServiceStub(channel)
+    answer = stub.ForgetUser(ForgetUserRequest(user_id="ann"), timeout=30)
+    (record,) = read_topic(settings.kafka.bootstrap, settings.kafka.behavior_events)
+    assert (record.key, record.partition, record.offset) == (b"ann", answer.partition, answer.offset)
+    assert b'"behavior":"mmrec.forget"' in (record.value or b"")
+    assert answer.ingest_time.ToNanoseconds() / 1e9 == pytest.approx(record.timestamp_s, abs=1e-3)
+    for user_id in ("", "~ann", "x" * 300):
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.ForgetUser(ForgetUserRequest(user_id=user_id), timeout=30)
+        assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_health_and_reflection(collector: Collector) -> None:
     settings, channel = collector
     for service in ("", "mmrec.v1.CollectorService"):
         answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
     services = ProtoReflectionDescriptorDatabase(channel).get_services()
     assert {"mmrec.v1.CollectorService", "grpc.health.v1.Health"} <= set(services)
-    with pytest.raises(grpc.RpcError) as refused:
-        CollectorServiceStub(channel).ForgetUser(ForgetUserRequest(user_id="u"), timeout=10)
-    assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
     for _ in range(100):
         if read_status(settings.stores.status).get("collector", {}).get("ready"):
             return

@@ -57,13 +57,13 @@ def outcomes(statuses: list[EventStatus]) -> list[tuple[str, int, str]]:
 def test_a_status_for_every_event_in_their_order() -> None:
     broker = MemoryRecordProducer(clock=ManualClock(NOW_S))
     statuses = collector(broker).record([event("a"), event("b", behavior="nope"), event("c"), event("")], now_s=NOW_S)
-    assert outcomes(statuses.result(0)) == [
+    assert outcomes(statuses.result(10)) == [
         ("a", ACKNOWLEDGED, ""),
         ("b", REJECTED, "unknown_behavior"),
         ("c", ACKNOWLEDGED, ""),
         ("", REJECTED, "missing_event_id"),
     ]
-    first, _, third, _ = statuses.result(0)
+    first, _, third, _ = statuses.result(10)
     assert [first.offset, third.offset] == [0, 1]
     assert first.ingest_time.ToNanoseconds() == 1_767_225_600_250_000_000
     assert [r.offset for r in broker.records(TOPICS.behavior_events)] == [0, 1]
@@ -72,7 +72,7 @@ def test_a_status_for_every_event_in_their_order() -> None:
 def test_a_refused_event_stands_on_the_rejected_topic_with_its_bytes() -> None:
     broker = MemoryRecordProducer(clock=ManualClock(NOW_S))
     refused = event("e", user_id="~u", price=float("nan"))
-    assert collector(broker).record([refused], now_s=NOW_S).result(0)[0].reason == "wrong_type"
+    assert collector(broker).record([refused], now_s=NOW_S).result(10)[0].reason == "wrong_type"
     (record,) = broker.records(TOPICS.rejected)
     row = decode_rejected(record.value or b"")
     assert (row["reason"], row["original_key"], row["offset"]) == ("wrong_type", b"~u", -1)
@@ -84,10 +84,10 @@ def test_without_a_broker_the_answer_is_retry_for_good_and_bad_alike() -> None:
     broker = MemoryRecordProducer(clock=ManualClock(NOW_S))
     broker.available = False
     events = collector(broker)
-    statuses = events.record([event("a"), event("b", item_id="")], now_s=NOW_S).result(0)
+    statuses = events.record([event("a"), event("b", item_id="")], now_s=NOW_S).result(10)
     assert outcomes(statuses) == [("a", RETRY, "unavailable"), ("b", RETRY, "unavailable")]
     broker.available = True
-    assert events.record([event("a")], now_s=NOW_S).result(0)[0].outcome == ACKNOWLEDGED
+    assert events.record([event("a")], now_s=NOW_S).result(10)[0].outcome == ACKNOWLEDGED
     assert events.figures() == {"in_flight": 0, "retry": 2, "retry.unavailable": 2, "acknowledged": 1}
 
 
@@ -99,8 +99,8 @@ def test_nothing_waits_and_what_is_over_the_bound_is_to_be_sent_again() -> None:
     assert not first.done()
     assert not second.done()
     broker.answer()
-    assert [s.outcome for s in first.result(0)] == [ACKNOWLEDGED, ACKNOWLEDGED]
-    assert outcomes(second.result(0)) == [("c", ACKNOWLEDGED, ""), ("d", RETRY, "overloaded")]
+    assert [s.outcome for s in first.result(10)] == [ACKNOWLEDGED, ACKNOWLEDGED]
+    assert outcomes(second.result(10)) == [("c", ACKNOWLEDGED, ""), ("d", RETRY, "overloaded")]
     assert events.figures()["in_flight"] == 0
 
 
@@ -110,12 +110,12 @@ def test_an_answer_nobody_waits_for_disturbs_nobody() -> None:
     left, kept = events.record([event("a")], now_s=NOW_S), events.record([event("b")], now_s=NOW_S)
     assert not left.cancel()  # as a client that went away would
     broker.answer()
-    assert [s.outcome for f in (left, kept) for s in f.result(0)] == [ACKNOWLEDGED, ACKNOWLEDGED]
+    assert [s.outcome for f in (left, kept) for s in f.result(10)] == [ACKNOWLEDGED, ACKNOWLEDGED]
     assert events.figures() == {"in_flight": 0, "acknowledged": 2}
 
 
 def test_a_request_without_events_has_an_answer_without_statuses() -> None:
-    assert collector(MemoryRecordProducer(clock=ManualClock(NOW_S))).record([], now_s=NOW_S).result(0) == []
+    assert collector(MemoryRecordProducer(clock=ManualClock(NOW_S))).record([], now_s=NOW_S).result(10) == []
 
 
 def test_items_are_written_removed_or_refused_each_with_its_status() -> None:

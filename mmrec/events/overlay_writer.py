@@ -1,0 +1,187 @@
+"""The collector's side of the overlay: what is acknowledged is in it before the answer, whatever state it is in.
+
+    writer.add(acknowledged)      one commit for all; never raises
+    writer.tend()                 every second: prune what the stored progress has passed
+    writer.check_topic()          every few seconds: the topic may have been made anew
+
+An overlay that fails costs freshness: its entries are counted as missed, answers go out, and it is tried again with the
+next tend(). Only requests to forget are kept until they are done.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from mmrec.errors import MmrecError
+from mmrec.events.columns import ANONYMOUS_PREFIX, RESUBMITTED, user_key
+from mmrec.events.control import FORGET, IDENTIFY
+from mmrec.events.overlay import Overlay, OverlayEntry
+from mmrec.events.producer import RecordPlace
+from mmrec.events.rules import instant_s
+from mmrec.scoring.profile import Source
+from mmrec.telemetry import get_logger
+from mmrec.v1.behavior_pb2 import BehaviorEvent
+
+log = get_logger(__name__)
+MAX_FORGETS = 10_000
+"""Requests to forget that wait for a broken overlay; beyond that the oldest is left to the stream alone."""
+
+
+class TopicWatcher(Protocol):
+    """Looks at the topic behavior-events; mmrec.stores.kafka.TopicWatch is one."""
+
+    def identity(self) -> tuple[str, str]:
+        """(cluster id, topic id) as of now; StoreError or NotFoundError where that is not known."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        ...
+
+
+class OverlayWriter:
+    """Writes, prunes and forgets. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        overlay: Overlay,
+        *,
+        topic: TopicWatcher,
+        read_marks: Callable[[], Mapping[Source, int]],
+        merged_from: Callable[[str], Iterable[str]],
+    ) -> None:
+        """Write to `overlay`.
+
+        Args:
+            topic: Which topic behavior-events is now.
+            read_marks: Marks of the stored progress of the live profiles.
+            merged_from: Anonymous profile keys that were merged into a user's profile.
+        """
+        self._overlay = overlay
+        self._topic, self._read_marks, self._merged_from = topic, read_marks, merged_from
+        self._identity: tuple[str, str] | None = None
+        self._sources: dict[int, Source] = {}
+        self._usable = True
+        self._forgets: dict[str, OverlayEntry] = {}
+        self._num_added = self._num_missed = self._num_pruned = self._num_failures = self._num_commits = 0
+        self._lock = threading.Lock()
+
+    def figures(self) -> dict[str, int]:
+        """Entries now; added, pruned, dropped and missed since the start; failures of the engine."""
+        held = self._overlay.figures()
+        return {
+            "overlay_entries": held.num_entries,
+            "overlay_added": self._num_added,
+            "overlay_commits": self._num_commits,
+            "overlay_pruned": self._num_pruned,
+            "overlay_dropped": held.num_dropped,
+            "overlay_missed": self._num_missed,
+            "overlay_failures": self._num_failures,
+            "overlay_unavailable": int(not self._usable),
+        }
+
+    def add(self, acknowledged: Sequence[tuple[BehaviorEvent, RecordPlace]]) -> None:
+        """Bring acknowledged records in, in one commit; after a failure they are missed until tend() finds it well."""
+        entries: list[OverlayEntry] = []
+        forgets: list[OverlayEntry] = []
+        for event, place in acknowledged:
+            made = self._entries(event, place)
+            if event.behavior == FORGET and made:
+                entries = [entry for entry in entries if entry.user_key != made[0].user_key]
+                forgets += made
+            entries += made
+        for entry in forgets:
+            self._forgets[entry.user_key] = entry
+            while len(self._forgets) > MAX_FORGETS:
+                self._forgets.pop(next(iter(self._forgets)))
+        if not self._usable or self._identity is None:
+            self._num_missed += len(acknowledged)
+            return
+        try:
+            with self._lock:
+                self._forget_users()
+                if entries:
+                    self._overlay.add(entries)
+        except MmrecError as error:
+            self._failed(error)
+            self._num_missed += len(acknowledged)
+        else:
+            self._num_added += len(acknowledged)
+            self._num_commits += 1
+
+    def tend(self) -> None:
+        """Prune; look whether a broken overlay is well again."""
+        try:
+            marks = self._read_marks()
+            with self._lock:
+                self._forget_users()
+            self._num_pruned += self._overlay.prune(marks)
+        except MmrecError as error:
+            self._failed(error)
+        else:
+            self._usable = True
+
+    def check_topic(self) -> None:
+        """Learn the topic's identity; entries of another one go, since nobody will ever read that again."""
+        try:
+            identity = self._topic.identity()
+        except MmrecError as error:
+            log.warning("topic_not_described", error=str(error))
+            return
+        if identity == self._identity:
+            return
+        self._sources = {}
+        self._identity = identity
+        try:
+            removed = self._overlay.keep_topic(*identity)
+        except MmrecError as error:
+            self._failed(error)
+            self._identity = None  # looked at again, so that the old entries do go
+        else:
+            log.info("overlay_topic", cluster_id=identity[0], topic_id=identity[1], num_removed=removed)
+
+    def close(self) -> None:
+        """Let go of overlay and topic."""
+        self._overlay.close()
+        self._topic.close()
+
+    def _forget_users(self) -> None:
+        """What waits to be forgotten: entries go, and one stays that says so until the stream has done it."""
+        for key, entry in list(self._forgets.items()):
+            found = self._overlay.read([key]).get(key, [])
+            keys = {key, *(e.item_id for e in found if e.behavior == IDENTIFY)}
+            if not key.startswith(ANONYMOUS_PREFIX):
+                keys.update(self._merged_from(key))
+            for each in sorted(keys):
+                self._overlay.forget(each)
+            self._overlay.add([entry])
+            del self._forgets[key]
+
+    def _failed(self, error: MmrecError) -> None:
+        self._num_failures += 1
+        if self._usable:
+            log.warning("overlay_unavailable", error=str(error))
+        self._usable = False
+
+    def _entries(self, event: BehaviorEvent, place: RecordPlace) -> list[OverlayEntry]:
+        """One entry; for identify one under each of the two keys."""
+        source = self._sources.get(place.partition)
+        if source is None:
+            if self._identity is None:
+                return []
+            source = self._sources[place.partition] = Source(*self._identity, place.partition)
+        key, item_id = user_key(event.user_id, event.anonymous_id), event.item_id
+        ingest_s = place.ingest_time_s
+        event_s = ingest_s
+        if event.HasField("event_time"):
+            event_s = instant_s(event.event_time.seconds, event.event_time.nanos)
+        known_s = event_s if event.imported else ingest_s
+        exempt = event.imported or RESUBMITTED in event.context
+        rest = (event.event_id, event_s, known_s, ingest_s, exempt)
+        if event.behavior == IDENTIFY:
+            anonymous_key = ANONYMOUS_PREFIX + event.anonymous_id
+            return [
+                OverlayEntry(key, source, place.offset, IDENTIFY, anonymous_key, *rest),
+                OverlayEntry(anonymous_key, source, place.offset, IDENTIFY, key, *rest),
+            ]
+        return [OverlayEntry(key, source, place.offset, event.behavior, item_id, *rest)]
