@@ -1,6 +1,6 @@
 """What forgotten users have left in a store that did not see their requests, such as one restored from a backup."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from itertools import islice
 from typing import Final
 
@@ -29,19 +29,27 @@ def sweep(
     Args:
         from_log: Profiles of these keys as the log gives them, up to where the store stands.
     """
-    stale: dict[str, float] = {}
+    stale: list[str] = []
     keys = iter(store.user_keys())
     while chunk := list(islice(keys, SWEEP_CHUNK)):
         instants = forgotten.forgotten_s(chunk)
-        for key, profile in store.read_profiles(instants).items():
-            if not _all_later(profile, instants[key]):
-                for name in (key, *profile.merged_from):
-                    stale[name] = max(instants[key], stale.get(name, instants[key]))
-    for key, until_s in stale.items():
-        forgotten.forget(key, known_time_s=until_s)
-    store.delete_profiles(stale)
-    store.write_profiles(from_log(stale), write_time_s=write_time_s)
+        stored = store.read_profiles(instants)
+        stale += [key for key, profile in stored.items() if not _all_later(profile, instants[key])]
+    regrown = from_log(_merged_with(store, stale))
+    store.write_profiles(regrown, write_time_s=write_time_s)
+    store.delete_profiles([key for key in stale if key not in regrown])
     return len(stale)
+
+
+def _merged_with(store: FeatureStore, keys: Iterable[str]) -> set[str]:
+    """The keys, and all whose events stand in the same profiles."""
+    together: set[str] = set()
+    fresh = set(keys)
+    while fresh:
+        together |= fresh
+        profiles = store.read_profiles(fresh).values()
+        fresh = {name for p in profiles for name in (p.merged_into, *p.merged_from) if name} - together
+    return together
 
 
 def _all_later(profile: UserProfile, known_time_s: float) -> bool:
