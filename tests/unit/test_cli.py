@@ -73,7 +73,7 @@ def ended_pid() -> int:
     return process.pid
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "events tail"])
+@pytest.mark.parametrize("command", [*COMMANDS, "metrics", "events tail", "events rejected"])
 def test_every_command_explains_itself_with_an_example(command: str) -> None:
     result = CliRunner().invoke(app, [*command.split(), "--help"])
     assert result.exit_code == 0
