@@ -35,6 +35,8 @@ def run(settings: Settings, *, follow_s: float, stop: threading.Event) -> None:
     """Tend the log once, and with `follow_s` > 0 every so many seconds until `stop`."""
     clock, events = SystemClock(), open_event_log(settings)
     status = StatusFile(settings.stores.status, "tend_log")
+    metrics = Metrics("tend_log")
+    endpoint = serve_metrics(metrics, settings.metrics)
     figures: dict[str, Any] = {}
     over = threading.Event()
 
@@ -53,6 +55,10 @@ def run(settings: Settings, *, follow_s: float, stop: threading.Event) -> None:
             done = events.tend(keep_s=settings.scoring.idle_horizon_s, min_appends=MIN_APPENDS if follow_s else 1)
             seconds = time.monotonic() - began_s
             figures = {"seconds": round(seconds, 3), **asdict(done)}
+            size = log_size(settings.stores.event_log)
+            metrics.set("mmrec_log_sequence", events.sequence())
+            metrics.set("mmrec_log_files", size.num_files)
+            metrics.set("mmrec_log_bytes", size.num_bytes)
             if done.events.num_rows_written or done.served.num_rows_written:
                 log.info("log_tended", **figures)
             if not follow_s or stop.wait(max(follow_s - seconds, 0.0)):
@@ -60,6 +66,7 @@ def run(settings: Settings, *, follow_s: float, stop: threading.Event) -> None:
     finally:
         over.set()
         beating.join()
+        endpoint.close()
         status.write({"ready": False, **figures}, now_s=clock.now_s())
 
 

@@ -3,7 +3,7 @@
     keys = keys_of(store, "ann")                    the user and the anonymous ids that were merged
     ... the request goes onto the topic of events ...
     wait_until_read(store, place, ...)              registry and profiles: the stream has done these
-    erased = erase(keys, ...)                       log, served lists, offline rows, overlay; then all files are searched
+    erased = erase(keys, ...)                       log, lists, offline rows, overlay; then files are searched
 
 What stays: item statistics, neighbors, popular items and models are sums over many users that hold no id. They lose the
 user's share as they are built anew from the log.
@@ -78,7 +78,7 @@ def wait_until_read(
             return
         if timer() >= until_s:
             raise DeadlineError(
-                f"within {wait_s:g} s the stream has not read the request (partition {source.partition}, offset {offset});"
+                f"within {wait_s:g} s the stream has not read the request (partition {source.partition}, {offset});"
                 " it stands in Kafka and will be obeyed; run `mmrec forget` again when the stream is up"
             )
         sleep(POLL_S)

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,7 @@ def export_document(
         "events": list(_rows(log.scan(), keys)),
         "served_lists": list(_rows(log.scan_served(), keys)),
         "not_yet_in_the_profile": [
-            {
-                **entry._asdict(),
-                "source": vars(entry.source) if hasattr(entry.source, "__dict__") else str(entry.source),
-            }
+            {**entry._asdict(), "source": asdict(entry.source)}
             for entries in overlay.read(keys).values()
             for entry in entries
         ],

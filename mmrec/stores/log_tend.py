@@ -52,7 +52,9 @@ class _Tender:
         manifest = self.log.manifest
         manifest.refresh()
         entries = self.log.users.num_forgotten()
-        wanted = manifest.last if len(manifest.tail) >= min_appends else manifest.compacted_to
+        # Rows of forgotten users may stand in the newest appends, too: then none of them waits.
+        enough = len(manifest.tail) >= (1 if entries else min_appends)
+        wanted = manifest.last if enough else manifest.compacted_to
         while manifest.compacted_to < wanted:
             self._compact(manifest.tail[: min(MAX_STEP_APPENDS, wanted - manifest.compacted_to)], entries)
         for part in list(manifest.compacted):
