@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmrec.console.terminal import ConfigOption, counting, deployment_settings, out
+from mmrec.console.terminal import ConfigOption, JsonOption, counting, deployment_settings, out, print_json
 from mmrec.errors import InvalidRequestError
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="do it without asking")]
@@ -100,6 +100,50 @@ def scores_export(
         highlight=False,
         markup=False,
     )
+
+
+def audit(
+    config: ConfigOption = "",
+    num_sample: Annotated[int, typer.Option("--sample", min=1, help="profiles, and items, to compare")] = 200,
+    seed: Annotated[int, typer.Option(help="the same seed takes the same sample of the same keys")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare live profiles and item statistics with the plain sum over the event log; status 1 where they differ.
+
+    Example: `mmrec audit --sample 1000`
+    """
+    from mmrec.audit import audit_profiles, audit_statistics
+    from mmrec.console.audit_report import audit_document, print_audit
+    from mmrec.wiring import open_event_log, open_feature_store, open_forgotten_users
+
+    settings = deployment_settings(config)
+    store, events = open_feature_store(settings), open_event_log(settings)
+    with counting("rows of the log") as told:
+        profiles = audit_profiles(
+            store,
+            events,
+            forgotten=open_forgotten_users(settings),
+            config=settings.scoring,
+            num_sample=num_sample,
+            seed=seed,
+            told=told,
+        )
+        items = audit_statistics(
+            store,
+            events,
+            half_lives_days=settings.statistics.half_lives_days,
+            config=settings.scoring,
+            num_sample=num_sample,
+            seed=seed,
+            told=told,
+        )
+    found = {"profiles": profiles, "item statistics": items}
+    if as_json:
+        print_json({name: audit_document(one) for name, one in found.items()})
+    else:
+        print_audit(found, out)
+    if any(one.differences for one in found.values()):
+        raise typer.Exit(1)
 
 
 class Wall:
