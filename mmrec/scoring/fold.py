@@ -21,6 +21,7 @@ from mmrec.scoring.affinity import affinity
 from mmrec.scoring.batch import EventBatch
 from mmrec.scoring.caps import RateWindow
 from mmrec.scoring.decay import count_events
+from mmrec.scoring.names import Names
 from mmrec.scoring.profile import NEVER_S, FloatArray, Source, UserProfile, align_behaviors, assembled
 from mmrec.scoring.recent import Recent, newest_events
 from mmrec.scoring.ring import IdArray, extended_rings
@@ -52,7 +53,7 @@ class Addition:
 class Items:
     """The item part of a profile."""
 
-    item_ids: tuple[str, ...]
+    names: Names
     reference_times_I: FloatArray
     counts_IHB: FloatArray
 
@@ -145,19 +146,20 @@ def _touched(additions: Sequence[Addition], item_ids_A: list[str]) -> _Slots:
     sizes: list[int] = []
     at = 0
     for addition in additions:
-        profile_ids = addition.profile.item_ids
+        names = addition.profile.names
+        num_items = len(names)
         places: Mapping[str, int] | None = None
         if len(addition.rows) > _FEW:
-            places = dict(zip(profile_ids, range(len(profile_ids)), strict=True))
+            places = dict(zip(names.all, range(num_items), strict=True))
         slot_of: dict[str, int] = {}
         fresh: list[str] = []
         for item_id in item_ids_A[at : at + len(addition.rows)]:
             slot = slot_of.get(item_id)
             if slot is None:
                 slot = slot_of[item_id] = len(place_S)
-                place = places.get(item_id, -1) if places is not None else _place(profile_ids, item_id)
+                place = names.position(item_id) if places is None else places.get(item_id, -1)
                 if place < 0:
-                    place = len(profile_ids) + len(fresh)
+                    place = num_items + len(fresh)
                     fresh.append(item_id)
                 place_S.append(place)
             slot_A.append(slot)
@@ -167,15 +169,8 @@ def _touched(additions: Sequence[Addition], item_ids_A: list[str]) -> _Slots:
     return _Slots(slot_A=np.array(slot_A, dtype=np.int64), place_S=place_S, new_ids=new_ids, sizes=sizes)
 
 
-_FEW = 4
-"""Up to so many events a walk through the items is cheaper than a dictionary of them."""
-
-
-def _place(item_ids: tuple[str, ...], item_id: str) -> int:
-    try:
-        return item_ids.index(item_id)
-    except ValueError:
-        return -1
+_FEW = 40
+"""Up to so many events a search in the text of the ids is cheaper than a dictionary of them."""
 
 
 def _counted_items(
@@ -221,18 +216,18 @@ def _counted_items(
         profiles, slots.new_ids, start_U.tolist(), end_U.tolist(), full_U.tolist(), newest, strict=True
     ):
         items = Items(
-            item_ids=profile.item_ids + new_ids if new_ids else profile.item_ids,
+            names=profile.names.plus(new_ids),
             reference_times_I=reference_X[start:end],
             counts_IHB=counts_XHB[start:end],
         )
         kept = kept_items(items, profile.behavior_ids_B, newest_s, config) if full else items
-        found.append((kept, end - start - len(kept.item_ids)))
+        found.append((kept, end - start - len(kept.names)))
     return found
 
 
 def kept_items(items: Items, ids_B: npt.NDArray[np.uint8], newest_s: float, config: ScoringConfig) -> Items:
     """The items within the idle horizon before the profile's own clock, and of those the most valuable ones."""
-    if config.idle_horizon_s and items.item_ids:
+    if config.idle_horizon_s and len(items.names):
         fresh_I = items.reference_times_I >= newest_s - config.idle_horizon_s
         if not fresh_I.all():
             items = _chosen(items, np.flatnonzero(fresh_I).tolist())
@@ -240,8 +235,9 @@ def kept_items(items: Items, ids_B: npt.NDArray[np.uint8], newest_s: float, conf
 
 
 def _chosen(items: Items, places: list[int]) -> Items:
+    item_ids = items.names.all
     return Items(
-        item_ids=tuple([items.item_ids[place] for place in places]),
+        names=Names([item_ids[place] for place in places]),
         reference_times_I=items.reference_times_I[places],
         counts_IHB=items.counts_IHB[places],
     )
@@ -253,7 +249,7 @@ def most_valuable(items: Items, ids_B: npt.NDArray[np.uint8], newest_s: float, c
     The order of affinities is the same at every later instant, since all decay alike; ties go to the newer item, then
     to the greater id. Behaviors that are no longer configured have no weight.
     """
-    num_dropped = len(items.item_ids) - config.max_items
+    num_dropped = len(items.names) - config.max_items
     if not config.max_items or num_dropped <= 0:
         return items
     affinity_I = affinity(
@@ -265,7 +261,7 @@ def most_valuable(items: Items, ids_B: npt.NDArray[np.uint8], newest_s: float, c
     last_dropped = np.partition(affinity_I, num_dropped - 1)[num_dropped - 1]
     kept_I = affinity_I > last_dropped
     tied = np.flatnonzero(affinity_I == last_dropped).tolist()
-    tied.sort(key=lambda place: (items.reference_times_I[place], items.item_ids[place]))
+    tied.sort(key=lambda place: (items.reference_times_I[place], items.names.all[place]))
     kept_I[tied[len(tied) + int(np.sum(kept_I)) - config.max_items :]] = True
     return _chosen(items, np.flatnonzero(kept_I).tolist())
 
@@ -286,10 +282,10 @@ def _profile(
     return assembled(
         {
             "behavior_ids_B": profile.behavior_ids_B,
-            "item_ids": items.item_ids,
+            "names": items.names,
             "reference_times_I": items.reference_times_I,
             "counts_IHB": items.counts_IHB,
-            "recent_item_ids": recent.item_ids,
+            "recent_names": recent.names,
             "recent_behavior_ids_L": recent.behavior_ids_L,
             "recent_event_times_L": recent.event_times_L,
             "recent_known_times_L": recent.known_times_L,

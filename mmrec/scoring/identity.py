@@ -22,6 +22,7 @@ import numpy.typing as npt
 from mmrec.scoring.decay import merge_counts
 from mmrec.scoring.fold import Items, kept_items
 from mmrec.scoring.marks import joined
+from mmrec.scoring.names import Names
 from mmrec.scoring.profile import NEVER_S, UserProfile, align_columns, empty_profile
 from mmrec.scoring.recent import latest, recent_of
 from mmrec.scoring.ring import united
@@ -110,16 +111,16 @@ def merged(into: UserProfile, anonymous: UserProfile, *, config: ScoringConfig) 
     return replace(
         into,
         behavior_ids_B=ids_B,
-        item_ids=kept.item_ids,
+        names=kept.names,
         reference_times_I=kept.reference_times_I,
         counts_IHB=kept.counts_IHB,
-        recent_item_ids=recent.item_ids,
+        recent_names=recent.names,
         recent_behavior_ids_L=recent.behavior_ids_L,
         recent_event_times_L=recent.event_times_L,
         recent_known_times_L=recent.known_times_L,
         totals_HB=totals_1HB[0],
         num_events=into.num_events + anonymous.num_events,
-        num_pruned_items=into.num_pruned_items + anonymous.num_pruned_items + len(items.item_ids) - len(kept.item_ids),
+        num_pruned_items=into.num_pruned_items + anonymous.num_pruned_items + len(items.names) - len(kept.names),
         first_event_time_s=min(firsts_s, default=NEVER_S),
         newest_event_time_s=newest_s,
         newest_ingest_time_s=newest_ingest_s,
@@ -145,17 +146,17 @@ def _merged_items(
         reference_I[places] = profile.reference_times_I
         sides.append((counts_IHB, reference_I))
     counts_IHB, reference_I = merge_counts(*sides[0], *sides[1], decay_per_day_H=config.decay_per_day)
-    return Items(item_ids=item_ids, reference_times_I=reference_I, counts_IHB=counts_IHB)
+    return Items(names=Names(item_ids), reference_times_I=reference_I, counts_IHB=counts_IHB)
 
 
 def stub(anonymous: UserProfile, user_key: str) -> UserProfile:
     """What stays of an anonymous profile: nothing but whom it belongs to."""
     return UserProfile(
         behavior_ids_B=anonymous.behavior_ids_B,
-        item_ids=(),
+        names=Names(),
         reference_times_I=np.zeros(0),
         counts_IHB=np.zeros((0, *anonymous.totals_HB.shape)),
-        recent_item_ids=(),
+        recent_names=Names(),
         recent_behavior_ids_L=np.zeros(0, dtype=np.uint8),
         recent_event_times_L=np.zeros(0),
         recent_known_times_L=np.zeros(0),

@@ -3,11 +3,10 @@
     header | float64: references (I), counts (I*H*B), totals (H*B), recent event and known times (2L), ring times (R)
            | uint64: ring ids (R) | int64: mark offsets (S) | int32: mark partitions (S)
            | uint8: recent behaviors (L), behavior ids (B)
-           | UTF-8 text: item ids (I), recent item ids (L), merged_into, merged_from (M), cluster and topic ids (2S),
-             with U+001F between
+           | texts of mmrec.scoring.names: item ids (I) | recent item ids (L)
+           | merged_into, merged_from (M), cluster and topic ids (2S)
 
-The header is 88 bytes, so every array of 8-byte numbers is aligned and is read without a copy. Ids hold no control
-characters (the codec refuses them), so U+001F can part them.
+The header is 96 bytes, so every array of 8-byte numbers is aligned and is read without a copy.
 """
 
 import struct
@@ -15,14 +14,14 @@ import struct
 import numpy as np
 
 from mmrec.errors import IncompatibleStateError
+from mmrec.scoring.names import Names
 from mmrec.scoring.profile import UserProfile, assembled, source_of
 
-FORMAT = 2
+FORMAT = 3
 """Version of the layout below; another number in stored bytes is an IncompatibleStateError."""
 _MAGIC = b"mmPf"
-_HEADER = struct.Struct("<4sHBBIHHIQIdddddIIH6x")
-_SEPARATOR = "\x1f"
-assert _HEADER.size == 88
+_HEADER = struct.Struct("<4sHBBIHHIQIdddddIIH2xII4x")
+assert _HEADER.size == 96
 
 
 def pack(profile: UserProfile) -> bytes:
@@ -32,17 +31,14 @@ def pack(profile: UserProfile) -> bytes:
         ValueError: an id holds the separator U+001F.
     """
     num_items, num_rates, num_behaviors = profile.counts_IHB.shape
-    num_recent, num_ring, num_marks = len(profile.recent_item_ids), len(profile.ring_ids_R), len(profile.marks)
-    names = [*profile.item_ids, *profile.recent_item_ids, profile.merged_into, *profile.merged_from]
+    num_recent, num_ring, num_marks = len(profile.recent_names), len(profile.ring_ids_R), len(profile.marks)
+    names = [profile.merged_into, *profile.merged_from]
     partitions: list[int] = []
     for source in profile.marks:
         names.append(source.cluster_id)
         names.append(source.topic_id)
         partitions.append(source.partition)
-    text = _SEPARATOR.join(names)
-    if text.count(_SEPARATOR) != len(names) - 1:
-        offender = next(name for name in names if _SEPARATOR in name)
-        raise ValueError(f"id {offender!r} holds the control character U+001F; ids may not hold control characters")
+    items_text, recent_text = profile.names.text, profile.recent_names.text
     header = _HEADER.pack(
         _MAGIC,
         FORMAT,
@@ -62,6 +58,8 @@ def pack(profile: UserProfile) -> bytes:
         profile.window_events,
         profile.full_windows,
         len(profile.merged_from),
+        len(items_text),
+        len(recent_text),
     )
     return b"".join(
         (
@@ -76,7 +74,9 @@ def pack(profile: UserProfile) -> bytes:
             struct.pack(f"<{num_marks}q{num_marks}i", *profile.marks.values(), *partitions),
             profile.recent_behavior_ids_L.tobytes(),
             profile.behavior_ids_B.tobytes(),
-            text.encode(),
+            items_text,
+            recent_text,
+            Names(names).text,
         )
     )
 
@@ -108,6 +108,8 @@ def unpack(data: bytes) -> UserProfile:
         window_events,
         full_windows,
         num_merged,
+        items_size,
+        recent_size,
     ) = _HEADER.unpack_from(data)
     if version != FORMAT:
         raise IncompatibleStateError(
@@ -125,10 +127,13 @@ def unpack(data: bytes) -> UserProfile:
     numbers = struct.unpack_from(f"<{num_marks}q{num_marks}i", data, place)
     place += 12 * num_marks
     small = np.frombuffer(data, dtype=np.uint8, count=num_recent + num_behaviors, offset=place)
-    num_names = num_items + num_recent + 1 + num_merged + 2 * num_marks
-    names = data[text_at:].decode().split(_SEPARATOR)
-    if len(names) != num_names:
-        raise IncompatibleStateError(f"a packed profile holds {len(names)} ids where {num_names} belong")
+    recent_text_at = text_at + items_size
+    other_at = recent_text_at + recent_size
+    names = data[other_at:].decode().split("\x1f")[1:-1]
+    if len(names) != 1 + num_merged + 2 * num_marks:
+        raise IncompatibleStateError(
+            f"a packed profile holds {len(names)} ids where {1 + num_merged + 2 * num_marks} belong"
+        )
     marks = {
         source_of(
             names[2 * index - 2 * num_marks], names[2 * index - 2 * num_marks + 1], numbers[num_marks + index]
@@ -141,10 +146,10 @@ def unpack(data: bytes) -> UserProfile:
     return assembled(
         {
             "behavior_ids_B": small[num_recent:],
-            "item_ids": tuple(names[:num_items]),
+            "names": Names.stored(data[text_at:recent_text_at], num_items),
             "reference_times_I": floats[:num_items],
             "counts_IHB": floats[num_items:counts_at].reshape(num_items, num_rates, num_behaviors),
-            "recent_item_ids": tuple(names[num_items : num_items + num_recent]),
+            "recent_names": Names.stored(data[recent_text_at:other_at], num_recent),
             "recent_behavior_ids_L": small[:num_recent],
             "recent_event_times_L": floats[recent_at : recent_at + num_recent],
             "recent_known_times_L": floats[recent_at + num_recent : ring_at],
@@ -161,7 +166,7 @@ def unpack(data: bytes) -> UserProfile:
             "window_events": window_events,
             "full_windows": full_windows,
             "bot_until_s": bot_until_s,
-            "merged_into": names[num_items + num_recent],
-            "merged_from": tuple(names[num_items + num_recent + 1 : num_items + num_recent + 1 + num_merged]),
+            "merged_into": names[0],
+            "merged_from": tuple(names[1 : 1 + num_merged]),
         }
     )

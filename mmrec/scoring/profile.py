@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.scoring.affinity import net_counts
+from mmrec.scoring.names import Names
 
 FloatArray = npt.NDArray[np.float64]
 NEVER_S = -np.inf
@@ -43,14 +44,14 @@ class UserProfile:
 
     behavior_ids_B: npt.NDArray[np.uint8]
     """Stable ids of the behaviors on axis B of this profile's own arrays, ascending."""
-    item_ids: tuple[str, ...]
-    """Items the user has touched, at most the configured number, in no promised order."""
+    names: Names
+    """Ids of the items the user has touched, at most the configured number, in no promised order; see `item_ids`."""
     reference_times_I: FloatArray
     """Event time of the newest event of each item, epoch seconds: counts are as of then."""
     counts_IHB: FloatArray
     """Decayed counts of events, undo behaviors among them as events of their own."""
-    recent_item_ids: tuple[str, ...]
-    """Items of the newest events, oldest first, by event time."""
+    recent_names: Names
+    """Ids of the items of the newest events, oldest first, by event time; see `recent_item_ids`."""
     recent_behavior_ids_L: npt.NDArray[np.uint8]
     recent_event_times_L: FloatArray
     recent_known_times_L: FloatArray
@@ -82,9 +83,19 @@ class UserProfile:
     """Anonymous profile keys that were merged into this one, in the order of their login."""
 
     @property
+    def item_ids(self) -> tuple[str, ...]:
+        """Ids of the items kept; axis I follows them."""
+        return self.names.all
+
+    @property
+    def recent_item_ids(self) -> tuple[str, ...]:
+        """Ids of the items of the newest events; axis L follows them."""
+        return self.recent_names.all
+
+    @property
     def num_items(self) -> int:
         """Items kept."""
-        return len(self.item_ids)
+        return len(self.names)
 
     def counts(self, behaviors: BehaviorSet) -> FloatArray:
         """Net counts with axis B in the order of `behaviors`, shape (I, H, B), see align_behaviors."""
@@ -131,10 +142,10 @@ def empty_profile(*, behaviors: BehaviorSet, num_half_lives: int) -> UserProfile
     num_behaviors = len(behaviors)
     return UserProfile(
         behavior_ids_B=behaviors.ids_B,
-        item_ids=(),
+        names=Names(),
         reference_times_I=np.zeros(0),
         counts_IHB=np.zeros((0, num_half_lives, num_behaviors)),
-        recent_item_ids=(),
+        recent_names=Names(),
         recent_behavior_ids_L=np.zeros(0, dtype=np.uint8),
         recent_event_times_L=np.zeros(0),
         recent_known_times_L=np.zeros(0),

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.scoring.batch import EventBatch
+from mmrec.scoring.names import Names
 from mmrec.scoring.profile import FloatArray, UserProfile
 from mmrec.scoring.ragged import lengthened
 
@@ -21,7 +22,7 @@ IntArray = npt.NDArray[np.int64]
 class Recent:
     """The newest events of one profile."""
 
-    item_ids: tuple[str, ...]
+    names: Names
     behavior_ids_L: npt.NDArray[np.uint8]
     event_times_L: FloatArray
     known_times_L: FloatArray
@@ -45,7 +46,7 @@ def newest_events(
     """
     num_users = len(profiles)
     # Kept events before a user's first added one stay before all; the others, few if any, are put in order with these.
-    user_K = np.repeat(np.arange(num_users), [len(profile.recent_item_ids) for profile in profiles])
+    user_K = np.repeat(np.arange(num_users), [len(profile.recent_names) for profile in profiles])
     times_K = np.concatenate([profile.recent_event_times_L for profile in profiles])
     known_K = np.concatenate([profile.recent_known_times_L for profile in profiles])
     behaviors_K = np.concatenate([profile.recent_behavior_ids_L for profile in profiles])
@@ -56,7 +57,7 @@ def newest_events(
         item_id
         for p, number in zip(profiles, num_late, strict=True)
         if number
-        for item_id in p.recent_item_ids[-number:]
+        for item_id in p.recent_names.part(len(p.recent_names) - number, len(p.recent_names)).all
     ]
     user_M = np.concatenate((user_K[rows_K], user_A))
     times_M = np.concatenate((times_K[rows_K], events.event_times_N[rows_A]))
@@ -76,13 +77,11 @@ def newest_events(
     for profile, late, first, last, start, end in zip(
         profiles, num_late, [0, *end_M], end_M, found.starts, found.ends, strict=False
     ):
-        num_kept = len(profile.recent_item_ids) - late
-        item_ids = (profile.recent_item_ids[:num_kept] if late else profile.recent_item_ids) + tuple(
-            item_ids_M[first:last]
-        )
+        names = profile.recent_names.part(0, len(profile.recent_names) - late) if late else profile.recent_names
+        names = names.plus(tuple(item_ids_M[first:last]))
         recents.append(
             Recent(
-                item_ids=item_ids[start - end :],
+                names=names.part(len(names) - (end - start), len(names)),
                 behavior_ids_L=behaviors_X[start:end],
                 event_times_L=times_X[start:end],
                 known_times_L=known_X[start:end],
@@ -110,7 +109,7 @@ def _settle_ties(
 def recent_of(profile: UserProfile) -> Recent:
     """The newest events a profile keeps."""
     return Recent(
-        item_ids=profile.recent_item_ids,
+        names=profile.recent_names,
         behavior_ids_L=profile.recent_behavior_ids_L,
         event_times_L=profile.recent_event_times_L,
         known_times_L=profile.recent_known_times_L,
@@ -124,7 +123,7 @@ def latest(one: Recent, other: Recent, *, max_recent: int) -> Recent:
             [*one.event_times_L.tolist(), *other.event_times_L.tolist()],
             [*one.known_times_L.tolist(), *other.known_times_L.tolist()],
             [*one.behavior_ids_L.tolist(), *other.behavior_ids_L.tolist()],
-            [*one.item_ids, *other.item_ids],
+            [*one.names.all, *other.names.all],
             strict=True,
         )
     )
@@ -132,7 +131,7 @@ def latest(one: Recent, other: Recent, *, max_recent: int) -> Recent:
         return one
     times_s, known_s, behavior_ids, item_ids = zip(*entries[-max_recent:], strict=True)
     return Recent(
-        item_ids=item_ids,
+        names=Names(item_ids),
         behavior_ids_L=np.array(behavior_ids, dtype=np.uint8),
         event_times_L=np.array(times_s, dtype=np.float64),
         known_times_L=np.array(known_s, dtype=np.float64),

@@ -1,0 +1,95 @@
+"""Ids of a profile in the form they are stored in: a list of strings that is cut only where somebody reads it.
+
+A profile holds hundreds of ids, a batch touches a few of them. Making, copying and freeing all those strings would be
+most of the work; finding one in the text and adding one behind it is none.
+
+    text    U+001F id U+001F id U+001F ... U+001F        UTF-8; ids hold no control characters, so U+001F can part them
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+SEPARATOR: Final = b"\x1f"
+
+
+class Names:
+    """Ids in order; never changed."""
+
+    __slots__ = ("_names", "_num", "_text")
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._names: tuple[str, ...] | None = tuple(names)
+        self._num = len(self._names)
+        self._text: bytes | None = None
+
+    @classmethod
+    def stored(cls, text: bytes, num_names: int) -> "Names":
+        """The names of a text that text() gave."""
+        names = object.__new__(cls)
+        names._names, names._num, names._text = None, num_names, text
+        return names
+
+    def __len__(self) -> int:
+        return self._num
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Names) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"Names({self.all!r})"
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every name.
+
+        Raises:
+            ValueError: the stored text holds another number of names.
+        """
+        if self._names is None:
+            names = tuple(self.text.decode().split("\x1f")[1:-1])
+            if len(names) != self._num:
+                raise ValueError(f"a text of {self._num} names holds {len(names)}")
+            self._names = names
+        return self._names
+
+    @property
+    def text(self) -> bytes:
+        """What is stored.
+
+        Raises:
+            ValueError: a name holds the separator.
+        """
+        if self._text is None:
+            self._text = _text(self._names or ())
+        return self._text
+
+    def position(self, name: str) -> int:
+        """Where a name stands first; -1 where it is none of these."""
+        text = self.text
+        at = text.find(SEPARATOR + name.encode() + SEPARATOR)
+        return at if at < 0 else text.count(SEPARATOR, 0, at)
+
+    def plus(self, names: tuple[str, ...]) -> "Names":
+        """These names and others behind them."""
+        return Names.stored(self.text + _text(names)[1:], self._num + len(names)) if names else self
+
+    def part(self, start: int, end: int) -> "Names":
+        """The names from position `start` up to `end`."""
+        text = self.text
+        first, last = 0, len(text) - 1
+        for _ in range(start):
+            first = text.index(SEPARATOR, first + 1)
+        for _ in range(self._num - end):
+            last = text.rindex(SEPARATOR, 0, last)
+        return Names.stored(text[first : last + 1], end - start)
+
+
+def _text(names: tuple[str, ...]) -> bytes:
+    text = "".join(["\x1f", *[name + "\x1f" for name in names]]).encode()
+    if text.count(SEPARATOR) != len(names) + 1:
+        offender = next(name for name in names if "\x1f" in name)
+        raise ValueError(f"id {offender!r} holds the control character U+001F; ids may not hold control characters")
+    return text
