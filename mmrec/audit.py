@@ -4,7 +4,7 @@
     found = audit_statistics(store, log, ..., num_sample=200, seed=1)
 
 A profile is compared with the log's rows up to its marks, and statistics with as many of an item's rows as they say
-they hold, so both may be asked while the stream runs. The slow and obvious sum of scoring.plain_sum does it, not *apply*.
+they hold, so both may be asked while the stream runs. The slow sum of scoring.plain_sum does it, not *apply*.
 Items that a profile has pruned may come back with less than the sum; that is what its bounds mean and no difference.
 """
 
