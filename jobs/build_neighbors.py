@@ -14,6 +14,7 @@ from mmrec.clock import SystemClock
 from mmrec.config import Settings
 from mmrec.errors import MmrecError
 from mmrec.features.schema import GENERATIONS
+from mmrec.live_weights import LiveWeights
 from mmrec.metrics import Metrics
 from mmrec.metrics_endpoint import serve_metrics
 from mmrec.recall.item_views import ItemViews
@@ -42,7 +43,9 @@ def run(settings: Settings, *, follow: bool, stop: threading.Event) -> ItemViews
     endpoint = serve_metrics(metrics, settings.metrics)
     refreshed_s: dict[str, float] = {}
     statistics_due_s = neighbors_due_s = time.monotonic()
+    weights = LiveWeights(settings)
     while True:
+        views.weigh(weights.behaviors(), now_s=clock.now_s())
         if time.monotonic() >= statistics_due_s:
             done = views.refresh_statistics(now_s=clock.now_s())
             refreshed_s["statistics"] = time.monotonic()

@@ -7,7 +7,7 @@ variables override nothing but the file's place: MMREC_CONFIG.
 """
 
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +158,8 @@ class Settings:
     publish: PublishSettings = field(default_factory=PublishSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     scoring: ScoringConfig = field(default_factory=lambda: ScoringConfig(behaviors=shop_behaviors()))
+    config_file: str = ""
+    """The file all this was read from; empty where it was made in code."""
 
     @property
     def behaviors(self) -> BehaviorSet:
@@ -191,7 +193,8 @@ def load_settings(path: Path) -> Settings:
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path} is no TOML: {error}") from None
-    return parse_settings(document, where=str(path), folder=path.parent.resolve())
+    settings = parse_settings(document, where=str(path), folder=path.parent.resolve())
+    return replace(settings, config_file=str(path.resolve()))
 
 
 def parse_settings(document: dict[str, Any], *, where: str, folder: Path) -> Settings:

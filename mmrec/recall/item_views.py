@@ -83,6 +83,15 @@ class ItemViews:
         self.neighbors_sequence = 0
         """The log's sequence that neighbors were built at."""
 
+    def weigh(self, behaviors: BehaviorSet, *, now_s: float) -> None:
+        """Take other weights for the same behaviors: popular items at once, neighbors with their next build."""
+        if behaviors == self._behaviors:
+            return
+        self._behaviors = behaviors
+        self._num_unbuilt = max(self._num_unbuilt, self.num_events_held)
+        if self._statistics:
+            self._write_popular(now_s)
+
     @property
     def num_events_held(self) -> int:
         """Events that the next build of neighbors reads."""

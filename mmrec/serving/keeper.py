@@ -84,6 +84,12 @@ class CatalogueKeeper:
         """All items ever seen, by row."""
         return tuple(self._entries)
 
+    def weigh(self, behaviors: BehaviorSet) -> None:
+        """Take other weights for the same behaviors; popularity is made anew with them."""
+        if behaviors != self._behaviors:
+            self._behaviors = behaviors
+            self._changed = True
+
     def load(self, stored: StoredVectors, entries: Mapping[str, CatalogEntry]) -> None:
         """Bring in a collection; items without a stored entry have an id and a title only."""
         titles = stored.fields.get("title", ("",) * len(stored.item_ids))

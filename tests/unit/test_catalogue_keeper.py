@@ -1,12 +1,14 @@
 """New, changed, hidden and removed items reach a replica's catalogue; what was published before never changes."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mmrec.catalog.item import Availability, CatalogEntry
 from mmrec.errors import InvalidRequestError
+from mmrec.events.behaviors import behavior_set, shop_behaviors
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.features.values import Neighbors
 from mmrec.pipeline import ListRequest, SessionEvent, recommend
@@ -222,3 +224,15 @@ def test_both_spellings_of_json_are_read():
     assert update.entry is not None
     assert update.entry.publish_time_s == 1_767_225_600.0
     assert update.entry.title == "T"
+
+
+def test_another_weight_moves_popularity_at_the_next_publish(world):
+    keeper = world.keeper()
+    before = keeper.catalogue.weights_B.tolist()
+    keeper.weigh(behavior_set([replace(b, weight=2 * b.weight) for b in shop_behaviors()]))
+    assert keeper.publish()
+    assert keeper.catalogue.weights_B.tolist() == [2 * weight for weight in before]
+    keeper.weigh(shop_behaviors())
+    assert keeper.publish()
+    keeper.weigh(shop_behaviors())
+    assert not keeper.publish()

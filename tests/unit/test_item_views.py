@@ -1,11 +1,13 @@
 """The item views follow the event log: in steps or at once, they say the same."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from mmrec.config import StatisticsSettings
-from mmrec.events.behaviors import shop_behaviors
+from mmrec.events.behaviors import behavior_set, shop_behaviors
 from mmrec.events.columns import EVENT_SCHEMA
 from mmrec.events.log import MemoryEventLog
 from mmrec.features.stores import MemoryFeatureStore
@@ -111,3 +113,16 @@ def test_only_the_newest_events_are_held_for_neighbors() -> None:
         keeper.refresh_statistics(now_s=NOW_S)
     assert keeper.num_events_held == 10
     keeper.refresh_neighbors(now_s=NOW_S)
+
+
+def test_another_weight_moves_popular_items_without_reading_the_log_again() -> None:
+    looked_at = [(f"u{n}", "seen", "browse", NOW_S - 60.0, "") for n in range(6)]
+    log, store = MemoryEventLog(), MemoryFeatureStore()
+    log.append(events([*looked_at, ("u9", "bought", "purchase", NOW_S - 60.0, "")]), batch_key="0")
+    builder = views(log, store)
+    builder.refresh_statistics(now_s=NOW_S)
+    assert store.read_popular("").item_ids == ("bought", "seen")
+    cheap = [replace(b, weight=2.0) if b.name == "purchase" else b for b in shop_behaviors()]
+    builder.weigh(behavior_set(cheap), now_s=NOW_S)
+    assert store.read_popular("").item_ids == ("seen", "bought")
+    assert builder.sequence == 1
