@@ -27,9 +27,11 @@ from mmrec.scoring.batch import session_batch
 from mmrec.scoring.profile import NEVER_S, UserProfile, empty_profile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.serving.catalogue import NO_ROW, BoolArray, Catalogue, FloatArray, ItemFilter, RowArray
+from mmrec.serving.fresh_profile import FreshProfile
 from mmrec.telemetry import get_logger
 
 log = get_logger(__name__)
+ReadProfile = Callable[[str], FreshProfile | UserProfile | None]
 MAX_ITEMS = 200
 DEFAULT_ITEMS = 20
 RECALL_MARGIN_S = 0.010
@@ -45,6 +47,8 @@ class Degradation(Enum):
     """No release is promoted: recall order, without vectors."""
     RELEASE_UNUSABLE = "release_unusable"
     """The promoted release does not fit this code or these features; the one before serves, or none."""
+    OVERLAY_UNAVAILABLE = "overlay_unavailable"
+    """Acknowledged events that the stream has not scored yet are missing from the profile."""
     PROFILE_UNAVAILABLE = "profile_unavailable"
     """The profile could not be read: session events and popular items only."""
     SOURCE_FAILED = "source_failed"
@@ -129,6 +133,8 @@ class RecommendedList:
     """After the session's events."""
     degraded: tuple[Degradation, ...]
     has_more: bool
+    num_overlay_events: int = 0
+    """Acknowledged events among the profile's that the store did not have yet."""
     features_NF: npt.NDArray[np.float32] | None = None
     """Feature rows of candidates.rows_N as the ranker saw them."""
 
@@ -139,20 +145,21 @@ class _Progress:
 
     deadline: Deadline
     degraded: dict[Degradation, None] = field(default_factory=dict)
+    num_overlay_events: int = 0
 
 
 def recommend(
     request: ListRequest,
     *,
     state: ReplicaState,
-    read_profile: Callable[[str], UserProfile | None],
+    read_profile: ReadProfile,
     deadline: Deadline,
     sources: Sequence[RecallSource] | None = None,
 ) -> RecommendedList:
     """A list for a user, a session, or both. The same state and request give the same list.
 
     Args:
-        read_profile: One read of the online store; None where the user is not known.
+        read_profile: The user's profile, as the store has it or with the overlay's events; None where nobody is known.
         sources: Who is asked; all of default_sources() where not given. The first one is never skipped.
 
     Raises:
@@ -182,6 +189,7 @@ def recommend(
         profile=profile,
         degraded=tuple(progress.degraded),
         has_more=len(order) > request.num_items,
+        num_overlay_events=progress.num_overlay_events,
         features_NF=features_NF,
     )
 
@@ -234,7 +242,7 @@ def similar(
 def _profile(
     request: ListRequest,
     state: ReplicaState,
-    read_profile: Callable[[str], UserProfile | None],
+    read_profile: ReadProfile,
     progress: _Progress,
 ) -> UserProfile:
     """The stored profile with the session's events applied to it, for this request alone."""
@@ -242,7 +250,13 @@ def _profile(
     profile: UserProfile | None = None
     if request.user_key:
         try:
-            profile = read_profile(request.user_key)
+            found = read_profile(request.user_key)
+            if isinstance(found, FreshProfile):
+                profile, progress.num_overlay_events = found.profile, found.num_overlay_events
+                if not found.overlay_available:
+                    progress.degraded[Degradation.OVERLAY_UNAVAILABLE] = None
+            else:
+                profile = found
         except MmrecError as error:
             log.warning("profile_unavailable", error=str(error))
             progress.degraded[Degradation.PROFILE_UNAVAILABLE] = None

@@ -163,6 +163,7 @@ def replica_parts(settings: Settings) -> "ReplicaParts":
     return ReplicaParts(
         settings=settings,
         open_features=lambda: open_feature_store(settings),
+        open_overlay=lambda: open_overlay(settings),
         open_vectors=lambda: open_vector_store(settings),
         releases=open_release_store(settings),
         follow=lambda start, stop: follow_topic(kafka.bootstrap, kafka.item_embeddings, start=start, stop=stop),

@@ -25,13 +25,15 @@ import numpy as np
 from mmrec.clock import Clock
 from mmrec.config import Settings
 from mmrec.errors import IncompatibleStateError, NotFoundError
+from mmrec.events.overlay import Overlay
 from mmrec.events.producer import TopicRecord
 from mmrec.features.stores import FeatureStore
 from mmrec.index.vectors import VectorStore
 from mmrec.pipeline import Deadline, ReplicaState, recommend, similar
 from mmrec.release import ReleaseStore
 from mmrec.scoring.item_statistics import decay_rates
-from mmrec.scoring.profile import NEVER_S, UserProfile
+from mmrec.scoring.profile import NEVER_S
+from mmrec.serving.fresh_profile import FreshProfile, read_fresh_profile
 from mmrec.serving.item_record import ItemUpdate, read_item_update
 from mmrec.serving.keeper import CatalogueKeeper
 from mmrec.serving.messages import (
@@ -69,6 +71,8 @@ class ReplicaParts:
     topic_name: Callable[[], str]
     """"cluster id/topic id" of item-embeddings as it is now."""
     clock: Clock
+    open_overlay: Callable[[], Overlay] | None = None
+    """Opens the overlay of acknowledged events; None where nobody writes one."""
 
 
 @dataclass
@@ -78,6 +82,8 @@ class Counters:
     num_requests: int = 0
     num_failed: int = 0
     num_degraded: int = 0
+    num_overlay_events: int = 0
+    """Acknowledged events that lists were made with before the stream had stored them."""
     num_item_updates: int = 0
     num_broken_updates: int = 0
     degraded_by_reason: dict[str, int] = field(default_factory=dict)
@@ -130,6 +136,7 @@ class Replica:
         self._figures, self._after_load = figures, after_load
         settings = parts.settings
         self._features = parts.open_features()
+        self._overlay = parts.open_overlay() if parts.open_overlay is not None else None
         self._keeper = CatalogueKeeper(
             behaviors=settings.behaviors, decay_per_day_H=decay_rates(settings.statistics.half_lives_days)
         )
@@ -173,7 +180,8 @@ class Replica:
         """Answer RecommendItems; errors as pipeline.recommend()."""
         now_s, state = self._parts.clock.now_s(), self._state
         request = list_request(message, now_s=now_s, bounds=self._parts.settings.events)
-        found = recommend(request, state=state, read_profile=self._read_profile, deadline=deadline)
+        found = recommend(request, state=state, read_profile=self.read_profile, deadline=deadline)
+        self.counters.num_overlay_events += found.num_overlay_events
         response = list_response(
             message,
             request,
@@ -213,8 +221,11 @@ class Replica:
                 by_reason = self.counters.degraded_by_reason
                 by_reason[reason] = by_reason.get(reason, 0) + 1
 
-    def _read_profile(self, user_key: str) -> UserProfile | None:
-        return self._features.read_profiles([user_key]).get(user_key)
+    def read_profile(self, user_key: str) -> FreshProfile:
+        """What a request that came now would know of a user; StoreError where the online store fails."""
+        scoring = self._parts.settings.scoring
+        read_profiles = self._features.read_profiles
+        return read_fresh_profile(user_key, overlay=self._overlay, read_profiles=read_profiles, config=scoring)
 
     @property
     def _release_id(self) -> str:
