@@ -25,12 +25,23 @@ USERS = ("ann", "bob", "~guest")
 PARTITION = {"ann": 0, "bob": 1, "~guest": 1}
 
 
+class WatchedOverlay(MemoryOverlay):
+    """Lets something happen after a read."""
+
+    after_read = staticmethod(lambda: None)
+
+    def read(self, user_keys):
+        found = super().read(user_keys)
+        self.after_read()
+        return found
+
+
 class Shop:
     """A topic of two partitions, the collector's overlay, the stream, and whoever asks for a list."""
 
     def __init__(self) -> None:
         self.topic: list[list[OverlayEntry]] = [[], []]
-        self.overlay, self.store = MemoryOverlay(), MemoryFeatureStore()
+        self.overlay, self.store = WatchedOverlay(), MemoryFeatureStore()
         self.marks = {Source("c", "t", 0): -1, Source("c", "t", 1): -1}
         self.acknowledged: list[OverlayEntry] = []
 
@@ -78,13 +89,17 @@ class Shop:
         self.overlay.prune(progress.marks if progress else {})
 
     def ask(self, user_key: str, between=lambda: None) -> FreshProfile:
-        """A request; `between` happens after the overlay was read and before the profile is."""
+        """A request; `between` happens after each of its reads, of the overlay and of the store."""
 
         def read_profiles(keys):
+            found = self.store.read_profiles(keys)
             between()
-            return self.store.read_profiles(keys)
+            return found
 
-        return read_fresh_profile(user_key, overlay=self.overlay, read_profiles=read_profiles, config=CONFIG)
+        self.overlay.after_read = between
+        found = read_fresh_profile(user_key, overlay=self.overlay, read_profiles=read_profiles, config=CONFIG)
+        self.overlay.after_read = lambda: None
+        return found
 
 
 def check(found: FreshProfile, entries: list[OverlayEntry]) -> None:
