@@ -17,7 +17,6 @@ from mmrec.config import StoreSettings
 from mmrec.errors import ConfigurationError, IncompatibleStateError, StoreError
 from mmrec.features.schema import USER_PROFILE, VIEWS, View, store_fingerprint
 from mmrec.stores.profile_rows import ProfileRows
-from mmrec.stores.redis_rows import RedisRows
 
 os.environ.setdefault("FEAST_USAGE", "False")  # read when feast is imported
 
@@ -156,13 +155,6 @@ def open_profile_rows(repository: FeastRepository, view: View) -> ProfileRows:
         join_key=view.join_key,
         busy_timeout_s=BUSY_TIMEOUT_S,
     )
-
-
-def open_redis_rows(repository: FeastRepository, view: View) -> RedisRows:
-    """The rows of a profile view of a repository on Redis."""
-    config = repository.config
-    client = repository.provider.online_store._get_client(config.online_store)
-    return RedisRows(client, project=config.project, view=view)
 
 
 def _check_schema(tags: dict[str, str], folder: str) -> None:

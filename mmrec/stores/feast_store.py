@@ -43,10 +43,11 @@ from mmrec.scoring.item_statistics import ItemStatistics, pack_statistics, unpac
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.stores.feast_repository import FeastRepository, open_profile_rows, open_redis_rows, open_repository
+from mmrec.stores.feast_repository import FeastRepository, open_profile_rows, open_repository
 from mmrec.stores.generation_pointer import GenerationPointer
 from mmrec.stores.profile_rows import ProfileRows
-from mmrec.stores.redis_rows import RedisRows
+from mmrec.stores.redis_layout import redis_layout
+from mmrec.stores.redis_profile_rows import RedisProfileRows
 
 READ_CHUNK = 1_000
 """Keys per read: one SQL statement, or one Redis pipeline."""
@@ -57,13 +58,14 @@ DELETE_CHUNK = 20_000
 class FeastFeatureStore:
     """The Feast repository of a deployment; threads of one process take turns."""
 
-    def __init__(self, repo_folder: str, *, scoring: ScoringConfig | None = None) -> None:
+    def __init__(self, repo_folder: str, *, scoring: ScoringConfig | None = None, lease: bytes | None = None) -> None:
         """Open an applied repository.
 
         Args:
             repo_folder: Folder of feature_store.yaml.
             scoring: Weights for the values in the clear beside each profile, and the decay rates that a generation
                 must have to be read; without it they are written empty, and any rates are read.
+            lease: On Redis: what the writer's lease must hold for profiles to be written (mmrec.stores.writer_lease).
 
         Raises:
             StoreError: nothing was applied there.
@@ -72,7 +74,8 @@ class FeastFeatureStore:
         self._repository = open_repository(repo_folder)
         self._scoring = scoring
         self._lock = threading.Lock()
-        self._tables: dict[str, ProfileRows] = {}
+        self._lease = lease
+        self._tables: dict[str, ProfileRows | RedisProfileRows] = {}
         self._fixed = ""
         self._fixed_fits = False
         self._pointer = GenerationPointer(
@@ -241,36 +244,32 @@ class FeastFeatureStore:
             self._fixed_fits = True
         return self._fixed
 
-    def _table(self, name: str) -> ProfileRows:
-        """Rows of a generation on SQLite; called with the lock held, or by a store nobody shares yet."""
+    def _rows(self, name: str) -> ProfileRows | RedisProfileRows:
+        """Rows of a generation; called with the lock held, or by a store nobody shares yet."""
         if name not in self._tables:
-            self._tables[name] = open_profile_rows(self._repository, PROFILE_VIEWS[name])
+            view, repository = PROFILE_VIEWS[name], self._repository
+            self._tables[name] = (
+                open_profile_rows(repository, view)
+                if repository.is_sqlite
+                else RedisProfileRows(redis_layout(repository, view), lease=self._lease)
+            )
         return self._tables[name]
 
-    def _rows(self, name: str) -> ProfileRows | RedisRows:
-        if self._repository.is_sqlite:
-            return self._table(name)
-        return open_redis_rows(self._repository, PROFILE_VIEWS[name])
-
     def _read_packed(self, name: str, keys: Iterable[str]) -> list[tuple[str, bytes]]:
-        if not self._repository.is_sqlite:
-            return [(key, row["packed"].bytes_val) for key, row in self._read(PROFILE_VIEWS[name], keys, ["packed"])]
         with self._lock:
             try:
-                return list(self._table(name).read(dict.fromkeys(keys), "packed"))
-            except sqlite3.Error as error:
+                return list(self._rows(name).read(dict.fromkeys(keys), "packed"))
+            except (sqlite3.Error, RedisError, OSError) as error:
                 raise _store_error("reading profiles", error) from error
 
     def _write_packed(self, name: str, rows: Mapping[str, Mapping[str, bytes | str]], write_time_s: float) -> None:
-        if not self._repository.is_sqlite:
-            last = {key: row for key, row in rows.items() if key.startswith(CONTROL_PREFIX)}
-            for part in ({key: row for key, row in rows.items() if key not in last}, last):
-                self._write(PROFILE_VIEWS[name], {key: _values(row) for key, row in part.items()}, write_time_s)
-            return
+        # On Redis, what is written last is done last: progress must not be ahead of profiles.
+        last = {key: row for key, row in rows.items() if key.startswith(CONTROL_PREFIX)}
+        ordered = {**{key: row for key, row in rows.items() if key not in last}, **last}
         with self._lock:
             try:
-                self._table(name).write(rows, write_time_s=write_time_s)
-            except sqlite3.Error as error:
+                self._rows(name).write(ordered, write_time_s=write_time_s)
+            except (sqlite3.Error, RedisError, OSError) as error:
                 raise _store_error(f"writing {len(rows)} profiles", error) from error
 
     def _delete(self, name: str, keys: Sequence[str]) -> None:
@@ -336,13 +335,6 @@ def check_rates(repo_folder: str, decay_per_day: Sequence[float]) -> None:
 
 def _entity_key(view: View, key: str) -> EntityKey:
     return EntityKey(join_keys=[view.join_key], entity_values=[Value(string_val=key)])
-
-
-def _values(row: Mapping[str, bytes | str]) -> dict[str, Value]:
-    return {
-        name: Value(bytes_val=value) if isinstance(value, bytes) else Value(string_val=value)
-        for name, value in row.items()
-    }
 
 
 def _entry(text: str) -> CatalogEntry:

@@ -11,7 +11,6 @@ reads stays what it is (tests/contract/test_feature_store.py).
 """
 
 import sqlite3
-import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from operator import itemgetter
@@ -20,6 +19,8 @@ from typing import Final
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
+
+from mmrec.stores.value_bytes import LENGTH, bytes_value, value_message
 
 READ_CHUNK: Final = 1_000
 """Keys per SELECT."""
@@ -30,10 +31,6 @@ _PRAGMAS: Final = (
     f"journal_size_limit={64 << 20}",
     "secure_delete=ON",
 )
-_LENGTH = struct.Struct("<I")
-_BYTES_TAG: Final = b"\x0a"
-_STRING_TAG: Final = b"\x12"
-"""Field 1 (bytes_val) and field 2 (string_val) of feast.types.Value, with a length before the value."""
 
 
 class ProfileRows:
@@ -53,7 +50,7 @@ class ProfileRows:
         for pragma in _PRAGMAS:
             self._connection.execute(f"PRAGMA {pragma}").fetchall()
         empty = EntityKey(join_keys=[join_key], entity_values=[Value(string_val="")])
-        self._prefix: bytes = serialize_entity_key(empty, entity_key_serialization_version=3)[: -_LENGTH.size]
+        self._prefix: bytes = serialize_entity_key(empty, entity_key_serialization_version=3)[: -LENGTH.size]
         self._table = f'"{table}"'
         self._upsert = (
             f"INSERT INTO {self._table} (entity_key, feature_name, value, event_ts) VALUES (?, ?, ?, ?) "
@@ -69,13 +66,13 @@ class ProfileRows:
             marks = ",".join("?" * len(wanted))
             query = f"SELECT entity_key, value FROM {self._table} WHERE feature_name = ? AND entity_key IN ({marks})"
             for entity_key, message in self._connection.execute(query, (name, *wanted)).fetchall():
-                yield wanted[entity_key], _bytes_value(message)
+                yield wanted[entity_key], bytes_value(message)
 
     def write(self, rows: Mapping[str, Mapping[str, bytes | str]], *, write_time_s: float) -> None:
         """Replace the named values of each key, in one transaction; text becomes string_val, bytes bytes_val."""
         instant = int(write_time_s)
         data = [
-            (entity_key, name, _message(value), instant)
+            (entity_key, name, value_message(value), instant)
             # Keys in the order of the table's index: neighbors share pages.
             for entity_key, values in sorted(((self._entity_key(key), v) for key, v in rows.items()), key=itemgetter(0))
             for name, value in values.items()
@@ -93,7 +90,7 @@ class ProfileRows:
 
     def keys(self, name: str) -> Iterator[str]:
         """Every key that has the feature `name`, in the order of bytes, read in pieces: writes may go on."""
-        last, start = b"", len(self._prefix) + _LENGTH.size
+        last, start = b"", len(self._prefix) + LENGTH.size
         query = (
             f"SELECT entity_key FROM {self._table} WHERE entity_key > ? AND feature_name = ? "
             f"ORDER BY entity_key LIMIT {READ_CHUNK}"
@@ -108,7 +105,7 @@ class ProfileRows:
 
     def _entity_key(self, key: str) -> bytes:
         encoded = key.encode()
-        return self._prefix + _LENGTH.pack(len(encoded)) + encoded
+        return self._prefix + LENGTH.pack(len(encoded)) + encoded
 
     def _transaction(self) -> "_Transaction":
         return _Transaction(self._connection)
@@ -125,24 +122,3 @@ class _Transaction:
 
     def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
         self._connection.execute("COMMIT" if failure is None else "ROLLBACK")
-
-
-def _message(value: bytes | str) -> bytes:
-    """feast.types.Value with this value, serialized."""
-    tag, data = (_BYTES_TAG, value) if isinstance(value, bytes) else (_STRING_TAG, value.encode())
-    length = len(data)
-    size = b""
-    while length > 0x7F:
-        size += bytes((length & 0x7F | 0x80,))
-        length >>= 7
-    return b"".join((tag, size, bytes((length,)), data))
-
-
-def _bytes_value(message: bytes) -> bytes:
-    """The bytes_val of a serialized feast.types.Value."""
-    if message[:1] != _BYTES_TAG:
-        return bytes(Value.FromString(message).bytes_val)
-    place = 1
-    while message[place] > 0x7F:
-        place += 1
-    return message[place + 1 :]

@@ -8,8 +8,9 @@ is made only while its holder holds it: on one server check and write are one st
 lease is read just before each portion, so a writer that lost it can finish the portion it had begun.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ from mmrec.stores.writer_lease import LEASE_KEY, LeaseLostError
 
 PORTION: Final = 500
 """Keys per round trip."""
+STORED_NAMES: Final = ("packed", "clear")
+"""Features of a profile view."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,21 +89,23 @@ class RedisProfileRows:
         fields = {name: self._field(name) for values in rows.values() for name in values}
         remaining = iter(rows.items())
         while chunk := list(islice(remaining, PORTION)):
-            data = [
-                (self._key(key), {**stamped, **{fields[name]: value_message(value) for name, value in values.items()}})
-                for key, values in chunk
-            ]
-            self._put(data)
+            self._do(
+                [
+                    partial(
+                        _put,
+                        place=self._key(key),
+                        values={**stamped, **{fields[name]: value_message(value) for name, value in values.items()}},
+                    )
+                    for key, values in chunk
+                ]
+            )
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Remove the keys' rows of this view; a key without rows of another view goes."""
-        for key in keys:
-            place = self._key(key)
-            views = [name for name in self._client.hkeys(place) if name.startswith(b"_ts:")]
-            if views in ([], [self._stamp_field]):
-                self._client.delete(place)
-            else:
-                self._client.hdel(place, self._stamp_field, *(self._field(name) for name in ("packed", "clear")))
+        """Remove the view's values of each key; Redis drops what is empty then, and other views stay."""
+        fields = (self._stamp_field, *(self._field(name) for name in STORED_NAMES))
+        remaining = iter(keys)
+        while chunk := list(islice(remaining, PORTION)):
+            self._do([partial(_remove, place=self._key(key), fields=fields) for key in chunk])
 
     def keys(self, name: str) -> Iterator[str]:
         """Every key that has the feature `name`; keys written meanwhile may be among them."""
@@ -118,13 +123,14 @@ class RedisProfileRows:
         """Disconnect."""
         self._client.close()
 
-    def _put(self, data: Sequence[tuple[bytes, Mapping[bytes, bytes]]]) -> None:
+    def _do(self, commands: Sequence[Callable[[Any], None]]) -> None:
+        """Send one portion."""
         if self._lease is None or self._layout.is_cluster:
             if self._lease is not None and self._client.get(LEASE_KEY) != self._lease:
                 raise LeaseLostError(self._lease)
             with self._client.pipeline(transaction=False) as pipe:
-                for place, values in data:
-                    pipe.hset(place, mapping=values)
+                for command in commands:
+                    command(pipe)
                 pipe.execute()
             return
         while True:
@@ -133,8 +139,8 @@ class RedisProfileRows:
                 if pipe.get(LEASE_KEY) != self._lease:
                     raise LeaseLostError(self._lease)
                 pipe.multi()
-                for place, values in data:
-                    pipe.hset(place, mapping=values)
+                for command in commands:
+                    command(pipe)
                 try:
                     pipe.execute()
                 except WatchError:  # renewed meanwhile, or taken: look again
@@ -149,6 +155,14 @@ class RedisProfileRows:
         import mmh3
 
         return LENGTH.pack(mmh3.hash(f"{self._layout.view}:{name}", signed=False))
+
+
+def _put(pipe: Any, *, place: bytes, values: Mapping[bytes, bytes]) -> None:
+    pipe.hset(place, mapping=values)
+
+
+def _remove(pipe: Any, *, place: bytes, fields: Sequence[bytes]) -> None:
+    pipe.hdel(place, *fields)
 
 
 def _literal(text: bytes) -> bytes:
