@@ -2,6 +2,7 @@
 
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -94,11 +95,9 @@ def scores_export(
             told=told,
         )
         written = write_scores(parts, file, as_of_s=as_of_s)
-    out.print(
-        f"{written.num_scores:,} scores of {written.num_users:,} users and {written.num_items:,} items to {file} "
-        f"in {time.monotonic() - began_s:.1f} s",
-        highlight=False,
-        markup=False,
+    _say(
+        f"{written.num_scores:,} scores of {written.num_users:,} users and {written.num_items:,} items to {file}",
+        began_s,
     )
 
 
@@ -144,6 +143,77 @@ def audit(
         print_audit(found, out)
     if any(one.differences for one in found.values()):
         raise typer.Exit(1)
+
+
+def backup(
+    folder: Annotated[Path, typer.Argument(help="where to; a folder of its own")],
+    config: ConfigOption = "",
+    with_content: Annotated[
+        bool, typer.Option("--content/--no-content", help="content embeddings, too; they can be computed anew")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="replace the backup that is there")] = False,
+) -> None:
+    """Copy the whole state, consistent, while the stream runs: profiles, event log, forgotten users, releases.
+
+    Example: `mmrec backup backups/monday`
+    """
+    from mmrec.backup import backup as make
+    from mmrec.console.running import configuration_file
+    from mmrec.home import StackHome
+    from mmrec.wiring import open_feature_store
+
+    settings, began_s = deployment_settings(config), time.monotonic()
+    with counting("bytes") as told:
+        done = make(
+            settings,
+            folder,
+            store=open_feature_store(settings),
+            config=configuration_file(config, StackHome.from_environment()),
+            made_time_s=time.time(),
+            with_content=with_content,
+            overwrite=yes,
+            told=told,
+        )
+    _say(f"{done.num_files:,} files, {done.num_bytes / 1e6:,.1f} MB to {folder}", began_s)
+    if settings.stores.online_store == "redis":
+        out.print("of Redis the profiles; item views are made anew from the log and the catalogue", markup=False)
+
+
+def restore(
+    folder: Annotated[Path, typer.Argument(help="a backup")],
+    config: ConfigOption = "",
+    store_only: Annotated[
+        bool, typer.Option("--store-only", help="profiles and item views alone; the stream applies the rest of the log")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="replace the state that is there")] = False,
+) -> None:
+    """Put a backup back, with the stack stopped; its checksums are verified first, forgotten users stay forgotten.
+
+    Example: `mmrec restore backups/monday --yes`
+    """
+    from mmrec.backup import restore as put_back
+    from mmrec.stores.writer_lock import take_writer_lock
+    from mmrec.wiring import open_generations
+
+    settings, began_s = deployment_settings(config), time.monotonic()
+    repository = Path(settings.stores.feature_repo)
+    repository.mkdir(parents=True, exist_ok=True)
+    with take_writer_lock(repository), counting("bytes") as told:
+        done = put_back(
+            settings,
+            folder,
+            open_store=lambda: open_generations(settings),
+            store_only=store_only,
+            overwrite=yes,
+            told=told,
+        )
+    made = datetime.fromtimestamp(done.made_time_s, UTC).isoformat(timespec="seconds")
+    _say(f"backup of {made}: {done.num_files:,} files, {done.num_bytes / 1e6:,.1f} MB restored", began_s)
+    out.print("the stream applies at its start what the log has beyond the profiles: `mmrec up`", markup=False)
+
+
+def _say(what: str, began_s: float) -> None:
+    out.print(f"{what} in {time.monotonic() - began_s:.1f} s", highlight=False, markup=False)
 
 
 class Wall:

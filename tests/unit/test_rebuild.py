@@ -14,9 +14,9 @@ from mmrec.errors import InvalidRequestError, StoreError
 from mmrec.events.columns import EVENT_SCHEMA
 from mmrec.events.control import IDENTIFY
 from mmrec.events.forgotten import MemoryForgottenUsers
-from mmrec.events.log import MemoryEventLog
+from mmrec.events.log import EventLog, MemoryEventLog
 from mmrec.events.producer import MemoryRecordProducer
-from mmrec.features.stores import MemoryFeatureStore
+from mmrec.features.stores import FeatureStore, MemoryFeatureStore
 from mmrec.features.values import StreamProgress
 from mmrec.rebuild import Parts, catch_up, fill, flip
 from mmrec.rebuild_run import back, rebuild
@@ -55,8 +55,8 @@ def rows(number: int, *, seed: int) -> list[Row]:
 class Log:
     """A log that grows by rows, at one partition's offsets."""
 
-    def __init__(self) -> None:
-        self.log = MemoryEventLog()
+    def __init__(self, log: EventLog | None = None) -> None:
+        self.log: EventLog = log or MemoryEventLog()
         self.rows: list[Row] = []
 
     def add(self, *new: Row) -> None:
@@ -79,7 +79,7 @@ class Log:
         self.log.append(pa.table(columns, schema=EVENT_SCHEMA), batch_key=str(first))
 
 
-def check(store: MemoryFeatureStore, log: Log, *, owners: dict[str, str] | None = None, rate: float = 0.05) -> None:
+def check(store: FeatureStore, log: Log, *, owners: dict[str, str] | None = None, rate: float = 0.05) -> None:
     """Every profile is the plain sum over the log."""
     events = [
         LedgerEvent(
@@ -102,7 +102,7 @@ def check(store: MemoryFeatureStore, log: Log, *, owners: dict[str, str] | None 
         assert max(errors.values()) < 1e-9
 
 
-def parts_of(log: Log, store: MemoryFeatureStore, *, config: ScoringConfig = CONFIG) -> Parts:
+def parts_of(log: Log, store: FeatureStore, *, config: ScoringConfig = CONFIG) -> Parts:
     return Parts(store=store, log=log.log, forgotten=MemoryForgottenUsers(), config=config)
 
 
