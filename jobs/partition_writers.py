@@ -47,7 +47,6 @@ class PartitionWriters:
         lease: bytes,
         scoring: ScoringConfig,
         forgotten_folder: str,
-        num_partitions: int,
     ) -> None:
         """Say where profiles are.
 
@@ -55,10 +54,9 @@ class PartitionWriters:
             layouts: By generation.
             lease: What the writer's lease must hold for a write to be made.
             forgotten_folder: Of the registry of forgotten users, which every worker reads.
-            num_partitions: Parts a micro-batch is cut into.
         """
         self._layouts, self._lease, self._scoring = layouts, lease, scoring
-        self._forgotten_folder, self._num_partitions = forgotten_folder, num_partitions
+        self._forgotten_folder = forgotten_folder
 
     def take(
         self, rows: DataFrame, stream: ScoringStream, topics: Mapping[str, StreamTopic], *, write_time_s: float
@@ -83,7 +81,7 @@ class PartitionWriters:
         """Rows of JUDGED_SCHEMA, kept until unpersist()."""
         judge = partial(_judge, layout=layout, scoring=self._scoring, forgotten_folder=self._forgotten_folder)
         owned = rows.mapInArrow(partial(_owners, layout=layout), from_arrow_schema(OWNED_SCHEMA))
-        parts = owned.repartition(self._num_partitions, OWNER)
+        parts = owned.repartition(OWNER)  # into spark.sql.shuffle.partitions
         return parts.mapInArrow(judge, from_arrow_schema(JUDGED_SCHEMA)).persist(StorageLevel.MEMORY_AND_DISK)
 
     def _write(self, judged: DataFrame, layout: RedisLayout, *, write_time_s: float) -> Written:

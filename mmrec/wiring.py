@@ -35,18 +35,18 @@ def settings_from(path: str | None) -> Settings:
     return load_settings(Path(chosen))
 
 
-def open_feature_store(settings: Settings) -> "FeatureStore":
+def open_feature_store(settings: Settings, *, lease: bytes | None = None) -> "FeatureStore":
     """The Feast repository of this deployment; IncompatibleStateError where its profiles decay by other rates."""
-    store = open_generations(settings)
+    store = open_generations(settings, lease=lease)
     store.read_progress()
     return store
 
 
-def open_generations(settings: Settings) -> "FeatureStore":
+def open_generations(settings: Settings, *, lease: bytes | None = None) -> "FeatureStore":
     """The same, to be rebuilt or looked at: generations of any rates may stand in it."""
     from mmrec.stores.feast_store import FeastFeatureStore
 
-    return FeastFeatureStore(settings.stores.feature_repo, scoring=settings.scoring)
+    return FeastFeatureStore(settings.stores.feature_repo, scoring=settings.scoring, lease=lease)
 
 
 def open_overlay(settings: Settings) -> "Overlay":
@@ -100,17 +100,20 @@ def open_forgotten_users(settings: Settings) -> "ForgottenUsers":
     return FileForgottenUsers(local_folder(settings.stores.event_log) / "forgotten")
 
 
-def open_scoring_stream(settings: Settings, *, timer: Callable[[], float]) -> "tuple[ScoringStream, RecordProducer]":
+def open_scoring_stream(
+    settings: Settings, *, timer: Callable[[], float], lease: bytes | None = None
+) -> "tuple[ScoringStream, RecordProducer]":
     """The writer of profiles over this deployment's stores, and the producer it sends refused records with.
 
     Args:
+        lease: On Redis: what the writer's lease must hold for profiles to be written.
         timer: Seconds of a monotonic clock.
     """
     from mmrec.stream import ScoringStream
 
     producer = open_producer(settings)
     stream = ScoringStream(
-        store=open_feature_store(settings),
+        store=open_feature_store(settings, lease=lease),
         log=open_event_log(settings),
         producer=producer,
         forgotten=open_forgotten_users(settings),
