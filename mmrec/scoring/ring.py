@@ -36,17 +36,20 @@ def extended_rings(
         user_A: User of each added id, ascending.
         newest: Newest ingest time of each user.
     """
+    oldest_U = np.array(newest) - window_s
+    in_window_A = added[1] >= oldest_U[user_A]
+    ids_A, times_A, user_A = added[0][in_window_A], added[1][in_window_A], user_A[in_window_A]
     user_K = np.repeat(np.arange(len(rings)), [len(ids_R) for ids_R, _ in rings])
     times_K = np.concatenate([times_R for _, times_R in rings])
     found = lengthened(
         user_K,
         user_A,
-        kept_K=times_K >= np.array(newest)[user_K] - window_s,
+        kept_K=times_K >= oldest_U[user_K],
         num_users=len(rings),
         max_size=size,
     )
-    ids_X = np.concatenate((*[ids_R for ids_R, _ in rings], added[0]))[found.take_X]
-    times_X = np.concatenate((times_K, added[1]))[found.take_X]
+    ids_X = np.concatenate((*[ids_R for ids_R, _ in rings], ids_A))[found.take_X]
+    times_X = np.concatenate((times_K, times_A))[found.take_X]
     return [(ids_X[start:end], times_X[start:end]) for start, end in zip(found.starts, found.ends, strict=True)]
 
 
