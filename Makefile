@@ -6,7 +6,7 @@ RUN := $(BIN)/python -m
 DATASET ?= storefront
 UV_VERSION := 0.13.8
 
-.PHONY: demo test up lint format proto lock setup bench-recommend bench-stream bench-stream-growth sensitivity clean
+.PHONY: demo test up lint format proto lock setup bench-recommend bench-stream bench-stream-growth sensitivity chaos-stream clean
 
 demo: setup            ## the whole way, from a click on Kafka to a changed list; DATASET=storefront|movielens
 	@$(BIN)/mmrec demo --dataset $(DATASET)
@@ -46,6 +46,9 @@ bench-stream-growth: setup ## throughput and memory around 500 k and around 5 M 
 sensitivity: setup     ## HR@5 and NDCG@5 by decay rate and weights, and what pruning costs; reads MMREC_DATA_DIR
 	@$(RUN) tests.benchmarks.sensitivity
 	@$(RUN) tests.benchmarks.pruning
+
+chaos-stream: setup    ## kill -9 of every part of the stream under load, against an oracle; writes a receipt
+	@$(RUN) tests.benchmarks.chaos_stream
 
 setup: .venv/ready     ## environment from the hashed lock, jars, the mmrec command
 	@$(RUN) services.stack.setup

@@ -3,7 +3,7 @@
     oracle = Oracle(behaviors=..., decay_per_day=...)
     oracle.sent(event)                      an event that counts once, however often it is sent
     oracle.sent(event, refused=True)        one that must change nothing
-    oracle.differences(store, as_of_s=...)  [] where every profile is the plain sum, to 1e-9 relative or 1e-12 absolute
+    oracle.differences(store, instant_s)     [] where every profile is the plain sum, to 1e-9 relative or 1e-12 absolute
     oracle.log_differences(log)             [] where the log holds exactly the accepted events, each once
 
 It knows nothing of Kafka, Spark or marks: events are told apart by (user, event id) alone. Safe to use from threads.
@@ -127,21 +127,21 @@ class Oracle:
             by_user[user][item] = value
         return by_user
 
-    def differences(self, store: FeatureStore, *, as_of_s: float) -> list[Difference]:
-        """Where the store's profiles are not the plain sum; pruning must be off.
+    def differences(self, store: FeatureStore, *instants_s: float) -> list[Difference]:
+        """Where the store's profiles, read at these instants, are not the plain sum; pruning must be off.
 
         Users all of whose events were refused must have no profile.
         """
-        expected = self.expected(as_of_s=as_of_s)
+        expected = [self.expected(as_of_s=instant_s) for instant_s in instants_s]
         num_events = Counter(user for user, _ in self._ledger) + Counter(entry.user_key for entry in self._again)
         found = []
-        users = [*expected, *sorted({user for user, _ in self._refused} - set(expected))]
-        for keys in _chunks(users):
+        for keys in _chunks({user for user, _ in self._ledger.keys() | self._refused.keys()}):
             profiles = store.read_profiles(keys)
             for user in keys:
-                sums = expected.get(user, {})
-                found += _compare(user, sums, self._affinities(profiles.get(user), as_of_s))
-                counted = profiles[user].num_events if user in profiles else 0
+                profile = profiles.get(user)
+                for instant_s, sums in zip(instants_s, expected, strict=True):
+                    found += _compare(user, sums.get(user, {}), self._affinities(profile, instant_s))
+                counted = profile.num_events if profile is not None else 0
                 if counted != num_events[user]:
                     found.append(Difference(user, EVENTS, num_events[user], counted))
         return found
@@ -200,6 +200,6 @@ def _entry(event: Event) -> LedgerEvent:
 
 
 def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:
-    keys = list(keys)
+    keys = sorted(keys)
     for start in range(0, len(keys), CHUNK):
         yield keys[start : start + CHUNK]

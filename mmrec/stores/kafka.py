@@ -10,6 +10,7 @@ from typing import Any
 import kafka
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.producer.transaction_manager import TransactionState
 
 from mmrec.config import KafkaSettings
 from mmrec.errors import NotFoundError, StoreError
@@ -57,6 +58,7 @@ class KafkaRecordProducer:
             )
         except KafkaError as error:
             raise _store_error(bootstrap, error) from error
+        _ask_for_ids_again(self._producer)
         self._timeout_s = delivery_timeout_s
 
     def learn_topics(self, topics: Iterable[str]) -> None:
@@ -129,6 +131,22 @@ class KafkaRecordProducer:
     def close(self) -> None:
         """Send what is left, at most for the delivery timeout, and disconnect."""
         self._producer.close(timeout=self._timeout_s)
+
+
+def _ask_for_ids_again(producer: Any) -> None:
+    """Mend kafka-python 3.0.12: it would go silent once a record expired that may have reached the broker.
+
+    It then gives up its producer id, and asks for another one only in the state in which it began, to which it never
+    goes back: from there on nothing is sent, and nothing fails.
+    """
+    manager = producer._transaction_manager
+    give_up_id = manager.reset_producer_id
+
+    def give_up_id_and_begin_again() -> None:
+        give_up_id()
+        manager._current_state = TransactionState.UNINITIALIZED
+
+    manager.reset_producer_id = give_up_id_and_begin_again
 
 
 def _taken(settled: Settled, index: int, metadata: Any) -> None:

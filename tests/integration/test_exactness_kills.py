@@ -1,0 +1,47 @@
+"""kill -9 of a stream's parts: nothing that was acknowledged is lost, nothing is counted twice."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mmrec.config import KafkaSettings
+from mmrec.stores.kafka import KafkaRecordProducer, TopicAdmin
+from services.stack.kafka_broker import KafkaBroker
+from tests.benchmarks.chaos_stream import QUICK, run
+
+pytestmark = pytest.mark.integration
+
+
+def test_one_kill_of_each_part_loses_nothing_and_counts_nothing_twice(tmp_path: Path) -> None:
+    said: list[str] = []
+    outcome = run(QUICK, tmp_path / "chaos", say=said.append)
+    assert (outcome.lost, outcome.wrong_profiles) == (0, 0), said
+    assert {kind: kills.done for kind, kills in outcome.kills.items()} == QUICK.kills, said
+    assert outcome.counts["accepted"] == outcome.acknowledged
+    assert outcome.counts["duplicate"] > 0
+
+
+def test_a_producer_outlives_records_that_expired_while_the_broker_was_away(
+    new_broker: Callable[[], KafkaBroker],
+) -> None:
+    broker = new_broker()
+    broker.start()
+    settings = KafkaSettings(bootstrap=broker.bootstrap)
+    with TopicAdmin(broker.bootstrap) as admin:
+        admin.create_topics(settings)
+    producer = KafkaRecordProducer(broker.bootstrap, delivery_timeout_s=2.0)
+    topic = settings.behavior_events
+    producer.learn_topics([topic])
+    producer.send(topic, b"u", b"before").result(30)
+    under_way = [producer.send(topic, str(n).encode(), b"x" * 1_000) for n in range(5_000)]
+    broker.kill()  # some of them may have reached it, and nobody knows which
+    time.sleep(3.0)  # longer than they may wait
+    broker.start()
+    for future in under_way:
+        future.exception(60)  # each is answered, the one way or the other
+    deadline = time.monotonic() + 60
+    while (failure := producer.send(topic, b"u", b"after").exception(30)) is not None:
+        assert time.monotonic() < deadline, failure
+    producer.close()
