@@ -12,18 +12,16 @@ from mmrec.errors import DeadlineError
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.forgetting import retention_document, wait_until_read
 from mmrec.scoring.profile import Source
-from mmrec.stores import user_bytes
-from mmrec.stores.user_bytes import remove_from_parquet, rows_of_users, scan_folder, vacuum_databases
+from mmrec.stores.user_bytes import CHUNK_BYTES, remove_from_parquet, rows_of_users, scan_folder, vacuum_databases
 
 MARK = "a-very-unique-user"
 
 
-def test_an_id_is_found_where_it_is_cut_by_the_end_of_a_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(user_bytes, "CHUNK_BYTES", 16)
-    for before in range(33):
-        (tmp_path / "file").write_bytes(b"." * before + MARK.encode() + b"." * 5)
+def test_an_id_is_found_where_it_is_cut_by_the_end_of_a_piece(tmp_path: Path) -> None:
+    for num_before_the_end in (0, 1, 9, len(MARK)):
+        (tmp_path / "file").write_bytes(b"." * (CHUNK_BYTES - num_before_the_end) + MARK.encode() + b".")
         assert scan_folder(tmp_path, [MARK]).found == ("file",)
-    (tmp_path / "file").write_bytes(b"." * 9 + MARK.encode()[:-1] + b"." * 40)
+    (tmp_path / "file").write_bytes(b"." * (CHUNK_BYTES - 9) + MARK.encode()[:-1] + b".")
     assert scan_folder(tmp_path, [MARK]).found == ()
 
 
