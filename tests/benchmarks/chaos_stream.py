@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,7 @@ def run(plan: Plan, folder: Path, *, say: Callable[[str], None]) -> Outcome:
                 say=say,
             )
             killer.run()
-            load.settle(timeout_s=90)
+            load.settle(timeout_s=DRAIN_S)
             _drain(stack, watch)
         say("drained; comparing with the oracle")
         store, log = open_feature_store(settings), open_event_log(settings)
@@ -161,11 +161,13 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--store", default="sqlite", help="online store (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, help="nothing is killed after this long")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--folder", type=Path, help="keep the run's files there; a temporary folder where not given")
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else Plan()
-    plan = Plan(**{**vars(plan), "store": arguments.store, "seed": arguments.seed})
+    deadline_s = arguments.seconds or plan.deadline_s
+    plan = replace(plan, store=arguments.store, seed=arguments.seed, deadline_s=deadline_s)
     with tempfile.TemporaryDirectory(prefix="mmrec-chaos-") as temporary:
         outcome = run(plan, arguments.folder or Path(temporary), say=_say)
     print("\n".join(outcome.lines()))
