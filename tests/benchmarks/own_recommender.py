@@ -45,6 +45,10 @@ class OwnRecommender:
     settings: Settings
     user_ids: tuple[str, ...]
     num_items: int
+    item_ids: tuple[str, ...]
+    config: Path
+    stack_id: str
+    """Marks processes that are to end with it."""
 
 
 @contextmanager
@@ -78,16 +82,25 @@ def own_recommender(folder: Path, *, num_users: int, num_items: int) -> Iterator
             process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
         stack.callback(_end, process)
         _wait_serving(settings, folder / "recommender.log", world.user_ids[0])
-        yield OwnRecommender(settings=settings, user_ids=world.user_ids, num_items=len(world.entries))
+        yield OwnRecommender(
+            settings=settings,
+            user_ids=world.user_ids,
+            num_items=len(world.entries),
+            item_ids=tuple(entry.item_id for entry in world.entries),
+            config=config,
+            stack_id=stack_id,
+        )
 
 
 def _settings(folder: Path) -> tuple[Settings, Path]:
     recommender, milvus = any_free(2)
     kafka = next_free(19_300)
     recommender = next_free(18_700)
+    collector = next_free(18_900)
     config = folder / "mmrec.toml"
     config.write_text(
         f'[kafka]\nbootstrap = "{HOST}:{kafka}"\n[serving]\nrecommender = "{HOST}:{recommender}"\n'
+        f'collector = "{HOST}:{collector}"\n'
         f'[stores]\nmilvus_uri = "http://{HOST}:{milvus}"\n',
         encoding="utf-8",
     )

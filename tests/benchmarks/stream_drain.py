@@ -1,0 +1,121 @@
+"""How fast the stream drains a backlog into one kind of online store: three runs from the same state.
+
+One million events are applied first; the next million waits on the broker. After each run, state (online store, event
+log) is put back, so that every run does the same work; each is a new process, whose start is not part of the rate.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.stream_stack import StreamStack
+from tests.benchmarks.stream_watch import Drained, drain, phase_seconds
+from tests.benchmarks.stream_workload import Workload, produce
+
+PHASES = {"read": "store_read", "apply": "apply", "log": "log", "rejected": "rejected", "write": "store_write"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much is done."""
+
+    num_events: int = 1_000_000
+    """Applied first, and again drained."""
+    rounds: int = 3
+    num_users: int = 50_000
+    num_items: int = 20_000
+    decode_events: int = 400_000
+    feast_rows: int = 3_000
+
+
+def measure_drain(folder: Path, *, online_store: str, size: Size, arguments: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Figures and samples of one online store, and the two comparisons."""
+    with StreamStack(folder, online_store=online_store) as stack:
+        produced_s = _produce(stack, size, "applied")
+        _say(f"{online_store}: {size.num_events} events on the broker after {produced_s:.0f} s; applying them")
+        drain(stack, *arguments)
+        stack.keep()
+        produced_s += _produce(stack, size, "drained")
+        runs = []
+        for number in range(size.rounds):
+            if number:
+                stack.restore()
+            runs.append(drain(stack, *arguments))
+            _say(f"{online_store}: run {number + 1}: {runs[-1].events_per_s:.0f} events/s")
+        return {
+            **_figures(runs, size),
+            "produce_events_per_s": round(2 * size.num_events / produced_s, 0),
+            "runs": [_report(run) for run in runs],
+            "feast": _child("tests.benchmarks.stream_feast", stack, "--num-rows", str(size.feast_rows)),
+            "decode": _child("tests.benchmarks.stream_decode", stack, "--num-events", str(size.decode_events)),
+        }
+
+
+def _produce(stack: StreamStack, size: Size, run: str) -> float:
+    workload = Workload(
+        run=run, num_events=size.num_events, num_users=size.num_users, num_items=size.num_items, end_s=time.time()
+    )
+    kafka = stack.settings.kafka
+    return produce(workload, bootstrap=kafka.bootstrap, topic=kafka.behavior_events)
+
+
+def _figures(runs: list[Drained], size: Size) -> dict[str, Any]:
+    middle = sorted(runs, key=lambda run: run.events_per_s)[len(runs) // 2]
+    batches = middle.metrics.get("mmrec_stream_batch_records_count{}", 0.0) or 1.0
+    written = middle.metrics.get("mmrec_profiles_written_total{}", 0.0) or 1.0
+    cpu_s = sum(middle.cpu_s.values()) or 1.0
+    return {
+        "events_per_s": round(statistics.median(run.events_per_s for run in runs), 0),
+        "batch_records": round(middle.num_records / batches, 0),
+        "events_per_profile_write": round(middle.num_records / written, 2),
+        "startup_to_first_batch_s": round(middle.start_to_first_batch_s, 1),
+        "cpu_s": middle.cpu_s,
+        "cpu_share": {role: round(value / cpu_s, 3) for role, value in middle.cpu_s.items()},
+        "phase_share": phase_shares(middle),
+        "rss_mb": middle.memory_mb,
+    }
+
+
+def phase_shares(run: Drained) -> dict[str, float]:
+    """Shares of the time from first batch to last progress.
+
+    `spark` is what a batch takes beyond our own phases: reading from Kafka, decoding in the workers, transfer to the
+    driver; `between_batches` is Spark's planning and bookkeeping.
+    """
+    seconds = phase_seconds(run.metrics)
+    whole = seconds.pop("whole", 0.0)
+    shares = {PHASES.get(name, name): value / run.seconds for name, value in seconds.items()}
+    shares["spark"] = (whole - sum(seconds.values())) / run.seconds
+    shares["between_batches"] = 1.0 - whole / run.seconds
+    return {name: round(value, 3) for name, value in shares.items()}
+
+
+def _report(run: Drained) -> dict[str, Any]:
+    return {
+        "events_per_s": round(run.events_per_s, 0),
+        "seconds": round(run.seconds, 2),
+        "startup_to_first_batch_s": round(run.start_to_first_batch_s, 1),
+        "startup_to_first_progress_s": round(run.start_to_first_progress_s, 1),
+        "cpu_s": run.cpu_s,
+        "phase_share": phase_shares(run),
+        "records_over_time": run.seen,
+        "rss_mb_over_time": run.memory,
+    }
+
+
+def _child(module: str, stack: StreamStack, *arguments: str) -> dict[str, float]:
+    command = [sys.executable, "-m", module, "--config", str(stack.config), *arguments]
+    done = subprocess.run(command, env=stack.environment("measure"), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{module}:\n{done.stderr[-4_000:]}")
+    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def _say(text: str) -> None:
+    print(time.strftime("[%H:%M:%S]"), text, flush=True)
