@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from mmrec.events.behaviors import BehaviorSet, shop_behaviors
 from mmrec.features.item_columns import ContentColumns
-from mmrec.scoring.affinity import affinity
+from mmrec.scoring.affinity import affinity, net_counts
 from mmrec.scoring.decay import SECONDS_PER_DAY, decay
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.rates import smoothed_rates
@@ -197,7 +197,7 @@ def _item_columns(items: ItemFacts, *, read_s: float, behaviors: BehaviorSet) ->
     counted_N = np.isfinite(items.reference_times_N)
     ages_N = np.where(counted_N, read_s - np.where(counted_N, items.reference_times_N, 0.0), 0.0)
     left_NH = decay(ages_N[:, None], decay_per_day=items.decay_per_day_H[None, :]) * counted_N[:, None]
-    counts_NHB = items.counts_NHB * left_NH[:, :, None]
+    counts_NHB = net_counts(items.counts_NHB, behaviors.cancels) * left_NH[:, :, None]
     log_NH = np.log1p(np.maximum(counts_NHB @ behaviors.weights_B, 0.0))
     middle = min(1, counts_NHB.shape[1] - 1)
     rates_NB = smoothed_rates(counts_NHB[:, middle, :])

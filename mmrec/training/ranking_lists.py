@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mmrec.features.item_columns import ContentColumns
 from mmrec.recall.sources import NeighborItems, OwnItems, PopularItems, RecallContext, RecallSource, fuse
-from mmrec.scoring.affinity import affinity
+from mmrec.scoring.affinity import affinity, net_counts
 from mmrec.scoring.packing import pack
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
@@ -49,7 +49,7 @@ class ListWorld:
         counts_IHB, reference_times_I = self.item_history.as_of(np.arange(len(self.catalogue.item_ids)), time_s)
         return replace(
             self.catalogue,
-            counts_IHB=counts_IHB,
+            counts_IHB=net_counts(counts_IHB, self.scoring.behaviors.cancels),
             reference_times_I=reference_times_I,
             showable_I=published_before(self.catalogue.content, time_s),
         )

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mmrec.events.behaviors import media_behaviors, shop_behaviors
+from mmrec.events.behaviors import Behavior, behavior_set, media_behaviors, shop_behaviors
 from mmrec.features.assemble import FEATURE_NAMES, CandidateSignals, ItemFacts, assemble, feature_names
 from mmrec.features.item_columns import Vocabulary, content_columns
 from mmrec.recall.neighbors import neighbor_scores
@@ -152,3 +152,30 @@ def test_a_signal_nobody_has_and_a_signal_of_zero_give_the_same_row(world):
     assert (rows(world, item_ids, profile) == rows(world, item_ids, profile, signals=zero)).all()
     known = dataclasses.replace(zero, neighbor_score_N=np.full(5, 2.0))
     assert (column(rows(world, item_ids, profile, signals=known), "neighbor_known") == 1).all()
+
+
+def test_what_was_taken_back_counts_for_nothing(world):
+    """An undo that cancels: item statistics with as many undos as favorites read as if there were neither."""
+    undo = Behavior(name="unfavorite", behavior_id=9, weight=0.0, undo_of="favorite", undo="cancel")
+    behaviors = behavior_set([*BEHAVIORS, undo])
+    item_ids = [e.item_id for e in world.entries][:6]
+    profile = world.read_profile(world.user_ids[1])
+    known = facts_from_store(world, item_ids, profile)
+    counts_NHB = np.zeros((*known.counts_NHB.shape[:2], len(behaviors)))
+    counts_NHB[..., behaviors.index("browse")] = 3.0
+    taken_back_NHB = counts_NHB.copy()
+    taken_back_NHB[..., behaviors.index("favorite")] = 2.0
+    taken_back_NHB[..., behaviors.index("unfavorite")] = 2.0
+    signals = CandidateSignals(tower_similarity_N=np.full(6, np.nan), neighbor_score_N=np.full(6, np.nan))
+    plain, undone = (
+        assemble(
+            profile,
+            dataclasses.replace(known, counts_NHB=counts),
+            signals,
+            as_of_s=world.end_s,
+            behaviors=behaviors,
+            decay_per_day=0.05,
+        )
+        for counts in (counts_NHB, taken_back_NHB)
+    )
+    assert (plain == undone).all()
