@@ -22,19 +22,18 @@ from pathlib import Path
 from typing import Any
 
 from pyspark.errors import StreamingQueryException
-from pyspark.sql import DataFrame
 
 from jobs.decoded_stream import decoded_stream
 from jobs.spark_session import local_spark
+from jobs.stream_step import StreamStep
 from mmrec.config import Settings
 from mmrec.errors import MmrecError, StoreError
-from mmrec.events.stream_rows import split_rows
 from mmrec.metrics import Metrics
 from mmrec.metrics_endpoint import serve_metrics
 from mmrec.stores.stream_topics import check_append_time, check_topics, spark_offsets, starting_offsets, stream_topics
 from mmrec.stores.topic_ends import source_ends
 from mmrec.stores.writer_lock import take_writer_lock
-from mmrec.stream_metrics import WHOLE, StreamMetrics
+from mmrec.stream_metrics import StreamMetrics
 from mmrec.stream_status import stream_figures
 from mmrec.telemetry import StatusFile, configure_logging, get_logger
 from mmrec.wiring import open_scoring_stream, settings_from
@@ -69,18 +68,6 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
     gc.freeze()  # imports never become garbage, and the profiles of a batch die with it: collect seldom
     gc.set_threshold(100_000, 20, 20)
 
-    def step(rows: DataFrame, _batch_id: int) -> None:
-        began_s, batch = time.monotonic(), split_rows(rows.toArrow(), topics)
-        done = stream.process(batch, write_time_s=time.time())
-        watch.observe(
-            batch,
-            num_records=done.num_records,
-            num_profiles=done.num_profiles,
-            phases_s={**done.phases_s, WHOLE: time.monotonic() - began_s},
-            progress=stream.progress,
-            now_s=time.time(),
-        )
-
     def answer_flip() -> None:
         try:
             if done := stream.answer_flip(write_time_s=time.time()):
@@ -94,18 +81,24 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
             ends = source_ends(settings.kafka.bootstrap, topics.values())
             watch.lag(ends, {t.topic_id: name for name, t in topics.items()}, stream.progress, now_s=time.time())
 
+    step = StreamStep(stream, topics, watch)
     decoded = decoded_stream(spark, settings, topics, offsets, max_offsets)
     checkpoints = str(checkpoint / uuid.uuid4().hex)
     query = decoded.writeStream.foreachBatch(step).option("checkpointLocation", checkpoints).start()
 
     def figures() -> dict[str, Any]:
         ready = query.isActive and (query.lastProgress is not None or not query.status["isTriggerActive"])
-        return {"ready": ready, **stream_figures(stream.progress, query.lastProgress, now_s=time.time())}
+        return {
+            "ready": ready,
+            **step.recent.figures(),
+            **stream_figures(stream.progress, query.lastProgress, now_s=time.time()),
+        }
 
     try:
         for second in count():
             if stop or query.awaitTermination(1.0):
                 break
+            step.check()
             answer_flip()
             status.write(figures(), now_s=time.time())
             if second % IDENTITY_CHECK_S == 0:
@@ -116,6 +109,7 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
     finally:
         status.write({**figures(), "ready": False}, now_s=time.time())
         query.stop()
+        step.close()
         spark.stop()
         producer.close()
         endpoint.close()
@@ -127,7 +121,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Score behavior events from Kafka into profiles.")
     parser.add_argument("--config", help="mmrec.toml; MMREC_CONFIG where absent")
     parser.add_argument("--master", default="local[2,4]", help="Spark master (default: %(default)s)")
-    parser.add_argument("--max-offsets", type=int, default=20_000, help="records per batch (default: %(default)s)")
+    parser.add_argument("--max-offsets", type=int, default=100_000, help="records per batch (default: %(default)s)")
     arguments = parser.parse_args()
     configure_logging()
     if os.getpgrp() != os.getpid():
