@@ -189,6 +189,7 @@ def _log_to(copy: "_Copy", log: Path) -> None:
         for table in tables:  # what the manifest names is there: files come before it
             copy.tree(table / "manifest", f"log/{table.name}/manifest")
             copy.tree(table, f"log/{table.name}", leave_out=("manifest", "tend.lock"))
+    copy.tree(log / "imports", "log/imports")
     copy.tree(log / "forgotten", "log/forgotten")
 
 
@@ -264,6 +265,9 @@ def _replace(source: Path, target: Path, *, entries: bytes | None) -> None:
         (fresh / "forgotten" / "entries").write_bytes(entries)
         key = next(p / "key" for p in (source / "forgotten", target / "forgotten") if (p / "entries").is_file())
         _copied(key, fresh / "forgotten" / "key")
+    for path in _files(target / "imports"):  # what was sent since stands in Kafka: it must not be sent again
+        (fresh / "imports").mkdir(exist_ok=True)
+        _copied(path, fresh / "imports" / path.name)
     if target.exists():
         target.replace(old)
     fresh.replace(target)

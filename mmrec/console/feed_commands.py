@@ -2,8 +2,9 @@
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -81,24 +82,53 @@ def replay(
 
 
 def import_(
-    dataset: Annotated[str, typer.Argument(help="movielens (in MMREC_DATA_DIR)")] = "movielens",
+    dataset: Annotated[
+        str, typer.Argument(help="movielens (in MMREC_DATA_DIR), or a file of events: .jsonl or .parquet")
+    ] = "movielens",
     config: ConfigOption = "",
-    part: Annotated[str, typer.Option(help="all; history (first nine tenths); live (the last, not flagged)")] = "all",
+    part: Annotated[
+        str, typer.Option(help="of a data set: all; history (first nine tenths); live (the last, not flagged)")
+    ] = "all",
+    again: Annotated[bool, typer.Option("--again", help="send a file from its beginning, whatever was sent")] = False,
     rate: RateOption = 0.0,
 ) -> None:
-    """Bring a data set into Kafka: its catalogue, and its events as imported history that ends now.
+    """Bring past events into Kafka, flagged as imported history: a data set with its catalogue, or a file.
 
-    Example: `mmrec up --dataset movielens`, then `mmrec import movielens`
+    A file goes on where an import of it was broken off, and one that was sent whole is not sent again.
+
+    Example: `mmrec up --dataset movielens`, then `mmrec import movielens`; or `mmrec import history.parquet`
     """
     from mmrec.console.worlds import check_behaviors, open_dataset, world_records
 
     settings = deployment_settings(config)
+    if Path(dataset).suffix:
+        _import_file(settings, Path(dataset), again=again, rate=rate)
+        return
     world = open_dataset(dataset, data_folder=data_folder()[0], now_s=time.time())
     check_behaviors(settings, world.behaviors.names, dataset=dataset)
     records = world_records(world, part=part)
     if part != "live":
         _send_catalog(settings, world.catalog())
     _send(settings, records, what=f"events ({part}) of {dataset}", rate=rate)
+
+
+def _import_file(settings: Settings, file: Path, *, again: bool, rate: float) -> None:
+    from mmrec.events.event_files import read_records, retimed
+    from mmrec.events.import_marks import ImportMarks
+    from mmrec.stores.parquet_log import local_folder
+
+    records = read_records(file)
+    marks = ImportMarks(local_folder(settings.stores.event_log) / "imports", file)
+    if marks.mark.is_done and not again:
+        out.print(
+            f"{marks.mark.num_sent:,} events of {file.name} were imported before; --again sends them", markup=False
+        )
+        return
+    if again:
+        marks.begin()
+    rest = islice(records, marks.mark.num_sent, None)
+    if _send(settings, retimed(rest, imported=True), what=f"events of {file.name}", rate=rate, told=marks.sent):
+        marks.done()
 
 
 @contextmanager
@@ -117,17 +147,26 @@ def _send(
     topic: str = "",
     rate: float = 0.0,
     max_records: int | None = None,
-) -> None:
-    """Records to a topic (that of events where none is named), with a counter; Ctrl-C ends it in good order."""
+    told: Callable[[int], None] = lambda count: None,
+) -> bool:
+    """Records to a topic (that of events where none is named), with a counter; Ctrl-C ends it in good order.
+
+    Args:
+        told: Handed the number of records of each portion that the broker has.
+
+    Returns:
+        Whether all were sent.
+    """
     from mmrec.events.feed import feed
 
-    started_s, sent = time.monotonic(), 0
+    started_s, sent, is_whole = time.monotonic(), 0, False
     with _producer(settings) as producer, until_interrupted(), counting(what) as advance:
 
-        def told(count: int) -> None:
+        def portion_sent(count: int) -> None:
             nonlocal sent
             sent += count
             advance(count)
+            told(count)
 
         feed(
             records,
@@ -135,11 +174,13 @@ def _send(
             topic or settings.kafka.behavior_events,
             rate=rate,
             max_records=max_records,
-            told=told,
+            told=portion_sent,
             now_s=time.monotonic,
             sleep=time.sleep,
         )
+        is_whole = True
     out.print(f"{sent:,} {what} sent in {time.monotonic() - started_s:.1f} s", highlight=False, markup=False)
+    return is_whole
 
 
 def _send_catalog(settings: Settings, items: Iterable[CatalogItem]) -> None:
