@@ -15,6 +15,7 @@ from mmrec.events.rejected import decode_rejected
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
 from mmrec.stream import ScoringStream
+from mmrec.stream_status import NUM_STEPS, RecentSteps
 from tests.unit.test_stream import NOW_S, SETTINGS, CrashError, Deployment, event
 
 WRITES = ("forget", "append", "send_many", "delete_profiles", "write_profiles")
@@ -231,3 +232,19 @@ def test_forgetting_is_finished_by_the_next_start_wherever_it_broke_off(crash_at
     assert stream.progress.counts["forgotten_users"] == 1
     assert deployment.store.read_profiles(["ann"])["ann"].recent_known_times_L.tolist() == [NOW_S + 5]
     assert isinstance(deployment.store, MemoryFeatureStore)
+
+
+def test_recent_steps_speak_of_the_newest_batches_alone() -> None:
+    deployment = Fragile()
+    place = "behavior-events", 0
+    deployment.records[place] = [event(1, "ann"), event(2, "ann")]
+    batch = deployment.batch({place: 0}, {place: 2})
+    recent = RecentSteps()
+    assert recent.figures() == {"phases_s": {}, "phases_records": 0}
+    recent.add(batch, phases_s={"apply": 100.0}, num_records=100, stored_time_s=NOW_S)
+    for _ in range(NUM_STEPS):
+        recent.add(batch, phases_s={"apply": 0.5, "log": 0.25}, num_records=2, stored_time_s=NOW_S + 3)
+    figures = recent.figures()
+    assert figures["phases_s"] == {"apply": 0.5 * NUM_STEPS, "log": 0.25 * NUM_STEPS}
+    assert figures["phases_records"] == 2 * NUM_STEPS
+    assert figures["ingest_to_stored_s"]["p50"] == pytest.approx(2.5)
