@@ -67,8 +67,9 @@ def apply(
         events: Any order; events of one source are taken in the order of their offsets, those without a source last.
         config: Behaviors, decay rates, bounds.
         forgotten: Instants of forgetting by profile key, known time.
-        with_caps: Whether rate cap and bot rule judge; not where the events were accepted before (rebuild, recovery).
-            The windows count either way.
+        with_caps: Whether rate cap, bot rule and ring judge; not where the events were accepted before (rebuild,
+            recovery): in another order the ring would take an id that came again beyond its window for a repeat.
+            Windows and ring count either way.
 
     Returns:
         The changed profiles and each event's verdict.
@@ -242,7 +243,7 @@ def _judge(
                 continue
             mark, moved = offset, True
         ingest_s = columns.ingest_times[row]
-        if ring.holds(columns.hashes[row], ingest_s):
+        if with_caps and ring.holds(columns.hashes[row], ingest_s):
             verdicts[row] = DUPLICATE
             newest_ingest_s = max(newest_ingest_s, ingest_s)
             continue
