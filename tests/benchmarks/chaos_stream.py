@@ -46,8 +46,8 @@ class Plan:
     )
     kafka_per_s: float = 800.0
     collector_per_s: float = 200.0
-    longest_pause_s: float = 14.0
-    deadline_s: float = 520.0
+    longest_pause_s: float = 80.0
+    deadline_s: float = 540.0
     """After this long nothing is killed any more."""
     store: str = "sqlite"
     seed: int = 1

@@ -138,7 +138,7 @@ class Killer:
             if kind == "older store":
                 copy = self._stack.home.folder / "older.db"
                 self._stack.copy_store(copy)
-            self._over.wait(rng.uniform(0.0, self._pause_s))
+            self._over.wait(rng.uniform(0.0, self._longest_pause_s(mine)))
             if self._is_over():
                 return
             killed_s = time.time()
@@ -152,6 +152,11 @@ class Killer:
             self._say(f"{killed_s - self._started_s:6.1f} s  kill {mine.done} of {kind}")
             if self._wait_for_newer(kind, killed_s):
                 mine.recoveries_s.append(round(time.time() - killed_s, 2))
+
+    def _longest_pause_s(self, kills: Kills) -> float:
+        """Pauses that leave time for the kills to come, and half of it, on average, for recoveries."""
+        left_s = self._deadline_s - time.time()
+        return max(min(self._pause_s, left_s / (kills.wanted - kills.done)), 1.0)
 
     def _kill(self, kind: str, rng: random.Random) -> bool:
         pids = self._stack.pids(kind)
