@@ -15,6 +15,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from mmrec.config import Settings
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.stream_rows import STREAM_SCHEMA, StreamBatch, StreamTopic, split_rows
 from mmrec.partition_step import (
@@ -31,7 +32,9 @@ from mmrec.partition_step import (
 )
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.stores.forgotten_file import FileForgottenUsers
+from mmrec.stores.parquet_log import local_folder
 from mmrec.stores.redis_profile_rows import RedisLayout, RedisProfileRows
+from mmrec.stores.writer_right import WriterRight
 from mmrec.stream import ScoringStream, StepReport
 
 WRITTEN_SCHEMA = pa.schema([pa.field("num_profiles", pa.int64()), pa.field("num_pruned", pa.int64())])
@@ -90,6 +93,14 @@ class PartitionWriters:
         counts = profiles.mapInArrow(write, from_arrow_schema(WRITTEN_SCHEMA)).toArrow()
         num_profiles, num_pruned = (pc.sum(counts[name]).as_py() or 0 for name in WRITTEN_SCHEMA.names)
         return Written(num_profiles=num_profiles, num_pruned=num_pruned)
+
+
+def partition_writers(settings: Settings, right: WriterRight) -> PartitionWriters | None:
+    """Writers in partitions where profiles are in Redis; None where one process writes them."""
+    if right.holder is None:
+        return None
+    folder = str(local_folder(settings.stores.event_log) / "forgotten")
+    return PartitionWriters(right.layouts, lease=right.holder, scoring=settings.scoring, forgotten_folder=folder)
 
 
 @lru_cache(maxsize=4)

@@ -24,6 +24,7 @@ from typing import Any
 from pyspark.errors import StreamingQueryException
 
 from jobs.decoded_stream import decoded_stream
+from jobs.partition_writers import partition_writers
 from jobs.spark_session import local_spark
 from jobs.stream_step import StreamStep
 from mmrec.config import Settings
@@ -32,7 +33,7 @@ from mmrec.metrics import Metrics
 from mmrec.metrics_endpoint import serve_metrics
 from mmrec.stores.stream_topics import check_append_time, check_topics, spark_offsets, starting_offsets, stream_topics
 from mmrec.stores.topic_ends import source_ends
-from mmrec.stores.writer_lock import take_writer_lock
+from mmrec.stores.writer_right import take_writer_right
 from mmrec.stream_metrics import StreamMetrics
 from mmrec.stream_status import stream_figures
 from mmrec.telemetry import StatusFile, configure_logging, get_logger
@@ -45,7 +46,7 @@ IDENTITY_CHECK_S = 5
 
 def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) -> None:
     """Stream until `stop` is filled or something fails."""
-    lock = take_writer_lock(Path(settings.stores.feature_repo))
+    right = take_writer_right(settings.stores)
     checkpoint = Path(settings.stores.checkpoint) / "score_stream"
     shutil.rmtree(checkpoint, ignore_errors=True)
     status = StatusFile(settings.stores.status, "score_stream")
@@ -54,7 +55,7 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
     watch, endpoint = StreamMetrics(metrics, late_s=settings.metrics.late_s), serve_metrics(metrics, settings.metrics)
     with ThreadPoolExecutor() as pool:  # the JVM starts while this process loads its engines
         started = pool.submit(local_spark, "score_stream", master=master, folder=checkpoint / "scratch")
-        stream, producer = open_scoring_stream(settings, timer=time.monotonic)
+        stream, producer = open_scoring_stream(settings, timer=time.monotonic, lease=right.holder)
         topics = stream_topics(settings.kafka)
         check_append_time(settings.kafka)
         starts, num_deleted = starting_offsets(settings.kafka.bootstrap, topics, stream.progress.marks)
@@ -81,7 +82,7 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
             ends = source_ends(settings.kafka.bootstrap, topics.values())
             watch.lag(ends, {t.topic_id: name for name, t in topics.items()}, stream.progress, now_s=time.time())
 
-    step = StreamStep(stream, topics, watch)
+    step = StreamStep(stream, topics, watch, writers=partition_writers(settings, right))
     decoded = decoded_stream(spark, settings, topics, offsets, max_offsets)
     checkpoints = str(checkpoint / uuid.uuid4().hex)
     query = decoded.writeStream.foreachBatch(step).option("checkpointLocation", checkpoints).start()
@@ -99,6 +100,8 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
             if stop or query.awaitTermination(1.0):
                 break
             step.check()
+            if right.lost:
+                raise StoreError("another score_stream took the writer's lease")
             answer_flip()
             status.write(figures(), now_s=time.time())
             if second % IDENTITY_CHECK_S == 0:
@@ -113,7 +116,7 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
         spark.stop()
         producer.close()
         endpoint.close()
-        lock.close()
+        right.close()
 
 
 def main() -> int:

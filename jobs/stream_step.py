@@ -1,5 +1,7 @@
 """What Spark calls with each decoded micro-batch: one batch is applied while Spark fetches and decodes the next.
 
+So it is on SQLite, which has one writer at a time; on Redis the workers judge and write (jobs/partition_writers.py).
+
 Spark may write down a batch as done before it is in the store. That does no harm: nobody reads that checkpoint, every
 start goes on behind the progress that the store keeps with the profiles. A failure is raised at the next batch, or by
 check().
@@ -17,8 +19,9 @@ from pyspark.sql.functions import col
 from pyspark.sql.functions import max as greatest
 from pyspark.sql.functions import min as least
 
+from jobs.partition_writers import PartitionWriters
 from mmrec.events.stream_rows import StreamBatch, StreamTopic, split_rows
-from mmrec.stream import ScoringStream
+from mmrec.stream import ScoringStream, StepReport
 from mmrec.stream_metrics import WHOLE, StreamMetrics
 from mmrec.stream_status import RecentSteps
 
@@ -32,16 +35,34 @@ PLACE = ("cluster_id", "topic_id", "partition")
 class StreamStep:
     """A function for foreachBatch, with one batch under way behind it."""
 
-    def __init__(self, stream: ScoringStream, topics: Mapping[str, StreamTopic], watch: StreamMetrics) -> None:
+    def __init__(
+        self,
+        stream: ScoringStream,
+        topics: Mapping[str, StreamTopic],
+        watch: StreamMetrics,
+        *,
+        writers: PartitionWriters | None,
+    ) -> None:
+        """Nothing is under way.
+
+        Args:
+            writers: Where profiles are judged and written in partitions.
+        """
         self._stream = stream
         self._topics = topics
         self._watch = watch
+        self._writers = writers
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="apply")
         self._under_way: Future[None] | None = None
         self.recent = RecentSteps()
 
     def __call__(self, rows: DataFrame, _batch_id: int) -> None:
-        """Take a micro-batch; returns once the one before it is in the store."""
+        """Take a micro-batch; returns once the one before it is in the store (in partitions: this one)."""
+        if self._writers is not None:
+            began_s = time.monotonic()
+            batch, done = self._writers.take(rows, self._stream, self._topics, write_time_s=time.time())
+            self._observe(batch, done, whole_s=time.monotonic() - began_s, phases_s=done.phases_s)
+            return
         for table, decode_s in decoded_tables(rows):
             batch = split_rows(table, self._topics)
             if self._under_way is not None:
@@ -60,8 +81,11 @@ class StreamStep:
     def _process(self, batch: StreamBatch, decode_s: float) -> None:
         began_s = time.monotonic()
         done = self._stream.process(batch, write_time_s=time.time())
-        now_s = time.time()
-        phases_s = {DECODE: decode_s, **done.phases_s, WHOLE: time.monotonic() - began_s + decode_s}
+        whole_s = time.monotonic() - began_s + decode_s
+        self._observe(batch, done, whole_s=whole_s, phases_s={DECODE: decode_s, **done.phases_s})
+
+    def _observe(self, batch: StreamBatch, done: StepReport, *, whole_s: float, phases_s: Mapping[str, float]) -> None:
+        now_s, phases_s = time.time(), {**phases_s, WHOLE: whole_s}
         self._watch.observe(
             batch,
             num_records=done.num_records,
