@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 560, 260
-LEFT, RIGHT, TOP, BOTTOM = 64, 16, 28, 44
+LEFT, RIGHT, TOP, BOTTOM = 78, 16, 28, 44
 COLORS = ("#1a7f5a", "#b3541e", "#3566a8", "#8a4fa3", "#807518", "#a83258")
 
 

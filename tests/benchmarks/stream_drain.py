@@ -17,6 +17,8 @@ from tests.benchmarks.stream_stack import StreamStack
 from tests.benchmarks.stream_watch import Drained, drain, phase_seconds
 from tests.benchmarks.stream_workload import Workload, produce
 
+NOT_APPLYING = ("whole", "decode")
+"""Phases that are not part of applying a batch: their sum, and what Spark does beside it."""
 PHASES = {"read": "store_read", "apply": "apply", "log": "log", "rejected": "rejected", "write": "store_write"}
 
 
@@ -77,22 +79,25 @@ def _figures(runs: list[Drained], size: Size) -> dict[str, Any]:
         "cpu_s": middle.cpu_s,
         "cpu_share": {role: round(value / cpu_s, 3) for role, value in middle.cpu_s.items()},
         "phase_share": phase_shares(middle),
+        "decode_share": decode_share(middle),
         "rss_mb": middle.memory_mb,
     }
 
 
 def phase_shares(run: Drained) -> dict[str, float]:
-    """Shares of the time from first batch to last progress.
+    """Shares of the time from first batch to last progress, as the thread that applies batches spends it.
 
-    `spark` is what a batch takes beyond our own phases: reading from Kafka, decoding in the workers, transfer to the
-    driver; `between_batches` is Spark's planning and bookkeeping.
+    `waits` is what is left: for Spark, which reads and decodes the next batch meanwhile (decode_share says how long
+    that takes), and for what Spark does between batches.
     """
     seconds = phase_seconds(run.metrics)
-    whole = seconds.pop("whole", 0.0)
-    shares = {PHASES.get(name, name): value / run.seconds for name, value in seconds.items()}
-    shares["spark"] = (whole - sum(seconds.values())) / run.seconds
-    shares["between_batches"] = 1.0 - whole / run.seconds
-    return {name: round(value, 3) for name, value in shares.items()}
+    shares = {PHASES.get(name, name): seconds[name] / run.seconds for name in seconds if name not in NOT_APPLYING}
+    return {name: round(value, 3) for name, value in {**shares, "waits": 1.0 - sum(shares.values())}.items()}
+
+
+def decode_share(run: Drained) -> float:
+    """Share of the time in which Spark reads and decodes a batch for the driver."""
+    return round(phase_seconds(run.metrics).get("decode", 0.0) / run.seconds, 3)
 
 
 def _report(run: Drained) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.stream_feast --config mmrec.toml --num-rows 3000               prints JSON
 
-The same profiles, read from the store of a deployment, go into a store of their own of the same kind.
+The same profiles, packed before, go into a store of their own of the kind that the deployment has.
 """
 
 import argparse
@@ -40,7 +40,9 @@ def measure(settings: Settings, *, num_rows: int) -> dict[str, float]:
     profiles = source.read_profiles(list(islice(source.user_keys(), num_rows)))
     packed = {key: pack(profile) for key, profile in profiles.items()}
     clear = dict(zip(profiles, clear_texts(list(profiles.values()), config=settings.scoring), strict=True))
-    view = PROFILE_VIEWS[source.live_generation()]
+    rows = {key: {"packed": value, "clear": clear[key]} for key, value in packed.items()}
+    generation = source.live_generation()
+    view = PROFILE_VIEWS[generation]
     with _own_store(settings) as own:
         store, public = open_feature_store(own), FeatureStore(repo_path=own.stores.feature_repo)
         provider, feature_view = public._get_provider(), public.get_feature_view(view.name)
@@ -50,12 +52,13 @@ def measure(settings: Settings, *, num_rows: int) -> dict[str, float]:
                 "packed": list(packed.values()),
                 "clear": [clear[key] for key in packed],
                 "event_timestamp": datetime.now(UTC),
+                "created_timestamp": datetime.now(UTC),
             }
         )
 
         def by_provider() -> None:
             instant = datetime.now(UTC)
-            rows = [
+            data = [
                 (
                     EntityKey(join_keys=[view.join_key], entity_values=[Value(string_val=key)]),
                     {"packed": Value(bytes_val=value), "clear": Value(string_val=clear[key])},
@@ -64,10 +67,10 @@ def measure(settings: Settings, *, num_rows: int) -> dict[str, float]:
                 )
                 for key, value in packed.items()
             ]
-            provider.online_write_batch(public.config, feature_view, rows, progress=None)
+            provider.online_write_batch(public.config, feature_view, data, progress=None)
 
         ways: dict[str, Callable[[], Any]] = {
-            "store_adapter": lambda: store.write_profiles(profiles, write_time_s=time.time()),
+            "store_adapter": lambda: store._write_packed(generation, rows, time.time()),
             "feast_provider": by_provider,
             "feast_public": lambda: public.write_to_online_store(view.name, frame),
         }

@@ -4,6 +4,7 @@ with StreamStack(folder, online_store="sqlite") as stack:
     stack.start_stream(); ...; stack.stop_stream(); stack.keep(); ...; stack.restore()
 """
 
+import re
 import shutil
 import signal
 import subprocess
@@ -137,8 +138,10 @@ class StreamStack:
     @property
     def first_batch_s(self) -> float | None:
         """When the newest start of the stream planned its first micro-batch: Spark notes that in its checkpoint."""
-        found = sorted((self.folder / "checkpoint" / "score_stream").glob("*/offsets/0"))
-        return found[-1].stat().st_mtime if found else None
+        for path in (self.folder / "checkpoint" / "score_stream").glob("*/offsets/0"):
+            if noted := re.search(r'"batchTimestampMs":(\d+)', path.read_text(encoding="utf-8")):
+                return int(noted[1]) / 1_000
+        return None
 
     def keep(self) -> None:
         """Set the state aside, to come back to it; the stream must not run."""
