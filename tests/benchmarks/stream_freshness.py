@@ -40,7 +40,9 @@ LIST_LENGTH = 20
 COLLECTOR_PAUSE_S, KAFKA_PAUSE_S = 0.2, 0.1
 KAFKA_POLL_S = 0.02
 LOST_S = 15.0
-"""A probe that no list shows within this time counts as lost."""
+"""A probe that no list shows within this time is lost, and counts as this long."""
+WARM_UP_S = 5.0
+"""The first requests of a phase, which count for nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +76,8 @@ class Asked:
     probes: list[Probe] = field(default_factory=list)
 
     def freshness_ms(self, way: str) -> list[float]:
-        return [1_000 * (p.seen_s - p.sent_s) for p in self.probes if p.way == way and p.seen_s]
+        mine = [p for p in self.probes if p.way == way]
+        return [1_000 * (p.seen_s - p.sent_s if p.seen_s else LOST_S) for p in mine]
 
 
 def measure_freshness(
@@ -150,7 +153,7 @@ def _phase(
 ) -> tuple[Asked, float]:
     command = [sys.executable, "-m", "tests.benchmarks.stream_load", "--config", str(recommender.config)]
     command += ["--kafka-per-s", str(load.kafka_per_s), "--collector-per-s", str(load.collector_per_s)]
-    command += ["--seconds", str(load.seconds + 4.0), "--items", str(items)]
+    command += ["--seconds", str(load.seconds + WARM_UP_S + 5.0), "--items", str(items)]
     sending = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=child_environment(recommender.stack_id))
     time.sleep(3.0)  # it loads and connects
     asked = asyncio.run(_Asking(recommender, load, shown, with_kafka_probes).run())
@@ -179,28 +182,33 @@ class _Asking:
             grpc.aio.insecure_channel(settings.serving.collector) as to_collector,
         ):
             self._stub = recommender_pb2_grpc.RecommenderServiceStub(channel)
-            await self._ask(self._recommender.user_ids[0], None, time.monotonic())
-            self._asked = Asked()
             call = CollectorServiceStub(to_collector).RecordBehaviors()
             reading = asyncio.create_task(_read_all(call))
-            began_s, tasks, number = time.monotonic(), set(), 0
-            while (due_s := began_s + number / self._load.requests_per_s) < began_s + self._load.seconds:
+            tasks: set[asyncio.Task[None]] = set()
+            began_s, number = time.monotonic(), 0
+            first_s, end_s = began_s + WARM_UP_S, began_s + WARM_UP_S + self._load.seconds
+            due_s = began_s
+            while due_s < end_s or (self._waits() and due_s < end_s + LOST_S):
                 await asyncio.sleep(max(due_s - time.monotonic(), 0.0))
-                number += 1
-                await self._send_probes(call, producer)
+                if first_s <= due_s < end_s:
+                    await self._send_probes(call, producer)
                 probe = self._probe_to_poll()
                 user_id = probe.user_id if probe else self._any_user()
-                task = asyncio.create_task(self._ask(user_id, probe, due_s))
+                counts = first_s <= due_s < end_s
+                task = asyncio.create_task(self._ask(user_id, probe, due_s, counts=counts))
+                number += 1
+                due_s = began_s + number / self._load.requests_per_s
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
             await asyncio.gather(*tasks)
             await call.done_writing()
             await reading
         await asyncio.to_thread(producer.close)
-        # What was sent in the last seconds had no time to be seen.
-        open_s = time.monotonic()
-        self._asked.probes = [p for p in self._asked.probes if p.seen_s or open_s - p.sent_s > LOST_S]
         return self._asked
+
+    def _waits(self) -> bool:
+        """Whether a probe is still to be seen."""
+        return any(not probe.seen_s for probe in self._open.values())
 
     async def _send_probes(self, call: Any, producer: KafkaRecordProducer) -> None:
         now_s = time.monotonic()
@@ -247,18 +255,19 @@ class _Asking:
         users = self._recommender.user_ids
         return users[int(self._rng.integers(len(users)))]
 
-    async def _ask(self, user_id: str, probe: Probe | None, due_s: float) -> None:
+    async def _ask(self, user_id: str, probe: Probe | None, due_s: float, *, counts: bool) -> None:
         request = recommender_pb2.RecommendItemsRequest(
             user_id=user_id, num_items=LIST_LENGTH, include_explanations=probe is not None
         )
         try:
             answer = await self._stub.RecommendItems(request, timeout=10)
         except grpc.RpcError:
-            self._asked.failures += 1
-            return
+            answer = None
         answered_s = time.monotonic()
-        self._asked.latencies_ms.append(1_000 * (answered_s - due_s))
-        if probe is not None and not probe.seen_s and _names(answer, probe.item_id):
+        if counts:  # a request that fails took as long as it took
+            self._asked.failures += answer is None
+            self._asked.latencies_ms.append(1_000 * (answered_s - due_s))
+        if probe is not None and answer is not None and not probe.seen_s and _names(answer, probe.item_id):
             probe.seen_s = answered_s
 
 
