@@ -29,6 +29,13 @@ class KafkaSettings:
     rejected: str = "behavior-events.rejected"
     num_partitions: int = 2
     """Partitions of topics that are created."""
+    retention_days: float = 30.0
+    """How long the broker keeps events, served lists and refused records; 0 for ever. The event log keeps events
+    longer, and who is forgotten stands in the broker's own files until then."""
+
+    def __post_init__(self) -> None:
+        if self.retention_days < 0:
+            raise ConfigurationError(f"kafka.retention_days is {self.retention_days}; give days, or 0 for ever")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +60,11 @@ class StoreSettings:
     online_store: str = "sqlite"
     """"sqlite" or "redis"."""
     redis_connection: str = ""
-    """host:port[,password=...] where online_store is redis."""
+    """host:port[,host:port...][,password=...] where online_store is redis."""
+    redis_cluster: bool = False
+    """Whether those are nodes of a Redis Cluster."""
+    overlay_connection: str = ""
+    """A single Redis for the overlay; where empty, that of the online store, which a cluster cannot be."""
     content: str = "content"
     """Folder of content embeddings, cached by content hash."""
     releases: str = "releases"

@@ -54,7 +54,10 @@ def open_overlay(settings: Settings) -> "Overlay":
     if settings.stores.online_store == "redis":
         from mmrec.stores.redis_overlay import RedisOverlay
 
-        return RedisOverlay(settings.stores.redis_connection)
+        stores = settings.stores
+        if stores.redis_cluster and not stores.overlay_connection:
+            raise ConfigurationError("redis_cluster is set and overlay_connection is empty; name a single Redis for it")
+        return RedisOverlay(stores.overlay_connection or stores.redis_connection)
     from mmrec.stores.sqlite_overlay import SqliteOverlay
 
     return SqliteOverlay(settings.stores.feature_repo)

@@ -54,6 +54,7 @@ def repository_yaml(stores: StoreSettings) -> str:
             )
         online = [
             "  type: redis",
+            *(["  redis_type: redis_cluster"] if stores.redis_cluster else []),
             f"  connection_string: {json.dumps(stores.redis_connection)}",
             # Without it Feast skips, in silence, a row that is not newer than the stored one.
             "  skip_dedup: true",

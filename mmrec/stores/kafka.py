@@ -18,6 +18,7 @@ from mmrec.events.producer import RecordPlace, Settled, TopicRecord
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
 """Catalogue items carry their picture; Kafka's own default of 1 MiB is too little for some."""
+_DAY_MS = 86_400_000
 
 
 class KafkaRecordProducer:
@@ -246,6 +247,9 @@ class TopicAdmin:
 def topic_configs(settings: KafkaSettings) -> dict[str, dict[str, str]]:
     """Configuration of each topic of a deployment, by name."""
     kept = {"retention.ms": "-1"}
+    if settings.retention_days:
+        # Whole segments are deleted, so one holds a day at most.
+        kept = {"retention.ms": str(int(settings.retention_days * _DAY_MS)), "segment.ms": str(_DAY_MS)}
     compacted = {"cleanup.policy": "compact", "max.message.bytes": str(MAX_RECORD_BYTES)}
     return {
         # Append time is the clock that judges events and that "known by then" is told by.

@@ -1,7 +1,10 @@
 """Profile rows in Redis below Feast: what Feast wrote is read, what is written Feast reads; and the writer's lease."""
 
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,8 @@ from mmrec.stores.redis_layout import redis_layout
 from mmrec.stores.redis_profile_rows import PORTION, RedisLayout, RedisProfileRows
 from mmrec.stores.value_bytes import bytes_value, value_message
 from mmrec.stores.writer_lease import LEASE_KEY, LeaseLostError, take_lease
+from services.stack.guard import child_environment
+from services.stack.ports import HOST, any_free, wait_open
 
 pytestmark = pytest.mark.integration
 NOW_S = 1_760_000_000.0
@@ -84,8 +89,6 @@ def test_rows_are_read_listed_and_deleted(layout: RedisLayout) -> None:
 
 
 def test_a_row_of_another_view_stays(layout: RedisLayout, repo: str) -> None:
-    from dataclasses import replace
-
     other = RedisProfileRows(replace(layout, view="other_view"))
     mine = RedisProfileRows(layout)
     for rows in (mine, other):
@@ -127,3 +130,45 @@ def test_a_held_lease_is_renewed(client: Redis) -> None:
         while client.pttl(LEASE_KEY) <= 2_500:  # until the thread has been there
             time.sleep(0.1)
         assert not lease.lost
+
+
+@pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server on the PATH")
+def test_a_cluster_is_written_and_read_under_the_same_lease(layout: RedisLayout, tmp_path: Path, stack_id: str) -> None:
+    port, bus = any_free(2)
+    command = [
+        "redis-server",
+        "--bind",
+        HOST,
+        "--port",
+        str(port),
+        "--cluster-enabled",
+        "yes",
+        "--cluster-port",
+        str(bus),
+    ]
+    process = subprocess.Popen(
+        [*command, "--dir", str(tmp_path), "--save", ""],
+        stdout=subprocess.DEVNULL,
+        env=child_environment(stack_id),
+        start_new_session=True,
+    )
+    try:
+        assert wait_open(port, timeout_s=20)
+        with Redis(host=HOST, port=port) as node:
+            node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
+            while b"cluster_state:ok" not in node.execute_command("CLUSTER", "INFO"):
+                time.sleep(0.1)
+        cluster = replace(layout, nodes=((HOST, port),), is_cluster=True)
+        with take_lease(cluster.connect()) as lease:
+            rows = RedisProfileRows(cluster, lease=lease.holder)
+            keys = [f"user {n}" for n in range(PORTION + 20)]
+            rows.write(rows_of(*keys), write_time_s=NOW_S)
+            assert dict(rows.read(keys, "packed")) == {key: key.encode() * 50 for key in keys}
+            assert sorted(rows.keys("packed")) == sorted(keys)
+            with pytest.raises(LeaseLostError):
+                RedisProfileRows(cluster, lease=b"1:another").write(rows_of("eve"), write_time_s=NOW_S)
+            rows.delete(keys)
+            assert list(rows.keys("packed")) == []
+    finally:
+        process.terminate()
+        process.wait(20)
