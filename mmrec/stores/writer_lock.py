@@ -20,6 +20,7 @@ def take_writer_lock(folder: Path) -> IO[str]:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
+        lock.close()
         raise StoreError(f"another score_stream writes the profiles of {folder}; stop it first") from None
     return lock
 
@@ -34,5 +35,6 @@ def take_rebuild_lock(folder: Path) -> IO[str]:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
+        lock.close()
         raise StoreError(f"another rebuild of the profiles of {folder} is under way; wait for it") from None
     return lock
