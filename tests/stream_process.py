@@ -52,6 +52,11 @@ class StreamProcess:
                 start_new_session=True,
             )
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """End driver, JVM and workers without a warning."""
         assert self._process is not None

@@ -31,7 +31,8 @@ def rebuild(
     from mmrec.rebuild import Parts
     from mmrec.rebuild_run import back as go_back
     from mmrec.rebuild_run import rebuild as run
-    from mmrec.stores.writer_lock import take_rebuild_lock, take_writer_lock
+    from mmrec.stores.writer_lock import take_rebuild_lock
+    from mmrec.stores.writer_right import take_writer_right
     from mmrec.wiring import open_event_log, open_forgotten_users, open_generations
 
     settings = deployment_settings(config)
@@ -48,11 +49,11 @@ def rebuild(
         )
         with take_rebuild_lock(folder):
             if back:
-                done = go_back(parts, take_lock=lambda: take_writer_lock(folder), waiting=Wall(), wait_s=wait)
+                done = go_back(parts, take_lock=lambda: take_writer_right(settings.stores), waiting=Wall(), wait_s=wait)
             else:
                 done = run(
                     parts,
-                    take_lock=lambda: take_writer_lock(folder),
+                    take_lock=lambda: take_writer_right(settings.stores),
                     waiting=Wall(),
                     with_flip=with_flip,
                     wait_s=wait,

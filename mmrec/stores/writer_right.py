@@ -41,6 +41,12 @@ class WriterRight:
         """Whether another writer took over."""
         return self.lease is not None and self.lease.lost
 
+    def __enter__(self) -> "WriterRight":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Give it back."""
         if self.lease is not None:
