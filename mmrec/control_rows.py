@@ -16,11 +16,15 @@ import pyarrow.compute as pc
 
 from mmrec.events.control import FORGET, IDENTIFY
 from mmrec.events.forgotten import ForgottenUsers
-from mmrec.scoring.identity import identify, keys_to_read, targets_to_read
+from mmrec.features.stores import FeatureStore
+from mmrec.features.values import StreamProgress
+from mmrec.scoring.identity import MAX_MERGED_FROM, identify, keys_to_read, targets_to_read
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
 
 ReadProfiles = Callable[[Iterable[str]], dict[str, UserProfile]]
+GuestsInLog = Callable[[str], Iterable[str]]
+"""Anonymous profile keys that ever logged in as a user."""
 BoolArray = npt.NDArray[np.bool_]
 
 
@@ -39,6 +43,25 @@ def read_with_targets(read: ReadProfiles, keys: Iterable[str]) -> dict[str, User
     profiles = read(keys)
     targets = targets_to_read(profiles)
     return {**profiles, **read(targets)} if targets else profiles
+
+
+def write_users_first(
+    store: FeatureStore,
+    profiles: Mapping[str, UserProfile],
+    *,
+    write_time_s: float,
+    progress: StreamProgress | None = None,
+) -> None:
+    """Write profiles, stubs of merged ones after all others, progress last.
+
+    Redis writes in portions. A crash between a user's profile and the stub leaves a login that identify() mends; the
+    other way round the anonymous events would be in neither.
+    """
+    stubs = {key: profile for key, profile in profiles.items() if profile.merged_into}
+    if stubs:
+        others = {key: profile for key, profile in profiles.items() if key not in stubs}
+        store.write_profiles(others, write_time_s=write_time_s)
+    store.write_profiles(stubs or profiles, write_time_s=write_time_s, progress=progress)
 
 
 def is_login(rows: pa.Table) -> BoolArray:
@@ -82,25 +105,44 @@ def bring_logins(
     return Logins(profiles=identify(at_hand, new, config=config), new_N=new_N)
 
 
-def asked_to_forget(control: pa.Table, read: ReadProfiles) -> dict[str, float]:
+def asked_to_forget(
+    control: pa.Table, read: ReadProfiles, *, forgotten: ForgottenUsers, guests_in_log: GuestsInLog
+) -> dict[str, float]:
     """Profile keys that are to go, and the instant up to which, in the order in which the registry is to learn of them.
 
     Whoever is found through another profile comes before it, so that a crash halfway loses nobody.
 
     A user's anonymous profiles go with them, those of a login in the same table included; so does the user where an
     anonymous profile that was merged is to go: their events stand in one profile and cannot be told apart in it.
+
+    A request that the registry has is left out: it was read before a crash, the start swept the store, and who has
+    logged in since is not meant by it.
+
+    Args:
+        guests_in_log: Asked where a profile names as many anonymous keys as it can.
     """
     names = ["user_key", "item_id", "known_time_s"]
     logins = control.filter(pa.array(is_login(control))).select(names).to_pylist()
     gone: dict[str, float] = {}
-    for row in control.filter(pc.equal(control["behavior"], FORGET)).select(names).sort_by("known_time_s").to_pylist():
-        for key in _together(row["user_key"], row["known_time_s"], logins, gone, read):
+    requests = control.filter(pc.equal(control["behavior"], FORGET)).select(names).sort_by("known_time_s").to_pylist()
+    instants = forgotten.forgotten_s({row["user_key"] for row in requests})
+    for row in requests:
+        if instants.get(row["user_key"], -np.inf) >= row["known_time_s"]:
+            continue
+        for key in _together(row["user_key"], row["known_time_s"], logins, gone, read, guests_in_log=guests_in_log):
+            gone.pop(key, None)  # it comes behind whom this request found, too
             gone[key] = row["known_time_s"]
     return gone
 
 
 def _together(
-    key: str, until_s: float, logins: list[dict[str, Any]], gone: Mapping[str, float], read: ReadProfiles
+    key: str,
+    until_s: float,
+    logins: list[dict[str, Any]],
+    gone: Mapping[str, float],
+    read: ReadProfiles,
+    *,
+    guests_in_log: GuestsInLog,
 ) -> list[str]:
     """Keys of one person, as of an instant; what was forgotten before binds nobody any more."""
 
@@ -114,7 +156,11 @@ def _together(
     ]
     users = {key, *(profile.merged_into for profile in known([key]).values() if profile.merged_into)}
     users |= {user for user, guest in bound if guest in users}
-    guests = [name for profile in known(users).values() for name in profile.merged_from]
+    guests = [
+        name
+        for user, profile in known(users).items()
+        for name in (profile.merged_from if len(profile.merged_from) < MAX_MERGED_FROM else guests_in_log(user))
+    ]
     guests += [guest for user, guest in bound if user in users]
     others = [name for name in dict.fromkeys((*guests, *users)) if name != key]
     return [*others, key]

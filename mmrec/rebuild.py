@@ -16,7 +16,7 @@ from typing import Final
 
 import pyarrow.compute as pc
 
-from mmrec.control_rows import is_login
+from mmrec.control_rows import is_login, write_users_first
 from mmrec.errors import InvalidRequestError
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.log import EventLog
@@ -127,7 +127,7 @@ class _Held:
 
     def write(self, progress: StreamProgress | None) -> None:
         changed = {key: self._profiles[key] for key in self._changed}
-        self._store.write_profiles(changed, write_time_s=self._write_time_s, progress=progress)
+        write_users_first(self._store, changed, write_time_s=self._write_time_s, progress=progress)
         self._changed.clear()
 
 

@@ -84,3 +84,12 @@ def profiles_from_log(
         if mine.num_rows:
             grown.update(replay_table(mine, read, forgotten=forgotten, config=config).profiles)
     return grown
+
+
+def guests_in_log(log: EventLog, user_key: str) -> list[str]:
+    """Anonymous profile keys that the log's identify rows name for a user, each once; it is read from its beginning."""
+    found: dict[str, None] = {}
+    for table in log.scan(columns=["user_key", "item_id", "behavior"]):
+        mine = table.filter(pa.array(is_login(table))).filter(pc.field("user_key") == user_key)
+        found.update(dict.fromkeys(mine["item_id"].to_pylist()))
+    return list(found)

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -33,6 +34,7 @@ from mmrec.control_rows import (
     bring_logins,
     is_login,
     read_with_targets,
+    write_users_first,
 )
 from mmrec.errors import InvalidRequestError, StoreError
 from mmrec.events.control import FORGET
@@ -48,7 +50,7 @@ from mmrec.features.stores import FeatureStore
 from mmrec.features.values import StreamProgress
 from mmrec.partition_step import Written
 from mmrec.rebuild import Parts, Replay, flip
-from mmrec.replay import profiles_from_log, replay_table
+from mmrec.replay import guests_in_log, profiles_from_log, replay_table
 from mmrec.scoring.apply import apply
 from mmrec.scoring.batch import EventBatch
 from mmrec.scoring.profile import Source, UserProfile
@@ -187,7 +189,7 @@ class ScoringStream:
                     counts["accepted"] += int(np.sum(gone_N & replayed.events_N))
                     counts[IDENTIFIED] += int(np.sum(gone_N & replayed.logins_N))
                     counts[NOT_CONFIGURED] += int(np.sum(gone_N & ~replayed.events_N & ~replayed.logins_N))
-            self._store.write_profiles(replayed.profiles, write_time_s=write_time_s)
+            write_users_first(self._store, replayed.profiles, write_time_s=write_time_s)
             num_applied += replayed.num_applied
             num_left_out += int(np.sum(~replayed.events_N & ~replayed.logins_N))
         self._recovered = ahead
@@ -254,7 +256,7 @@ class ScoringStream:
         if gone:
             self._write_and_remove(written, gone, write_time_s=write_time_s)
         else:
-            self._store.write_profiles(written, write_time_s=write_time_s, progress=self._progress)
+            write_users_first(self._store, written, write_time_s=write_time_s, progress=self._progress)
         phases_s["write"] = self._timer() - began_s
         return StepReport(
             num_records=_num_records(batch),
@@ -313,7 +315,7 @@ class ScoringStream:
         written = write()
         merged = self._logins(logins).profiles
         self._move_progress(batch, replace(judged, num_pruned=written.num_pruned), sequence)
-        self._store.write_profiles(merged, write_time_s=write_time_s, progress=self._progress)
+        write_users_first(self._store, merged, write_time_s=write_time_s, progress=self._progress)
         phases_s["write"] = self._timer() - began_s
         return StepReport(
             num_records=_num_records(batch),
@@ -332,7 +334,8 @@ class ScoringStream:
         """Requests to forget, durably in the registry: profile keys that are to go, and up to which instant."""
         if not control.num_rows:
             return {}
-        gone = asked_to_forget(control, self._store.read_profiles)
+        read, forgotten = self._store.read_profiles, self._forgotten
+        gone = asked_to_forget(control, read, forgotten=forgotten, guests_in_log=partial(guests_in_log, self._log))
         for key, until_s in gone.items():
             self._forgotten.forget(key, known_time_s=until_s)
         return gone
@@ -350,7 +353,7 @@ class ScoringStream:
         """Profiles and progress first: until the progress says that the store has seen the requests, it is swept."""
         seen = self._progress
         unseen = replace(seen, num_forgotten=seen.num_forgotten - 1)
-        self._store.write_profiles(written, write_time_s=write_time_s, progress=unseen)
+        write_users_first(self._store, written, write_time_s=write_time_s, progress=unseen)
         self._store.delete_profiles([key for key in gone if key not in written])
         self._store.write_profiles({}, write_time_s=write_time_s, progress=seen)
 

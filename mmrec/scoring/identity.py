@@ -70,6 +70,9 @@ def identify(
             # Its events so far are the other user's. Delivered again they must not count here, so the marks come along.
             other = changed.get(anonymous.merged_into) or profiles.get(anonymous.merged_into, blank)
             united_profile = replace(into, marks=joined(into.marks, other.marks))
+        elif anonymous_key in into.merged_from:
+            # A crash came between the two writes, the user's profile being the first: only the stub is missing.
+            united_profile = into
         else:
             united_profile = merged(into, anonymous, config=config)
         names = tuple(dict.fromkeys((*into.merged_from, anonymous_key)))[-MAX_MERGED_FROM:]

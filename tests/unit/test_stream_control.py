@@ -6,13 +6,14 @@ from collections import defaultdict
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mmrec.events.control import forget_event, identify_event
 from mmrec.events.encoding import encode_event
 from mmrec.events.rejected import decode_rejected
 from mmrec.features.stores import MemoryFeatureStore
+from mmrec.scoring.identity import MAX_MERGED_FROM
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
 from mmrec.stream import ScoringStream
 from mmrec.stream_status import NUM_STEPS, RecentSteps
@@ -71,6 +72,7 @@ def guest_event(number: int, guest: str, item: str, age_s: float) -> tuple[bytes
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10_000), crash_share=st.sampled_from([0.0, 0.4]))
+@example(seed=4330, crash_share=0.4)  # a request is read again after the user has logged in
 def test_logins_and_forgetting_give_the_plain_sum_of_what_is_left(seed: int, crash_share: float) -> None:
     shuffle = random.Random(seed)
     deployment = Fragile()
@@ -248,3 +250,63 @@ def test_recent_steps_speak_of_the_newest_batches_alone() -> None:
     assert figures["phases_s"] == {"apply": 0.5 * NUM_STEPS, "log": 0.25 * NUM_STEPS}
     assert figures["phases_records"] == 2 * NUM_STEPS
     assert figures["ingest_to_stored_s"]["p50"] == pytest.approx(2.5)
+
+
+class Portioned(MemoryFeatureStore):
+    """A store that writes one profile after the other, progress last, and may fail in between, as Redis may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_left = 1_000
+
+    def write_profiles(self, profiles, *, write_time_s, progress=None) -> None:
+        for key, profile in profiles.items():
+            if not self.num_left:
+                raise CrashError
+            self.num_left -= 1
+            super().write_profiles({key: profile}, write_time_s=write_time_s)
+        if progress is not None:
+            super().write_profiles({}, write_time_s=write_time_s, progress=progress)
+
+
+@pytest.mark.parametrize("num_written", [0, 1, 2])
+@pytest.mark.parametrize("user_place", [0, 1])
+def test_a_login_that_is_half_written_counts_every_event_once(num_written: int, user_place: int) -> None:
+    deployment = Deployment()
+    deployment.store = Portioned()
+    user, guest = ("behavior-events", user_place), ("behavior-events", 1 - user_place)
+    deployment.records[guest].append(guest_event(0, "g", "i0", 5.0))
+    deployment.records[user] = []
+    stream = deployment.start()
+    everything = {user: 9, guest: 9}
+    stream.process(deployment.batch(deployment.starts(stream), everything), write_time_s=NOW_S)
+    deployment.records[guest].append(guest_event(1, "g", "i1", 4.0))
+    deployment.records[user].append(event(2, "u", item="i2", age_s=3.0))
+    deployment.records[user].append(encode_event(identify_event(event_id="l", user_id="u", anonymous_id="g")))
+    deployment.store.num_left = num_written
+    if num_written < 2:
+        with pytest.raises(CrashError):
+            stream.process(deployment.batch(deployment.starts(stream), everything), write_time_s=NOW_S)
+        deployment.store.num_left = 1_000
+        stream = deployment.start()
+    stream.process(deployment.batch(deployment.starts(stream), everything), write_time_s=NOW_S)
+    stored = deployment.store.read_profiles(["u", "~g"])
+    assert (stored["u"].num_events, sorted(stored["u"].item_ids)) == (3, ["i0", "i1", "i2"])
+    assert (stored["~g"].merged_into, stored["~g"].num_events) == ("u", 0)
+    assert stream.progress.counts["identified"] == 1
+
+
+def test_forgetting_a_user_takes_every_anonymous_profile_along_also_those_it_names_no_more() -> None:
+    deployment = Deployment()
+    place = ("behavior-events", 0)
+    num_guests = MAX_MERGED_FROM + 3
+    for number in range(num_guests):
+        login = identify_event(event_id=f"l{number}", user_id="u", anonymous_id=f"g{number}")
+        deployment.records[place].append(encode_event(login))
+    stream = deployment.start()
+    stream.process(deployment.batch(deployment.starts(stream), {place: 1_000}), write_time_s=NOW_S)
+    assert len(list(deployment.store.user_keys())) == num_guests + 1
+    deployment.records[place].append(encode_event(forget_event(event_id="f", user_id="u")))
+    stream.process(deployment.batch(deployment.starts(stream), {place: 1_000}), write_time_s=NOW_S)
+    assert list(deployment.store.user_keys()) == []
+    assert len(deployment.forgotten.forgotten_s(f"~g{number}" for number in range(num_guests))) == num_guests
