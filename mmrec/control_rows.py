@@ -125,7 +125,9 @@ def asked_to_forget(
     logins = control.filter(pa.array(is_login(control))).select(names).to_pylist()
     gone: dict[str, float] = {}
     requests = control.filter(pc.equal(control["behavior"], FORGET)).select(names).sort_by("known_time_s").to_pylist()
-    instants = forgotten.forgotten_s({row["user_key"] for row in requests})
+    sides = ("user_key", "item_id")
+    instants = forgotten.forgotten_s([row[side] for row in (*requests, *logins) for side in sides])
+    logins = [row for row in logins if row["known_time_s"] > max(instants.get(row[side], -np.inf) for side in sides)]
     for row in requests:
         if instants.get(row["user_key"], -np.inf) >= row["known_time_s"]:
             continue

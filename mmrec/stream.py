@@ -343,7 +343,9 @@ class ScoringStream:
     def _kept_of(self, gone: Mapping[str, float]) -> dict[str, UserProfile]:
         """What stays of profiles that are to go: events known later than the instant, by the log."""
         stored = self._store.read_profiles(gone) if gone else {}
-        if not any(profile.newest_ingest_time_s > gone[key] for key, profile in stored.items()):
+        # Anonymous events in it may have to go up to an earlier instant only: that of the request their login binds to.
+        up_to_s = {k: min(gone[n] for n in (k, *p.merged_from) if n in gone) for k, p in stored.items()}
+        if not any(profile.newest_ingest_time_s > up_to_s[key] for key, profile in stored.items()):
             return {}
         return self._from_log(gone, up_to_sequence=self._log.sequence())
 

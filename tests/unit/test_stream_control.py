@@ -73,6 +73,8 @@ def guest_event(number: int, guest: str, item: str, age_s: float) -> tuple[bytes
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10_000), crash_share=st.sampled_from([0.0, 0.4]))
 @example(seed=4330, crash_share=0.4)  # a request is read again after the user has logged in
+@example(seed=20161, crash_share=0.4)  # and a later request in that batch, too
+@example(seed=20416, crash_share=0.4)  # two requests in a batch, a guest's event in between
 def test_logins_and_forgetting_give_the_plain_sum_of_what_is_left(seed: int, crash_share: float) -> None:
     shuffle = random.Random(seed)
     deployment = Fragile()
