@@ -6,17 +6,16 @@ What was judged is kept until it is written, so a lost worker's task is done aga
 whole profiles, so doing them twice is harmless. Every write is made under the writer's lease.
 """
 
-from collections.abc import Iterator, Mapping
-from functools import lru_cache, partial
+from collections.abc import Mapping
+from functools import partial
 
-import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from jobs.partition_workers import WRITTEN_SCHEMA, judge, owners, write
 from mmrec.config import Settings
-from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.stream_rows import STREAM_SCHEMA, StreamBatch, StreamTopic, split_rows
 from mmrec.partition_step import (
     JUDGED_SCHEMA,
@@ -25,19 +24,13 @@ from mmrec.partition_step import (
     PROFILE_COLUMNS,
     Written,
     asks_to_forget,
-    judge_rows,
     judged_events,
-    profile_rows,
-    with_owners,
 )
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.stores.forgotten_file import FileForgottenUsers
 from mmrec.stores.parquet_log import local_folder
-from mmrec.stores.redis_profile_rows import RedisLayout, RedisProfileRows
+from mmrec.stores.redis_profile_rows import RedisLayout
 from mmrec.stores.writer_right import WriterRight
 from mmrec.stream import ScoringStream, StepReport
-
-WRITTEN_SCHEMA = pa.schema([pa.field("num_profiles", pa.int64()), pa.field("num_pruned", pa.int64())])
 
 
 class PartitionWriters:
@@ -75,22 +68,22 @@ class PartitionWriters:
                 batch = split_rows(table, topics)
                 if asks_to_forget(batch):
                     return batch, stream.process(batch, write_time_s=write_time_s)
-                write = partial(self._write, judged, layout, write_time_s=write_time_s)
-                return batch, stream.process_judged(batch, verdicts_N, write=write, write_time_s=write_time_s)
+                put = partial(self._write, judged, layout, write_time_s=write_time_s)
+                return batch, stream.process_judged(batch, verdicts_N, write=put, write_time_s=write_time_s)
             finally:
                 judged.unpersist()
 
     def _judged(self, rows: DataFrame, layout: RedisLayout) -> DataFrame:
         """Rows of JUDGED_SCHEMA, kept until unpersist()."""
-        judge = partial(_judge, layout=layout, scoring=self._scoring, forgotten_folder=self._forgotten_folder)
-        owned = rows.mapInArrow(partial(_owners, layout=layout), from_arrow_schema(OWNED_SCHEMA))
+        judging = partial(judge, layout=layout, scoring=self._scoring, forgotten_folder=self._forgotten_folder)
+        owned = rows.mapInArrow(partial(owners, layout=layout), from_arrow_schema(OWNED_SCHEMA))
         parts = owned.repartition(OWNER)  # into spark.sql.shuffle.partitions
-        return parts.mapInArrow(judge, from_arrow_schema(JUDGED_SCHEMA)).persist(StorageLevel.MEMORY_AND_DISK)
+        return parts.mapInArrow(judging, from_arrow_schema(JUDGED_SCHEMA)).persist(StorageLevel.MEMORY_AND_DISK)
 
     def _write(self, judged: DataFrame, layout: RedisLayout, *, write_time_s: float) -> Written:
         profiles = judged.where("profile_key IS NOT NULL").select(*PROFILE_COLUMNS, "num_pruned")
-        write = partial(_write, layout=layout, lease=self._lease, write_time_s=write_time_s)
-        counts = profiles.mapInArrow(write, from_arrow_schema(WRITTEN_SCHEMA)).toArrow()
+        writing = partial(write, layout=layout, lease=self._lease, write_time_s=write_time_s)
+        counts = profiles.mapInArrow(writing, from_arrow_schema(WRITTEN_SCHEMA)).toArrow()
         num_profiles, num_pruned = (pc.sum(counts[name]).as_py() or 0 for name in WRITTEN_SCHEMA.names)
         return Written(num_profiles=num_profiles, num_pruned=num_pruned)
 
@@ -101,38 +94,3 @@ def partition_writers(settings: Settings, right: WriterRight) -> PartitionWriter
         return None
     folder = str(local_folder(settings.stores.event_log) / "forgotten")
     return PartitionWriters(right.layouts, lease=right.holder, scoring=settings.scoring, forgotten_folder=folder)
-
-
-@lru_cache(maxsize=4)
-def _rows(layout: RedisLayout, lease: bytes | None) -> RedisProfileRows:
-    """One connection per worker process."""
-    return RedisProfileRows(layout, lease=lease)
-
-
-@lru_cache(maxsize=4)
-def _forgotten(folder: str) -> ForgottenUsers:
-    return FileForgottenUsers(folder)
-
-
-def _owners(batches: Iterator[pa.RecordBatch], *, layout: RedisLayout) -> Iterator[pa.RecordBatch]:
-    read = partial(_rows(layout, None).read, name="packed")
-    for batch in batches:
-        yield from with_owners(pa.Table.from_batches([batch]), read_packed=read).combine_chunks().to_batches()
-
-
-def _judge(
-    batches: Iterator[pa.RecordBatch], *, layout: RedisLayout, scoring: ScoringConfig, forgotten_folder: str
-) -> Iterator[pa.RecordBatch]:
-    rows = pa.Table.from_batches(list(batches), schema=OWNED_SCHEMA)
-    read = partial(_rows(layout, None).read, name="packed")
-    judged = judge_rows(rows, read_packed=read, scoring=scoring, forgotten=_forgotten(forgotten_folder))
-    yield from judged.combine_chunks().to_batches()
-
-
-def _write(
-    batches: Iterator[pa.RecordBatch], *, layout: RedisLayout, lease: bytes, write_time_s: float
-) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        _rows(layout, lease).write(profile_rows(pa.Table.from_batches([batch])), write_time_s=write_time_s)
-        counts = {"num_profiles": [batch.num_rows], "num_pruned": [pc.sum(batch["num_pruned"]).as_py() or 0]}
-        yield pa.RecordBatch.from_pydict(counts, schema=WRITTEN_SCHEMA)
