@@ -52,6 +52,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
     producer.learn_topics([settings.kafka.behavior_events, settings.kafka.rejected, settings.kafka.catalog_items])
     overlay = open_overlay_writer(settings)
     await asyncio.to_thread(overlay.check_topic)
+    await asyncio.to_thread(overlay.tend)  # loads the store's engine now: beside the first requests it would stall them
     collector = EventCollector(
         producer, topics=settings.kafka, events=settings.events, behaviors=settings.behaviors, overlay=overlay
     )
