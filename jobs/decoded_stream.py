@@ -1,6 +1,10 @@
-"""Records of Kafka topics, decoded by Spark's workers, bounded in number and in bytes."""
+"""Records of Kafka topics, decoded by Spark's workers, bounded in number and in bytes.
 
-from collections.abc import Iterator
+Decoded rows leave a worker as pieces of tables (mmrec.events.table_bytes): rows of values would be taken apart and put
+together again by Spark at every step.
+"""
+
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -8,23 +12,45 @@ from pyspark.sql.functions import col, lit, substring, unix_micros, when
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from mmrec.config import Settings
-from mmrec.events.stream_rows import MAX_KEY_BYTES, STREAM_SCHEMA, StreamTopic, decode_rows
+from mmrec.events.stream_rows import MAX_KEY_BYTES, StreamTopic, decode_rows
+from mmrec.events.table_bytes import table_pieces
+
+PIECE_SCHEMA = pa.schema(
+    [
+        pa.field("topic", pa.string()),
+        pa.field("partition", pa.int32()),
+        # Lowest offset in the piece; pieces of one partition do not overlap.
+        pa.field("low", pa.int64()),
+        pa.field("part", pa.int32()),
+        pa.field("piece", pa.binary()),
+    ]
+)
+"""Decoded rows of one Kafka partition; `part` is whatever `Cut` says, 0 without one."""
+Cut = Callable[[pa.Table], Iterator[tuple[int, pa.Table]]]
+"""Cuts decoded rows by where they go next: (part, rows)."""
 
 
 def decoded_stream(
-    spark: SparkSession, settings: Settings, topics: dict[str, StreamTopic], starts: str, max_offsets: int
+    spark: SparkSession,
+    settings: Settings,
+    topics: dict[str, StreamTopic],
+    starts: str,
+    max_offsets: int,
+    *,
+    cut: Cut | None = None,
 ) -> DataFrame:
-    """The stream of STREAM_SCHEMA rows; of long keys and values only as much is read as refusing them takes.
+    """The stream of PIECE_SCHEMA; of long keys and values only as much is read as refusing them takes.
 
     Args:
         starts: Spark's option startingOffsets.
         max_offsets: Records per micro-batch; with the bounds of key and value it bounds a batch's memory.
+        cut: Runs on the workers, for each Arrow batch of decoded rows.
     """
     behaviors, events = settings.behaviors, settings.events
     value = lit(None).cast("binary")
     for topic in topics.values():
-        cut = substring("value", 1, topic.max_bytes(events))
-        value = when(col("topic") == topic.name, cut).otherwise(value)
+        within = substring("value", 1, topic.max_bytes(events))
+        value = when(col("topic") == topic.name, within).otherwise(value)
     records = (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", settings.kafka.bootstrap)
@@ -46,6 +72,11 @@ def decoded_stream(
     def decode(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             rows = decode_rows(pa.Table.from_batches([batch]), topics, behaviors=behaviors, settings=events)
-            yield from rows.combine_chunks().to_batches()
+            # A task reads one Kafka partition, in the order of its offsets.
+            place = {"topic": [batch["topic"][0].as_py()], "partition": [batch["partition"][0].as_py()]}
+            for part, mine in cut(rows) if cut is not None else [(0, rows.sort_by("offset"))]:
+                for piece, data in table_pieces(mine):
+                    row = {**place, "low": [piece["offset"][0].as_py()], "part": [part], "piece": [data]}
+                    yield pa.RecordBatch.from_pydict(row, schema=PIECE_SCHEMA)
 
-    return records.mapInArrow(decode, from_arrow_schema(STREAM_SCHEMA))
+    return records.mapInArrow(decode, from_arrow_schema(PIECE_SCHEMA))

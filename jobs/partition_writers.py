@@ -6,26 +6,31 @@ What was judged is kept until it is written, so a lost worker's task is done aga
 whole profiles, so doing them twice is harmless. Every write is made under the writer's lease.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import pyarrow.compute as pc
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.functions import col, lit, pmod
+from pyspark.sql.functions import hash as spark_hash
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.partition_workers import WRITTEN_SCHEMA, judge, owners, write
-from mmrec.config import Settings
-from mmrec.events.stream_rows import STREAM_SCHEMA, StreamBatch, StreamTopic, split_rows
-from mmrec.partition_step import (
-    JUDGED_SCHEMA,
-    OWNED_SCHEMA,
-    OWNER,
-    PROFILE_COLUMNS,
-    Written,
-    asks_to_forget,
-    judged_events,
+from jobs.decoded_stream import Cut
+from jobs.partition_workers import (
+    EVENTS,
+    EVENTS_SCHEMA,
+    JUDGED_PIECE_SCHEMA,
+    PROFILES,
+    WRITTEN_SCHEMA,
+    cut_by_owner,
+    judge,
+    write,
 )
+from mmrec.config import Settings
+from mmrec.events.stream_rows import StreamBatch, StreamTopic, split_rows
+from mmrec.events.table_bytes import table_of
+from mmrec.partition_step import Written, asks_to_forget, judged_events
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.stores.parquet_log import local_folder
 from mmrec.stores.redis_profile_rows import RedisLayout
@@ -43,6 +48,7 @@ class PartitionWriters:
         lease: bytes,
         scoring: ScoringConfig,
         forgotten_folder: str,
+        parts: Sequence[int],
     ) -> None:
         """Say where profiles are.
 
@@ -50,22 +56,27 @@ class PartitionWriters:
             layouts: By generation.
             lease: What the writer's lease must hold for a write to be made.
             forgotten_folder: Of the registry of forgotten users, which every worker reads.
+            parts: Numbers that Spark's shuffle sends to different partitions, one for each.
         """
         self._layouts, self._lease, self._scoring = layouts, lease, scoring
-        self._forgotten_folder = forgotten_folder
+        self._forgotten_folder, self._parts = forgotten_folder, tuple(parts)
+
+    @property
+    def cut(self) -> Cut:
+        """For decoded_stream(): rows by the part their profile belongs to."""
+        return partial(cut_by_owner, layouts=self._layouts, parts=self._parts)
 
     def take(
-        self, rows: DataFrame, stream: ScoringStream, topics: Mapping[str, StreamTopic], *, write_time_s: float
+        self, pieces: DataFrame, stream: ScoringStream, topics: Mapping[str, StreamTopic], *, write_time_s: float
     ) -> tuple[StreamBatch, StepReport]:
-        """One micro-batch of STREAM_SCHEMA rows."""
+        """One micro-batch of PIECE_SCHEMA, cut by cut(); its rows must fit into spark.driver.maxResultSize."""
         with stream.turn() as generation:
             layout = self._layouts[generation]
-            judged = self._judged(rows, layout)
+            judged = self._judged(pieces, layout)
             try:
-                table, verdicts_N = judged_events(
-                    judged.where("profile_key IS NULL").select(*STREAM_SCHEMA.names, "verdict").toArrow()
-                )
-                batch = split_rows(table, topics)
+                found = judged.where(col("kind") == EVENTS).select("piece").toArrow()["piece"].to_pylist()
+                rows, verdicts_N = judged_events(table_of(found, EVENTS_SCHEMA))
+                batch = split_rows(rows, topics)
                 if asks_to_forget(batch):
                     return batch, stream.process(batch, write_time_s=write_time_s)
                 put = partial(self._write, judged, layout, write_time_s=write_time_s)
@@ -73,24 +84,36 @@ class PartitionWriters:
             finally:
                 judged.unpersist()
 
-    def _judged(self, rows: DataFrame, layout: RedisLayout) -> DataFrame:
-        """Rows of JUDGED_SCHEMA, kept until unpersist()."""
+    def _judged(self, pieces: DataFrame, layout: RedisLayout) -> DataFrame:
+        """Pieces of JUDGED_PIECE_SCHEMA, kept until unpersist()."""
         judging = partial(judge, layout=layout, scoring=self._scoring, forgotten_folder=self._forgotten_folder)
-        owned = rows.mapInArrow(partial(owners, layout=layout), from_arrow_schema(OWNED_SCHEMA))
-        parts = owned.repartition(OWNER)  # into spark.sql.shuffle.partitions
-        return parts.mapInArrow(judging, from_arrow_schema(JUDGED_SCHEMA)).persist(StorageLevel.MEMORY_AND_DISK)
+        parts = pieces.select("part", "piece").repartition(len(self._parts), "part")
+        return parts.mapInArrow(judging, from_arrow_schema(JUDGED_PIECE_SCHEMA)).persist(StorageLevel.MEMORY_AND_DISK)
 
     def _write(self, judged: DataFrame, layout: RedisLayout, *, write_time_s: float) -> Written:
-        profiles = judged.where("profile_key IS NOT NULL").select(*PROFILE_COLUMNS, "num_pruned")
         writing = partial(write, layout=layout, lease=self._lease, write_time_s=write_time_s)
+        profiles = judged.where(col("kind") == PROFILES)
         counts = profiles.mapInArrow(writing, from_arrow_schema(WRITTEN_SCHEMA)).toArrow()
         num_profiles, num_pruned = (pc.sum(counts[name]).as_py() or 0 for name in WRITTEN_SCHEMA.names)
         return Written(num_profiles=num_profiles, num_pruned=num_pruned)
 
 
-def partition_writers(settings: Settings, right: WriterRight) -> PartitionWriters | None:
+def partition_writers(settings: Settings, right: WriterRight, spark: SparkSession) -> PartitionWriters | None:
     """Writers in partitions where profiles are in Redis; None where one process writes them."""
     if right.holder is None:
         return None
-    folder = str(local_folder(settings.stores.event_log) / "forgotten")
-    return PartitionWriters(right.layouts, lease=right.holder, scoring=settings.scoring, forgotten_folder=folder)
+    return PartitionWriters(
+        right.layouts,
+        lease=right.holder,
+        scoring=settings.scoring,
+        forgotten_folder=str(local_folder(settings.stores.event_log) / "forgotten"),
+        parts=shuffle_parts(spark, int(spark.conf.get("spark.sql.shuffle.partitions") or 1)),
+    )
+
+
+def shuffle_parts(spark: SparkSession, num_partitions: int) -> list[int]:
+    """For each of `num_partitions` a number whose hash Spark sends there."""
+    numbers = spark.range(64 * num_partitions).select(col("id").cast("int").alias("part"))
+    places = numbers.select("part", pmod(spark_hash("part"), lit(num_partitions)).alias("place"))
+    found = {row.place: row.part for row in places.collect()}
+    return [found[place] for place in range(num_partitions)]

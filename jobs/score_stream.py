@@ -82,8 +82,9 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
             ends = source_ends(settings.kafka.bootstrap, topics.values())
             watch.lag(ends, {t.topic_id: name for name, t in topics.items()}, stream.progress, now_s=time.time())
 
-    step = StreamStep(stream, topics, watch, writers=partition_writers(settings, right))
-    decoded = decoded_stream(spark, settings, topics, offsets, max_offsets)
+    writers = partition_writers(settings, right, spark)
+    step = StreamStep(stream, topics, watch, writers=writers)
+    decoded = decoded_stream(spark, settings, topics, offsets, max_offsets, cut=writers.cut if writers else None)
     checkpoints = str(checkpoint / uuid.uuid4().hex)
     query = decoded.writeStream.foreachBatch(step).option("checkpointLocation", checkpoints).start()
 

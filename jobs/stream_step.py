@@ -20,16 +20,17 @@ from pyspark.sql.functions import max as greatest
 from pyspark.sql.functions import min as least
 
 from jobs.partition_writers import PartitionWriters
-from mmrec.events.stream_rows import StreamBatch, StreamTopic, split_rows
+from mmrec.events.stream_rows import STREAM_SCHEMA, StreamBatch, StreamTopic, split_rows
+from mmrec.events.table_bytes import table_of
 from mmrec.stream import ScoringStream, StepReport
 from mmrec.stream_metrics import WHOLE, StreamMetrics
 from mmrec.stream_status import RecentSteps
 
 DECODE = "decode"
 """Phase in which the driver waits for Spark's workers."""
-NUM_PIECES = 16
+NUM_PORTIONS = 16
 """Into how many a micro-batch of long records is cut, whose rows together are more than the driver takes."""
-PLACE = ("cluster_id", "topic_id", "partition")
+PLACE = ("topic", "partition")
 
 
 class StreamStep:
@@ -100,25 +101,32 @@ class StreamStep:
 def decoded_tables(rows: DataFrame) -> Iterator[tuple[pa.Table, float]]:
     """The rows of a micro-batch and the seconds it took to get them.
 
-    As one table; where it is more than spark.driver.maxResultSize, in pieces by offset, each decoded anew. So the bound
-    in records may be high, and memory stays bounded in bytes.
+    As one table; where it is more than spark.driver.maxResultSize, in portions by offset, each decoded anew. So the
+    bound in records may be high, and memory stays bounded in bytes.
+
+    Args:
+        rows: Of PIECE_SCHEMA.
     """
     began_s = time.monotonic()
     try:
-        whole = rows.toArrow()
+        whole = _decoded(rows)
     except PySparkException as error:
         if "maxResultSize" not in str(error):
             raise
     else:
         yield whole, time.monotonic() - began_s
         return
-    ends = rows.groupBy(*PLACE).agg(least("offset").alias("low"), greatest("offset").alias("high")).collect()
-    for piece in range(NUM_PIECES):
+    ends = rows.groupBy(*PLACE).agg(least("low").alias("low"), greatest("low").alias("high")).collect()
+    for portion in range(NUM_PORTIONS):
         began_s = time.monotonic()
         wanted: list[Column] = []
         for end in ends:
-            cuts = [end.low + (end.high + 1 - end.low) * at // NUM_PIECES for at in (piece, piece + 1)]
+            cuts = [end.low + (end.high + 1 - end.low) * at // NUM_PORTIONS for at in (portion, portion + 1)]
             place = reduce(Column.__and__, (col(name) == end[name] for name in PLACE))
-            wanted.append(place & (col("offset") >= cuts[0]) & (col("offset") < cuts[1]))
-        table = rows.where(reduce(Column.__or__, wanted)).toArrow()
+            wanted.append(place & (col("low") >= cuts[0]) & (col("low") < cuts[1]))
+        table = _decoded(rows.where(reduce(Column.__or__, wanted)))
         yield table, time.monotonic() - began_s
+
+
+def _decoded(rows: DataFrame) -> pa.Table:
+    return table_of(rows.select("piece").toArrow()["piece"].to_pylist(), STREAM_SCHEMA)

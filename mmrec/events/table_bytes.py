@@ -1,0 +1,35 @@
+"""Tables as bytes, in pieces of bounded size: what passes through an engine that would take every value apart.
+
+Spark turns each value of each row into its own form and back at every step between Python and the JVM. A piece is one
+value, whatever it holds.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import pyarrow as pa
+
+MAX_PIECE_BYTES: Final = 4 << 20
+"""About; a single row may be larger."""
+
+
+def table_pieces(table: pa.Table, *, max_bytes: int = MAX_PIECE_BYTES) -> Iterator[tuple[pa.Table, bytes]]:
+    """(rows, the same as bytes) of consecutive pieces; nothing for an empty table."""
+    if not table.num_rows:
+        return
+    rows = max(1, table.num_rows * max_bytes // max(table.nbytes, 1))
+    for start in range(0, table.num_rows, rows):
+        piece = table.slice(start, rows)
+        if piece.nbytes > 2 * max_bytes and piece.num_rows > 1:  # a few long rows beside many short ones
+            yield from table_pieces(piece, max_bytes=max_bytes)
+            continue
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(piece.combine_chunks())
+        yield piece, sink.getvalue().to_pybytes()
+
+
+def table_of(pieces: Iterable[bytes], schema: pa.Schema) -> pa.Table:
+    """The table of all pieces, in their order."""
+    tables = [pa.ipc.open_stream(piece).read_all() for piece in pieces]
+    return pa.concat_tables([schema.empty_table(), *tables])
