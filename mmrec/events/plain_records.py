@@ -29,7 +29,7 @@ CONTENT_SCHEMA: Final = pa.schema(
 )
 """Columns that come from a record's value."""
 _MIN_SPLIT: Final = 32
-"""A piece that does not parse is halved down to this size, then read record by record."""
+"""Lines that do not parse though they should are halved down to this size, then read record by record."""
 _MAX_PLAIN_BYTES: Final = 8_192
 """Longer records are read one by one, so that a joined piece stays far below Arrow's 2 GiB."""
 # One object without a nested one, an array, an escape or a control character: a line of it cannot reach into the next.
@@ -49,6 +49,17 @@ _FORMS: Final = {name: tuple(dict.fromkeys((name, camel_case(name)))) for name i
 _PARSE_SCHEMA: Final = pa.schema(
     [pa.field(form, _ARROW_TYPES.get(name, pa.string())) for name, forms in _FORMS.items() for form in forms]
 )
+_JSON_TEXT: Final = '"[^"]*"'
+_JSON_TYPES: Final = {
+    **dict.fromkeys(DOUBLE_FIELDS, r"-?(?:0|[1-9]\d{0,15})(?:\.\d+)?(?:[eE][+-]?\d{1,2})?"),
+    "position": r"-?(?:0|[1-9]\d{0,8})",
+    "imported": "(?:true|false)",
+}
+_MEMBER: Final = "|".join(
+    f'"{form}": *{_JSON_TYPES.get(name, _JSON_TEXT)}' for name, forms in _FORMS.items() for form in forms
+)
+# Every member known, and of the type that Arrow is told to expect.
+_TYPED: Final = rf"^\{{ *(?:(?:{_MEMBER}) *(?:, *(?:{_MEMBER}) *)*)?\}}$"
 _TEXT_COLUMNS: Final = ("event_id", "item_id", "behavior", "session_id", "request_id", "currency", "domain")
 
 
@@ -118,20 +129,50 @@ def _lift_context(text: pa.Array) -> tuple[pa.Array, pa.Array]:
 
 
 def _parse_lines(text: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Table]:
-    """Rows that Arrow's JSON parser reads with the expected types, ascending, and what it read."""
-    rows: list[npt.NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
+    """Rows that Arrow's JSON parser reads with the expected types, ascending, and what it read.
+
+    The parser takes all lines or none. Where it takes none, those it may have stumbled on are left out and the others
+    are parsed again: first lines with a wrong type, then those with a name given twice, which is dearer to see.
+    """
+    rows = np.arange(len(text), dtype=np.int64)
+    table = _read_json(text)
+    for suits in (_is_typed, _gives_names_once):
+        if table is not None:
+            return rows, table
+        fit = suits(text)
+        rows, text = rows[fit], text.filter(pa.array(fit))
+        table = _read_json(text)
+    return (rows, table) if table is not None else _parse_halves(rows, text)
+
+
+def _parse_halves(rows: npt.NDArray[np.int64], text: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Table]:
+    """Those of the rows that are read, in pieces; their lines do not parse as a whole."""
+    parsed: list[npt.NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
     tables = [_PARSE_SCHEMA.empty_table()]
     pending = [(0, len(text))]
     while pending:
         start, stop = pending.pop()
         table = _read_json(text.slice(start, stop - start))
         if table is not None:
-            rows.append(np.arange(start, stop, dtype=np.int64))
+            parsed.append(rows[start:stop])
             tables.append(table)
         elif stop - start > _MIN_SPLIT:
             middle = (start + stop) // 2
             pending += [(middle, stop), (start, middle)]
-    return np.concatenate(rows), pa.concat_tables(tables).combine_chunks()
+    return np.concatenate(parsed), pa.concat_tables(tables).combine_chunks()
+
+
+def _is_typed(text: pa.Array) -> BoolArray:
+    """Lines that give known members alone, with values of the expected types."""
+    return _true(pc.match_substring_regex(text, _TYPED))
+
+
+def _gives_names_once(text: pa.Array) -> BoolArray:
+    """Lines that give no form of a name twice."""
+    once = np.ones(len(text), dtype=np.bool_)
+    for form in _PARSE_SCHEMA.names:
+        once &= _true(pc.less_equal(pc.count_substring(text, f'"{form}":'), 1))
+    return once
 
 
 def _read_json(lines: pa.Array) -> pa.Table | None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from dataclasses import replace
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmrec.config import EventSettings
-from mmrec.events import rules
+from mmrec.events import codec, rules
 from mmrec.events.behaviors import shop_behaviors
 from mmrec.events.codec import check_event, decode_batch, encode_event
 from mmrec.events.columns import EVENT_SCHEMA, RAW_SCHEMA, REJECTED_SCHEMA, user_key
@@ -244,6 +245,30 @@ def test_one_bad_record_costs_the_others_nothing() -> None:
     corpus = [(key, value) for _, key, value in REFUSED] + list(TAKEN)
     assert_agrees(corpus * 3)
     assert_agrees(([(b"u1", line())] * 100 + corpus) * 2)
+
+
+ODD_ONES = {
+    "a number as a string": line(quantity="2"),
+    "a wrong type": line(event_id=17),
+    "a name twice": line()[:-1] + b',"item_id":"i2"}',
+    "no JSON": line()[:-1] + b',"price":01}',
+    "a number too big": line()[:-1] + b',"price":1e400}',
+}
+
+
+@pytest.mark.parametrize("kind", ODD_ONES)
+def test_odd_records_leave_the_others_to_the_columns(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    num_read: Counter[str] = Counter()
+
+    def counted(*values, **arguments):
+        num_read["by the reference"] += 1
+        return decode_record(*values, **arguments)
+
+    records = [(b"u1", ODD_ONES[kind] if n % 20 == 7 else line(item_id=f"i{n}")) for n in range(2_000)]
+    assert_agrees(records)
+    monkeypatch.setattr(codec, "decode_record", counted)
+    decode_batch(raw_table(records), cluster_id="c", topic_id="t", behaviors=BEHAVIORS, settings=SETTINGS)
+    assert num_read["by the reference"] == 100
 
 
 def test_an_empty_batch_gives_empty_tables() -> None:
