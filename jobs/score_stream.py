@@ -40,6 +40,8 @@ from mmrec.telemetry import StatusFile, configure_logging, get_logger
 from mmrec.wiring import open_scoring_stream, settings_from
 
 log = get_logger("__main__")
+COLLECT_S = 60
+"""Seconds between two collections of garbage."""
 IDENTITY_CHECK_S = 5
 """Seconds between two looks whether the topics are still the same ones."""
 
@@ -66,8 +68,8 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
         spark = started.result()
     offsets = spark_offsets(starts, topics)
     log.info("stream_starts", starts=offsets)
-    gc.freeze()  # imports never become garbage, and the profiles of a batch die with it: collect seldom
-    gc.set_threshold(100_000, 20, 20)
+    gc.freeze()  # imports never become garbage, and the profiles of a batch are in no cycle:
+    gc.disable()  # looking for some takes a third of the time, so it is done once in COLLECT_S
 
     def answer_flip() -> None:
         try:
@@ -107,6 +109,8 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
             status.write(figures(), now_s=time.time())
             if second % IDENTITY_CHECK_S == 0:
                 look()
+            if second % COLLECT_S == 0:
+                gc.collect()
     except StreamingQueryException as error:
         check_topics(settings.kafka, topics)  # where a topic is gone or made anew, Spark's own words hide it
         raise StoreError(f"Spark: {str(error).splitlines()[0]}") from error

@@ -20,6 +20,8 @@ from mmrec.stores.profile_rows import ProfileRows
 
 os.environ.setdefault("FEAST_USAGE", "False")  # read when feast is imported
 
+PAGE_BYTES = 16_384
+"""Of a new online store; writing profiles takes a quarter less than with the default."""
 BUSY_TIMEOUT_S = 60.0
 """How long a SQLite write waits for the other writer's transaction."""
 
@@ -103,6 +105,12 @@ def apply_objects(folder: Path, objects: Sequence[Any]) -> None:
 
     is_applied(folder)
     store = feast.FeatureStore(repo_path=str(folder))
+    if store.config.online_store.type == "sqlite" and not (folder / store.config.online_store.path).exists():
+        with sqlite3.connect(folder / store.config.online_store.path, timeout=BUSY_TIMEOUT_S) as connection:
+            # Profiles are some 10 KB: in the default pages of 4 KB each takes a chain of them.
+            connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
+            connection.execute("VACUUM")
+        connection.close()
     store.apply(list(objects))
     if store.config.online_store.type == "sqlite":
         with sqlite3.connect(folder / store.config.online_store.path, timeout=BUSY_TIMEOUT_S) as connection:
@@ -139,7 +147,7 @@ def open_repository(folder: str) -> FeastRepository:
     if repository.is_sqlite:
         connection = repository.provider.online_store._get_conn(repository.config)
         connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
-        connection.execute("PRAGMA wal_autocheckpoint=8000")
+        connection.execute("PRAGMA wal_autocheckpoint=2000")
     return repository
 
 

@@ -27,7 +27,7 @@ READ_CHUNK: Final = 1_000
 _PRAGMAS: Final = (
     "synchronous=NORMAL",
     "cache_size=-131072",  # KiB
-    "wal_autocheckpoint=8000",
+    "wal_autocheckpoint=2000",
     f"journal_size_limit={64 << 20}",
     "secure_delete=ON",
 )
@@ -71,12 +71,12 @@ class ProfileRows:
     def write(self, rows: Mapping[str, Mapping[str, bytes | str]], *, write_time_s: float) -> None:
         """Replace the named values of each key, in one transaction; text becomes string_val, bytes bytes_val."""
         instant = int(write_time_s)
-        data = [
+        data = (  # made as they are sent: a batch may have gigabytes of them
             (entity_key, name, value_message(value), instant)
             # Keys in the order of the table's index: neighbors share pages.
             for entity_key, values in sorted(((self._entity_key(key), v) for key, v in rows.items()), key=itemgetter(0))
             for name, value in values.items()
-        ]
+        )
         with self._transaction():
             self._connection.executemany(self._upsert, data)
 
