@@ -29,6 +29,7 @@ from mmrec.events.overlay import Overlay
 from mmrec.events.producer import TopicRecord
 from mmrec.features.stores import FeatureStore
 from mmrec.index.vectors import VectorStore
+from mmrec.live_weights import LiveWeights
 from mmrec.pipeline import Deadline, ReplicaState, recommend, similar
 from mmrec.release import ReleaseStore
 from mmrec.scoring.item_statistics import decay_rates
@@ -135,6 +136,7 @@ class Replica:
         self._parts = parts
         self._figures, self._after_load = figures, after_load
         settings = parts.settings
+        self._weights, self._scoring = LiveWeights(settings), settings.scoring
         self._features = parts.open_features()
         self._overlay = parts.open_overlay() if parts.open_overlay is not None else None
         self._keeper = CatalogueKeeper(
@@ -238,7 +240,7 @@ class Replica:
             model=loaded.model if loaded is not None else None,
             release_id=self._release_id,
             unusable_release=bool(self._refused.release_id),
-            scoring=settings.scoring,
+            scoring=self._scoring,
             num_candidates=settings.serving.num_candidates,
             hide_behaviors=settings.serving.hide_behaviors,
             diversity=settings.serving.diversity,
@@ -261,8 +263,16 @@ class Replica:
                 self._write_status(error=repr(error))
                 self._stopping.wait(1.0)
 
+    def _take_weights(self) -> None:
+        """What the configuration file says now is what recall reads next; the ranker keeps its release's weights."""
+        behaviors = self._weights.behaviors()
+        if behaviors is not self._scoring.behaviors:
+            self._scoring = replace(self._scoring, behaviors=behaviors)
+        self._keeper.weigh(behaviors)
+
     def _first_look(self, store: FeatureStore) -> None:
         is_new = not self._ready.is_set() or self._state.release_id != self._release_id
+        self._take_weights()
         self._introduce_popular(store)
         refresh_all(self._keeper, store)
         self._read_progress(store)
@@ -289,6 +299,7 @@ class Replica:
                 # A large catalogue gets at most half of the thread's time, which is time that requests lack.
                 next_publish_s = now_s + max(PUBLISH_S, now_s - began_s)
             if time.monotonic() >= next_check_s:
+                self._take_weights()
                 self._introduce_popular(store)
                 self._read_progress(store)
                 if self._take_release(store):

@@ -379,3 +379,26 @@ def test_more_figures_stand_in_the_status_and_loading_is_told(deployment, model_
         wait_for(lambda: read_status(str(deployment.folder / "status"))["recommender"]["release_id"] == release_id)
         assert read_status(str(deployment.folder / "status"))["recommender"]["num_more"] == 3
     assert len(told) == 2
+
+
+def test_a_changed_weight_is_read_next_and_the_ranker_keeps_its_own(deployment, model_folder, tmp_path):
+    behaviors = deployment.settings.behaviors
+    file = tmp_path / "mmrec.toml"
+
+    def write(weight: float) -> None:
+        tables = [
+            f'[[behaviors]]\nname = "{b.name}"\nbehavior_id = {b.behavior_id}\n'
+            f"weight = {weight if b.name == 'browse' else b.weight}\n"
+            for b in behaviors
+        ]
+        file.write_text("".join(tables))
+
+    write(1.0)
+    deployment.settings = replace(deployment.settings, config_file=str(file))
+    deployment.publish(model_folder)
+    with running(deployment.replica()) as replica:
+        wait_for(lambda: replica.state.release_id)
+        write(7.25)
+        wait_for(lambda: replica.state.scoring.behaviors.weights_B[0] == 7.25)
+        assert replica.state.catalogue.weights_B[0] == 7.25
+        assert replica.state.ranker_behaviors.weights_B[0] == behaviors.weights_B[0]
