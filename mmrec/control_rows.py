@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from mmrec.events.control import FORGET, IDENTIFY
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.features.stores import FeatureStore
-from mmrec.features.values import StreamProgress
+from mmrec.features.values import PackedProfile, StreamProgress
 from mmrec.scoring.identity import MAX_MERGED_FROM, identify, keys_to_read, targets_to_read
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
@@ -47,7 +47,7 @@ def read_with_targets(read: ReadProfiles, keys: Iterable[str]) -> dict[str, User
 
 def write_users_first(
     store: FeatureStore,
-    profiles: Mapping[str, UserProfile],
+    profiles: Mapping[str, UserProfile | PackedProfile],
     *,
     write_time_s: float,
     progress: StreamProgress | None = None,
@@ -57,7 +57,8 @@ def write_users_first(
     Redis writes in portions. A crash between a user's profile and the stub leaves a login that identify() mends; the
     other way round the anonymous events would be in neither.
     """
-    stubs = {key: profile for key, profile in profiles.items() if profile.merged_into}
+    # Packed are those that events changed, and events change no stub.
+    stubs = {k: p for k, p in profiles.items() if isinstance(p, UserProfile) and p.merged_into}
     if stubs:
         others = {key: profile for key, profile in profiles.items() if key not in stubs}
         store.write_profiles(others, write_time_s=write_time_s)

@@ -24,8 +24,8 @@ from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.stream_rows import STREAM_SCHEMA, RecordKind, StreamBatch
 from mmrec.events.to_batch import event_batch
 from mmrec.features.clear import clear_texts
+from mmrec.profile_groups import MAX_PROFILES, profile_groups
 from mmrec.scoring.apply import apply
-from mmrec.scoring.identity import targets_to_read
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
@@ -76,34 +76,41 @@ def with_owners(rows: pa.Table, *, read_packed: ReadPacked) -> pa.Table:
 
 
 def judge_rows(
-    rows: pa.Table, *, read_packed: ReadPacked, scoring: ScoringConfig, forgotten: ForgottenUsers | None
+    rows: pa.Table,
+    *,
+    read_packed: ReadPacked,
+    scoring: ScoringConfig,
+    forgotten: ForgottenUsers | None,
+    max_profiles: int = MAX_PROFILES,
 ) -> pa.Table:
     """Verdicts of a partition's events and the profiles they change.
 
     Args:
         rows: OWNED_SCHEMA; all events of a profile in this micro-batch, in any order; other kinds pass through.
+        max_profiles: In memory at a time, unpacked.
 
     Returns:
         JUDGED_SCHEMA.
     """
     is_event = pc.equal(rows["kind"], RecordKind.BEHAVIOR_EVENT.value)
     events, others = rows.filter(is_event), rows.filter(pc.invert(is_event))
-    keys = pc.unique(pa.chunked_array([*events["user_key"].chunks, *events[OWNER].chunks], pa.string())).to_pylist()
-    profiles = {key: unpack(packed) for key, packed in read_packed(keys)}
-    profiles |= {key: unpack(packed) for key, packed in read_packed(targets_to_read(profiles))}
-    applied = apply(
-        profiles,
-        event_batch(events.select(EVENT_SCHEMA.names), scoring.behaviors),
-        config=scoring,
-        forgotten=forgotten.forgotten_s([*keys, *profiles]) if forgotten is not None else {},
-    )
-    return pa.concat_tables(
-        [
-            _widened(events, verdict=pa.array(applied.verdicts_N.astype(np.int32))),
-            _widened(others),
-            _profiles(applied.profiles, profiles, scoring),
-        ]
-    )
+    columns = event_batch(events.select(EVENT_SCHEMA.names), scoring.behaviors)
+    verdicts_N = np.zeros(len(columns), dtype=np.int32)
+    changed: list[pa.Table] = []
+
+    def read(keys: Iterable[str]) -> dict[str, UserProfile]:
+        return {key: unpack(packed) for key, packed in read_packed(keys)}
+
+    for group in profile_groups(columns, read, max_profiles=max_profiles):
+        applied = apply(
+            group.profiles,
+            group.events,
+            config=scoring,
+            forgotten=forgotten.forgotten_s(group.keys) if forgotten is not None else {},
+        )
+        verdicts_N[group.rows_N] = applied.verdicts_N
+        changed.append(_profiles(applied.profiles, group.profiles, scoring))
+    return pa.concat_tables([_widened(events, verdict=pa.array(verdicts_N)), _widened(others), *changed])
 
 
 def judged_events(judged: pa.Table) -> tuple[pa.Table, npt.NDArray[np.uint8]]:

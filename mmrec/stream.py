@@ -39,7 +39,7 @@ from mmrec.control_rows import (
 from mmrec.errors import InvalidRequestError, StoreError
 from mmrec.events.control import FORGET
 from mmrec.events.forgotten import ForgottenUsers
-from mmrec.events.log import PLACE_COLUMNS, EventLog
+from mmrec.events.log import EventLog
 from mmrec.events.producer import RecordProducer
 from mmrec.events.refused_events import refused_events
 from mmrec.events.rejected import rejected_records
@@ -47,14 +47,13 @@ from mmrec.events.stream_rows import StreamBatch
 from mmrec.events.to_batch import event_batch, sources_of
 from mmrec.events.verdicts import Rejection, Verdict
 from mmrec.features.stores import FeatureStore
-from mmrec.features.values import StreamProgress
+from mmrec.features.values import PackedProfile, StreamProgress
+from mmrec.judged_batch import Judged, judge_batch, left_by_a_crash
 from mmrec.partition_step import Written
 from mmrec.rebuild import Parts, Replay, flip
 from mmrec.replay import guests_in_log, profiles_from_log, replay_table
-from mmrec.scoring.apply import apply
-from mmrec.scoring.batch import EventBatch
 from mmrec.scoring.profile import Source, UserProfile
-from mmrec.stream_offsets import Offsets, batch_key, beyond
+from mmrec.stream_offsets import Offsets, batch_key, beyond, is_beyond
 from mmrec.sweep import sweep
 
 REJECTED_PREFIX = "rejected."
@@ -89,31 +88,6 @@ class StepReport:
     """Profiles written."""
     phases_s: Mapping[str, float] = field(default_factory=dict)
     """Seconds by phase, by the stream's timer: read, apply, log, rejected, write."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Judged:
-    """The events of a batch, judged; nothing is written yet."""
-
-    events: pa.Table
-    columns: EventBatch
-    verdicts_N: npt.NDArray[np.uint8]
-    recovered_N: BoolArray
-    """Events that a crash left in the log beyond the progress."""
-    profiles: dict[str, UserProfile]
-    """Those that changed."""
-    logins: pa.Table
-    logins_new_N: BoolArray
-    num_pruned: int
-
-    @property
-    def accepted(self) -> pa.Table:
-        """What the log is to hold, in the order of offsets."""
-        events = self.events.filter(pa.array(self.verdicts_N == Verdict.ACCEPTED))
-        if not self.logins_new_N.any():
-            return events
-        rows = pa.concat_tables([events, self.logins.filter(pa.array(self.logins_new_N))])
-        return rows.sort_by([(name, "ascending") for name in PLACE_COLUMNS])
 
 
 class ScoringStream:
@@ -192,16 +166,16 @@ class ScoringStream:
             write_users_first(self._store, replayed.profiles, write_time_s=write_time_s)
             num_applied += replayed.num_applied
             num_left_out += int(np.sum(~replayed.events_N & ~replayed.logins_N))
-        self._recovered = ahead
-        self._progress = replace(
+        progress = replace(
             before,
             marks=marks,
             counts=_present(counts),
             log_sequence=before.log_sequence if ahead else last,
             num_forgotten=num_forgotten,
         )
-        if self._progress != before:
-            self._store.write_profiles({}, write_time_s=write_time_s, progress=self._progress)
+        if progress != before:
+            self._store.write_profiles({}, write_time_s=write_time_s, progress=progress)
+        self._recovered, self._progress = ahead, progress
         return Recovery(num_applied=num_applied, num_left_out=num_left_out, num_swept=num_swept)
 
     def process(self, batch: StreamBatch, *, write_time_s: float) -> StepReport:
@@ -236,13 +210,13 @@ class ScoringStream:
                 raise
 
     def _process(self, batch: StreamBatch, *, write_time_s: float) -> StepReport:
-        phases_s: dict[str, float] = {}
         batch = beyond(batch, self._progress.marks)
         began_s = self._timer()
         gone = self._forget(batch.control)
         kept = self._kept_of(gone)
-        judged = self._judge(batch, gone, kept, phases_s)
-        phases_s["apply"] = self._timer() - began_s - phases_s["read"]
+        judged = self._judge(batch, gone, kept)
+        phases_s = dict(judged.phases_s)
+        phases_s["apply"] = self._timer() - began_s - sum(phases_s.values())
         began_s = self._timer()
         sequence = self._log.append(judged.accepted, batch_key=batch_key(batch.ends))
         self._log.append_served(batch.served, batch_key=batch_key(batch.ends))
@@ -251,13 +225,14 @@ class ScoringStream:
         self._reject(batch.rejected, judged)
         phases_s["rejected"] = self._timer() - began_s
         began_s = self._timer()
-        self._move_progress(batch, judged, sequence)
+        progress = self._moved_progress(batch, judged, sequence)
         written = {**kept, **judged.profiles}
         if gone:
-            self._write_and_remove(written, gone, write_time_s=write_time_s)
+            self._write_and_remove(written, gone, write_time_s=write_time_s, progress=progress)
         else:
-            write_users_first(self._store, written, write_time_s=write_time_s, progress=self._progress)
-        phases_s["write"] = self._timer() - began_s
+            write_users_first(self._store, written, write_time_s=write_time_s, progress=progress)
+        self._take_up(progress)
+        phases_s["write"] += self._timer() - began_s
         return StepReport(
             num_records=_num_records(batch),
             num_accepted=int(np.sum(judged.verdicts_N == Verdict.ACCEPTED)),
@@ -287,15 +262,16 @@ class ScoringStream:
         """
         phases_s: dict[str, float] = {}
         began_s = self._timer()
+        verdicts_N = verdicts_N[is_beyond(batch.events, self._progress.marks)]
+        batch = beyond(batch, self._progress.marks)
         columns = event_batch(batch.events, self._settings.behaviors)
         recovered_N = self._recovered.hold(columns.sources, columns.source_index_N, columns.offsets_N)
         again = batch.events.filter(pa.array(verdicts_N == Verdict.ALREADY_APPLIED))
         stored = read_with_targets(self._store.read_profiles, pc.unique(again["user_key"]).to_pylist())
         logins = batch.control.filter(pa.array(is_login(batch.control)))
-        judged = _Judged(
+        judged = Judged(
             events=batch.events,
-            columns=columns,
-            verdicts_N=self._left_by_a_crash(columns, verdicts_N, recovered_N, stored),
+            verdicts_N=left_by_a_crash(columns, verdicts_N, recovered_N, stored, self._settings.scoring),
             recovered_N=recovered_N,
             profiles={},
             logins=logins,
@@ -314,8 +290,9 @@ class ScoringStream:
         began_s = self._timer()
         written = write()
         merged = self._logins(logins).profiles
-        self._move_progress(batch, replace(judged, num_pruned=written.num_pruned), sequence)
-        write_users_first(self._store, merged, write_time_s=write_time_s, progress=self._progress)
+        progress = self._moved_progress(batch, replace(judged, num_pruned=written.num_pruned), sequence)
+        write_users_first(self._store, merged, write_time_s=write_time_s, progress=progress)
+        self._take_up(progress)
         phases_s["write"] = self._timer() - began_s
         return StepReport(
             num_records=_num_records(batch),
@@ -350,78 +327,38 @@ class ScoringStream:
         return self._from_log(gone, up_to_sequence=self._log.sequence())
 
     def _write_and_remove(
-        self, written: Mapping[str, UserProfile], gone: Mapping[str, float], *, write_time_s: float
+        self,
+        written: Mapping[str, UserProfile | PackedProfile],
+        gone: Mapping[str, float],
+        *,
+        write_time_s: float,
+        progress: StreamProgress,
     ) -> None:
         """Profiles and progress first: until the progress says that the store has seen the requests, it is swept."""
-        seen = self._progress
-        unseen = replace(seen, num_forgotten=seen.num_forgotten - 1)
+        unseen = replace(progress, num_forgotten=progress.num_forgotten - 1)
         write_users_first(self._store, written, write_time_s=write_time_s, progress=unseen)
         self._store.delete_profiles([key for key in gone if key not in written])
-        self._store.write_profiles({}, write_time_s=write_time_s, progress=seen)
+        self._store.write_profiles({}, write_time_s=write_time_s, progress=progress)
 
-    def _judge(
-        self, batch: StreamBatch, gone: Mapping[str, float], kept: Mapping[str, UserProfile], phases_s: dict[str, float]
-    ) -> _Judged:
-        """Read what the batch's events need and apply them, logins last."""
-        began_s = self._timer()
+    def _judge(self, batch: StreamBatch, gone: Mapping[str, float], kept: Mapping[str, UserProfile]) -> Judged:
+        """Apply the batch's events, where profiles that are to go are gone."""
 
         def read(keys: Iterable[str]) -> dict[str, UserProfile]:
             wanted = list(keys)
             stored = self._store.read_profiles([key for key in wanted if key not in gone])
             return {**stored, **{key: kept[key] for key in wanted if key in kept}} if gone else stored
 
-        config = self._settings.scoring
-        keys = pc.unique(batch.events["user_key"]).to_pylist()
-        profiles = read_with_targets(read, keys)
-        phases_s["read"] = self._timer() - began_s
-        columns = event_batch(batch.events, config.behaviors)
-        applied = apply(profiles, columns, config=config, forgotten=self._forgotten.forgotten_s(keys))
-        recovered_N = self._recovered.hold(columns.sources, columns.source_index_N, columns.offsets_N)
-        changed = dict(applied.profiles)
-        logins = batch.control.filter(pa.array(is_login(batch.control)))
-        found = Logins(profiles={}, new_N=np.zeros(0, dtype=np.bool_))
-        if logins.num_rows:
-            found = bring_logins(logins, {**profiles, **changed}, read, forgotten=self._forgotten, config=config)
-        pruned_before = sum(profiles[key].num_pruned_items for key in changed if key in profiles)
-        return _Judged(
-            events=batch.events,
-            columns=columns,
-            verdicts_N=self._left_by_a_crash(columns, applied.verdicts_N, recovered_N, profiles),
-            recovered_N=recovered_N,
-            profiles={**changed, **found.profiles},
-            logins=logins,
-            logins_new_N=found.new_N,
-            num_pruned=sum(profile.num_pruned_items for profile in changed.values()) - pruned_before,
+        return judge_batch(
+            batch,
+            self._store,
+            read,
+            recovered=self._recovered,
+            forgotten=self._forgotten,
+            config=self._settings.scoring,
+            timer=self._timer,
         )
 
-    def _left_by_a_crash(
-        self,
-        columns: EventBatch,
-        verdicts_N: npt.NDArray[np.uint8],
-        recovered_N: BoolArray,
-        profiles: Mapping[str, UserProfile],
-    ) -> npt.NDArray[np.uint8]:
-        """Verdicts, with what was decided before a crash in place of ALREADY_APPLIED.
-
-        A record beyond the progress that its profile has seen was in a batch that came to the log and not to the store.
-        In the log it was accepted; else its id is in the profile's ring and it was a duplicate, or it was refused.
-        """
-        again_N = verdicts_N == Verdict.ALREADY_APPLIED
-        if not again_N.any():
-            return verdicts_N
-        found_N = verdicts_N.copy()
-        found_N[again_N] = Verdict.DUPLICATE
-        config = self._settings.scoring
-        if config.cap_events:
-            for row in np.flatnonzero(again_N & ~recovered_N).tolist():
-                profile = profiles[columns.user_keys[row]]
-                profile = profiles[profile.merged_into] if profile.merged_into else profile
-                if not np.any(profile.ring_ids_R == columns.event_hashes_N[row]):
-                    is_bot = 0 <= profile.bot_until_s - columns.ingest_times_N[row] <= config.bot_quiet_s
-                    found_N[row] = Verdict.BOT if is_bot else Verdict.CAPPED
-        return found_N
-
-    def _reject(self, rejected: pa.Table, judged: _Judged) -> None:
+    def _reject(self, rejected: pa.Table, judged: Judged) -> None:
         """Send what the codec and what rate cap and bot rule refused."""
         refused_N = np.isin(judged.verdicts_N, list(_REFUSALS))
         if refused_N.any():
@@ -430,7 +367,8 @@ class ScoringStream:
         if rejected.num_rows:
             self._producer.send_many(self._settings.kafka.rejected, rejected_records(rejected))
 
-    def _move_progress(self, batch: StreamBatch, judged: _Judged, sequence: int) -> None:
+    def _moved_progress(self, batch: StreamBatch, judged: Judged, sequence: int) -> StreamProgress:
+        """Where the store will stand with the batch."""
         marks, counts = self._progress.marks, Counter(self._progress.counts)
         verdicts_N, accepted_N = judged.verdicts_N, (judged.verdicts_N == Verdict.ACCEPTED) | judged.recovered_N
         counts["accepted"] += int(np.sum(accepted_N))
@@ -445,16 +383,22 @@ class ScoringStream:
         counts["unknown_fields"] += pc.sum(batch.unknown_fields["num_unknown_fields"]).as_py() or 0
         for found in batch.rejected["reason"].value_counts().to_pylist():
             counts[REJECTED_PREFIX + found["values"]] += found["counts"]
-        self._progress = replace(
+        moved = replace(
             self._progress,
             marks={**marks, **{s: max(end, marks.get(s, -1)) for s, end in batch.ends.items()}},
             counts=_present(counts),
             newest_ingest_time_s=max(self._progress.newest_ingest_time_s, batch.newest_ingest_time_s),
             num_forgotten=self._forgotten.num_forgotten(),
         )
-        if self._recovered.passed_by(self._progress.marks):
+        if self._recovered.passed_by(moved.marks):
+            moved = replace(moved, log_sequence=max(sequence, self._log.sequence()))
+        return moved
+
+    def _take_up(self, progress: StreamProgress) -> None:
+        """The store has it."""
+        self._progress = progress
+        if self._recovered.passed_by(progress.marks):
             self._recovered = Offsets()
-            self._progress = replace(self._progress, log_sequence=max(sequence, self._log.sequence()))
 
     def _held(self, rows: pa.Table) -> BoolArray:
         """Mask of the rows that a crash left in the log."""

@@ -53,19 +53,23 @@ def beyond(batch: StreamBatch, marks: Mapping[Source, int]) -> StreamBatch:
     return replace(batch, **{name: _beyond(getattr(batch, name), marks) for name in names})
 
 
+def is_beyond(table: pa.Table, marks: Mapping[Source, int]) -> BoolArray:
+    """Mask of the rows above the mark of their source, shape (N,)."""
+    keep = pa.array(np.ones(table.num_rows, dtype=np.bool_))
+    for source, mark in marks.items() if table.num_rows else ():
+        theirs = pc.and_(
+            pc.and_(pc.equal(table["topic_id"], source.topic_id), pc.equal(table["cluster_id"], source.cluster_id)),
+            pc.equal(table["partition"], source.partition),
+        )
+        keep = pc.and_not(keep, pc.and_(theirs, pc.less_equal(table["offset"], mark)))
+    mask_N: BoolArray = keep.to_numpy(zero_copy_only=False)
+    return mask_N
+
+
 def batch_key(ends: Mapping[Source, int]) -> str:
     """Name of the batch that ends there."""
     return ";".join(f"{s.cluster_id}/{s.topic_id}/{s.partition}:{end}" for s, end in sorted(ends.items()))
 
 
 def _beyond(table: pa.Table, marks: Mapping[Source, int]) -> pa.Table:
-    if not table.num_rows:
-        return table
-    keep = pa.array(np.ones(table.num_rows, dtype=np.bool_))
-    for source, mark in marks.items():
-        theirs = pc.and_(
-            pc.and_(pc.equal(table["topic_id"], source.topic_id), pc.equal(table["cluster_id"], source.cluster_id)),
-            pc.equal(table["partition"], source.partition),
-        )
-        keep = pc.and_not(keep, pc.and_(theirs, pc.less_equal(table["offset"], mark)))
-    return table.filter(keep)
+    return table.filter(pa.array(is_beyond(table, marks))) if table.num_rows else table

@@ -15,7 +15,7 @@ from typing import Protocol
 from mmrec.catalog.item import CatalogEntry
 from mmrec.errors import InvalidRequestError, NotFoundError
 from mmrec.features.schema import GENERATIONS, feature_fingerprint
-from mmrec.features.values import Neighbors, PopularItems, StreamProgress
+from mmrec.features.values import Neighbors, PackedProfile, PopularItems, StreamProgress
 from mmrec.scoring.item_statistics import ItemStatistics
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.profile import UserProfile
@@ -37,12 +37,21 @@ class FeatureStore(Protocol):
         """
         ...
 
+    def packed(self, profiles: Mapping[str, UserProfile]) -> dict[str, PackedProfile]:
+        """The profiles as write_profiles() will store them; nothing is written."""
+        ...
+
     def write_profiles(
-        self, profiles: Mapping[str, UserProfile], *, write_time_s: float, progress: StreamProgress | None = None
+        self,
+        profiles: Mapping[str, UserProfile | PackedProfile],
+        *,
+        write_time_s: float,
+        progress: StreamProgress | None = None,
     ) -> None:
         """Replace profiles.
 
         Args:
+            profiles: Either form; packed ones are what packed() of this store gave.
             write_time_s: Instant of the write, for people: the last write stands, even where clocks went back.
             progress: Replaces the stored progress, in one step with the profiles where the engine can, else after them.
         """
@@ -165,11 +174,19 @@ class MemoryFeatureStore:
         profiles = self._profiles[self._fixed or self.live_generation()]
         return {key: unpack(profiles[key]) for key in user_keys if key in profiles}
 
+    def packed(self, profiles: Mapping[str, UserProfile]) -> dict[str, PackedProfile]:
+        """Packed profiles; nothing is kept in the clear."""
+        return {key: PackedProfile(packed=pack(profile), clear="") for key, profile in profiles.items()}
+
     def write_profiles(
-        self, profiles: Mapping[str, UserProfile], *, write_time_s: float, progress: StreamProgress | None = None
+        self,
+        profiles: Mapping[str, UserProfile | PackedProfile],
+        *,
+        write_time_s: float,
+        progress: StreamProgress | None = None,
     ) -> None:
         """Replace profiles and progress in one step."""
-        packed = {key: pack(profile) for key, profile in profiles.items()}
+        packed = {key: p.packed if isinstance(p, PackedProfile) else pack(p) for key, p in profiles.items()}
         name = self._fixed or self.live_generation()
         self._profiles[name].update(packed)
         if progress is not None:

@@ -5,6 +5,7 @@ Axis: K neighbors or popular items, best first.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,15 @@ class PopularItems:
     def __post_init__(self) -> None:
         if len(self.item_ids) != len(self.popularity_K):
             raise ValueError(f"{len(self.item_ids)} items with {len(self.popularity_K)} popularities; give one each")
+
+
+class PackedProfile(NamedTuple):
+    """A profile as it will be stored, at a fraction of the memory of a UserProfile that *apply* gave."""
+
+    packed: bytes
+    """mmrec.scoring.packing.pack()."""
+    clear: str
+    """mmrec.features.clear; empty where the store keeps none."""
 
 
 @dataclass(frozen=True, kw_only=True)

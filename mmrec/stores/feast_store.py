@@ -38,7 +38,7 @@ from mmrec.features.schema import (
     feature_fingerprint,
 )
 from mmrec.features.stores import check_generation
-from mmrec.features.values import Neighbors, PopularItems, StreamProgress
+from mmrec.features.values import Neighbors, PackedProfile, PopularItems, StreamProgress
 from mmrec.scoring.item_statistics import ItemStatistics, pack_statistics, unpack_statistics
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.profile import UserProfile
@@ -97,17 +97,27 @@ class FeastFeatureStore:
         """Profiles by key."""
         return {key: unpack(packed) for key, packed in self._read_packed(self._generation(), user_keys)}
 
-    def write_profiles(
-        self, profiles: Mapping[str, UserProfile], *, write_time_s: float, progress: StreamProgress | None = None
-    ) -> None:
-        """Replace profiles; on SQLite profiles and progress are one transaction, on Redis progress comes after."""
+    def packed(self, profiles: Mapping[str, UserProfile]) -> dict[str, PackedProfile]:
+        """Packed profiles with their values in the clear."""
         texts: Iterable[str] = repeat("")
         if self._scoring is not None:
             texts = clear_texts(list(profiles.values()), config=self._scoring)
-        rows: dict[str, dict[str, bytes | str]] = {
-            key: {"packed": pack(profile), "clear": text}
+        return {
+            key: PackedProfile(packed=pack(profile), clear=text)
             for (key, profile), text in zip(profiles.items(), texts, strict=False)
         }
+
+    def write_profiles(
+        self,
+        profiles: Mapping[str, UserProfile | PackedProfile],
+        *,
+        write_time_s: float,
+        progress: StreamProgress | None = None,
+    ) -> None:
+        """Replace profiles; on SQLite profiles and progress are one transaction, on Redis progress comes after."""
+        packed = {key: profile for key, profile in profiles.items() if isinstance(profile, PackedProfile)}
+        packed |= self.packed({k: p for k, p in profiles.items() if not isinstance(p, PackedProfile)})
+        rows: dict[str, Mapping[str, bytes | str]] = {key: profile._asdict() for key, profile in packed.items()}
         if progress is not None:
             rows[STREAM_PROGRESS_KEY] = {"packed": encode_progress(progress)}
         self._write_packed(self._generation(), rows, write_time_s)

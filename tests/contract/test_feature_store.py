@@ -100,6 +100,17 @@ def test_what_is_written_is_read_and_absent_keys_are_left_out(store: FeatureStor
     assert store.read_profiles([]) == {}
 
 
+def test_packed_profiles_are_written_like_others_beside_them(store: FeatureStore) -> None:
+    profiles = {name: profile_of("i1", "i2", user_key=name) for name in ("ann", "bob", "cas")}
+    packed = store.packed({name: profiles[name] for name in ("ann", "cas")})
+    assert store.read_profiles(profiles) == {}
+    store.write_profiles({**profiles, **packed}, write_time_s=NOW_S, progress=StreamProgress(log_sequence=1))
+    found = store.read_profiles(profiles)
+    assert {key: pack(profile) for key, profile in found.items()} == {k: pack(p) for k, p in profiles.items()}
+    assert store.packed({"cas": found["cas"]}) == {"cas": packed["cas"]}
+    assert store.read_progress() == StreamProgress(log_sequence=1)
+
+
 def test_the_last_write_stands_whatever_its_instant(store: FeatureStore) -> None:
     for item_id, write_time_s in (("i1", NOW_S), ("i2", NOW_S), ("i3", NOW_S - 100.0)):
         store.write_profiles({"ann": profile_of(item_id)}, write_time_s=write_time_s)

@@ -34,6 +34,8 @@ NUM_PARTS = 3
 class Partitioned(Fragile):
     """Judges and writes profiles in parts, as Spark's workers do."""
 
+    max_profiles = 2
+
     def rows(self, starts: dict, sizes: dict) -> pa.Table:
         columns: dict[str, list] = {"topic": [], **{name: [] for name in RAW_SCHEMA.names}}
         for (topic, partition), records in self.records.items():
@@ -57,6 +59,7 @@ class Partitioned(Fragile):
                 read_packed=self.read_packed,
                 scoring=self.settings.scoring,
                 forgotten=self.forgotten,
+                max_profiles=self.max_profiles,
             )
             for part in range(NUM_PARTS)
         ]
@@ -119,7 +122,7 @@ def plant(deployment: Deployment, shuffle: random.Random, *, with_forgets: bool)
     deployment.records["behavior-events", 0].append((b"u1", b"{"))
 
 
-@settings(max_examples=16, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 10_000), crash_share=st.sampled_from([0.0, 0.5]))
 def test_parts_end_where_the_whole_ends(seed: int, crash_share: float) -> None:
     whole, parts = Fragile(), Partitioned()
@@ -147,7 +150,29 @@ def test_parts_end_where_the_whole_ends(seed: int, crash_share: float) -> None:
     assert parts.log.read(columns=places).sort_by("offset").num_rows == whole.log.read(columns=places).num_rows
 
 
-@settings(max_examples=6, deadline=None)
+def test_records_that_are_delivered_again_change_neither_counts_nor_log() -> None:
+    parts = Partitioned()
+    plant(parts, random.Random(3), with_forgets=False)
+    stream = parts.start()
+    nothing, everything = dict.fromkeys(parts.records, 0), dict.fromkeys(parts.records, 100)
+    parts.step(stream, nothing, dict.fromkeys(parts.records, 9))
+    before, num_logged, num_rejected = stream.progress, parts.log.read().num_rows, rejected(parts)
+    parts.step(stream, nothing, dict.fromkeys(parts.records, 9))
+    assert (stream.progress, parts.log.read().num_rows, rejected(parts)) == (before, num_logged, num_rejected)
+    parts.step(stream, nothing, everything)
+    once = Partitioned()
+    plant(once, random.Random(3), with_forgets=False)
+    other = once.start()
+    once.step(other, nothing, everything)
+    assert dict(stream.progress.counts) == dict(other.progress.counts)
+    assert rejected(parts) == rejected(once) == 1
+
+
+def rejected(parts: Partitioned) -> int:
+    return len(parts.producer.records(parts.settings.kafka.rejected))
+
+
+@settings(max_examples=4, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_a_batch_that_asks_to_forget_is_taken_as_a_whole(seed: int) -> None:
     parts = Partitioned()

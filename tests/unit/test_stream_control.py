@@ -70,7 +70,7 @@ def guest_event(number: int, guest: str, item: str, age_s: float) -> tuple[bytes
     return guest.encode(), json.dumps({**fields, "anonymous_id": guest}).encode()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000), crash_share=st.sampled_from([0.0, 0.4]))
 @example(seed=4330, crash_share=0.4)  # a request is read again after the user has logged in
 @example(seed=20161, crash_share=0.4)  # and a later request in that batch, too
@@ -142,7 +142,7 @@ def capped(deployment: Deployment, **rules: float) -> None:
     deployment.settings = replace(SETTINGS, scoring=replace(SETTINGS.scoring, **rules))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_what_is_over_the_cap_is_on_the_rejected_topic_whatever_crashes(seed: int) -> None:
     shuffle = random.Random(seed)

@@ -1,0 +1,146 @@
+"""The events of a micro-batch brought into profiles: a verdict for each, and what is to be written. Nothing is yet.
+
+Profiles come in groups (mmrec/profile_groups.py), each packed before the next is read, so a batch of very many users
+takes the memory of their packed profiles and of one group.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mmrec.control_rows import BoolArray, Logins, ReadProfiles, bring_logins, is_login
+from mmrec.events.forgotten import ForgottenUsers
+from mmrec.events.log import PLACE_COLUMNS
+from mmrec.events.stream_rows import StreamBatch
+from mmrec.events.to_batch import event_batch
+from mmrec.events.verdicts import Verdict
+from mmrec.features.stores import FeatureStore
+from mmrec.features.values import PackedProfile
+from mmrec.profile_groups import MAX_PROFILES, profile_groups
+from mmrec.scoring.apply import apply
+from mmrec.scoring.batch import EventBatch
+from mmrec.scoring.packing import unpack
+from mmrec.scoring.profile import UserProfile
+from mmrec.scoring.settings import ScoringConfig
+from mmrec.stream_offsets import Offsets
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judged:
+    """The events of a batch, judged; nothing is written yet."""
+
+    events: pa.Table
+    verdicts_N: npt.NDArray[np.uint8]
+    recovered_N: BoolArray
+    """Events that a crash left in the log beyond the progress."""
+    profiles: Mapping[str, UserProfile | PackedProfile]
+    """Those that changed."""
+    logins: pa.Table
+    logins_new_N: BoolArray
+    num_pruned: int
+    phases_s: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of reading and of packing, which is part of writing."""
+
+    @property
+    def accepted(self) -> pa.Table:
+        """What the log is to hold, in the order of offsets."""
+        events = self.events.filter(pa.array(self.verdicts_N == Verdict.ACCEPTED))
+        if not self.logins_new_N.any():
+            return events
+        rows = pa.concat_tables([events, self.logins.filter(pa.array(self.logins_new_N))])
+        return rows.sort_by([(name, "ascending") for name in PLACE_COLUMNS])
+
+
+def judge_batch(
+    batch: StreamBatch,
+    store: FeatureStore,
+    read: ReadProfiles,
+    *,
+    recovered: Offsets,
+    forgotten: ForgottenUsers,
+    config: ScoringConfig,
+    timer: Callable[[], float],
+    max_profiles: int = MAX_PROFILES,
+) -> Judged:
+    """Read what the batch's events need and apply them, logins last.
+
+    Args:
+        store: Packs what is to be written to it.
+        read: Profiles as of the batch's begin.
+        recovered: Places that a crash left in the log.
+        max_profiles: In memory at a time, unpacked.
+    """
+    phases_s = {"read": 0.0, "write": 0.0}
+
+    def timed_read(keys: Iterable[str]) -> dict[str, UserProfile]:
+        began_s = timer()
+        found = read(keys)
+        phases_s["read"] += timer() - began_s
+        return found
+
+    columns = event_batch(batch.events, config.behaviors)
+    recovered_N = recovered.hold(columns.sources, columns.source_index_N, columns.offsets_N)
+    verdicts_N = np.zeros(len(columns), dtype=np.uint8)
+    changed: dict[str, PackedProfile] = {}
+    num_pruned = 0
+    for group in profile_groups(columns, timed_read, max_profiles=max_profiles):
+        stored = group.profiles
+        applied = apply(stored, group.events, config=config, forgotten=forgotten.forgotten_s(group.keys))
+        verdicts_N[group.rows_N] = left_by_a_crash(
+            group.events, applied.verdicts_N, recovered_N[group.rows_N], stored, config
+        )
+        num_pruned += sum(profile.num_pruned_items for profile in applied.profiles.values())
+        num_pruned -= sum(stored[key].num_pruned_items for key in applied.profiles if key in stored)
+        began_s = timer()
+        changed |= store.packed(applied.profiles)
+        phases_s["write"] += timer() - began_s
+
+    def read_changed(keys: Iterable[str]) -> dict[str, UserProfile]:
+        wanted = list(keys)
+        left = timed_read([key for key in wanted if key not in changed])
+        return {**left, **{key: unpack(changed[key].packed) for key in wanted if key in changed}}
+
+    logins = batch.control.filter(pa.array(is_login(batch.control)))
+    found = Logins(profiles={}, new_N=np.zeros(0, dtype=np.bool_))
+    if logins.num_rows:
+        found = bring_logins(logins, {}, read_changed, forgotten=forgotten, config=config)
+    return Judged(
+        events=batch.events,
+        verdicts_N=verdicts_N,
+        recovered_N=recovered_N,
+        profiles={**changed, **found.profiles},
+        logins=logins,
+        logins_new_N=found.new_N,
+        num_pruned=num_pruned,
+        phases_s=phases_s,
+    )
+
+
+def left_by_a_crash(
+    columns: EventBatch,
+    verdicts_N: npt.NDArray[np.uint8],
+    recovered_N: BoolArray,
+    profiles: Mapping[str, UserProfile],
+    config: ScoringConfig,
+) -> npt.NDArray[np.uint8]:
+    """Verdicts, with what was decided before a crash in place of ALREADY_APPLIED.
+
+    A record beyond the progress that its profile has seen was in a batch that came to the log and not to the store.
+    In the log it was accepted; else its id is in the profile's ring and it was a duplicate, or it was refused.
+    """
+    again_N = verdicts_N == Verdict.ALREADY_APPLIED
+    if not again_N.any():
+        return verdicts_N
+    found_N = verdicts_N.copy()
+    found_N[again_N] = Verdict.DUPLICATE
+    if config.cap_events:
+        for row in np.flatnonzero(again_N & ~recovered_N).tolist():
+            profile = profiles[columns.user_keys[row]]
+            profile = profiles[profile.merged_into] if profile.merged_into else profile
+            if not np.any(profile.ring_ids_R == columns.event_hashes_N[row]):
+                is_bot = 0 <= profile.bot_until_s - columns.ingest_times_N[row] <= config.bot_quiet_s
+                found_N[row] = Verdict.BOT if is_bot else Verdict.CAPPED
+    return found_N
