@@ -19,7 +19,7 @@ from mmrec.events.forgotten import ForgottenUsers
 from mmrec.features.stores import FeatureStore
 from mmrec.features.values import PackedProfile, StreamProgress
 from mmrec.scoring.identity import MAX_MERGED_FROM, identify, keys_to_read, targets_to_read
-from mmrec.scoring.profile import UserProfile
+from mmrec.scoring.profile import Source, UserProfile
 from mmrec.scoring.settings import ScoringConfig
 
 ReadProfiles = Callable[[Iterable[str]], dict[str, UserProfile]]
@@ -78,12 +78,14 @@ def bring_logins(
     *,
     forgotten: ForgottenUsers,
     config: ScoringConfig,
+    seen: Mapping[Source, int] | None = None,
 ) -> Logins:
     """Merge what identify rows say belongs together; rows known before either side was forgotten change nothing.
 
     Args:
         rows: Identify rows of EVENT_SCHEMA, N of them, in the order of their offsets.
         profiles: As the events of the same table left them; others are read.
+        seen: See identify().
     """
     pairs = list(zip(rows["user_key"].to_pylist(), rows["item_id"].to_pylist(), strict=True))
     keys = keys_to_read(pairs)
@@ -103,7 +105,7 @@ def bring_logins(
         if known_s > until_s and owners.get(anonymous) != user:
             new_N[row], owners[anonymous] = True, user
     new = [pair for pair, is_new in zip(pairs, new_N.tolist(), strict=True) if is_new]
-    return Logins(profiles=identify(at_hand, new, config=config), new_N=new_N)
+    return Logins(profiles=identify(at_hand, new, config=config, seen=seen), new_N=new_N)
 
 
 def asked_to_forget(

@@ -15,7 +15,7 @@ from mmrec.control_rows import BoolArray, Logins, ReadProfiles, bring_logins, is
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.log import PLACE_COLUMNS
 from mmrec.events.stream_rows import StreamBatch
-from mmrec.events.to_batch import event_batch
+from mmrec.events.to_batch import event_batch, sources_of
 from mmrec.events.verdicts import Verdict
 from mmrec.features.stores import FeatureStore
 from mmrec.features.values import PackedProfile
@@ -104,9 +104,7 @@ def judge_batch(
         return {**left, **{key: unpack(changed[key].packed) for key in wanted if key in changed}}
 
     logins = batch.control.filter(pa.array(is_login(batch.control)))
-    found = Logins(profiles={}, new_N=np.zeros(0, dtype=np.bool_))
-    if logins.num_rows:
-        found = bring_logins(logins, {}, read_changed, forgotten=forgotten, config=config)
+    found = fresh_logins(logins, read_changed, recovered=recovered, forgotten=forgotten, config=config)
     return Judged(
         events=batch.events,
         verdicts_N=verdicts_N,
@@ -117,6 +115,20 @@ def judge_batch(
         num_pruned=num_pruned,
         phases_s=phases_s,
     )
+
+
+def fresh_logins(
+    logins: pa.Table, read: ReadProfiles, *, recovered: Offsets, forgotten: ForgottenUsers, config: ScoringConfig
+) -> Logins:
+    """What logins change; those that a crash left in the log took effect in recover(), and do so no second time."""
+    sources, source_index_N = sources_of(logins)
+    fresh_N = ~recovered.hold(sources, source_index_N, logins["offset"].to_numpy())
+    new_N = np.zeros(logins.num_rows, dtype=np.bool_)
+    if not fresh_N.any():
+        return Logins(profiles={}, new_N=new_N)
+    found = bring_logins(logins.filter(pa.array(fresh_N)), {}, read, forgotten=forgotten, config=config)
+    new_N[fresh_N] = found.new_N
+    return Logins(profiles=found.profiles, new_N=new_N)
 
 
 def left_by_a_crash(

@@ -3,7 +3,9 @@
     header (JSON: generation, live, progress)    then per profile: key, packed bytes; each with its length before it
 
 Progress is read before the profiles, so these may be ahead of it and never behind; their marks make that harmless when
-the stream applies the log again (mmrec/stream.py). A server's own dump (BGSAVE) is the faster way where it is at hand.
+the stream applies the log again (mmrec/stream.py). Anonymous profiles come before users: of a login meanwhile either
+the user's profile has both, and the login in the log only makes the stub, or neither, and it merges them. The other way
+round the anonymous events would be in neither. A server's own dump (BGSAVE) is the faster way where it is at hand.
 """
 
 import json
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from mmrec.errors import IncompatibleStateError
+from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.features.progress_json import decode_progress, encode_progress
 from mmrec.features.stores import FeatureStore, other_generation
 from mmrec.scoring.packing import pack, unpack
@@ -26,7 +29,7 @@ _CHUNK: Final = 1_000
 def dump_profiles(store: FeatureStore, name: str, path: Path) -> int:
     """Write a generation; returns its number of profiles."""
     generation = store.generation(name)
-    progress, keys, number = generation.read_progress(), iter(generation.user_keys()), 0
+    progress, number = generation.read_progress(), 0
     header = {
         "format": FORMAT,
         "generation": name,
@@ -35,7 +38,7 @@ def dump_profiles(store: FeatureStore, name: str, path: Path) -> int:
     }
     with path.open("wb") as file:
         _put(file, json.dumps(header).encode())
-        while chunk := list(islice(keys, _CHUNK)):
+        for chunk in _anonymous_first(generation):
             for key, profile in generation.read_profiles(chunk).items():
                 _put(file, key.encode())
                 _put(file, pack(profile))
@@ -68,6 +71,14 @@ def load_profiles(store: FeatureStore, path: Path, *, write_time_s: float) -> in
         if header["live"]:
             store.set_live_generation(name)
     return number
+
+
+def _anonymous_first(generation: FeatureStore) -> Iterator[list[str]]:
+    """All keys, some at a time; users are looked for once the last anonymous profile was read."""
+    for anonymous in (True, False):
+        keys = (key for key in generation.user_keys() if key.startswith(ANONYMOUS_PREFIX) is anonymous)
+        while chunk := list(islice(keys, _CHUNK)):
+            yield chunk
 
 
 def _pairs(file: BinaryIO) -> Iterator[tuple[str, bytes]]:

@@ -9,25 +9,30 @@ touched: a crash costs the work done so far, and the next rebuild begins again. 
 every event in the log counts once in both: profiles are absolute values, and their marks say what they hold.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
 import pyarrow.compute as pc
 
-from mmrec.control_rows import is_login, write_users_first
+from mmrec.control_rows import is_login
 from mmrec.errors import InvalidRequestError
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.log import EventLog
 from mmrec.features.stores import FeatureStore, other_generation
 from mmrec.features.values import StreamProgress
-from mmrec.replay import profiles_from_log, replay_table
-from mmrec.scoring.profile import UserProfile
+from mmrec.replay import pieces, profiles_from_log, replay_table
+from mmrec.scoring.packing import pack, unpack
+from mmrec.scoring.profile import Source, UserProfile
 from mmrec.scoring.settings import ScoringConfig
 
-MAX_PROFILES: Final = 20_000
-"""Profiles kept in memory between two writes, at some 10 KB each."""
+MAX_BYTES: Final = 384 << 20
+"""Packed profiles kept in memory between two writes."""
+_ENTRY_BYTES: Final = 250
+"""What a profile takes beside its bytes: its key, and its place in the tables."""
+_PORTION: Final = 1_000
+"""Profiles unpacked for one write."""
 KEYS_AT_ONCE: Final = 10_000
 
 
@@ -103,41 +108,70 @@ def flip(parts: Parts, name: str, *, progress: StreamProgress, write_time_s: flo
     return caught_up
 
 
-class _Held:
-    """Profiles of one generation in memory, written when there are many and at the end."""
+class Held:
+    """Profiles of one generation in memory, written when they are large and at the end.
+
+    They are held packed: the arrays that *apply* gives are views of those of a whole piece of the log, so that one
+    profile would keep the arrays of thousands.
+    """
 
     def __init__(self, store: FeatureStore, *, write_time_s: float) -> None:
         self._store = store
         self._write_time_s = write_time_s
-        self._profiles: dict[str, UserProfile] = {}
+        self._packed: dict[str, bytes] = {}
         self._changed: set[str] = set()
+        self.num_bytes = 0
 
     def read(self, keys: Iterable[str]) -> dict[str, UserProfile]:
         wanted = list(keys)
-        missing = [key for key in wanted if key not in self._profiles]
-        self._profiles.update(self._store.read_profiles(missing))
-        return {key: self._profiles[key] for key in wanted if key in self._profiles}
+        missing = [key for key in wanted if key not in self._packed]
+        stored = self._store.read_profiles(missing)
+        self._hold(stored)
+        return {
+            key: stored[key] if key in stored else unpack(self._packed[key]) for key in wanted if key in self._packed
+        }
 
     def put(self, profiles: dict[str, UserProfile]) -> None:
-        self._profiles.update(profiles)
+        self._hold(profiles)
         self._changed.update(profiles)
-        if len(self._profiles) > MAX_PROFILES:
+        if self.num_bytes > MAX_BYTES:
             self.write(None)
-            self._profiles.clear()
+            self._packed.clear()
+            self.num_bytes = 0
 
     def write(self, progress: StreamProgress | None) -> None:
-        changed = {key: self._profiles[key] for key in self._changed}
-        write_users_first(self._store, changed, write_time_s=self._write_time_s, progress=progress)
+        """Users before the stubs of their anonymous profiles (see write_users_first), progress last."""
+        stubs: list[str] = []
+        for profiles in self._portions(self._changed):
+            stubs += [key for key, profile in profiles.items() if profile.merged_into]
+            others = {key: profile for key, profile in profiles.items() if not profile.merged_into}
+            self._store.write_profiles(others, write_time_s=self._write_time_s)
+        for profiles in self._portions(stubs):
+            self._store.write_profiles(profiles, write_time_s=self._write_time_s)
+        if progress is not None:
+            self._store.write_profiles({}, write_time_s=self._write_time_s, progress=progress)
         self._changed.clear()
+
+    def _hold(self, profiles: dict[str, UserProfile]) -> None:
+        for key, profile in profiles.items():
+            data = pack(profile)
+            self.num_bytes += len(data) - len(self._packed[key]) if key in self._packed else len(data) + _ENTRY_BYTES
+            self._packed[key] = data
+
+    def _portions(self, keys: Iterable[str]) -> Iterator[dict[str, UserProfile]]:
+        left = iter(keys)
+        while portion := list(islice(left, _PORTION)):
+            yield {key: unpack(self._packed[key]) for key in portion}
 
 
 def _replay(parts: Parts, name: str, progress: StreamProgress, *, write_time_s: float) -> Replay:
     """Apply what the log holds beyond a progress, up to its newest append as of now."""
     last = parts.log.sequence()
-    held = _Held(parts.store.generation(name), write_time_s=write_time_s)
+    held = Held(parts.store.generation(name), write_time_s=write_time_s)
+    seen: dict[Source, int] = {}
     num_rows = num_applied = 0
-    for table in parts.log.scan(after_sequence=progress.log_sequence, up_to_sequence=last):
-        replayed = replay_table(table, held.read, forgotten=parts.forgotten, config=parts.config)
+    for table in pieces(parts.log, after_sequence=progress.log_sequence, up_to_sequence=last):
+        replayed = replay_table(table, held.read, seen=seen, forgotten=parts.forgotten, config=parts.config)
         held.put(replayed.profiles)
         num_rows += table.num_rows
         num_applied += replayed.num_applied

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from mmrec.control_rows import is_login
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.forgotten_rows import kept_rows
-from mmrec.events.log import EventLog
+from mmrec.events.log import SEQUENCE, EventLog
 from mmrec.events.to_batch import configured
 from mmrec.scoring.affinity import affinity, net_counts
 from mmrec.scoring.decay import decay
@@ -33,7 +33,7 @@ from mmrec.scoring.settings import ScoringConfig
 
 ROWS_PER_PART: Final = 2_000_000
 """Rows of the log whose pairs are summed at a time; some 200 bytes each."""
-_COLUMNS: Final = ("user_key", "item_id", "behavior", "event_time_s", "known_time_s", "ingest_time_s")
+_COLUMNS: Final = ("user_key", "item_id", "behavior", "event_time_s", "known_time_s", SEQUENCE)
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -54,12 +54,12 @@ class ScorePart:
 class Owners:
     """Whose events an anonymous user's are, by the logins known at an instant."""
 
-    _logins: dict[str, list[tuple[float, str]]] = field(default_factory=lambda: defaultdict(list))
+    _logins: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
 
     def learn(self, logins: pa.Table) -> None:
-        """Identify rows of the log."""
-        for row in logins.select(["ingest_time_s", "user_key", "item_id"]).to_pylist():
-            self._logins[row["item_id"]].append((row["ingest_time_s"], row["user_key"]))
+        """Identify rows of the log, in its order."""
+        for row in logins.select([SEQUENCE, "user_key", "item_id"]).to_pylist():
+            self._logins[row["item_id"]].append((row[SEQUENCE], row["user_key"]))
 
     def __bool__(self) -> bool:
         return bool(self._logins)
@@ -69,16 +69,19 @@ class Owners:
         return [key for key, logins in self._logins.items() if any(user == user_key for _, user in logins)]
 
     def of(self, table: pa.Table) -> pa.ChunkedArray:
-        """Owner of each row: the newest login before it; events before the first login are that one's."""
+        """Owner of each row: by the newest login of an earlier append, else by the first login.
+
+        So it is in the stream, where logins take effect at the end of their append.
+        """
         keys = table["user_key"]
         mine = pc.is_in(keys, value_set=pa.array(list(self._logins), pa.string())).to_numpy()
         if not mine.any():
             return keys
         owners = np.array(keys.to_pylist(), dtype=object)
-        times_R = table["ingest_time_s"].to_numpy()
+        appends_R = table[SEQUENCE].to_numpy()
         for row in np.flatnonzero(mine).tolist():
-            logins = sorted(self._logins[owners[row]])
-            before = [user for time_s, user in logins if time_s < times_R[row]]
+            logins = self._logins[owners[row]]
+            before = [user for append, user in logins if append < appends_R[row]]
             owners[row] = before[-1] if before else logins[0][1]
         return pa.chunked_array([pa.array(owners.tolist(), pa.string())])
 
@@ -99,7 +102,7 @@ def score_matrix(
         told: Handed the number of rows of each table that was read.
     """
     last, num_rows, owners = log.sequence(), 0, Owners()
-    for table in _known(log, last, as_of_s, forgotten, ("user_key", "item_id", "behavior")):
+    for table in _known(log, last, as_of_s, forgotten, ("user_key", "item_id", "behavior", SEQUENCE)):
         owners.learn(table.filter(pa.array(is_login(table))))
         num_rows += table.num_rows
     num_parts = max(1, -(-num_rows // rows_per_part))
@@ -117,7 +120,7 @@ def _known(
     log: EventLog, last: int, as_of_s: float, forgotten: ForgottenUsers, columns: tuple[str, ...]
 ) -> Iterator[pa.Table]:
     """Rows known before the instant and not forgotten since."""
-    needed = dict.fromkeys((*columns, "user_key", "item_id", "behavior", "known_time_s", "ingest_time_s"))
+    needed = dict.fromkeys((*columns, "known_time_s", "ingest_time_s"))
     for table in log.scan(up_to_sequence=last, columns=list(needed)):
         known = table.filter(pc.less(table["known_time_s"], as_of_s))
         yield known.filter(pa.array(kept_rows(known, forgotten)))

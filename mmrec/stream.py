@@ -31,7 +31,6 @@ from mmrec.control_rows import (
     BoolArray,
     Logins,
     asked_to_forget,
-    bring_logins,
     is_login,
     read_with_targets,
     write_users_first,
@@ -48,10 +47,10 @@ from mmrec.events.to_batch import event_batch, sources_of
 from mmrec.events.verdicts import Rejection, Verdict
 from mmrec.features.stores import FeatureStore
 from mmrec.features.values import PackedProfile, StreamProgress
-from mmrec.judged_batch import Judged, judge_batch, left_by_a_crash
+from mmrec.judged_batch import Judged, fresh_logins, judge_batch, left_by_a_crash
 from mmrec.partition_step import Written
 from mmrec.rebuild import Parts, Replay, flip
-from mmrec.replay import guests_in_log, profiles_from_log, replay_table
+from mmrec.replay import guests_in_log, pieces, profiles_from_log, replay_table
 from mmrec.scoring.profile import Source, UserProfile
 from mmrec.stream_offsets import Offsets, batch_key, beyond, is_beyond
 from mmrec.sweep import sweep
@@ -145,11 +144,15 @@ class ScoringStream:
         if num_forgotten > before.num_forgotten:
             num_swept = sweep(self._store, self._forgotten, self._from_log_so_far, write_time_s=write_time_s)
         marks, counts = dict(before.marks), Counter(before.counts)
-        ahead = Offsets()
+        ahead, seen = Offsets(), dict[Source, int]()
         num_applied = num_left_out = 0
-        for logged in self._log.scan(after_sequence=before.log_sequence, up_to_sequence=last):
+        for logged in pieces(self._log, after_sequence=before.log_sequence, up_to_sequence=last):
             replayed = replay_table(
-                logged, self._store.read_profiles, forgotten=self._forgotten, config=self._settings.scoring
+                logged,
+                self._store.read_profiles,
+                seen=seen,
+                forgotten=self._forgotten,
+                config=self._settings.scoring,
             )
             offsets_N = logged["offset"].to_numpy()
             sources, source_index_N = sources_of(logged)
@@ -302,10 +305,8 @@ class ScoringStream:
         )
 
     def _logins(self, logins: pa.Table) -> Logins:
-        if not logins.num_rows:
-            return Logins(profiles={}, new_N=np.zeros(0, dtype=np.bool_))
         read, config = self._store.read_profiles, self._settings.scoring
-        return bring_logins(logins, {}, read, forgotten=self._forgotten, config=config)
+        return fresh_logins(logins, read, recovered=self._recovered, forgotten=self._forgotten, config=config)
 
     def _forget(self, control: pa.Table) -> dict[str, float]:
         """Requests to forget, durably in the registry: profile keys that are to go, and up to which instant."""

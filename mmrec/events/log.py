@@ -8,6 +8,8 @@ Laws, for both implementations (tests/contract/test_event_log.py):
 - read(after_sequence=n) gives what appends after n added: reading in steps gives the same as reading at once.
 - Readers get no row that a forget request covers. tend() removes these for good, and rows of ingest days that are too
   old; it changes nothing else that a reader gets, wherever it stands, and no number.
+- A reader who asks for the column SEQUENCE gets the number of the append that each row came with first. It never falls
+  from one row to the next, and is the same whenever and from wherever it is read.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,6 +28,9 @@ from mmrec.events.forgotten_rows import first_day_kept, ingest_days, kept_rows
 from mmrec.events.served import SERVED_SCHEMA
 
 PLACE_COLUMNS: Final = ("cluster_id", "topic_id", "partition", "offset")
+SEQUENCE: Final = "append_sequence"
+"""Number of the append that a row came with; readers may ask for it among the columns of events."""
+NUMBERED_SCHEMA: Final = EVENT_SCHEMA.append(pa.field(SEQUENCE, pa.int64(), nullable=False))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +78,11 @@ class EventLog(Protocol):
         ...
 
     def read(self, *, after_sequence: int = 0, columns: Sequence[str] | None = None) -> pa.Table:
-        """All events of later appends, each once, in the order of appends; EVENT_SCHEMA or the chosen columns."""
+        """All events of later appends, each once, in the order of appends; EVENT_SCHEMA or the chosen columns.
+
+        Args:
+            columns: Of NUMBERED_SCHEMA.
+        """
         ...
 
     def scan(
@@ -88,6 +97,7 @@ class EventLog(Protocol):
 
         Args:
             up_to_sequence: The last append that is given; the newest one where left out.
+            columns: Of NUMBERED_SCHEMA; EVENT_SCHEMA where left out.
         """
         ...
 
@@ -153,7 +163,7 @@ class MemoryEventLog:
 
     def read_served(self, *, after_sequence: int = 0) -> pa.Table:
         """See EventLog."""
-        return self._read(self._served, SERVED_SCHEMA, after_sequence)
+        return self._read(self._served, SERVED_SCHEMA, after_sequence).select(SERVED_SCHEMA.names)
 
     def scan_served(self, *, after_sequence: int = 0, max_rows: int = 8_192) -> Iterator[pa.Table]:
         """See EventLog."""
@@ -200,9 +210,12 @@ def _append(appends: list[_Append], table: pa.Table, batch_key: str) -> int:
 
 def _read(appends: list[_Append], schema: pa.Schema, after_sequence: int) -> pa.Table:
     tables = [append.table for append in appends]
+    numbered = schema.append(NUMBERED_SCHEMA.field(SEQUENCE))
     if len(tables) <= after_sequence:
-        return schema.empty_table()
+        return numbered.empty_table()
+    numbers_N = np.repeat(np.arange(1, len(tables) + 1), [table.num_rows for table in tables])
     table = pa.concat_tables(tables)
+    table = pa.table([*table.columns, pa.array(numbers_N, pa.int64())], schema=numbered)
     first = first_of_each_place(table)
     first[: sum(t.num_rows for t in tables[:after_sequence])] = False
     return table.filter(pa.array(first))

@@ -23,7 +23,7 @@ from mmrec.scoring.decay import merge_counts
 from mmrec.scoring.fold import Items, kept_items
 from mmrec.scoring.marks import joined
 from mmrec.scoring.names import Names
-from mmrec.scoring.profile import NEVER_S, UserProfile, align_columns, empty_profile
+from mmrec.scoring.profile import NEVER_S, Source, UserProfile, align_columns, empty_profile
 from mmrec.scoring.recent import latest, recent_of
 from mmrec.scoring.ring import united
 from mmrec.scoring.settings import ScoringConfig
@@ -46,7 +46,11 @@ def targets_to_read(profiles: Mapping[str, UserProfile]) -> list[str]:
 
 
 def identify(
-    profiles: Mapping[str, UserProfile], pairs: Sequence[Pair], *, config: ScoringConfig
+    profiles: Mapping[str, UserProfile],
+    pairs: Sequence[Pair],
+    *,
+    config: ScoringConfig,
+    seen: Mapping[Source, int] | None = None,
 ) -> dict[str, UserProfile]:
     """Bring logins into profiles, in their order. A pair that was seen before changes nothing.
 
@@ -55,6 +59,7 @@ def identify(
     Args:
         profiles: What is stored, by profile key: of keys_to_read(pairs), and of targets_to_read of those.
         pairs: (user key, anonymous profile key).
+        seen: Where the log is applied again: the last offset per source so far. Profiles may be ahead of it.
 
     Returns:
         The profiles that changed, by key.
@@ -69,7 +74,7 @@ def identify(
         if anonymous.merged_into:
             # Its events so far are the other user's. Delivered again they must not count here, so the marks come along.
             other = changed.get(anonymous.merged_into) or profiles.get(anonymous.merged_into, blank)
-            united_profile = replace(into, marks=joined(into.marks, other.marks))
+            united_profile = replace(into, marks=joined(into.marks, _up_to(other.marks, seen)))
         elif anonymous_key in into.merged_from:
             # A crash came between the two writes, the user's profile being the first: only the stub is missing.
             united_profile = into
@@ -79,6 +84,12 @@ def identify(
         changed[user_key] = replace(united_profile, merged_from=names)
         changed[anonymous_key] = stub(anonymous, user_key)
     return changed
+
+
+def _up_to(marks: Mapping[Source, int], seen: Mapping[Source, int] | None) -> Mapping[Source, int]:
+    if seen is None:
+        return marks
+    return {source: min(mark, seen[source]) for source, mark in marks.items() if source in seen}
 
 
 def merged(into: UserProfile, anonymous: UserProfile, *, config: ScoringConfig) -> UserProfile:

@@ -1,9 +1,15 @@
 """How behaviors are scored and how much of a user is kept."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from mmrec.errors import ConfigurationError
 from mmrec.events.behaviors import BehaviorSet
+
+MAX_RECENT: Final = (1 << 16) - 1
+MAX_RATES: Final = (1 << 8) - 1
+MAX_NUMBER: Final = (1 << 32) - 1
+"""What a packed profile has room for (mmrec.scoring.packing): newest events; half-lives; items, ids, events counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +45,16 @@ class ScoringConfig:
             raise ConfigurationError(f"decay_per_day is {self.decay_per_day}; give one or more rates >= 0")
         if self.max_items < 0 or self.max_recent < 1 or self.ring_size < 0 or self.ring_window_s < 0:
             raise ConfigurationError("profile bounds must not be negative, and max_recent at least 1")
+        room = {
+            "max_recent": (self.max_recent, MAX_RECENT),
+            "max_items": (self.max_items, MAX_NUMBER),
+            "ring_size": (self.ring_size, MAX_NUMBER),
+            "cap_events": (self.cap_events, MAX_NUMBER),
+            "number of rates in decay_per_day": (len(self.decay_per_day), MAX_RATES),
+        }
+        for name, (value, most) in room.items():
+            if value > most:
+                raise ConfigurationError(f"{name} is {value}; a stored profile has room for {most}")
         if not self.idle_horizon_s >= 0:
             raise ConfigurationError(f"idle_horizon_s is {self.idle_horizon_s}; give seconds, or 0 to keep idle items")
         if self.cap_events < 0 or not self.cap_window_s > 0 or self.bot_windows < 0 or not self.bot_quiet_s >= 0:

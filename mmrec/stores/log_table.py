@@ -17,12 +17,10 @@ import pyarrow.parquet as pq
 from mmrec.errors import StoreError
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.forgotten_rows import SECONDS_PER_DAY, filter_columns, kept_rows
-from mmrec.events.log import PLACE_COLUMNS, batch_digest, first_of_each_place
+from mmrec.events.log import NUMBERED_SCHEMA, PLACE_COLUMNS, SEQUENCE, batch_digest, first_of_each_place
 from mmrec.stores.log_files import LogFiles, locked
 from mmrec.stores.log_manifest import Manifest, Part, Ranges
 
-SEQUENCE: Final = "append_sequence"
-"""Column of compacted files: the append each row came with."""
 SEEN_ROWS: Final = 1 << 17
 
 
@@ -32,6 +30,8 @@ class LogTable:
     def __init__(self, folder: Path, schema: pa.Schema, *, users: ForgottenUsers, files: LogFiles) -> None:
         self.folder = folder
         self.schema = schema
+        self.numbered = schema.append(NUMBERED_SCHEMA.field(SEQUENCE))
+        """Of compacted files: each row with the append it came with."""
         self.users = users
         self.files = files
         self.manifest = Manifest(folder / "manifest", files)
@@ -73,7 +73,7 @@ class LogTable:
     def read(self, after_sequence: int, columns: Sequence[str] | None) -> pa.Table:
         """See EventLog.read."""
         names = list(columns or self.schema.names)
-        empty = pa.schema([self.schema.field(name) for name in names]).empty_table()
+        empty = pa.schema([self.numbered.field(name) for name in names]).empty_table()
         return pa.concat_tables([empty, *self.scan(after_sequence, None, columns, 1 << 20)])
 
     def scan(
@@ -82,7 +82,7 @@ class LogTable:
         """See EventLog.scan."""
         self.manifest.refresh()
         last = self.manifest.last if up_to_sequence is None else min(up_to_sequence, self.manifest.last)
-        wanted = pa.schema([self.schema.field(name) for name in columns or self.schema.names])
+        wanted = pa.schema([self.numbered.field(name) for name in columns or self.schema.names])
         done = after_sequence
         while done < last and (part := self.manifest.next_part(done)) is not None and part.first <= last:
             try:

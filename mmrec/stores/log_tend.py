@@ -20,7 +20,7 @@ from mmrec.events.forgotten_rows import filter_columns, first_day_kept, ingest_d
 from mmrec.events.log import TableTended
 from mmrec.stores.log_files import locked
 from mmrec.stores.log_manifest import MAX_PART_ROWS, Part
-from mmrec.stores.log_table import SEQUENCE, LogTable, joined_ranges
+from mmrec.stores.log_table import LogTable, joined_ranges
 
 ROW_GROUP: Final = 131_072
 MAX_STEP_APPENDS: Final = 4_096
@@ -118,7 +118,7 @@ class _Tender:
         path = self.log.folder / name
         temporary = path.with_suffix(".tmp")
         self.log.files.make_folder(path.parent)
-        schema = self.log.schema.append(pa.field(SEQUENCE, pa.int64(), nullable=False))
+        schema = self.log.numbered
         num_rows, oldest_day = 0, 1 << 62
         with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
             for table in _grouped(self._rows(parts, schema), ROW_GROUP):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mmrec.errors import ConfigurationError, IncompatibleStateError
 from mmrec.events.columns import EVENT_SCHEMA, RAW_SCHEMA
-from mmrec.events.log import EventLog, MemoryEventLog
+from mmrec.events.log import SEQUENCE, EventLog, MemoryEventLog
 from mmrec.events.served import SERVED_SCHEMA, decode_served
 from mmrec.stores.parquet_log import ParquetEventLog
 
@@ -121,6 +121,26 @@ def test_a_scan_gives_what_a_read_gives_in_small_pieces(reopen: Reopen) -> None:
     assert sum(piece.num_rows for piece in log.scan(up_to_sequence=1)) == 10
 
 
+def test_rows_name_the_append_they_came_with_first_compacted_or_not(reopen: Reopen) -> None:
+    log = reopen()
+    log.append(events(0, 1, 2, 3), batch_key="0")
+    log.append(events(2, 3, 4), batch_key="1")
+    log.append(events(0, 5), batch_key="2")
+    numbered = ["event_id", SEQUENCE]
+    for _ in range(2):
+        assert log.read(columns=numbered)[SEQUENCE].to_pylist() == [1, 1, 1, 1, 2, 3]
+        pieces = list(log.scan(after_sequence=1, columns=[SEQUENCE, "event_id"], max_rows=1))
+        assert [piece.to_pylist() for piece in pieces] == [
+            [{SEQUENCE: 2, "event_id": "t-0-4"}],
+            [{SEQUENCE: 3, "event_id": "t-0-5"}],
+        ]
+        assert log.read(after_sequence=3, columns=numbered).schema.names == numbered
+        assert SEQUENCE not in log.read().schema.names
+        log.tend()
+    log.append(events(6), batch_key="3")
+    assert reopen().read(columns=[SEQUENCE])[SEQUENCE].to_pylist() == [1, 1, 1, 1, 2, 3, 4]
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     batches=st.lists(st.lists(st.integers(0, 12), min_size=1, max_size=6), min_size=1, max_size=5),
@@ -138,6 +158,9 @@ def test_reading_in_steps_gives_what_reading_at_once_gives(
     assert len(set(ids(log.read()))) == len({o for offsets in batches for o in offsets}) == log.read().num_rows
     upto = len(ids(log.read())) - len(ids(log.read(after_sequence=cut)))
     assert ids(log.read())[upto:] == ids(log.read(after_sequence=cut))
+    assert log.read(columns=[SEQUENCE]).equals(reference.read(columns=[SEQUENCE]))
+    log.tend()
+    assert log.read(columns=[SEQUENCE]).equals(reference.read(columns=[SEQUENCE]))
 
 
 def served(*offsets: int) -> pa.Table:

@@ -1,8 +1,9 @@
 """Laws of a rebuild, in memory: the new profiles are the plain sum, the live ones untouched until the flip."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,9 +19,12 @@ from mmrec.events.log import EventLog, MemoryEventLog
 from mmrec.events.producer import MemoryRecordProducer
 from mmrec.features.stores import FeatureStore, MemoryFeatureStore
 from mmrec.features.values import StreamProgress
-from mmrec.rebuild import Parts, catch_up, fill, flip
+from mmrec.rebuild import Held, Parts, catch_up, fill, flip
 from mmrec.rebuild_run import back, rebuild
+from mmrec.replay import pieces, replay_table
+from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
+from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.stream import ScoringStream
 
@@ -173,6 +177,45 @@ def test_logins_in_the_log_are_repeated() -> None:
     log.add(*rows(60, seed=3))
     rebuild(parts_of(log, store), take_lock=free_lock, waiting=Waiting(NOW_S), with_flip=True, wait_s=9)
     check(store, log, owners={"~a0": "u1"})
+
+
+class SizedStore(MemoryFeatureStore):
+    """A store that notes how many profiles each write holds, and drops what it is given, as a store on disk does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def write_profiles(self, profiles: Mapping[str, UserProfile], **arguments: Any) -> None:
+        self.sizes.append(len(profiles))
+        super().write_profiles({key: unpack(pack(profile)) for key, profile in profiles.items()}, **arguments)
+
+
+def test_what_a_rebuild_holds_is_bounded_in_bytes_and_no_number_depends_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    log, store = Log(), SizedStore()
+    for seed in range(3):
+        log.add(*rows(60, seed=seed))
+        log.add(Row(user_key="u1", item_id="~a0", behavior=IDENTIFY, age_s=0.0))
+    monkeypatch.setattr("mmrec.rebuild.MAX_BYTES", 3_000)
+    monkeypatch.setattr("mmrec.rebuild._PORTION", 2)
+    fill(parts_of(log, store), write_time_s=NOW_S)
+    assert max(store.sizes) <= 2
+    assert sum(store.sizes) > len(list(store.generation("b").user_keys()))
+    check(store.generation("b"), log, owners={"~a0": "u1"})
+
+
+def test_profiles_that_a_rebuild_holds_keep_no_array_of_a_whole_piece_alive() -> None:
+    log = Log()
+    log.add(*(Row(user_key=f"u{n}", item_id=f"i{n}", behavior=BEHAVIORS[0], age_s=1.0) for n in range(500)))
+    parts, held = parts_of(log, MemoryFeatureStore()), Held(MemoryFeatureStore(), write_time_s=NOW_S)
+    for piece in pieces(log.log):
+        held.put(replay_table(piece, held.read, seen={}, forgotten=parts.forgotten, config=CONFIG).profiles)
+    for profile in held.read([f"u{n}" for n in range(500)]).values():
+        whole = profile.counts_IHB
+        while isinstance(whole.base, np.ndarray):
+            whole = whole.base
+        assert len(whole.base or whole.tobytes()) < 2_000
+    assert held.num_bytes < 500 * 2_000
 
 
 def test_a_crash_in_the_middle_leaves_a_generation_that_nobody_takes() -> None:

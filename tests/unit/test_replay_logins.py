@@ -1,0 +1,318 @@
+"""The log applied again gives the live profiles, whoever shared a device, however the log's pieces begin and end."""
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from mmrec.control_rows import is_login
+from mmrec.events.control import identify_event
+from mmrec.events.encoding import encode_event
+from mmrec.events.log import SEQUENCE, EventLog, MemoryEventLog
+from mmrec.events.to_batch import event_batch
+from mmrec.features.stores import FeatureStore, MemoryFeatureStore
+from mmrec.profile_dump import dump_profiles, load_profiles
+from mmrec.rebuild import Parts, fill
+from mmrec.replay import due_logins, pieces, profiles_from_log
+from mmrec.score_matrix import score_matrix
+from mmrec.scoring.apply import apply
+from mmrec.scoring.profile import UserProfile
+from mmrec.stores.parquet_log import ParquetEventLog
+from tests.unit.test_stream import NOW_S, SETTINGS, CrashError, Deployment, event
+from tests.unit.test_stream_control import Fragile, Portioned, guest_event, run_out
+
+FIRST, SECOND = ("behavior-events", 0), ("behavior-events", 1)
+KEYS = ["u0", "u1", "u2", "~g0", "~g1"]
+Items = dict[str, set[str]]
+
+
+class SlicedLog(MemoryEventLog):
+    """A log that hands over few rows at a time, as any log does that is long enough."""
+
+    num_rows = 1
+
+    def scan(self, **arguments) -> Iterator[pa.Table]:
+        return super().scan(**{**arguments, "max_rows": self.num_rows})
+
+
+def login(number: int, user: str, guest: str) -> tuple[bytes, bytes]:
+    return encode_event(identify_event(event_id=f"l{number}", user_id=user, anonymous_id=guest))
+
+
+def shared_devices(shuffle: random.Random, number: int = 40) -> dict[tuple[str, int], list[tuple[bytes, bytes]]]:
+    """Two guests, three users, each event of an item of its own; guests log in again and again as anybody."""
+    records = defaultdict(list)
+    for n in range(number):
+        user, guest, kind = f"u{shuffle.randrange(3)}", f"g{shuffle.randrange(2)}", shuffle.random()
+        place = shuffle.choice([FIRST, SECOND])
+        if kind < 0.2:
+            records[place].append(login(n, user, guest))
+        elif kind < 0.6:
+            records[place].append(guest_event(n, guest, f"i{n}", 1_000.0 - n))
+        else:
+            records[place].append(event(n, user, item=f"i{n}", age_s=1_000.0 - n))
+    return records
+
+
+def owned(log: EventLog) -> Items:
+    """Items of each profile, by the log's appends one after the other: events, then logins."""
+    items: Items = defaultdict(set)
+    owner: dict[str, str] = {}
+    rows = log.read(columns=["user_key", "item_id", "behavior", SEQUENCE]).to_pylist()
+    for number in dict.fromkeys(row[SEQUENCE] for row in rows):
+        append = [row for row in rows if row[SEQUENCE] == number]
+        for row in append:
+            if not row["behavior"].startswith("mmrec."):
+                items[owner.get(row["user_key"], row["user_key"])].add(row["item_id"])
+        for row in append:
+            if row["behavior"].startswith("mmrec."):
+                guest = row["item_id"]
+                if guest not in owner:
+                    items[row["user_key"]] |= items.pop(guest, set())
+                owner[guest] = row["user_key"]
+    return {key: found for key, found in items.items() if found}
+
+
+def held(profiles: dict[str, UserProfile]) -> Items:
+    for profile in profiles.values():
+        assert len(profile.item_ids) == profile.num_events
+    return {key: set(profile.item_ids) for key, profile in profiles.items() if profile.num_events}
+
+
+def rebuilt(deployment: Deployment) -> Items:
+    store = MemoryFeatureStore()
+    scoring = SETTINGS.scoring
+    parts = Parts(store=store, log=deployment.log, forgotten=deployment.forgotten, config=scoring)
+    fill(parts, write_time_s=NOW_S)
+    return held(store.generation("b").read_profiles(KEYS))
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    crash_share=st.sampled_from([0.0, 0.4]),
+    largest=st.sampled_from([2, 8]),
+    num_rows=st.sampled_from([1, 3, 1_000]),
+)
+@example(seed=381, crash_share=0.4, largest=8, num_rows=1)  # two logins of a guest, read again one by one
+def test_rebuild_and_recovery_give_the_live_profiles_of_shared_devices(
+    seed: int, crash_share: float, largest: int, num_rows: int
+) -> None:
+    shuffle = random.Random(seed)
+    deployment = Fragile()
+    deployment.records.update(shared_devices(shuffle))
+    run_out(deployment, shuffle, crash_share=crash_share, largest=largest)
+    live = held(deployment.store.read_profiles(KEYS))
+    assert live == owned(deployment.log)
+    again = Deployment()
+    again.log = SlicedLog()
+    again.log.num_rows = num_rows
+    for number in range(deployment.log.sequence()):
+        append = pa.concat_tables(deployment.log.scan(after_sequence=number, up_to_sequence=number + 1))
+        again.log.append(append, batch_key=str(number))
+    assert rebuilt(again) == live
+    again.start()
+    assert held(again.store.read_profiles(KEYS)) == live
+    last, forgotten = again.log.sequence(), again.forgotten
+    grown = profiles_from_log(again.log, KEYS, up_to_sequence=last, forgotten=forgotten, config=SETTINGS.scoring)
+    assert held(grown) == live
+    scored: Items = defaultdict(set)
+    for part in score_matrix(again.log, as_of_s=NOW_S + 1_000, forgotten=forgotten, config=SETTINGS.scoring):
+        for place, key in enumerate(part.user_keys):
+            scored[key] |= set(part.item_ids[part.starts_U[place] : part.starts_U[place + 1]])
+    assert scored == live
+
+
+@settings(max_examples=6, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_a_log_in_files_gives_the_same_compacted_and_not(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    shuffle = random.Random(seed)
+    deployment = Deployment()
+    deployment.log = ParquetEventLog(str(tmp_path_factory.mktemp("log")))
+    deployment.records.update(shared_devices(shuffle, number=25))
+    run_out(deployment, shuffle, crash_share=0.0, largest=4)
+    live = held(deployment.store.read_profiles(KEYS))
+    assert live == owned(deployment.log) == rebuilt(deployment)
+    deployment.log.tend()
+    assert live == owned(deployment.log) == rebuilt(deployment)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10_000), num_rows=st.sampled_from([1, 3, 1_000]))
+def test_a_store_that_writes_in_portions_and_fails_again_and_again_loses_nobodys_event(
+    seed: int, num_rows: int
+) -> None:
+    shuffle = random.Random(seed)
+    deployment = Deployment()
+    deployment.store, deployment.log = Portioned(), SlicedLog()
+    deployment.log.num_rows = num_rows
+    deployment.records.update(shared_devices(shuffle))
+    for _ in range(1_000):
+        try:
+            stream = deployment.start()
+            starts = deployment.starts(stream)
+            if all(starts[place] == len(records) for place, records in deployment.records.items()):
+                break
+            sizes = {place: shuffle.randint(0, 8) for place in starts}
+            stream.process(deployment.batch(starts, sizes), write_time_s=NOW_S)
+        except CrashError:
+            pass
+        deployment.store.num_left = shuffle.choice([0, 1, 2, 3, 5, 8, 1_000])
+    deployment.store.num_left = 1_000
+    assert held(deployment.store.read_profiles(KEYS)) == owned(deployment.log) == rebuilt(deployment)
+
+
+@pytest.mark.parametrize("num_rows", [1, 2, 1_000])
+def test_an_append_longer_than_a_piece_counts_a_login_behind_its_last_event(num_rows: int) -> None:
+    deployment = Deployment()
+    deployment.store, deployment.log = MemoryFeatureStore(), SlicedLog()
+    deployment.log.num_rows = num_rows
+    everything = {FIRST: 9, SECOND: 9}
+    deployment.records[SECOND] += [guest_event(0, "g0", "i0", 9.0), guest_event(1, "g1", "i1", 8.0)]
+    deployment.records[FIRST].append(login(1, "u0", "g0"))
+    stream = deployment.start()
+    stream.process(deployment.batch(deployment.starts(stream), everything), write_time_s=NOW_S)
+    deployment.records[SECOND] += [guest_event(2, "g1", "i2", 7.0), guest_event(3, "g0", "i3", 6.0)]
+    deployment.records[FIRST].append(login(2, "u0", "g1"))
+    batch = deployment.batch(deployment.starts(stream), everything)
+    columns = event_batch(batch.events, SETTINGS.behaviors)
+    applied = apply(deployment.store.read_profiles(["u0", "~g0", "~g1"]), columns, config=SETTINGS.scoring)
+
+    def write_half() -> None:
+        deployment.store.write_profiles({"u0": applied.profiles["u0"]}, write_time_s=NOW_S)
+        raise CrashError
+
+    with pytest.raises(CrashError):
+        stream.process_judged(batch, applied.verdicts_N, write=write_half, write_time_s=NOW_S)
+    deployment.start()
+    assert held(deployment.store.read_profiles(["u0", "~g0", "~g1"])) == {"u0": {"i0", "i1", "i2", "i3"}}
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10_000), num_rows=st.sampled_from([1, 2, 5, 1_000]))
+def test_every_row_is_in_one_piece_and_a_login_in_none_before_its_append_ends(seed: int, num_rows: int) -> None:
+    shuffle = random.Random(seed)
+    deployment = Deployment()
+    deployment.log = SlicedLog()
+    deployment.log.num_rows = num_rows
+    deployment.records.update(shared_devices(shuffle))
+    run_out(deployment, shuffle, crash_share=0.0, largest=6)
+    given_N: Counter[str] = Counter()
+    logged_in: dict[str, int] = {}
+    for piece in pieces(deployment.log):
+        logins_N = is_login(piece)
+        for row, by_login in zip(piece.to_pylist(), logins_N.tolist(), strict=True):
+            given_N[row["event_id"]] += 1
+            if by_login:
+                logged_in[row["item_id"]] = row[SEQUENCE]
+            else:
+                assert logged_in.get(row["user_key"], -1) < row[SEQUENCE]
+    assert given_N == Counter(deployment.log.read()["event_id"].to_pylist())
+
+
+def test_pieces_without_logins_are_handed_on_as_they_come() -> None:
+    deployment = Deployment()
+    deployment.records[FIRST] += [event(n, "u0", item=f"i{n}") for n in range(6)]
+    run_out(deployment, random.Random(1), crash_share=0.0, largest=2)
+    columns = [*deployment.log.read().schema.names, SEQUENCE]
+    tables = list(deployment.log.scan(columns=columns, max_rows=4))
+    found = [piece for piece in due_logins(tables) if piece.num_rows]
+    assert len(found) == 2
+    assert all(one is other for one, other in zip(found, tables, strict=True))
+
+
+class UnorderedStore(MemoryFeatureStore):
+    """A store that names its keys in any order, as Redis does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shuffle: random.Random | None = None
+
+    def user_keys(self) -> Iterator[str]:
+        keys = list(super().user_keys())
+        if self.shuffle is not None:
+            self.shuffle.shuffle(keys)
+        return iter(keys)
+
+
+class Watched:
+    """A feature store as a dump reads it, with something that happens before each reading."""
+
+    def __init__(self, store: FeatureStore, between) -> None:
+        self._store = store
+        self._between = between
+
+    def generation(self, name: str) -> "Watched":
+        return Watched(self._store.generation(name), self._between)
+
+    def read_profiles(self, keys: list[str]) -> dict[str, UserProfile]:
+        found = {}
+        for key in keys:
+            self._between()
+            found |= self._store.read_profiles([key])
+        return found
+
+    def __getattr__(self, name: str):
+        return getattr(self._store, name)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_a_dump_taken_while_guests_log_in_is_made_whole_by_the_log(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    path = tmp_path_factory.mktemp("dump") / "profiles.bin"
+    shuffle = random.Random(seed)
+    deployment = Deployment()
+    deployment.store = UnorderedStore()
+    deployment.records.update(shared_devices(shuffle))
+    stream = deployment.start()
+
+    def step(largest: int = 4) -> None:
+        starts = deployment.starts(stream)
+        sizes = {place: shuffle.randint(0, largest) for place in starts}
+        stream.process(deployment.batch(starts, sizes), write_time_s=NOW_S)
+
+    for _ in range(3):
+        step()
+    deployment.store.shuffle = shuffle
+    dump_profiles(Watched(deployment.store, step), "a", path)
+    restored = restarted(deployment, path)
+    assert held(restored.store.read_profiles(KEYS)) == owned(deployment.log)
+
+
+@pytest.mark.parametrize("num_before", range(4))
+def test_a_login_between_any_two_readings_of_a_dump_loses_no_anonymous_event(tmp_path: Path, num_before: int) -> None:
+    deployment = Deployment()
+    deployment.records[FIRST] += [event(0, "u0", item="i0"), event(1, "u1", item="i1"), login(1, "u0", "g0")]
+    deployment.records[SECOND].append(guest_event(2, "g0", "i2", 5.0))
+    stream = deployment.start()
+    stream.process(deployment.batch(deployment.starts(stream), {FIRST: 2, SECOND: 1}), write_time_s=NOW_S)
+    num_read = 0
+
+    def log_in() -> None:
+        nonlocal num_read
+        if num_read == num_before:
+            stream.process(deployment.batch(deployment.starts(stream), {FIRST: 1, SECOND: 0}), write_time_s=NOW_S)
+        num_read += 1
+
+    dump_profiles(Watched(deployment.store, log_in), "a", tmp_path / "profiles.bin")
+    restored = restarted(deployment, tmp_path / "profiles.bin")
+    if num_before == 3:  # after the last one
+        log_in()
+        restored.start()
+    assert held(restored.store.read_profiles(KEYS)) == {"u0": {"i0", "i2"}, "u1": {"i1"}}
+
+
+def restarted(deployment: Deployment, path: Path) -> Deployment:
+    """Another store with what the dump holds, brought up to the log."""
+    other = Deployment()
+    other.store, other.log, other.records = MemoryFeatureStore(), deployment.log, deployment.records
+    assert load_profiles(other.store, path, write_time_s=NOW_S) == len(list(other.store.user_keys())) > 0
+    other.start()
+    return other
