@@ -20,12 +20,13 @@ from typing import Final
 
 from mmrec.config import EventSettings, KafkaSettings
 from mmrec.errors import StoreError
-from mmrec.events.behaviors import BehaviorSet
+from mmrec.events.behaviors import CONTROL_PREFIX, BehaviorSet
 from mmrec.events.encoding import check_record, encode_event
 from mmrec.events.overlay_writer import OverlayWriter
 from mmrec.events.producer import RecordPlace, RecordProducer
 from mmrec.events.rejected import encode_rejected
 from mmrec.events.rules import Refusal
+from mmrec.events.verdicts import Rejection
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 from mmrec.v1.collector_pb2 import EventOutcome, EventStatus
 
@@ -143,7 +144,7 @@ class EventCollector:
         bad_places: list[int] = []
         for place, event in enumerate(events[:num_taken]):
             key, value = encode_event(event)
-            refusal = check_record(
+            refusal = _reserved(event) or check_record(
                 event, key, value, ingest_time_s=now_s, behaviors=self._behaviors, settings=self._settings
             )
             request.sizes.append(len(value))
@@ -238,6 +239,15 @@ def _decide(
         milliseconds = round(outcome.ingest_time_s * 1000)
         status.ingest_time.seconds, status.ingest_time.nanos = milliseconds // 1000, milliseconds % 1000 * 1_000_000
         counts["acknowledged"] += 1
+
+
+def _reserved(event: BehaviorEvent) -> Refusal | None:
+    """A storefront may not write what only the system says, such as that an event was submitted again after a refusal."""
+    for name in event.context:
+        if name.startswith(CONTROL_PREFIX):
+            detail = f"context name {name[:MAX_SHOWN_ID]!r} is reserved; use one without the prefix {CONTROL_PREFIX!r}"
+            return Refusal(Rejection.BAD_ID, detail)
+    return None
 
 
 def _refused(key: bytes, value: bytes, refusal: Refusal, now_s: float) -> tuple[bytes, bytes]:

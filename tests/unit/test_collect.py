@@ -150,3 +150,12 @@ def test_items_are_written_removed_or_refused_each_with_its_status() -> None:
     assert writer.figures()["items.rejected.missing_title"] == 1
     broker.available = False
     assert writer.upsert(items[:1], [])[0].outcome == RETRY
+
+
+def test_a_storefront_cannot_say_that_an_event_was_submitted_again() -> None:
+    broker = MemoryRecordProducer(clock=ManualClock(NOW_S))
+    claimed = event("a", context={"mmrec.resubmitted": "c/t/0:1"})
+    (status,) = collector(broker).record([claimed], now_s=NOW_S).result(10)
+    assert (status.outcome, status.reason) == (REJECTED, "bad_id")
+    assert "reserved" in status.detail
+    assert broker.records(TOPICS.behavior_events) == []
