@@ -242,7 +242,7 @@ def _decide(
 
 
 def _reserved(event: BehaviorEvent) -> Refusal | None:
-    """A storefront may not write what only the system says, such as that an event was submitted again after a refusal."""
+    """A storefront may not say what only the system says, such as that an event was submitted again."""
     for name in event.context:
         if name.startswith(CONTROL_PREFIX):
             detail = f"context name {name[:MAX_SHOWN_ID]!r} is reserved; use one without the prefix {CONTROL_PREFIX!r}"
