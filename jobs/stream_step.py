@@ -25,7 +25,9 @@ from mmrec.events.table_bytes import table_of
 from mmrec.stream import ScoringStream, StepReport
 from mmrec.stream_metrics import WHOLE, StreamMetrics
 from mmrec.stream_status import RecentSteps
+from mmrec.telemetry import get_logger
 
+log = get_logger(__name__)
 DECODE = "decode"
 """Phase in which the driver waits for Spark's workers."""
 NUM_PORTIONS = 16
@@ -76,8 +78,11 @@ class StreamStep:
             self._under_way.result()
 
     def close(self) -> None:
-        """Wait for the batch under way."""
+        """Wait for the batch under way; what it failed with is said, and done again by the next start."""
         self._worker.shutdown()
+        failure = self._under_way.exception() if self._under_way is not None else None
+        if failure is not None:
+            log.error("last_batch_failed", reason=str(failure))
 
     def _process(self, batch: StreamBatch, decode_s: float) -> None:
         began_s = time.monotonic()
