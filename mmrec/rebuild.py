@@ -31,7 +31,7 @@ MAX_BYTES: Final = 384 << 20
 """Packed profiles kept in memory between two writes."""
 _ENTRY_BYTES: Final = 250
 """What a profile takes beside its bytes: its key, and its place in the tables."""
-_PORTION: Final = 1_000
+PORTION: Final = 1_000
 """Profiles unpacked for one write."""
 KEYS_AT_ONCE: Final = 10_000
 
@@ -58,6 +58,10 @@ class Parts:
     log: EventLog
     forgotten: ForgottenUsers
     config: ScoringConfig
+    max_bytes: int = MAX_BYTES
+    """Packed profiles kept in memory between two writes."""
+    portion: int = PORTION
+    """Profiles per write."""
     told: Callable[[int], None] = lambda num_rows: None
     """Handed the number of rows of each portion of the log that was read."""
 
@@ -115,9 +119,12 @@ class Held:
     profile would keep the arrays of thousands.
     """
 
-    def __init__(self, store: FeatureStore, *, write_time_s: float) -> None:
+    def __init__(
+        self, store: FeatureStore, *, write_time_s: float, max_bytes: int = MAX_BYTES, portion: int = PORTION
+    ) -> None:
         self._store = store
         self._write_time_s = write_time_s
+        self._max_bytes, self._portion = max_bytes, portion
         self._packed: dict[str, bytes] = {}
         self._changed: set[str] = set()
         self.num_bytes = 0
@@ -134,7 +141,7 @@ class Held:
     def put(self, profiles: dict[str, UserProfile]) -> None:
         self._hold(profiles)
         self._changed.update(profiles)
-        if self.num_bytes > MAX_BYTES:
+        if self.num_bytes > self._max_bytes:
             self.write(None)
             self._packed.clear()
             self.num_bytes = 0
@@ -160,14 +167,16 @@ class Held:
 
     def _portions(self, keys: Iterable[str]) -> Iterator[dict[str, UserProfile]]:
         left = iter(keys)
-        while portion := list(islice(left, _PORTION)):
+        while portion := list(islice(left, self._portion)):
             yield {key: unpack(self._packed[key]) for key in portion}
 
 
 def _replay(parts: Parts, name: str, progress: StreamProgress, *, write_time_s: float) -> Replay:
     """Apply what the log holds beyond a progress, up to its newest append as of now."""
     last = parts.log.sequence()
-    held = Held(parts.store.generation(name), write_time_s=write_time_s)
+    held = Held(
+        parts.store.generation(name), write_time_s=write_time_s, max_bytes=parts.max_bytes, portion=parts.portion
+    )
     seen: dict[Source, int] = {}
     num_rows = num_applied = 0
     for table in pieces(parts.log, after_sequence=progress.log_sequence, up_to_sequence=last):

@@ -191,14 +191,12 @@ class SizedStore(MemoryFeatureStore):
         super().write_profiles({key: unpack(pack(profile)) for key, profile in profiles.items()}, **arguments)
 
 
-def test_what_a_rebuild_holds_is_bounded_in_bytes_and_no_number_depends_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_rebuild_holds_is_bounded_in_bytes_and_no_number_depends_on_it() -> None:
     log, store = Log(), SizedStore()
     for seed in range(3):
         log.add(*rows(60, seed=seed))
         log.add(Row(user_key="u1", item_id="~a0", behavior=IDENTIFY, age_s=0.0))
-    monkeypatch.setattr("mmrec.rebuild.MAX_BYTES", 3_000)
-    monkeypatch.setattr("mmrec.rebuild._PORTION", 2)
-    fill(parts_of(log, store), write_time_s=NOW_S)
+    fill(replace(parts_of(log, store), max_bytes=3_000, portion=2), write_time_s=NOW_S)
     assert max(store.sizes) <= 2
     assert sum(store.sizes) > len(list(store.generation("b").user_keys()))
     check(store.generation("b"), log, owners={"~a0": "u1"})

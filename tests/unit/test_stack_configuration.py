@@ -31,6 +31,7 @@ def _document(**named: str) -> dict:
         "stores": {"milvus_uri": named.get("milvus", f"http://127.0.0.1:{milvus}")},
         "serving": {"recommender": f"127.0.0.1:{recommender}", "collector": f"127.0.0.1:{collector}"},
         "stack": {"ray": f"127.0.0.1:{ray}"},
+        "metrics": dict.fromkeys(("score_stream", "collector", "recommender", "build_neighbors", "tend_log"), ""),
     }
 
 
