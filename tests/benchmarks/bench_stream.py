@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--num-events", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--stream", default="", help="options of jobs/score_stream.py, such as '--max-offsets 50000'")
+    parser.add_argument("--requests-per-s", type=float, default=Load.requests_per_s, help="of RecommendItems")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     parts = arguments.parts.split(",")
@@ -79,11 +80,11 @@ def _measure(
         samples[part] = {"runs": found.pop("runs")}
         figures.update({f"{name}_{part}": value for name, value in found.items()})
     elif part == "freshness":
-        load = QUICK_LOAD if arguments.quick else Load()
+        load = QUICK_LOAD if arguments.quick else Load(requests_per_s=arguments.requests_per_s)
         users, items = (100, 200) if arguments.quick else (600, 1_000)
         with own_recommender(folder, num_users=users, num_items=items) as recommender:
             found, curves = measure_freshness(recommender, folder, load=load)
-        figures.update(found)
+        figures.update({**found, "requests_per_s": load.requests_per_s})
         samples.update(curves)
     else:
         seconds, rounds = (1.0, 1) if arguments.quick else (5.0, 3)
