@@ -34,6 +34,7 @@ from mmrec.v1.behavior_pb2 import BehaviorEvent
 from mmrec.wiring import open_event_log, open_feature_store, open_overlay, open_producer, open_scoring_stream
 from services.stack.kafka_broker import KafkaBroker
 
+DAY_S = 86_400.0
 pytestmark = pytest.mark.integration
 MARK = "zq7-unique-user-zq7"
 ANONYMOUS = f"{MARK}-before-login"
@@ -185,7 +186,8 @@ def test_no_byte_of_a_forgotten_user_is_left_and_nothing_revives_one(
     removed = {name: number for store in receipt["stores"] for name, number in store["removed"].items()}
     assert removed == {"log_rows": 5, "served_lists": 1, "profiles": 2, "overlay_entries": 1, "parquet_rows": 1}
     assert receipt["profiles_left"] == 0
-    assert [topic["note"] != "" for topic in receipt["kafka"]] == [True] * 3
+    instant_s = receipt["forgotten_up_to_s"]
+    assert [topic["bytes_may_stand_until_s"] > instant_s + 30 * DAY_S for topic in receipt["kafka"]] == [True] * 3
     assert log.read(columns=["user_key"])["user_key"].to_pylist() == ["bob"]
     assert set(store.read_profiles([MARK, "bob", f"~{ANONYMOUS}"])) == {"bob"}
 
