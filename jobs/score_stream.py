@@ -129,7 +129,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Score behavior events from Kafka into profiles.")
     parser.add_argument("--config", help="mmrec.toml; MMREC_CONFIG where absent")
     parser.add_argument("--master", default="local[2,4]", help="Spark master (default: %(default)s)")
-    parser.add_argument("--max-offsets", type=int, default=100_000, help="records per batch (default: %(default)s)")
+    parser.add_argument("--max-offsets", type=int, default=400_000, help="records per batch (default: %(default)s)")
     arguments = parser.parse_args()
     configure_logging()
     if os.getpgrp() != os.getpid():
