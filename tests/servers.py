@@ -150,7 +150,8 @@ def redis_server(stack_id: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
         pytest.skip("no redis-server on the PATH and MMREC_TEST_REDIS is not set")
     port = any_free(1)[0]
     folder = str(tmp_path_factory.mktemp("redis"))
-    command = [program, "--bind", HOST, "--port", str(port), "--dir", folder, "--save", ""]
+    # Its title would be written over the environment, by which the guard knows what the session started.
+    command = [program, "--bind", HOST, "--port", str(port), "--dir", folder, "--save", "", "--set-proc-title", "no"]
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, env=child_environment(stack_id), start_new_session=True
     )

@@ -84,6 +84,9 @@ class StreamStack:
 
     def __exit__(self, *_: object) -> None:
         self.stop_stream()
+        if self._redis is not None:
+            self._redis.terminate()
+            self._redis.wait(30)
         self._ending.close()
 
     @property
@@ -171,7 +174,7 @@ class StreamStack:
     def _start_redis(self) -> None:
         command = ["redis-server", "--bind", HOST, "--port", str(self._redis_port), "--dir", str(self.folder)]
         self._redis = subprocess.Popen(
-            [*command, "--save", "", "--appendonly", "no"],
+            [*command, "--save", "", "--appendonly", "no", "--set-proc-title", "no"],
             stdout=subprocess.DEVNULL,
             env=child_environment(self.stack_id, program="redis"),
             start_new_session=True,
