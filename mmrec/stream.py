@@ -220,13 +220,7 @@ class ScoringStream:
         judged = self._judge(batch, gone, kept)
         phases_s = dict(judged.phases_s)
         phases_s["apply"] = self._timer() - began_s - sum(phases_s.values())
-        began_s = self._timer()
-        sequence = self._log.append(judged.accepted, batch_key=batch_key(batch.ends))
-        self._log.append_served(batch.served, batch_key=batch_key(batch.ends))
-        phases_s["log"] = self._timer() - began_s
-        began_s = self._timer()
-        self._reject(batch.rejected, judged)
-        phases_s["rejected"] = self._timer() - began_s
+        sequence = self._log_and_reject(batch, judged, phases_s)
         began_s = self._timer()
         progress = self._moved_progress(batch, judged, sequence)
         written = {**kept, **judged.profiles}
@@ -267,14 +261,20 @@ class ScoringStream:
         began_s = self._timer()
         verdicts_N = verdicts_N[is_beyond(batch.events, self._progress.marks)]
         batch = beyond(batch, self._progress.marks)
-        columns = event_batch(batch.events, self._settings.behaviors)
-        recovered_N = self._recovered.hold(columns.sources, columns.source_index_N, columns.offsets_N)
+        recovered_N = self._held(batch.events)
         again = batch.events.filter(pa.array(verdicts_N == Verdict.ALREADY_APPLIED))
-        stored = read_with_targets(self._store.read_profiles, pc.unique(again["user_key"]).to_pylist())
+        if again.num_rows:
+            verdicts_N = left_by_a_crash(
+                event_batch(batch.events, self._settings.behaviors),
+                verdicts_N,
+                recovered_N,
+                read_with_targets(self._store.read_profiles, pc.unique(again["user_key"]).to_pylist()),
+                self._settings.scoring,
+            )
         logins = batch.control.filter(pa.array(is_login(batch.control)))
         judged = Judged(
             events=batch.events,
-            verdicts_N=left_by_a_crash(columns, verdicts_N, recovered_N, stored, self._settings.scoring),
+            verdicts_N=verdicts_N,
             recovered_N=recovered_N,
             profiles={},
             logins=logins,
@@ -283,13 +283,7 @@ class ScoringStream:
             num_pruned=0,
         )
         phases_s["apply"] = self._timer() - began_s
-        began_s = self._timer()
-        sequence = self._log.append(judged.accepted, batch_key=batch_key(batch.ends))
-        self._log.append_served(batch.served, batch_key=batch_key(batch.ends))
-        phases_s["log"] = self._timer() - began_s
-        began_s = self._timer()
-        self._reject(batch.rejected, judged)
-        phases_s["rejected"] = self._timer() - began_s
+        sequence = self._log_and_reject(batch, judged, phases_s)
         began_s = self._timer()
         written = write()
         merged = self._logins(logins).profiles
@@ -303,6 +297,17 @@ class ScoringStream:
             num_profiles=written.num_profiles + len(merged),
             phases_s=phases_s,
         )
+
+    def _log_and_reject(self, batch: StreamBatch, judged: Judged, phases_s: dict[str, float]) -> int:
+        """What comes before profiles: the log, then the rejected topic. Returns the log's number."""
+        began_s = self._timer()
+        sequence = self._log.append(judged.accepted, batch_key=batch_key(batch.ends))
+        self._log.append_served(batch.served, batch_key=batch_key(batch.ends))
+        phases_s["log"] = self._timer() - began_s
+        began_s = self._timer()
+        self._reject(batch.rejected, judged)
+        phases_s["rejected"] = self._timer() - began_s
+        return sequence
 
     def _logins(self, logins: pa.Table) -> Logins:
         read, config = self._store.read_profiles, self._settings.scoring

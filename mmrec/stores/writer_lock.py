@@ -16,13 +16,7 @@ def take_writer_lock(folder: Path) -> IO[str]:
     Raises:
         StoreError: another process holds it.
     """
-    lock = (folder / "writer.lock").open("w", encoding="utf-8")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise StoreError(f"another score_stream writes the profiles of {folder}; stop it first") from None
-    return lock
+    return _take(folder / "writer.lock", f"another score_stream writes the profiles of {folder}; stop it first")
 
 
 def take_rebuild_lock(folder: Path) -> IO[str]:
@@ -31,10 +25,14 @@ def take_rebuild_lock(folder: Path) -> IO[str]:
     Raises:
         StoreError: another process holds it.
     """
-    lock = (folder / "rebuild.lock").open("w", encoding="utf-8")
+    return _take(folder / "rebuild.lock", f"another rebuild of the profiles of {folder} is under way; wait for it")
+
+
+def _take(file: Path, refusal: str) -> IO[str]:
+    lock = file.open("w", encoding="utf-8")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.close()
-        raise StoreError(f"another rebuild of the profiles of {folder} is under way; wait for it") from None
+        raise StoreError(refusal) from None
     return lock

@@ -7,9 +7,7 @@ Each is one batch query without a sink, so it says what two task threads can do 
 
 import argparse
 import json
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,8 +23,8 @@ from mmrec.events.stream_rows import STREAM_SCHEMA, decode_rows
 from mmrec.stores.stream_topics import stream_topics
 from mmrec.stores.topic_ends import end_offsets
 from mmrec.wiring import settings_from
+from tests.benchmarks.repeated import median_seconds
 
-ROUNDS = 3
 EVENT_DDL = (
     "event_id STRING, user_id STRING, anonymous_id STRING, item_id STRING, behavior STRING, event_time TIMESTAMP, "
     "session_id STRING, domain STRING, quantity DOUBLE, price DOUBLE, currency STRING, imported BOOLEAN, "
@@ -71,9 +69,9 @@ def measure(settings: Settings, *, num_events: int, master: str, folder: Path) -
         "map_in_arrow": records.mapInArrow(decode, from_arrow_schema(STREAM_SCHEMA)),
     }
     size = sum(wanted.values())
-    rates = {f"{way}_per_s": round(size / _seconds(_run(frame)), 0) for way, frame in ways.items()}
+    rates = {f"{way}_per_s": round(size / median_seconds(_run(frame)), 0) for way, frame in ways.items()}
     raw = records.limit(20_000).toArrow()
-    seconds = _seconds(lambda: decode_rows(raw, topics, behaviors=settings.behaviors, settings=settings.events))
+    seconds = median_seconds(lambda: decode_rows(raw, topics, behaviors=settings.behaviors, settings=settings.events))
     rates["decode_alone_per_s"] = round(raw.num_rows / seconds, 0)
     spark.stop()
     return {**rates, "num_records": size}
@@ -81,15 +79,6 @@ def measure(settings: Settings, *, num_events: int, master: str, folder: Path) -
 
 def _run(frame: DataFrame) -> Callable[[], Any]:
     return lambda: frame.write.format("noop").mode("overwrite").save()
-
-
-def _seconds(work: Callable[[], Any]) -> float:
-    taken = []
-    for _ in range(ROUNDS + 1):
-        began_s = time.monotonic()
-        work()
-        taken.append(time.monotonic() - began_s)
-    return statistics.median(taken[1:])
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ The same profiles, packed before, go into a store of their own of the kind that 
 
 import argparse
 import json
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,8 +25,7 @@ from mmrec.features.clear import clear_texts
 from mmrec.features.schema import PROFILE_VIEWS
 from mmrec.scoring.packing import pack
 from mmrec.wiring import open_feature_store, settings_from
-
-ROUNDS = 3
+from tests.benchmarks.repeated import median_seconds
 
 
 def measure(settings: Settings, *, num_rows: int) -> dict[str, float]:
@@ -75,7 +73,7 @@ def measure(settings: Settings, *, num_rows: int) -> dict[str, float]:
             "feast_public": lambda: public.write_to_online_store(view.name, frame),
         }
         return {
-            **{f"{name}_rows_per_s": round(len(packed) / _seconds(write), 0) for name, write in ways.items()},
+            **{f"{name}_rows_per_s": round(len(packed) / median_seconds(write), 0) for name, write in ways.items()},
             "num_rows": len(packed),
             "bytes_per_row": round(sum(len(value) for value in packed.values()) / len(packed), 0),
         }
@@ -89,15 +87,6 @@ def _own_store(settings: Settings) -> Iterator[Settings]:
             own = replace(own, stores=replace(own.stores, redis_connection=f"{own.stores.redis_connection},db=1"))
         apply_repository(own.stores, own.scoring.decay_per_day)
         yield own
-
-
-def _seconds(work: Callable[[], Any]) -> float:
-    taken = []
-    for _ in range(ROUNDS + 1):
-        began_s = time.monotonic()
-        work()
-        taken.append(time.monotonic() - began_s)
-    return statistics.median(taken[1:])
 
 
 def main() -> None:

@@ -1,12 +1,10 @@
 """One suite for all feature stores: memory, Feast on SQLite, Feast on Redis where a server is at hand."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,35 +34,13 @@ CONFIG = ScoringConfig(behaviors=shop_behaviors())
 NOW_S = 1_760_000_000.0
 
 
-@pytest.fixture(scope="module")
-def redis_connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """host:port of a server of our own, or of the one MMREC_TEST_REDIS names: every test empties it first."""
-    given = os.environ.get("MMREC_TEST_REDIS", "")
-    program = shutil.which("redis-server")
-    if given:
-        yield given
-        return
-    if not program:
-        pytest.skip("no redis-server on the PATH and MMREC_TEST_REDIS is not set")
-    from services.stack.ports import any_free, wait_open
-
-    port = any_free(1)[0]
-    folder = str(tmp_path_factory.mktemp("redis"))
-    command = [program, "--bind", "127.0.0.1", "--port", str(port), "--dir", folder, "--save", ""]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    assert wait_open(port, timeout_s=20)
-    yield f"127.0.0.1:{port}"
-    process.terminate()
-    process.wait(20)
-
-
 @pytest.fixture(params=["memory", "sqlite", "redis"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> FeatureStore:
     if request.param == "memory":
         return MemoryFeatureStore()
     stores = StoreSettings(feature_repo=str(tmp_path / "repo"), online_store=request.param)
     if request.param == "redis":
-        stores = replace(stores, redis_connection=request.getfixturevalue("redis_connection"))
+        stores = replace(stores, redis_connection=request.getfixturevalue("redis_server"))
         with Redis.from_url(f"redis://{stores.redis_connection}") as server:
             server.flushdb()
     apply_repository(stores, CONFIG.decay_per_day)

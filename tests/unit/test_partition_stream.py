@@ -9,10 +9,9 @@ import pyarrow.compute as pc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmrec.events.columns import RAW_SCHEMA
 from mmrec.events.control import forget_event, identify_event
 from mmrec.events.encoding import encode_event
-from mmrec.events.stream_rows import decode_rows, split_rows
+from mmrec.events.stream_rows import split_rows
 from mmrec.partition_step import (
     OWNER,
     PROFILE_COLUMNS,
@@ -35,17 +34,6 @@ class Partitioned(Fragile):
     """Judges and writes profiles in parts, as Spark's workers do."""
 
     max_profiles = 2
-
-    def rows(self, starts: dict, sizes: dict) -> pa.Table:
-        columns: dict[str, list] = {"topic": [], **{name: [] for name in RAW_SCHEMA.names}}
-        for (topic, partition), records in self.records.items():
-            start = starts[topic, partition]
-            for offset, (key, value) in enumerate(records[start : start + sizes[topic, partition]], start=start):
-                row = (topic, key, value, partition, offset, NOW_S + offset)
-                for name, cell in zip(columns, row, strict=True):
-                    columns[name].append(cell)
-        raw = pa.table(columns, schema=pa.schema([pa.field("topic", pa.string()), *RAW_SCHEMA]))
-        return decode_rows(raw, self.topics, behaviors=self.settings.behaviors, settings=self.settings.events)
 
     def read_packed(self, keys) -> list[tuple[str, bytes]]:
         return [(key, pack(profile)) for key, profile in self.store.read_profiles(keys).items()]

@@ -82,7 +82,8 @@ class Deployment:
         self.topics[name] = replace(self.topics[name], topic_id=self.topics[name].topic_id + "+")
         self.records = defaultdict(list, {place: found for place, found in self.records.items() if place[0] != name})
 
-    def batch(self, starts: dict[tuple[str, int], int], sizes: dict[tuple[str, int], int]) -> StreamBatch:
+    def rows(self, starts: dict[tuple[str, int], int], sizes: dict[tuple[str, int], int]) -> pa.Table:
+        """Decoded rows, STREAM_SCHEMA."""
         columns: dict[str, list] = {"topic": [], **{name: [] for name in RAW_SCHEMA.names}}
         for (topic, partition), records in self.records.items():
             start = starts[topic, partition]
@@ -93,8 +94,10 @@ class Deployment:
         schema = pa.schema([pa.field("topic", pa.string()), *RAW_SCHEMA])
         raw = pa.table(columns, schema=schema)
         settings = self.settings
-        rows = decode_rows(raw, self.topics, behaviors=settings.behaviors, settings=settings.events)
-        return split_rows(rows, self.topics)
+        return decode_rows(raw, self.topics, behaviors=settings.behaviors, settings=settings.events)
+
+    def batch(self, starts: dict[tuple[str, int], int], sizes: dict[tuple[str, int], int]) -> StreamBatch:
+        return split_rows(self.rows(starts, sizes), self.topics)
 
     def starts(self, stream: ScoringStream) -> dict[tuple[str, int], int]:
         names = {topic.topic_id: name for name, topic in self.topics.items()}
