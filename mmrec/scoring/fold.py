@@ -23,7 +23,7 @@ from mmrec.scoring.caps import RateWindow
 from mmrec.scoring.decay import count_events
 from mmrec.scoring.names import Names
 from mmrec.scoring.profile import NEVER_S, FloatArray, Source, UserProfile, align_behaviors, assembled
-from mmrec.scoring.recent import Recent, newest_events
+from mmrec.scoring.recent import Recent, columns_of, each_of, newest_events
 from mmrec.scoring.ring import IdArray, extended_rings
 from mmrec.scoring.settings import ScoringConfig
 
@@ -94,7 +94,7 @@ def _folded(additions: Sequence[Addition], events: EventBatch, config: ScoringCo
     first_U = np.cumsum(sizes_U) - sizes_U
     user_A = np.repeat(np.arange(len(additions)), sizes_U)
     times_A = events.event_times_N[rows_A]
-    column_A = _columns(ids_B, events.behavior_ids_N[rows_A], config)
+    column_A = behavior_columns(ids_B, events.behavior_ids_N[rows_A], config)
     totals_HB = profiles[0].totals_HB
     totals_UHB, newest_U = count_events(
         np.concatenate([profile.totals_HB for profile in profiles]).reshape(-1, *totals_HB.shape),
@@ -107,7 +107,9 @@ def _folded(additions: Sequence[Addition], events: EventBatch, config: ScoringCo
     newest = newest_U.tolist()
     slots = _touched(additions, events.item_ids[rows_A].tolist())
     items = _counted_items(profiles, slots, column_A, times_A, newest=newest, config=config)
-    recents = newest_events(profiles, events, rows_A, user_A, first_U, max_recent=config.max_recent)
+    recents = each_of(
+        newest_events(columns_of(profiles), events, rows_A, user_A, first_U, max_recent=config.max_recent)
+    )
     follows_U = np.array([addition.ring is None for addition in additions])
     new_A = follows_U[user_A]
     rings = extended_rings(
@@ -227,11 +229,20 @@ def _counted_items(
 
 def kept_items(items: Items, ids_B: npt.NDArray[np.uint8], newest_s: float, config: ScoringConfig) -> Items:
     """The items within the idle horizon before the profile's own clock, and of those the most valuable ones."""
+    places = kept_places(items, ids_B, newest_s, config)
+    return items if places is None else _chosen(items, places)
+
+
+def kept_places(items: Items, ids_B: npt.NDArray[np.uint8], newest_s: float, config: ScoringConfig) -> list[int] | None:
+    """Positions of the items that kept_items() keeps, in their order; None where it keeps all."""
+    fresh: list[int] | None = None
     if config.idle_horizon_s and len(items.names):
         fresh_I = items.reference_times_I >= newest_s - config.idle_horizon_s
         if not fresh_I.all():
-            items = _chosen(items, np.flatnonzero(fresh_I).tolist())
-    return most_valuable(items, ids_B, newest_s, config)
+            fresh = np.flatnonzero(fresh_I).tolist()
+            items = _chosen(items, fresh)
+    valuable = _most_valuable(items, ids_B, newest_s, config)
+    return fresh if valuable is None else valuable if fresh is None else [fresh[place] for place in valuable]
 
 
 def _chosen(items: Items, places: list[int]) -> Items:
@@ -243,15 +254,17 @@ def _chosen(items: Items, places: list[int]) -> Items:
     )
 
 
-def most_valuable(items: Items, ids_B: npt.NDArray[np.uint8], newest_s: float, config: ScoringConfig) -> Items:
-    """At most `max_items` items, those of highest affinity at the profile's own clock, in their old order.
+def _most_valuable(
+    items: Items, ids_B: npt.NDArray[np.uint8], newest_s: float, config: ScoringConfig
+) -> list[int] | None:
+    """Positions of at most `max_items` items, those of highest affinity at the profile's own clock; None for all.
 
     The order of affinities is the same at every later instant, since all decay alike; ties go to the newer item, then
     to the greater id. Behaviors that are no longer configured have no weight.
     """
     num_dropped = len(items.names) - config.max_items
     if not config.max_items or num_dropped <= 0:
-        return items
+        return None
     affinity_I = affinity(
         align_behaviors(items.counts_IHB[:, 0, :], ids_B, config.behaviors),
         newest_s - items.reference_times_I,
@@ -263,7 +276,8 @@ def most_valuable(items: Items, ids_B: npt.NDArray[np.uint8], newest_s: float, c
     tied = np.flatnonzero(affinity_I == last_dropped).tolist()
     tied.sort(key=lambda place: (items.reference_times_I[place], items.names.all[place]))
     kept_I[tied[len(tied) + int(np.sum(kept_I)) - config.max_items :]] = True
-    return _chosen(items, np.flatnonzero(kept_I).tolist())
+    places: list[int] = np.flatnonzero(kept_I).tolist()
+    return places
 
 
 def _profile(
@@ -324,7 +338,9 @@ def widened_axis(profile: UserProfile, behaviors: BehaviorSet) -> UserProfile:
     return UserProfile(**{**fields, "behavior_ids_B": ids_B, "counts_IHB": counts_IHB, "totals_HB": totals_HB})
 
 
-def _columns(ids_B: npt.NDArray[np.uint8], behavior_ids_A: npt.NDArray[np.uint8], config: ScoringConfig) -> IntArray:
+def behavior_columns(
+    ids_B: npt.NDArray[np.uint8], behavior_ids_A: npt.NDArray[np.uint8], config: ScoringConfig
+) -> IntArray:
     """Position on axis B of each behavior id."""
     column_of = np.full(256, -1, dtype=np.int64)
     column_of[ids_B] = np.arange(len(ids_B))

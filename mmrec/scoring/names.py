@@ -76,6 +76,10 @@ class Names:
         """These names and others behind them."""
         return Names.stored(self.text + _text(names)[1:], self._num + len(names)) if names else self
 
+    def last(self, number: int) -> "Names":
+        """The last `number` names."""
+        return self if number == self._num else self.part(self._num - number, self._num)
+
     def part(self, start: int, end: int) -> "Names":
         """The names from position `start` up to `end`."""
         text = self.text

@@ -4,24 +4,26 @@
            | uint64: ring ids (R) | int64: mark offsets (S) | int32: mark partitions (S)
            | uint8: recent behaviors (L), behavior ids (B)
            | texts of mmrec.scoring.names: item ids (I) | recent item ids (L)
-           | merged_into, merged_from (M), cluster and topic ids (2S)
+           | owners: merged_into, merged_from (M), cluster and topic ids (2S)
 
 The header is 96 bytes, so every array of 8-byte numbers is aligned and is read without a copy.
 """
 
 import struct
+from collections.abc import Mapping
 
 import numpy as np
 
 from mmrec.errors import IncompatibleStateError
 from mmrec.scoring.names import Names
-from mmrec.scoring.profile import UserProfile, assembled, source_of
+from mmrec.scoring.profile import Source, UserProfile, assembled, source_of
 
 FORMAT = 3
 """Version of the layout below; another number in stored bytes is an IncompatibleStateError."""
-_MAGIC = b"mmPf"
-_HEADER = struct.Struct("<4sHBBIHHIQIdddddIIH2xII4x")
-assert _HEADER.size == 96
+MAGIC = b"mmPf"
+HEADER = struct.Struct("<4sHBBIHHIQIdddddIIH2xII4x")
+"""Its fields are those that pack() gives it, in that order."""
+assert HEADER.size == 96
 
 
 def pack(profile: UserProfile) -> bytes:
@@ -32,15 +34,10 @@ def pack(profile: UserProfile) -> bytes:
     """
     num_items, num_rates, num_behaviors = profile.counts_IHB.shape
     num_recent, num_ring, num_marks = len(profile.recent_names), len(profile.ring_ids_R), len(profile.marks)
-    names = [profile.merged_into, *profile.merged_from]
-    partitions: list[int] = []
-    for source in profile.marks:
-        names.append(source.cluster_id)
-        names.append(source.topic_id)
-        partitions.append(source.partition)
+    marks, owners_text = pack_marks(profile.marks, merged_into=profile.merged_into, merged_from=profile.merged_from)
     items_text, recent_text = profile.names.text, profile.recent_names.text
-    header = _HEADER.pack(
-        _MAGIC,
+    header = HEADER.pack(
+        MAGIC,
         FORMAT,
         num_rates,
         num_behaviors,
@@ -71,12 +68,12 @@ def pack(profile: UserProfile) -> bytes:
             profile.recent_known_times_L.tobytes(),
             profile.ring_ingest_times_R.tobytes(),
             profile.ring_ids_R.tobytes(),
-            struct.pack(f"<{num_marks}q{num_marks}i", *profile.marks.values(), *partitions),
+            marks,
             profile.recent_behavior_ids_L.tobytes(),
             profile.behavior_ids_B.tobytes(),
             items_text,
             recent_text,
-            Names(names).text,
+            owners_text,
         )
     )
 
@@ -87,7 +84,7 @@ def unpack(data: bytes) -> UserProfile:
     Raises:
         IncompatibleStateError: these bytes are no packed profile, or of a version this code does not read.
     """
-    if len(data) < _HEADER.size or data[:4] != _MAGIC:
+    if len(data) < HEADER.size or data[:4] != MAGIC:
         raise IncompatibleStateError(f"{len(data)} bytes beginning {data[:4]!r} are no packed profile")
     (
         _,
@@ -110,36 +107,26 @@ def unpack(data: bytes) -> UserProfile:
         num_merged,
         items_size,
         recent_size,
-    ) = _HEADER.unpack_from(data)
+    ) = HEADER.unpack_from(data)
     if version != FORMAT:
         raise IncompatibleStateError(
             f"a profile is packed in format {version}, this code reads {FORMAT}; rebuild the profiles from the log"
         )
     width = num_rates * num_behaviors
     num_floats = num_items * (1 + width) + width + 2 * num_recent + num_ring
-    place = _HEADER.size + 8 * num_floats
+    place = HEADER.size + 8 * num_floats
     text_at = place + 8 * num_ring + 12 * num_marks + num_recent + num_behaviors
     if len(data) < text_at:
         raise IncompatibleStateError(f"a packed profile is cut short: {len(data)} bytes, its arrays need {text_at}")
-    floats = np.frombuffer(data, dtype="<f8", count=num_floats, offset=_HEADER.size)
+    floats = np.frombuffer(data, dtype="<f8", count=num_floats, offset=HEADER.size)
     ring_ids_R = np.frombuffer(data, dtype="<u8", count=num_ring, offset=place)
     place += 8 * num_ring
-    numbers = struct.unpack_from(f"<{num_marks}q{num_marks}i", data, place)
+    marks_block = data[place : place + 12 * num_marks]
     place += 12 * num_marks
     small = np.frombuffer(data, dtype=np.uint8, count=num_recent + num_behaviors, offset=place)
     recent_text_at = text_at + items_size
-    other_at = recent_text_at + recent_size
-    names = data[other_at:].decode().split("\x1f")[1:-1]
-    if len(names) != 1 + num_merged + 2 * num_marks:
-        raise IncompatibleStateError(
-            f"a packed profile holds {len(names)} ids where {1 + num_merged + 2 * num_marks} belong"
-        )
-    marks = {
-        source_of(
-            names[2 * index - 2 * num_marks], names[2 * index - 2 * num_marks + 1], numbers[num_marks + index]
-        ): numbers[index]
-        for index in range(num_marks)
-    }
+    owners_at = recent_text_at + recent_size
+    marks, owners = unpack_marks(marks_block, data[owners_at:], num_marks=num_marks, num_merged=num_merged)
     counts_at = num_items * (1 + width)
     recent_at = counts_at + width
     ring_at = recent_at + 2 * num_recent
@@ -149,7 +136,7 @@ def unpack(data: bytes) -> UserProfile:
             "names": Names.stored(data[text_at:recent_text_at], num_items),
             "reference_times_I": floats[:num_items],
             "counts_IHB": floats[num_items:counts_at].reshape(num_items, num_rates, num_behaviors),
-            "recent_names": Names.stored(data[recent_text_at:other_at], num_recent),
+            "recent_names": Names.stored(data[recent_text_at:owners_at], num_recent),
             "recent_behavior_ids_L": small[:num_recent],
             "recent_event_times_L": floats[recent_at : recent_at + num_recent],
             "recent_known_times_L": floats[recent_at + num_recent : ring_at],
@@ -166,7 +153,50 @@ def unpack(data: bytes) -> UserProfile:
             "window_events": window_events,
             "full_windows": full_windows,
             "bot_until_s": bot_until_s,
-            "merged_into": names[0],
-            "merged_from": tuple(names[1 : 1 + num_merged]),
+            "merged_into": owners[0],
+            "merged_from": owners[1:],
         }
     )
+
+
+def pack_marks(
+    marks: Mapping[Source, int], *, merged_into: str = "", merged_from: tuple[str, ...] = ()
+) -> tuple[bytes, bytes]:
+    """(marks' offsets and partitions, text of the merged keys and of the marks' sources)."""
+    names = [merged_into, *merged_from]
+    partitions: list[int] = []
+    for source in marks:
+        names.append(source.cluster_id)
+        names.append(source.topic_id)
+        partitions.append(source.partition)
+    return struct.pack(f"<{len(marks)}q{len(marks)}i", *marks.values(), *partitions), Names(names).text
+
+
+def unpack_marks(
+    block: bytes, text: bytes, *, num_marks: int, num_merged: int
+) -> tuple[dict[Source, int], tuple[str, ...]]:
+    """(marks, merged_into and behind it merged_from) of what pack_marks() gave.
+
+    Raises:
+        IncompatibleStateError: the text holds another number of ids.
+    """
+    numbers = struct.unpack(f"<{num_marks}q{num_marks}i", block)
+    names = text.decode().split("\x1f")[1:-1]
+    if len(names) != 1 + num_merged + 2 * num_marks:
+        raise IncompatibleStateError(
+            f"a packed profile holds {len(names)} ids where {1 + num_merged + 2 * num_marks} belong"
+        )
+    of_sources = names[1 + num_merged :]
+    marks = {
+        source_of(of_sources[2 * index], of_sources[2 * index + 1], numbers[num_marks + index]): numbers[index]
+        for index in range(num_marks)
+    }
+    return marks, tuple(names[: 1 + num_merged])
+
+
+_NO_EVENTS = bytes(8)
+
+
+def merged_into(data: bytes) -> str:
+    """The profile key that a packed profile's events count for; "" for all but the stubs that a login leaves."""
+    return unpack(data).merged_into if data[20:28] == _NO_EVENTS else ""

@@ -1,7 +1,7 @@
 """The newest events of each user, by (event time, known time, behavior, item): the same for any order of arrival.
 
-Axes: U users, K kept events, A accepted events (those of one user stand together), M the added and the kept ones that
-are no older, X all that stay, L newest events of one user, oldest first.
+Axes: U users, K kept events of all (those of one user stand together), A accepted events (likewise), M the added and
+the kept ones that are no older, L newest events of one user, oldest first.
 """
 
 from collections.abc import Sequence
@@ -28,66 +28,94 @@ class Recent:
     known_times_L: FloatArray
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecentColumns:
+    """The newest events of U profiles, those of one profile together, oldest first."""
+
+    names: list[Names]
+    sizes_U: IntArray
+    behavior_ids_K: npt.NDArray[np.uint8]
+    event_times_K: FloatArray
+    known_times_K: FloatArray
+
+
+def columns_of(profiles: Sequence[UserProfile]) -> RecentColumns:
+    """What profiles keep."""
+    return RecentColumns(
+        names=[profile.recent_names for profile in profiles],
+        sizes_U=np.array([len(profile.recent_names) for profile in profiles], dtype=np.int64),
+        behavior_ids_K=np.concatenate([profile.recent_behavior_ids_L for profile in profiles]),
+        event_times_K=np.concatenate([profile.recent_event_times_L for profile in profiles]),
+        known_times_K=np.concatenate([profile.recent_known_times_L for profile in profiles]),
+    )
+
+
 def newest_events(
-    profiles: Sequence[UserProfile],
+    kept: RecentColumns,
     events: EventBatch,
     rows_A: IntArray,
     user_A: IntArray,
     first_U: IntArray,
     *,
     max_recent: int,
-) -> list[Recent]:
+) -> RecentColumns:
     """Per user, the newest `max_recent` of the kept and the added events.
 
     Args:
         rows_A: Accepted rows of `events`.
-        user_A: Position in `profiles` of each, ascending.
+        user_A: Position on axis U of each, ascending.
         first_U: Position in `rows_A` of each user's first.
     """
-    num_users = len(profiles)
+    num_users = len(kept.names)
     # Kept events before a user's first added one stay before all; the others, few if any, are put in order with these.
-    user_K = np.repeat(np.arange(num_users), [len(profile.recent_names) for profile in profiles])
-    times_K = np.concatenate([profile.recent_event_times_L for profile in profiles])
-    known_K = np.concatenate([profile.recent_known_times_L for profile in profiles])
-    behaviors_K = np.concatenate([profile.recent_behavior_ids_L for profile in profiles])
-    late_K = times_K >= np.minimum.reduceat(events.event_times_N[rows_A], first_U)[user_K]
+    user_K = np.repeat(np.arange(num_users), kept.sizes_U)
+    late_K = kept.event_times_K >= np.minimum.reduceat(events.event_times_N[rows_A], first_U)[user_K]
     rows_K = np.flatnonzero(late_K)
     num_late = np.bincount(user_K[rows_K], minlength=num_users).tolist()
     late_ids = [
         item_id
-        for p, number in zip(profiles, num_late, strict=True)
+        for names, number in zip(kept.names, num_late, strict=True)
         if number
-        for item_id in p.recent_names.part(len(p.recent_names) - number, len(p.recent_names)).all
+        for item_id in names.part(len(names) - number, len(names)).all
     ]
     user_M = np.concatenate((user_K[rows_K], user_A))
-    times_M = np.concatenate((times_K[rows_K], events.event_times_N[rows_A]))
-    known_M = np.concatenate((known_K[rows_K], events.known_times_N[rows_A]))
-    behaviors_M = np.concatenate((behaviors_K[rows_K], events.behavior_ids_N[rows_A]))
+    times_M = np.concatenate((kept.event_times_K[rows_K], events.event_times_N[rows_A]))
+    known_M = np.concatenate((kept.known_times_K[rows_K], events.known_times_N[rows_A]))
+    behaviors_M = np.concatenate((kept.behavior_ids_K[rows_K], events.behavior_ids_N[rows_A]))
     order = np.lexsort((behaviors_M, known_M, times_M, user_M))
     user_M, times_M, known_M, behaviors_M = user_M[order], times_M[order], known_M[order], behaviors_M[order]
     item_ids_M = [*late_ids, *events.item_ids[rows_A].tolist()]
     item_ids_M = [item_ids_M[row] for row in order.tolist()]
     _settle_ties(item_ids_M, user_M, times_M, known_M, behaviors_M)
     found = lengthened(user_K, user_M, kept_K=~late_K, num_users=num_users, max_size=max_recent)
-    times_X = np.concatenate((times_K, times_M))[found.take_X]
-    known_X = np.concatenate((known_K, known_M))[found.take_X]
-    behaviors_X = np.concatenate((behaviors_K, behaviors_M))[found.take_X]
     end_M = np.cumsum(np.bincount(user_M, minlength=num_users)).tolist()
-    recents: list[Recent] = []
-    for profile, late, first, last, start, end in zip(
-        profiles, num_late, [0, *end_M], end_M, found.starts, found.ends, strict=False
-    ):
-        names = profile.recent_names.part(0, len(profile.recent_names) - late) if late else profile.recent_names
-        names = names.plus(tuple(item_ids_M[first:last]))
-        recents.append(
-            Recent(
-                names=names.part(len(names) - (end - start), len(names)),
-                behavior_ids_L=behaviors_X[start:end],
-                event_times_L=times_X[start:end],
-                known_times_L=known_X[start:end],
+    sizes_U = np.diff(found.ends, prepend=0)
+    return RecentColumns(
+        names=[
+            (names.part(0, len(names) - late) if late else names).plus(tuple(item_ids_M[first:last])).last(size)
+            for names, late, first, last, size in zip(
+                kept.names, num_late, [0, *end_M[:-1]], end_M, sizes_U.tolist(), strict=True
             )
+        ],
+        sizes_U=sizes_U,
+        behavior_ids_K=np.concatenate((kept.behavior_ids_K, behaviors_M))[found.take_X],
+        event_times_K=np.concatenate((kept.event_times_K, times_M))[found.take_X],
+        known_times_K=np.concatenate((kept.known_times_K, known_M))[found.take_X],
+    )
+
+
+def each_of(columns: RecentColumns) -> list[Recent]:
+    """The newest events of each profile, as views of the columns."""
+    ends = np.cumsum(columns.sizes_U).tolist()
+    return [
+        Recent(
+            names=names,
+            behavior_ids_L=columns.behavior_ids_K[start:end],
+            event_times_L=columns.event_times_K[start:end],
+            known_times_L=columns.known_times_K[start:end],
         )
-    return recents
+        for names, start, end in zip(columns.names, [0, *ends[:-1]], ends, strict=True)
+    ]
 
 
 def _settle_ties(
