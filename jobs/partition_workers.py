@@ -1,8 +1,10 @@
 """What Spark's workers do in jobs/partition_writers.py. They import this module, so it loads no engine but Redis."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
+from pathlib import Path
 from zlib import crc32
 
 import numpy as np
@@ -10,26 +12,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmrec.events.forgotten import ForgottenUsers
-from mmrec.events.stream_rows import STREAM_SCHEMA
 from mmrec.events.table_bytes import table_of, table_pieces
 from mmrec.features.schema import GENERATIONS, LIVE_KEY
-from mmrec.partition_step import (
-    JUDGED_SCHEMA,
-    OWNED_SCHEMA,
-    OWNER,
-    PROFILE_COLUMNS,
-    judge_rows,
-    profile_rows,
-    with_owners,
-)
+from mmrec.features.values import PackedProfile
+from mmrec.partition_step import JUDGED_SCHEMA, OWNED_SCHEMA, OWNER, JudgedRows, judge_rows, with_owners
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.stores.forgotten_file import FileForgottenUsers
+from mmrec.stores.kept_profiles import ProfileKeeper, kept_profiles
 from mmrec.stores.redis_profile_rows import RedisLayout, RedisProfileRows
 
-EVENTS, PROFILES = "events", "profiles"
+EVENTS, KEPT = "events", "kept"
+OWNED_PIECE_SCHEMA = pa.schema([pa.field("part", pa.int32()), pa.field("piece", pa.binary())])
 JUDGED_PIECE_SCHEMA = pa.schema([pa.field("kind", pa.string()), pa.field("piece", pa.binary())])
-EVENTS_SCHEMA = pa.schema([*STREAM_SCHEMA, JUDGED_SCHEMA.field("verdict")])
-PROFILE_SCHEMA = pa.schema([JUDGED_SCHEMA.field(name) for name in (*PROFILE_COLUMNS, "num_pruned")])
+"""Judged rows; and of each part one row that names it and says how many items were pruned."""
 WRITTEN_SCHEMA = pa.schema([pa.field("num_profiles", pa.int64()), pa.field("num_pruned", pa.int64())])
 
 
@@ -40,38 +35,84 @@ def cut_by_owner(
     pointer = dict(_rows(layouts[GENERATIONS[0]], None).read([LIVE_KEY], "packed"))
     live = json.loads(pointer.get(LIVE_KEY, b"{}")).get("live", GENERATIONS[0])
     owned = with_owners(rows, read_packed=partial(_rows(layouts[live], None).read, name="packed"))
-    place_N = np.array([crc32(key.encode()) % len(parts) for key in owned[OWNER].to_pylist()], dtype=np.int64)
+    keys = owned[OWNER].combine_chunks().dictionary_encode()
+    part_of = np.array([crc32(key.encode()) % len(parts) for key in keys.dictionary.to_pylist()], dtype=np.int64)
+    place_N = part_of[keys.indices.to_numpy()]
     for place, part in enumerate(parts):
         yield part, owned.filter(pa.array(place_N == place))
 
 
 def judge(
-    batches: Iterator[pa.RecordBatch], *, layout: RedisLayout, scoring: ScoringConfig, forgotten_folder: str
+    batches: Iterator[pa.RecordBatch], *, batch: str, layout: RedisLayout, scoring: ScoringConfig, forgotten_folder: str
 ) -> Iterator[pa.RecordBatch]:
-    """Pieces of owned rows of one part -> pieces of judged rows and of changed profiles."""
-    rows = table_of([piece for batch in batches for piece in batch["piece"].to_pylist()], OWNED_SCHEMA)
-    read = partial(_rows(layout, None).read, name="packed")
-    judged = judge_rows(rows, read_packed=read, scoring=scoring, forgotten=_forgotten(forgotten_folder))
-    is_profile = pc.is_valid(judged["profile_key"])
-    profiles = judged.filter(is_profile).select(PROFILE_SCHEMA.names)
-    for kind, table in (
-        (EVENTS, judged.filter(pc.invert(is_profile)).select(EVENTS_SCHEMA.names)),
-        (PROFILES, profiles),
-    ):
-        for _, data in table_pieces(table):
-            yield pa.RecordBatch.from_pydict({"kind": [kind], "piece": [data]}, schema=JUDGED_PIECE_SCHEMA)
+    """Pieces of owned rows of one part -> pieces of judged rows; changed profiles are kept on this machine."""
+    found = pa.Table.from_batches(batches, schema=OWNED_PIECE_SCHEMA)
+    if not found.num_rows:
+        return
+    part, rows = str(found["part"][0]), table_of(found["piece"].to_pylist(), OWNED_SCHEMA)
+    with ProfileKeeper(_kept_folder(), batch=batch, part=part) as keeper:
+        judged = _judged(rows, layout, scoring, forgotten_folder, put=keeper.put)
+    for _, data in table_pieces(judged.rows):
+        yield _judged_piece(EVENTS, data)
+    yield _judged_piece(KEPT, json.dumps({"part": part, "num_pruned": judged.num_pruned}).encode())
 
 
 def write(
-    batches: Iterator[pa.RecordBatch], *, layout: RedisLayout, lease: bytes, write_time_s: float
+    batches: Iterator[pa.RecordBatch],
+    *,
+    batch: str,
+    layout: RedisLayout,
+    lease: bytes,
+    write_time_s: float,
+    scoring: ScoringConfig,
+    forgotten_folder: str,
 ) -> Iterator[pa.RecordBatch]:
-    """Write pieces of profiles."""
-    for batch in batches:
-        for piece in batch["piece"].to_pylist():
-            profiles = table_of([piece], PROFILE_SCHEMA)
-            _rows(layout, lease).write(profile_rows(profiles), write_time_s=write_time_s)
-            counts = {"num_profiles": [profiles.num_rows], "num_pruned": [pc.sum(profiles["num_pruned"]).as_py() or 0]}
-            yield pa.RecordBatch.from_pydict(counts, schema=WRITTEN_SCHEMA)
+    """What judge() gave of one part -> its profiles, written. Where they were kept elsewhere, it is judged again.
+
+    Judging again is exact: a profile that was written meanwhile has these events behind its mark and stays as it is.
+    """
+    rows, num_profiles = _rows(layout, lease), 0
+
+    def put(profiles: Mapping[str, PackedProfile]) -> None:
+        nonlocal num_profiles
+        rows.write({key: profile._asdict() for key, profile in profiles.items()}, write_time_s=write_time_s)
+        num_profiles += len(profiles)
+
+    found = pa.Table.from_batches(batches, schema=JUDGED_PIECE_SCHEMA)
+    if not found.num_rows:
+        return
+    is_said = pc.equal(found["kind"], KEPT)
+    said = json.loads(found.filter(is_said)["piece"][0].as_py())
+    kept = kept_profiles(_kept_folder(), batch=batch, part=said["part"])
+    if kept is None:
+        judged = table_of(found.filter(pc.invert(is_said))["piece"].to_pylist(), JUDGED_SCHEMA)
+        _judged(judged, layout, scoring, forgotten_folder, put=put)
+    else:
+        for profiles in kept:
+            put(profiles)
+    counts = {"num_profiles": [num_profiles], "num_pruned": [said["num_pruned"]]}
+    yield pa.RecordBatch.from_pydict(counts, schema=WRITTEN_SCHEMA)
+
+
+def _judged(
+    rows: pa.Table,
+    layout: RedisLayout,
+    scoring: ScoringConfig,
+    forgotten_folder: str,
+    *,
+    put: Callable[[Mapping[str, PackedProfile]], None],
+) -> JudgedRows:
+    read = partial(_rows(layout, None).read, name="packed")
+    return judge_rows(rows, read_packed=read, scoring=scoring, forgotten=_forgotten(forgotten_folder), put=put)
+
+
+def _judged_piece(kind: str, data: bytes) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pydict({"kind": [kind], "piece": [data]}, schema=JUDGED_PIECE_SCHEMA)
+
+
+def _kept_folder() -> Path:
+    """Where Spark has this worker keep what is not for long; it goes with the executor."""
+    return Path(os.environ["SPARK_LOCAL_DIRS"].partition(",")[0]) / "kept-profiles"
 
 
 @lru_cache(maxsize=4)

@@ -2,10 +2,12 @@
 
     decode -> owner -> shuffle by profile -> judge (workers) -> log (driver) -> profiles (workers) -> progress (driver)
 
-What was judged is kept until it is written, so a lost worker's task is done again on the same rows; its writes replace
-whole profiles, so doing them twice is harmless. Every write is made under the writer's lease.
+Judged rows are kept by Spark until the end, changed profiles on the disk of the worker that made them; where a machine
+was lost in between, another one judges its part again. Writes replace whole profiles, so doing them twice is harmless.
+Every write is made under the writer's lease.
 """
 
+import uuid
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -19,9 +21,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.decoded_stream import Cut
 from jobs.partition_workers import (
     EVENTS,
-    EVENTS_SCHEMA,
     JUDGED_PIECE_SCHEMA,
-    PROFILES,
     WRITTEN_SCHEMA,
     cut_by_owner,
     judge,
@@ -30,7 +30,7 @@ from jobs.partition_workers import (
 from mmrec.config import Settings
 from mmrec.events.stream_rows import StreamBatch, StreamTopic, split_rows
 from mmrec.events.table_bytes import table_of
-from mmrec.partition_step import Written, asks_to_forget, judged_events
+from mmrec.partition_step import JUDGED_SCHEMA, Written, asks_to_forget, judged_events
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.stores.parquet_log import local_folder
 from mmrec.stores.redis_profile_rows import RedisLayout
@@ -71,29 +71,38 @@ class PartitionWriters:
     ) -> tuple[StreamBatch, StepReport]:
         """One micro-batch of PIECE_SCHEMA, cut by cut(); its rows must fit into spark.driver.maxResultSize."""
         with stream.turn() as generation:
-            layout = self._layouts[generation]
-            judged = self._judged(pieces, layout)
+            layout, batch_name = self._layouts[generation], uuid.uuid4().hex
+            judged = self._judged(pieces, layout, batch_name)
             try:
                 found = judged.where(col("kind") == EVENTS).select("piece").toArrow()["piece"].to_pylist()
-                rows, verdicts_N = judged_events(table_of(found, EVENTS_SCHEMA))
+                rows, verdicts_N = judged_events(table_of(found, JUDGED_SCHEMA))
                 batch = split_rows(rows, topics)
                 if asks_to_forget(batch):
                     return batch, stream.process(batch, write_time_s=write_time_s)
-                put = partial(self._write, judged, layout, write_time_s=write_time_s)
+                put = partial(self._write, judged, layout, batch_name, write_time_s=write_time_s)
                 return batch, stream.process_judged(batch, verdicts_N, write=put, write_time_s=write_time_s)
             finally:
                 judged.unpersist()
 
-    def _judged(self, pieces: DataFrame, layout: RedisLayout) -> DataFrame:
+    def _judged(self, pieces: DataFrame, layout: RedisLayout, batch_name: str) -> DataFrame:
         """Pieces of JUDGED_PIECE_SCHEMA, kept until unpersist()."""
-        judging = partial(judge, layout=layout, scoring=self._scoring, forgotten_folder=self._forgotten_folder)
+        judging = partial(
+            judge, batch=batch_name, layout=layout, scoring=self._scoring, forgotten_folder=self._forgotten_folder
+        )
         parts = pieces.select("part", "piece").repartition(len(self._parts), "part")
         return parts.mapInArrow(judging, from_arrow_schema(JUDGED_PIECE_SCHEMA)).persist(StorageLevel.MEMORY_AND_DISK)
 
-    def _write(self, judged: DataFrame, layout: RedisLayout, *, write_time_s: float) -> Written:
-        writing = partial(write, layout=layout, lease=self._lease, write_time_s=write_time_s)
-        profiles = judged.where(col("kind") == PROFILES)
-        counts = profiles.mapInArrow(writing, from_arrow_schema(WRITTEN_SCHEMA)).toArrow()
+    def _write(self, judged: DataFrame, layout: RedisLayout, batch_name: str, *, write_time_s: float) -> Written:
+        writing = partial(
+            write,
+            batch=batch_name,
+            layout=layout,
+            lease=self._lease,
+            write_time_s=write_time_s,
+            scoring=self._scoring,
+            forgotten_folder=self._forgotten_folder,
+        )
+        counts = judged.mapInArrow(writing, from_arrow_schema(WRITTEN_SCHEMA)).toArrow()
         num_profiles, num_pruned = (pc.sum(counts[name]).as_py() or 0 for name in WRITTEN_SCHEMA.names)
         return Written(num_profiles=num_profiles, num_pruned=num_pruned)
 

@@ -20,12 +20,15 @@ from mmrec.events.verdicts import Verdict
 from mmrec.features.stores import FeatureStore
 from mmrec.features.values import PackedProfile
 from mmrec.profile_groups import MAX_PROFILES, profile_groups
-from mmrec.scoring.apply import apply
+from mmrec.scoring.apply_packed import apply_packed
 from mmrec.scoring.batch import EventBatch
-from mmrec.scoring.packing import unpack
+from mmrec.scoring.packing import merged_into, unpack
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.stream_offsets import Offsets
+
+ReadPacked = Callable[[Iterable[str]], Mapping[str, bytes]]
+"""Packed profiles of the keys that have one."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,7 +60,7 @@ class Judged:
 def judge_batch(
     batch: StreamBatch,
     store: FeatureStore,
-    read: ReadProfiles,
+    read: ReadPacked,
     *,
     recovered: Offsets,
     forgotten: ForgottenUsers,
@@ -69,13 +72,13 @@ def judge_batch(
 
     Args:
         store: Packs what is to be written to it.
-        read: Profiles as of the batch's begin.
+        read: Packed profiles as of the batch's begin.
         recovered: Places that a crash left in the log.
         max_profiles: In memory at a time, unpacked.
     """
     phases_s = {"read": 0.0, "write": 0.0}
 
-    def timed_read(keys: Iterable[str]) -> dict[str, UserProfile]:
+    def timed_read(keys: Iterable[str]) -> Mapping[str, bytes]:
         began_s = timer()
         found = read(keys)
         phases_s["read"] += timer() - began_s
@@ -87,21 +90,20 @@ def judge_batch(
     changed: dict[str, PackedProfile] = {}
     num_pruned = 0
     for group in profile_groups(columns, timed_read, max_profiles=max_profiles):
-        stored = group.profiles
-        applied = apply(stored, group.events, config=config, forgotten=forgotten.forgotten_s(group.keys))
+        applied = apply_packed(group.packed, group.events, config=config, forgotten=forgotten.forgotten_s(group.keys))
         verdicts_N[group.rows_N] = left_by_a_crash(
-            group.events, applied.verdicts_N, recovered_N[group.rows_N], stored, config
+            group.events, applied.verdicts_N, recovered_N[group.rows_N], group.packed, config
         )
-        num_pruned += sum(profile.num_pruned_items for profile in applied.profiles.values())
-        num_pruned -= sum(stored[key].num_pruned_items for key in applied.profiles if key in stored)
+        num_pruned += applied.num_pruned
         began_s = timer()
-        changed |= store.packed(applied.profiles)
+        changed |= store.packed(applied.profiles, columns=applied.columns)
         phases_s["write"] += timer() - began_s
 
     def read_changed(keys: Iterable[str]) -> dict[str, UserProfile]:
         wanted = list(keys)
         left = timed_read([key for key in wanted if key not in changed])
-        return {**left, **{key: unpack(changed[key].packed) for key in wanted if key in changed}}
+        packed = {**left, **{key: changed[key].packed for key in wanted if key in changed}}
+        return {key: unpack(data) for key, data in packed.items()}
 
     logins = batch.control.filter(pa.array(is_login(batch.control)))
     found = fresh_logins(logins, read_changed, recovered=recovered, forgotten=forgotten, config=config)
@@ -135,7 +137,7 @@ def left_by_a_crash(
     columns: EventBatch,
     verdicts_N: npt.NDArray[np.uint8],
     recovered_N: BoolArray,
-    profiles: Mapping[str, UserProfile],
+    packed: Mapping[str, bytes],
     config: ScoringConfig,
 ) -> npt.NDArray[np.uint8]:
     """Verdicts, with what was decided before a crash in place of ALREADY_APPLIED.
@@ -150,8 +152,8 @@ def left_by_a_crash(
     found_N[again_N] = Verdict.DUPLICATE
     if config.cap_events:
         for row in np.flatnonzero(again_N & ~recovered_N).tolist():
-            profile = profiles[columns.user_keys[row]]
-            profile = profiles[profile.merged_into] if profile.merged_into else profile
+            data = packed[columns.user_keys[row]]
+            profile = unpack(packed[target] if (target := merged_into(data)) else data)
             if not np.any(profile.ring_ids_R == columns.event_hashes_N[row]):
                 is_bot = 0 <= profile.bot_until_s - columns.ingest_times_N[row] <= config.bot_quiet_s
                 found_N[row] = Verdict.BOT if is_bot else Verdict.CAPPED

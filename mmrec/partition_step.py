@@ -1,9 +1,9 @@
 """One partition of a micro-batch, judged where it stands: rows of its users in, verdicts and changed profiles out.
 
     owned = with_owners(rows, read_packed=...)       before the shuffle: whose profile each event belongs to
-    judged = judge_rows(owned, ...)                  after it: every event of a profile is in one partition
-    table, verdicts = judged_events(judged)          on the driver: rows as decoded, and a verdict per event
-    profile_rows(judged)                             what is to be written, once the log has the events
+    judged = judge_rows(owned, put=...)              after it: every event of a profile is in one partition; `put` gets
+                                                     the profiles to write, once the log has the events
+    rows, verdicts = judged_events(judged.rows)      on the driver: rows as decoded, and a verdict per event
 
 Nothing is written here. The driver logs what was accepted before the partitions write their profiles
 (mmrec/stream.py), and judging the same partition again, after a worker was lost, gives the same rows.
@@ -23,11 +23,11 @@ from mmrec.events.control import FORGET
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.stream_rows import STREAM_SCHEMA, RecordKind, StreamBatch
 from mmrec.events.to_batch import event_batch
-from mmrec.features.clear import clear_texts
+from mmrec.features.packed_profiles import packed_profiles
+from mmrec.features.values import PackedProfile
 from mmrec.profile_groups import MAX_PROFILES, profile_groups
-from mmrec.scoring.apply import apply
-from mmrec.scoring.packing import pack, unpack
-from mmrec.scoring.profile import UserProfile
+from mmrec.scoring.apply_packed import apply_packed
+from mmrec.scoring.packing import merged_into
 from mmrec.scoring.settings import ScoringConfig
 
 ReadPacked = Callable[[Iterable[str]], Iterable[tuple[str, bytes]]]
@@ -36,18 +36,18 @@ ReadPacked = Callable[[Iterable[str]], Iterable[tuple[str, bytes]]]
 OWNER: Final = "owner_key"
 OWNED_SCHEMA: Final = pa.schema([*STREAM_SCHEMA, pa.field(OWNER, pa.string())])
 """Decoded rows and the profile they belong to; "" for rows that belong to none."""
-JUDGED_SCHEMA: Final = pa.schema(
-    [
-        *STREAM_SCHEMA,
-        pa.field("verdict", pa.int32()),
-        pa.field("profile_key", pa.string()),
-        pa.field("packed", pa.binary()),
-        pa.field("clear", pa.string()),
-        pa.field("num_pruned", pa.int64()),
-    ]
-)
-"""Decoded rows, events with their verdict; and rows of changed profiles, in which everything before is null."""
-PROFILE_COLUMNS: Final = ("profile_key", "packed", "clear")
+JUDGED_SCHEMA: Final = pa.schema([*STREAM_SCHEMA, pa.field("verdict", pa.int32())])
+"""Decoded rows, events with their verdict."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class JudgedRows:
+    """One partition, judged."""
+
+    rows: pa.Table
+    """JUDGED_SCHEMA."""
+    num_pruned: int
+    """Items dropped to stay within the bound."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ def with_owners(rows: pa.Table, *, read_packed: ReadPacked) -> pa.Table:
     is_event = pc.equal(rows["kind"], RecordKind.BEHAVIOR_EVENT.value)
     keys = pc.if_else(is_event, rows["user_key"], "")
     anonymous = pc.unique(keys.filter(pc.starts_with(keys, ANONYMOUS_PREFIX))).to_pylist()
-    owners = {key: owner for key, packed in read_packed(anonymous) if (owner := unpack(packed).merged_into)}
+    owners = {key: owner for key, packed in read_packed(anonymous) if (owner := merged_into(packed))}
     if owners:
         keys = pa.chunked_array([pa.array([owners.get(key, key) for key in keys.to_pylist()], pa.string())])
     return rows.append_column(OWNED_SCHEMA.field(OWNER), keys).cast(OWNED_SCHEMA)
@@ -81,36 +81,38 @@ def judge_rows(
     read_packed: ReadPacked,
     scoring: ScoringConfig,
     forgotten: ForgottenUsers | None,
+    put: Callable[[Mapping[str, PackedProfile]], None],
     max_profiles: int = MAX_PROFILES,
-) -> pa.Table:
+) -> JudgedRows:
     """Verdicts of a partition's events and the profiles they change.
 
     Args:
-        rows: OWNED_SCHEMA; all events of a profile in this micro-batch, in any order; other kinds pass through.
-        max_profiles: In memory at a time, unpacked.
-
-    Returns:
-        JUDGED_SCHEMA.
+        rows: OWNED_SCHEMA, or JUDGED_SCHEMA to judge again; all events of a profile in this micro-batch, in any order;
+            other kinds pass through.
+        put: Gets the changed profiles, those of a group at a time.
+        max_profiles: In memory at a time.
     """
     is_event = pc.equal(rows["kind"], RecordKind.BEHAVIOR_EVENT.value)
     events, others = rows.filter(is_event), rows.filter(pc.invert(is_event))
     columns = event_batch(events.select(EVENT_SCHEMA.names), scoring.behaviors)
     verdicts_N = np.zeros(len(columns), dtype=np.int32)
-    changed: list[pa.Table] = []
+    num_pruned = 0
 
-    def read(keys: Iterable[str]) -> dict[str, UserProfile]:
-        return {key: unpack(packed) for key, packed in read_packed(keys)}
+    def read(keys: Iterable[str]) -> dict[str, bytes]:
+        return dict(read_packed(keys))
 
     for group in profile_groups(columns, read, max_profiles=max_profiles):
-        applied = apply(
-            group.profiles,
+        applied = apply_packed(
+            group.packed,
             group.events,
             config=scoring,
             forgotten=forgotten.forgotten_s(group.keys) if forgotten is not None else {},
         )
         verdicts_N[group.rows_N] = applied.verdicts_N
-        changed.append(_profiles(applied.profiles, group.profiles, scoring))
-    return pa.concat_tables([_widened(events, verdict=pa.array(verdicts_N)), _widened(others), *changed])
+        put(packed_profiles(applied.profiles, applied.columns, config=scoring))
+        num_pruned += applied.num_pruned
+    judged = pa.concat_tables([_widened(events, verdict=pa.array(verdicts_N)), _widened(others)])
+    return JudgedRows(rows=judged, num_pruned=num_pruned)
 
 
 def judged_events(judged: pa.Table) -> tuple[pa.Table, npt.NDArray[np.uint8]]:
@@ -129,28 +131,6 @@ def judged_events(judged: pa.Table) -> tuple[pa.Table, npt.NDArray[np.uint8]]:
 def asks_to_forget(batch: StreamBatch) -> bool:
     """Whether a micro-batch holds a request to forget: that must be known before events are judged."""
     return bool(pc.any(pc.equal(batch.control["behavior"], FORGET)).as_py())
-
-
-def profile_rows(profiles: pa.Table) -> dict[str, dict[str, bytes | str]]:
-    """Values to store by profile key, from PROFILE_COLUMNS."""
-    keys, packed, clear = (profiles[name].to_pylist() for name in PROFILE_COLUMNS)
-    return {key: {"packed": data, "clear": text} for key, data, text in zip(keys, packed, clear, strict=True)}
-
-
-def _profiles(
-    profiles: Mapping[str, UserProfile], before: Mapping[str, UserProfile], scoring: ScoringConfig
-) -> pa.Table:
-    values = list(profiles.values())
-    pruned_before = [before[key].num_pruned_items if key in before else 0 for key in profiles]
-    pruned = [profile.num_pruned_items - number for profile, number in zip(values, pruned_before, strict=True)]
-    columns = {
-        "profile_key": pa.array(list(profiles), pa.string()),
-        "packed": pa.array([pack(profile) for profile in values], pa.binary()),
-        "clear": pa.array(clear_texts(values, config=scoring), pa.string()),
-        "num_pruned": pa.array(pruned, pa.int64()),
-    }
-    arrays = [columns.get(field.name, pa.nulls(len(values), field.type)) for field in JUDGED_SCHEMA]
-    return pa.Table.from_arrays(arrays, schema=JUDGED_SCHEMA)
 
 
 def _widened(rows: pa.Table, *, verdict: pa.Array | None = None) -> pa.Table:

@@ -32,7 +32,6 @@ from mmrec.control_rows import (
     Logins,
     asked_to_forget,
     is_login,
-    read_with_targets,
     write_users_first,
 )
 from mmrec.errors import InvalidRequestError, StoreError
@@ -49,8 +48,10 @@ from mmrec.features.stores import FeatureStore
 from mmrec.features.values import PackedProfile, StreamProgress
 from mmrec.judged_batch import Judged, fresh_logins, judge_batch, left_by_a_crash
 from mmrec.partition_step import Written
+from mmrec.profile_groups import packed_with_targets
 from mmrec.rebuild import Parts, Replay, flip
 from mmrec.replay import guests_in_log, pieces, profiles_from_log, replay_table
+from mmrec.scoring.packing import pack
 from mmrec.scoring.profile import Source, UserProfile
 from mmrec.stream_offsets import Offsets, batch_key, beyond, is_beyond
 from mmrec.sweep import sweep
@@ -268,7 +269,7 @@ class ScoringStream:
                 event_batch(batch.events, self._settings.behaviors),
                 verdicts_N,
                 recovered_N,
-                read_with_targets(self._store.read_profiles, pc.unique(again["user_key"]).to_pylist()),
+                packed_with_targets(self._store.read_packed, pc.unique(again["user_key"]).to_pylist()),
                 self._settings.scoring,
             )
         logins = batch.control.filter(pa.array(is_login(batch.control)))
@@ -349,10 +350,10 @@ class ScoringStream:
     def _judge(self, batch: StreamBatch, gone: Mapping[str, float], kept: Mapping[str, UserProfile]) -> Judged:
         """Apply the batch's events, where profiles that are to go are gone."""
 
-        def read(keys: Iterable[str]) -> dict[str, UserProfile]:
+        def read(keys: Iterable[str]) -> dict[str, bytes]:
             wanted = list(keys)
-            stored = self._store.read_profiles([key for key in wanted if key not in gone])
-            return {**stored, **{key: kept[key] for key in wanted if key in kept}} if gone else stored
+            stored = self._store.read_packed([key for key in wanted if key not in gone])
+            return {**stored, **{key: pack(kept[key]) for key in wanted if key in kept}} if gone else stored
 
         return judge_batch(
             batch,

@@ -13,53 +13,96 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from json.encoder import encode_basestring
 
 import numpy as np
+import numpy.typing as npt
 
 from mmrec.scoring.affinity import affinity
-from mmrec.scoring.profile import UserProfile, align_behaviors
+from mmrec.scoring.names import Names
+from mmrec.scoring.packed_columns import ProfileColumns
+from mmrec.scoring.profile import FloatArray, UserProfile, align_behaviors
 from mmrec.scoring.settings import ScoringConfig
 
 NUM_TOP_ITEMS = 20
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Shown:
+    """What the texts of U profiles of the same axes are made of."""
+
+    behavior_ids_B: npt.NDArray[np.uint8]
+    names: list[Names]
+    num_events: list[int]
+    newest_U: FloatArray
+    totals_UB: FloatArray
+    reference_times_I: FloatArray
+    counts_IB: FloatArray
+
+
 def clear_texts(profiles: Sequence[UserProfile], *, config: ScoringConfig) -> list[str]:
     """The text of each profile, by the first half-life and the configured weights; made for thousands at once."""
     texts: list[str] = []
-    for _, alike in groupby(profiles, key=lambda profile: profile.behavior_ids_B.tobytes()):
-        texts += _texts(list(alike), config)
+    for _, group in groupby(profiles, key=lambda profile: profile.behavior_ids_B.tobytes()):
+        alike = list(group)
+        shown = _Shown(
+            behavior_ids_B=alike[0].behavior_ids_B,
+            names=[profile.names for profile in alike],
+            num_events=[profile.num_events for profile in alike],
+            newest_U=np.array([profile.newest_event_time_s for profile in alike]),
+            totals_UB=np.array([profile.totals_HB[0] for profile in alike]),
+            reference_times_I=np.concatenate([profile.reference_times_I for profile in alike]),
+            counts_IB=np.concatenate([profile.counts_IHB[:, 0, :] for profile in alike]),
+        )
+        texts += _texts(shown, config)
     return texts
 
 
-def _texts(profiles: list[UserProfile], config: ScoringConfig) -> list[str]:
-    ids_B = profiles[0].behavior_ids_B
-    sizes_U = np.array([profile.num_items for profile in profiles])
-    user_I = np.repeat(np.arange(len(profiles)), sizes_U)
-    newest_U = np.array([profile.newest_event_time_s for profile in profiles])
+def clear_texts_of(columns: ProfileColumns, *, config: ScoringConfig) -> list[str]:
+    """The same for profiles that stand as columns."""
+    sizes = columns.sizes("num_items").tolist()
+    shown = _Shown(
+        behavior_ids_B=columns.axes.behavior_ids_B,
+        names=[Names.stored(text, size) for text, size in zip(columns.names, sizes, strict=True)],
+        num_events=columns.header_U["num_events"].tolist(),
+        newest_U=columns.header_U["newest_event_time_s"],
+        totals_UB=columns.totals_UHB[:, 0, :],
+        reference_times_I=columns.reference_times_X,
+        counts_IB=columns.counts_XHB[:, 0, :],
+    )
+    return _texts(shown, config)
+
+
+def _texts(shown: _Shown, config: ScoringConfig) -> list[str]:
+    ids_B = shown.behavior_ids_B
+    sizes_U = np.array([len(names) for names in shown.names], dtype=np.int64)
+    user_I = np.repeat(np.arange(len(sizes_U)), sizes_U)
     affinity_I = affinity(
-        align_behaviors(np.concatenate([profile.counts_IHB[:, 0, :] for profile in profiles]), ids_B, config.behaviors),
-        newest_U[user_I] - np.concatenate([profile.reference_times_I for profile in profiles]),
+        align_behaviors(shown.counts_IB, ids_B, config.behaviors),
+        shown.newest_U[user_I] - shown.reference_times_I,
         config.behaviors.weights_B,
         decay_per_day=config.decay_per_day[0],
     )
-    order_I = np.lexsort((-affinity_I, user_I))
     first_U = np.cumsum(sizes_U) - sizes_U
+    order_I = np.lexsort((-affinity_I, user_I))
     place_I = order_I - first_U[user_I]
-    totals_UB = align_behaviors(np.array([profile.totals_HB[0] for profile in profiles]), ids_B, config.behaviors)
-    values, places = affinity_I[order_I].tolist(), place_I.tolist()
+    top_I = np.arange(len(order_I)) - first_U[user_I] < NUM_TOP_ITEMS
+    values, places = affinity_I[order_I[top_I]].tolist(), place_I[top_I].tolist()
+    ends = np.cumsum(np.minimum(sizes_U, NUM_TOP_ITEMS)).tolist()
+    totals_UB = align_behaviors(shown.totals_UB, ids_B, config.behaviors)
     totals_text = ",".join(f"{encode_basestring(name)}:%.9g" for name in config.behaviors.names)
     version = json.dumps(weights_version(config))
     texts = []
-    for profile, first, totals, newest_s in zip(
-        profiles, first_U.tolist(), totals_UB.tolist(), newest_U.tolist(), strict=True
+    for names, start, end, totals, num_events, newest_s in zip(
+        shown.names, [0, *ends[:-1]], ends, totals_UB.tolist(), shown.num_events, shown.newest_U.tolist(), strict=True
     ):
-        shown = range(first, first + min(profile.num_items, NUM_TOP_ITEMS))
-        items = ",".join([f"{encode_basestring(profile.item_ids[places[at]])}:{values[at]:.9g}" for at in shown])
+        ids = names.all
+        items = ",".join([f"{encode_basestring(ids[places[at]])}:{values[at]:.9g}" for at in range(start, end)])
         newest = repr(newest_s) if math.isfinite(newest_s) else "null"
         texts.append(
-            f'{{"top_items":{{{items}}},"totals":{{{totals_text % tuple(totals)}}},"num_events":{profile.num_events},'
+            f'{{"top_items":{{{items}}},"totals":{{{totals_text % tuple(totals)}}},"num_events":{num_events},'
             f'"newest_event_time_s":{newest},"weights_version":{version}}}'
         )
     return texts

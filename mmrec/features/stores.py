@@ -14,6 +14,7 @@ from typing import Protocol
 
 from mmrec.catalog.item import CatalogEntry
 from mmrec.errors import InvalidRequestError, NotFoundError
+from mmrec.features.packed_profiles import KeyedColumns, packed_profiles
 from mmrec.features.schema import GENERATIONS, feature_fingerprint
 from mmrec.features.values import Neighbors, PackedProfile, PopularItems, StreamProgress
 from mmrec.scoring.item_statistics import ItemStatistics
@@ -37,8 +38,18 @@ class FeatureStore(Protocol):
         """
         ...
 
-    def packed(self, profiles: Mapping[str, UserProfile]) -> dict[str, PackedProfile]:
-        """The profiles as write_profiles() will store them; nothing is written."""
+    def read_packed(self, user_keys: Iterable[str]) -> dict[str, bytes]:
+        """The same, packed (mmrec.scoring.packing)."""
+        ...
+
+    def packed(
+        self, profiles: Mapping[str, UserProfile], *, columns: Iterable[KeyedColumns] = ()
+    ) -> dict[str, PackedProfile]:
+        """The profiles as write_profiles() will store them; nothing is written.
+
+        Args:
+            columns: Further profiles that stand as columns, with their keys.
+        """
         ...
 
     def write_profiles(
@@ -171,12 +182,18 @@ class MemoryFeatureStore:
 
     def read_profiles(self, user_keys: Iterable[str]) -> dict[str, UserProfile]:
         """Profiles by key."""
-        profiles = self._profiles[self._fixed or self.live_generation()]
-        return {key: unpack(profiles[key]) for key in user_keys if key in profiles}
+        return {key: unpack(packed) for key, packed in self.read_packed(user_keys).items()}
 
-    def packed(self, profiles: Mapping[str, UserProfile]) -> dict[str, PackedProfile]:
+    def read_packed(self, user_keys: Iterable[str]) -> dict[str, bytes]:
+        """Packed profiles by key."""
+        profiles = self._profiles[self._fixed or self.live_generation()]
+        return {key: profiles[key] for key in user_keys if key in profiles}
+
+    def packed(
+        self, profiles: Mapping[str, UserProfile], *, columns: Iterable[KeyedColumns] = ()
+    ) -> dict[str, PackedProfile]:
         """Packed profiles; nothing is kept in the clear."""
-        return {key: PackedProfile(packed=pack(profile), clear="") for key, profile in profiles.items()}
+        return packed_profiles(profiles, columns, config=None)
 
     def write_profiles(
         self,

@@ -102,10 +102,10 @@ def _applied(
         after = fold_columns(before, judged.users, events, config=config)
         num_pruned += int(after.sizes("num_pruned_items").sum() - before.sizes("num_pruned_items").sum())
         columns.append(([names[user] for user in users[judged.plain_U].tolist()], after))
-    others_N = np.flatnonzero(~plain_U[code_N]) if len(names) else np.zeros(0, dtype=np.int64)
+    others_N = np.flatnonzero(~plain_U[code_N]) if names else np.zeros(0, dtype=np.int64)
     profiles: dict[str, UserProfile] = {}
     if others_N.size:
-        theirs = {key for key in (keys[row] for row in others_N.tolist())}
+        theirs = set(events.user_keys[others_N].tolist())
         theirs |= {targets[key] for key in theirs if key in targets}
         given = {key: unpack(packed[key]) for key in theirs if key in packed}
         applied = apply(given, events.take(others_N), config=config, forgotten=forgotten)

@@ -79,7 +79,7 @@ def fold_columns(
         times_A=times_A,
         decay_per_day_H=config.decay_per_day,
     )
-    items = _counted_items(before, users, events, column_A, newest_U, config)
+    items = _counted_items(before, users, events, column_A, newest_U=newest_U, config=config)
     recent = newest_events(_recent_of(before), events, rows_A, user_A, first_U, max_recent=config.max_recent)
     ring_sizes_U, ring_times_R, ring_ids_R = _extended_rings(before, users, events, config)
     recent_names = [names.text for names in recent.names]
@@ -153,6 +153,7 @@ def _counted_items(
     users: PlainUsers,
     events: EventBatch,
     column_A: IntArray,
+    *,
     newest_U: FloatArray,
     config: ScoringConfig,
 ) -> _Counted:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from itertools import islice, repeat
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 
 from mmrec.catalog.item import Availability, CatalogEntry
 from mmrec.errors import StoreError
-from mmrec.features.clear import clear_texts
+from mmrec.features.packed_profiles import KeyedColumns, packed_profiles
 from mmrec.features.progress_json import decode_progress, encode_progress
 from mmrec.features.schema import (
     CONTROL_PREFIX,
@@ -40,7 +40,7 @@ from mmrec.features.schema import (
 from mmrec.features.stores import check_generation
 from mmrec.features.values import Neighbors, PackedProfile, PopularItems, StreamProgress
 from mmrec.scoring.item_statistics import ItemStatistics, pack_statistics, unpack_statistics
-from mmrec.scoring.packing import pack, unpack
+from mmrec.scoring.packing import unpack
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.stores.feast_repository import FeastRepository, open_profile_rows, open_repository
@@ -97,15 +97,15 @@ class FeastFeatureStore:
         """Profiles by key."""
         return {key: unpack(packed) for key, packed in self._read_packed(self._generation(), user_keys)}
 
-    def packed(self, profiles: Mapping[str, UserProfile]) -> dict[str, PackedProfile]:
+    def read_packed(self, user_keys: Iterable[str]) -> dict[str, bytes]:
+        """Packed profiles by key."""
+        return dict(self._read_packed(self._generation(), user_keys))
+
+    def packed(
+        self, profiles: Mapping[str, UserProfile], *, columns: Iterable[KeyedColumns] = ()
+    ) -> dict[str, PackedProfile]:
         """Packed profiles with their values in the clear."""
-        texts: Iterable[str] = repeat("")
-        if self._scoring is not None:
-            texts = clear_texts(list(profiles.values()), config=self._scoring)
-        return {
-            key: PackedProfile(packed=pack(profile), clear=text)
-            for (key, profile), text in zip(profiles.items(), texts, strict=False)
-        }
+        return packed_profiles(profiles, columns, config=self._scoring)
 
     def write_profiles(
         self,

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -18,7 +17,8 @@ from mmrec.events.forgotten import MemoryForgottenUsers
 from mmrec.events.stream_rows import RecordKind, StreamTopic, decode_rows, split_rows
 from mmrec.events.to_batch import event_batch
 from mmrec.events.verdicts import Verdict
-from mmrec.partition_step import JUDGED_SCHEMA, OWNER, judge_rows, judged_events, profile_rows, with_owners
+from mmrec.features.values import PackedProfile
+from mmrec.partition_step import JUDGED_SCHEMA, OWNER, judge_rows, judged_events, with_owners
 from mmrec.scoring.apply import apply
 from mmrec.scoring.identity import identify
 from mmrec.scoring.packing import pack, unpack
@@ -56,15 +56,24 @@ class Stored:
         return [(key, self.packed[key]) for key in keys if key in self.packed]
 
 
-def judged_in_parts(rows: pa.Table, stored: Stored, num_parts: int, forgotten: MemoryForgottenUsers) -> pa.Table:
+def judged_in_parts(
+    rows: pa.Table, stored: Stored, num_parts: int, forgotten: MemoryForgottenUsers
+) -> tuple[pa.Table, dict[str, PackedProfile]]:
+    """(judged rows, changed profiles)."""
     owned = with_owners(rows, read_packed=stored.read)
     part_N = np.array([zlib.crc32(key.encode()) % num_parts for key in owned[OWNER].to_pylist()], dtype=np.int64)
-    return pa.concat_tables(
+    profiles: dict[str, PackedProfile] = {}
+    judged = [
         judge_rows(
-            owned.filter(pa.array(part_N == part)), read_packed=stored.read, scoring=SCORING, forgotten=forgotten
+            owned.filter(pa.array(part_N == part)),
+            read_packed=stored.read,
+            scoring=SCORING,
+            forgotten=forgotten,
+            put=profiles.update,
         )
         for part in range(num_parts)
-    )
+    ]
+    return pa.concat_tables([part.rows for part in judged]), profiles
 
 
 people = st.sampled_from(["ann", "bob", "eve", "gone", "~x", "~y"])
@@ -95,13 +104,12 @@ def test_partitions_judge_as_the_whole_does(before, batch, num_parts: int, logge
         config=SCORING,
         forgotten=forgotten.forgotten_s(["gone"]),
     )
-    judged = judged_in_parts(rows, stored, num_parts, forgotten)
+    judged, profiles = judged_in_parts(rows, stored, num_parts, forgotten)
     assert judged.schema == JUDGED_SCHEMA
-    seen, verdicts_N = judged_events(judged.filter(pc.is_null(judged["profile_key"])))
+    seen, verdicts_N = judged_events(judged)
     assert split_rows(seen, TOPICS).events.equals(whole.events)
     assert verdicts_N.tolist() == expected.verdicts_N.tolist()
-    written = profile_rows(judged.filter(pc.is_valid(judged["profile_key"])))
-    assert {key: values["packed"] for key, values in written.items()} == {
+    assert {key: profile.packed for key, profile in profiles.items()} == {
         key: pack(profile) for key, profile in expected.profiles.items()
     }
 
@@ -111,9 +119,9 @@ def test_events_of_a_merged_anonymous_profile_go_to_the_partition_of_its_user() 
     rows = decoded([("~x", "i1", "a", 0), ("~y", "i1", "b", 0), ("ann", "i1", "c", 0)], {})
     owned = with_owners(rows, read_packed=Stored(profiles).read)
     assert owned[OWNER].to_pylist() == ["ann", "~y", "ann"]
-    judged = judge_rows(owned, read_packed=Stored(profiles).read, scoring=SCORING, forgotten=None)
-    written = profile_rows(judged.filter(pc.is_valid(judged["profile_key"])))
-    assert unpack(written["ann"]["packed"]).num_events == 2
+    written: dict[str, PackedProfile] = {}
+    judge_rows(owned, read_packed=Stored(profiles).read, scoring=SCORING, forgotten=None, put=written.update)
+    assert unpack(written["ann"].packed).num_events == 2
     assert "~x" not in written
 
 
@@ -131,8 +139,8 @@ def test_rows_of_other_kinds_pass_through() -> None:
     )
     refused = decode_rows(raw, TOPICS, behaviors=SETTINGS.behaviors, settings=SETTINGS.events)
     owned = with_owners(pa.concat_tables([rows, refused]), read_packed=Stored({}).read)
-    judged = judge_rows(owned, read_packed=Stored({}).read, scoring=SCORING, forgotten=None)
-    seen, verdicts_N = judged_events(judged.filter(pc.is_null(judged["profile_key"])))
+    judged = judge_rows(owned, read_packed=Stored({}).read, scoring=SCORING, forgotten=None, put={}.update)
+    seen, verdicts_N = judged_events(judged.rows)
     batch = split_rows(seen, TOPICS)
     assert batch.rejected["reason"].to_pylist() == ["malformed_json"]
     assert verdicts_N.tolist() == [Verdict.ACCEPTED]
@@ -142,7 +150,6 @@ def test_rows_of_other_kinds_pass_through() -> None:
 @pytest.mark.parametrize("kinds", [0, 1])
 def test_a_partition_without_events_is_judged_too(kinds: int) -> None:
     rows = decoded([("ann", "i1", "a", 0)] * kinds, {}).slice(kinds)
-    judged = judge_rows(
-        with_owners(rows, read_packed=Stored({}).read), read_packed=Stored({}).read, scoring=SCORING, forgotten=None
-    )
-    assert judged.num_rows == 0
+    owned = with_owners(rows, read_packed=Stored({}).read)
+    judged = judge_rows(owned, read_packed=Stored({}).read, scoring=SCORING, forgotten=None, put={}.update)
+    assert judged.rows.num_rows == 0

@@ -5,7 +5,6 @@ import zlib
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,15 +13,13 @@ from mmrec.events.encoding import encode_event
 from mmrec.events.stream_rows import split_rows
 from mmrec.partition_step import (
     OWNER,
-    PROFILE_COLUMNS,
     Written,
     asks_to_forget,
     judge_rows,
     judged_events,
-    profile_rows,
     with_owners,
 )
-from mmrec.scoring.packing import pack, unpack
+from mmrec.scoring.packing import pack
 from mmrec.stream import ScoringStream
 from tests.unit.test_stream import NOW_S, CrashError, Deployment, event
 from tests.unit.test_stream_control import WRITES, Fragile, guest_event
@@ -34,6 +31,7 @@ class Partitioned(Fragile):
     """Judges and writes profiles in parts, as Spark's workers do."""
 
     max_profiles = 2
+    lost_parts = False
 
     def read_packed(self, keys) -> list[tuple[str, bytes]]:
         return [(key, pack(profile)) for key, profile in self.store.read_profiles(keys).items()]
@@ -41,31 +39,39 @@ class Partitioned(Fragile):
     def step(self, stream: ScoringStream, starts: dict, sizes: dict) -> None:
         owned = with_owners(self.rows(starts, sizes), read_packed=self.read_packed)
         part_N = np.array([zlib.crc32(key.encode()) % NUM_PARTS for key in owned[OWNER].to_pylist()], dtype=np.int64)
+        kept: list[dict] = [{} for _ in range(NUM_PARTS)]
         judged = [
             judge_rows(
                 owned.filter(pa.array(part_N == part)),
                 read_packed=self.read_packed,
                 scoring=self.settings.scoring,
                 forgotten=self.forgotten,
+                put=kept[part].update,
                 max_profiles=self.max_profiles,
             )
             for part in range(NUM_PARTS)
         ]
-        whole = pa.concat_tables(judged)
-        seen, verdicts_N = judged_events(whole.filter(pc.is_null(whole["profile_key"])))
+        seen, verdicts_N = judged_events(pa.concat_tables([part.rows for part in judged]))
         batch = split_rows(seen, self.topics)
 
         def write() -> Written:
             number = 0
-            for part in judged:  # each part's writes stand by themselves
-                rows = profile_rows(part.filter(pc.is_valid(part["profile_key"])).select(PROFILE_COLUMNS))
-                self.store.write_profiles(
-                    {key: unpack(values["packed"]) for key, values in rows.items()}, write_time_s=NOW_S
-                )
-                number += len(rows)
+            for part, profiles in enumerate(kept):  # each part's writes stand by themselves
+                if self.lost_parts:  # what was kept is gone: the part is judged again from its judged rows
+                    profiles.clear()
+                    judge_rows(
+                        judged[part].rows,
+                        read_packed=self.read_packed,
+                        scoring=self.settings.scoring,
+                        forgotten=self.forgotten,
+                        put=profiles.update,
+                        max_profiles=self.max_profiles,
+                    )
+                self.store.write_profiles(profiles, write_time_s=NOW_S)
+                number += len(profiles)
                 if self.crash_at == "between parts":
                     raise CrashError
-            return Written(num_profiles=number, num_pruned=pc.sum(whole["num_pruned"]).as_py() or 0)
+            return Written(num_profiles=number, num_pruned=sum(part.num_pruned for part in judged))
 
         if asks_to_forget(batch):
             stream.process(batch, write_time_s=NOW_S)
@@ -111,9 +117,10 @@ def plant(deployment: Deployment, shuffle: random.Random, *, with_forgets: bool)
 
 
 @settings(max_examples=10, deadline=None)
-@given(seed=st.integers(0, 10_000), crash_share=st.sampled_from([0.0, 0.5]))
-def test_parts_end_where_the_whole_ends(seed: int, crash_share: float) -> None:
+@given(seed=st.integers(0, 10_000), crash_share=st.sampled_from([0.0, 0.5]), lost_parts=st.booleans())
+def test_parts_end_where_the_whole_ends(seed: int, crash_share: float, lost_parts: bool) -> None:
     whole, parts = Fragile(), Partitioned()
+    parts.lost_parts = lost_parts
     for deployment in (whole, parts):
         plant(deployment, random.Random(seed), with_forgets=False)
     cuts = random.Random(seed + 1)

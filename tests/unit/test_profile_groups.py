@@ -16,6 +16,7 @@ from mmrec.features.values import PackedProfile
 from mmrec.judged_batch import Judged, judge_batch
 from mmrec.profile_groups import profile_groups
 from mmrec.scoring.identity import stub
+from mmrec.scoring.packing import pack
 from mmrec.scoring.profile import UserProfile, empty_profile
 from mmrec.stream_offsets import Offsets
 from tests.unit.test_stream import NOW_S, SETTINGS, CrashError, Deployment, event
@@ -43,7 +44,7 @@ def judged(deployment: Deployment, max_profiles: int, **rules: float) -> Judged:
     return judge_batch(
         deployment.batch({PLACE: 40}, {PLACE: 1_000}),
         deployment.store,
-        deployment.store.read_profiles,
+        deployment.store.read_packed,
         recovered=Offsets(),
         forgotten=deployment.forgotten,
         config=replace(SETTINGS.scoring, **rules),
@@ -82,10 +83,10 @@ def test_every_event_is_in_one_group_with_all_of_its_profile_and_few_profiles_ar
     stubs = {"~g0": stub(blank, "u0"), "~g1": stub(blank, "u0"), "~g2": stub(blank, "elsewhere")}
     asked: list[str] = []
 
-    def read(keys: Iterable[str]) -> dict[str, UserProfile]:
+    def read(keys: Iterable[str]) -> dict[str, bytes]:
         wanted = list(keys)
         asked.extend(wanted)
-        return {key: stubs.get(key, blank) for key in wanted}
+        return {key: pack(stubs.get(key, blank)) for key in wanted}
 
     groups = list(profile_groups(columns, read, max_profiles=max_profiles))
     rows_N = np.concatenate([group.rows_N for group in groups])
@@ -94,10 +95,10 @@ def test_every_event_is_in_one_group_with_all_of_its_profile_and_few_profiles_ar
     group_of: dict[str, int] = {}
     for number, group in enumerate(groups):
         assert np.all(np.diff(group.rows_N) > 0)
-        assert len([key for key in group.profiles if key not in stubs]) <= max_profiles + len(stubs)
+        assert len([key for key in group.packed if key not in stubs]) <= max_profiles + len(stubs)
         for key in group.events.user_keys.tolist():
             owner = stubs[key].merged_into if key in stubs else key
-            assert owner in group.profiles
+            assert owner in group.packed
             assert group_of.setdefault(owner, number) == number
 
 
