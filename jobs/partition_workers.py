@@ -16,6 +16,7 @@ from mmrec.events.table_bytes import table_of, table_pieces
 from mmrec.features.schema import GENERATIONS, LIVE_KEY
 from mmrec.features.values import PackedProfile
 from mmrec.partition_step import JUDGED_SCHEMA, OWNED_SCHEMA, OWNER, JudgedRows, judge_rows, with_owners
+from mmrec.scoring.apply import collector_paused
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.stores.forgotten_file import FileForgottenUsers
 from mmrec.stores.kept_profiles import ProfileKeeper, kept_profiles
@@ -50,7 +51,7 @@ def judge(
     if not found.num_rows:
         return
     part, rows = str(found["part"][0]), table_of(found["piece"].to_pylist(), OWNED_SCHEMA)
-    with ProfileKeeper(_kept_folder(), batch=batch, part=part) as keeper:
+    with collector_paused(), ProfileKeeper(_kept_folder(), batch=batch, part=part) as keeper:
         judged = _judged(rows, layout, scoring, forgotten_folder, put=keeper.put)
     for _, data in table_pieces(judged.rows):
         yield _judged_piece(EVENTS, data)
@@ -84,12 +85,13 @@ def write(
     is_said = pc.equal(found["kind"], KEPT)
     said = json.loads(found.filter(is_said)["piece"][0].as_py())
     kept = kept_profiles(_kept_folder(), batch=batch, part=said["part"])
-    if kept is None:
-        judged = table_of(found.filter(pc.invert(is_said))["piece"].to_pylist(), JUDGED_SCHEMA)
-        _judged(judged, layout, scoring, forgotten_folder, put=put)
-    else:
-        for profiles in kept:
-            put(profiles)
+    with collector_paused():
+        if kept is None:
+            judged = table_of(found.filter(pc.invert(is_said))["piece"].to_pylist(), JUDGED_SCHEMA)
+            _judged(judged, layout, scoring, forgotten_folder, put=put)
+        else:
+            for profiles in kept:
+                put(profiles)
     counts = {"num_profiles": [num_profiles], "num_pruned": [said["num_pruned"]]}
     yield pa.RecordBatch.from_pydict(counts, schema=WRITTEN_SCHEMA)
 

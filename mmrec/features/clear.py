@@ -14,8 +14,9 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from json.encoder import encode_basestring
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,8 @@ from mmrec.scoring.profile import FloatArray, UserProfile, align_behaviors
 from mmrec.scoring.settings import ScoringConfig
 
 NUM_TOP_ITEMS = 20
+_PAIRS: Final = [",".join(['"%s":%.9g'] * number) for number in range(NUM_TOP_ITEMS + 1)]
+"""Templates of so many items; ids hold no control characters, so only quotes and backslashes need escaping."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,8 +101,12 @@ def _texts(shown: _Shown, config: ScoringConfig) -> list[str]:
     for names, start, end, totals, num_events, newest_s in zip(
         shown.names, [0, *ends[:-1]], ends, totals_UB.tolist(), shown.num_events, shown.newest_U.tolist(), strict=True
     ):
-        ids = names.all
-        items = ",".join([f"{encode_basestring(ids[places[at]])}:{values[at]:.9g}" for at in range(start, end)])
+        text = names.text
+        ids = text.decode().split("\x1f")
+        shown_ids = [ids[place + 1] for place in places[start:end]]
+        if b'"' in text or b"\\" in text:
+            shown_ids = [encode_basestring(item_id)[1:-1] for item_id in shown_ids]
+        items = _PAIRS[end - start] % tuple(chain.from_iterable(zip(shown_ids, values[start:end], strict=True)))
         newest = repr(newest_s) if math.isfinite(newest_s) else "null"
         texts.append(
             f'{{"top_items":{{{items}}},"totals":{{{totals_text % tuple(totals)}}},"num_events":{num_events},'

@@ -29,6 +29,11 @@ class Names:
         names._names, names._num, names._text = None, num_names, text
         return names
 
+    @classmethod
+    def of_encoded(cls, encoded: list[bytes]) -> "Names":
+        """The names that `encoded` gave, or others as UTF-8 without the separator."""
+        return cls.stored(SEPARATOR.join((b"", *encoded, b"")) if encoded else SEPARATOR, len(encoded))
+
     def __len__(self) -> int:
         return self._num
 
@@ -56,6 +61,11 @@ class Names:
         return self._names
 
     @property
+    def encoded(self) -> list[bytes]:
+        """Every name as UTF-8."""
+        return self.text.split(SEPARATOR)[1:-1]
+
+    @property
     def text(self) -> bytes:
         """What is stored.
 
@@ -75,20 +85,6 @@ class Names:
     def plus(self, names: tuple[str, ...]) -> "Names":
         """These names and others behind them."""
         return Names.stored(self.text + _text(names)[1:], self._num + len(names)) if names else self
-
-    def last(self, number: int) -> "Names":
-        """The last `number` names."""
-        return self if number == self._num else self.part(self._num - number, self._num)
-
-    def part(self, start: int, end: int) -> "Names":
-        """The names from position `start` up to `end`."""
-        text = self.text
-        first, last = 0, len(text) - 1
-        for _ in range(start):
-            first = text.index(SEPARATOR, first + 1)
-        for _ in range(self._num - end):
-            last = text.rindex(SEPARATOR, 0, last)
-        return Names.stored(text[first : last + 1], end - start)
 
 
 def _text(names: tuple[str, ...]) -> bytes:

@@ -6,6 +6,7 @@ the kept ones that are no older, L newest events of one user, oldest first.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -67,37 +68,30 @@ def newest_events(
         first_U: Position in `rows_A` of each user's first.
     """
     num_users = len(kept.names)
-    # Kept events before a user's first added one stay before all; the others, few if any, are put in order with these.
+    # Kept events before a user's first added one stay before all; the others are put in order with these.
     user_K = np.repeat(np.arange(num_users), kept.sizes_U)
     late_K = kept.event_times_K >= np.minimum.reduceat(events.event_times_N[rows_A], first_U)[user_K]
     rows_K = np.flatnonzero(late_K)
     num_late = np.bincount(user_K[rows_K], minlength=num_users).tolist()
-    late_ids = [
-        item_id
-        for names, number in zip(kept.names, num_late, strict=True)
-        if number
-        for item_id in names.part(len(names) - number, len(names)).all
-    ]
+    ids = [names.encoded for names in kept.names]
+    late_ids = chain.from_iterable([mine[len(mine) - late :] for mine, late in zip(ids, num_late, strict=True) if late])
     user_M = np.concatenate((user_K[rows_K], user_A))
     times_M = np.concatenate((kept.event_times_K[rows_K], events.event_times_N[rows_A]))
     known_M = np.concatenate((kept.known_times_K[rows_K], events.known_times_N[rows_A]))
     behaviors_M = np.concatenate((kept.behavior_ids_K[rows_K], events.behavior_ids_N[rows_A]))
     order = np.lexsort((behaviors_M, known_M, times_M, user_M))
     user_M, times_M, known_M, behaviors_M = user_M[order], times_M[order], known_M[order], behaviors_M[order]
-    item_ids_M = [*late_ids, *events.item_ids[rows_A].tolist()]
+    item_ids_M = [*late_ids, *[item_id.encode() for item_id in events.item_ids[rows_A].tolist()]]
     item_ids_M = [item_ids_M[row] for row in order.tolist()]
     _settle_ties(item_ids_M, user_M, times_M, known_M, behaviors_M)
     found = lengthened(user_K, user_M, kept_K=~late_K, num_users=num_users, max_size=max_recent)
     end_M = np.cumsum(np.bincount(user_M, minlength=num_users)).tolist()
-    sizes_U = np.diff(found.ends, prepend=0)
     return RecentColumns(
         names=[
-            (names.part(0, len(names) - late) if late else names).plus(tuple(item_ids_M[first:last])).last(size)
-            for names, late, first, last, size in zip(
-                kept.names, num_late, [0, *end_M[:-1]], end_M, sizes_U.tolist(), strict=True
-            )
+            Names.of_encoded([*mine[: len(mine) - late], *item_ids_M[first:last]][-max_recent:])
+            for mine, late, first, last in zip(ids, num_late, [0, *end_M[:-1]], end_M, strict=True)
         ],
-        sizes_U=sizes_U,
+        sizes_U=np.diff(found.ends, prepend=0),
         behavior_ids_K=np.concatenate((kept.behavior_ids_K, behaviors_M))[found.take_X],
         event_times_K=np.concatenate((kept.event_times_K, times_M))[found.take_X],
         known_times_K=np.concatenate((kept.known_times_K, known_M))[found.take_X],
@@ -119,13 +113,13 @@ def each_of(columns: RecentColumns) -> list[Recent]:
 
 
 def _settle_ties(
-    item_ids_M: list[str],
+    item_ids_M: list[bytes],
     user_M: IntArray,
     times_M: FloatArray,
     known_M: FloatArray,
     behaviors_M: npt.NDArray[np.uint8],
 ) -> None:
-    """Put ids in order, in place, where everything else is equal."""
+    """Put ids in order, in place, where everything else is equal; UTF-8 sorts as the text does."""
     tied_M = np.diff(user_M) == 0
     for values in (times_M, known_M, behaviors_M):
         tied_M &= values[1:] == values[:-1]
