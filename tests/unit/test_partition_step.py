@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from jobs.partition_writers import shuffle_parts
 from mmrec.config import Settings
 from mmrec.events.columns import EVENT_SCHEMA, RAW_SCHEMA
 from mmrec.events.forgotten import MemoryForgottenUsers
@@ -146,3 +147,10 @@ def test_a_partition_without_events_is_judged_too(kinds: int) -> None:
         with_owners(rows, read_packed=Stored({}).read), read_packed=Stored({}).read, scoring=SCORING, forgotten=None
     )
     assert judged.num_rows == 0
+
+
+def test_one_number_goes_to_each_partition_of_sparks_shuffle() -> None:
+    # Places as Spark 4.0 gives them: SELECT id, pmod(hash(CAST(id AS INT)), 7) FROM range(13)
+    assert shuffle_parts(1) == [0]
+    assert shuffle_parts(2) == [2, 0]
+    assert shuffle_parts(7) == [12, 0, 1, 9, 3, 2, 11]
