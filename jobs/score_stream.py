@@ -46,8 +46,7 @@ from mmrec.wiring import open_scoring_stream, settings_from
 log = get_logger("__main__")
 COLLECT_S = 60
 """Seconds between two collections of garbage."""
-JVM_GONE = (Py4JError, OSError)
-"""What calls into Spark's JVM raise once it was killed."""
+JVM_GONE = Py4JError, OSError  # what calls into Spark's JVM raise once it was killed
 IDENTITY_CHECK_S = 5
 """Seconds between two looks whether the topics are still the same ones."""
 
@@ -104,16 +103,18 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
                 break
             step.check()
             if right.lost:
-                raise StoreError("another score_stream took the writer's lease")
+                raise StoreError("the writer's lease is lost: another score_stream has it, or Redis was started again")
             answer_flip()
             status.write(figures(), now_s=time.time())
             if second % IDENTITY_CHECK_S == 0:
                 look()
             if second % COLLECT_S == 0:
                 gc.collect()
-    except (StreamingQueryException, *JVM_GONE) as error:
+    except StreamingQueryException as error:
         check_topics(settings.kafka, topics)  # where a topic is gone or made anew, Spark's own words hide it
         raise StoreError(f"Spark: {str(error).splitlines()[0]}") from error
+    except JVM_GONE as error:
+        raise StoreError(f"Spark's JVM is gone: {error!r}") from error
     finally:
         with suppress(*JVM_GONE):
             status.write({**figures(), "ready": False}, now_s=time.time())

@@ -58,7 +58,7 @@ class WriterLease:
 
     @property
     def lost(self) -> bool:
-        """Whether another writer was seen to hold it."""
+        """Whether another writer was seen to hold it, or another run of the server."""
         return self._lost.is_set()
 
     def close(self) -> None:
@@ -79,7 +79,8 @@ class WriterLease:
     def _renew(self) -> None:
         while not self._stopping.wait(RENEW_S):
             try:
-                if not self._client.eval(_RENEW, 1, LEASE_KEY, self.holder, int(LEASE_S * 1000)):
+                renewed = self._client.eval(_RENEW, 1, LEASE_KEY, self.holder, int(LEASE_S * 1000))
+                if not renewed or server_run(self._client) != server_of(self.holder):
                     log.error("lease_lost", epoch=self.epoch)
                     self._lost.set()
                     return
@@ -87,9 +88,19 @@ class WriterLease:
                 log.warning("lease_not_renewed", error=repr(error))
 
 
+def server_run(client: Any) -> str:
+    """Id of this run of the server; "" of a cluster, which has many."""
+    return "" if isinstance(client, RedisCluster) else str(client.info("server").get("run_id", ""))
+
+
+def server_of(lease: bytes) -> str:
+    """The run of the server that gave it."""
+    return lease.decode().rpartition(":")[2]
+
+
 def connect_to_server_of(lease: bytes) -> Callable[[Any], None]:
     """What Redis's client does with each new connection: LeaseLostError where it leads to another run of the server."""
-    server = lease.rpartition(b":")[2]
+    server = server_of(lease).encode()
 
     def on_connect(connection: Any) -> None:
         connection.on_connect()
@@ -118,8 +129,7 @@ def take_lease(client: Any, *, wait_s: float = 3 * LEASE_S) -> WriterLease:
     give_up_s = time.monotonic() + wait_s
     try:
         epoch = int(client.incr(EPOCH_KEY))
-        server = "" if isinstance(client, RedisCluster) else client.info("server").get("run_id", "")
-        holder = f"{epoch}:{uuid.uuid4().hex}:{server}".encode()
+        holder = f"{epoch}:{uuid.uuid4().hex}:{server_run(client)}".encode()
         while not client.set(LEASE_KEY, holder, nx=True, px=int(LEASE_S * 1000)):
             if time.monotonic() > give_up_s:
                 other = (client.get(LEASE_KEY) or b"").decode()
