@@ -87,14 +87,13 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
                 watch.lag(ends, {t.topic_id: name for name, t in topics.items()}, stream.progress, now_s=time.time())
 
     step = StreamStep(stream, topics, watch, writers=writers)
-    cut = writers.cut if writers else None
+    cut, checkpoints = writers.cut if writers else None, str(checkpoint / uuid.uuid4().hex)
     decoded = decoded_stream(spark, settings, topics, reading.spark_offsets, max_offsets, cut=cut)
-    checkpoints = str(checkpoint / uuid.uuid4().hex)
     query = decoded.writeStream.foreachBatch(step).option("checkpointLocation", checkpoints).start()
 
     def figures() -> dict[str, Any]:
-        ready = query.isActive and (query.lastProgress is not None or not query.status["isTriggerActive"])
         whole = stream_figures(stream.progress, query.lastProgress, now_s=time.time())
+        ready = query.isActive and (query.lastProgress is not None or not query.status["isTriggerActive"])
         return {"ready": ready, **step.recent.figures(), **whole}
 
     try:
@@ -114,7 +113,7 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
         check_topics(settings.kafka, topics)  # where a topic is gone or made anew, Spark's own words hide it
         raise StoreError(f"Spark: {str(error).splitlines()[0]}") from error
     except JVM_GONE as error:
-        raise StoreError(f"Spark's JVM is gone: {error!r}") from error
+        raise StoreError(f"Spark does not answer: {error!r}") from error
     finally:
         with suppress(*JVM_GONE):
             status.write({**figures(), "ready": False}, now_s=time.time())
