@@ -47,7 +47,7 @@ sensitivity: setup     ## HR@5 and NDCG@5 by decay rate and weights, and what pr
 	@$(RUN) tests.benchmarks.sensitivity
 	@$(RUN) tests.benchmarks.pruning
 
-chaos-stream: setup    ## kill -9 of every part of the stream under load, against an oracle; writes a receipt
+chaos-stream: setup    ## kill -9 of every part of the stream under load, on SQLite and on Redis, against an oracle; a receipt (20 minutes)
 	@$(RUN) tests.benchmarks.chaos_stream
 
 setup: .venv/ready     ## environment from the hashed lock, jars, the mmrec command

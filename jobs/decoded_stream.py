@@ -4,7 +4,7 @@ Decoded rows leave a worker as pieces of tables (mmrec.events.table_bytes): rows
 together again by Spark at every step.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -33,7 +33,7 @@ Cut = Callable[[pa.Table], Iterator[tuple[int, pa.Table]]]
 def decoded_stream(
     spark: SparkSession,
     settings: Settings,
-    topics: dict[str, StreamTopic],
+    topics: Mapping[str, StreamTopic],
     starts: str,
     max_offsets: int,
     *,

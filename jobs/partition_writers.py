@@ -10,12 +10,14 @@ Every write is made under the writer's lease.
 import uuid
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import count
+from typing import Final
 
+import mmh3
 import pyarrow.compute as pc
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.functions import col, lit, pmod
-from pyspark.sql.functions import hash as spark_hash
+from pyspark.sql.functions import col
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.decoded_stream import Cut
@@ -36,6 +38,9 @@ from mmrec.stores.parquet_log import local_folder
 from mmrec.stores.redis_profile_rows import RedisLayout
 from mmrec.stores.writer_right import WriterRight
 from mmrec.stream import ScoringStream, StepReport
+
+SPARK_SEED: Final = 42
+"""Of Spark's hash."""
 
 
 class PartitionWriters:
@@ -116,13 +121,20 @@ def partition_writers(settings: Settings, right: WriterRight, spark: SparkSessio
         lease=right.holder,
         scoring=settings.scoring,
         forgotten_folder=str(local_folder(settings.stores.event_log) / "forgotten"),
-        parts=shuffle_parts(spark, int(spark.conf.get("spark.sql.shuffle.partitions") or 1)),
+        parts=shuffle_parts(int(spark.conf.get("spark.sql.shuffle.partitions") or 1)),
     )
 
 
-def shuffle_parts(spark: SparkSession, num_partitions: int) -> list[int]:
-    """For each of `num_partitions` a number whose hash Spark sends there."""
-    numbers = spark.range(64 * num_partitions).select(col("id").cast("int").alias("part"))
-    places = numbers.select("part", pmod(spark_hash("part"), lit(num_partitions)).alias("place"))
-    found = {row.place: row.part for row in places.collect()}
+def shuffle_parts(num_partitions: int) -> list[int]:
+    """For each of `num_partitions` a number that Spark's shuffle sends there.
+
+    Asking Spark itself is a job of its own, which takes a cold JVM 4 s. Were its hash another one some day, partitions
+    would be uneven, and nothing else.
+    """
+    found: dict[int, int] = {}
+    for part in count():
+        # Spark's hash of an int: MurmurHash3, 32 bits, of its four bytes; the place is that modulo the partitions.
+        found.setdefault(mmh3.hash(part.to_bytes(4, "little"), SPARK_SEED) % num_partitions, part)
+        if len(found) == num_partitions:
+            break
     return [found[place] for place in range(num_partitions)]

@@ -17,10 +17,12 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from py4j.protocol import Py4JError
 from pyspark.errors import StreamingQueryException
 
 from jobs.decoded_stream import decoded_stream
@@ -31,8 +33,10 @@ from mmrec.config import Settings
 from mmrec.errors import MmrecError, StoreError
 from mmrec.metrics import Metrics
 from mmrec.metrics_endpoint import serve_metrics
-from mmrec.stores.stream_topics import check_append_time, check_topics, spark_offsets, starting_offsets, stream_topics
+from mmrec.stores.patience import when_it_answers
+from mmrec.stores.stream_topics import begin_reading, check_topics
 from mmrec.stores.topic_ends import source_ends
+from mmrec.stores.writer_lock import take_writer_lock
 from mmrec.stores.writer_right import take_writer_right
 from mmrec.stream_metrics import StreamMetrics
 from mmrec.stream_status import stream_figures
@@ -42,13 +46,14 @@ from mmrec.wiring import open_scoring_stream, settings_from
 log = get_logger("__main__")
 COLLECT_S = 60
 """Seconds between two collections of garbage."""
+JVM_GONE = Py4JError, OSError  # what calls into Spark's JVM raise once it was killed
 IDENTITY_CHECK_S = 5
 """Seconds between two looks whether the topics are still the same ones."""
 
 
 def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) -> None:
     """Stream until `stop` is filled or something fails."""
-    right = take_writer_right(settings.stores)
+    lock = take_writer_lock(Path(settings.stores.feature_repo))
     checkpoint = Path(settings.stores.checkpoint) / "score_stream"
     shutil.rmtree(checkpoint, ignore_errors=True)
     status = StatusFile(settings.stores.status, "score_stream")
@@ -57,17 +62,12 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
     watch, endpoint = StreamMetrics(metrics, late_s=settings.metrics.late_s), serve_metrics(metrics, settings.metrics)
     with ThreadPoolExecutor() as pool:  # the JVM starts while this process loads its engines
         started = pool.submit(local_spark, "score_stream", master=master, folder=checkpoint / "scratch")
-        stream, producer = open_scoring_stream(settings, timer=time.monotonic, lease=right.holder)
-        topics = stream_topics(settings.kafka)
-        check_append_time(settings.kafka)
-        starts, num_deleted = starting_offsets(settings.kafka.bootstrap, topics, stream.progress.marks)
-        if num_deleted:
-            log.error("records_lost", num_records=num_deleted, reason="deleted by the broker before they were read")
-        recovery = stream.recover(starts=starts, write_time_s=time.time())
-        log.info("stream_recovered", **asdict(recovery))
+        right = when_it_answers(partial(take_writer_right, settings.stores, lock=lock))
+        open_both = partial(open_scoring_stream, settings, timer=time.monotonic, lease=right.holder)
+        stream, producer = when_it_answers(open_both)
+        reading = when_it_answers(partial(begin_reading, settings.kafka, stream.progress.marks))
+        log.info("stream_recovered", **asdict(stream.recover(starts=reading.starts, write_time_s=time.time())))
         spark = started.result()
-    offsets = spark_offsets(starts, topics)
-    log.info("stream_starts", starts=offsets)
     gc.freeze()  # imports never become garbage, and the profiles of a batch are in no cycle:
     gc.disable()  # looking for some takes a third of the time, so it is done once in COLLECT_S
 
@@ -78,25 +78,23 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
         except StoreError as error:
             log.error("flip_refused", reason=str(error))
 
-    def look() -> None:
-        check_topics(settings.kafka, topics)
-        with suppress(StoreError):  # a broker that is away has no ends to tell
-            ends = source_ends(settings.kafka.bootstrap, topics.values())
-            watch.lag(ends, {t.topic_id: name for name, t in topics.items()}, stream.progress, now_s=time.time())
+    topics, writers = reading.topics, partition_writers(settings, right, spark)
 
-    writers = partition_writers(settings, right, spark)
+    def look() -> None:
+        if check_topics(settings.kafka, topics):
+            with suppress(StoreError):  # a broker that is away has no ends to tell
+                ends = source_ends(settings.kafka.bootstrap, topics.values())
+                watch.lag(ends, {t.topic_id: name for name, t in topics.items()}, stream.progress, now_s=time.time())
+
     step = StreamStep(stream, topics, watch, writers=writers)
-    decoded = decoded_stream(spark, settings, topics, offsets, max_offsets, cut=writers.cut if writers else None)
-    checkpoints = str(checkpoint / uuid.uuid4().hex)
+    cut, checkpoints = writers.cut if writers else None, str(checkpoint / uuid.uuid4().hex)
+    decoded = decoded_stream(spark, settings, topics, reading.spark_offsets, max_offsets, cut=cut)
     query = decoded.writeStream.foreachBatch(step).option("checkpointLocation", checkpoints).start()
 
     def figures() -> dict[str, Any]:
+        whole = stream_figures(stream.progress, query.lastProgress, now_s=time.time())
         ready = query.isActive and (query.lastProgress is not None or not query.status["isTriggerActive"])
-        return {
-            "ready": ready,
-            **step.recent.figures(),
-            **stream_figures(stream.progress, query.lastProgress, now_s=time.time()),
-        }
+        return {"ready": ready, **step.recent.figures(), **whole}
 
     try:
         for second in count():
@@ -104,7 +102,7 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
                 break
             step.check()
             if right.lost:
-                raise StoreError("another score_stream took the writer's lease")
+                raise StoreError("the writer's lease is lost: another score_stream has it, or Redis was started again")
             answer_flip()
             status.write(figures(), now_s=time.time())
             if second % IDENTITY_CHECK_S == 0:
@@ -114,14 +112,17 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
     except StreamingQueryException as error:
         check_topics(settings.kafka, topics)  # where a topic is gone or made anew, Spark's own words hide it
         raise StoreError(f"Spark: {str(error).splitlines()[0]}") from error
+    except JVM_GONE as error:
+        raise StoreError(f"Spark does not answer: {error!r}") from error
     finally:
-        status.write({**figures(), "ready": False}, now_s=time.time())
-        query.stop()
+        with suppress(*JVM_GONE):
+            status.write({**figures(), "ready": False}, now_s=time.time())
+            query.stop()
         step.close()
-        spark.stop()
-        producer.close()
-        endpoint.close()
-        right.close()
+        with suppress(*JVM_GONE):
+            spark.stop()
+        for part in (producer, endpoint, right):
+            part.close()
 
 
 def main() -> int:

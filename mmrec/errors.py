@@ -6,6 +6,7 @@
     ├── NotFoundError (LookupError)       an item, user, release or behavior that does not exist
     ├── InvalidRequestError (ValueError)  a caller asked for something that cannot be
     ├── StoreError                        an engine behind a port failed
+    │   ├── UnreachableError              an engine does not answer now and may do so later
     │   └── IncompatibleStateError        stored bytes or a release do not fit this code or schema
     ├── DeadlineError (TimeoutError)      the caller's deadline passed
     └── ReleaseGateError                  a release did not pass its gates
@@ -36,6 +37,10 @@ class InvalidRequestError(MmrecError, ValueError):
 
 class StoreError(MmrecError):
     """An engine behind a port failed."""
+
+
+class UnreachableError(StoreError):
+    """An engine does not answer now; the same call may succeed later."""
 
 
 class IncompatibleStateError(StoreError):

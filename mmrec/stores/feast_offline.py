@@ -36,7 +36,7 @@ class FeastOfflineStore:
             StoreError: nothing was applied there.
         """
         os.environ.setdefault("FEAST_USAGE", "False")
-        import feast
+        from mmrec.stores.feast_engine import feast
 
         self._folder = Path(repo_folder)
         if not (self._folder / "feature_store.yaml").is_file():

@@ -87,7 +87,7 @@ def is_applied(folder: Path) -> bool:
     Raises:
         IncompatibleStateError: they were, with another schema.
     """
-    import feast
+    from mmrec.stores.feast_engine import feast
 
     tags = [dict(v.tags) for v in feast.FeatureStore(repo_path=str(folder)).list_feature_views()]
     for found in tags:
@@ -101,7 +101,7 @@ def apply_objects(folder: Path, objects: Sequence[Any]) -> None:
     Raises:
         IncompatibleStateError: it was applied before with another schema, so stored state would be read wrongly.
     """
-    import feast
+    from mmrec.stores.feast_engine import feast
 
     is_applied(folder)
     store = feast.FeatureStore(repo_path=str(folder))
@@ -125,7 +125,7 @@ def open_repository(folder: str) -> FeastRepository:
         StoreError: nothing was applied there.
         IncompatibleStateError: it was applied with another schema than this code's.
     """
-    import feast
+    from mmrec.stores.feast_engine import feast
 
     if not (Path(folder) / "feature_store.yaml").is_file():
         raise StoreError(f"no feature repository at {folder}; run `python -m feature_repo.apply`")
@@ -153,7 +153,7 @@ def open_repository(folder: str) -> FeastRepository:
 
 def open_profile_rows(repository: FeastRepository, view: View) -> ProfileRows:
     """The rows of a profile view of a repository on SQLite."""
-    from feast.infra.online_stores.helpers import compute_table_id
+    from feast.infra.online_stores.helpers import compute_table_id  # of the package that is loaded by now
 
     config = repository.config
     return ProfileRows(

@@ -17,8 +17,6 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import DoubleList, FloatList, StringList, Value
 from redis.exceptions import RedisError
 
 from mmrec.catalog.item import Availability, CatalogEntry
@@ -43,6 +41,7 @@ from mmrec.scoring.item_statistics import ItemStatistics, pack_statistics, unpac
 from mmrec.scoring.packing import unpack
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.stores.feast_engine import DoubleList, EntityKey, FloatList, StringList, Value
 from mmrec.stores.feast_repository import FeastRepository, open_profile_rows, open_repository
 from mmrec.stores.generation_pointer import GenerationPointer
 from mmrec.stores.profile_rows import ProfileRows

@@ -9,11 +9,11 @@ from typing import Any
 
 import kafka
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import KafkaError, RetriableError, TopicAlreadyExistsError
 from kafka.producer.transaction_manager import TransactionState
 
 from mmrec.config import KafkaSettings
-from mmrec.errors import NotFoundError, StoreError
+from mmrec.errors import NotFoundError, StoreError, UnreachableError
 from mmrec.events.producer import RecordPlace, Settled, TopicRecord
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
@@ -58,7 +58,7 @@ class KafkaRecordProducer:
                 metrics_enabled=False,
             )
         except KafkaError as error:
-            raise _store_error(bootstrap, error) from error
+            raise store_error(bootstrap, error) from error
         _ask_for_ids_again(self._producer)
         self._timeout_s = delivery_timeout_s
 
@@ -72,7 +72,7 @@ class KafkaRecordProducer:
             try:
                 known = self._producer.partitions_for(topic)
             except KafkaError as error:
-                raise _store_error(topic, error) from error
+                raise store_error(topic, error) from error
             if not known:
                 raise StoreError(f"Kafka ({topic}): no such topic; `mmrec up` creates it")
 
@@ -84,7 +84,7 @@ class KafkaRecordProducer:
             answer.set_result(RecordPlace(metadata.partition, metadata.offset, metadata.timestamp / 1000))
 
         def failed(error: BaseException) -> None:
-            answer.set_exception(_store_error(topic, error))
+            answer.set_exception(store_error(topic, error))
 
         try:
             sent = self._producer.send(topic, value, key)
@@ -102,7 +102,7 @@ class KafkaRecordProducer:
             try:
                 sent = send(topic, value, key)
             except (KafkaError, ValueError, TypeError) as error:
-                settled(index, _store_error(topic, error))
+                settled(index, store_error(topic, error))
                 continue
             sent.add_callback(_taken, settled, index)
             sent.add_errback(_failed, settled, index, topic)
@@ -117,9 +117,9 @@ class KafkaRecordProducer:
                 num_sent += 1
             self._producer.flush(timeout=max(self._timeout_s, 1.0) + num_sent / 1_000)
         except (KafkaError, TypeError) as error:
-            raise _store_error(topic, error) from error
+            raise store_error(topic, error) from error
         if failures:
-            raise _store_error(topic, failures[0]) from failures[0]
+            raise store_error(topic, failures[0]) from failures[0]
         return num_sent
 
     def flush(self) -> None:
@@ -127,7 +127,7 @@ class KafkaRecordProducer:
         try:
             self._producer.flush(timeout=self._timeout_s)
         except KafkaError as error:
-            raise _store_error("flush", error) from error
+            raise store_error("flush", error) from error
 
     def close(self) -> None:
         """Send what is left, at most for the delivery timeout, and disconnect."""
@@ -155,11 +155,13 @@ def _taken(settled: Settled, index: int, metadata: Any) -> None:
 
 
 def _failed(settled: Settled, index: int, topic: str, error: BaseException) -> None:
-    settled(index, _store_error(topic, error))
+    settled(index, store_error(topic, error))
 
 
-def _store_error(what: str, error: BaseException) -> StoreError:
-    return StoreError(f"Kafka ({what}): {type(error).__name__}: {error}")
+def store_error(what: str, error: BaseException) -> StoreError:
+    """A failure of the library as ours; UnreachableError where the broker may answer later."""
+    kind = UnreachableError if isinstance(error, RetriableError) else StoreError
+    return kind(f"Kafka ({what}): {type(error).__name__}: {error}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +182,7 @@ class TopicAdmin:
                 bootstrap_servers=bootstrap.split(","), request_timeout_ms=20_000, bootstrap_timeout_ms=10_000
             )
         except KafkaError as error:
-            raise _store_error(bootstrap, error) from error
+            raise store_error(bootstrap, error) from error
         self._bootstrap = bootstrap
 
     def __enter__(self) -> "TopicAdmin":
@@ -212,7 +214,7 @@ class TopicAdmin:
                     continue
             self._admin.wait_for_topics(list(topic_configs(settings)))
         except KafkaError as error:
-            raise _store_error(self._bootstrap, error) from error
+            raise store_error(self._bootstrap, error) from error
         return made
 
     def describe(self, topic: str) -> TopicIdentity:
@@ -225,7 +227,7 @@ class TopicAdmin:
             cluster_id = self._admin.describe_cluster()["cluster_id"]
             found = self._admin.describe_topics([topic])
         except KafkaError as error:
-            raise _store_error(topic, error) from error
+            raise store_error(topic, error) from error
         if not found or found[0].get("error_code") or not found[0].get("partitions"):
             raise NotFoundError(f"topic {topic!r} does not exist at {self._bootstrap}; `mmrec up` creates it")
         return TopicIdentity(
@@ -240,7 +242,7 @@ class TopicAdmin:
             resource = ConfigResource(ConfigResourceType.TOPIC, topic, {name: None})
             found = self._admin.describe_configs([resource], config_filter="all")
         except KafkaError as error:
-            raise _store_error(topic, error) from error
+            raise store_error(topic, error) from error
         return str(found["topic"][topic][name]["value"])
 
 
@@ -317,7 +319,7 @@ def _open_consumer(bootstrap: str, topic: str) -> tuple[Any, list[Any]]:
             metrics_enabled=False,
         )
     except KafkaError as error:
-        raise _store_error(bootstrap, error) from error
+        raise store_error(bootstrap, error) from error
     partitions = consumer.partitions_for_topic(topic)
     if not partitions:
         consumer.close()
@@ -366,7 +368,7 @@ def read_topic(
                     raise StoreError(f"Kafka ({topic}): silent for {timeout_s} s before the end was reached")
                 yield from (r for r in records if r.offset < ends[kafka.TopicPartition(topic, r.partition)])
         except KafkaError as error:
-            raise _store_error(topic, error) from error
+            raise store_error(topic, error) from error
 
 
 def follow_topic(
@@ -395,4 +397,4 @@ def follow_topic(
             while not stop():
                 yield _records(consumer.poll(timeout_ms=int(poll_s * 1000)))
         except KafkaError as error:
-            raise _store_error(topic, error) from error
+            raise store_error(topic, error) from error

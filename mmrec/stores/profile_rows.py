@@ -16,10 +16,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import Final
 
-from feast.infra.key_encoding_utils import serialize_entity_key
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
-
+from mmrec.stores.feast_engine import EntityKey, Value, serialize_entity_key
 from mmrec.stores.value_bytes import LENGTH, bytes_value, value_message
 
 READ_CHUNK: Final = 1_000

@@ -1,11 +1,7 @@
 """Where a Feast repository on Redis keeps the rows of a view."""
 
-from feast.infra.key_encoding_utils import serialize_entity_key
-from feast.infra.online_stores.redis import RedisOnlineStore, _versioned_fv_name
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
-
 from mmrec.features.schema import View
+from mmrec.stores.feast_engine import EntityKey, Value, serialize_entity_key
 from mmrec.stores.feast_repository import FeastRepository
 from mmrec.stores.redis_profile_rows import RedisLayout
 from mmrec.stores.value_bytes import LENGTH
@@ -13,6 +9,8 @@ from mmrec.stores.value_bytes import LENGTH
 
 def redis_layout(repository: FeastRepository, view: View) -> RedisLayout:
     """Everything another process needs to read and write the rows of `view` without Feast."""
+    from feast.infra.online_stores.redis import RedisOnlineStore, _versioned_fv_name
+
     config = repository.config
     store = config.online_store
     nodes, options = RedisOnlineStore._parse_connection_string(store.connection_string)

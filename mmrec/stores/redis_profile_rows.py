@@ -4,8 +4,9 @@
     rows = RedisProfileRows(layout, lease=holder)    same calls as mmrec.stores.profile_rows.ProfileRows
 
 A row is a hash under (entity key, project); a field is the 32-bit hash of "view:feature". With a lease every write
-is made only while its holder holds it: on one server check and write are one step (WATCH, MULTI); on a cluster the
-lease is read just before each portion, so a writer that lost it can finish the portion it had begun.
+is made only while its holder holds it: on one server check and write are one step (WATCH, MULTI), and a server that
+was started again is refused; on a cluster the lease is read just before each portion, so a writer that lost it can
+finish the portion it had begun.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import WatchError
 
 from mmrec.stores.value_bytes import LENGTH, bytes_value, value_message
-from mmrec.stores.writer_lease import LEASE_KEY, LeaseLostError
+from mmrec.stores.writer_lease import LEASE_KEY, LeaseLostError, connect_to_server_of
 
 PORTION: Final = 500
 """Keys per round trip."""
@@ -44,12 +45,18 @@ class RedisLayout:
     view: str
     """Feast's name of the view."""
 
-    def connect(self) -> "Redis | RedisCluster":
-        """A client; RedisError where nobody answers."""
+    def connect(self, *, lease: bytes | None = None) -> "Redis | RedisCluster":
+        """A client; RedisError where nobody answers.
+
+        Args:
+            lease: Connect only to the run of the server that gave this lease; a cluster is not told apart.
+        """
         options = dict(self.options)
         if self.is_cluster:
             return RedisCluster(startup_nodes=[ClusterNode(host, port) for host, port in self.nodes], **options)
         host, port = self.nodes[0]
+        if lease is not None:
+            options["redis_connect_func"] = connect_to_server_of(lease)
         return Redis(host=host, port=port, **options)
 
 
@@ -60,11 +67,12 @@ class RedisProfileRows:
         """Connect.
 
         Args:
-            lease: What the lease must hold for a write to be made; None writes in any case.
+            lease: What the lease must hold for a write to be made, and on one server, whose run must have given it;
+                None writes in any case.
         """
         self._layout = layout
         self._lease = lease
-        self._client: Any = layout.connect()
+        self._client: Any = layout.connect(lease=lease)
         self._stamp_field = f"_ts:{layout.view}".encode()
 
     def read(self, keys: Iterable[str], name: str) -> Iterator[tuple[str, bytes]]:
@@ -81,7 +89,8 @@ class RedisProfileRows:
         """Replace the named values of each key, each key in one step; text becomes string_val, bytes bytes_val.
 
         Raises:
-            LeaseLostError: another writer took over; nothing of the portion under way was written on one server.
+            LeaseLostError: another writer took over, or the server was started again; nothing of the portion under
+                way was written on one server.
         """
         stamp = Timestamp()
         stamp.FromNanoseconds(int(write_time_s * 1e9))

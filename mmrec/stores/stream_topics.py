@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import dataclass
 
 import kafka
 from kafka.errors import KafkaError
@@ -12,7 +13,44 @@ from mmrec.errors import ConfigurationError, StoreError
 from mmrec.events.next_offsets import next_offsets
 from mmrec.events.stream_rows import RecordKind, StreamTopic
 from mmrec.scoring.profile import Source
-from mmrec.stores.kafka import TopicAdmin
+from mmrec.stores.kafka import TopicAdmin, store_error
+from mmrec.telemetry import get_logger
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What a stream reads, and from where."""
+
+    topics: Mapping[str, StreamTopic]
+    """By name."""
+    starts: Mapping[Source, int]
+    """First offset per source."""
+
+    @property
+    def spark_offsets(self) -> str:
+        """Spark's option `startingOffsets`."""
+        return spark_offsets(self.starts, self.topics)
+
+
+def begin_reading(settings: KafkaSettings, marks: Mapping[Source, int]) -> Reading:
+    """Where a stream goes on whose store stands at `marks`; records that the broker has deleted unread are logged.
+
+    Raises:
+        ConfigurationError: the broker does not stamp events itself.
+        NotFoundError: a topic does not exist.
+        UnreachableError: no broker answers now.
+        StoreError: the broker does not have what was read from it.
+    """
+    topics = stream_topics(settings)
+    check_append_time(settings)
+    starts, num_deleted = starting_offsets(settings.bootstrap, topics, marks)
+    if num_deleted:
+        log.error("records_lost", num_records=num_deleted, reason="deleted by the broker before they were read")
+    reading = Reading(topics=topics, starts=starts)
+    log.info("stream_starts", starts=reading.spark_offsets)
+    return reading
 
 
 def stream_topics(settings: KafkaSettings) -> dict[str, StreamTopic]:
@@ -34,15 +72,16 @@ def stream_topics(settings: KafkaSettings) -> dict[str, StreamTopic]:
     }
 
 
-def check_topics(settings: KafkaSettings, topics: Mapping[str, StreamTopic]) -> None:
-    """StoreError where a topic was deleted and made anew since; a broker that does not answer is no such sign."""
+def check_topics(settings: KafkaSettings, topics: Mapping[str, StreamTopic]) -> bool:
+    """Whether the broker answers; StoreError where a topic was deleted and made anew since."""
     try:
         found = stream_topics(settings)
     except StoreError:
-        return
+        return False
     for name, topic in topics.items():
         if found[name] != topic:
             raise StoreError(f"topic {name} was made anew while it was read; start again to read the new one")
+    return True
 
 
 def check_append_time(settings: KafkaSettings) -> None:
@@ -76,7 +115,7 @@ def starting_offsets(
             ]
             beginnings, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
     except KafkaError as error:
-        raise StoreError(f"Kafka ({bootstrap}): {type(error).__name__}: {error}") from error
+        raise store_error(bootstrap, error) from error
     held = {}
     for place in places:
         topic = topics[place.topic]

@@ -6,9 +6,10 @@ from contextlib import closing
 import kafka
 from kafka.errors import KafkaError
 
-from mmrec.errors import NotFoundError, StoreError
+from mmrec.errors import NotFoundError
 from mmrec.events.stream_rows import StreamTopic
 from mmrec.scoring.profile import Source
+from mmrec.stores.kafka import store_error
 
 
 def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
@@ -28,7 +29,7 @@ def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
                 raise NotFoundError(f"topic {topic!r} does not exist at {bootstrap}; `mmrec up` creates it")
             ends = consumer.end_offsets([kafka.TopicPartition(topic, partition) for partition in sorted(partitions)])
     except KafkaError as error:
-        raise StoreError(f"Kafka ({topic}): {type(error).__name__}: {error}") from error
+        raise store_error(topic, error) from error
     return {place.partition: int(offset) for place, offset in ends.items()}
 
 

@@ -5,16 +5,22 @@
 
 The lease runs out LEASE_S after its last renewal. Every holder has an epoch of its own, one above that of the one
 before; writes are made only while the lease still names that epoch (mmrec/stores/redis_profile_rows.py).
+
+A Redis that was started again, or another one that took its place, may lack the newest writes and still hold the lease:
+a dump of a moment ago, a replica that was behind. What is then written on top would hide what is missing. So a holder
+names the run of the server that gave it the lease, and connections for writing are made to that run only.
 """
 
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any, Final
 
-from redis.exceptions import RedisError
+from redis.cluster import RedisCluster
+from redis.exceptions import AuthenticationError, ConnectionError, RedisError, TimeoutError
 
-from mmrec.errors import StoreError
+from mmrec.errors import StoreError, UnreachableError
 from mmrec.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -32,7 +38,10 @@ class LeaseLostError(StoreError):
     """Another writer took over."""
 
     def __init__(self, holder: bytes) -> None:
-        super().__init__(f"the writer's lease {holder.decode()} is another's now; this writer stops")
+        super().__init__(
+            f"the writer's lease {holder.decode()} holds no more: another writer has it, or Redis was started again; "
+            "this writer stops"
+        )
 
 
 class WriterLease:
@@ -49,7 +58,7 @@ class WriterLease:
 
     @property
     def lost(self) -> bool:
-        """Whether another writer was seen to hold it."""
+        """Whether another writer was seen to hold it, or another run of the server."""
         return self._lost.is_set()
 
     def close(self) -> None:
@@ -70,7 +79,8 @@ class WriterLease:
     def _renew(self) -> None:
         while not self._stopping.wait(RENEW_S):
             try:
-                if not self._client.eval(_RENEW, 1, LEASE_KEY, self.holder, int(LEASE_S * 1000)):
+                renewed = self._client.eval(_RENEW, 1, LEASE_KEY, self.holder, int(LEASE_S * 1000))
+                if not renewed or server_run(self._client) != server_of(self.holder):
                     log.error("lease_lost", epoch=self.epoch)
                     self._lost.set()
                     return
@@ -78,21 +88,53 @@ class WriterLease:
                 log.warning("lease_not_renewed", error=repr(error))
 
 
+def server_run(client: Any) -> str:
+    """Id of this run of the server; "" of a cluster, which has many."""
+    return "" if isinstance(client, RedisCluster) else str(client.info("server").get("run_id", ""))
+
+
+def server_of(lease: bytes) -> str:
+    """The run of the server that gave it."""
+    return lease.decode().rpartition(":")[2]
+
+
+def connect_to_server_of(lease: bytes) -> Callable[[Any], None]:
+    """What Redis's client does with each new connection: LeaseLostError where it leads to another run of the server."""
+    server = server_of(lease).encode()
+
+    def on_connect(connection: Any) -> None:
+        connection.on_connect()
+        connection.send_command("INFO", "server")
+        if b"run_id:" + server not in connection.read_response():
+            connection.disconnect()
+            raise LeaseLostError(lease)
+
+    return on_connect
+
+
+def lease_failure(error: RedisError) -> StoreError:
+    """Why there is no lease; UnreachableError where Redis may answer later."""
+    is_away = isinstance(error, ConnectionError | TimeoutError) and not isinstance(error, AuthenticationError)
+    kind = UnreachableError if is_away else StoreError
+    return kind(f"the writer's lease could not be taken: {type(error).__name__}: {error}")
+
+
 def take_lease(client: Any, *, wait_s: float = 3 * LEASE_S) -> WriterLease:
     """Take the lease, waiting for that of a dead writer to run out.
 
     Raises:
-        StoreError: another writer still renews it after `wait_s`, or Redis does not answer.
+        StoreError: another writer still renews it after `wait_s`.
+        UnreachableError: Redis does not answer.
     """
     give_up_s = time.monotonic() + wait_s
     try:
         epoch = int(client.incr(EPOCH_KEY))
-        holder = f"{epoch}:{uuid.uuid4().hex}".encode()
+        holder = f"{epoch}:{uuid.uuid4().hex}:{server_run(client)}".encode()
         while not client.set(LEASE_KEY, holder, nx=True, px=int(LEASE_S * 1000)):
             if time.monotonic() > give_up_s:
                 other = (client.get(LEASE_KEY) or b"").decode()
                 raise StoreError(f"another score_stream writes the profiles (lease {other}); stop it first")
             time.sleep(_POLL_S)
     except RedisError as error:
-        raise StoreError(f"the writer's lease could not be taken: {type(error).__name__}: {error}") from error
+        raise lease_failure(error) from error
     return WriterLease(client, epoch=epoch, holder=holder)

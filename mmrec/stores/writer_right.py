@@ -1,6 +1,7 @@
 """The right to write profiles: a lock on the feature repository's folder, and on Redis a lease as well.
 
-right = take_writer_right(settings.stores)
+lock = take_writer_lock(Path(settings.stores.feature_repo))      at once or not at all
+right = take_writer_right(settings.stores, lock=lock)
 store = FeastFeatureStore(..., lease=right.holder)
 ...  right.lost says that another writer took over
 right.close()
@@ -13,12 +14,11 @@ from typing import IO
 from redis.exceptions import RedisError
 
 from mmrec.config import StoreSettings
-from mmrec.errors import StoreError
 from mmrec.features.schema import PROFILE_VIEWS
 from mmrec.stores.feast_repository import open_repository
 from mmrec.stores.redis_layout import redis_layout
 from mmrec.stores.redis_profile_rows import RedisLayout
-from mmrec.stores.writer_lease import WriterLease, take_lease
+from mmrec.stores.writer_lease import WriterLease, lease_failure, take_lease
 from mmrec.stores.writer_lock import take_writer_lock
 
 
@@ -54,23 +54,27 @@ class WriterRight:
         self.lock.close()
 
 
-def take_writer_right(stores: StoreSettings) -> WriterRight:
+def take_writer_right(stores: StoreSettings, *, lock: IO[str] | None = None) -> WriterRight:
     """Take it; on Redis after the lease of a writer that died has run out.
 
+    Args:
+        lock: The lock on the folder, where the caller has taken it; it is closed with the right.
+
     Raises:
-        StoreError: another process has it, or Redis does not answer.
+        StoreError: another process has it.
+        UnreachableError: Redis does not answer.
     """
-    lock = take_writer_lock(Path(stores.feature_repo))
+    held = lock or take_writer_lock(Path(stores.feature_repo))
     try:
         if stores.online_store != "redis":
-            return WriterRight(lock=lock, lease=None, layouts={})
+            return WriterRight(lock=held, lease=None, layouts={})
         repository = open_repository(stores.feature_repo)
         layouts = {name: redis_layout(repository, view) for name, view in PROFILE_VIEWS.items()}
         client = next(iter(layouts.values())).connect()
-        return WriterRight(lock=lock, lease=take_lease(client), layouts=layouts)
-    except RedisError as error:
-        lock.close()
-        raise StoreError(f"the writer's lease could not be taken: {type(error).__name__}: {error}") from error
-    except BaseException:
-        lock.close()
+        return WriterRight(lock=held, lease=take_lease(client), layouts=layouts)
+    except BaseException as error:
+        if lock is None:
+            held.close()
+        if isinstance(error, RedisError):
+            raise lease_failure(error) from error
         raise

@@ -26,6 +26,7 @@ from mmrec.events.overlay_writer import OverlayWriter
 from mmrec.metrics import Metrics
 from mmrec.metrics_endpoint import serve_metrics
 from mmrec.stores.kafka import KafkaRecordProducer
+from mmrec.stores.patience import when_it_answers
 from mmrec.telemetry import StatusFile, configure_logging, get_logger
 from mmrec.v1 import collector_pb2, collector_pb2_grpc
 from mmrec.wiring import open_overlay_writer, settings_from
@@ -46,10 +47,12 @@ log = get_logger(__name__)
 
 async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; what is under way then still gets its answer."""
-    clock = SystemClock()
+    clock, kafka = SystemClock(), settings.kafka
     status_file = StatusFile(settings.stores.status, "collector")
-    producer = KafkaRecordProducer(settings.kafka.bootstrap, delivery_timeout_s=DELIVERY_TIMEOUT_S, max_requests=1)
-    producer.learn_topics([settings.kafka.behavior_events, settings.kafka.rejected, settings.kafka.catalog_items])
+    producer = when_it_answers(
+        lambda: KafkaRecordProducer(kafka.bootstrap, delivery_timeout_s=DELIVERY_TIMEOUT_S, max_requests=1)
+    )
+    when_it_answers(lambda: producer.learn_topics([kafka.behavior_events, kafka.rejected, kafka.catalog_items]))
     overlay = open_overlay_writer(settings)
     await asyncio.to_thread(overlay.check_topic)
     await asyncio.to_thread(overlay.tend)  # loads the store's engine now: beside the first requests it would stall them

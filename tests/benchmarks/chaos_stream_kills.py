@@ -13,17 +13,22 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 from mmrec.errors import StoreError
 from mmrec.features.stores import FeatureStore
 from mmrec.features.values import StreamProgress
 from mmrec.wiring import open_feature_store
 from tests.benchmarks.chaos_stream_load import Load
-from tests.benchmarks.chaos_stream_stack import ChaosStack
+from tests.benchmarks.chaos_stream_stack import OLDER_STORE, ChaosStack
 
 LOOK_S = 0.1
 PATIENCE_S = 150.0
-"""A part that has not recovered by then never will."""
+"""A part that has not recovered by then is given up; it is killed again once it is ready."""
+SHORTEST_PAUSE_S = 3.0
+"""A recovered part is killed again after a random pause of up to this at least."""
+USUAL_RECOVERY_S = 15.0
+"""Assumed of a kind of part before one has recovered."""
 
 
 @dataclass(kw_only=True)
@@ -88,6 +93,7 @@ class Killer:
         *,
         kills: dict[str, int],
         longest_pause_s: float,
+        paced_s: float,
         deadline_s: float,
         seed: int,
         say: Callable[[str], None],
@@ -97,11 +103,13 @@ class Killer:
         Args:
             kills: How often, by kind of part; "older store" restores an earlier copy of the online store.
             longest_pause_s: A recovered part is killed again after a random pause of at most this.
+            paced_s: Pauses are drawn so that the kills of each kind take about this long.
             deadline_s: After this long nothing is killed any more.
         """
         self._stack, self._load, self._watch = stack, load, watch
         self._pause_s, self._say = longest_pause_s, say
         self._started_s = time.time()
+        self._paced_until_s = self._started_s + paced_s
         self._deadline_s = self._started_s + deadline_s
         self._over = threading.Event()
         self.failures: list[BaseException] = []
@@ -133,20 +141,19 @@ class Killer:
     def _run(self, kind: str, rng: random.Random) -> None:
         mine = self.kills[kind]
         while mine.done < mine.wanted and not self._is_over():
-            if not self._wait(lambda: kind == "older store" or self._stack.is_ready(kind), PATIENCE_S):
-                return
-            if kind == "older store":
-                copy = self._stack.home.folder / "older.db"
+            if not self._wait(lambda: self._stack.is_ready(kind), PATIENCE_S):
+                continue
+            if kind == OLDER_STORE:
+                copy = self._stack.home.folder / "older"
                 self._stack.copy_store(copy)
             self._over.wait(rng.uniform(0.0, self._longest_pause_s(mine)))
             if self._is_over():
                 return
-            killed_s = time.time()
-            if kind == "older store":
+            if kind == OLDER_STORE:
                 self._restore(copy)
-                killed_s = time.time()
-            elif not self._kill(kind, rng):
+            elif not self._wait(lambda: self._kill(kind, rng), PATIENCE_S):
                 continue
+            killed_s = time.time()
             mine.done += 1
             mine.at_s.append(round(killed_s - self._started_s, 2))
             self._say(f"{killed_s - self._started_s:6.1f} s  kill {mine.done} of {kind}")
@@ -154,14 +161,15 @@ class Killer:
                 mine.recoveries_s.append(round(time.time() - killed_s, 2))
 
     def _longest_pause_s(self, kills: Kills) -> float:
-        """Pauses that leave time for the kills to come, and half of it, on average, for recoveries."""
-        left_s = self._deadline_s - time.time()
-        return max(min(self._pause_s, left_s / (kills.wanted - kills.done)), 1.0)
+        """Pauses that leave, on average, time for the kills to come and their recoveries."""
+        share_s = (self._paced_until_s - time.time()) / (kills.wanted - kills.done)
+        usual_s = median(kills.recoveries_s) if kills.recoveries_s else USUAL_RECOVERY_S
+        return max(min(self._pause_s, 2 * (share_s - usual_s)), SHORTEST_PAUSE_S)
 
     def _kill(self, kind: str, rng: random.Random) -> bool:
+        """Whether there was one to kill."""
         pids = self._stack.pids(kind)
         if not pids:
-            self._over.wait(LOOK_S)
             return False
         try:
             os.kill(rng.choice(pids), signal.SIGKILL)

@@ -26,6 +26,7 @@ from services.stack.ports import HOST, any_free, wait_open
 
 pytestmark = pytest.mark.integration
 NOW_S = 1_760_000_000.0
+needs_redis_server = pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server on the PATH")
 SCORING = ScoringConfig(behaviors=shop_behaviors())
 
 
@@ -106,7 +107,7 @@ def test_a_writer_that_lost_its_lease_changes_nothing(layout: RedisLayout, clien
         with take_lease(client) as new:
             assert new.epoch > old.epoch
             RedisProfileRows(layout, lease=new.holder).write(rows_of("ann", text="second"), write_time_s=NOW_S)
-            with pytest.raises(LeaseLostError, match="is another's now"):
+            with pytest.raises(LeaseLostError, match="another writer has it"):
                 zombie.write(rows_of("ann", "eve", text="stale"), write_time_s=NOW_S)
             rows = RedisProfileRows(layout)
             assert sorted(rows.keys("packed")) == ["ann"]
@@ -132,28 +133,57 @@ def test_a_held_lease_is_renewed(client: Redis) -> None:
         assert not lease.lost
 
 
-@pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server on the PATH")
-def test_a_cluster_is_written_and_read_under_the_same_lease(layout: RedisLayout, tmp_path: Path, stack_id: str) -> None:
-    port, bus = any_free(2)
-    command = [
-        "redis-server",
-        "--bind",
-        HOST,
-        "--port",
-        str(port),
-        "--cluster-enabled",
-        "yes",
-        "--cluster-port",
-        str(bus),
-    ]
+def start_redis(port: int, folder: Path, stack_id: str, *options: str) -> "subprocess.Popen[bytes]":
+    """A Redis of one's own, which keeps only what save() writes."""
+    where = ("--bind", HOST, "--port", str(port), "--dir", str(folder), "--save", "", "--set-proc-title", "no")
     process = subprocess.Popen(
-        [*command, "--dir", str(tmp_path), "--save", ""],
+        ["redis-server", *where, *options],
         stdout=subprocess.DEVNULL,
         env=child_environment(stack_id),
         start_new_session=True,
     )
+    assert wait_open(port, timeout_s=20)
+    return process
+
+
+@needs_redis_server
+def test_a_server_that_went_back_is_not_written_though_it_still_holds_the_lease(
+    layout: RedisLayout, tmp_path: Path, stack_id: str
+) -> None:
+    port = any_free(1)[0]
+    own = replace(layout, nodes=((HOST, port),))
+    process = start_redis(port, tmp_path, stack_id)
     try:
-        assert wait_open(port, timeout_s=20)
+        client = own.connect()
+        with take_lease(client) as lease:
+            rows = RedisProfileRows(own, lease=lease.holder)
+            rows.write(rows_of("ann", text="first"), write_time_s=NOW_S)
+            client.set(LEASE_KEY, lease.holder)  # without an end, so that the test may take its time
+            client.save()
+            rows.write(rows_of("ann", text="second"), write_time_s=NOW_S)
+            process.kill()
+            process.wait()
+            process = start_redis(port, tmp_path, stack_id)
+            assert client.get(LEASE_KEY) == lease.holder
+            for writer in (rows, RedisProfileRows(own, lease=lease.holder)):
+                for _ in range(2):  # refused again and again, not only by a new connection
+                    with pytest.raises(LeaseLostError, match="Redis was started again"):
+                        writer.write(rows_of("ann", text="third"), write_time_s=NOW_S)
+            assert client.hget(rows._key("ann"), rows._field("clear")) == value_message("first")
+            while not lease.lost:  # a writer that has nothing to write sees it as well
+                time.sleep(0.1)
+        with take_lease(client, wait_s=0.0) as lease:  # the next writer goes on
+            RedisProfileRows(own, lease=lease.holder).write(rows_of("ann", text="third"), write_time_s=NOW_S)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@needs_redis_server
+def test_a_cluster_is_written_and_read_under_the_same_lease(layout: RedisLayout, tmp_path: Path, stack_id: str) -> None:
+    port, bus = any_free(2)
+    process = start_redis(port, tmp_path, stack_id, "--cluster-enabled", "yes", "--cluster-port", str(bus))
+    try:
         with Redis(host=HOST, port=port) as node:
             node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
             while b"cluster_state:ok" not in node.execute_command("CLUSTER", "INFO"):

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from jobs.partition_writers import shuffle_parts
 from mmrec.config import Settings
 from mmrec.events.columns import EVENT_SCHEMA, RAW_SCHEMA
 from mmrec.events.forgotten import MemoryForgottenUsers
@@ -153,3 +154,10 @@ def test_a_partition_without_events_is_judged_too(kinds: int) -> None:
     owned = with_owners(rows, read_packed=Stored({}).read)
     judged = judge_rows(owned, read_packed=Stored({}).read, scoring=SCORING, forgotten=None, put={}.update)
     assert judged.rows.num_rows == 0
+
+
+def test_one_number_goes_to_each_partition_of_sparks_shuffle() -> None:
+    # Places as Spark 4.0 gives them: SELECT id, pmod(hash(CAST(id AS INT)), 7) FROM range(13)
+    assert shuffle_parts(1) == [0]
+    assert shuffle_parts(2) == [2, 0]
+    assert shuffle_parts(7) == [12, 0, 1, 9, 3, 2, 11]
