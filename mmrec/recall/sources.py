@@ -14,7 +14,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.serving.catalogue import BoolArray, Catalogue, FloatArray, RowArray
+from mmrec.index.vectors import best_positions
+from mmrec.serving.catalogue import BoolArray, Catalogue, FloatArray, NeighborTable, RowArray
 
 FUSION_OFFSET = 20.0
 """k of reciprocal rank fusion: how fast the first ranks of a source lose weight (Cormack et al., SIGIR 2009, use 60
@@ -47,6 +48,12 @@ class RecallContext:
         if self.catalogue.neighbors is None or not len(self.own_rows_J):
             return np.zeros(len(self.catalogue.item_ids))
         return self.catalogue.neighbors.scores(self.own_rows_J, self.affinity_J)
+
+    @cached_property
+    def own_neighbors(self) -> NeighborTable | None:
+        """Neighbors of the profile's items, axis J; None where no neighbors are known."""
+        table = self.catalogue.neighbors
+        return table.of(self.own_rows_J) if table is not None else None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,8 +94,9 @@ class OwnItems:
 
     def propose(self, context: RecallContext, *, num_candidates: int) -> Proposals:
         """See RecallSource."""
-        known = context.own_rows_J >= 0
-        rows, scores = context.own_rows_J[known], context.affinity_J[known]
+        by_row = np.argsort(context.own_rows_J)
+        by_row = by_row[context.own_rows_J[by_row] >= 0]
+        rows, scores = context.own_rows_J[by_row], context.affinity_J[by_row]
         kept = context.allowed_I[rows] & (scores > 0)
         return _best(rows[kept], scores[kept], num_candidates)
 
@@ -187,39 +195,44 @@ class Candidates:
     found: tuple[tuple[RecallSource, Proposals], ...] = ()
 
     @cached_property
-    def _positions(self) -> list[dict[int, int]]:
-        return [{row: rank for rank, row in enumerate(p.rows_K.tolist())} for _, p in self.found]
+    def _ranks_SI(self) -> RowArray:
+        """Rank of each row with each source, -1 where it did not propose it; up to the last row proposed."""
+        num_rows = 1 + max((int(proposals.rows_K.max(initial=-1)) for _, proposals in self.found), default=-1)
+        ranks_SI = np.full((len(self.found), num_rows), -1, dtype=np.int64)
+        for ranks_I, (_, proposals) in zip(ranks_SI, self.found, strict=True):
+            ranks_I[proposals.rows_K] = np.arange(len(proposals.rows_K))
+        return ranks_SI
 
     def sources_of(self, row: int) -> dict[str, float]:
-        """Sources that proposed a row with the scores they gave, by what each added to its place."""
-        ranks = [
-            (source.weight / (FUSION_OFFSET + 1.0 + at[row]), source.name, float(proposals.scores_K[at[row]]))
-            for (source, proposals), at in zip(self.found, self._positions, strict=True)
-            if row in at
+        """Sources that proposed a candidate's row with the scores they gave, by what each added to its place."""
+        gains = [
+            (source.weight / (FUSION_OFFSET + 1.0 + rank), source.name, float(proposals.scores_K[rank]))
+            for (source, proposals), rank in zip(self.found, self._ranks_SI[:, row].tolist(), strict=True)
+            if rank >= 0
         ]
-        return {name: score for _, name, score in sorted(ranks, key=lambda rank: -rank[0])}
+        return {name: score for _, name, score in sorted(gains, key=lambda gain: -gain[0])}
 
 
 def fuse(found: Sequence[tuple[RecallSource, Proposals]], *, num_candidates: int) -> Candidates:
     """Reciprocal rank fusion of proposals.
 
-        recall_score_i = sum over sources  weight / (k + rank of i in the source)
+        recall_score_i = sum over sources  weight / (k + rank of i in the source),    weight > 0
 
     Deterministic: equal scores are ordered by row.
     """
     if not found:
         return Candidates(rows_N=NOTHING.rows_K, recall_scores_N=NOTHING.scores_K)
     rows = np.concatenate([proposals.rows_K for _, proposals in found])
-    gains = np.concatenate([source.weight / (FUSION_OFFSET + 1.0 + np.arange(len(p.rows_K))) for source, p in found])
-    unique, inverse = np.unique(rows, return_inverse=True)
-    scores = np.bincount(inverse, weights=gains, minlength=len(unique)).astype(np.float64)
-    order = np.lexsort((unique, -scores))[:num_candidates]
-    return Candidates(rows_N=unique[order], recall_scores_N=scores[order], found=tuple(found))
+    lengths = [len(proposals.rows_K) for _, proposals in found]
+    ranks = np.concatenate([np.arange(length) for length in lengths])
+    gains = np.repeat([source.weight for source, _ in found], lengths) / (FUSION_OFFSET + 1.0 + ranks)
+    scores_I = np.bincount(rows, weights=gains).astype(np.float64)
+    rows_N = np.flatnonzero(scores_I)
+    rows_N = rows_N[best_positions(scores_I[rows_N], num_candidates)]
+    return Candidates(rows_N=rows_N, recall_scores_N=scores_I[rows_N], found=tuple(found))
 
 
 def _best(rows: RowArray, scores: FloatArray, num_candidates: int) -> Proposals:
-    if len(rows) > 4 * num_candidates:
-        kept = np.sort(np.argpartition(-scores, num_candidates)[:num_candidates])
-        rows, scores = rows[kept], scores[kept]
-    order = np.lexsort((rows, -scores))[:num_candidates]
+    """The best of `rows`, which ascend: equal scores are ordered by row."""
+    order = best_positions(scores, num_candidates)
     return Proposals(rows_K=rows[order], scores_K=scores[order])

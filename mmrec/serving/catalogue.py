@@ -15,11 +15,10 @@ import numpy.typing as npt
 
 from mmrec.catalog.item import CatalogEntry
 from mmrec.events.behaviors import BehaviorSet
-from mmrec.features.assemble import ItemFacts
+from mmrec.features.assemble import ItemFacts, own_positions
 from mmrec.features.item_columns import ContentColumns, Vocabulary
 from mmrec.index.vectors import VectorIndex
 from mmrec.scoring.item_statistics import popularities
-from mmrec.scoring.profile import UserProfile
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -52,6 +51,13 @@ class NeighborTable:
     """NO_ROW beyond the last neighbor."""
     weights_IK: FloatArray
     """0 beyond the last neighbor."""
+
+    def of(self, own_rows_J: RowArray) -> "NeighborTable":
+        """The table of own items alone, axis J instead of I; an unknown item has no neighbors."""
+        known = (own_rows_J >= 0)[:, None]
+        return NeighborTable(
+            rows_IK=np.where(known, self.rows_IK[own_rows_J], NO_ROW), weights_IK=self.weights_IK[own_rows_J] * known
+        )
 
     def scores(self, own_rows_J: RowArray, affinity_J: FloatArray) -> FloatArray:
         """Sum over own items of affinity times neighbor weight, for every item, shape (I,)."""
@@ -128,12 +134,12 @@ class Catalogue:
             passing_I &= np.isin(self.content.attribute_tokens_XA, tokens).any(axis=1)
         return passing_I
 
-    def facts(self, rows_N: RowArray, profile: UserProfile) -> ItemFacts:
-        """What assemble() reads about the items at `rows_N` and the profile's own items."""
+    def facts(self, rows_N: RowArray, own_rows_J: RowArray) -> ItemFacts:
+        """What assemble() reads about the items at `rows_N` and the profile's own items at `own_rows_J`."""
         return ItemFacts(
-            item_ids=[self.item_ids[row] for row in rows_N.tolist()],
+            own_positions_N=own_positions(rows_N, own_rows_J, num_rows=len(self.item_ids)),
             content=self.content.take(rows_N),
-            profile_content=self.content.take(self.rows(profile.item_ids)),
+            profile_content=self.content.take(own_rows_J),
             counts_NHB=self.counts_IHB[rows_N],
             reference_times_N=self.reference_times_I[rows_N],
             decay_per_day_H=self.decay_per_day_H,
