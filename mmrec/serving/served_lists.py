@@ -14,6 +14,8 @@ from mmrec.telemetry import get_logger
 
 log = get_logger(__name__)
 QUEUE_SIZE = 10_000
+LINGER_S = 0.1
+"""How long a list should wait for company in the producer: one request to the broker costs as much as making a list."""
 
 
 class ServedListWriter:

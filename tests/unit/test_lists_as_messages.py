@@ -2,10 +2,10 @@
 
 import base64
 import dataclasses
-import json
 import zlib
 
 import pytest
+from google.protobuf.json_format import MessageToJson, Parse
 
 from mmrec.catalog.item import CatalogEntry
 from mmrec.config import EventSettings
@@ -14,9 +14,9 @@ from mmrec.pipeline import ListRequest, recommend
 from mmrec.recall.sources import default_sources
 from mmrec.serving.explain import explain
 from mmrec.serving.item_record import ItemUpdate
-from mmrec.serving.messages import list_request, list_response, served_list_record
+from mmrec.serving.messages import list_request, list_response, served_list_record, timestamp
 from mmrec.serving.page_token import page_token, shown_items
-from mmrec.v1 import recommender_pb2
+from mmrec.v1 import behavior_pb2, recommender_pb2
 from tests.serving_world import ServingWorld, no_deadline, serving_world
 
 
@@ -147,11 +147,36 @@ def test_stream_lag_speaks_of_the_stream_and_not_of_the_user(world, state):
 def test_the_served_list_is_what_was_served(world, state):
     message, response = answer(world, state, user_id=world.user_ids[0], placement="home")
     key, value = served_list_record(message, response, serve_s=world.end_s)
-    served = json.loads(value)
     assert key.decode() == world.user_ids[0]
-    assert served["placement"] == "home"
-    assert served["request_id"] == "r1"
-    assert [item["item_id"] for item in served["items"]] == [item.item_id for item in response.items]
+    served = behavior_pb2.ServedList(
+        request_id="r1",
+        user_id=world.user_ids[0],
+        placement="home",
+        serve_time=timestamp(world.end_s),
+        release_id="planted",
+        items=[
+            behavior_pb2.ServedItem(
+                item_id=item.item_id,
+                rank=item.rank,
+                ranking_score=item.ranking_score,
+                sources=item.sources,
+                propensity=1,
+            )
+            for item in response.items
+        ],
+    )
+    assert value.decode() == MessageToJson(served, preserving_proto_field_name=True, indent=None)
+
+
+def test_the_served_list_of_somebody_unknown_says_so_and_what_it_lacks(world):
+    state = world.state(with_model=False)
+    message, response = answer(world, state, anonymous_id="né", num_items=1)
+    key, value = served_list_record(message, response, serve_s=world.end_s)
+    served = Parse(value.decode(), behavior_pb2.ServedList())
+    assert key.decode() == served.anonymous_id == "né"
+    assert (served.user_id, served.placement, served.release_id) == ("", "", "")
+    assert list(served.degraded) == ["no_release"]
+    assert served.items[0].rank == 1
 
 
 @pytest.mark.parametrize(
