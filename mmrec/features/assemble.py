@@ -6,7 +6,7 @@ State is read at max(as_of, newest reference time), so no age is negative and no
 subtracted in float64; only finished numbers become float32. Given that instant, a row depends on its own item alone,
 never on which other candidates stand beside it.
 
-Axes: N candidates, I items of the profile, H half-lives of item statistics, B behaviors, A attribute values,
+Axes: N candidates, I items of the profile, H half-lives of item statistics, B behaviors, T tokens of values and domain,
 F features, X some of them.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.events.behaviors import BehaviorSet, shop_behaviors
-from mmrec.features.item_columns import ContentColumns
+from mmrec.features.item_columns import NO_TOKEN, ContentColumns
 from mmrec.scoring.affinity import affinity, net_counts
 from mmrec.scoring.decay import SECONDS_PER_DAY, decay
 from mmrec.scoring.profile import UserProfile
@@ -142,7 +142,7 @@ def assemble(
     num_candidates = len(items.own_positions_N)
     read_s = _read_time(profile, items, as_of_s)
     own = _own_columns(profile, items, read_s=read_s, behaviors=behaviors, decay_per_day=decay_per_day)
-    user = _user_values(profile, own.affinity_I, read_s=read_s, behaviors=behaviors)
+    user_X = _user_values(profile, own.affinity_I, read_s=read_s, behaviors=behaviors)
     # Each block holds whole columns one after the other: adding, comparing and looking up run along the candidates.
     blocks = (
         own.columns_XN,
@@ -151,7 +151,7 @@ def assemble(
         _known(np.log1p(np.maximum(signals.neighbor_score_N, 0.0))),
         _known(signals.tower_similarity_N),
         _taste_columns(items, own.affinity_I, own.order_I),
-        np.broadcast_to(user[:, None], (len(user), num_candidates)),
+        user_X[:, None].repeat(num_candidates, axis=1),
     )
     return np.concatenate(blocks, dtype=np.float32).T
 
@@ -245,32 +245,28 @@ def _taste_columns(items: ItemFacts, affinity_I: FloatArray, order_I: FloatArray
     own, content = items.profile_content, items.content
     if not len(affinity_I):
         return np.zeros((6, len(items.own_positions_N)))
-    # Domains and values have numbers of one vocabulary. Slot 0 is that of token -1, "none", and stays empty.
-    own_slots_IA = 1 + np.concatenate([own.attribute_tokens_XA, own.domain_tokens_X[:, None]], axis=1, dtype=np.int64)
-    slots_AN = 1 + np.concatenate([content.attribute_tokens_XA.T, content.domain_tokens_X[None]], dtype=np.int64)
-    num_slots = 1 + max(int(own_slots_IA.max()), int(slots_AN.max(initial=0)))
+    num_tokens = max(own.num_tokens, content.num_tokens)
 
     def shares(weights_I: FloatArray) -> FloatArray:
-        """Share of the weights on own items with each domain or value, shape (A, N), domains last."""
-        spread = np.repeat(weights_I, own_slots_IA.shape[1])
-        table: FloatArray = np.bincount(own_slots_IA.ravel(), weights=spread, minlength=num_slots).astype(np.float64)
-        table[0] = 0.0
+        """Share of the weights on own items with each of the candidates' values and domains, shape (T, N)."""
+        spread = np.tile(weights_I, len(own.tokens_TX))
+        table: FloatArray = np.bincount(own.tokens_TX.ravel(), weights=spread, minlength=num_tokens).astype(np.float64)
+        table[NO_TOKEN] = 0.0
         total = weights_I.sum()
-        shares_AN: FloatArray = (table / total if total > 0 else table)[slots_AN]
-        return shares_AN
+        shares_TN: FloatArray = (table / total if total > 0 else table)[content.tokens_TX]
+        return shares_TN
 
-    newest_domain = own.domain_tokens_X[np.argmax(order_I)]
-    of_newest_N = (content.domain_tokens_X >= 0) & (content.domain_tokens_X == newest_domain)
-    by_affinity_AN, by_order_AN = shares(affinity_I), shares(order_I)
-    num_values_N = np.maximum(np.count_nonzero(slots_AN[:-1], axis=0), 1)
+    domains_N, newest_domain = content.tokens_TX[-1], own.tokens_TX[-1, np.argmax(order_I)]
+    by_affinity_TN, by_order_TN = shares(affinity_I), shares(order_I)
+    num_values_N = np.maximum(np.count_nonzero(content.tokens_TX[:-1], axis=0), 1)
     return np.array(
         [
-            by_affinity_AN[-1],
-            of_newest_N,
-            by_affinity_AN[:-1].max(axis=0, initial=0.0),
-            by_affinity_AN[:-1].sum(axis=0) / num_values_N,
-            by_order_AN[:-1].max(axis=0, initial=0.0),
-            by_order_AN[:-1].sum(axis=0) / num_values_N,
+            by_affinity_TN[-1],
+            (domains_N == newest_domain) & (domains_N != NO_TOKEN),
+            by_affinity_TN[:-1].max(axis=0, initial=0.0),
+            by_affinity_TN[:-1].sum(axis=0) / num_values_N,
+            by_order_TN[:-1].max(axis=0, initial=0.0),
+            by_order_TN[:-1].sum(axis=0) / num_values_N,
         ],
         dtype=np.float64,
     )

@@ -4,6 +4,7 @@ The networks of towers.py and ranker.py are the reference; tests/unit/test_model
 where nothing is in the processor's caches, ranking 400 rows takes 0.32 ms here and 0.41 in PyTorch.
 """
 
+import math
 from typing import Any, cast
 
 import numpy as np
@@ -49,7 +50,9 @@ class NumpyUserTower:
     def __init__(self, tower: UserTower, behavior_ids: tuple[int, ...]) -> None:
         self._tower = tower
         self._row_of_behavior = behavior_rows(np.arange(256, dtype=np.uint8), behavior_ids)
-        self._behaviors, self._ages = _array(tower.behaviors.weight), _array(tower.ages.weight)
+        behaviors, ages = _array(tower.behaviors.weight), _array(tower.ages.weight)
+        self._behavior_and_age = behaviors[:, None] + ages
+        """Sum of both embeddings by row of each table."""
         self._orders = _array(tower.orders.weight)
         first, second = tower.look[0], tower.look[2]
         self._look = [(_array(layer.weight.T), _array(layer.bias)) for layer in (first, second)]  # type: ignore[union-attr,operator]
@@ -66,7 +69,7 @@ class NumpyUserTower:
         if self._tower.blocks is not None:
             return self._through_torch(items, rows, bins)
         length = len(items)
-        tokens = items + self._behaviors[rows] + self._ages[bins] + self._orders[length - 1 :: -1][:length]
+        tokens = items + self._behavior_and_age[rows, bins] + self._orders[length - 1 :: -1][:length]
         (w1, b1), (w2, b2) = self._look
         scores_LH = np.tanh(tokens @ w1 + b1) @ w2 + b2
         weights_LH = np.exp(scores_LH - scores_LH.max(axis=0))
@@ -75,7 +78,7 @@ class NumpyUserTower:
         plain = weights_LH.mean(axis=1) @ items
         (w3, b3), (w4, b4) = self._deep
         vector = plain + (gelu(pooled @ w3 + b3) @ w4 + b4)
-        return cast("FloatArray", (vector / max(float(np.linalg.norm(vector)), 1e-12)).astype(np.float32))
+        return cast("FloatArray", (vector / max(math.sqrt(vector @ vector), 1e-12)).astype(np.float32))
 
     def _through_torch(self, items: FloatArray, rows: Any, bins: Any) -> FloatArray:
         with torch.inference_mode():

@@ -194,23 +194,36 @@ class Candidates:
     recall_scores_N: FloatArray
     found: tuple[tuple[RecallSource, Proposals], ...] = ()
 
-    @cached_property
-    def _ranks_SI(self) -> RowArray:
-        """Rank of each row with each source, -1 where it did not propose it; up to the last row proposed."""
-        num_rows = 1 + max((int(proposals.rows_K.max(initial=-1)) for _, proposals in self.found), default=-1)
-        ranks_SI = np.full((len(self.found), num_rows), -1, dtype=np.int64)
-        for ranks_I, (_, proposals) in zip(ranks_SI, self.found, strict=True):
-            ranks_I[proposals.rows_K] = np.arange(len(proposals.rows_K))
-        return ranks_SI
-
     def sources_of(self, row: int) -> dict[str, float]:
-        """Sources that proposed a candidate's row with the scores they gave, by what each added to its place."""
-        gains = [
-            (source.weight / (FUSION_OFFSET + 1.0 + rank), source.name, float(proposals.scores_K[rank]))
-            for (source, proposals), rank in zip(self.found, self._ranks_SI[:, row].tolist(), strict=True)
-            if rank >= 0
+        """Sources that proposed a row with the scores they gave, by what each added to its place."""
+        return self.sources_of_each(np.array([row]))[0]
+
+    def sources_of_each(self, rows_K: RowArray) -> list[dict[str, float]]:
+        """The same for several rows at once."""
+        gains_SK, scores_SK = self._gains_SI[:, rows_K], self._scores_SI[:, rows_K]
+        names = [source.name for source, _ in self.found]
+        order_KS = (-gains_SK.T).argsort(axis=1, kind="stable")
+        return [
+            {names[s]: scores[s] for s in order if gains[s] > 0.0}
+            for gains, scores, order in zip(gains_SK.T.tolist(), scores_SK.T.tolist(), order_KS.tolist(), strict=True)
         ]
-        return {name: score for _, name, score in sorted(gains, key=lambda gain: -gain[0])}
+
+    @cached_property
+    def _gains_SI(self) -> FloatArray:
+        """What each source added to the recall score of each row, up to the last row that was proposed."""
+        return self._by_row([source.weight / _offset_ranks(len(p.rows_K)) for source, p in self.found])
+
+    @cached_property
+    def _scores_SI(self) -> FloatArray:
+        """Score that each source gave to each row; 0 where it gave none."""
+        return self._by_row([proposals.scores_K for _, proposals in self.found])
+
+    def _by_row(self, values: Sequence[FloatArray]) -> FloatArray:
+        num_rows = 1 + max((int(proposals.rows_K.max(initial=-1)) for _, proposals in self.found), default=-1)
+        values_SI = np.zeros((len(self.found), num_rows))
+        for values_I, values_K, (_, proposals) in zip(values_SI, values, self.found, strict=True):
+            values_I[proposals.rows_K] = values_K
+        return values_SI
 
 
 def fuse(found: Sequence[tuple[RecallSource, Proposals]], *, num_candidates: int) -> Candidates:
@@ -223,13 +236,21 @@ def fuse(found: Sequence[tuple[RecallSource, Proposals]], *, num_candidates: int
     if not found:
         return Candidates(rows_N=NOTHING.rows_K, recall_scores_N=NOTHING.scores_K)
     rows = np.concatenate([proposals.rows_K for _, proposals in found])
-    lengths = [len(proposals.rows_K) for _, proposals in found]
-    ranks = np.concatenate([np.arange(length) for length in lengths])
-    gains = np.repeat([source.weight for source, _ in found], lengths) / (FUSION_OFFSET + 1.0 + ranks)
+    gains = np.concatenate([source.weight / _offset_ranks(len(proposals.rows_K)) for source, proposals in found])
     scores_I = np.bincount(rows, weights=gains).astype(np.float64)
     rows_N = np.flatnonzero(scores_I)
     rows_N = rows_N[best_positions(scores_I[rows_N], num_candidates)]
     return Candidates(rows_N=rows_N, recall_scores_N=scores_I[rows_N], found=tuple(found))
+
+
+def _offset_ranks(number: int) -> FloatArray:
+    """The first ranks as fusion divides by them, k + 1, k + 2, ..."""
+    ranks = _OFFSET_RANKS[:number]
+    return ranks if len(ranks) == number else np.arange(FUSION_OFFSET + 1.0, FUSION_OFFSET + 1.0 + number)
+
+
+_OFFSET_RANKS = np.arange(FUSION_OFFSET + 1.0, FUSION_OFFSET + 1.0 + 1_000)
+"""Made once; few requests have longer lists."""
 
 
 def _best(rows: RowArray, scores: FloatArray, num_candidates: int) -> Proposals:

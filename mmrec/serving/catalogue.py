@@ -16,7 +16,7 @@ import numpy.typing as npt
 from mmrec.catalog.item import CatalogEntry
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.features.assemble import ItemFacts, own_positions
-from mmrec.features.item_columns import ContentColumns, Vocabulary
+from mmrec.features.item_columns import NO_TOKEN, ContentColumns, Vocabulary
 from mmrec.index.vectors import VectorIndex
 from mmrec.scoring.item_statistics import popularities
 
@@ -122,16 +122,16 @@ class Catalogue:
         """Mask of the items a filter lets through, shape (I,)."""
         passing_I = np.ones(len(self.item_ids), dtype=np.bool_)
         if item_filter.domain:
-            passing_I &= self.content.domain_tokens_X == self.vocabulary.known("", item_filter.domain)
-            passing_I &= self.content.domain_tokens_X >= 0
+            domain = self.vocabulary.known("", item_filter.domain)
+            passing_I &= (self.content.tokens_TX[-1] == domain) & (domain != NO_TOKEN)
         with np.errstate(invalid="ignore"):
             if item_filter.price_min:
                 passing_I &= self.content.prices_X >= item_filter.price_min
             if item_filter.price_max:
                 passing_I &= self.content.prices_X <= item_filter.price_max
         for attribute, values in item_filter.conditions:
-            tokens = [t for value in values if (t := self.vocabulary.known(attribute, value)) >= 0]
-            passing_I &= np.isin(self.content.attribute_tokens_XA, tokens).any(axis=1)
+            tokens = [t for value in values if (t := self.vocabulary.known(attribute, value)) != NO_TOKEN]
+            passing_I &= np.isin(self.content.tokens_TX[:-1], tokens).any(axis=0)
         return passing_I
 
     def facts(self, rows_N: RowArray, own_rows_J: RowArray) -> ItemFacts:
@@ -187,8 +187,8 @@ def empty_catalogue(*, behaviors: BehaviorSet, decay_per_day_H: FloatArray) -> C
         content=ContentColumns(
             prices_X=np.zeros(0),
             publish_times_X=np.zeros(0),
-            domain_tokens_X=np.zeros(0, dtype=np.int32),
-            attribute_tokens_XA=np.zeros((0, 0), dtype=np.int32),
+            tokens_TX=np.zeros((1, 0), dtype=np.int64),
+            num_tokens=1,
         ),
         vocabulary=Vocabulary(),
         showable_I=np.zeros(0, dtype=np.bool_),

@@ -117,11 +117,17 @@ def add_items(
 ) -> None:
     """Put the items of a list into an answer, with everything a page needs."""
     catalogue = found.context.catalogue
-    for position, (row, score) in enumerate(zip(found.rows_K.tolist(), found.ranking_scores_K.tolist(), strict=True)):
+    listed = zip(
+        found.rows_K.tolist(),
+        found.ranking_scores_K.tolist(),
+        found.candidates.sources_of_each(found.rows_K),
+        strict=True,
+    )
+    for rank, (row, score, sources) in enumerate(listed, first_rank):
         item = response.items.add()
         item.MergeFromString(catalogue.entries[row].listed)
-        item.rank, item.ranking_score = first_rank + position, score
-        item.sources.extend(found.candidates.sources_of(row))
+        item.rank, item.ranking_score = rank, score
+        item.sources.extend(sources)
         if with_explanations:
             reasons = explain(row, found, behaviors=behaviors)
             item.explanation.text = reasons.text
