@@ -245,12 +245,7 @@ def fuse(found: Sequence[tuple[RecallSource, Proposals]], *, num_candidates: int
 
 def _offset_ranks(number: int) -> FloatArray:
     """The first ranks as fusion divides by them, k + 1, k + 2, ..."""
-    ranks = _OFFSET_RANKS[:number]
-    return ranks if len(ranks) == number else np.arange(FUSION_OFFSET + 1.0, FUSION_OFFSET + 1.0 + number)
-
-
-_OFFSET_RANKS = np.arange(FUSION_OFFSET + 1.0, FUSION_OFFSET + 1.0 + 1_000)
-"""Made once; few requests have longer lists."""
+    return FUSION_OFFSET + 1.0 + np.arange(number, dtype=np.float64)
 
 
 def _best(rows: RowArray, scores: FloatArray, num_candidates: int) -> Proposals:
