@@ -3,7 +3,7 @@
 A source sees one request's context and answers rows of the catalogue, best first. How many each gives and in which
 order they are mixed is decided in fuse().
 
-Axes: I items of the catalogue, J items of the profile, D embedding, K proposals.
+Axes: I items of the catalogue, J items of the profile, D embedding, K proposals, M proposals of all sources.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.index.vectors import best_positions
-from mmrec.serving.catalogue import BoolArray, Catalogue, FloatArray, NeighborTable, RowArray
+from mmrec.serving.catalogue import NO_ROW, BoolArray, Catalogue, FloatArray, NeighborTable, RowArray
 
 FUSION_OFFSET = 20.0
 """k of reciprocal rank fusion: how fast the first ranks of a source lose weight (Cormack et al., SIGIR 2009, use 60
@@ -199,31 +199,20 @@ class Candidates:
         return self.sources_of_each(np.array([row]))[0]
 
     def sources_of_each(self, rows_K: RowArray) -> list[dict[str, float]]:
-        """The same for several rows at once."""
-        gains_SK, scores_SK = self._gains_SI[:, rows_K], self._scores_SI[:, rows_K]
-        names = [source.name for source, _ in self.found]
-        order_KS = (-gains_SK.T).argsort(axis=1, kind="stable")
-        return [
-            {names[s]: scores[s] for s in order if gains[s] > 0.0}
-            for gains, scores, order in zip(gains_SK.T.tolist(), scores_SK.T.tolist(), order_KS.tolist(), strict=True)
-        ]
-
-    @cached_property
-    def _gains_SI(self) -> FloatArray:
-        """What each source added to the recall score of each row, up to the last row that was proposed."""
-        return self._by_row([source.weight / _offset_ranks(len(p.rows_K)) for source, p in self.found])
-
-    @cached_property
-    def _scores_SI(self) -> FloatArray:
-        """Score that each source gave to each row; 0 where it gave none."""
-        return self._by_row([proposals.scores_K for _, proposals in self.found])
-
-    def _by_row(self, values: Sequence[FloatArray]) -> FloatArray:
-        num_rows = 1 + max((int(proposals.rows_K.max(initial=-1)) for _, proposals in self.found), default=-1)
-        values_SI = np.zeros((len(self.found), num_rows))
-        for values_I, values_K, (_, proposals) in zip(values_SI, values, self.found, strict=True):
-            values_I[proposals.rows_K] = values_K
-        return values_SI
+        """The same for several rows at once, each of them once."""
+        rows_M, gains_M = _gains(self.found)
+        places = np.full(1 + max(rows_M.max(initial=-1), rows_K.max(initial=-1)), NO_ROW)
+        places[rows_K] = np.arange(len(rows_K))
+        place_M = places[rows_M]
+        hits = (place_M != NO_ROW).nonzero()[0]
+        hits = hits[(-gains_M[hits]).argsort(kind="stable")]
+        source_M = np.repeat(np.arange(len(self.found)), [len(proposals.rows_K) for _, proposals in self.found])
+        scores_M = np.concatenate([NOTHING.scores_K, *(proposals.scores_K for _, proposals in self.found)])
+        each: list[dict[str, float]] = [{} for _ in rows_K]
+        found = zip(place_M[hits].tolist(), source_M[hits].tolist(), scores_M[hits].tolist(), strict=True)
+        for place, source, score in found:
+            each[place][self.found[source][0].name] = score
+        return each
 
 
 def fuse(found: Sequence[tuple[RecallSource, Proposals]], *, num_candidates: int) -> Candidates:
@@ -235,17 +224,19 @@ def fuse(found: Sequence[tuple[RecallSource, Proposals]], *, num_candidates: int
     """
     if not found:
         return Candidates(rows_N=NOTHING.rows_K, recall_scores_N=NOTHING.scores_K)
-    rows = np.concatenate([proposals.rows_K for _, proposals in found])
-    gains = np.concatenate([source.weight / _offset_ranks(len(proposals.rows_K)) for source, proposals in found])
-    scores_I = np.bincount(rows, weights=gains).astype(np.float64)
+    rows_M, gains_M = _gains(found)
+    scores_I = np.bincount(rows_M, weights=gains_M).astype(np.float64)
     rows_N = np.flatnonzero(scores_I)
     rows_N = rows_N[best_positions(scores_I[rows_N], num_candidates)]
     return Candidates(rows_N=rows_N, recall_scores_N=scores_I[rows_N], found=tuple(found))
 
 
-def _offset_ranks(number: int) -> FloatArray:
-    """The first ranks as fusion divides by them, k + 1, k + 2, ..."""
-    return FUSION_OFFSET + 1.0 + np.arange(number, dtype=np.float64)
+def _gains(found: Sequence[tuple[RecallSource, Proposals]]) -> tuple[RowArray, FloatArray]:
+    """(rows, what each adds to their recall scores) of all proposals, source after source."""
+    rows_M = np.concatenate([NOTHING.rows_K, *(proposals.rows_K for _, proposals in found)])
+    ranks = [np.arange(1, 1 + len(proposals.rows_K)) for _, proposals in found]
+    gains = [source.weight / (FUSION_OFFSET + rank) for (source, _), rank in zip(found, ranks, strict=True)]
+    return rows_M, np.concatenate([NOTHING.scores_K, *gains])
 
 
 def _best(rows: RowArray, scores: FloatArray, num_candidates: int) -> Proposals:

@@ -60,11 +60,16 @@ class Explanation:
     source_scores: dict[str, float]
 
 
-def explain(row: int, found: RecommendedList, *, behaviors: BehaviorSet) -> Explanation:
-    """Reasons for the item at `row` of the catalogue, the ones the user will recognize first."""
+def explain(
+    row: int, found: RecommendedList, source_scores: dict[str, float], *, behaviors: BehaviorSet
+) -> Explanation:
+    """Reasons for the item at `row` of the catalogue, the ones the user will recognize first.
+
+    Args:
+        source_scores: What found.candidates.sources_of() says of the row.
+    """
     catalogue = found.context.catalogue
     read_s = found.context.read_s
-    source_scores = found.candidates.sources_of(row)
     reasons = sorted(
         _reasons(row, found, behaviors, source_scores),
         key=lambda r: (read_s - r.event_time_s > SESSION_S, list(_RELATIONS).index(r.relation), -r.strength),

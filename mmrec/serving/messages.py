@@ -129,7 +129,7 @@ def add_items(
         item.rank, item.ranking_score = rank, score
         item.sources.extend(sources)
         if with_explanations:
-            reasons = explain(row, found, behaviors=behaviors)
+            reasons = explain(row, found, sources, behaviors=behaviors)
             item.explanation.text = reasons.text
             item.explanation.modality_weights.update(reasons.modality_weights)
             item.explanation.source_scores.update(reasons.source_scores)

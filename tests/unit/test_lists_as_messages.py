@@ -45,6 +45,10 @@ def answer(world, state, **fields):
     )
 
 
+def explained(row, found, state):
+    return explain(row, found, found.candidates.sources_of(row), behaviors=state.scoring.behaviors)
+
+
 def clicked(**event_time):
     return {"user_id": "u", "session_events": [{"item_id": "i", "behavior": "browse", "event_time": event_time}]}
 
@@ -103,7 +107,7 @@ def test_reasons_are_those_of_sources_that_proposed_the_item(world, state):
         found = recommend(request, **asked, sources=(source,))
         assert len(found.rows_K)
         for row in found.rows_K.tolist():
-            named = {reason.relation for reason in explain(row, found, behaviors=state.scoring.behaviors).behaviors}
+            named = {reason.relation for reason in explained(row, found, state).behaviors}
             expected = {"popular": set()}.get(source.name, {relations.get(source.name, "similar")})
             assert named <= expected, source.name
 
@@ -117,7 +121,7 @@ def test_only_an_item_published_lately_is_called_new(world):
     request = ListRequest(user_key="never seen", as_of_s=world.end_s, num_items=100)
     asked = {"state": world.state(keeper), "read_profile": world.read_profile, "deadline": no_deadline()}
     found = recommend(request, **asked)
-    texts = {i: explain(keeper.catalogue.row_of[i], found, behaviors=world.scoring.behaviors).text for i in published}
+    texts = {i: explained(keeper.catalogue.row_of[i], found, asked["state"]).text for i in published}
     assert texts == {
         fresh.item_id: "It is new here.",
         old.item_id: "Few people have found it yet.",
