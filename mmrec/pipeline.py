@@ -286,7 +286,7 @@ def _profile(
 
 def _context(request: ListRequest, state: ReplicaState, profile: UserProfile) -> RecallContext:
     catalogue, scoring = state.catalogue, state.scoring
-    read_s = max([request.as_of_s, profile.newest_event_time_s, *profile.reference_times_I.tolist()])
+    read_s = max(request.as_of_s, profile.newest_event_time_s, float(profile.reference_times_I.max(initial=NEVER_S)))
     own_rows_J = catalogue.rows(profile.item_ids)
     counts_JB = profile.counts(scoring.behaviors)[:, 0, :]
     allowed_I = _allowed(catalogue, request.item_filter, [*request.excluded_item_ids, *request.shown_item_ids])
@@ -294,21 +294,24 @@ def _context(request: ListRequest, state: ReplicaState, profile: UserProfile) ->
     if hiding and profile.num_items:
         hidden = own_rows_J[(counts_JB[:, hiding] > 0).any(axis=1) & (own_rows_J != NO_ROW)]
         allowed_I[hidden] = False
-    recent_rows = catalogue.rows(dict.fromkeys(reversed(profile.recent_item_ids)))
+    rows_L = catalogue.rows(profile.recent_item_ids)
+    recent_rows = np.array(list(dict.fromkeys(rows_L[::-1].tolist())), dtype=np.int64)
     return RecallContext(
         catalogue=catalogue,
         allowed_I=allowed_I,
         own_rows_J=own_rows_J,
-        affinity_J=_affinity(profile, scoring.behaviors, read_s, scoring.decay_per_day[0]),
+        affinity_J=_affinity(counts_JB, profile, scoring.behaviors, read_s, scoring.decay_per_day[0]),
         recent_rows=recent_rows[recent_rows != NO_ROW],
         read_s=read_s,
-        user_vector_D=_user_vector(state, profile, read_s),
+        user_vector_D=_user_vector(state, profile, rows_L, read_s),
     )
 
 
-def _affinity(profile: UserProfile, behaviors: BehaviorSet, read_s: float, decay_per_day: float) -> FloatArray:
+def _affinity(
+    counts_JB: FloatArray, profile: UserProfile, behaviors: BehaviorSet, read_s: float, decay_per_day: float
+) -> FloatArray:
     """Affinity for the profile's own items, shape (J,), >= 0."""
-    counts_JB, ages_J = profile.counts(behaviors)[:, 0, :], read_s - profile.reference_times_I
+    ages_J = read_s - profile.reference_times_I
     return np.maximum(affinity(counts_JB, ages_J, behaviors.weights_B, decay_per_day=decay_per_day), 0.0)
 
 
@@ -322,12 +325,13 @@ def _allowed(catalogue: Catalogue, item_filter: ItemFilter, excluded_item_ids: S
     return allowed_I
 
 
-def _user_vector(state: ReplicaState, profile: UserProfile, read_s: float) -> npt.NDArray[np.float32] | None:
+def _user_vector(
+    state: ReplicaState, profile: UserProfile, rows_L: RowArray, read_s: float
+) -> npt.NDArray[np.float32] | None:
     """Output of the user tower over the newest events whose items have embeddings, oldest first."""
     catalogue = state.catalogue
-    if state.model is None or catalogue.index is None or not profile.recent_item_ids:
+    if state.model is None or catalogue.index is None or not len(rows_L):
         return None
-    rows_L = catalogue.rows(profile.recent_item_ids)
     known_L = (rows_L != NO_ROW) & catalogue.embedded_I[rows_L]
     if not known_L.any():
         return None
@@ -379,11 +383,12 @@ def _rank(
         if state.ranker_behaviors is not None and state.ranker_behaviors != behaviors:
             # Weights were changed since the ranker was trained: recall follows at once, the ranker's rows may not.
             behaviors = state.ranker_behaviors
-            trained_J = _affinity(profile, behaviors, context.read_s, decay_per_day)
+            counts_JB = profile.counts(behaviors)[:, 0, :]
+            trained_J = _affinity(counts_JB, profile, behaviors, context.read_s, decay_per_day)
             neighbor_scores_I = replace(context, affinity_J=trained_J).neighbor_scores_I
         features_NF = assemble(
             profile,
-            context.catalogue.facts(rows_N, profile),
+            context.catalogue.facts(rows_N, context.own_rows_J),
             CandidateSignals(
                 tower_similarity_N=_tower_similarity(context, rows_N),
                 neighbor_score_N=neighbor_scores_I[rows_N],

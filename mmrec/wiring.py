@@ -126,11 +126,11 @@ def open_scoring_stream(
     return stream, producer
 
 
-def open_producer(settings: Settings) -> "RecordProducer":
-    """An idempotent Kafka producer."""
+def open_producer(settings: Settings, *, linger_s: float = 0.0) -> "RecordProducer":
+    """An idempotent Kafka producer; records wait `linger_s` for company."""
     from mmrec.stores.kafka import KafkaRecordProducer
 
-    return KafkaRecordProducer(settings.kafka.bootstrap)
+    return KafkaRecordProducer(settings.kafka.bootstrap, linger_s=linger_s)
 
 
 def open_vector_store(settings: Settings) -> "VectorStore":

@@ -8,12 +8,13 @@ genres = "Action|Comedy": `attribute_values` splits them, and encoders and filte
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 
 from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mmrec.errors import InvalidRequestError
-from mmrec.v1 import catalog_pb2
+from mmrec.v1 import catalog_pb2, recommender_pb2
 
 VALUE_SEPARATOR = "|"
 """Stands between the values of an attribute that has several."""
@@ -77,6 +78,20 @@ class CatalogEntry:
     availability: Availability = Availability.UNSPECIFIED
     publish_time_s: float = 0.0
     update_time_s: float = 0.0
+
+    @cached_property
+    def listed(self) -> bytes:
+        """The serialized RecommendedItem of any list with this item: what speaks of the item alone. Made once."""
+        item = recommender_pb2.RecommendedItem(
+            item_id=self.item_id,
+            title=self.title,
+            domain=self.domain,
+            attributes=self.attributes,
+            price=self.price,
+            currency=self.currency,
+        )
+        listed: bytes = item.SerializeToString()
+        return listed
 
 
 def catalog_entry(item: CatalogItem) -> CatalogEntry:

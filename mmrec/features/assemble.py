@@ -6,33 +6,36 @@ State is read at max(as_of, newest reference time), so no age is negative and no
 subtracted in float64; only finished numbers become float32. Given that instant, a row depends on its own item alone,
 never on which other candidates stand beside it.
 
-Axes: N candidates, I items of the profile, H half-lives of item statistics, B behaviors, A attribute values,
-F features, L newest events.
+Axes: N candidates, I items of the profile, H half-lives of item statistics, B behaviors, T tokens of values and domain,
+F features, X some of them.
 """
 
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from mmrec.events.behaviors import BehaviorSet, shop_behaviors
-from mmrec.features.item_columns import ContentColumns
+from mmrec.features.item_columns import NO_TOKEN, ContentColumns
 from mmrec.scoring.affinity import affinity, net_counts
 from mmrec.scoring.decay import SECONDS_PER_DAY, decay
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.rates import smoothed_rates
 
 FloatArray = npt.NDArray[np.float64]
+RowArray = npt.NDArray[np.int64]
 DEFAULT_HALF_LIVES = 3
+NOT_OWN = -1
+"""Position of an item that the user has not touched."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ItemFacts:
     """What is stored about N candidates, and about the profile's own items."""
 
-    item_ids: Sequence[str]
-    """Candidates, axis N."""
+    own_positions_N: RowArray
+    """Position of each candidate on axis I of the profile, NOT_OWN where the user has not touched it."""
     content: ContentColumns
     """Serving fields of the candidates."""
     profile_content: ContentColumns
@@ -53,6 +56,21 @@ class CandidateSignals:
     """Inner product of the user's and the item's embedding."""
     neighbor_score_N: FloatArray
     """Sum over own items of affinity times neighbor weight, >= 0."""
+
+
+def own_positions(rows_N: npt.NDArray[np.integer], own_rows_I: npt.NDArray[np.integer], *, num_rows: int) -> RowArray:
+    """Position of each candidate among the profile's own items, NOT_OWN where it is none of them, shape (N,).
+
+    Args:
+        rows_N: Candidates as rows of any table of items.
+        own_rows_I: The profile's items as rows of the same table, -1 where it does not have one.
+        num_rows: Rows of that table.
+    """
+    positions: RowArray = np.full(num_rows + 1, NOT_OWN, dtype=np.int64)
+    positions[own_rows_I] = np.arange(len(own_rows_I))
+    positions[num_rows] = NOT_OWN  # where row -1 has written
+    found_N: RowArray = positions[rows_N]
+    return found_N
 
 
 def feature_names(behaviors: BehaviorSet, *, num_half_lives: int) -> tuple[str, ...]:
@@ -121,33 +139,35 @@ def assemble(
     Returns:
         Finite float32 rows, shape (N, F), columns as feature_names() says.
     """
-    num_candidates = len(items.item_ids)
+    num_candidates = len(items.own_positions_N)
     read_s = _read_time(profile, items, as_of_s)
     own = _own_columns(profile, items, read_s=read_s, behaviors=behaviors, decay_per_day=decay_per_day)
-    columns: list[FloatArray] = [
-        *own.candidate_columns,
-        *_item_columns(items, read_s=read_s, behaviors=behaviors),
-        *_price_columns(items, own.affinity_I),
-        *_known(np.log1p(np.maximum(signals.neighbor_score_N, 0.0))),
-        *_known(signals.tower_similarity_N),
-        *_taste_columns(items, own.affinity_I, own.order_I),
-        *_user_columns(profile, own.affinity_I, num_candidates, read_s=read_s, behaviors=behaviors),
-    ]
-    return np.stack(columns, axis=1).astype(np.float32)
+    user_X = _user_values(profile, own.affinity_I, read_s=read_s, behaviors=behaviors)
+    # Each block holds whole columns one after the other: adding, comparing and looking up run along the candidates.
+    blocks = (
+        own.columns_XN,
+        _item_columns(items, read_s=read_s, behaviors=behaviors),
+        _price_columns(items, own.affinity_I),
+        _known(np.log1p(np.maximum(signals.neighbor_score_N, 0.0))),
+        _known(signals.tower_similarity_N),
+        _taste_columns(items, own.affinity_I, own.order_I),
+        user_X[:, None].repeat(num_candidates, axis=1),
+    )
+    return np.concatenate(blocks, dtype=np.float32).T
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Own:
     affinity_I: FloatArray
     order_I: FloatArray
-    candidate_columns: list[FloatArray]
+    columns_XN: FloatArray
 
 
 def _read_time(profile: UserProfile, items: ItemFacts, as_of_s: float) -> float:
     newest = max(as_of_s, profile.newest_event_time_s)
     if profile.num_items:
         newest = max(newest, float(profile.reference_times_I.max()))
-    if len(items.item_ids):
+    if len(items.reference_times_N):
         newest = max(newest, float(np.nanmax(items.reference_times_N, initial=-np.inf)))
     return newest
 
@@ -164,59 +184,52 @@ def _own_columns(
     # 1 for the newest item, 1/2 for the one before: order says more than age where sessions are far apart.
     order_I = np.empty(num_items)
     order_I[np.argsort(-profile.reference_times_I, kind="stable")] = 1.0 / (1.0 + np.arange(num_items))
-    position = {item_id: row for row, item_id in enumerate(profile.item_ids)}
-    # Row I stands for "never touched".
-    rows_N = np.array([position.get(item_id, num_items) for item_id in items.item_ids], dtype=np.int64)
-    recent_I = np.zeros(num_items + 1)
-    for item_id in profile.recent_item_ids:
-        recent_I[position.get(item_id, num_items)] += 1.0
-    recent_I[num_items] = 0.0
+    recent = Counter(profile.recent_item_ids)
     total = affinity_I.sum()
+    # The last column, which NOT_OWN reads, stands for "never touched".
+    columns_XI = np.zeros((len(behaviors) + 7, num_items + 1))
+    columns_XI[:, :num_items] = [
+        *np.log1p(np.maximum(decayed_IB.T, 0.0)),
+        np.log1p(affinity_I),
+        affinity_I / total if total > 0 else affinity_I,
+        np.ones(num_items),
+        1.0 / (1.0 + ages_I / 3_600.0),
+        1.0 / (1.0 + ages_I / SECONDS_PER_DAY),
+        order_I,
+        np.log1p([float(recent[item_id]) for item_id in profile.item_ids]),
+    ]
+    return _Own(affinity_I=affinity_I, order_I=order_I, columns_XN=columns_XI[:, items.own_positions_N])
 
-    def per_candidate(values_I: FloatArray) -> FloatArray:
-        return np.append(values_I, 0.0)[rows_N]
 
-    return _Own(
-        affinity_I=affinity_I,
-        order_I=order_I,
-        candidate_columns=[
-            *(per_candidate(np.log1p(np.maximum(decayed_IB[:, b], 0.0))) for b in range(len(behaviors))),
-            per_candidate(np.log1p(affinity_I)),
-            per_candidate(affinity_I / total if total > 0 else affinity_I),
-            (rows_N < num_items).astype(np.float64),
-            per_candidate(1.0 / (1.0 + ages_I / 3_600.0)),
-            per_candidate(1.0 / (1.0 + ages_I / SECONDS_PER_DAY)),
-            per_candidate(order_I),
-            np.log1p(recent_I)[rows_N],
+def _item_columns(items: ItemFacts, *, read_s: float, behaviors: BehaviorSet) -> FloatArray:
+    """How all users treat each candidate, and how new it is, shape (X, N)."""
+    counted_N = np.isfinite(items.reference_times_N)
+    ages_N = np.where(counted_N, read_s - np.where(counted_N, items.reference_times_N, 0.0), 0.0)
+    left_HN = decay(ages_N, decay_per_day=items.decay_per_day_H[:, None]) * counted_N
+    net_NHB = net_counts(items.counts_NHB, behaviors.cancels)
+    counts_HBN = np.ascontiguousarray(net_NHB.transpose(1, 2, 0)) * left_HN[:, None, :]
+    affinity_HN = np.einsum("hbn,b->hn", counts_HBN, behaviors.weights_B)
+    log_HN = np.log1p(np.maximum(affinity_HN, 0.0))
+    counts_BN = counts_HBN[min(1, len(counts_HBN) - 1)]
+    ages_known_N = np.isfinite(items.content.publish_times_X)
+    published_ages_N = np.maximum(read_s - np.where(ages_known_N, items.content.publish_times_X, read_s), 0.0)
+    return np.array(
+        [
+            *log_HN,
+            *np.log1p(np.maximum(counts_BN, 0.0)),
+            *smoothed_rates(counts_BN.T).T,
+            log_HN[0] - log_HN[-1],
+            counted_N / (1.0 + ages_N / SECONDS_PER_DAY),
+            counted_N,
+            ages_known_N / (1.0 + published_ages_N / (7.0 * SECONDS_PER_DAY)),
+            ages_known_N,
         ],
+        dtype=np.float64,
     )
 
 
-def _item_columns(items: ItemFacts, *, read_s: float, behaviors: BehaviorSet) -> list[FloatArray]:
-    """How all users treat each candidate, and how new it is."""
-    counted_N = np.isfinite(items.reference_times_N)
-    ages_N = np.where(counted_N, read_s - np.where(counted_N, items.reference_times_N, 0.0), 0.0)
-    left_NH = decay(ages_N[:, None], decay_per_day=items.decay_per_day_H[None, :]) * counted_N[:, None]
-    counts_NHB = net_counts(items.counts_NHB, behaviors.cancels) * left_NH[:, :, None]
-    log_NH = np.log1p(np.maximum(counts_NHB @ behaviors.weights_B, 0.0))
-    middle = min(1, counts_NHB.shape[1] - 1)
-    rates_NB = smoothed_rates(counts_NHB[:, middle, :])
-    ages_known_N = np.isfinite(items.content.publish_times_X)
-    published_ages_N = np.maximum(read_s - np.where(ages_known_N, items.content.publish_times_X, read_s), 0.0)
-    return [
-        *(log_NH[:, h] for h in range(log_NH.shape[1])),
-        *(np.log1p(np.maximum(counts_NHB[:, middle, b], 0.0)) for b in range(len(behaviors))),
-        *(rates_NB[:, b] for b in range(len(behaviors))),
-        log_NH[:, 0] - log_NH[:, -1],
-        counted_N / (1.0 + ages_N / SECONDS_PER_DAY),
-        counted_N.astype(np.float64),
-        ages_known_N / (1.0 + published_ages_N / (7.0 * SECONDS_PER_DAY)),
-        ages_known_N.astype(np.float64),
-    ]
-
-
-def _price_columns(items: ItemFacts, affinity_I: FloatArray) -> list[FloatArray]:
-    """Price against what the user usually looks at, as log ratio and its size."""
+def _price_columns(items: ItemFacts, affinity_I: FloatArray) -> FloatArray:
+    """Price against what the user usually looks at, as log ratio and its size, shape (X, N)."""
     usual_I = np.log(items.profile_content.prices_X)
     weights_I = np.where(np.isfinite(usual_I), affinity_I, 0.0)
     total = weights_I.sum()
@@ -224,64 +237,52 @@ def _price_columns(items: ItemFacts, affinity_I: FloatArray) -> list[FloatArray]
     ratio_N = np.log(items.content.prices_X) - usual
     known_N = np.isfinite(ratio_N)
     ratio_N = np.where(known_N, ratio_N, 0.0)
-    return [ratio_N, np.abs(ratio_N), known_N.astype(np.float64)]
+    return np.array([ratio_N, np.abs(ratio_N), known_N], dtype=np.float64)
 
 
-def _taste_columns(items: ItemFacts, affinity_I: FloatArray, order_I: FloatArray) -> list[FloatArray]:
-    """Shares of the user's affinity, and of the newest items, on the candidate's domain and attribute values."""
+def _taste_columns(items: ItemFacts, affinity_I: FloatArray, order_I: FloatArray) -> FloatArray:
+    """Shares of the user's affinity, and of the newest items, on the candidate's domain and values, shape (X, N)."""
     own, content = items.profile_content, items.content
-    num_candidates, num_own = len(items.item_ids), len(affinity_I)
-    if not num_own:
-        return [np.zeros(num_candidates)] * 6
-    num_tokens = 1 + max(
-        *(int(t.max(initial=-1)) for t in (own.attribute_tokens_XA, content.attribute_tokens_XA)),
-        *(int(t.max(initial=-1)) for t in (own.domain_tokens_X, content.domain_tokens_X)),
+    if not len(affinity_I):
+        return np.zeros((6, len(items.own_positions_N)))
+    num_tokens = max(own.num_tokens, content.num_tokens)
+
+    def shares(weights_I: FloatArray) -> FloatArray:
+        """Share of the weights on own items with each of the candidates' values and domains, shape (T, N)."""
+        spread = np.tile(weights_I, len(own.tokens_TX))
+        table: FloatArray = np.bincount(own.tokens_TX.ravel(), weights=spread, minlength=num_tokens).astype(np.float64)
+        table[NO_TOKEN] = 0.0
+        total = weights_I.sum()
+        shares_TN: FloatArray = (table / total if total > 0 else table)[content.tokens_TX]
+        return shares_TN
+
+    domains_N, newest_domain = content.tokens_TX[-1], own.tokens_TX[-1, np.argmax(order_I)]
+    by_affinity_TN, by_order_TN = shares(affinity_I), shares(order_I)
+    num_values_N = np.maximum(np.count_nonzero(content.tokens_TX[:-1], axis=0), 1)
+    return np.array(
+        [
+            by_affinity_TN[-1],
+            (domains_N == newest_domain) & (domains_N != NO_TOKEN),
+            by_affinity_TN[:-1].max(axis=0, initial=0.0),
+            by_affinity_TN[:-1].sum(axis=0) / num_values_N,
+            by_order_TN[:-1].max(axis=0, initial=0.0),
+            by_order_TN[:-1].sum(axis=0) / num_values_N,
+        ],
+        dtype=np.float64,
     )
 
-    def shares(weights_I: FloatArray, tokens_IA: npt.NDArray[np.int32]) -> FloatArray:
-        # Token -1 counts in slot 0 of a table shifted by one, which is then emptied.
-        spread_IA = np.broadcast_to(weights_I[:, None], tokens_IA.shape)
-        counted = np.bincount((tokens_IA + 1).ravel(), weights=spread_IA.ravel(), minlength=num_tokens + 1)
-        table: FloatArray = counted.astype(np.float64)
-        table[0] = 0.0
-        total = weights_I.sum()
-        return table / total if total > 0 else table
 
-    def attribute_columns(weights_I: FloatArray) -> list[FloatArray]:
-        present_NA = content.attribute_tokens_XA >= 0
-        shares_NA = shares(weights_I, own.attribute_tokens_XA)[content.attribute_tokens_XA + 1]
-        num_values_N = np.maximum(present_NA.sum(axis=1), 1)
-        return [shares_NA.max(axis=1, initial=0.0), shares_NA.sum(axis=1) / num_values_N]
-
-    newest = int(np.argmax(order_I))
-    domain_shares = shares(affinity_I, own.domain_tokens_X[:, None])
-    of_newest_N = (content.domain_tokens_X >= 0) & (content.domain_tokens_X == own.domain_tokens_X[newest])
-    return [
-        domain_shares[content.domain_tokens_X + 1],
-        of_newest_N.astype(np.float64),
-        *attribute_columns(affinity_I),
-        *attribute_columns(order_I),
-    ]
-
-
-def _user_columns(
-    profile: UserProfile, affinity_I: FloatArray, num_candidates: int, *, read_s: float, behaviors: BehaviorSet
-) -> list[FloatArray]:
-    """How much is known of the user; the same in every row."""
+def _user_values(profile: UserProfile, affinity_I: FloatArray, *, read_s: float, behaviors: BehaviorSet) -> FloatArray:
+    """How much is known of the user, shape (X,); the same in every row."""
     totals_B = np.maximum(profile.counts(behaviors)[:, 0, :].sum(axis=0), 0.0)
     shares_B = totals_B / max(totals_B.sum(), 1e-12)
     age_s = read_s - profile.newest_event_time_s
-    values = [
-        np.log1p(profile.num_events),
-        np.log1p(profile.num_items),
-        np.log1p(affinity_I.sum()),
-        1.0 / (1.0 + age_s / 3_600.0),
-        *shares_B,
-    ]
-    return [np.full(num_candidates, value, dtype=np.float64) for value in values]
+    known = [profile.num_events, profile.num_items, affinity_I.sum()]
+    fresh_hour = 1.0 / (1.0 + age_s / 3_600.0)
+    return np.array([*np.log1p(known), fresh_hour, *shares_B], dtype=np.float64)
 
 
-def _known(values_N: FloatArray) -> list[FloatArray]:
-    """Values with NaN as 0, and whether they say anything: not known and exactly 0 give the same row."""
+def _known(values_N: FloatArray) -> FloatArray:
+    """Values with NaN as 0, and whether they say anything: not known and exactly 0 give the same row. Shape (2, N)."""
     known_N = np.isfinite(values_N) & (values_N != 0.0)
-    return [np.where(known_N, values_N, 0.0).astype(np.float64), known_N.astype(np.float64)]
+    return np.array([np.where(known_N, values_N, 0.0), known_N], dtype=np.float64)

@@ -3,7 +3,7 @@
 Strings become small integers once, when a table is built, so that a request is array indexing only. Token numbers
 carry no meaning: features do not change when a vocabulary was filled in another order.
 
-Axes: X items of any list, A attribute values per item (padded with -1).
+Axes: X items of any list, T tokens per item: its attribute values, padded, and its domain.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int32]
+IntArray = npt.NDArray[np.int64]
 VALUE_SEPARATOR = "|"
 """An attribute may hold several values: "Comedy|Drama"."""
-NO_TOKEN = -1
+NO_TOKEN = 0
+"""Stands for "no value"; tokens of values begin at 1."""
 
 
 class ItemEntry(Protocol):
@@ -44,7 +45,7 @@ class Vocabulary:
 
     def token(self, name: str, value: str) -> int:
         """Number of (name, value), given out on first sight."""
-        return self._tokens.setdefault((name, value), len(self._tokens))
+        return self._tokens.setdefault((name, value), 1 + len(self._tokens))
 
     def known(self, name: str, value: str) -> int:
         """Number of (name, value), NO_TOKEN where it was never seen."""
@@ -59,10 +60,10 @@ class ContentColumns:
     """NaN where unknown or not positive."""
     publish_times_X: FloatArray
     """Epoch seconds, NaN where unknown."""
-    domain_tokens_X: IntArray
-    """NO_TOKEN where an item has no domain."""
-    attribute_tokens_XA: IntArray
-    """One token per attribute value, NO_TOKEN beyond the last one."""
+    tokens_TX: IntArray
+    """One row per attribute value, NO_TOKEN beyond an item's last one; the last row is the domain, NO_TOKEN without."""
+    num_tokens: int
+    """Every token is below."""
 
     def __len__(self) -> int:
         return len(self.prices_X)
@@ -72,14 +73,10 @@ class ContentColumns:
         missing = rows < 0
         if not len(self):
             return content_columns([None] * len(rows), vocabulary=Vocabulary())
-        prices, times = self.prices_X[rows], self.publish_times_X[rows]
-        domains, attributes = self.domain_tokens_X[rows], self.attribute_tokens_XA[rows]
+        prices, times, tokens = self.prices_X[rows], self.publish_times_X[rows], self.tokens_TX.take(rows, axis=1)
         if missing.any():
-            prices[missing], times[missing] = np.nan, np.nan
-            domains[missing], attributes[missing] = NO_TOKEN, NO_TOKEN
-        return ContentColumns(
-            prices_X=prices, publish_times_X=times, domain_tokens_X=domains, attribute_tokens_XA=attributes
-        )
+            prices[missing], times[missing], tokens[:, missing] = np.nan, np.nan, NO_TOKEN
+        return ContentColumns(prices_X=prices, publish_times_X=times, tokens_TX=tokens, num_tokens=self.num_tokens)
 
 
 def content_columns(entries: Sequence[ItemEntry | None], *, vocabulary: Vocabulary) -> ContentColumns:
@@ -99,17 +96,16 @@ def content_columns(entries: Sequence[ItemEntry | None], *, vocabulary: Vocabula
         for entry in entries
     ]
     width = max((len(row) for row in tokens), default=0)
-    attribute_tokens = np.full((len(entries), width), NO_TOKEN, dtype=np.int32)
-    for row, values in enumerate(tokens):
-        attribute_tokens[row, : len(values)] = values
+    tokens_TX = np.full((width + 1, len(entries)), NO_TOKEN, dtype=np.int64)
+    for row, (entry, values) in enumerate(zip(entries, tokens, strict=True)):
+        tokens_TX[: len(values), row] = values
+        if entry is not None and entry.domain:
+            tokens_TX[-1, row] = vocabulary.token("", entry.domain)
     return ContentColumns(
         prices_X=np.array([e.price if e is not None and e.price > 0 else np.nan for e in entries], dtype=np.float64),
         publish_times_X=np.array(
             [e.publish_time_s if e is not None and e.publish_time_s > 0 else np.nan for e in entries], dtype=np.float64
         ),
-        domain_tokens_X=np.array(
-            [vocabulary.token("", e.domain) if e is not None and e.domain else NO_TOKEN for e in entries],
-            dtype=np.int32,
-        ),
-        attribute_tokens_XA=attribute_tokens,
+        tokens_TX=tokens_TX,
+        num_tokens=1 + len(vocabulary),
     )

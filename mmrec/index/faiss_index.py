@@ -1,4 +1,4 @@
-"""Search in the replica's own memory.
+"""Search in the replica's own memory: serving_index() gives the faster one for a number of items.
 
 Flat up to FLAT_ITEMS (2 ms for 100,000 items on one thread), clusters above. A selective filter is always searched
 exactly, by bitmap: filtered approximate search loses half of its recall.
@@ -10,16 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from mmrec.index.vectors import BoolArray, Float32Array, SearchResult, checked_vectors
+from mmrec.index.vectors import BoolArray, ExactIndex, Float32Array, SearchResult, VectorIndex, checked_vectors
 
 # Untyped on purpose: faiss's stubs describe its C++ constructors, not the Python ones.
 faiss: Any = importlib.import_module("faiss")
+MATRIX_ITEMS = 5_000
+"""Up to this size the plain matrix product is faster: 15 us against 36 for 400 of 1,000 items, alike at 5,000."""
 FLAT_ITEMS = 100_000
 """Catalogues up to this size are searched exactly."""
 NUM_PROBES = 32
 """Clusters visited per query above that size: recall@100 about .99."""
 SELECTIVE_SHARE = 0.2
 """Filters that leave less than this share of the catalogue are searched exactly."""
+
+
+def serving_index(item_ids: Sequence[str], vectors_ID: Float32Array) -> VectorIndex:
+    """The index that answers soonest for so many items."""
+    return (ExactIndex if len(item_ids) <= MATRIX_ITEMS else FaissIndex)(item_ids, vectors_ID)
 
 
 class FaissIndex:

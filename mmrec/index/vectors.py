@@ -61,15 +61,25 @@ class ExactIndex:
         """See VectorIndex."""
         scores_QI = np.asarray(queries_QD, dtype=np.float32) @ self.vectors_ID.T
         if allowed_I is not None:
-            scores_QI[:, ~allowed_I] = -np.inf
+            scores_QI = np.where(allowed_I, scores_QI, np.float32(-np.inf))
         rows_QK = np.full((len(scores_QI), num_results), NO_ROW, dtype=np.int64)
         scores_QK = np.full((len(scores_QI), num_results), -np.inf, dtype=np.float32)
         for query, scores_I in enumerate(scores_QI):
-            rows = np.lexsort((np.arange(len(scores_I)), -scores_I))[:num_results]
-            rows = rows[np.isfinite(scores_I[rows])]
+            rows = best_positions(scores_I, num_results)
             rows_QK[query, : len(rows)] = rows
             scores_QK[query, : len(rows)] = scores_I[rows]
+        rows_QK[np.isneginf(scores_QK)] = NO_ROW
         return SearchResult(rows_QK=rows_QK, scores_QK=scores_QK)
+
+
+def best_positions(scores_I: npt.NDArray[np.floating], num_results: int) -> npt.NDArray[np.int64]:
+    """Positions of the best scores, best first, at most `num_results`; equal scores in the order they stand in."""
+    if len(scores_I) <= num_results:
+        whole: npt.NDArray[np.int64] = (-scores_I).argsort(kind="stable")
+        return whole
+    last = np.partition(scores_I, -num_results)[-num_results]
+    kept: npt.NDArray[np.int64] = (scores_I >= last).nonzero()[0]  # more than num_results where several are the last
+    return kept[(-scores_I[kept]).argsort(kind="stable")][:num_results]
 
 
 def checked_vectors(item_ids: Sequence[str], vectors_ID: Float32Array) -> Float32Array:

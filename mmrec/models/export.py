@@ -1,8 +1,11 @@
 """User tower and ranker in NumPy, for one request on one thread: a framework's call overhead is most of its time there.
 
-The networks of towers.py and ranker.py are the reference; tests/unit/test_models.py holds both equal.
+The networks of towers.py and ranker.py are the reference; tests/unit/test_models.py holds both equal. Within a
+request, where little is in the processor's caches, ranking 400 rows takes 0.32 ms here and 0.41 in PyTorch; over and
+over again, in a loop of its own, PyTorch is the faster one.
 """
 
+import math
 from typing import Any, cast
 
 import numpy as np
@@ -27,20 +30,30 @@ def _layers(sequence: Any) -> list[tuple[FloatArray, FloatArray]]:
 
 
 def gelu(x: FloatArray) -> FloatArray:
-    """X * Phi(x), with erf by Abramowitz and Stegun 7.1.26 (error below 2e-7)."""
-    z = np.abs(x) * _SQRT_HALF
+    """X * Phi(x) = max(x, 0) - |x|/2 erfc(|x|/sqrt 2), with erfc by Abramowitz and Stegun 7.1.26 (error below 2e-7)."""
+    size = np.abs(x)
+    z = size * _SQRT_HALF
     t = 1.0 / (1.0 + 0.3275911 * z)
-    series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
-    erf = np.sign(x) * (1.0 - series * np.exp(-z * z))
-    return cast("FloatArray", (0.5 * x * (1.0 + erf)).astype(np.float32))
+    erfc = t * 1.061405429
+    for coefficient in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
+        erfc += coefficient
+        erfc *= t
+    z *= -z
+    erfc *= np.exp(z, out=z)
+    size *= 0.5
+    size *= erfc
+    return cast("FloatArray", np.maximum(x, 0.0) - size)
 
 
 class NumpyUserTower:
     """UserTower for one history."""
 
     def __init__(self, tower: UserTower, behavior_ids: tuple[int, ...]) -> None:
-        self._tower, self._behavior_ids = tower, behavior_ids
-        self._behaviors, self._ages = _array(tower.behaviors.weight), _array(tower.ages.weight)
+        self._tower = tower
+        self._row_of_behavior = behavior_rows(np.arange(256, dtype=np.uint8), behavior_ids)
+        behaviors, ages = _array(tower.behaviors.weight), _array(tower.ages.weight)
+        self._behavior_and_age = behaviors[:, None] + ages
+        """Sum of both embeddings by row of each table."""
         self._orders = _array(tower.orders.weight)
         first, second = tower.look[0], tower.look[2]
         self._look = [(_array(layer.weight.T), _array(layer.bias)) for layer in (first, second)]  # type: ignore[union-attr,operator]
@@ -52,12 +65,12 @@ class NumpyUserTower:
         """Unit vector, shape (D,); L >= 1, oldest first."""
         kept = slice(-self._tower.max_history, None)
         items = np.ascontiguousarray(history_LD[kept], dtype=np.float32)
-        rows = behavior_rows(behavior_ids_L[kept], self._behavior_ids)
+        rows = self._row_of_behavior[behavior_ids_L[kept]]
         bins = age_bins(ages_s_L[kept])
         if self._tower.blocks is not None:
             return self._through_torch(items, rows, bins)
         length = len(items)
-        tokens = items + self._behaviors[rows] + self._ages[bins] + self._orders[length - 1 :: -1][:length]
+        tokens = items + self._behavior_and_age[rows, bins] + self._orders[length - 1 :: -1][:length]
         (w1, b1), (w2, b2) = self._look
         scores_LH = np.tanh(tokens @ w1 + b1) @ w2 + b2
         weights_LH = np.exp(scores_LH - scores_LH.max(axis=0))
@@ -66,7 +79,7 @@ class NumpyUserTower:
         plain = weights_LH.mean(axis=1) @ items
         (w3, b3), (w4, b4) = self._deep
         vector = plain + (gelu(pooled @ w3 + b3) @ w4 + b4)
-        return cast("FloatArray", (vector / max(float(np.linalg.norm(vector)), 1e-12)).astype(np.float32))
+        return cast("FloatArray", (vector / max(math.sqrt(vector @ vector), 1e-12)).astype(np.float32))
 
     def _through_torch(self, items: FloatArray, rows: Any, bins: Any) -> FloatArray:
         with torch.inference_mode():
@@ -78,23 +91,36 @@ class NumpyUserTower:
 
 
 class NumpyRanker:
-    """Ranker for the candidates of one request."""
+    """Ranker for the candidates of one request.
+
+    Rows lie side by side: a layer is W x + b with x of shape (F, N), worked on in place.
+    """
 
     def __init__(self, ranker: Ranker) -> None:
-        self._mean, self._deviation = _array(ranker.mean_F), _array(ranker.deviation_F)
-        self._skip = (_array(ranker.skip.weight.T), _array(ranker.skip.bias))
-        self._deep = _layers(ranker.deep)
-        self._log_weights = np.log(_array(ranker.weights_B)).astype(np.float64)
+        self._mean_F1, self._deviation_F1 = _array(ranker.mean_F)[:, None], _array(ranker.deviation_F)[:, None]
+        self._skip = _transposed(ranker.skip)
+        self._deep = [_transposed(layer) for layer in ranker.deep if isinstance(layer, nn.Linear)]
+        self._log_weights_B1 = np.log(_array(ranker.weights_B)).astype(np.float64)[:, None]
 
     def __call__(self, rows_NF: FloatArray) -> npt.NDArray[np.float64]:
         """Log sum_b w_b sigmoid(z_b), shape (N,)."""
-        x = (np.asarray(rows_NF, dtype=np.float32) - self._mean) / self._deviation
-        x = np.clip(np.nan_to_num(x, nan=0.0, posinf=CLIP, neginf=-CLIP), -CLIP, CLIP)
-        hidden = x
+        x_FN = np.asarray(rows_NF, dtype=np.float32).T - self._mean_F1
+        x_FN /= self._deviation_F1
+        np.clip(x_FN, -CLIP, CLIP, out=x_FN)
+        x_FN[np.isnan(x_FN)] = 0.0
+        hidden = x_FN
         for weights, bias in self._deep[:-1]:
-            hidden = gelu(hidden @ weights + bias)
-        last_weights, last_bias = self._deep[-1]
-        logits = (hidden @ last_weights + last_bias + x @ self._skip[0] + self._skip[1]).astype(np.float64)
-        # log sigmoid(z) = -log(1 + exp(-z)); logaddexp keeps both ends.
-        parts = self._log_weights - np.logaddexp(0.0, -logits)
-        return cast("npt.NDArray[np.float64]", np.logaddexp.reduce(parts, axis=1))
+            hidden = weights @ hidden
+            hidden += bias
+            hidden = gelu(hidden)
+        (skip_weights, skip_bias), (last_weights, last_bias) = self._skip, self._deep[-1]
+        z_BN = (last_weights @ hidden + last_bias + skip_weights @ x_FN + skip_bias).astype(np.float64)
+        # log sigmoid(z) = min(z, 0) - log(1 + exp(-|z|)), and log sum exp from the largest part: both keep both ends.
+        parts_BN = self._log_weights_B1 + np.minimum(z_BN, 0.0) - np.log1p(np.exp(-np.abs(z_BN)))
+        largest_N = parts_BN.max(axis=0)
+        return cast("npt.NDArray[np.float64]", largest_N + np.log(np.exp(parts_BN - largest_N).sum(axis=0)))
+
+
+def _transposed(layer: nn.Linear) -> tuple[FloatArray, FloatArray]:
+    """(weights, bias as a column) of a linear layer."""
+    return _array(layer.weight), _array(layer.bias)[:, None]

@@ -18,7 +18,9 @@ from torch.nn import functional
 from mmrec.models.fusion import Fused, apply_fusion, fusion
 from mmrec.models.settings import TowerSettings
 
-AGE_EDGES_S = (60.0, 600.0, 3_600.0, 4 * 3_600.0, 86_400.0, 3 * 86_400.0, 7 * 86_400.0, 30 * 86_400.0, 180 * 86_400.0)
+AGE_EDGES_S = np.array(
+    [60.0, 600.0, 3_600.0, 4 * 3_600.0, 86_400.0, 3 * 86_400.0, 7 * 86_400.0, 30 * 86_400.0, 180 * 86_400.0]
+)
 """Ages of events fall between these; an embedding per bin."""
 
 
@@ -170,7 +172,7 @@ class UserTower(nn.Module):
 
 def age_bins(ages_s: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Row of the age table for each age in seconds; negative ages count as none."""
-    return np.searchsorted(np.asarray(AGE_EDGES_S), ages_s, side="right").astype(np.int64)
+    return AGE_EDGES_S.searchsorted(ages_s, side="right").astype(np.int64)
 
 
 def behavior_rows(behavior_ids: npt.NDArray[np.uint8], known_ids: Sequence[int]) -> npt.NDArray[np.int64]:

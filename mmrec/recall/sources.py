@@ -3,7 +3,7 @@
 A source sees one request's context and answers rows of the catalogue, best first. How many each gives and in which
 order they are mixed is decided in fuse().
 
-Axes: I items of the catalogue, J items of the profile, D embedding, K proposals.
+Axes: I items of the catalogue, J items of the profile, D embedding, K proposals, M proposals of all sources.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.serving.catalogue import BoolArray, Catalogue, FloatArray, RowArray
+from mmrec.index.vectors import best_positions
+from mmrec.serving.catalogue import NO_ROW, BoolArray, Catalogue, FloatArray, NeighborTable, RowArray
 
 FUSION_OFFSET = 20.0
 """k of reciprocal rank fusion: how fast the first ranks of a source lose weight (Cormack et al., SIGIR 2009, use 60
@@ -47,6 +48,12 @@ class RecallContext:
         if self.catalogue.neighbors is None or not len(self.own_rows_J):
             return np.zeros(len(self.catalogue.item_ids))
         return self.catalogue.neighbors.scores(self.own_rows_J, self.affinity_J)
+
+    @cached_property
+    def own_neighbors(self) -> NeighborTable | None:
+        """Neighbors of the profile's items, axis J; None where no neighbors are known."""
+        table = self.catalogue.neighbors
+        return table.of(self.own_rows_J) if table is not None else None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,8 +94,9 @@ class OwnItems:
 
     def propose(self, context: RecallContext, *, num_candidates: int) -> Proposals:
         """See RecallSource."""
-        known = context.own_rows_J >= 0
-        rows, scores = context.own_rows_J[known], context.affinity_J[known]
+        by_row = np.argsort(context.own_rows_J)
+        by_row = by_row[context.own_rows_J[by_row] >= 0]
+        rows, scores = context.own_rows_J[by_row], context.affinity_J[by_row]
         kept = context.allowed_I[rows] & (scores > 0)
         return _best(rows[kept], scores[kept], num_candidates)
 
@@ -186,40 +194,52 @@ class Candidates:
     recall_scores_N: FloatArray
     found: tuple[tuple[RecallSource, Proposals], ...] = ()
 
-    @cached_property
-    def _positions(self) -> list[dict[int, int]]:
-        return [{row: rank for rank, row in enumerate(p.rows_K.tolist())} for _, p in self.found]
-
     def sources_of(self, row: int) -> dict[str, float]:
         """Sources that proposed a row with the scores they gave, by what each added to its place."""
-        ranks = [
-            (source.weight / (FUSION_OFFSET + 1.0 + at[row]), source.name, float(proposals.scores_K[at[row]]))
-            for (source, proposals), at in zip(self.found, self._positions, strict=True)
-            if row in at
-        ]
-        return {name: score for _, name, score in sorted(ranks, key=lambda rank: -rank[0])}
+        return self.sources_of_each(np.array([row]))[0]
+
+    def sources_of_each(self, rows_K: RowArray) -> list[dict[str, float]]:
+        """The same for several rows at once, each of them once."""
+        rows_M, gains_M = _gains(self.found)
+        places = np.full(1 + max(rows_M.max(initial=-1), rows_K.max(initial=-1)), NO_ROW)
+        places[rows_K] = np.arange(len(rows_K))
+        place_M = places[rows_M]
+        hits = (place_M != NO_ROW).nonzero()[0]
+        hits = hits[(-gains_M[hits]).argsort(kind="stable")]
+        source_M = np.repeat(np.arange(len(self.found)), [len(proposals.rows_K) for _, proposals in self.found])
+        scores_M = np.concatenate([NOTHING.scores_K, *(proposals.scores_K for _, proposals in self.found)])
+        each: list[dict[str, float]] = [{} for _ in rows_K]
+        found = zip(place_M[hits].tolist(), source_M[hits].tolist(), scores_M[hits].tolist(), strict=True)
+        for place, source, score in found:
+            each[place][self.found[source][0].name] = score
+        return each
 
 
 def fuse(found: Sequence[tuple[RecallSource, Proposals]], *, num_candidates: int) -> Candidates:
     """Reciprocal rank fusion of proposals.
 
-        recall_score_i = sum over sources  weight / (k + rank of i in the source)
+        recall_score_i = sum over sources  weight / (k + rank of i in the source),    weight > 0
 
     Deterministic: equal scores are ordered by row.
     """
     if not found:
         return Candidates(rows_N=NOTHING.rows_K, recall_scores_N=NOTHING.scores_K)
-    rows = np.concatenate([proposals.rows_K for _, proposals in found])
-    gains = np.concatenate([source.weight / (FUSION_OFFSET + 1.0 + np.arange(len(p.rows_K))) for source, p in found])
-    unique, inverse = np.unique(rows, return_inverse=True)
-    scores = np.bincount(inverse, weights=gains, minlength=len(unique)).astype(np.float64)
-    order = np.lexsort((unique, -scores))[:num_candidates]
-    return Candidates(rows_N=unique[order], recall_scores_N=scores[order], found=tuple(found))
+    rows_M, gains_M = _gains(found)
+    scores_I = np.bincount(rows_M, weights=gains_M).astype(np.float64)
+    rows_N = np.flatnonzero(scores_I)
+    rows_N = rows_N[best_positions(scores_I[rows_N], num_candidates)]
+    return Candidates(rows_N=rows_N, recall_scores_N=scores_I[rows_N], found=tuple(found))
+
+
+def _gains(found: Sequence[tuple[RecallSource, Proposals]]) -> tuple[RowArray, FloatArray]:
+    """(rows, what each adds to their recall scores) of all proposals, source after source."""
+    rows_M = np.concatenate([NOTHING.rows_K, *(proposals.rows_K for _, proposals in found)])
+    ranks = [np.arange(1, 1 + len(proposals.rows_K)) for _, proposals in found]
+    gains = [source.weight / (FUSION_OFFSET + rank) for (source, _), rank in zip(found, ranks, strict=True)]
+    return rows_M, np.concatenate([NOTHING.scores_K, *gains])
 
 
 def _best(rows: RowArray, scores: FloatArray, num_candidates: int) -> Proposals:
-    if len(rows) > 4 * num_candidates:
-        kept = np.sort(np.argpartition(-scores, num_candidates)[:num_candidates])
-        rows, scores = rows[kept], scores[kept]
-    order = np.lexsort((rows, -scores))[:num_candidates]
+    """The best of `rows`, which ascend: equal scores are ordered by row."""
+    order = best_positions(scores, num_candidates)
     return Proposals(rows_K=rows[order], scores_K=scores[order])

@@ -15,11 +15,10 @@ import numpy.typing as npt
 
 from mmrec.catalog.item import CatalogEntry
 from mmrec.events.behaviors import BehaviorSet
-from mmrec.features.assemble import ItemFacts
-from mmrec.features.item_columns import ContentColumns, Vocabulary
+from mmrec.features.assemble import ItemFacts, own_positions
+from mmrec.features.item_columns import NO_TOKEN, ContentColumns, Vocabulary
 from mmrec.index.vectors import VectorIndex
 from mmrec.scoring.item_statistics import popularities
-from mmrec.scoring.profile import UserProfile
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -52,6 +51,13 @@ class NeighborTable:
     """NO_ROW beyond the last neighbor."""
     weights_IK: FloatArray
     """0 beyond the last neighbor."""
+
+    def of(self, own_rows_J: RowArray) -> "NeighborTable":
+        """The table of own items alone, axis J instead of I; an unknown item has no neighbors."""
+        known = (own_rows_J >= 0)[:, None]
+        return NeighborTable(
+            rows_IK=np.where(known, self.rows_IK[own_rows_J], NO_ROW), weights_IK=self.weights_IK[own_rows_J] * known
+        )
 
     def scores(self, own_rows_J: RowArray, affinity_J: FloatArray) -> FloatArray:
         """Sum over own items of affinity times neighbor weight, for every item, shape (I,)."""
@@ -116,24 +122,24 @@ class Catalogue:
         """Mask of the items a filter lets through, shape (I,)."""
         passing_I = np.ones(len(self.item_ids), dtype=np.bool_)
         if item_filter.domain:
-            passing_I &= self.content.domain_tokens_X == self.vocabulary.known("", item_filter.domain)
-            passing_I &= self.content.domain_tokens_X >= 0
+            domain = self.vocabulary.known("", item_filter.domain)
+            passing_I &= (self.content.tokens_TX[-1] == domain) & (domain != NO_TOKEN)
         with np.errstate(invalid="ignore"):
             if item_filter.price_min:
                 passing_I &= self.content.prices_X >= item_filter.price_min
             if item_filter.price_max:
                 passing_I &= self.content.prices_X <= item_filter.price_max
         for attribute, values in item_filter.conditions:
-            tokens = [t for value in values if (t := self.vocabulary.known(attribute, value)) >= 0]
-            passing_I &= np.isin(self.content.attribute_tokens_XA, tokens).any(axis=1)
+            tokens = [t for value in values if (t := self.vocabulary.known(attribute, value)) != NO_TOKEN]
+            passing_I &= np.isin(self.content.tokens_TX[:-1], tokens).any(axis=0)
         return passing_I
 
-    def facts(self, rows_N: RowArray, profile: UserProfile) -> ItemFacts:
-        """What assemble() reads about the items at `rows_N` and the profile's own items."""
+    def facts(self, rows_N: RowArray, own_rows_J: RowArray) -> ItemFacts:
+        """What assemble() reads about the items at `rows_N` and the profile's own items at `own_rows_J`."""
         return ItemFacts(
-            item_ids=[self.item_ids[row] for row in rows_N.tolist()],
+            own_positions_N=own_positions(rows_N, own_rows_J, num_rows=len(self.item_ids)),
             content=self.content.take(rows_N),
-            profile_content=self.content.take(self.rows(profile.item_ids)),
+            profile_content=self.content.take(own_rows_J),
             counts_NHB=self.counts_IHB[rows_N],
             reference_times_N=self.reference_times_I[rows_N],
             decay_per_day_H=self.decay_per_day_H,
@@ -181,8 +187,8 @@ def empty_catalogue(*, behaviors: BehaviorSet, decay_per_day_H: FloatArray) -> C
         content=ContentColumns(
             prices_X=np.zeros(0),
             publish_times_X=np.zeros(0),
-            domain_tokens_X=np.zeros(0, dtype=np.int32),
-            attribute_tokens_XA=np.zeros((0, 0), dtype=np.int32),
+            tokens_TX=np.zeros((1, 0), dtype=np.int64),
+            num_tokens=1,
         ),
         vocabulary=Vocabulary(),
         showable_I=np.zeros(0, dtype=np.bool_),

@@ -60,11 +60,16 @@ class Explanation:
     source_scores: dict[str, float]
 
 
-def explain(row: int, found: RecommendedList, *, behaviors: BehaviorSet) -> Explanation:
-    """Reasons for the item at `row` of the catalogue, the ones the user will recognize first."""
+def explain(
+    row: int, found: RecommendedList, source_scores: dict[str, float], *, behaviors: BehaviorSet
+) -> Explanation:
+    """Reasons for the item at `row` of the catalogue, the ones the user will recognize first.
+
+    Args:
+        source_scores: What found.candidates.sources_of() says of the row.
+    """
     catalogue = found.context.catalogue
     read_s = found.context.read_s
-    source_scores = found.candidates.sources_of(row)
     reasons = sorted(
         _reasons(row, found, behaviors, source_scores),
         key=lambda r: (read_s - r.event_time_s > SESSION_S, list(_RELATIONS).index(r.relation), -r.strength),
@@ -90,9 +95,9 @@ def _reasons(
     same = np.flatnonzero(own_rows_J == row)
     if "own" in source_scores and len(same):
         reasons.append(_reason(profile, int(same[0]), "same item", float(context.affinity_J[same[0]]), behaviors))
-    if "neighbors" in source_scores and catalogue.neighbors is not None:
-        hits_JK = (catalogue.neighbors.rows_IK[own_rows_J] == row) & (own_rows_J >= 0)[:, None]
-        weights_J = (catalogue.neighbors.weights_IK[own_rows_J] * hits_JK).sum(axis=1) * context.affinity_J
+    if "neighbors" in source_scores and context.own_neighbors is not None:
+        near = context.own_neighbors
+        weights_J = (near.weights_IK * (near.rows_IK == row)).sum(axis=1) * context.affinity_J
         leading = np.argsort(-weights_J, kind="stable")[:MAX_REASONS]
         newest = np.argmax(np.where(weights_J > 0, profile.reference_times_I, -np.inf))
         reasons += [
@@ -104,21 +109,20 @@ def _reasons(
         vectors_ID = catalogue.index.vectors_ID
         known = np.flatnonzero((own_rows_J >= 0) & (own_rows_J != row))
         if len(known):
-            cosines = vectors_ID[own_rows_J[known]] @ vectors_ID[row]
             # Among items about as alike, the one touched last is what the user remembers.
             youngest = known[np.argsort(-profile.reference_times_I[known], kind="stable")][:5]
-            best = max(youngest.tolist(), key=lambda own: float(cosines[known == own][0]))
-            cosine = float(cosines[known == best][0])
-            if cosine >= MIN_COSINE:
-                reasons.append(_reason(profile, best, "similar", cosine, behaviors))
+            cosines = vectors_ID[own_rows_J[youngest]] @ vectors_ID[row]
+            best = int(np.argmax(cosines))
+            if cosines[best] >= MIN_COSINE:
+                reasons.append(_reason(profile, int(youngest[best]), "similar", float(cosines[best]), behaviors))
     return reasons
 
 
 def _reason(profile: UserProfile, own: int, relation: str, strength: float, behaviors: BehaviorSet) -> BehaviorReason:
     """The newest known behavior on an own item: the event itself, or the heaviest of its counts."""
-    item_id = profile.item_ids[own]
-    for number in range(len(profile.recent_item_ids) - 1, -1, -1):
-        if profile.recent_item_ids[number] == item_id:
+    item_id, recent_item_ids = profile.item_ids[own], profile.recent_item_ids
+    for number in range(len(recent_item_ids) - 1, -1, -1):
+        if recent_item_ids[number] == item_id:
             places = np.flatnonzero(behaviors.ids_B == profile.recent_behavior_ids_L[number])
             if len(places):
                 name = behaviors.names[int(places[0])]

@@ -26,7 +26,7 @@ from mmrec.events.behaviors import BehaviorSet
 from mmrec.features.item_columns import Vocabulary, content_columns
 from mmrec.features.stores import FeatureStore
 from mmrec.features.values import Neighbors
-from mmrec.index.faiss_index import FaissIndex
+from mmrec.index.faiss_index import serving_index
 from mmrec.index.vectors import StoredVectors
 from mmrec.scoring.profile import NEVER_S, align_behaviors
 from mmrec.serving.catalogue import Catalogue, FloatArray, NeighborTable, empty_catalogue, neighbor_table
@@ -215,7 +215,7 @@ class CatalogueKeeper:
             if self._tower is not None:
                 nothing = np.zeros(self._tower.embedding_dim, dtype=np.float32)
                 rows = [self._vectors.get(item_id, nothing) for item_id in ids]
-                index = FaissIndex(ids, np.array(rows, dtype=np.float32).reshape(len(ids), -1))
+                index = serving_index(ids, np.array(rows, dtype=np.float32).reshape(len(ids), -1))
             names = sorted({name for share in self._shares.values() for name in share})
             shares = {n: np.array([self._shares.get(i, {}).get(n, 0.0) for i in ids], dtype=np.float32) for n in names}
         self._make_room()

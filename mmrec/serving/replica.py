@@ -38,11 +38,11 @@ from mmrec.serving.fresh_profile import FreshProfile, read_fresh_profile
 from mmrec.serving.item_record import ItemUpdate, read_item_update
 from mmrec.serving.keeper import CatalogueKeeper
 from mmrec.serving.messages import (
+    add_items,
     item_filter,
     list_request,
     list_response,
     number_of_items,
-    recommended_items,
     serving_state,
 )
 from mmrec.serving.release_loading import PORTION, LoadedRelease, load_release, refresh_all
@@ -209,9 +209,9 @@ class Replica:
         response = recommender_pb2.SimilarItemsResponse(
             request_id=uuid.uuid4().hex,
             release_id=state.release_id,
-            items=recommended_items(found, behaviors=state.scoring.behaviors, first_rank=1, with_explanations=False),
             state=serving_state(found, as_of_s=now_s, stream_ingest_time_s=state.stream_ingest_time_s),
         )
+        add_items(response, found, behaviors=state.scoring.behaviors, first_rank=1, with_explanations=False)
         self._count(response.state)
         return response
 

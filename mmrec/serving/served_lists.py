@@ -6,6 +6,7 @@ what does not fit the queue, cannot be serialized or is not taken counts as drop
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
@@ -14,6 +15,9 @@ from mmrec.telemetry import get_logger
 
 log = get_logger(__name__)
 QUEUE_SIZE = 10_000
+LINGER_S = 0.1
+"""How long a list waits for company, here and in the producer: a turn of a thread, and a request to the broker, cost as
+much as making the list."""
 
 
 class ServedListWriter:
@@ -50,7 +54,7 @@ class ServedListWriter:
 
     def _send_all(self) -> None:
         producer: RecordProducer | None = None
-        while (make_record := self._queue.get()) is not None:
+        while (make_record := self._next()) is not None:
             try:
                 producer = producer or self._open_producer()
                 key, value = make_record()
@@ -59,6 +63,14 @@ class ServedListWriter:
                 self._lose(error)
         if producer is not None:
             producer.close()
+
+    def _next(self) -> Callable[[], tuple[bytes, bytes]] | None:
+        """The next list; the first after a silence waits for those that come with it."""
+        is_first = self._queue.empty()
+        make_record = self._queue.get()
+        if is_first:
+            time.sleep(LINGER_S)
+        return make_record
 
     def _sent(self, future: "Future[RecordPlace]") -> None:
         if (error := future.exception()) is not None:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.features.assemble import CandidateSignals, ItemFacts
+from mmrec.features.assemble import CandidateSignals, ItemFacts, own_positions
 from mmrec.features.item_columns import ContentColumns
 from mmrec.scoring.packing import unpack
 from mmrec.scoring.profile import UserProfile
@@ -278,7 +278,7 @@ class RankingExamples:
         return RankingInputs(
             profile=profile,
             items=ItemFacts(
-                item_ids=[self.item_ids[row] for row in rows_N.tolist()],
+                own_positions_N=own_positions(rows_N, own_rows_J, num_rows=len(self.item_ids)),
                 content=content.take(rows_N),
                 profile_content=content.take(own_rows_J),
                 counts_NHB=counts_NHB,

@@ -104,7 +104,7 @@ def assemble_asked(
             assemble(
                 profile,
                 ItemFacts(
-                    item_ids=[asked.item_ids[number]],
+                    own_positions_N=np.array([profile.names.position(asked.item_ids[number])]),
                     content=content_columns([entries.get(asked.item_ids[number])], vocabulary=vocabulary),
                     profile_content=content_columns(
                         [entries.get(item_id) for item_id in profile.item_ids], vocabulary=vocabulary

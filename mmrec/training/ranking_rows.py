@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.events.behaviors import BehaviorSet
-from mmrec.features.assemble import assemble
+from mmrec.features.assemble import NOT_OWN, assemble
 from mmrec.features.item_columns import ContentColumns
 from mmrec.ranking.model import ServingModel
 from mmrec.scoring.item_statistics import popularities
@@ -85,13 +85,12 @@ def ranked_lists(
             behaviors=behaviors,
             decay_per_day=decay_per_day,
         )
-        own = set(profile.item_ids)
         proposed_N = (inputs.labels_N == NOT_A_LABEL) | bool(examples.recalled_N[number]) | np.isin(rows_N, near)
         yield RankedList(
             features_NF=features_NF,
             labels_N=inputs.labels_N,
             proposed_N=proposed_N,
-            own_N=np.array([item_id in own for item_id in facts.item_ids], dtype=np.bool_),
+            own_N=facts.own_positions_N != NOT_OWN,
             popularity_N=popularities(
                 facts.counts_NHB,
                 facts.reference_times_N,

@@ -20,7 +20,7 @@ from mmrec.pipeline import Deadline
 from mmrec.serving.messages import served_list_record
 from mmrec.serving.replica import Replica
 from mmrec.serving.request_metrics import RequestMetrics
-from mmrec.serving.served_lists import ServedListWriter
+from mmrec.serving.served_lists import LINGER_S, ServedListWriter
 from mmrec.telemetry import configure_logging, get_logger
 from mmrec.v1 import recommender_pb2
 from mmrec.wiring import open_producer, replica_parts, settings_from
@@ -43,7 +43,8 @@ class Recommender:
         configure_logging()
         settings = settings_from(config)
         self._default_timeout_s = settings.serving.default_deadline_ms / 1_000
-        self._served = ServedListWriter(lambda: open_producer(settings), topic=settings.kafka.served_lists)
+        open_served = partial(open_producer, settings, linger_s=LINGER_S)
+        self._served = ServedListWriter(open_served, topic=settings.kafka.served_lists)
         self._replica = Replica(replica_parts(settings), figures=self._served.figures, after_load=settle_memory)
         self._replica.start()
         self._metrics = RequestMetrics(metrics := Metrics("recommender"))
@@ -137,7 +138,7 @@ def application(config: str) -> Any:
         ray_actor_options={"num_cpus": 0, "runtime_env": {"env_vars": THREADS}},
         graceful_shutdown_timeout_s=2,
         health_check_timeout_s=60,
-        logging_config={"enable_access_log": False},
+        logging_config={"enable_access_log": False, "log_level": "WARNING"},  # at INFO: a record per request
     )
     return deployment(Recommender).bind(config)
 

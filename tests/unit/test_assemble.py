@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmrec.events.behaviors import Behavior, behavior_set, media_behaviors, shop_behaviors
-from mmrec.features.assemble import FEATURE_NAMES, CandidateSignals, ItemFacts, assemble, feature_names
+from mmrec.features.assemble import FEATURE_NAMES, NOT_OWN, CandidateSignals, ItemFacts, assemble, feature_names
 from mmrec.features.item_columns import Vocabulary, content_columns
 from mmrec.recall.neighbors import neighbor_scores
 from mmrec.scoring.decay import decay
@@ -34,8 +34,9 @@ def facts_from_store(world: ServingWorld, item_ids, profile, *, vocabulary=None)
             stored = statistics[item_id]
             counts[row] = align_behaviors(stored.counts_HB, stored.behavior_ids_B, BEHAVIORS)
             references[row] = stored.reference_time_s
+    position = {item_id: number for number, item_id in enumerate(profile.item_ids)}
     return ItemFacts(
-        item_ids=item_ids,
+        own_positions_N=np.array([position.get(item_id, NOT_OWN) for item_id in item_ids], dtype=np.int64),
         content=content_columns([entries.get(i) for i in item_ids], vocabulary=vocabulary),
         profile_content=content_columns([entries.get(i) for i in profile.item_ids], vocabulary=vocabulary),
         counts_NHB=counts,
@@ -78,7 +79,7 @@ def test_serving_and_training_make_the_same_rows(world):
             world,
             catalogue.item_ids,
             profile,
-            facts=catalogue.facts(np.arange(len(catalogue.item_ids)), profile),
+            facts=catalogue.facts(np.arange(len(catalogue.item_ids)), catalogue.rows(profile.item_ids)),
         )
         training = rows(world, list(catalogue.item_ids), profile)
         assert (serving == training).all()

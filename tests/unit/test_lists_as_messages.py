@@ -2,10 +2,10 @@
 
 import base64
 import dataclasses
-import json
 import zlib
 
 import pytest
+from google.protobuf.json_format import MessageToJson, Parse
 
 from mmrec.catalog.item import CatalogEntry
 from mmrec.config import EventSettings
@@ -14,9 +14,9 @@ from mmrec.pipeline import ListRequest, recommend
 from mmrec.recall.sources import default_sources
 from mmrec.serving.explain import explain
 from mmrec.serving.item_record import ItemUpdate
-from mmrec.serving.messages import list_request, list_response, served_list_record
+from mmrec.serving.messages import list_request, list_response, served_list_record, timestamp
 from mmrec.serving.page_token import page_token, shown_items
-from mmrec.v1 import recommender_pb2
+from mmrec.v1 import behavior_pb2, recommender_pb2
 from tests.serving_world import ServingWorld, no_deadline, serving_world
 
 
@@ -43,6 +43,10 @@ def answer(world, state, **fields):
         behaviors=state.scoring.behaviors,
         stream_ingest_time_s=state.stream_ingest_time_s,
     )
+
+
+def explained(row, found, state):
+    return explain(row, found, found.candidates.sources_of(row), behaviors=state.scoring.behaviors)
 
 
 def clicked(**event_time):
@@ -103,7 +107,7 @@ def test_reasons_are_those_of_sources_that_proposed_the_item(world, state):
         found = recommend(request, **asked, sources=(source,))
         assert len(found.rows_K)
         for row in found.rows_K.tolist():
-            named = {reason.relation for reason in explain(row, found, behaviors=state.scoring.behaviors).behaviors}
+            named = {reason.relation for reason in explained(row, found, state).behaviors}
             expected = {"popular": set()}.get(source.name, {relations.get(source.name, "similar")})
             assert named <= expected, source.name
 
@@ -117,7 +121,7 @@ def test_only_an_item_published_lately_is_called_new(world):
     request = ListRequest(user_key="never seen", as_of_s=world.end_s, num_items=100)
     asked = {"state": world.state(keeper), "read_profile": world.read_profile, "deadline": no_deadline()}
     found = recommend(request, **asked)
-    texts = {i: explain(keeper.catalogue.row_of[i], found, behaviors=world.scoring.behaviors).text for i in published}
+    texts = {i: explained(keeper.catalogue.row_of[i], found, asked["state"]).text for i in published}
     assert texts == {
         fresh.item_id: "It is new here.",
         old.item_id: "Few people have found it yet.",
@@ -147,11 +151,36 @@ def test_stream_lag_speaks_of_the_stream_and_not_of_the_user(world, state):
 def test_the_served_list_is_what_was_served(world, state):
     message, response = answer(world, state, user_id=world.user_ids[0], placement="home")
     key, value = served_list_record(message, response, serve_s=world.end_s)
-    served = json.loads(value)
     assert key.decode() == world.user_ids[0]
-    assert served["placement"] == "home"
-    assert served["request_id"] == "r1"
-    assert [item["item_id"] for item in served["items"]] == [item.item_id for item in response.items]
+    served = behavior_pb2.ServedList(
+        request_id="r1",
+        user_id=world.user_ids[0],
+        placement="home",
+        serve_time=timestamp(world.end_s),
+        release_id="planted",
+        items=[
+            behavior_pb2.ServedItem(
+                item_id=item.item_id,
+                rank=item.rank,
+                ranking_score=item.ranking_score,
+                sources=item.sources,
+                propensity=1,
+            )
+            for item in response.items
+        ],
+    )
+    assert value.decode() == MessageToJson(served, preserving_proto_field_name=True, indent=None)
+
+
+def test_the_served_list_of_somebody_unknown_says_so_and_what_it_lacks(world):
+    state = world.state(with_model=False)
+    message, response = answer(world, state, anonymous_id="né", num_items=1)
+    key, value = served_list_record(message, response, serve_s=world.end_s)
+    served = Parse(value.decode(), behavior_pb2.ServedList())
+    assert key.decode() == served.anonymous_id == "né"
+    assert (served.user_id, served.placement, served.release_id) == ("", "", "")
+    assert list(served.degraded) == ["no_release"]
+    assert served.items[0].rank == 1
 
 
 @pytest.mark.parametrize(

@@ -185,10 +185,11 @@ def lists_by_label(ranking: RankingExamples) -> dict[tuple[str, float, str], tup
     for number in range(len(ranking)):
         inputs = ranking.inputs(number, content)
         profile, items = inputs.profile, inputs.items
-        labels = [(i, int(b)) for i, b in zip(items.item_ids, inputs.labels_N, strict=True) if b != NOT_A_LABEL]
+        item_ids = [ranking.item_ids[row] for row in inputs.rows_N]
+        labels = [(i, int(b)) for i, b in zip(item_ids, inputs.labels_N, strict=True) if b != NOT_A_LABEL]
         by_id = np.argsort(profile.item_ids)
         facts = [
-            list(items.item_ids),
+            item_ids,
             sorted(profile.item_ids),
             profile.recent_item_ids,
             profile.recent_known_times_L.tolist(),
