@@ -25,7 +25,13 @@ class KafkaRecordProducer:
     """Idempotent producer: every in-sync replica has a record before its future answers; zstd on the wire."""
 
     def __init__(
-        self, bootstrap: str, *, delivery_timeout_s: float = 30.0, linger_s: float = 0.0, max_requests: int = 5
+        self,
+        bootstrap: str,
+        *,
+        delivery_timeout_s: float = 30.0,
+        linger_s: float = 0.0,
+        busy_linger_s: float = 0.0,
+        max_requests: int = 5,
     ) -> None:
         """Connect.
 
@@ -33,6 +39,7 @@ class KafkaRecordProducer:
             bootstrap: host:port[,host:port...].
             delivery_timeout_s: After this long without the broker a record's future fails.
             linger_s: How long a record waits for company; 0 answers soonest and still batches under load.
+            busy_linger_s: How long instead while send_each() gets more than BUSY_PER_S records per second, if longer.
             max_requests: Requests to one broker under way at once, 1 to 5. With 1 what comes meanwhile goes with the
                 next one: the fewest requests, and company without waiting.
 
@@ -60,7 +67,7 @@ class KafkaRecordProducer:
         except KafkaError as error:
             raise _store_error(bootstrap, error) from error
         mend_sender(self._producer)
-        self._appender = RecordAppender(self._producer, max_record_bytes=MAX_RECORD_BYTES)
+        self._appender = RecordAppender(self._producer, max_record_bytes=MAX_RECORD_BYTES, busy_linger_s=busy_linger_s)
         self._timeout_s = delivery_timeout_s
 
     def learn_topics(self, topics: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ can send.
 """
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +18,10 @@ from kafka.structs import TopicPartition
 
 _OVERHEAD_BYTES = 1_024
 """More than what a record adds to its key and value."""
+BUSY_PER_S = 1_000
+"""Records per second from which on they may wait."""
+RATE_S = 0.1
+"""How long they are counted before that is decided anew."""
 Taken = Callable[[int, Any], None]
 """(position of the record, kafka's RecordMetadata)."""
 Failed = Callable[[int, BaseException], None]
@@ -25,18 +30,23 @@ Failed = Callable[[int, BaseException], None]
 class RecordAppender:
     """Hands keyed records to a producer's sender. Safe to call from several threads."""
 
-    def __init__(self, producer: Any, *, max_record_bytes: int) -> None:
+    def __init__(self, producer: Any, *, max_record_bytes: int, busy_linger_s: float = 0.0) -> None:
         """Append to what `producer` sends.
 
         Args:
             producer: A kafka.KafkaProducer without serializers, partitioner of its own and transactions.
             max_record_bytes: Its max_request_size.
+            busy_linger_s: How long a record waits for company while more than BUSY_PER_S come; 0: as at other times.
         """
         self._producer = producer
         self._append = producer._accumulator.append
         self._sender, self._metadata = producer._sender, producer._metadata
         self._connections = producer._sender._client._manager._conns
         self._max_bytes = max_record_bytes - _OVERHEAD_BYTES
+        self._accumulator_config = producer._accumulator.config
+        self._linger_ms = self._accumulator_config["linger_ms"]
+        self._busy_linger_ms = max(self._linger_ms, int(1_000 * busy_linger_s))
+        self._num_since, self._since_s = 0, time.monotonic()
 
     def append(
         self, topic: str, records: Sequence[tuple[bytes, bytes | None]], *, taken: Taken, failed: Failed
@@ -52,6 +62,7 @@ class RecordAppender:
                 failed(at, error)
             return
         places = [TopicPartition(topic, partition) for partition in sorted(known)]
+        self._note_rate(len(records))
         append, num_places = self._append, len(places)
         started: set[TopicPartition] = set()
         for at, (key, value) in enumerate(records):
@@ -70,6 +81,19 @@ class RecordAppender:
             future.add_errback(failed, at)
         if any(self._can_send(place) for place in started):
             self._sender.wakeup()
+
+    def _note_rate(self, number: int) -> None:
+        """Let records wait while many come: a request costs client and broker as much as dozens of records.
+
+        The accumulator looks at its configuration anew with every look for records.
+        """
+        now_s = time.monotonic()
+        elapsed_s = now_s - self._since_s
+        self._num_since += number
+        if elapsed_s >= RATE_S:
+            busy = self._num_since > BUSY_PER_S * elapsed_s
+            self._accumulator_config["linger_ms"] = self._busy_linger_ms if busy else self._linger_ms
+            self._num_since, self._since_s = 0, now_s
 
     def _can_send(self, place: TopicPartition) -> bool:
         """Whether the leader may be sent something now; else the sender looks again with the next answer.

@@ -13,6 +13,7 @@ from contextlib import suppress
 from itertools import count
 
 import grpc
+import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -34,6 +35,8 @@ from services.collector.servicer import CollectorServicer
 SERVICE = collector_pb2.DESCRIPTOR.services_by_name["CollectorService"].full_name
 DELIVERY_TIMEOUT_S = 10.0
 """A record the broker did not take within this time is answered by RETRY."""
+BUSY_LINGER_S = 0.02
+"""How long a record waits for company while more than 1,000 come per second."""
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 STATUS_S = 1.0
 TEND_S = 1.0
@@ -48,7 +51,9 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; what is under way then still gets its answer."""
     clock = SystemClock()
     status_file = StatusFile(settings.stores.status, "collector")
-    producer = KafkaRecordProducer(settings.kafka.bootstrap, delivery_timeout_s=DELIVERY_TIMEOUT_S, max_requests=1)
+    producer = KafkaRecordProducer(
+        settings.kafka.bootstrap, delivery_timeout_s=DELIVERY_TIMEOUT_S, busy_linger_s=BUSY_LINGER_S, max_requests=1
+    )
     producer.learn_topics([settings.kafka.behavior_events, settings.kafka.rejected, settings.kafka.catalog_items])
     overlay = open_overlay_writer(settings)
     await asyncio.to_thread(overlay.check_topic)
@@ -121,7 +126,8 @@ def main() -> int:
     arguments = parser.parse_args()
     configure_logging()
     try:
-        asyncio.run(_main(settings_from(arguments.config)))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_main(settings_from(arguments.config)))
     except MmrecError as error:
         log.error("collector_failed", reason=str(error))
         return 1
