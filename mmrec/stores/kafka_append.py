@@ -18,7 +18,7 @@ from kafka.structs import TopicPartition
 
 _OVERHEAD_BYTES = 1_024
 """More than what a record adds to its key and value."""
-BUSY_PER_S = 1_000
+BUSY_PER_S = 1_500
 """Records per second from which on they may wait."""
 RATE_S = 0.1
 """How long they are counted before that is decided anew."""

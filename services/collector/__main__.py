@@ -36,7 +36,7 @@ SERVICE = collector_pb2.DESCRIPTOR.services_by_name["CollectorService"].full_nam
 DELIVERY_TIMEOUT_S = 10.0
 """A record the broker did not take within this time is answered by RETRY."""
 BUSY_LINGER_S = 0.02
-"""How long a record waits for company while more than 1,000 come per second."""
+"""How long a record waits for company while more than 1,500 come per second."""
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 STATUS_S = 1.0
 TEND_S = 1.0
