@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from mmrec.config import EventSettings
 from mmrec.events.behaviors import CONTROL_PREFIX, BehaviorSet
@@ -281,8 +281,29 @@ def id_problem(name: str, value: str) -> str:
     return ""
 
 
+class JudgedFields(Protocol):
+    """What judge() looks at; EventFields has it."""
+
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def user_id(self) -> str: ...
+    @property
+    def anonymous_id(self) -> str: ...
+    @property
+    def item_id(self) -> str: ...
+    @property
+    def behavior(self) -> str: ...
+    @property
+    def event_time_s(self) -> float | None: ...
+    @property
+    def session_id(self) -> str: ...
+    @property
+    def request_id(self) -> str: ...
+
+
 def judge(
-    fields: EventFields, *, key: bytes | None, ingest_time_s: float, behaviors: BehaviorSet, settings: EventSettings
+    fields: JudgedFields, *, key: bytes | None, ingest_time_s: float, behaviors: BehaviorSet, settings: EventSettings
 ) -> Refusal | None:
     """The refusal of an event or control record whose fields have the right types; None where it is taken.
 

@@ -10,11 +10,11 @@ from typing import Any
 import kafka
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, RetriableError, TopicAlreadyExistsError
-from kafka.producer.transaction_manager import TransactionState
 
 from mmrec.config import KafkaSettings
 from mmrec.errors import NotFoundError, StoreError, UnreachableError
 from mmrec.events.producer import RecordPlace, Settled, TopicRecord
+from mmrec.stores.kafka_append import RecordAppender, mend_sender
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
 """Catalogue items carry their picture; Kafka's own default of 1 MiB is too little for some."""
@@ -25,7 +25,13 @@ class KafkaRecordProducer:
     """Idempotent producer: every in-sync replica has a record before its future answers; zstd on the wire."""
 
     def __init__(
-        self, bootstrap: str, *, delivery_timeout_s: float = 30.0, linger_s: float = 0.0, max_requests: int = 5
+        self,
+        bootstrap: str,
+        *,
+        delivery_timeout_s: float = 30.0,
+        linger_s: float = 0.0,
+        busy_linger_s: float = 0.0,
+        max_requests: int = 5,
     ) -> None:
         """Connect.
 
@@ -33,6 +39,7 @@ class KafkaRecordProducer:
             bootstrap: host:port[,host:port...].
             delivery_timeout_s: After this long without the broker a record's future fails.
             linger_s: How long a record waits for company; 0 answers soonest and still batches under load.
+            busy_linger_s: How long instead while send_each() gets more than BUSY_PER_S records per second, if longer.
             max_requests: Requests to one broker under way at once, 1 to 5. With 1 what comes meanwhile goes with the
                 next one: the fewest requests, and company without waiting.
 
@@ -59,7 +66,8 @@ class KafkaRecordProducer:
             )
         except KafkaError as error:
             raise store_error(bootstrap, error) from error
-        _ask_for_ids_again(self._producer)
+        mend_sender(self._producer)
+        self._appender = RecordAppender(self._producer, max_record_bytes=MAX_RECORD_BYTES, busy_linger_s=busy_linger_s)
         self._timeout_s = delivery_timeout_s
 
     def learn_topics(self, topics: Iterable[str]) -> None:
@@ -97,15 +105,14 @@ class KafkaRecordProducer:
 
     def send_each(self, topic: str, records: Sequence[tuple[bytes, bytes | None]], settled: Settled) -> None:
         """Hand over many records; blocks only while the topic is not known yet."""
-        send = self._producer.send
-        for index, (key, value) in enumerate(records):
-            try:
-                sent = send(topic, value, key)
-            except (KafkaError, ValueError, TypeError) as error:
-                settled(index, store_error(topic, error))
-                continue
-            sent.add_callback(_taken, settled, index)
-            sent.add_errback(_failed, settled, index, topic)
+
+        def taken(index: int, metadata: Any) -> None:
+            settled(index, RecordPlace(metadata.partition, metadata.offset, metadata.timestamp / 1000))
+
+        def failed(index: int, error: BaseException) -> None:
+            settled(index, store_error(topic, error))
+
+        self._appender.append(topic, records, taken=taken, failed=failed)
 
     def send_many(self, topic: str, records: Iterable[tuple[bytes, bytes | None]]) -> int:
         """Send all; StoreError names the first failure."""
@@ -132,30 +139,6 @@ class KafkaRecordProducer:
     def close(self) -> None:
         """Send what is left, at most for the delivery timeout, and disconnect."""
         self._producer.close(timeout=self._timeout_s)
-
-
-def _ask_for_ids_again(producer: Any) -> None:
-    """Mend kafka-python 3.0.12: it would go silent once a record expired that may have reached the broker.
-
-    It then gives up its producer id, and asks for another one only in the state in which it began, to which it never
-    goes back: from there on nothing is sent, and nothing fails.
-    """
-    manager = producer._transaction_manager
-    give_up_id = manager.reset_producer_id
-
-    def give_up_id_and_begin_again() -> None:
-        give_up_id()
-        manager._current_state = TransactionState.UNINITIALIZED
-
-    manager.reset_producer_id = give_up_id_and_begin_again
-
-
-def _taken(settled: Settled, index: int, metadata: Any) -> None:
-    settled(index, RecordPlace(metadata.partition, metadata.offset, metadata.timestamp / 1000))
-
-
-def _failed(settled: Settled, index: int, topic: str, error: BaseException) -> None:
-    settled(index, store_error(topic, error))
 
 
 def store_error(what: str, error: BaseException) -> StoreError:

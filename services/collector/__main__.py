@@ -13,6 +13,7 @@ from contextlib import suppress
 from itertools import count
 
 import grpc
+import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -35,6 +36,8 @@ from services.collector.servicer import CollectorServicer
 SERVICE = collector_pb2.DESCRIPTOR.services_by_name["CollectorService"].full_name
 DELIVERY_TIMEOUT_S = 10.0
 """A record the broker did not take within this time is answered by RETRY."""
+BUSY_LINGER_S = 0.02
+"""How long a record waits for company while more than 1,500 come per second."""
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 STATUS_S = 1.0
 TEND_S = 1.0
@@ -50,7 +53,9 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
     clock, kafka = SystemClock(), settings.kafka
     status_file = StatusFile(settings.stores.status, "collector")
     producer = when_it_answers(
-        lambda: KafkaRecordProducer(kafka.bootstrap, delivery_timeout_s=DELIVERY_TIMEOUT_S, max_requests=1)
+        lambda: KafkaRecordProducer(
+            kafka.bootstrap, delivery_timeout_s=DELIVERY_TIMEOUT_S, busy_linger_s=BUSY_LINGER_S, max_requests=1
+        )
     )
     when_it_answers(lambda: producer.learn_topics([kafka.behavior_events, kafka.rejected, kafka.catalog_items]))
     overlay = open_overlay_writer(settings)
@@ -124,7 +129,8 @@ def main() -> int:
     arguments = parser.parse_args()
     configure_logging()
     try:
-        asyncio.run(_main(settings_from(arguments.config)))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_main(settings_from(arguments.config)))
     except MmrecError as error:
         log.error("collector_failed", reason=str(error))
         return 1

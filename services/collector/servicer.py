@@ -20,6 +20,8 @@ from mmrec.v1.behavior_pb2 import BehaviorEvent
 
 MAX_REQUESTS_UNDER_WAY = 1_024
 """Requests of one stream whose statuses are still out; beyond that the stream is read no further."""
+COUNT_S = 0.25
+"""What is answered meanwhile is counted at once: an observation costs more than an event."""
 Statuses = list[collector_pb2.EventStatus]
 
 
@@ -88,12 +90,13 @@ class CollectorServicer(collector_pb2_grpc.CollectorServiceServicer):
 
 
 class _Answers:
-    """Brings answers from other threads to the loop, all that are ready with one call."""
+    """Brings answers from other threads to the loop, all that are ready with one call, and counts them now and then."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, metrics: CollectorMetrics) -> None:
         self._loop, self._metrics = loop, metrics
         self._ready: deque[tuple[asyncio.Future[Statuses], float, Statuses]] = deque()
         self._called = False
+        self._given: list[tuple[Statuses, float]] = []
 
     def give(self, answer: "asyncio.Future[Statuses]", began_s: float, statuses: Statuses) -> None:
         self._ready.append((answer, began_s, statuses))
@@ -104,11 +107,14 @@ class _Answers:
     def _deliver(self) -> None:
         self._called = False  # before looking: whoever comes from now on calls again
         now_s = time.monotonic()
-        given = []
+        if not self._given:
+            self._loop.call_later(COUNT_S, self._count)
         while self._ready:
             answer, began_s, statuses = self._ready.popleft()
-            given.append((statuses, now_s - began_s))
+            self._given.append((statuses, now_s - began_s))
             if not answer.done():  # a client that went away has cancelled it
                 answer.set_result(statuses)
-        if given:
-            self._metrics.answered_many(given)
+
+    def _count(self) -> None:
+        given, self._given = self._given, []
+        self._metrics.answered_many(given)
