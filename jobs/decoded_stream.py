@@ -4,17 +4,24 @@ Decoded rows leave a worker as pieces of tables (mmrec.events.table_bytes): rows
 together again by Spark at every step.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import reduce
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql.functions import col, lit, substring, unix_micros, when
+from pyspark.sql.functions import max as greatest
+from pyspark.sql.functions import min as least
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from mmrec.config import Settings
-from mmrec.events.stream_rows import MAX_KEY_BYTES, StreamTopic, decode_rows
-from mmrec.events.table_bytes import table_pieces
+from mmrec.events.stream_rows import MAX_KEY_BYTES, STREAM_SCHEMA, StreamTopic, decode_rows
+from mmrec.events.table_bytes import table_of, table_pieces
 
+MAX_OFFSETS, MAX_SPREAD = 400_000, 1_000_000
+"""Records of a micro-batch at most: where the driver holds its profiles, and where workers write them."""
 PIECE_SCHEMA = pa.schema(
     [
         pa.field("topic", pa.string()),
@@ -26,6 +33,9 @@ PIECE_SCHEMA = pa.schema(
     ]
 )
 """Decoded rows of one Kafka partition; `part` is whatever `Cut` says, 0 without one."""
+NUM_PORTIONS = 16
+"""Into how many a micro-batch of long records is cut, whose rows together are more than the driver takes."""
+PLACE = ("topic", "partition")
 Cut = Callable[[pa.Table], Iterator[tuple[int, pa.Table]]]
 """Cuts decoded rows by where they go next: (part, rows)."""
 
@@ -80,3 +90,48 @@ def decoded_stream(
                     yield pa.RecordBatch.from_pydict(row, schema=PIECE_SCHEMA)
 
     return records.mapInArrow(decode, from_arrow_schema(PIECE_SCHEMA))
+
+
+def decoded_tables(rows: DataFrame) -> Iterator[tuple[pa.Table, float]]:
+    """The rows of a micro-batch and the seconds it took to get them, as one table or, where that is too much, several.
+
+    Args:
+        rows: Of PIECE_SCHEMA.
+    """
+    began_s = time.monotonic()
+    try:
+        whole = _decoded(rows)
+    except PySparkException as error:
+        if not is_too_large(error):
+            raise
+    else:
+        yield whole, time.monotonic() - began_s
+        return
+    for portion in portions(rows):
+        began_s = time.monotonic()
+        table = _decoded(portion)
+        yield table, time.monotonic() - began_s
+
+
+def is_too_large(error: PySparkException) -> bool:
+    """Whether rows are more than spark.driver.maxResultSize."""
+    return "maxResultSize" in str(error)
+
+
+def portions(rows: DataFrame) -> Iterator[DataFrame]:
+    """A micro-batch of PIECE_SCHEMA by offset, each portion decoded anew.
+
+    So the bound in records may be high, and memory stays bounded in bytes.
+    """
+    ends = rows.groupBy(*PLACE).agg(least("low").alias("low"), greatest("low").alias("high")).collect()
+    for portion in range(NUM_PORTIONS):
+        wanted: list[Column] = []
+        for end in ends:
+            cuts = [end.low + (end.high + 1 - end.low) * at // NUM_PORTIONS for at in (portion, portion + 1)]
+            place = reduce(Column.__and__, (col(name) == end[name] for name in PLACE))
+            wanted.append(place & (col("low") >= cuts[0]) & (col("low") < cuts[1]))
+        yield rows.where(reduce(Column.__or__, wanted))
+
+
+def _decoded(rows: DataFrame) -> pa.Table:
+    return table_of(rows.select("piece").toArrow()["piece"].to_pylist(), STREAM_SCHEMA)

@@ -25,10 +25,10 @@ from typing import Any
 from py4j.protocol import Py4JError
 from pyspark.errors import StreamingQueryException
 
-from jobs.decoded_stream import decoded_stream
+from jobs.decoded_stream import MAX_OFFSETS, MAX_SPREAD, decoded_stream
 from jobs.partition_writers import partition_writers
 from jobs.spark_session import local_spark
-from jobs.stream_step import StreamStep
+from jobs.stream_step import StreamStep, answer_flip
 from mmrec.config import Settings
 from mmrec.errors import MmrecError, StoreError
 from mmrec.metrics import Metrics
@@ -51,8 +51,8 @@ IDENTITY_CHECK_S = 5
 """Seconds between two looks whether the topics are still the same ones."""
 
 
-def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) -> None:
-    """Stream until `stop` is filled or something fails."""
+def run(settings: Settings, options: argparse.Namespace, *, stop: list[bool]) -> None:
+    """Stream until `stop` is filled or something fails; `options` are those of main()."""
     lock = take_writer_lock(Path(settings.stores.feature_repo))
     checkpoint = Path(settings.stores.checkpoint) / "score_stream"
     shutil.rmtree(checkpoint, ignore_errors=True)
@@ -61,7 +61,8 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
     metrics = Metrics("score_stream")
     watch, endpoint = StreamMetrics(metrics, late_s=settings.metrics.late_s), serve_metrics(metrics, settings.metrics)
     with ThreadPoolExecutor() as pool:  # the JVM starts while this process loads its engines
-        started = pool.submit(local_spark, "score_stream", master=master, folder=checkpoint / "scratch")
+        start = partial(local_spark, "score_stream", master=options.master, max_result=options.max_result)
+        started = pool.submit(start, folder=checkpoint / "scratch")
         right = when_it_answers(partial(take_writer_right, settings.stores, lock=lock))
         open_both = partial(open_scoring_stream, settings, timer=time.monotonic, lease=right.holder)
         stream, producer = when_it_answers(open_both)
@@ -70,13 +71,6 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
         spark = started.result()
     gc.freeze()  # imports never become garbage, and the profiles of a batch are in no cycle:
     gc.disable()  # looking for some takes a third of the time, so it is done once in COLLECT_S
-
-    def answer_flip() -> None:
-        try:
-            if done := stream.answer_flip(write_time_s=time.time()):
-                log.info("generation_flipped", generation=done.generation, num_rows=done.num_rows)
-        except StoreError as error:
-            log.error("flip_refused", reason=str(error))
 
     topics, writers = reading.topics, partition_writers(settings, right, spark)
 
@@ -88,6 +82,7 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
 
     step = StreamStep(stream, topics, watch, writers=writers)
     cut, checkpoints = writers.cut if writers else None, str(checkpoint / uuid.uuid4().hex)
+    max_offsets = options.max_offsets or (MAX_SPREAD if writers else MAX_OFFSETS)
     decoded = decoded_stream(spark, settings, topics, reading.spark_offsets, max_offsets, cut=cut)
     query = decoded.writeStream.foreachBatch(step).option("checkpointLocation", checkpoints).start()
 
@@ -103,7 +98,7 @@ def run(settings: Settings, *, master: str, max_offsets: int, stop: list[bool]) 
             step.check()
             if right.lost:
                 raise StoreError("the writer's lease is lost: another score_stream has it, or Redis was started again")
-            answer_flip()
+            answer_flip(stream)
             status.write(figures(), now_s=time.time())
             if second % IDENTITY_CHECK_S == 0:
                 look()
@@ -130,7 +125,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Score behavior events from Kafka into profiles.")
     parser.add_argument("--config", help="mmrec.toml; MMREC_CONFIG where absent")
     parser.add_argument("--master", default="local[2,4]", help="Spark master (default: %(default)s)")
-    parser.add_argument("--max-offsets", type=int, default=400_000, help="records per batch (default: %(default)s)")
+    parser.add_argument("--max-offsets", type=int, help=f"records per batch ({MAX_OFFSETS}, on Redis {MAX_SPREAD})")
+    parser.add_argument("--max-result", default="512m", help="bytes of a batch on the driver (default: %(default)s)")
     arguments = parser.parse_args()
     configure_logging()
     if os.getpgrp() != os.getpid():
@@ -139,7 +135,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.append(True))
     try:
-        run(settings_from(arguments.config), master=arguments.master, max_offsets=arguments.max_offsets, stop=stop)
+        run(settings_from(arguments.config), arguments, stop=stop)
     except MmrecError as error:
         log.error("score_stream_failed", reason=str(error))
         return 1

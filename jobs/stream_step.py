@@ -8,20 +8,16 @@ check().
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import reduce
 
-import pyarrow as pa
 from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame
-from pyspark.sql.functions import col
-from pyspark.sql.functions import max as greatest
-from pyspark.sql.functions import min as least
+from pyspark.sql import DataFrame
 
+from jobs.decoded_stream import decoded_tables, is_too_large, portions
 from jobs.partition_writers import PartitionWriters
-from mmrec.events.stream_rows import STREAM_SCHEMA, StreamBatch, StreamTopic, split_rows
-from mmrec.events.table_bytes import table_of
+from mmrec.errors import StoreError
+from mmrec.events.stream_rows import StreamBatch, StreamTopic, split_rows
 from mmrec.stream import ScoringStream, StepReport
 from mmrec.stream_metrics import WHOLE, StreamMetrics
 from mmrec.stream_status import RecentSteps
@@ -30,9 +26,6 @@ from mmrec.telemetry import get_logger
 log = get_logger(__name__)
 DECODE = "decode"
 """Phase in which the driver waits for Spark's workers."""
-NUM_PORTIONS = 16
-"""Into how many a micro-batch of long records is cut, whose rows together are more than the driver takes."""
-PLACE = ("topic", "partition")
 
 
 class StreamStep:
@@ -62,9 +55,13 @@ class StreamStep:
     def __call__(self, rows: DataFrame, _batch_id: int) -> None:
         """Take a micro-batch; returns once the one before it is in the store (in partitions: this one)."""
         if self._writers is not None:
-            began_s = time.monotonic()
-            batch, done = self._writers.take(rows, self._stream, self._topics, write_time_s=time.time())
-            self._observe(batch, done, whole_s=time.monotonic() - began_s, phases_s=done.phases_s)
+            try:
+                self._take(self._writers, rows)
+            except PySparkException as error:
+                if not is_too_large(error):
+                    raise
+                for portion in portions(rows):  # nothing was written yet
+                    self._take(self._writers, portion)
             return
         for table, decode_s in decoded_tables(rows):
             batch = split_rows(table, self._topics)
@@ -83,6 +80,11 @@ class StreamStep:
         failure = self._under_way.exception() if self._under_way is not None else None
         if failure is not None:
             log.error("last_batch_failed", reason=str(failure))
+
+    def _take(self, writers: PartitionWriters, rows: DataFrame) -> None:
+        began_s = time.monotonic()
+        batch, done = writers.take(rows, self._stream, self._topics, write_time_s=time.time())
+        self._observe(batch, done, whole_s=time.monotonic() - began_s, phases_s=done.phases_s)
 
     def _process(self, batch: StreamBatch, decode_s: float) -> None:
         began_s = time.monotonic()
@@ -103,35 +105,10 @@ class StreamStep:
         self.recent.add(batch, phases_s=phases_s, num_records=done.num_records, stored_time_s=now_s)
 
 
-def decoded_tables(rows: DataFrame) -> Iterator[tuple[pa.Table, float]]:
-    """The rows of a micro-batch and the seconds it took to get them.
-
-    As one table; where it is more than spark.driver.maxResultSize, in portions by offset, each decoded anew. So the
-    bound in records may be high, and memory stays bounded in bytes.
-
-    Args:
-        rows: Of PIECE_SCHEMA.
-    """
-    began_s = time.monotonic()
+def answer_flip(stream: ScoringStream) -> None:
+    """Between two batches: make another generation of profiles live where somebody asks for it."""
     try:
-        whole = _decoded(rows)
-    except PySparkException as error:
-        if "maxResultSize" not in str(error):
-            raise
-    else:
-        yield whole, time.monotonic() - began_s
-        return
-    ends = rows.groupBy(*PLACE).agg(least("low").alias("low"), greatest("low").alias("high")).collect()
-    for portion in range(NUM_PORTIONS):
-        began_s = time.monotonic()
-        wanted: list[Column] = []
-        for end in ends:
-            cuts = [end.low + (end.high + 1 - end.low) * at // NUM_PORTIONS for at in (portion, portion + 1)]
-            place = reduce(Column.__and__, (col(name) == end[name] for name in PLACE))
-            wanted.append(place & (col("low") >= cuts[0]) & (col("low") < cuts[1]))
-        table = _decoded(rows.where(reduce(Column.__or__, wanted)))
-        yield table, time.monotonic() - began_s
-
-
-def _decoded(rows: DataFrame) -> pa.Table:
-    return table_of(rows.select("piece").toArrow()["piece"].to_pylist(), STREAM_SCHEMA)
+        if done := stream.answer_flip(write_time_s=time.time()):
+            log.info("generation_flipped", generation=done.generation, num_rows=done.num_rows)
+    except StoreError as error:
+        log.error("flip_refused", reason=str(error))
