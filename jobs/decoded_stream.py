@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import reduce
 
 import pyarrow as pa
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql.functions import col, lit, substring, unix_micros, when
@@ -16,6 +17,7 @@ from pyspark.sql.functions import max as greatest
 from pyspark.sql.functions import min as least
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from jobs.spark_worker import settle
 from mmrec.config import Settings
 from mmrec.events.stream_rows import MAX_KEY_BYTES, STREAM_SCHEMA, StreamTopic, decode_rows
 from mmrec.events.table_bytes import table_of, table_pieces
@@ -26,7 +28,7 @@ PIECE_SCHEMA = pa.schema(
     [
         pa.field("topic", pa.string()),
         pa.field("partition", pa.int32()),
-        # Lowest offset in the piece; pieces of one partition do not overlap.
+        # Lowest offset of the records that were decoded together; all their pieces have it.
         pa.field("low", pa.int64()),
         pa.field("part", pa.int32()),
         pa.field("piece", pa.binary()),
@@ -36,6 +38,8 @@ PIECE_SCHEMA = pa.schema(
 NUM_PORTIONS = 16
 """Into how many a micro-batch of long records is cut, whose rows together are more than the driver takes."""
 PLACE = ("topic", "partition")
+SPARK_ERRORS = PySparkException, Py4JJavaError
+"""What a failed job raises: rows that are too much for the driver are not among those PySpark translates."""
 Cut = Callable[[pa.Table], Iterator[tuple[int, pa.Table]]]
 """Cuts decoded rows by where they go next: (part, rows)."""
 
@@ -80,13 +84,15 @@ def decoded_stream(
     )
 
     def decode(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        settle()
         for batch in batches:
             rows = decode_rows(pa.Table.from_batches([batch]), topics, behaviors=behaviors, settings=events)
             # A task reads one Kafka partition, in the order of its offsets.
             place = {"topic": [batch["topic"][0].as_py()], "partition": [batch["partition"][0].as_py()]}
+            place["low"] = [batch["offset"][0].as_py()]
             for part, mine in cut(rows) if cut is not None else [(0, rows.sort_by("offset"))]:
-                for piece, data in table_pieces(mine):
-                    row = {**place, "low": [piece["offset"][0].as_py()], "part": [part], "piece": [data]}
+                for _, data in table_pieces(mine):
+                    row = {**place, "part": [part], "piece": [data]}
                     yield pa.RecordBatch.from_pydict(row, schema=PIECE_SCHEMA)
 
     return records.mapInArrow(decode, from_arrow_schema(PIECE_SCHEMA))
@@ -101,29 +107,27 @@ def decoded_tables(rows: DataFrame) -> Iterator[tuple[pa.Table, float]]:
     began_s = time.monotonic()
     try:
         whole = _decoded(rows)
-    except PySparkException as error:
-        if not is_too_large(error):
-            raise
+    except SPARK_ERRORS as error:
+        for portion in portions(rows, error):
+            yield from decoded_tables(portion)
     else:
         yield whole, time.monotonic() - began_s
-        return
-    for portion in portions(rows):
-        began_s = time.monotonic()
-        table = _decoded(portion)
-        yield table, time.monotonic() - began_s
 
 
-def is_too_large(error: PySparkException) -> bool:
-    """Whether rows are more than spark.driver.maxResultSize."""
-    return "maxResultSize" in str(error)
+def portions(rows: DataFrame, error: Exception) -> Iterator[DataFrame]:
+    """A micro-batch of PIECE_SCHEMA by offset, each portion decoded anew: for one that is too much for the driver.
 
+    So the bound in records may be high, and memory stays bounded in bytes. Each portion holds every record of its
+    partitions up to the next one's, so marks may move from one to the next.
 
-def portions(rows: DataFrame) -> Iterator[DataFrame]:
-    """A micro-batch of PIECE_SCHEMA by offset, each portion decoded anew.
-
-    So the bound in records may be high, and memory stays bounded in bytes.
+    Raises:
+        Exception: the error, where it says something else or nothing is left to cut.
     """
+    if "maxResultSize" not in str(error):
+        raise error
     ends = rows.groupBy(*PLACE).agg(least("low").alias("low"), greatest("low").alias("high")).collect()
+    if all(end.low == end.high for end in ends):
+        raise error
     for portion in range(NUM_PORTIONS):
         wanted: list[Column] = []
         for end in ends:

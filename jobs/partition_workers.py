@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jobs.spark_worker import settle
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.table_bytes import table_of, table_pieces
 from mmrec.features.schema import GENERATIONS, LIVE_KEY
@@ -47,6 +48,7 @@ def judge(
     batches: Iterator[pa.RecordBatch], *, batch: str, layout: RedisLayout, scoring: ScoringConfig, forgotten_folder: str
 ) -> Iterator[pa.RecordBatch]:
     """Pieces of owned rows of one part -> pieces of judged rows; changed profiles are kept on this machine."""
+    settle()
     found = pa.Table.from_batches(batches, schema=OWNED_PIECE_SCHEMA)
     if not found.num_rows:
         return
@@ -72,6 +74,7 @@ def write(
 
     Judging again is exact: a profile that was written meanwhile has these events behind its mark and stays as it is.
     """
+    settle()
     rows, num_profiles = _rows(layout, lease), 0
 
     def put(profiles: Mapping[str, PackedProfile]) -> None:

@@ -74,7 +74,7 @@ class PartitionWriters:
     def take(
         self, pieces: DataFrame, stream: ScoringStream, topics: Mapping[str, StreamTopic], *, write_time_s: float
     ) -> tuple[StreamBatch, StepReport]:
-        """One micro-batch of PIECE_SCHEMA, cut by cut(); PySparkException where it is too much for the driver."""
+        """One micro-batch of PIECE_SCHEMA, cut by cut(); one of SPARK_ERRORS where it is too much for the driver."""
         with stream.turn() as generation:
             layout, batch_name = self._layouts[generation], uuid.uuid4().hex
             judged = self._judged(pieces, layout, batch_name)

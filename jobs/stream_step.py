@@ -11,10 +11,9 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 
-from jobs.decoded_stream import decoded_tables, is_too_large, portions
+from jobs.decoded_stream import SPARK_ERRORS, decoded_tables, portions
 from jobs.partition_writers import PartitionWriters
 from mmrec.errors import StoreError
 from mmrec.events.stream_rows import StreamBatch, StreamTopic, split_rows
@@ -55,13 +54,7 @@ class StreamStep:
     def __call__(self, rows: DataFrame, _batch_id: int) -> None:
         """Take a micro-batch; returns once the one before it is in the store (in partitions: this one)."""
         if self._writers is not None:
-            try:
-                self._take(self._writers, rows)
-            except PySparkException as error:
-                if not is_too_large(error):
-                    raise
-                for portion in portions(rows):  # nothing was written yet
-                    self._take(self._writers, portion)
+            self._take(self._writers, rows)
             return
         for table, decode_s in decoded_tables(rows):
             batch = split_rows(table, self._topics)
@@ -83,7 +76,12 @@ class StreamStep:
 
     def _take(self, writers: PartitionWriters, rows: DataFrame) -> None:
         began_s = time.monotonic()
-        batch, done = writers.take(rows, self._stream, self._topics, write_time_s=time.time())
+        try:
+            batch, done = writers.take(rows, self._stream, self._topics, write_time_s=time.time())
+        except SPARK_ERRORS as error:  # where it was too much, nothing was written yet
+            for portion in portions(rows, error):
+                self._take(writers, portion)
+            return
         self._observe(batch, done, whole_s=time.monotonic() - began_s, phases_s=done.phases_s)
 
     def _process(self, batch: StreamBatch, decode_s: float) -> None:

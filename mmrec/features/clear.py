@@ -95,7 +95,7 @@ def _texts(shown: _Shown, config: ScoringConfig) -> list[str]:
     values, places = affinity_I[order_I[top_I]].tolist(), place_I[top_I].tolist()
     ends = np.cumsum(np.minimum(sizes_U, NUM_TOP_ITEMS)).tolist()
     totals_UB = align_behaviors(shown.totals_UB, ids_B, config.behaviors)
-    totals_text = ",".join(f"{encode_basestring(name)}:%.9g" for name in config.behaviors.names)
+    totals_text = ",".join(encode_basestring(name).replace("%", "%%") + ":%.9g" for name in config.behaviors.names)
     version = json.dumps(weights_version(config))
     texts = []
     for names, start, end, totals, num_events, newest_s in zip(

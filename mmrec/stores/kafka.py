@@ -68,21 +68,21 @@ class KafkaRecordProducer:
             raise store_error(bootstrap, error) from error
         mend_sender(self._producer)
         self._appender = RecordAppender(self._producer, max_record_bytes=MAX_RECORD_BYTES, busy_linger_s=busy_linger_s)
-        self._timeout_s = delivery_timeout_s
+        self._bootstrap, self._timeout_s = bootstrap, delivery_timeout_s
 
     def learn_topics(self, topics: Iterable[str]) -> None:
         """Ask the broker for the topics' partitions, so that no send has to wait for that.
 
         Raises:
-            StoreError: the broker does not answer, or has no such topic.
+            StoreError: the broker does not answer.
+            NotFoundError: it has no such topic.
         """
         for topic in topics:
             try:
-                known = self._producer.partitions_for(topic)
-            except KafkaError as error:
+                self._producer.partitions_for(topic)
+            except KafkaError as error:  # the library only says that it waited in vain
+                describe_topic(self._bootstrap, topic)
                 raise store_error(topic, error) from error
-            if not known:
-                raise StoreError(f"Kafka ({topic}): no such topic; `mmrec up` creates it")
 
     def send(self, topic: str, key: bytes, value: bytes | None) -> "Future[RecordPlace]":
         """Hand over one record; blocks only while the topic is not known yet."""

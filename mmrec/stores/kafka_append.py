@@ -57,6 +57,8 @@ class RecordAppender:
         """
         try:
             known = self._producer.partitions_for(topic)  # waits only while the topic is not known yet
+            if not known:
+                raise ValueError(f"topic {topic!r} has no partitions")
         except (KafkaError, ValueError, TypeError) as error:
             for at in range(len(records)):
                 failed(at, error)

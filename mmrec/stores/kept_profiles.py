@@ -8,6 +8,7 @@ They are several times the events' size, so they do not travel. One micro-batch 
 removes what is left of those before it.
 """
 
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
@@ -40,7 +41,7 @@ class ProfileKeeper:
                 with suppress(FileNotFoundError):  # another worker was quicker
                     path.unlink()
         self._target = _file(folder, batch, part)
-        self._arriving = self._target.with_suffix(".arriving")
+        self._arriving = self._target.with_suffix(f".{uuid.uuid4().hex}")  # an earlier attempt may still write its own
         self._sink = pa.OSFile(str(self._arriving), "wb")
         self._writer = pa.ipc.new_file(self._sink, _SCHEMA)
 

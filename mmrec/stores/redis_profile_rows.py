@@ -18,7 +18,7 @@ from typing import Any, Final
 from google.protobuf.timestamp_pb2 import Timestamp
 from redis import Redis
 from redis.cluster import ClusterNode, RedisCluster
-from redis.exceptions import WatchError
+from redis.exceptions import ConnectionError, RedisClusterException, WatchError
 
 from mmrec.stores.value_bytes import LENGTH, bytes_value, value_message
 from mmrec.stores.writer_lease import LEASE_KEY, LeaseLostError, connect_to_server_of
@@ -53,7 +53,10 @@ class RedisLayout:
         """
         options = dict(self.options)
         if self.is_cluster:
-            return RedisCluster(startup_nodes=[ClusterNode(host, port) for host, port in self.nodes], **options)
+            try:
+                return RedisCluster(startup_nodes=[ClusterNode(host, port) for host, port in self.nodes], **options)
+            except RedisClusterException as error:  # which is no RedisError
+                raise ConnectionError(str(error)) from error
         host, port = self.nodes[0]
         if lease is not None:
             options["redis_connect_func"] = connect_to_server_of(lease)

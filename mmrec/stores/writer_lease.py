@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from redis.cluster import RedisCluster
-from redis.exceptions import AuthenticationError, ConnectionError, RedisError, TimeoutError
+from redis.exceptions import AuthenticationError, ConnectionError, RedisClusterException, RedisError, TimeoutError
 
 from mmrec.errors import StoreError, UnreachableError
 from mmrec.telemetry import get_logger
@@ -84,7 +84,7 @@ class WriterLease:
                     log.error("lease_lost", epoch=self.epoch)
                     self._lost.set()
                     return
-            except RedisError as error:  # it runs out if this goes on; fenced writes see that
+            except (RedisError, RedisClusterException) as error:  # it runs out if this goes on; fenced writes see that
                 log.warning("lease_not_renewed", error=repr(error))
 
 

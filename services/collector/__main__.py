@@ -52,12 +52,14 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; what is under way then still gets its answer."""
     clock, kafka = SystemClock(), settings.kafka
     status_file = StatusFile(settings.stores.status, "collector")
-    producer = when_it_answers(
+    producer = await asyncio.to_thread(
+        when_it_answers,
         lambda: KafkaRecordProducer(
             kafka.bootstrap, delivery_timeout_s=DELIVERY_TIMEOUT_S, busy_linger_s=BUSY_LINGER_S, max_requests=1
-        )
+        ),
     )
-    when_it_answers(lambda: producer.learn_topics([kafka.behavior_events, kafka.rejected, kafka.catalog_items]))
+    topics = [kafka.behavior_events, kafka.rejected, kafka.catalog_items]
+    await asyncio.to_thread(when_it_answers, lambda: producer.learn_topics(topics))
     overlay = open_overlay_writer(settings)
     await asyncio.to_thread(overlay.check_topic)
     await asyncio.to_thread(overlay.tend)  # loads the store's engine now: beside the first requests it would stall them

@@ -105,16 +105,3 @@ def test_profiles_in_redis_equal_the_plain_sum(stream: StreamProcess) -> None:
         zombie.write({"u1": {"packed": b"stale"}}, write_time_s=now_s)
     right.close()
     assert oracle.differences(stream.store, now_s + DAY_S) == []
-
-
-def test_a_micro_batch_that_is_too_much_for_the_driver_is_taken_in_portions(stream: StreamProcess) -> None:
-    settings, now_s = stream.settings, time.time()
-    oracle = Oracle(behaviors=settings.behaviors, decay_per_day=settings.scoring.decay_per_day[0])
-    events = [new_event(f"e{n}", f"u{n % 400}", f"i{n % 30}", "browse", now_s - n) for n in range(60_000)]
-    for event in events:
-        oracle.sent(event)
-    open_producer(settings).send_many(settings.kafka.behavior_events, [record_of(event) for event in events])
-    stream.start("--max-result", "6m")
-    stream.wait_drained()
-    assert oracle.differences(stream.store, now_s, now_s + DAY_S) == []
-    assert not oracle.log_differences(open_event_log(settings))
