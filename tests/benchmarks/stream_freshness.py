@@ -34,7 +34,7 @@ from services.stack.jars import ensure_jars
 from services.stack.java import ensure_java_home, java_environment
 from tests.benchmarks.own_recommender import OwnRecommender
 
-STREAM_NICENESS = 19
+STREAM_NICENESS = 10
 PROBE_BEHAVIOR = "cart"
 LIST_LENGTH = 20
 COLLECTOR_PAUSE_S, KAFKA_PAUSE_S = 0.2, 0.1
