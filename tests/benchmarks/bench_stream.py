@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.bench_stream                 all of it, with servers of its own
     python -m tests.benchmarks.bench_stream --quick         the same at small size, to try it
-    python -m tests.benchmarks.bench_stream --parts sqlite,redis        of: sqlite, redis, freshness, collector
+    python -m tests.benchmarks.bench_stream --parts sqlite,redis    of: sqlite, redis, one_core, freshness, collector
 
 Writes tests/benchmarks/results/stream.json (--output FILE elsewhere), a figure beside it and .mmrec/bench-stream.html.
 Parts that were not asked for keep the figures they had.
@@ -21,10 +21,10 @@ from tests.benchmarks.bench_collector import measure_collector, own_collector
 from tests.benchmarks.own_recommender import own_recommender
 from tests.benchmarks.page import write_page
 from tests.benchmarks.receipt import RESULTS, write_receipt
-from tests.benchmarks.stream_drain import Size, measure_drain
+from tests.benchmarks.stream_drain import Size, measure_drain, measure_one_core
 from tests.benchmarks.stream_freshness import Load, measure_freshness
 
-PARTS = ("sqlite", "redis", "freshness", "collector")
+PARTS = ("sqlite", "redis", "one_core", "freshness", "collector")
 PACKAGES = ("pyspark", "pyarrow", "numpy", "feast", "kafka-python", "grpcio", "ray", "redis")
 QUICK = Size(num_events=40_000, rounds=1, num_users=2_000, num_items=1_000, decode_events=20_000, feast_rows=300)
 QUICK_LOAD = Load(requests_per_s=40.0, kafka_per_s=80.0, collector_per_s=20.0, seconds=8.0)
@@ -79,6 +79,10 @@ def _measure(
         found = measure_drain(folder, online_store=part, size=size, arguments=tuple(arguments.stream.split()))
         samples[part] = {"runs": found.pop("runs")}
         figures.update({f"{name}_{part}": value for name, value in found.items()})
+    elif part == "one_core":
+        if shutil.which("taskset") is None:
+            return "left out, no taskset on the PATH"
+        figures.update(measure_one_core(folder, size=size, arguments=tuple(arguments.stream.split())))
     elif part == "freshness":
         load = QUICK_LOAD if arguments.quick else Load(requests_per_s=arguments.requests_per_s)
         users, items = (100, 200) if arguments.quick else (600, 1_000)

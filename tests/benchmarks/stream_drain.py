@@ -35,6 +35,18 @@ class Size:
     feast_rows: int = 3_000
 
 
+def measure_one_core(folder: Path, *, size: Size, arguments: tuple[str, ...] = ()) -> dict[str, float]:
+    """One run to SQLite with the whole stream on one core and Spark on one thread; broker and producers as they are."""
+    arguments = ("--master", "local[1,4]", *arguments)
+    with StreamStack(folder, cores=1) as stack:
+        _produce(stack, size, "applied")
+        drain(stack, *arguments)
+        _produce(stack, size, "drained")
+        done = drain(stack, *arguments)
+        _say(f"one core: {done.events_per_s:.0f} events/s")
+    return {"events_per_s_sqlite_1_core": round(done.events_per_s, 0)}
+
+
 def measure_drain(folder: Path, *, online_store: str, size: Size, arguments: tuple[str, ...] = ()) -> dict[str, Any]:
     """Figures and samples of one online store, and the two comparisons."""
     with StreamStack(folder, online_store=online_store) as stack:

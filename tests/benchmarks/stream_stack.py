@@ -34,18 +34,22 @@ STREAM = "score_stream"
 class StreamStack:
     """Everything between a topic and the online store."""
 
-    def __init__(self, folder: Path, *, online_store: str = "sqlite", scoring: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, online_store: str = "sqlite", scoring: str = "", cores: int | None = None
+    ) -> None:
         """Nothing is started yet.
 
         Args:
             online_store: "sqlite" or "redis"; for Redis redis-server must be on the PATH.
             scoring: Lines of the [scoring] table.
+            cores: How many of the machine's cores the stream may use; None: all.
         """
         self.folder = folder.resolve()
         self.stack_id = new_stack_id()
         self.online_store = online_store
         self._ending = ExitStack()
         self._scoring = scoring
+        self._pinned = ["taskset", "-c", f"0-{cores - 1}"] if cores else []
         self._stream: subprocess.Popen[bytes] | None = None
         self._store: FeatureStore | None = None
         self._redis: subprocess.Popen[bytes] | None = None
@@ -110,7 +114,7 @@ class StreamStack:
 
     def start_stream(self, *arguments: str, niceness: int = 0) -> float:
         """Start jobs/score_stream.py; returns the instant (epoch seconds)."""
-        command = ["nice", "-n", str(niceness)] if niceness else []
+        command = [*self._pinned, *(["nice", "-n", str(niceness)] if niceness else [])]
         command += [sys.executable, "-m", "jobs.score_stream", "--config", str(self.config), *arguments]
         began_s = time.time()
         with self.log_file.open("ab") as log:
