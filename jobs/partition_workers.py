@@ -79,7 +79,8 @@ def write(
 
     def put(profiles: Mapping[str, PackedProfile]) -> None:
         nonlocal num_profiles
-        rows.write({key: profile._asdict() for key, profile in profiles.items()}, write_time_s=write_time_s)
+        values = {key: profile._asdict() for key, profile in profiles.items()}
+        rows.write(values, write_time_s=write_time_s, batch=batch.encode())
         num_profiles += len(profiles)
 
     found = pa.Table.from_batches(batches, schema=JUDGED_PIECE_SCHEMA)

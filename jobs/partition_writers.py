@@ -35,7 +35,7 @@ from mmrec.events.table_bytes import table_of
 from mmrec.partition_step import JUDGED_SCHEMA, Written, asks_to_forget, judged_events
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.stores.parquet_log import local_folder
-from mmrec.stores.redis_profile_rows import RedisLayout
+from mmrec.stores.redis_profile_rows import RedisLayout, RedisProfileRows
 from mmrec.stores.writer_right import WriterRight
 from mmrec.stream import ScoringStream, StepReport
 
@@ -65,6 +65,7 @@ class PartitionWriters:
         """
         self._layouts, self._lease, self._scoring = layouts, lease, scoring
         self._forgotten_folder, self._parts = forgotten_folder, tuple(parts)
+        self._rows: dict[RedisLayout, RedisProfileRows] = {}
 
     @property
     def cut(self) -> Cut:
@@ -98,6 +99,9 @@ class PartitionWriters:
         return parts.mapInArrow(judging, from_arrow_schema(JUDGED_PIECE_SCHEMA)).persist(StorageLevel.MEMORY_AND_DISK)
 
     def _write(self, judged: DataFrame, layout: RedisLayout, batch_name: str, *, write_time_s: float) -> Written:
+        if layout not in self._rows:
+            self._rows[layout] = RedisProfileRows(layout, lease=self._lease)
+        self._rows[layout].begin_batch(batch_name.encode())
         writing = partial(
             write,
             batch=batch_name,

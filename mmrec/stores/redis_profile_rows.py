@@ -21,7 +21,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import ConnectionError, RedisClusterException, WatchError
 
 from mmrec.stores.value_bytes import LENGTH, bytes_value, value_message
-from mmrec.stores.writer_lease import LEASE_KEY, LeaseLostError, connect_to_server_of
+from mmrec.stores.writer_lease import BATCH_KEY, LEASE_KEY, LeaseLostError, StaleBatchError, connect_to_server_of
 
 PORTION: Final = 500
 """Keys per round trip."""
@@ -88,12 +88,22 @@ class RedisProfileRows:
                 messages = pipe.execute()
             yield from ((key, bytes_value(m)) for key, m in zip(chunk, messages, strict=True) if m)
 
-    def write(self, rows: Mapping[str, Mapping[str, bytes | str]], *, write_time_s: float) -> None:
+    def begin_batch(self, batch: bytes) -> None:
+        """From now on writes for another micro-batch than this are refused."""
+        self._do([partial(_name_batch, batch=batch)])
+
+    def write(
+        self, rows: Mapping[str, Mapping[str, bytes | str]], *, write_time_s: float, batch: bytes | None = None
+    ) -> None:
         """Replace the named values of each key, each key in one step; text becomes string_val, bytes bytes_val.
 
+        Args:
+            batch: The micro-batch this is for: a worker that was given up must not write over a later one's profiles.
+
         Raises:
-            LeaseLostError: another writer took over, or the server was started again; nothing of the portion under
-                way was written on one server.
+            LeaseLostError: another writer took over, or the server was started again.
+            StaleBatchError: a later micro-batch has begun. In both cases nothing of the portion under way was written
+                on one server.
         """
         stamp = Timestamp()
         stamp.FromNanoseconds(int(write_time_s * 1e9))
@@ -109,7 +119,8 @@ class RedisProfileRows:
                         values={**stamped, **{fields[name]: value_message(value) for name, value in values.items()}},
                     )
                     for key, values in chunk
-                ]
+                ],
+                batch=batch,
             )
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -135,11 +146,10 @@ class RedisProfileRows:
         """Disconnect."""
         self._client.close()
 
-    def _do(self, commands: Sequence[Callable[[Any], None]]) -> None:
+    def _do(self, commands: Sequence[Callable[[Any], None]], *, batch: bytes | None = None) -> None:
         """Send one portion."""
         if self._lease is None or self._layout.is_cluster:
-            if self._lease is not None and self._client.get(LEASE_KEY) != self._lease:
-                raise LeaseLostError(self._lease)
+            self._check(self._client, batch)
             with self._client.pipeline(transaction=False) as pipe:
                 for command in commands:
                     command(pipe)
@@ -147,9 +157,8 @@ class RedisProfileRows:
             return
         while True:
             with self._client.pipeline(transaction=True) as pipe:
-                pipe.watch(LEASE_KEY)
-                if pipe.get(LEASE_KEY) != self._lease:
-                    raise LeaseLostError(self._lease)
+                pipe.watch(LEASE_KEY, BATCH_KEY)
+                self._check(pipe, batch)
                 pipe.multi()
                 for command in commands:
                     command(pipe)
@@ -158,6 +167,12 @@ class RedisProfileRows:
                 except WatchError:  # renewed meanwhile, or taken: look again
                     continue
                 return
+
+    def _check(self, client: Any, batch: bytes | None) -> None:
+        if self._lease is not None and client.get(LEASE_KEY) != self._lease:
+            raise LeaseLostError(self._lease)
+        if batch is not None and client.get(BATCH_KEY) != batch:
+            raise StaleBatchError(batch)
 
     def _key(self, key: str) -> bytes:
         encoded = key.encode()
@@ -171,6 +186,10 @@ class RedisProfileRows:
 
 def _put(pipe: Any, *, place: bytes, values: Mapping[bytes, bytes]) -> None:
     pipe.hset(place, mapping=values)
+
+
+def _name_batch(pipe: Any, *, batch: bytes) -> None:
+    pipe.set(BATCH_KEY, batch)
 
 
 def _remove(pipe: Any, *, place: bytes, fields: Sequence[bytes]) -> None:

@@ -26,6 +26,8 @@ from mmrec.telemetry import get_logger
 log = get_logger(__name__)
 LEASE_KEY: Final = b"mmrec:writer-lease"
 EPOCH_KEY: Final = b"mmrec:writer-epoch"
+BATCH_KEY: Final = b"mmrec:writer-batch"
+"""Names the micro-batch whose profiles are being written in partitions."""
 LEASE_S: Final = 6.0
 RENEW_S: Final = 1.5
 _POLL_S: Final = 0.25
@@ -42,6 +44,13 @@ class LeaseLostError(StoreError):
             f"the writer's lease {holder.decode()} holds no more: another writer has it, or Redis was started again; "
             "this writer stops"
         )
+
+
+class StaleBatchError(StoreError):
+    """A later micro-batch is being written."""
+
+    def __init__(self, batch: bytes) -> None:
+        super().__init__(f"profiles of micro-batch {batch.decode()} are written no more: a later one has begun")
 
 
 class WriterLease:

@@ -20,7 +20,7 @@ from mmrec.stores.feast_repository import open_repository
 from mmrec.stores.redis_layout import redis_layout
 from mmrec.stores.redis_profile_rows import PORTION, RedisLayout, RedisProfileRows
 from mmrec.stores.value_bytes import bytes_value, value_message
-from mmrec.stores.writer_lease import LEASE_KEY, LeaseLostError, take_lease
+from mmrec.stores.writer_lease import LEASE_KEY, LeaseLostError, StaleBatchError, take_lease
 from services.stack.guard import child_environment
 from services.stack.ports import HOST, any_free, wait_open
 
@@ -112,6 +112,18 @@ def test_a_writer_that_lost_its_lease_changes_nothing(layout: RedisLayout, clien
             rows = RedisProfileRows(layout)
             assert sorted(rows.keys("packed")) == ["ann"]
             assert client.hget(rows._key("ann"), rows._field("clear")) == value_message("second")
+
+
+def test_a_worker_that_was_given_up_does_not_write_over_a_later_batch(layout: RedisLayout, client: Redis) -> None:
+    with take_lease(client) as lease:
+        zombie, driver = (RedisProfileRows(layout, lease=lease.holder) for _ in range(2))
+        driver.begin_batch(b"b1")
+        zombie.write(rows_of("ann", text="first"), write_time_s=NOW_S, batch=b"b1")
+        driver.begin_batch(b"b2")
+        driver.write(rows_of("ann", text="second"), write_time_s=NOW_S, batch=b"b2")
+        with pytest.raises(StaleBatchError, match="b1 are written no more"):
+            zombie.write(rows_of("ann", text="stale"), write_time_s=NOW_S, batch=b"b1")
+        assert client.hget(driver._key("ann"), driver._field("clear")) == value_message("second")
 
 
 def test_only_one_holds_the_lease_until_it_is_given_back(client: Redis) -> None:
