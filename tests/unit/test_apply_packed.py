@@ -77,7 +77,7 @@ CONFIGS = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(batches=st.lists(ROWS, min_size=1, max_size=4), config=CONFIGS, login=st.booleans(), replay=st.booleans())
 def test_packed_and_plain_profiles_end_the_same(batches, config, login, replay) -> None:
     profiles, packed, offset = {}, {}, 0
