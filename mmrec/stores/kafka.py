@@ -14,7 +14,7 @@ from kafka.errors import KafkaError, RetriableError, TopicAlreadyExistsError
 from mmrec.config import KafkaSettings
 from mmrec.errors import NotFoundError, StoreError, UnreachableError
 from mmrec.events.producer import OVERLAY_HEADER, RecordPlace, Settled, TopicRecord
-from mmrec.stores.kafka_append import RecordAppender, mend_sender
+from mmrec.stores.kafka_append import RecordAppender, TersePollSelector, mend_sender
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
 """Catalogue items carry their picture; Kafka's own default of 1 MiB is too little for some."""
@@ -66,6 +66,7 @@ class KafkaRecordProducer:
                 reconnect_backoff_max_ms=1_000,
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
+                selector=TersePollSelector,
             )
         except KafkaError as error:
             raise store_error(bootstrap, error) from error
@@ -312,6 +313,7 @@ def _open_consumer(bootstrap: str, topic: str) -> tuple[Any, list[Any]]:
             reconnect_backoff_max_ms=1_000,
             allow_auto_create_topics=False,
             metrics_enabled=False,
+            selector=TersePollSelector,
         )
     except KafkaError as error:
         raise store_error(bootstrap, error) from error

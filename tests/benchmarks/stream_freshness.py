@@ -1,8 +1,9 @@
 """From an event to the first list that shows it, under load, and what the stream costs those who ask for lists.
 
 A probe is a user nobody knows, with one event on one item: the first list whose explanation names that item shows it.
-It is asked for at once and again as soon as a list without it came; probes' requests take the places of others of the
-fixed number per second. Two phases of the same load: without the stream (its events wait), and with it: the scoring
+Its list is asked for once the event is acknowledged (by the collector, or by Kafka), as a storefront does that shows
+what was just clicked, and again until it shows it; probes' requests take the places of others of the fixed number per
+second. Two phases of the same load: without the stream (its events wait), and with it: the scoring
 stream and the follower of the topic, niced as the stack nices them.
 """
 
@@ -37,7 +38,7 @@ from services.stack.jars import ensure_jars
 from services.stack.java import ensure_java_home, java_environment
 from tests.benchmarks.own_recommender import OwnRecommender
 
-NICENESS = {"score_stream": 10, "follow_events": 5}
+NICENESS = {"score_stream": 19, "follow_events": 5}
 PROBE_BEHAVIOR = "cart"
 LIST_LENGTH = 20
 PAUSE_S = {"collector": 0.3, "kafka": 0.2}
@@ -190,7 +191,6 @@ class _Asking:
         ):
             self._stub = recommender_pb2_grpc.RecommenderServiceStub(channel)
             call = CollectorServiceStub(to_collector).RecordBehaviors()
-            reading = asyncio.create_task(_read_all(call))
             began_s, number = time.monotonic(), 0
             first_s, end_s = began_s + WARM_UP_S, began_s + WARM_UP_S + self._load.seconds
             tasks = {asyncio.create_task(self._probe("collector", partial(_to_collector, call), first_s, end_s))}
@@ -210,7 +210,6 @@ class _Asking:
                 task.add_done_callback(tasks.discard)
             await asyncio.gather(*tasks)
             await call.done_writing()
-            await reading
         await asyncio.to_thread(producer.close)
         return self._asked
 
@@ -257,6 +256,7 @@ async def _to_collector(call: Any, probe: Probe) -> None:
     )
     event.event_time.GetCurrentTime()
     await call.write(RecordBehaviorsRequest(events=[event]))
+    await call.read()
 
 
 async def _to_kafka(producer: KafkaRecordProducer, topic: str, probe: Probe) -> None:
@@ -267,12 +267,7 @@ async def _to_kafka(producer: KafkaRecordProducer, topic: str, probe: Probe) -> 
         "behavior": PROBE_BEHAVIOR,
         "event_time": datetime.now(UTC).isoformat(),
     }
-    producer.send(topic, probe.user_id.encode(), json.dumps(value).encode())
-
-
-async def _read_all(call: Any) -> None:
-    async for _ in call:
-        pass
+    await asyncio.wrap_future(producer.send(topic, probe.user_id.encode(), json.dumps(value).encode()))
 
 
 @contextmanager
