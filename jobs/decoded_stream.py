@@ -72,6 +72,7 @@ def decoded_stream(
         .option("startingOffsets", starts)
         .option("maxOffsetsPerTrigger", max_offsets)
         .option("failOnDataLoss", "true")
+        .option("kafka.max.poll.records", __import__("os").environ.get("MMREC_POLL", "500"))
         .load()
         .select(
             "topic",

@@ -9,6 +9,7 @@ from typing import Final
 
 import pyarrow as pa
 
+_OPTIONS: Final = pa.ipc.IpcWriteOptions(compression="lz4")
 MAX_PIECE_BYTES: Final = 4 << 20
 """About; a single row may be larger."""
 
@@ -24,7 +25,7 @@ def table_pieces(table: pa.Table, *, max_bytes: int = MAX_PIECE_BYTES) -> Iterat
             yield from table_pieces(piece, max_bytes=max_bytes)
             continue
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
+        with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as writer:
             writer.write_table(piece.combine_chunks())
         yield piece, sink.getvalue().to_pybytes()
 
