@@ -1,7 +1,7 @@
 """Tables as bytes, in pieces of bounded size: what passes through an engine that would take every value apart.
 
 Spark turns each value of each row into its own form and back at every step between Python and the JVM. A piece is one
-value, whatever it holds.
+value, whatever it holds, and compressed (LZ4), since it is copied at each of those steps.
 """
 
 from collections.abc import Iterable, Iterator

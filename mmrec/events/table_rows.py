@@ -50,7 +50,8 @@ def _ranks(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     names = np.array(encoded.dictionary.to_pylist(), dtype=object)
     rank_of = np.empty(len(names), dtype=np.int64)
     rank_of[np.argsort(names, kind="stable")] = np.arange(len(names))
-    return rank_of[encoded.indices.to_numpy()]
+    ranks_N: npt.NDArray[np.int64] = rank_of[encoded.indices.to_numpy()]
+    return ranks_N
 
 
 def _ascending(keys: Sequence[npt.NDArray[np.int64]]) -> bool:

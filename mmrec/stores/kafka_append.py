@@ -127,7 +127,8 @@ class TersePollSelector(selectors.DefaultSelector):
 
     def get_key(self, fileobj: Any) -> selectors.SelectorKey:
         """Its key; KeyError where it is not registered."""
-        key: selectors.SelectorKey = self._fd_to_key[fileobj if isinstance(fileobj, int) else fileobj.fileno()]
+        number = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        key: selectors.SelectorKey = self._fd_to_key[number]  # type: ignore[attr-defined]
         return key
 
 
