@@ -24,6 +24,9 @@ from mmrec.events.table_bytes import table_of, table_pieces
 
 MAX_OFFSETS, MAX_SPREAD = 400_000, 1_000_000
 """Records of a micro-batch at most: where the driver holds its profiles, and where workers write them."""
+MAX_POLL = 5_000
+"""Records Spark's consumer takes at a time. After each it asks the broker for the topic's ends, and what was fetched
+beyond is fetched again: Kafka's default of 500 costs the broker twice as much."""
 PIECE_SCHEMA = pa.schema(
     [
         pa.field("topic", pa.string()),
@@ -72,6 +75,7 @@ def decoded_stream(
         .option("startingOffsets", starts)
         .option("maxOffsetsPerTrigger", max_offsets)
         .option("failOnDataLoss", "true")
+        .option("kafka.max.poll.records", MAX_POLL)
         .load()
         .select(
             "topic",

@@ -84,7 +84,8 @@ def run(settings: Settings, options: argparse.Namespace, *, stop: list[bool]) ->
     cut, checkpoints = writers.cut if writers else None, str(checkpoint / uuid.uuid4().hex)
     max_offsets = options.max_offsets or (MAX_SPREAD if writers else MAX_OFFSETS)
     decoded = decoded_stream(spark, settings, topics, reading.spark_offsets, max_offsets, cut=cut)
-    query = decoded.writeStream.foreachBatch(step).option("checkpointLocation", checkpoints).start()
+    written = decoded.writeStream.foreachBatch(step).option("checkpointLocation", checkpoints)
+    query = written.trigger(processingTime=f"{round(options.every * 1_000)} milliseconds").start()
 
     def figures() -> dict[str, Any]:
         whole = stream_figures(stream.progress, query.lastProgress, now_s=time.time())
@@ -126,6 +127,7 @@ def main() -> int:
     parser.add_argument("--config", help="mmrec.toml; MMREC_CONFIG where absent")
     parser.add_argument("--master", default="local[2,4]", help="Spark master (default: %(default)s)")
     parser.add_argument("--max-offsets", type=int, help=f"records per batch ({MAX_OFFSETS}, on Redis {MAX_SPREAD})")
+    parser.add_argument("--every", type=float, default=1.0, help="seconds from batch to batch at least (%(default)s)")
     parser.add_argument("--max-result", default="512m", help="bytes of a batch on the driver (default: %(default)s)")
     arguments = parser.parse_args()
     configure_logging()

@@ -142,6 +142,7 @@ class MetricsSettings:
     """Of the one replica on this machine."""
     build_neighbors: str = ""
     tend_log: str = ""
+    follow_events: str = ""
     late_s: float = 3_600.0
     """Events whose time is more than this before their ingest time are counted as late."""
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from mmrec.control_rows import BoolArray, Logins, ReadProfiles, bring_logins, is_login
 from mmrec.events.forgotten import ForgottenUsers
-from mmrec.events.log import PLACE_COLUMNS
 from mmrec.events.stream_rows import StreamBatch
+from mmrec.events.table_rows import in_place_order, rows_where
 from mmrec.events.to_batch import event_batch, sources_of
 from mmrec.events.verdicts import Verdict
 from mmrec.features.stores import FeatureStore
@@ -50,11 +50,10 @@ class Judged:
     @property
     def accepted(self) -> pa.Table:
         """What the log is to hold, in the order of offsets."""
-        events = self.events.filter(pa.array(self.verdicts_N == Verdict.ACCEPTED))
+        events = rows_where(self.events, self.verdicts_N == Verdict.ACCEPTED)
         if not self.logins_new_N.any():
             return events
-        rows = pa.concat_tables([events, self.logins.filter(pa.array(self.logins_new_N))])
-        return rows.sort_by([(name, "ascending") for name in PLACE_COLUMNS])
+        return in_place_order(pa.concat_tables([events, rows_where(self.logins, self.logins_new_N)]))
 
 
 def judge_batch(

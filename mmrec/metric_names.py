@@ -33,7 +33,7 @@ class MetricName:
             raise ValueError(f"{self.name} has buckets {self.buckets}; histograms have ascending ones, others none")
 
 
-PROCESSES: Final = ("score_stream", "collector", "recommender", "build_neighbors", "tend_log")
+PROCESSES: Final = ("score_stream", "collector", "recommender", "build_neighbors", "tend_log", "follow_events")
 """Processes with an endpoint, as `[metrics]` names them."""
 LATENCY_S: Final = (
     *(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5),
@@ -51,6 +51,7 @@ _COLLECTOR = frozenset({"collector"})
 _RECOMMENDER = frozenset({"recommender"})
 _VIEWS = frozenset({"build_neighbors"})
 _LOG = frozenset({"tend_log"})
+_FOLLOWER = frozenset({"follow_events"})
 
 
 def _counter(name: str, of: frozenset[str], text: str, *labels: str) -> MetricName:
@@ -108,9 +109,9 @@ METRICS: Final[tuple[MetricName, ...]] = (
     _histogram("mmrec_log_append_seconds", _STREAM, "Time of an append to the event log.", PHASE_S),
     _histogram(
         "mmrec_event_to_servable_seconds",
-        _STREAM | _COLLECTOR,
+        _STREAM | _COLLECTOR | _FOLLOWER,
         "From ingest to the instant a request sees the event: in the stored profile (stream), from arrival at the "
-        "collector to the overlay (overlay). Imported history is left out.",
+        "collector to the overlay (overlay), from Kafka to the overlay (followed). Imported history is left out.",
         FRESHNESS_S,
         "path",
     ),
@@ -128,6 +129,13 @@ METRICS: Final[tuple[MetricName, ...]] = (
     ),
     _histogram("mmrec_collector_ack_seconds", _COLLECTOR, "From a request's arrival to its statuses.", LATENCY_S),
     _gauge("mmrec_collector_in_flight", _COLLECTOR, "Events handed to the broker and not answered yet."),
+    _counter(
+        "mmrec_followed_records_total",
+        _FOLLOWER,
+        "Records of behavior-events by what the follower did: followed into the overlay, or left out since applied, "
+        "collected, imported, refused, or behind.",
+        "outcome",
+    ),
     _gauge("mmrec_overlay_entries", _COLLECTOR, "Acknowledged events that the stored profiles may not have yet."),
     _counter("mmrec_overlay_dropped_total", _COLLECTOR, "Overlay entries that went early, since there were too many."),
     # The recommender.

@@ -22,6 +22,7 @@ from mmrec.events.columns import ANONYMOUS_PREFIX, EVENT_SCHEMA
 from mmrec.events.control import FORGET
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.stream_rows import STREAM_SCHEMA, RecordKind, StreamBatch
+from mmrec.events.table_rows import in_place_order, rows_where
 from mmrec.events.to_batch import event_batch
 from mmrec.features.packed_profiles import packed_profiles
 from mmrec.features.values import PackedProfile
@@ -93,7 +94,7 @@ def judge_rows(
         max_profiles: In memory at a time.
     """
     is_event = pc.equal(rows["kind"], RecordKind.BEHAVIOR_EVENT.value)
-    events, others = rows.filter(is_event), rows.filter(pc.invert(is_event))
+    events, others = rows_where(rows, is_event), rows_where(rows, pc.invert(is_event))
     columns = event_batch(events.select(EVENT_SCHEMA.names), scoring.behaviors)
     verdicts_N = np.zeros(len(columns), dtype=np.int32)
     num_pruned = 0
@@ -119,12 +120,11 @@ def judged_events(judged: pa.Table) -> tuple[pa.Table, npt.NDArray[np.uint8]]:
     """What the driver needs of judged rows.
 
     Returns:
-        The rows as they were decoded, STREAM_SCHEMA, and the verdicts of the events in the order of (source, offset),
-        which is the order of split_rows(), shape (N,).
+        The rows as they were decoded, STREAM_SCHEMA, in the order of (source, offset), which is that of split_rows(),
+        and the verdicts of their events, shape (N,).
     """
-    order = [(name, "ascending") for name in ("cluster_id", "topic_id", "partition", "offset")]
-    events = judged.filter(pc.is_valid(judged["verdict"])).sort_by(order)
-    verdicts_N = events["verdict"].to_numpy().astype(np.uint8)
+    judged = in_place_order(judged)
+    verdicts_N = judged["verdict"].drop_null().to_numpy().astype(np.uint8)
     return judged.select(STREAM_SCHEMA.names), verdicts_N
 
 

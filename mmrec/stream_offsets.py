@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmrec.events.stream_rows import StreamBatch
+from mmrec.events.table_rows import rows_where
 from mmrec.scoring.profile import Source
 
 BoolArray = npt.NDArray[np.bool_]
@@ -72,4 +73,4 @@ def batch_key(ends: Mapping[Source, int]) -> str:
 
 
 def _beyond(table: pa.Table, marks: Mapping[Source, int]) -> pa.Table:
-    return table.filter(pa.array(is_beyond(table, marks))) if table.num_rows else table
+    return rows_where(table, is_beyond(table, marks)) if table.num_rows else table

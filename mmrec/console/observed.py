@@ -19,11 +19,13 @@ _RATES: tuple[tuple[str, str, str, str], ...] = (
     ("collector", "collector", "mmrec_collector_events_total", "outcome"),
     ("recommender", "requests", "mmrec_requests_total", "method"),
     ("recommender", "degraded", "mmrec_degraded_total", "reason"),
+    ("follow_events", "kafka", "mmrec_followed_records_total", "outcome"),
 )
 """Process, word in front of the label's value, counter, label that parts it."""
 _QUANTILES: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ("score_stream", "freshness_stream", "mmrec_event_to_servable_seconds", {"path": "stream"}),
     ("collector", "freshness_overlay", "mmrec_event_to_servable_seconds", {"path": "overlay"}),
+    ("follow_events", "freshness_kafka", "mmrec_event_to_servable_seconds", {"path": "followed"}),
     ("score_stream", "batch", "mmrec_stream_batch_seconds", {"phase": "whole"}),
     ("score_stream", "store_read", "mmrec_store_seconds", {"operation": "read"}),
     ("score_stream", "store_write", "mmrec_store_seconds", {"operation": "write"}),

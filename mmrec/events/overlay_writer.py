@@ -1,6 +1,7 @@
-"""The collector's side of the overlay: what is acknowledged is in it before the answer, whatever state it is in.
+"""Writing to the overlay: by the collector before it answers, and by who follows the topic.
 
-    writer.add(acknowledged)      one commit for all; never raises
+    writer.add(acknowledged)      messages the collector has brought to Kafka; one commit for all; never raises
+    writer.follow(read)           records that others have, as they were read back; the same
     writer.tend()                 every second: prune what the stored progress has passed
     writer.check_topic()          every few seconds: the topic may have been made anew
 
@@ -10,14 +11,14 @@ next tend(). Only requests to forget are kept until they are done.
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mmrec.errors import MmrecError
 from mmrec.events.columns import ANONYMOUS_PREFIX, RESUBMITTED, user_key
 from mmrec.events.control import FORGET, IDENTIFY
 from mmrec.events.overlay import Overlay, OverlayEntry
 from mmrec.events.producer import RecordPlace
-from mmrec.events.rules import instant_s
+from mmrec.events.rules import EventFields, instant_s
 from mmrec.scoring.profile import Source
 from mmrec.telemetry import get_logger
 from mmrec.v1.behavior_pb2 import BehaviorEvent
@@ -37,6 +38,20 @@ class TopicWatcher(Protocol):
     def close(self) -> None:
         """Let go of the broker."""
         ...
+
+
+class _Said(NamedTuple):
+    """What the overlay keeps of an event, as a message or a record says it."""
+
+    user_key: str
+    anonymous_id: str
+    item_id: str
+    behavior: str
+    event_id: str
+    event_time_s: float | None
+    """None: as of its append."""
+    imported: bool
+    exempt: bool
 
 
 class OverlayWriter:
@@ -61,6 +76,7 @@ class OverlayWriter:
         self._topic, self._read_marks, self._merged_from = topic, read_marks, merged_from
         self._identity: tuple[str, str] | None = None
         self._sources: dict[int, Source] = {}
+        self._marks: Mapping[Source, int] = {}
         self._usable = True
         self._forgets: dict[str, OverlayEntry] = {}
         self._num_added = self._num_missed = self._num_pruned = self._num_failures = self._num_commits = 0
@@ -81,10 +97,33 @@ class OverlayWriter:
         }
 
     def add(self, acknowledged: Sequence[tuple[BehaviorEvent, RecordPlace]]) -> None:
-        """Bring acknowledged records in, in one commit; after a failure they are missed until tend() finds it well."""
+        """Bring acknowledged messages in, in one commit; after a failure they are missed until tend() finds it well."""
+        self._bring([(_message(event), place) for event, place in acknowledged])
+
+    def follow(self, read: Sequence[tuple[EventFields, RecordPlace]]) -> int:
+        """Bring in records that were read back from the topic and that the stored profiles do not have.
+
+        What stands in the profiles already would be removed by the next tend(), and where its user has asked to be
+        forgotten meanwhile it would be seen until then.
+
+        Returns:
+            How many were brought in.
+        """
+        marks, identity = self._marks, self._identity
+        beyond = [
+            (_record(event), place)
+            for event, place in read
+            if identity is None or place.offset > marks.get(Source(*identity, place.partition), -1)
+        ]
+        self._bring(beyond)
+        return len(beyond)
+
+    def _bring(self, said: Sequence[tuple[_Said, RecordPlace]]) -> None:
+        if not said:
+            return
         entries: list[OverlayEntry] = []
         forgets: list[OverlayEntry] = []
-        for event, place in acknowledged:
+        for event, place in said:
             made = self._entries(event, place)
             if event.behavior == FORGET and made:
                 entries = [entry for entry in entries if entry.user_key != made[0].user_key]
@@ -95,7 +134,7 @@ class OverlayWriter:
             while len(self._forgets) > MAX_FORGETS:
                 self._forgets.pop(next(iter(self._forgets)))
         if not self._usable or self._identity is None:
-            self._num_missed += len(acknowledged)
+            self._num_missed += len(said)
             return
         try:
             with self._lock:
@@ -104,18 +143,18 @@ class OverlayWriter:
                     self._overlay.add(entries)
         except MmrecError as error:
             self._failed(error)
-            self._num_missed += len(acknowledged)
+            self._num_missed += len(said)
         else:
-            self._num_added += len(acknowledged)
+            self._num_added += len(said)
             self._num_commits += 1
 
     def tend(self) -> None:
         """Prune; look whether a broken overlay is well again."""
         try:
-            marks = self._read_marks()
+            self._marks = self._read_marks()
             with self._lock:
                 self._forget_users()
-            self._num_pruned += self._overlay.prune(marks)
+            self._num_pruned += self._overlay.prune(self._marks)
         except MmrecError as error:
             self._failed(error)
         else:
@@ -152,9 +191,10 @@ class OverlayWriter:
             keys = {key, *(e.item_id for e in found if e.behavior == IDENTIFY)}
             if not key.startswith(ANONYMOUS_PREFIX):
                 keys.update(self._merged_from(key))
+            held = self._overlay.read(sorted(keys))
             for each in sorted(keys):
                 self._overlay.forget(each)
-            self._overlay.add([entry])
+            self._overlay.add([entry, *(e for of_key in held.values() for e in of_key if _is_later(e, entry))])
             del self._forgets[key]
 
     def _failed(self, error: MmrecError) -> None:
@@ -163,25 +203,57 @@ class OverlayWriter:
             log.warning("overlay_unavailable", error=str(error))
         self._usable = False
 
-    def _entries(self, event: BehaviorEvent, place: RecordPlace) -> list[OverlayEntry]:
+    def _entries(self, event: _Said, place: RecordPlace) -> list[OverlayEntry]:
         """One entry; for identify one under each of the two keys."""
         source = self._sources.get(place.partition)
         if source is None:
             if self._identity is None:
                 return []
             source = self._sources[place.partition] = Source(*self._identity, place.partition)
-        key, item_id = user_key(event.user_id, event.anonymous_id), event.item_id
-        ingest_s = place.ingest_time_s
-        event_s = ingest_s
-        if event.HasField("event_time"):
-            event_s = instant_s(event.event_time.seconds, event.event_time.nanos)
+        key, ingest_s = event.user_key, place.ingest_time_s
+        event_s = ingest_s if event.event_time_s is None else event.event_time_s
         known_s = event_s if event.imported else ingest_s
-        exempt = event.imported or RESUBMITTED in event.context
-        rest = (event.event_id, event_s, known_s, ingest_s, exempt)
+        rest = (event.event_id, event_s, known_s, ingest_s, event.exempt)
         if event.behavior == IDENTIFY:
             anonymous_key = ANONYMOUS_PREFIX + event.anonymous_id
             return [
                 OverlayEntry(key, source, place.offset, IDENTIFY, anonymous_key, *rest),
                 OverlayEntry(anonymous_key, source, place.offset, IDENTIFY, key, *rest),
             ]
-        return [OverlayEntry(key, source, place.offset, event.behavior, item_id, *rest)]
+        return [OverlayEntry(key, source, place.offset, event.behavior, event.item_id, *rest)]
+
+
+def _is_later(entry: OverlayEntry, request: OverlayEntry) -> bool:
+    """Whether an entry came after a request to forget, which then says nothing about it."""
+    if entry.source == request.source:
+        return entry.offset > request.offset
+    return entry.ingest_time_s > request.ingest_time_s
+
+
+def _message(event: BehaviorEvent) -> _Said:
+    event_time_s = None
+    if event.HasField("event_time"):
+        event_time_s = float(instant_s(event.event_time.seconds, event.event_time.nanos))
+    return _Said(
+        user_key(event.user_id, event.anonymous_id),
+        event.anonymous_id,
+        event.item_id,
+        event.behavior,
+        event.event_id,
+        event_time_s,
+        event.imported,
+        event.imported or RESUBMITTED in event.context,
+    )
+
+
+def _record(event: EventFields) -> _Said:
+    return _Said(
+        user_key(event.user_id, event.anonymous_id),
+        event.anonymous_id,
+        event.item_id,
+        event.behavior,
+        event.event_id,
+        event.event_time_s,
+        event.imported,
+        event.imported or f'"{RESUBMITTED}":' in event.context,
+    )

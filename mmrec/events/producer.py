@@ -8,7 +8,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from mmrec.clock import Clock
 from mmrec.errors import StoreError
@@ -32,8 +32,12 @@ class TopicRecord(NamedTuple):
     partition: int
     offset: int
     timestamp_s: float
+    in_overlay: bool = False
+    """Whether whoever sent it brings it into the overlay, too (OVERLAY_HEADER)."""
 
 
+OVERLAY_HEADER: Final = "mmrec.overlay"
+"""Header of records whose sender brings them into the overlay."""
 Settled = Callable[[int, RecordPlace | StoreError], None]
 """(position of the record, where it stands or why it does not)."""
 

@@ -17,6 +17,7 @@ from mmrec.events.codec import decode_batch
 from mmrec.events.columns import EVENT_SCHEMA, RAW_SCHEMA, REJECTED_SCHEMA
 from mmrec.events.log import PLACE_COLUMNS
 from mmrec.events.served import SERVED_SCHEMA, decode_served
+from mmrec.events.table_rows import in_place_order, rows_where
 from mmrec.events.verdicts import Rejection
 from mmrec.scoring.profile import Source
 
@@ -118,7 +119,7 @@ def decode_rows(
 def split_rows(rows: pa.Table, topics: Mapping[str, StreamTopic]) -> StreamBatch:
     """The micro-batch that decode_rows made, in any order of rows; tables come in the order of (source, offset)."""
     rows = rows.select(STREAM_SCHEMA.names).cast(STREAM_SCHEMA)
-    rows = rows.sort_by([(name, "ascending") for name in ("cluster_id", "topic_id", "partition", "offset")])
+    rows = in_place_order(rows)
     places = list(PLACE_COLUMNS)
     served = [SERVED_SCHEMA.empty_table()]
     malformed = [rows.select(places).schema.empty_table()]
@@ -147,7 +148,7 @@ def split_rows(rows: pa.Table, topics: Mapping[str, StreamTopic]) -> StreamBatch
 
 
 def _of_kind(rows: pa.Table, kind: str) -> pa.Table:
-    return rows.filter(pc.equal(rows["kind"], kind))
+    return rows_where(rows, pc.equal(rows["kind"], kind))
 
 
 def _said_to_be_cut(rejected: pa.Table) -> pa.Table:

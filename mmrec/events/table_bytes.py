@@ -1,7 +1,7 @@
 """Tables as bytes, in pieces of bounded size: what passes through an engine that would take every value apart.
 
 Spark turns each value of each row into its own form and back at every step between Python and the JVM. A piece is one
-value, whatever it holds.
+value, whatever it holds, and compressed (LZ4), since it is copied at each of those steps.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,6 +9,7 @@ from typing import Final
 
 import pyarrow as pa
 
+_OPTIONS: Final = pa.ipc.IpcWriteOptions(compression="lz4")
 MAX_PIECE_BYTES: Final = 4 << 20
 """About; a single row may be larger."""
 
@@ -24,7 +25,7 @@ def table_pieces(table: pa.Table, *, max_bytes: int = MAX_PIECE_BYTES) -> Iterat
             yield from table_pieces(piece, max_bytes=max_bytes)
             continue
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
+        with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as writer:
             writer.write_table(piece.combine_chunks())
         yield piece, sink.getvalue().to_pybytes()
 

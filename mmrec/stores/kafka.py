@@ -13,12 +13,13 @@ from kafka.errors import KafkaError, RetriableError, TopicAlreadyExistsError
 
 from mmrec.config import KafkaSettings
 from mmrec.errors import NotFoundError, StoreError, UnreachableError
-from mmrec.events.producer import RecordPlace, Settled, TopicRecord
-from mmrec.stores.kafka_append import RecordAppender, mend_sender
+from mmrec.events.producer import OVERLAY_HEADER, RecordPlace, Settled, TopicRecord
+from mmrec.stores.kafka_append import RecordAppender, TersePollSelector, mend_sender
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
 """Catalogue items carry their picture; Kafka's own default of 1 MiB is too little for some."""
 _DAY_MS = 86_400_000
+_IN_OVERLAY = (OVERLAY_HEADER, b"")
 
 
 class KafkaRecordProducer:
@@ -32,6 +33,7 @@ class KafkaRecordProducer:
         linger_s: float = 0.0,
         busy_linger_s: float = 0.0,
         max_requests: int = 5,
+        header: str = "",
     ) -> None:
         """Connect.
 
@@ -42,6 +44,7 @@ class KafkaRecordProducer:
             busy_linger_s: How long instead while send_each() gets more than BUSY_PER_S records per second, if longer.
             max_requests: Requests to one broker under way at once, 1 to 5. With 1 what comes meanwhile goes with the
                 next one: the fewest requests, and company without waiting.
+            header: Name of a header, without a value, that records of send_each() bear.
 
         Raises:
             StoreError: no broker answers.
@@ -63,11 +66,17 @@ class KafkaRecordProducer:
                 reconnect_backoff_max_ms=1_000,
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
+                selector=TersePollSelector,
             )
         except KafkaError as error:
             raise store_error(bootstrap, error) from error
         mend_sender(self._producer)
-        self._appender = RecordAppender(self._producer, max_record_bytes=MAX_RECORD_BYTES, busy_linger_s=busy_linger_s)
+        self._appender = RecordAppender(
+            self._producer,
+            max_record_bytes=MAX_RECORD_BYTES,
+            busy_linger_s=busy_linger_s,
+            headers=[(header, b"")] if header else [],
+        )
         self._bootstrap, self._timeout_s = bootstrap, delivery_timeout_s
 
     def learn_topics(self, topics: Iterable[str]) -> None:
@@ -259,7 +268,12 @@ class TopicWatch:
         self._admin: TopicAdmin | None = None
 
     def identity(self) -> tuple[str, str]:
-        """(cluster id, topic id).
+        """(cluster id, topic id); raises what describe() does."""
+        found = self.describe()
+        return found.cluster_id, found.topic_id
+
+    def describe(self) -> TopicIdentity:
+        """The topic as it is now.
 
         Raises:
             StoreError: no broker answers.
@@ -267,11 +281,10 @@ class TopicWatch:
         """
         self._admin = self._admin or TopicAdmin(self._bootstrap)
         try:
-            found = self._admin.describe(self._topic)
+            return self._admin.describe(self._topic)
         except StoreError:
             self.close()
             raise
-        return found.cluster_id, found.topic_id
 
     def close(self) -> None:
         """Disconnect; the next look connects again."""
@@ -300,6 +313,7 @@ def _open_consumer(bootstrap: str, topic: str) -> tuple[Any, list[Any]]:
             reconnect_backoff_max_ms=1_000,
             allow_auto_create_topics=False,
             metrics_enabled=False,
+            selector=TersePollSelector,
         )
     except KafkaError as error:
         raise store_error(bootstrap, error) from error
@@ -314,7 +328,7 @@ def _open_consumer(bootstrap: str, topic: str) -> tuple[Any, list[Any]]:
 
 def _records(polled: Mapping[Any, list[Any]]) -> list[TopicRecord]:
     return [
-        TopicRecord(r.key, r.value, r.partition, r.offset, r.timestamp / 1000)
+        TopicRecord(r.key, r.value, r.partition, r.offset, r.timestamp / 1000, _IN_OVERLAY in r.headers)
         for records in polled.values()
         for r in records
     ]

@@ -1,4 +1,4 @@
-"""The short way of many records into kafka-python's accumulator, and two mends of its sender (version 3.0.12).
+"""The short way of many records into kafka-python's accumulator, and three mends of its sender (version 3.0.12).
 
 KafkaProducer.send looks everything up anew for every record and wakes the sender's thread for every new batch, also
 while the broker has as many requests under way as it may have: then it finds nothing to do, and every look of it holds
@@ -7,6 +7,7 @@ can send.
 """
 
 import math
+import selectors
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,15 +31,24 @@ Failed = Callable[[int, BaseException], None]
 class RecordAppender:
     """Hands keyed records to a producer's sender. Safe to call from several threads."""
 
-    def __init__(self, producer: Any, *, max_record_bytes: int, busy_linger_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        producer: Any,
+        *,
+        max_record_bytes: int,
+        busy_linger_s: float = 0.0,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
         """Append to what `producer` sends.
 
         Args:
             producer: A kafka.KafkaProducer without serializers, partitioner of its own and transactions.
             max_record_bytes: Its max_request_size.
             busy_linger_s: How long a record waits for company while more than BUSY_PER_S come; 0: as at other times.
+            headers: Of every record, fewer than 1,000 bytes in all.
         """
         self._producer = producer
+        self._headers = list(headers)
         self._append = producer._accumulator.append
         self._sender, self._metadata = producer._sender, producer._metadata
         self._connections = producer._sender._client._manager._conns
@@ -65,15 +75,17 @@ class RecordAppender:
             return
         places = [TopicPartition(topic, partition) for partition in sorted(known)]
         self._note_rate(len(records))
-        append, num_places = self._append, len(places)
+        append, headers, num_places = self._append, self._headers, len(places)
         started: set[TopicPartition] = set()
         for at, (key, value) in enumerate(records):
             try:
                 if len(key) + len(value or b"") > self._max_bytes:
-                    future = self._producer.send(topic, value, key)  # it says whether that is too much
+                    future = self._producer.send(
+                        topic, value, key, headers=self._headers
+                    )  # it says whether that is too much
                 else:
                     place = places[(murmur2(key) & 0x7FFFFFFF) % num_places]
-                    future, is_full, is_new, _ = append(place, None, key, value, [])
+                    future, is_full, is_new, _ = append(place, None, key, value, headers)
                     if is_full or is_new:
                         started.add(place)
             except (KafkaError, ValueError, TypeError) as error:
@@ -105,6 +117,19 @@ class RecordAppender:
         """
         connection = self._connections.get(self._metadata.leader_for_partition(place))
         return connection is None or not connection.connected or not connection.paused
+
+
+class TersePollSelector(selectors.DefaultSelector):
+    """Says that it does not know a socket without describing it; give it to a client as `selector`.
+
+    The client asks before every wait, as often in vain as not, and a socket's description is four calls of the system.
+    """
+
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        """Its key; KeyError where it is not registered."""
+        number = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        key: selectors.SelectorKey = self._fd_to_key[number]  # type: ignore[attr-defined]
+        return key
 
 
 def mend_sender(producer: Any) -> None:

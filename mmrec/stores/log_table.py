@@ -18,6 +18,7 @@ from mmrec.errors import StoreError
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.forgotten_rows import SECONDS_PER_DAY, filter_columns, kept_rows
 from mmrec.events.log import NUMBERED_SCHEMA, PLACE_COLUMNS, SEQUENCE, batch_digest, first_of_each_place
+from mmrec.events.table_rows import rows_where
 from mmrec.stores.log_files import LogFiles, locked
 from mmrec.stores.log_manifest import Manifest, Part, Ranges
 
@@ -50,7 +51,7 @@ class LogTable:
         digest = batch_digest(table, batch_key)
         if digest in self.manifest.numbers:
             return self.manifest.numbers[digest]
-        table = table.filter(pa.array(first_of_each_place(table)))
+        table = rows_where(table, first_of_each_place(table))
         with locked(self.append_lock, shared=True):
             document = {
                 "digest": digest,

@@ -55,7 +55,8 @@ class CollectorServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def RecordBehaviors(self, request_iterator, context):
-        """Each event is answered by a status once Kafka has it; responses keep the order of requests.
+        """Each event is answered by a status once Kafka has it, in the order of the events on the stream. A response answers
+        one request or several whole ones: count statuses, not responses.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -24,6 +24,7 @@ from mmrec.errors import MachineError, MmrecError
 from mmrec.events.collect import EventCollector
 from mmrec.events.collect_metrics import CollectorMetrics
 from mmrec.events.overlay_writer import OverlayWriter
+from mmrec.events.producer import OVERLAY_HEADER
 from mmrec.metrics import Metrics
 from mmrec.metrics_endpoint import serve_metrics
 from mmrec.stores.kafka import KafkaRecordProducer
@@ -55,7 +56,11 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
     producer = await asyncio.to_thread(
         when_it_answers,
         lambda: KafkaRecordProducer(
-            kafka.bootstrap, delivery_timeout_s=DELIVERY_TIMEOUT_S, busy_linger_s=BUSY_LINGER_S, max_requests=1
+            kafka.bootstrap,
+            delivery_timeout_s=DELIVERY_TIMEOUT_S,
+            busy_linger_s=BUSY_LINGER_S,
+            max_requests=1,
+            header=OVERLAY_HEADER,
         ),
     )
     topics = [kafka.behavior_events, kafka.rejected, kafka.catalog_items]

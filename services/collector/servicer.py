@@ -1,4 +1,7 @@
-"""CollectorService over mmrec's collector: messages in, statuses out, in order, several requests under way."""
+"""CollectorService over mmrec's collector: messages in, statuses out, in order, several requests under way.
+
+Statuses of requests that Kafka took together go out in one response: a response costs as much as an event.
+"""
 
 import asyncio
 import time
@@ -23,10 +26,16 @@ MAX_REQUESTS_UNDER_WAY = 1_024
 COUNT_S = 0.25
 """What is answered meanwhile is counted at once: an observation costs more than an event."""
 Statuses = list[collector_pb2.EventStatus]
+UnderWay = asyncio.Queue["asyncio.Future[Statuses] | None"]
+"""Answers in the order of their requests; None after the last one."""
+
+
+MAX_STATUSES = 1_000
+"""Statuses from which on a response takes in no other request's."""
 
 
 class CollectorServicer(collector_pb2_grpc.CollectorServiceServicer):
-    """Answers one RecordBehaviorsResponse per request."""
+    """Answers every event with a status."""
 
     def __init__(
         self, collector: EventCollector, catalog: CatalogWriter, clock: Clock, metrics: CollectorMetrics
@@ -40,7 +49,7 @@ class CollectorServicer(collector_pb2_grpc.CollectorServiceServicer):
         self, request_iterator: AsyncIterator[collector_pb2.RecordBehaviorsRequest], context: Any
     ) -> AsyncIterator[collector_pb2.RecordBehaviorsResponse]:
         """See collector.proto."""
-        under_way: asyncio.Queue[asyncio.Future[Statuses] | None] = asyncio.Queue(MAX_REQUESTS_UNDER_WAY)
+        under_way: UnderWay = asyncio.Queue(MAX_REQUESTS_UNDER_WAY)
 
         async def read() -> None:
             try:
@@ -51,8 +60,8 @@ class CollectorServicer(collector_pb2_grpc.CollectorServiceServicer):
 
         reading = asyncio.create_task(read())
         try:
-            while (statuses := await under_way.get()) is not None:
-                yield collector_pb2.RecordBehaviorsResponse(statuses=await statuses)
+            async for statuses in _decided(under_way):
+                yield collector_pb2.RecordBehaviorsResponse(statuses=statuses)
             await reading  # a request that could not be read ends the call with its error
         finally:
             reading.cancel()
@@ -87,6 +96,23 @@ class CollectorServicer(collector_pb2_grpc.CollectorServiceServicer):
         done = partial(self._answers.give, answer, time.monotonic())
         self._collector.take(events, now_s=self._clock.now_s(), done=done)
         return answer
+
+
+async def _decided(under_way: UnderWay) -> AsyncIterator[Statuses]:
+    """Statuses in order; with those that are waited for also what is decided behind them."""
+    answer = await under_way.get()
+    while answer is not None:
+        statuses = list(await answer)
+        answer = None
+        while not under_way.empty():
+            answer = under_way.get_nowait()
+            if answer is None or not answer.done() or len(statuses) >= MAX_STATUSES:
+                yield statuses
+                break
+            statuses += answer.result()
+        else:
+            yield statuses
+            answer = await under_way.get()
 
 
 class _Answers:

@@ -55,7 +55,7 @@ def measure_collector(
         ):
             requests = _requests(seconds if number >= 0 else 1.0, size, num_users, num_items, seed=number + 1)
             length_s = seconds if number >= 0 else 1.0
-            acked, elapsed_s, ms = asyncio.run(_load(settings.serving.collector, requests, UNDER_WAY[size], length_s))
+            acked, elapsed_s, ms = asyncio.run(_load(settings.serving.collector, requests, size, length_s))
             if number >= 0:
                 found.setdefault(f"{rate}events_per_s", []).append(acked / elapsed_s)
                 found.setdefault(f"{latency}_p50_ms", []).append(float(np.percentile(ms, 50)))
@@ -89,13 +89,13 @@ def _requests(seconds: float, size: int, num_users: int, num_items: int, *, seed
 
 
 async def _load(
-    target: str, requests: Sequence[RecordBehaviorsRequest], under_way: int, seconds: float
+    target: str, requests: Sequence[RecordBehaviorsRequest], size: int, seconds: float
 ) -> tuple[int, float, list[float]]:
     """Acknowledged events, seconds from the first message to the last answer, latency of each message in ms."""
     sent_s: list[float] = []
     latencies_ms: list[float] = []
     acknowledged = 0
-    room = asyncio.Semaphore(under_way)
+    room = asyncio.Semaphore(UNDER_WAY[size])
     async with grpc.aio.insecure_channel(target) as channel:
         await channel.channel_ready()
         call = CollectorServiceStub(channel).RecordBehaviors()
@@ -112,10 +112,11 @@ async def _load(
 
         writing = asyncio.create_task(write())
         async for response in call:
-            latencies_ms.append(1_000 * (time.perf_counter() - sent_s[len(latencies_ms)]))
-            room.release()
-            for status in response.statuses:
-                acknowledged += status.outcome == EventOutcome.EVENT_OUTCOME_ACKNOWLEDGED
+            answered_s, statuses = time.perf_counter(), response.statuses
+            for _ in range(len(statuses) // size):  # a response answers whole requests
+                latencies_ms.append(1_000 * (answered_s - sent_s[len(latencies_ms)]))
+                room.release()
+            acknowledged += sum(s.outcome == EventOutcome.EVENT_OUTCOME_ACKNOWLEDGED for s in statuses)
         await writing
         return acknowledged, time.perf_counter() - began_s, latencies_ms
 

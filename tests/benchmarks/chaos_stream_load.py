@@ -159,7 +159,7 @@ class Load:
     def _one_call(self, channel: grpc.Channel) -> None:
         """One stream of requests, until it breaks; what was under way is sent again."""
         way, over, lock = self.collector, threading.Event(), threading.Lock()
-        under_way: deque[tuple[float, list[Event]]] = deque()
+        under_way: deque[tuple[float, Event]] = deque()
 
         def requests() -> Iterator[RecordBehaviorsRequest]:
             while not (over.is_set() or self._ended.is_set()):
@@ -171,14 +171,15 @@ class Load:
                     if over.is_set():
                         way.again(*events)
                     elif events:
-                        under_way.append((time.time(), events))
+                        under_way.extend((time.time(), event) for event in events)
                 if events and not over.is_set():
                     yield RecordBehaviorsRequest(events=[message_of(event) for event in events])
 
         try:
             for response in CollectorServiceStub(channel).RecordBehaviors(requests(), wait_for_ready=True):
-                handed_s, events = under_way.popleft()
-                for event, status in zip(events, response.statuses, strict=True):
+                for status in response.statuses:
+                    handed_s, event = under_way.popleft()
+                    assert status.event_id == event["event_id"], status
                     if status.outcome == EventOutcome.EVENT_OUTCOME_ACKNOWLEDGED:
                         way.acknowledged(handed_s)
                     else:
@@ -188,8 +189,7 @@ class Load:
             pass
         with lock:
             over.set()
-        for _, events in under_way:
-            way.again(*events)
+        way.again(*(event for _, event in under_way))
 
 
 def message_of(event: Event) -> BehaviorEvent:

@@ -1,8 +1,10 @@
 """From an event to the first list that shows it, under load, and what the stream costs those who ask for lists.
 
 A probe is a user nobody knows, with one event on one item: the first list whose explanation names that item shows it.
-Probes' own polls are part of the 200 requests per second. Two phases of the same load: without the stream (its events
-wait), and with it, niced as the stack nices it.
+Its list is asked for once the event is acknowledged (by the collector, or by Kafka), as a storefront does that shows
+what was just clicked, and again until it shows it; probes' requests take the places of others of the fixed number per
+second. Two phases of the same load: without the stream (its events wait), and with it: the scoring
+stream and the follower of the topic, niced as the stack nices them.
 """
 
 import asyncio
@@ -12,9 +14,11 @@ import sys
 import time
 import uuid
 from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +38,16 @@ from services.stack.jars import ensure_jars
 from services.stack.java import ensure_java_home, java_environment
 from tests.benchmarks.own_recommender import OwnRecommender
 
-STREAM_NICENESS = 10
+NICENESS = {"score_stream": 19, "follow_events": 5}
 PROBE_BEHAVIOR = "cart"
 LIST_LENGTH = 20
-COLLECTOR_PAUSE_S, KAFKA_PAUSE_S = 0.2, 0.1
-KAFKA_POLL_S = 0.02
+PAUSE_S = {"collector": 0.3, "kafka": 0.2}
+"""Between a probe that was seen and the next one, half as long to half as long again."""
+POLL_S = {"collector": 0.005, "kafka": 0.02}
+"""At least this between two requests for a probe."""
 LOST_S = 15.0
 """A probe that no list shows within this time is lost, and counts as this long."""
-WARM_UP_S = 5.0
+WARM_UP_S = 15.0
 """The first requests of a phase, which count for nothing."""
 
 
@@ -63,8 +69,10 @@ class Probe:
     user_id: str
     item_id: str
     sent_s: float
-    polled_s: float = 0.0
     seen_s: float = 0.0
+
+
+Send = Callable[[Probe], Awaitable[None]]
 
 
 @dataclass(kw_only=True)
@@ -96,8 +104,8 @@ def measure_freshness(
         java_home = ensure_java_home()
         jars = ",".join(str(jar) for jar in ensure_jars(java_home).spark)
         java = {**java_environment(java_home), "MMREC_SPARK_JARS": jars}
-        command = ["-m", "jobs.score_stream"]
-        stack.enter_context(_process(recommender, folder, "score_stream", command, nice=STREAM_NICENESS, **java))
+        for name, nice in NICENESS.items():
+            stack.enter_context(_process(recommender, folder, name, ["-m", f"jobs.{name}"], nice=nice, **java))
         _wait_caught_up(recommender)
         after, achieved = _phase(recommender, folder, items_file, load, shown, with_kafka_probes=True)
         figures["load_with_stream_events_per_s"] = achieved
@@ -162,7 +170,7 @@ def _phase(
 
 
 class _Asking:
-    """Requests at fixed instants; each is a poll of an open probe, or one of a user who is known."""
+    """Requests of users who are known, at fixed instants, and of probes instead."""
 
     def __init__(self, recommender: OwnRecommender, load: Load, shown: list[str], with_kafka_probes: bool) -> None:
         self._recommender, self._load = recommender, load
@@ -171,8 +179,8 @@ class _Asking:
         self._with_kafka = with_kafka_probes
         self._asked = Asked()
         self._run = uuid.uuid4().hex[:8]
-        self._open: dict[str, Probe] = {}
-        self._next_s = {"collector": 0.0, "kafka": 0.0}
+        self._num_polls = 0
+        """Requests for probes that have not yet taken another one's place."""
 
     async def run(self) -> Asked:
         settings = self._recommender.settings
@@ -183,73 +191,44 @@ class _Asking:
         ):
             self._stub = recommender_pb2_grpc.RecommenderServiceStub(channel)
             call = CollectorServiceStub(to_collector).RecordBehaviors()
-            reading = asyncio.create_task(_read_all(call))
-            tasks: set[asyncio.Task[None]] = set()
             began_s, number = time.monotonic(), 0
             first_s, end_s = began_s + WARM_UP_S, began_s + WARM_UP_S + self._load.seconds
-            due_s = began_s
-            while due_s < end_s or (self._waits() and due_s < end_s + LOST_S):
+            tasks = {asyncio.create_task(self._probe("collector", partial(_to_collector, call), first_s, end_s))}
+            if self._with_kafka:
+                topic = settings.kafka.behavior_events
+                tasks.add(
+                    asyncio.create_task(self._probe("kafka", partial(_to_kafka, producer, topic), first_s, end_s))
+                )
+            while (due_s := began_s + number / self._load.requests_per_s) < end_s:
                 await asyncio.sleep(max(due_s - time.monotonic(), 0.0))
-                if first_s <= due_s < end_s:
-                    await self._send_probes(call, producer)
-                probe = self._probe_to_poll()
-                user_id = probe.user_id if probe else self._any_user()
-                counts = first_s <= due_s < end_s
-                task = asyncio.create_task(self._ask(user_id, probe, due_s, counts=counts))
                 number += 1
-                due_s = began_s + number / self._load.requests_per_s
+                if self._num_polls:
+                    self._num_polls -= 1
+                    continue
+                task = asyncio.create_task(self._ask(self._any_user(), None, due_s, counts=first_s <= due_s))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
             await asyncio.gather(*tasks)
             await call.done_writing()
-            await reading
         await asyncio.to_thread(producer.close)
         return self._asked
 
-    def _waits(self) -> bool:
-        """Whether a probe is still to be seen."""
-        return any(not probe.seen_s for probe in self._open.values())
-
-    async def _send_probes(self, call: Any, producer: KafkaRecordProducer) -> None:
-        now_s = time.monotonic()
-        for way in ("collector", "kafka") if self._with_kafka else ("collector",):
-            probe = self._open.get(way)
-            if probe is not None and (probe.seen_s or now_s - probe.sent_s > LOST_S):
-                del self._open[way]
-                pause_s = COLLECTOR_PAUSE_S if way == "collector" else KAFKA_PAUSE_S
-                self._next_s[way] = now_s + pause_s * (0.5 + float(self._rng.random()))
-            if way in self._open or now_s < self._next_s[way]:
-                continue
+    async def _probe(self, way: str, send: Send, first_s: float, end_s: float) -> None:
+        """One probe after another, from `first_s` to `end_s`."""
+        await asyncio.sleep(first_s - time.monotonic())
+        while time.monotonic() < end_s:
             self._items.rotate(1)
             name = f"probe-{self._run}-{len(self._asked.probes)}"
             probe = Probe(way=way, user_id=name, item_id=self._items[0], sent_s=time.monotonic())
-            self._open[way] = probe
             self._asked.probes.append(probe)
-            if way == "collector":
-                event = behavior_pb2.BehaviorEvent(
-                    event_id=name, user_id=name, item_id=probe.item_id, behavior=PROBE_BEHAVIOR
-                )
-                event.event_time.GetCurrentTime()
-                await call.write(RecordBehaviorsRequest(events=[event]))
-            else:
-                value = {
-                    "event_id": name,
-                    "user_id": name,
-                    "item_id": probe.item_id,
-                    "behavior": PROBE_BEHAVIOR,
-                    "event_time": datetime.now(UTC).isoformat(),
-                }
-                topic = self._recommender.settings.kafka.behavior_events
-                producer.send(topic, name.encode(), json.dumps(value).encode())
-
-    def _probe_to_poll(self) -> Probe | None:
-        now_s = time.monotonic()
-        for way, pause_s in (("kafka", KAFKA_POLL_S), ("collector", 0.0)):
-            probe = self._open.get(way)
-            if probe is not None and not probe.seen_s and now_s - probe.polled_s >= pause_s:
-                probe.polled_s = now_s
-                return probe
-        return None
+            await send(probe)
+            while not probe.seen_s and time.monotonic() - probe.sent_s < LOST_S:
+                self._num_polls += 1
+                asked_s = time.monotonic()
+                await self._ask(probe.user_id, probe, asked_s, counts=True)
+                if not probe.seen_s:
+                    await asyncio.sleep(max(asked_s + POLL_S[way] - time.monotonic(), 0.0))
+            await asyncio.sleep(PAUSE_S[way] * (0.5 + float(self._rng.random())))
 
     def _any_user(self) -> str:
         users = self._recommender.user_ids
@@ -271,9 +250,24 @@ class _Asking:
             probe.seen_s = answered_s
 
 
-async def _read_all(call: Any) -> None:
-    async for _ in call:
-        pass
+async def _to_collector(call: Any, probe: Probe) -> None:
+    event = behavior_pb2.BehaviorEvent(
+        event_id=probe.user_id, user_id=probe.user_id, item_id=probe.item_id, behavior=PROBE_BEHAVIOR
+    )
+    event.event_time.GetCurrentTime()
+    await call.write(RecordBehaviorsRequest(events=[event]))
+    await call.read()
+
+
+async def _to_kafka(producer: KafkaRecordProducer, topic: str, probe: Probe) -> None:
+    value = {
+        "event_id": probe.user_id,
+        "user_id": probe.user_id,
+        "item_id": probe.item_id,
+        "behavior": PROBE_BEHAVIOR,
+        "event_time": datetime.now(UTC).isoformat(),
+    }
+    await asyncio.wrap_future(producer.send(topic, probe.user_id.encode(), json.dumps(value).encode()))
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def test_acknowledged_events_are_in_kafka_where_the_status_says(collector: Colle
     requests.append(RecordBehaviorsRequest(events=[event("bad", behavior="teleport"), event("good")]))
     requests.append(RecordBehaviorsRequest())
     responses = list(CollectorServiceStub(channel).RecordBehaviors(iter(requests), timeout=60))
-    assert [[s.event_id for s in r.statuses] for r in responses] == [[e.event_id for e in q.events] for q in requests]
+    assert [s.event_id for r in responses for s in r.statuses] == [e.event_id for q in requests for e in q.events]
     at = {(r.partition, r.offset): r for r in read_topic(settings.kafka.bootstrap, settings.kafka.behavior_events)}
     acknowledged = [s for r in responses for s in r.statuses if s.outcome == EventOutcome.EVENT_OUTCOME_ACKNOWLEDGED]
     assert len(acknowledged) == len(at) == 201

@@ -9,6 +9,7 @@ import pytest
 
 from mmrec.config import load_settings
 from mmrec.errors import ConfigurationError, MachineError
+from mmrec.metric_names import PROCESSES
 from services.stack.configuration import StackPorts, choose_ports, read_document, toml, write_configuration
 from services.stack.ports import any_free, is_free, is_open, next_free
 
@@ -31,7 +32,7 @@ def _document(**named: str) -> dict:
         "stores": {"milvus_uri": named.get("milvus", f"http://127.0.0.1:{milvus}")},
         "serving": {"recommender": f"127.0.0.1:{recommender}", "collector": f"127.0.0.1:{collector}"},
         "stack": {"ray": f"127.0.0.1:{ray}"},
-        "metrics": dict.fromkeys(("score_stream", "collector", "recommender", "build_neighbors", "tend_log"), ""),
+        "metrics": dict.fromkeys(PROCESSES, ""),
     }
 
 

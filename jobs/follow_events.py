@@ -1,0 +1,126 @@
+"""Follow behavior-events into the overlay: what others send straight onto Kafka is in the next list within moments.
+
+python -m jobs.follow_events --config mmrec.toml      until SIGTERM or Ctrl-C
+
+It keeps no state: it begins at the topic's end, and what it did not see comes with the scoring stream.
+"""
+
+import argparse
+import gc
+import signal
+import sys
+import threading
+from contextlib import suppress
+from itertools import count
+
+from mmrec.clock import SystemClock
+from mmrec.config import KafkaSettings, Settings
+from mmrec.errors import MmrecError
+from mmrec.events.overlay_follower import OverlayFollower
+from mmrec.metrics import Metrics
+from mmrec.metrics_endpoint import serve_metrics
+from mmrec.stores.kafka import TopicIdentity, TopicWatch, follow_topic
+from mmrec.telemetry import StatusFile, configure_logging, get_logger
+from mmrec.wiring import open_overlay_writer, settings_from
+
+PAUSE_S = 0.05
+"""Between two polls: every one costs a request to the broker and a commit, however few records it finds."""
+POLL_S = 0.2
+AGAIN_S = 1.0
+"""Pause before the topic is opened anew."""
+TEND_S = 1.0
+TOPIC_CHECK_S = 5
+
+log = get_logger(__name__)
+
+
+class _Topic:
+    """Looks at the topic now and then; `changed` is set where it is another one or has other partitions."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._watch = TopicWatch(settings.bootstrap, settings.behavior_events)
+        self._known: TopicIdentity | None = None
+        self.changed = threading.Event()
+
+    def look(self) -> None:
+        with suppress(MmrecError):  # a broker that is away comes back
+            found = self._watch.describe()
+            if self._known is not None and found != self._known:
+                self.changed.set()
+            self._known = found
+
+
+def run(settings: Settings, *, stop: threading.Event) -> None:
+    """Follow until `stop`."""
+    clock, metrics = SystemClock(), Metrics("follow_events")
+    status, endpoint = StatusFile(settings.stores.status, "follow_events"), serve_metrics(metrics, settings.metrics)
+    writer, topic = open_overlay_writer(settings), _Topic(settings.kafka)
+    follower = OverlayFollower(writer, metrics, clock, behaviors=settings.behaviors, settings=settings.events)
+    following = threading.Event()
+
+    def tell(*, ready: bool) -> None:
+        status.write({"ready": ready, **follower.figures(), **writer.figures()}, now_s=clock.now_s())
+
+    def tend() -> None:
+        for second in count():
+            if second % TOPIC_CHECK_S == 0:
+                writer.check_topic()
+                topic.look()
+            writer.tend()
+            tell(ready=following.is_set())
+            if stop.wait(TEND_S):
+                return
+
+    tell(ready=False)
+    writer.check_topic()
+    writer.tend()  # loads the store's engine before the first record
+    gc.freeze()
+    threading.Thread(target=tend, name="overlay-tend", daemon=True).start()
+    while not stop.is_set():
+        try:
+            _follow(settings.kafka, follower, topic, following, stop)
+        except MmrecError as error:
+            log.warning("topic_not_followed", error=str(error))
+        following.clear()
+        stop.wait(AGAIN_S)
+    endpoint.close()
+    tell(ready=False)
+    writer.close()
+
+
+def _follow(
+    kafka: KafkaSettings, follower: OverlayFollower, topic: _Topic, following: threading.Event, stop: threading.Event
+) -> None:
+    """Until `stop`, a change of the topic, or a backlog that is left to the stream."""
+    topic.changed.clear()
+
+    def over() -> bool:
+        return stop.is_set() or topic.changed.is_set()
+
+    for records in follow_topic(kafka.bootstrap, kafka.behavior_events, from_end=True, stop=over, poll_s=POLL_S):
+        following.set()
+        if not follower.take(records):
+            log.info("backlog_left_to_the_stream", num_records=len(records))
+            return
+        stop.wait(PAUSE_S)
+
+
+def main() -> int:
+    """Parse the command line and follow."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", help="TOML file; default: MMREC_CONFIG")
+    arguments = parser.parse_args()
+    configure_logging()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        run(settings_from(arguments.config), stop=stop)
+    except MmrecError as error:
+        log.error("follow_events_failed", reason=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
