@@ -10,12 +10,12 @@ import gc
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
-from itertools import count
 
 from mmrec.clock import SystemClock
 from mmrec.config import KafkaSettings, Settings
-from mmrec.errors import MmrecError
+from mmrec.errors import MmrecError, StoreError
 from mmrec.events.overlay_follower import OverlayFollower
 from mmrec.metrics import Metrics
 from mmrec.metrics_endpoint import serve_metrics
@@ -29,7 +29,7 @@ POLL_S = 0.2
 AGAIN_S = 1.0
 """Pause before the topic is opened anew."""
 TEND_S = 1.0
-TOPIC_CHECK_S = 5
+TOPIC_CHECK_S = 5.0
 
 log = get_logger(__name__)
 
@@ -39,43 +39,53 @@ class _Topic:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._watch = TopicWatch(settings.bootstrap, settings.behavior_events)
-        self._known: TopicIdentity | None = None
+        self.known: TopicIdentity | None = None
         self.changed = threading.Event()
 
     def look(self) -> None:
         with suppress(MmrecError):  # a broker that is away comes back
             found = self._watch.describe()
-            if self._known is not None and found != self._known:
+            if found != self.known:
+                self.known = found
                 self.changed.set()
-            self._known = found
 
 
 def run(settings: Settings, *, stop: threading.Event) -> None:
-    """Follow until `stop`."""
+    """Follow until `stop`, or until something fails that is no matter of waiting."""
     clock, metrics = SystemClock(), Metrics("follow_events")
     status, endpoint = StatusFile(settings.stores.status, "follow_events"), serve_metrics(metrics, settings.metrics)
     writer, topic = open_overlay_writer(settings), _Topic(settings.kafka)
     follower = OverlayFollower(writer, metrics, clock, behaviors=settings.behaviors, settings=settings.events)
-    following = threading.Event()
+    following, failures = threading.Event(), list[Exception]()
 
     def tell(*, ready: bool) -> None:
         status.write({"ready": ready, **follower.figures(), **writer.figures()}, now_s=clock.now_s())
 
     def tend() -> None:
-        for second in count():
-            if second % TOPIC_CHECK_S == 0:
-                writer.check_topic()
-                topic.look()
-            writer.tend()
-            tell(ready=following.is_set())
-            if stop.wait(TEND_S):
-                return
+        writer.tend()
+        tell(ready=following.is_set())
 
-    tell(ready=False)
-    writer.check_topic()
+    def look() -> None:
+        topic.look()  # before the writer does: what is still read of another topic is then left out
+        writer.check_topic()
+
+    def keep(work: Callable[[], None], pause_s: float) -> None:
+        try:
+            while not stop.wait(pause_s):
+                work()
+        except Exception as error:
+            failures.append(error)
+            stop.set()
+
+    look()
     writer.tend()  # loads the store's engine before the first record
     gc.freeze()
-    threading.Thread(target=tend, name="overlay-tend", daemon=True).start()
+    # A broker that is away keeps whoever looks at it waiting, so that has a thread of its own.
+    threads = [
+        threading.Thread(target=keep, args=each, daemon=True) for each in ((tend, TEND_S), (look, TOPIC_CHECK_S))
+    ]
+    for thread in threads:
+        thread.start()
     while not stop.is_set():
         try:
             _follow(settings.kafka, follower, topic, following, stop)
@@ -83,9 +93,13 @@ def run(settings: Settings, *, stop: threading.Event) -> None:
             log.warning("topic_not_followed", error=str(error))
         following.clear()
         stop.wait(AGAIN_S)
+    for thread in threads:
+        thread.join(5)
     endpoint.close()
     tell(ready=False)
     writer.close()
+    if failures:
+        raise StoreError(f"{type(failures[0]).__name__}: {failures[0]}") from failures[0]
 
 
 def _follow(
@@ -93,13 +107,18 @@ def _follow(
 ) -> None:
     """Until `stop`, a change of the topic, or a backlog that is left to the stream."""
     topic.changed.clear()
+    opened = topic.known
+    if opened is None:
+        topic.look()
+        return
 
     def over() -> bool:
         return stop.is_set() or topic.changed.is_set()
 
+    identity = (opened.cluster_id, opened.topic_id)
     for records in follow_topic(kafka.bootstrap, kafka.behavior_events, from_end=True, stop=over, poll_s=POLL_S):
         following.set()
-        if not follower.take(records):
+        if not follower.take(records, topic=identity):
             log.info("backlog_left_to_the_stream", num_records=len(records))
             return
         stop.wait(PAUSE_S)

@@ -128,7 +128,7 @@ def main() -> int:
     parser.add_argument("--master", default="local[2,4]", help="Spark master (default: %(default)s)")
     parser.add_argument("--max-offsets", type=int, help=f"records per batch ({MAX_OFFSETS}, on Redis {MAX_SPREAD})")
     parser.add_argument("--every", type=float, default=1.0, help="seconds from batch to batch at least (%(default)s)")
-    parser.add_argument("--max-result", default="512m", help="bytes of a batch on the driver (default: %(default)s)")
+    parser.add_argument("--max-result", default="128m", help="bytes of a batch on the driver (default: %(default)s)")
     arguments = parser.parse_args()
     configure_logging()
     if os.getpgrp() != os.getpid():

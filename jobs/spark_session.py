@@ -22,7 +22,7 @@ LATE_C2 = (
 of the JVM's 28 CPU-seconds, and what it had made by then did not pay for them."""
 
 
-def local_spark(name: str, *, master: str, folder: Path, max_result: str = "512m") -> SparkSession:
+def local_spark(name: str, *, master: str, folder: Path, max_result: str = "128m") -> SparkSession:
     """Start Spark.
 
     Args:

@@ -132,8 +132,8 @@ METRICS: Final[tuple[MetricName, ...]] = (
     _counter(
         "mmrec_followed_records_total",
         _FOLLOWER,
-        "Records of behavior-events by what the follower did: followed into the overlay, or left out since applied, "
-        "collected, imported, refused, or behind.",
+        "Records of behavior-events by what the follower did: followed into the overlay, or left out: passed "
+        "(applied already, or the overlay fails), collected, imported, refused, behind.",
         "outcome",
     ),
     _gauge("mmrec_overlay_entries", _COLLECTOR, "Acknowledged events that the stored profiles may not have yet."),

@@ -49,18 +49,26 @@ def open_generations(settings: Settings, *, lease: bytes | None = None) -> "Feat
     return FeastFeatureStore(settings.stores.feature_repo, scoring=settings.scoring, lease=lease)
 
 
-def open_overlay(settings: Settings) -> "Overlay":
-    """The overlay beside the online store; nothing is opened before its first call."""
+WRITER_WAIT_S = 2.0
+"""How long a writer of the overlay waits for another one; a reader waits for none, and gives up sooner."""
+
+
+def open_overlay(settings: Settings, *, wait_s: float = 0.25) -> "Overlay":
+    """The overlay beside the online store; nothing is opened before its first call.
+
+    Args:
+        wait_s: How long a call waits for the engine.
+    """
     if settings.stores.online_store == "redis":
         from mmrec.stores.redis_overlay import RedisOverlay
 
         stores = settings.stores
         if stores.redis_cluster and not stores.overlay_connection:
             raise ConfigurationError("redis_cluster is set and overlay_connection is empty; name a single Redis for it")
-        return RedisOverlay(stores.overlay_connection or stores.redis_connection)
+        return RedisOverlay(stores.overlay_connection or stores.redis_connection, timeout_s=wait_s)
     from mmrec.stores.sqlite_overlay import SqliteOverlay
 
-    return SqliteOverlay(settings.stores.feature_repo)
+    return SqliteOverlay(settings.stores.feature_repo, busy_timeout_s=wait_s)
 
 
 def open_overlay_writer(settings: Settings) -> "OverlayWriter":
@@ -81,7 +89,7 @@ def open_overlay_writer(settings: Settings) -> "OverlayWriter":
         return profile.merged_from if profile is not None else ()
 
     return OverlayWriter(
-        open_overlay(settings),
+        open_overlay(settings, wait_s=WRITER_WAIT_S),
         topic=TopicWatch(settings.kafka.bootstrap, settings.kafka.behavior_events),
         read_marks=lambda: progress.marks if (progress := store().read_progress()) is not None else {},
         merged_from=merged_from,

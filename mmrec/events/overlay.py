@@ -75,8 +75,12 @@ class Overlay(Protocol):
         """Remove entries of every other topic: of one that was deleted the stream will never read them."""
         ...
 
-    def forget(self, user_key: str) -> int:
-        """Remove every entry of a user key, bytes included; how many there were."""
+    def forget(self, user_key: str, request: OverlayEntry | None = None) -> int:
+        """Remove every entry of a user key, bytes included; how many there were.
+
+        Args:
+            request: To forget; it stays itself, and so does what came after it.
+        """
         ...
 
     def figures(self) -> OverlayFigures:
@@ -151,9 +155,9 @@ class MemoryOverlay:
         """Remove entries of other topics."""
         return self._remove(lambda entry: (entry.source.cluster_id, entry.source.topic_id) != (cluster_id, topic_id))
 
-    def forget(self, user_key: str) -> int:
+    def forget(self, user_key: str, request: OverlayEntry | None = None) -> int:
         """Remove a user's entries."""
-        return self._remove(lambda entry: entry.user_key == user_key)
+        return self._remove(lambda entry: entry.user_key == user_key and not outlives(entry, request))
 
     def figures(self) -> OverlayFigures:
         """How full it is."""
@@ -175,6 +179,15 @@ class Predicate(Protocol):
     """Chooses entries."""
 
     def __call__(self, entry: OverlayEntry, /) -> bool: ...
+
+
+def outlives(entry: OverlayEntry, request: OverlayEntry | None) -> bool:
+    """Whether an entry stays when a request to forget is followed: the request does, and what came after it."""
+    if request is None:
+        return False
+    if entry.source == request.source:
+        return entry.offset >= request.offset
+    return entry.ingest_time_s > request.ingest_time_s
 
 
 def in_order(entries: list[OverlayEntry]) -> list[OverlayEntry]:

@@ -1,6 +1,6 @@
 """Records that others send straight onto Kafka, brought into the overlay: their events are in the next list, too.
 
-    follower.take(records)      False: too far behind to be worth it, begin anew at the topic's end
+    follower.take(records, topic=...)      False: too far behind to be worth it, begin anew at the topic's end
 
 What the stream would refuse is left out by the same rules, and so are records whose sender brings them in itself
 (the collector) and imported history. What is left out here, for whatever reason, comes with the stream.
@@ -15,6 +15,7 @@ import numpy as np
 from mmrec.clock import Clock
 from mmrec.config import EventSettings
 from mmrec.events.behaviors import BehaviorSet
+from mmrec.events.control import CONTROL_BEHAVIORS
 from mmrec.events.overlay_writer import OverlayWriter
 from mmrec.events.producer import RecordPlace, TopicRecord
 from mmrec.events.rules import EventFields, Refusal, decode_record
@@ -40,11 +41,14 @@ class OverlayFollower:
         self._counts: Counter[str] = Counter()
 
     def figures(self) -> dict[str, int]:
-        """Records so far by outcome: followed, applied (already), collected, imported, refused, behind."""
+        """Records so far by outcome: followed, collected, imported, refused, behind, or passed (applied, unwritten)."""
         return dict(self._counts)
 
-    def take(self, records: Sequence[TopicRecord]) -> bool:
+    def take(self, records: Sequence[TopicRecord], *, topic: tuple[str, str]) -> bool:
         """Bring in what one poll found.
+
+        Args:
+            topic: (cluster id, topic id) the records are of.
 
         Returns:
             False where even the newest record is older than MAX_LAG_S; none was brought in then.
@@ -68,15 +72,15 @@ class OverlayFollower:
             )
             if isinstance(event, Refusal):
                 self._count("refused")
-            elif event.imported:
+            elif event.imported and event.behavior not in CONTROL_BEHAVIORS:
                 self._count("imported")
             else:
                 read.append((event, RecordPlace(record.partition, record.offset, record.timestamp_s)))
-        num_followed = self._writer.follow(read)
-        self._count("followed", num_followed)
-        self._count("applied", len(read) - num_followed)
+        brought = self._writer.follow(read, topic=topic)
+        self._count("followed", len(brought))
+        self._count("passed", len(read) - len(brought))
         now_s = self._clock.now_s()
-        ages_N = np.array([now_s - place.ingest_time_s for _, place in read])
+        ages_N = np.array([now_s - place.ingest_time_s for place in brought])
         self._metrics.observe_many("mmrec_event_to_servable_seconds", np.maximum(ages_N, 0.0), path="followed")
         return True
 

@@ -24,6 +24,8 @@ from mmrec.telemetry import get_logger
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 
 log = get_logger(__name__)
+MAX_FOLLOWED = 500
+"""Records followed in one commit: the collector's own wait for no more than that."""
 MAX_FORGETS = 10_000
 """Requests to forget that wait for a broken overlay; beyond that the oldest is left to the stream alone."""
 
@@ -75,7 +77,6 @@ class OverlayWriter:
         self._overlay = overlay
         self._topic, self._read_marks, self._merged_from = topic, read_marks, merged_from
         self._identity: tuple[str, str] | None = None
-        self._sources: dict[int, Source] = {}
         self._marks: Mapping[Source, int] = {}
         self._usable = True
         self._forgets: dict[str, OverlayEntry] = {}
@@ -100,31 +101,40 @@ class OverlayWriter:
         """Bring acknowledged messages in, in one commit; after a failure they are missed until tend() finds it well."""
         self._bring([(_message(event), place) for event, place in acknowledged])
 
-    def follow(self, read: Sequence[tuple[EventFields, RecordPlace]]) -> int:
+    def follow(self, read: Sequence[tuple[EventFields, RecordPlace]], *, topic: tuple[str, str]) -> list[RecordPlace]:
         """Bring in records that were read back from the topic and that the stored profiles do not have.
 
         What stands in the profiles already would be removed by the next tend(), and where its user has asked to be
         forgotten meanwhile it would be seen until then.
 
+        Args:
+            topic: (cluster id, topic id) they were read from; those of a topic that is gone are left out.
+
         Returns:
-            How many were brought in.
+            Where those stand that were brought in.
         """
-        marks, identity = self._marks, self._identity
+        if topic != self._identity:
+            return []
+        marks = self._marks
         beyond = [
             (_record(event), place)
             for event, place in read
-            if identity is None or place.offset > marks.get(Source(*identity, place.partition), -1)
+            if place.offset > marks.get(Source(*topic, place.partition), -1)
         ]
-        self._bring(beyond)
-        return len(beyond)
+        brought: list[RecordPlace] = []
+        for start in range(0, len(beyond), MAX_FOLLOWED):
+            part = beyond[start : start + MAX_FOLLOWED]
+            if self._bring(part):
+                brought += [place for _, place in part]
+        return brought
 
-    def _bring(self, said: Sequence[tuple[_Said, RecordPlace]]) -> None:
-        if not said:
-            return
+    def _bring(self, said: Sequence[tuple[_Said, RecordPlace]]) -> bool:
+        """Whether they are in the overlay now."""
+        identity = self._identity
         entries: list[OverlayEntry] = []
         forgets: list[OverlayEntry] = []
         for event, place in said:
-            made = self._entries(event, place)
+            made = _entries(event, place, identity) if identity is not None else []
             if event.behavior == FORGET and made:
                 entries = [entry for entry in entries if entry.user_key != made[0].user_key]
                 forgets += made
@@ -133,9 +143,9 @@ class OverlayWriter:
             self._forgets[entry.user_key] = entry
             while len(self._forgets) > MAX_FORGETS:
                 self._forgets.pop(next(iter(self._forgets)))
-        if not self._usable or self._identity is None:
+        if not self._usable or identity is None:
             self._num_missed += len(said)
-            return
+            return False
         try:
             with self._lock:
                 self._forget_users()
@@ -144,9 +154,10 @@ class OverlayWriter:
         except MmrecError as error:
             self._failed(error)
             self._num_missed += len(said)
-        else:
-            self._num_added += len(said)
-            self._num_commits += 1
+            return False
+        self._num_added += len(said)
+        self._num_commits += 1
+        return True
 
     def tend(self) -> None:
         """Prune; look whether a broken overlay is well again."""
@@ -169,7 +180,6 @@ class OverlayWriter:
             return
         if identity == self._identity:
             return
-        self._sources = {}
         self._identity = identity
         try:
             removed = self._overlay.keep_topic(*identity)
@@ -191,10 +201,9 @@ class OverlayWriter:
             keys = {key, *(e.item_id for e in found if e.behavior == IDENTIFY)}
             if not key.startswith(ANONYMOUS_PREFIX):
                 keys.update(self._merged_from(key))
-            held = self._overlay.read(sorted(keys))
+            self._overlay.add([entry])  # first: whoever reads now counts nothing that was before it
             for each in sorted(keys):
-                self._overlay.forget(each)
-            self._overlay.add([entry, *(e for of_key in held.values() for e in of_key if _is_later(e, entry))])
+                self._overlay.forget(each, entry)
             del self._forgets[key]
 
     def _failed(self, error: MmrecError) -> None:
@@ -203,31 +212,20 @@ class OverlayWriter:
             log.warning("overlay_unavailable", error=str(error))
         self._usable = False
 
-    def _entries(self, event: _Said, place: RecordPlace) -> list[OverlayEntry]:
-        """One entry; for identify one under each of the two keys."""
-        source = self._sources.get(place.partition)
-        if source is None:
-            if self._identity is None:
-                return []
-            source = self._sources[place.partition] = Source(*self._identity, place.partition)
-        key, ingest_s = event.user_key, place.ingest_time_s
-        event_s = ingest_s if event.event_time_s is None else event.event_time_s
-        known_s = event_s if event.imported else ingest_s
-        rest = (event.event_id, event_s, known_s, ingest_s, event.exempt)
-        if event.behavior == IDENTIFY:
-            anonymous_key = ANONYMOUS_PREFIX + event.anonymous_id
-            return [
-                OverlayEntry(key, source, place.offset, IDENTIFY, anonymous_key, *rest),
-                OverlayEntry(anonymous_key, source, place.offset, IDENTIFY, key, *rest),
-            ]
-        return [OverlayEntry(key, source, place.offset, event.behavior, event.item_id, *rest)]
 
-
-def _is_later(entry: OverlayEntry, request: OverlayEntry) -> bool:
-    """Whether an entry came after a request to forget, which then says nothing about it."""
-    if entry.source == request.source:
-        return entry.offset > request.offset
-    return entry.ingest_time_s > request.ingest_time_s
+def _entries(event: _Said, place: RecordPlace, topic: tuple[str, str]) -> list[OverlayEntry]:
+    """One entry; for identify one under each of the two keys."""
+    source, key, ingest_s = Source(*topic, place.partition), event.user_key, place.ingest_time_s
+    event_s = ingest_s if event.event_time_s is None else event.event_time_s
+    known_s = event_s if event.imported else ingest_s
+    rest = (event.event_id, event_s, known_s, ingest_s, event.exempt)
+    if event.behavior == IDENTIFY:
+        anonymous_key = ANONYMOUS_PREFIX + event.anonymous_id
+        return [
+            OverlayEntry(key, source, place.offset, IDENTIFY, anonymous_key, *rest),
+            OverlayEntry(anonymous_key, source, place.offset, IDENTIFY, key, *rest),
+        ]
+    return [OverlayEntry(key, source, place.offset, event.behavior, event.item_id, *rest)]
 
 
 def _message(event: BehaviorEvent) -> _Said:

@@ -9,7 +9,10 @@ from typing import Final
 
 import pyarrow as pa
 
-_OPTIONS: Final = pa.ipc.IpcWriteOptions(compression="lz4")
+MAX_GAIN: Final = 8
+"""Compressed pieces are this much smaller at most; others stay as they are. So bytes of pieces bound those of rows."""
+_COMPRESSED: Final = pa.ipc.IpcWriteOptions(compression="lz4")
+_PLAIN: Final = pa.ipc.IpcWriteOptions()
 MAX_PIECE_BYTES: Final = 4 << 20
 """About; a single row may be larger."""
 
@@ -24,13 +27,18 @@ def table_pieces(table: pa.Table, *, max_bytes: int = MAX_PIECE_BYTES) -> Iterat
         if piece.nbytes > 2 * max_bytes and piece.num_rows > 1:  # a few long rows beside many short ones
             yield from table_pieces(piece, max_bytes=max_bytes)
             continue
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as writer:
-            writer.write_table(piece.combine_chunks())
-        yield piece, sink.getvalue().to_pybytes()
+        data = _bytes_of(piece, _COMPRESSED)
+        yield piece, data if len(data) * MAX_GAIN >= piece.nbytes else _bytes_of(piece, _PLAIN)
 
 
 def table_of(pieces: Iterable[bytes], schema: pa.Schema) -> pa.Table:
     """The table of all pieces, in their order."""
     tables = [pa.ipc.open_stream(piece).read_all() for piece in pieces]
     return pa.concat_tables([schema.empty_table(), *tables])
+
+
+def _bytes_of(table: pa.Table, options: pa.ipc.IpcWriteOptions) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
+        writer.write_table(table.combine_chunks())
+    return bytes(sink.getvalue().to_pybytes())

@@ -317,7 +317,11 @@ def _open_consumer(bootstrap: str, topic: str) -> tuple[Any, list[Any]]:
         )
     except KafkaError as error:
         raise store_error(bootstrap, error) from error
-    partitions = consumer.partitions_for_topic(topic)
+    try:
+        partitions = consumer.partitions_for_topic(topic)
+    except KafkaError as error:
+        consumer.close()
+        raise store_error(topic, error) from error
     if not partitions:
         consumer.close()
         raise NotFoundError(f"topic {topic!r} does not exist at {bootstrap}; `mmrec up` creates it")

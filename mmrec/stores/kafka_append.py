@@ -80,9 +80,7 @@ class RecordAppender:
         for at, (key, value) in enumerate(records):
             try:
                 if len(key) + len(value or b"") > self._max_bytes:
-                    future = self._producer.send(
-                        topic, value, key, headers=self._headers
-                    )  # it says whether that is too much
+                    future = self._producer.send(topic, value, key, headers=headers)  # says whether it is too much
                 else:
                     place = places[(murmur2(key) & 0x7FFFFFFF) % num_places]
                     future, is_full, is_new, _ = append(place, None, key, value, headers)

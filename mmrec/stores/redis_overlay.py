@@ -17,7 +17,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from mmrec.errors import ConfigurationError, StoreError
-from mmrec.events.overlay import MAX_ENTRIES, OverlayEntry, OverlayFigures, in_order
+from mmrec.events.overlay import MAX_ENTRIES, OverlayEntry, OverlayFigures, in_order, outlives
 from mmrec.scoring.profile import Source
 
 PREFIX: Final = "mmrec:overlay:"
@@ -107,18 +107,18 @@ class RedisOverlay:
             self._count()
         return removed
 
-    def forget(self, user_key: str) -> int:
+    def forget(self, user_key: str, request: OverlayEntry | None = None) -> int:
         """Remove a user's entries."""
         with self._failing("forgetting"):
-            found = self._redis.hgetall(_user(user_key))
+            found = [_entry(user_key, place, value) for place, value in self._redis.hgetall(_user(user_key)).items()]
+            gone = [entry for entry in found if not outlives(entry, request)]
             pipeline = self._redis.pipeline(transaction=False)
-            pipeline.delete(_user(user_key))
-            for place, value in found.items():
-                entry = _entry(user_key, place, value)
+            for entry in gone:
+                pipeline.hdel(_user(user_key), _place(entry.source, entry.offset))
                 pipeline.zrem(_sorted(entry.source), _member(entry))
             pipeline.execute()
-            self._num_entries -= len(found)
-        return len(found)
+            self._num_entries -= len(gone)
+        return len(gone)
 
     def figures(self) -> OverlayFigures:
         """As of the last change."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from mmrec.errors import StoreError
-from mmrec.events.overlay import MAX_ENTRIES, MAX_READ, OverlayEntry, OverlayFigures, in_order
+from mmrec.events.overlay import MAX_ENTRIES, MAX_READ, OverlayEntry, OverlayFigures, in_order, outlives
 from mmrec.scoring.profile import Source
 
 FILE_NAME: Final = "overlay.db"
@@ -38,6 +38,11 @@ SELECT e.user_key, s.cluster_id, s.topic_id, s.partition, e.offset, e.behavior, 
 FROM entries e JOIN sources s ON s.number = e.source WHERE e.user_key = ?
 ORDER BY e.ingest_time_s DESC, e.offset DESC LIMIT {MAX_READ}
 """
+_PLACES: Final = """
+SELECT e.user_key, s.cluster_id, s.topic_id, s.partition, e.offset, e.behavior, e.item_id, e.event_id,
+       e.event_time_s, e.known_time_s, e.ingest_time_s, e.exempt, e.source
+FROM entries e JOIN sources s ON s.number = e.source WHERE e.user_key = ?
+"""
 Result = TypeVar("Result")
 
 
@@ -56,7 +61,6 @@ class SqliteOverlay:
         self._busy_timeout_s = busy_timeout_s
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
-        self._numbers: dict[Source, int] = {}
         self._num_entries = 0
         self._num_dropped = 0
         self._wal_to_empty = False
@@ -104,18 +108,23 @@ class SqliteOverlay:
             with _transaction(connection):
                 removed = sum(connection.execute("DELETE FROM entries WHERE source = ?", row).rowcount for row in gone)
                 connection.executemany("DELETE FROM sources WHERE number = ?", gone)
-            self._numbers.clear()
             self._num_entries -= removed
             return removed
 
         return self._call("dropping other topics", work)
 
-    def forget(self, user_key: str) -> int:
+    def forget(self, user_key: str, request: OverlayEntry | None = None) -> int:
         """Remove a user's entries; the WAL, which still holds them, is emptied now or with the next pruning."""
 
         def work(connection: sqlite3.Connection) -> int:
             with _transaction(connection):
-                removed = connection.execute("DELETE FROM entries WHERE user_key = ?", (user_key,)).rowcount
+                rows = connection.execute(_PLACES, (user_key,)).fetchall()
+                gone = [row for row in rows if not outlives(_entry(row[:12]), request)]
+                connection.executemany(
+                    "DELETE FROM entries WHERE source = ? AND offset = ? AND user_key = ?",
+                    [(row[12], row[4], user_key) for row in gone],
+                )
+            removed = len(gone)
             self._num_entries -= removed
             self._wal_to_empty = True
             self._empty_wal(connection)
@@ -161,16 +170,14 @@ class SqliteOverlay:
         return connection
 
     def _disconnect(self) -> None:
-        self._numbers.clear()
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.close()
 
     def _add(self, connection: sqlite3.Connection, entries: Sequence[OverlayEntry]) -> None:
         with _transaction(connection):
-            for source in {entry.source for entry in entries} - self._numbers.keys():
-                self._numbers[source] = _number(connection, source)
-            numbers = self._numbers
+            # Asked every time: another process may have dropped a topic, and numbers are given again.
+            numbers = {source: _number(connection, source) for source in {entry.source for entry in entries}}
             connection.executemany(
                 "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(numbers[e.source], e.offset, e.user_key, *e[3:]) for e in entries],

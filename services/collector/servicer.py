@@ -23,15 +23,13 @@ from mmrec.v1.behavior_pb2 import BehaviorEvent
 
 MAX_REQUESTS_UNDER_WAY = 1_024
 """Requests of one stream whose statuses are still out; beyond that the stream is read no further."""
+MAX_STATUSES = 1_000
+"""Statuses from which on a response takes in no other request's."""
 COUNT_S = 0.25
 """What is answered meanwhile is counted at once: an observation costs more than an event."""
 Statuses = list[collector_pb2.EventStatus]
 UnderWay = asyncio.Queue["asyncio.Future[Statuses] | None"]
 """Answers in the order of their requests; None after the last one."""
-
-
-MAX_STATUSES = 1_000
-"""Statuses from which on a response takes in no other request's."""
 
 
 class CollectorServicer(collector_pb2_grpc.CollectorServiceServicer):

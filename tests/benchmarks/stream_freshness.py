@@ -3,8 +3,8 @@
 A probe is a user nobody knows, with one event on one item: the first list whose explanation names that item shows it.
 Its list is asked for once the event is acknowledged (by the collector, or by Kafka), as a storefront does that shows
 what was just clicked, and again until it shows it; probes' requests take the places of others of the fixed number per
-second. Two phases of the same load: without the stream (its events wait), and with it: the scoring
-stream and the follower of the topic, niced as the stack nices them.
+second, and only the others' latencies count. Two phases of the same load: without the stream (its events wait), and
+with it: the scoring stream and the follower of the topic, niced as the stack nices them.
 """
 
 import asyncio
@@ -29,8 +29,9 @@ from mmrec.client import RecommenderClient
 from mmrec.scoring.profile import Source
 from mmrec.stores.kafka import KafkaRecordProducer, describe_topic
 from mmrec.stores.topic_ends import end_offsets
+from mmrec.telemetry import read_status
 from mmrec.v1 import behavior_pb2, recommender_pb2, recommender_pb2_grpc
-from mmrec.v1.collector_pb2 import RecordBehaviorsRequest
+from mmrec.v1.collector_pb2 import EventOutcome, RecordBehaviorsRequest
 from mmrec.v1.collector_pb2_grpc import CollectorServiceStub
 from mmrec.wiring import open_feature_store
 from services.stack.guard import child_environment
@@ -109,6 +110,10 @@ def measure_freshness(
         _wait_caught_up(recommender)
         after, achieved = _phase(recommender, folder, items_file, load, shown, with_kafka_probes=True)
         figures["load_with_stream_events_per_s"] = achieved
+        said = read_status(recommender.settings.stores.status)
+        figures["overlay_missed"] = sum(said[name].get("overlay_missed", 0) for name in ("collector", "follow_events"))
+        for name, seconds in said["score_stream"].get("ingest_to_stored_s", {}).items():
+            figures[f"ingest_to_profile_{name}_ms"] = round(1_000 * seconds, 1)
     for way in ("collector", "kafka"):
         values = after.freshness_ms(way)
         figures[f"freshness_{way}_probes"] = len(values)
@@ -225,7 +230,7 @@ class _Asking:
             while not probe.seen_s and time.monotonic() - probe.sent_s < LOST_S:
                 self._num_polls += 1
                 asked_s = time.monotonic()
-                await self._ask(probe.user_id, probe, asked_s, counts=True)
+                await self._ask(probe.user_id, probe, asked_s, counts=False)
                 if not probe.seen_s:
                     await asyncio.sleep(max(asked_s + POLL_S[way] - time.monotonic(), 0.0))
             await asyncio.sleep(PAUSE_S[way] * (0.5 + float(self._rng.random())))
@@ -256,7 +261,9 @@ async def _to_collector(call: Any, probe: Probe) -> None:
     )
     event.event_time.GetCurrentTime()
     await call.write(RecordBehaviorsRequest(events=[event]))
-    await call.read()
+    (status,) = (await call.read()).statuses
+    if status.outcome != EventOutcome.EVENT_OUTCOME_ACKNOWLEDGED:
+        raise RuntimeError(f"the collector answered a probe with {status}")
 
 
 async def _to_kafka(producer: KafkaRecordProducer, topic: str, probe: Probe) -> None:

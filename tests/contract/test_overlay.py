@@ -1,6 +1,5 @@
-"""What every overlay promises: in memory, in one SQLite file, and (with MMREC_TEST_REDIS set) on Redis."""
+"""What every overlay promises: in memory, in one SQLite file, and on Redis."""
 
-import os
 import sqlite3
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from mmrec.errors import StoreError
 from mmrec.events.behaviors import shop_behaviors
@@ -40,25 +40,12 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
         return made[-1]
 
     if request.param == "redis":
-        if not os.environ.get("MMREC_TEST_REDIS"):
-            pytest.skip("MMREC_TEST_REDIS is not set")
-        connection = request.getfixturevalue("overlay_redis")
+        connection = request.getfixturevalue("redis_server")
+        with Redis.from_url(f"redis://{connection}") as client:
+            client.flushdb()
     yield {"memory": memory, "sqlite": sqlite, "redis": redis}[request.param]
     for overlay in made:
         overlay.close()
-
-
-@pytest.fixture
-def overlay_redis(tmp_path: Path) -> Iterator[str]:
-    from services.stack.ports import any_free, wait_open
-
-    (port,) = any_free(1)
-    command = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--dir", str(tmp_path), "--save", ""]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    assert wait_open(port, timeout_s=20)
-    yield f"127.0.0.1:{port}"
-    process.terminate()
-    process.wait(20)
 
 
 def entry(user_key: str, offset: int, *, source: Source = LEFT, **changes: object) -> OverlayEntry:
@@ -137,6 +124,29 @@ def test_a_forgotten_user_leaves_no_entry_and_nobody_else_loses_one(opened: Open
     assert overlay.forget("ann") == 0
     assert list(overlay.read(["ann", "bob"])) == ["bob"]
     assert overlay.figures().num_entries == 1
+
+
+def test_a_request_to_forget_and_what_came_after_it_stay(opened: Open) -> None:
+    overlay = opened()
+    request = entry("ann", 5, ingest_time_s=50.0)
+    early = [entry("ann", 4, ingest_time_s=50.0), entry("ann", 9, source=RIGHT, ingest_time_s=49.0)]
+    late = [entry("ann", 6, ingest_time_s=50.0), entry("ann", 1, source=RIGHT, ingest_time_s=51.0)]
+    overlay.add([*early, request, *late, entry("bob", 3, ingest_time_s=1.0)])
+    assert overlay.forget("ann", request) == 2
+    assert sorted(overlay.read(["ann"])["ann"]) == sorted([request, *late])
+    assert len(overlay.read(["bob"])["bob"]) == 1
+    assert overlay.figures().num_entries == 4
+
+
+def test_a_process_that_saw_a_topic_go_later_takes_no_other_topic_for_it(opened: Open) -> None:
+    slow, quick = opened(), opened()
+    gone, new = Source("c", "gone", 0), Source("c", "new", 3)
+    slow.add([entry("ann", 1, source=gone)])
+    quick.keep_topic("c", "new")
+    quick.add([entry("ann", 2, source=new)])
+    slow.add([entry("ann", 7, source=gone)])
+    assert sorted((e.source, e.offset) for e in slow.read(["ann"])["ann"]) == [(gone, 7), (new, 2)]
+    assert slow.keep_topic("c", "new") == 1
 
 
 def test_beyond_the_bound_the_oldest_go_first_and_are_counted(opened: Open) -> None:

@@ -124,7 +124,7 @@ def test_events_on_kafka_are_seen_without_the_stream_and_count_once_with_it(
         stream.stop()
     assert {user: reader.num_events(user) for user in ("ann", "bob")} == {"ann": 4, "bob": sent}
     assert reader.most == {"ann": 4, "bob": sent}  # never once too often
-    assert reader.figure("followed") + reader.figure("applied") == 3 + sent
+    assert reader.figure("followed") + reader.figure("passed") == 3 + sent
 
 
 def test_partitions_that_come_later_are_followed_too(following: tuple[Any, Reader]) -> None:

@@ -4,7 +4,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmrec.events.table_bytes import table_of, table_pieces
+from mmrec.events.table_bytes import MAX_GAIN, table_of, table_pieces
 
 SCHEMA = pa.schema([pa.field("n", pa.int64()), pa.field("text", pa.string()), pa.field("data", pa.binary())])
 
@@ -22,6 +22,12 @@ def test_pieces_together_are_the_table(lengths: list[int], max_bytes: int) -> No
     assert pa.concat_tables([SCHEMA.empty_table(), *(rows for rows, _ in pieces)]).equals(whole)
     for rows, _ in pieces:
         assert rows.num_rows == 1 or rows.nbytes <= 2 * max_bytes
+
+
+@given(st.lists(st.integers(0, 3_000), max_size=60))
+def test_pieces_bound_their_rows_however_well_those_compress(lengths: list[int]) -> None:
+    for rows, data in table_pieces(table(lengths), max_bytes=50_000):
+        assert len(data) * MAX_GAIN >= rows.nbytes
 
 
 def test_one_long_row_does_not_swell_the_others() -> None:
