@@ -12,15 +12,14 @@ import pyarrow as pa
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql.functions import col, lit, substring, unix_micros, when
-from pyspark.sql.functions import max as greatest
-from pyspark.sql.functions import min as least
+from pyspark.sql.functions import col, length, lit, substring, unix_micros, when
+from pyspark.sql.functions import sum as total
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.spark_worker import settle
 from mmrec.config import Settings
 from mmrec.events.stream_rows import MAX_KEY_BYTES, STREAM_SCHEMA, StreamTopic, decode_rows
-from mmrec.events.table_bytes import table_of, table_pieces
+from mmrec.events.table_bytes import parts_by_size, table_of, table_pieces
 
 MAX_OFFSETS, MAX_SPREAD = 400_000, 1_000_000
 """Records of a micro-batch at most: where the driver holds its profiles, and where workers write them."""
@@ -38,8 +37,8 @@ PIECE_SCHEMA = pa.schema(
     ]
 )
 """Decoded rows of one Kafka partition; `part` is whatever `Cut` says, 0 without one."""
-NUM_PORTIONS = 16
-"""Into how many a micro-batch of long records is cut, whose rows together are more than the driver takes."""
+NUM_PORTIONS = 4
+"""Into about how many a micro-batch is cut whose rows together are more than the driver takes, and each again."""
 PLACE = ("topic", "partition")
 SPARK_ERRORS = PySparkException, Py4JJavaError
 """What a failed job raises: rows that are too much for the driver are not among those PySpark translates."""
@@ -119,25 +118,29 @@ def decoded_tables(rows: DataFrame) -> Iterator[tuple[pa.Table, float]]:
 
 
 def portions(rows: DataFrame, error: Exception) -> Iterator[DataFrame]:
-    """A micro-batch of PIECE_SCHEMA by offset, each portion decoded anew: for one that is too much for the driver.
+    """A micro-batch of PIECE_SCHEMA in parts, each decoded anew: for one that is too much for the driver.
 
-    So the bound in records may be high, and memory stays bounded in bytes. Each portion holds every record of its
-    partitions up to the next one's, so marks may move from one to the next.
+    So the bound in records may be high, and memory stays bounded in bytes. A portion holds whole groups of records that
+    were decoded together, and of each partition those that follow on the portion before, so marks may move from one
+    portion to the next.
 
     Raises:
         Exception: the error, where it says something else or nothing is left to cut.
     """
-    if "maxResultSize" not in str(error):
+    groups = []
+    if "maxResultSize" in str(error):
+        groups = rows.groupBy(*PLACE, "low").agg(total(length("piece")).alias("size")).collect()
+    if len(groups) < 2:
         raise error
-    ends = rows.groupBy(*PLACE).agg(least("low").alias("low"), greatest("low").alias("high")).collect()
-    if all(end.low == end.high for end in ends):
-        raise error
-    for portion in range(NUM_PORTIONS):
-        wanted: list[Column] = []
-        for end in ends:
-            cuts = [end.low + (end.high + 1 - end.low) * at // NUM_PORTIONS for at in (portion, portion + 1)]
-            place = reduce(Column.__and__, (col(name) == end[name] for name in PLACE))
-            wanted.append(place & (col("low") >= cuts[0]) & (col("low") < cuts[1]))
+    groups.sort(key=lambda group: (group.topic, group.partition, group.low))
+    for start, stop in parts_by_size([group["size"] for group in groups], NUM_PORTIONS):
+        lows: dict[tuple[str, int], list[int]] = {}
+        for group in groups[start:stop]:
+            lows.setdefault((group.topic, group.partition), []).append(group.low)
+        wanted = [
+            (col("topic") == topic) & (col("partition") == partition) & col("low").between(min(held), max(held))
+            for (topic, partition), held in lows.items()
+        ]
         yield rows.where(reduce(Column.__or__, wanted))
 
 

@@ -4,7 +4,7 @@ Spark turns each value of each row into its own form and back at every step betw
 value, whatever it holds, and compressed (LZ4), since it is copied at each of those steps.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -35,6 +35,22 @@ def table_of(pieces: Iterable[bytes], schema: pa.Schema) -> pa.Table:
     """The table of all pieces, in their order."""
     tables = [pa.ipc.open_stream(piece).read_all() for piece in pieces]
     return pa.concat_tables([schema.empty_table(), *tables])
+
+
+def parts_by_size(sizes: Sequence[int], number: int) -> list[tuple[int, int]]:
+    """Cut things of these sizes, in their order, into about `number` parts of like size; at least two of two or more.
+
+    Returns:
+        First and behind the last of each part.
+    """
+    parts: list[tuple[int, int]] = []
+    start = held = 0
+    for at, size in enumerate(sizes):
+        if at > start and (held + size) * number > sum(sizes):
+            parts.append((start, at))
+            start, held = at, 0
+        held += size
+    return [*parts, (start, len(sizes))]
 
 
 def _bytes_of(table: pa.Table, options: pa.ipc.IpcWriteOptions) -> bytes:

@@ -4,7 +4,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmrec.events.table_bytes import MAX_GAIN, table_of, table_pieces
+from mmrec.events.table_bytes import MAX_GAIN, parts_by_size, table_of, table_pieces
 
 SCHEMA = pa.schema([pa.field("n", pa.int64()), pa.field("text", pa.string()), pa.field("data", pa.binary())])
 
@@ -28,6 +28,14 @@ def test_pieces_together_are_the_table(lengths: list[int], max_bytes: int) -> No
 def test_pieces_bound_their_rows_however_well_those_compress(lengths: list[int]) -> None:
     for rows, data in table_pieces(table(lengths), max_bytes=50_000):
         assert len(data) * MAX_GAIN >= rows.nbytes
+
+
+@given(st.lists(st.integers(1, 1_000), min_size=2, max_size=40), st.integers(2, 6))
+def test_parts_by_size_follow_each_other_and_none_is_long(sizes: list[int], number: int) -> None:
+    parts = parts_by_size(sizes, number)
+    assert [0, *(stop for _, stop in parts)] == [*(start for start, _ in parts), len(sizes)]
+    assert len(parts) >= 2
+    assert all(stop - start == 1 or sum(sizes[start:stop]) * number <= sum(sizes) for start, stop in parts)
 
 
 def test_one_long_row_does_not_swell_the_others() -> None:
