@@ -3,13 +3,13 @@
 waiting -> starting -> ready -> (ended) -> waiting ...        one-shot programs: starting -> done
 """
 
-import os
 import subprocess
 import time
 from pathlib import Path
 
 from mmrec.telemetry import get_logger
 from services.stack.guard import child_environment, end_processes
+from services.stack.niceness import make_nice
 from services.stack.program import Patience, Program, is_well
 
 log = get_logger(__name__)
@@ -135,7 +135,7 @@ class Child:
     def _become_ready(self, state: str, now_s: float) -> None:
         self._was_ready = True
         if self.program.niceness and state == "ready":
-            os.setpriority(os.PRIO_PGRP, self.pid, self.program.niceness)  # all threads of all its processes
+            make_nice(self.pid, self.program.niceness)
         self.ready_after_s = now_s - self._started_s
         self._enter(state, now_s)
 

@@ -37,6 +37,7 @@ from mmrec.wiring import open_feature_store
 from services.stack.guard import child_environment
 from services.stack.jars import ensure_jars
 from services.stack.java import ensure_java_home, java_environment
+from services.stack.niceness import make_nice
 from tests.benchmarks.own_recommender import OwnRecommender
 
 NICENESS = {"score_stream": 19, "follow_events": 5}
@@ -281,15 +282,15 @@ async def _to_kafka(producer: KafkaRecordProducer, topic: str, probe: Probe) -> 
 def _process(
     recommender: OwnRecommender, folder: Path, name: str, arguments: list[str], *, nice: int = 0, **variables: str
 ):
-    command = (["nice", "-n", str(nice)] if nice else []) + [sys.executable, *arguments]
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
-            [*command, "--config", str(recommender.config)],
+            [sys.executable, *arguments, "--config", str(recommender.config)],
             stdout=log,
             stderr=log,
             env={**child_environment(recommender.stack_id, program=name), **variables},
             start_new_session=True,
         )
+    make_nice(process.pid, nice)
     try:
         yield process
     finally:
