@@ -68,7 +68,7 @@ def programs(settings: Settings, home: StackHome, ports: StackPorts, *, stack_id
         Program(name="features", command=_module("feature_repo.apply"), one_shot=True),
         Program(name="milvus", command=(*milvus, "--port", str(ports.milvus)), port=ports.milvus),
         Program(name="ray", command=_ray(ports, stack_id), port=ports.ray + 3, environment=serve),
-        Program(name="score_stream", command=_module("jobs.score_stream"), after=ready, has_status=True, niceness=19),
+        Program(name="score_stream", command=_module("jobs.score_stream"), after=ready, has_status=True, niceness=10),
         Program(name="follow_events", command=_module("jobs.follow_events"), after=ready, has_status=True, niceness=5),
         Program(
             name="build_neighbors",

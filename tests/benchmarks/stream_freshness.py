@@ -40,7 +40,7 @@ from services.stack.java import ensure_java_home, java_environment
 from services.stack.niceness import make_nice
 from tests.benchmarks.own_recommender import OwnRecommender
 
-NICENESS = {"score_stream": 19, "follow_events": 5}
+NICENESS = {"score_stream": 10, "follow_events": 5}
 PROBE_BEHAVIOR = "cart"
 LIST_LENGTH = 20
 PAUSE_S = {"collector": 0.3, "kafka": 0.2}
