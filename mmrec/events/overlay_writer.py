@@ -232,6 +232,14 @@ def _message(event: BehaviorEvent) -> _Said:
     event_time_s = None
     if event.HasField("event_time"):
         event_time_s = float(instant_s(event.event_time.seconds, event.event_time.nanos))
+    return _said(event, event_time_s, resubmitted=RESUBMITTED in event.context)
+
+
+def _record(event: EventFields) -> _Said:
+    return _said(event, event.event_time_s, resubmitted=f'"{RESUBMITTED}":' in event.context)
+
+
+def _said(event: BehaviorEvent | EventFields, event_time_s: float | None, *, resubmitted: bool) -> _Said:
     return _Said(
         user_key(event.user_id, event.anonymous_id),
         event.anonymous_id,
@@ -240,18 +248,5 @@ def _message(event: BehaviorEvent) -> _Said:
         event.event_id,
         event_time_s,
         event.imported,
-        event.imported or RESUBMITTED in event.context,
-    )
-
-
-def _record(event: EventFields) -> _Said:
-    return _Said(
-        user_key(event.user_id, event.anonymous_id),
-        event.anonymous_id,
-        event.item_id,
-        event.behavior,
-        event.event_id,
-        event.event_time_s,
-        event.imported,
-        event.imported or f'"{RESUBMITTED}":' in event.context,
+        event.imported or resubmitted,
     )
