@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mmrec.errors import StoreError
@@ -69,8 +69,7 @@ class Shop:
         if not rows:
             return
         forgotten = {row.user_key: row.known_time_s for row in rows if row.behavior == FORGET}
-        for key in forgotten:
-            self.store._profiles.pop(key, None)
+        self.store.delete_profiles(forgotten)
         keys = {row.user_key for row in rows}
         profiles = self.store.read_profiles(keys)
         profiles |= self.store.read_profiles(targets_to_read(profiles))
@@ -183,6 +182,7 @@ def test_a_login_shows_both_histories_at_once_and_later_ones_too(steps, login_at
 
 
 @given(STEPS, st.integers(0, 40))
+@example([("event", "ann", "i1"), *[("stream", 0, 1)] * 2, ("prune", None, None), ("ask", "ann", "")], 1)
 @settings(max_examples=150, deadline=None)
 def test_nothing_of_before_a_request_to_forget_is_seen_and_everything_since_is(steps, forget_at: int) -> None:
     shop = Shop()
