@@ -9,10 +9,10 @@ from typing import Final
 from google.protobuf import json_format
 
 from mmrec.events.producer import RecordPlace, RecordProducer
-from mmrec.events.rules import id_problem
 from mmrec.events.verdicts import Rejection
 from mmrec.v1.catalog_pb2 import CatalogItem
 from mmrec.v1.collector_pb2 import EventOutcome, ItemStatus
+from mmrec.wire.ids import id_problem
 
 MISSING_TITLE: Final = "missing_title"
 """Reason beside those of Rejection: an item without a title cannot be shown (METHODS M13)."""

@@ -76,7 +76,7 @@ def instant(text: str, *, now_s: float) -> float:
     Raises:
         InvalidRequestError: it is neither.
     """
-    from mmrec.events.rules import parse_time
+    from mmrec.wire.instants import parse_time
 
     if span := _SPAN.fullmatch(text):
         return now_s - float(span[1]) * _UNITS_S[span[2]]

@@ -9,9 +9,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from mmrec.config import EventSettings
 from mmrec.events.behaviors import BehaviorSet
-from mmrec.events.rules import DOUBLE_FIELDS, STRING_FIELDS, Refusal, context_json, instant_s, judge
+from mmrec.events.rules import DOUBLE_FIELDS, STRING_FIELDS, Refusal, context_json, judge
 from mmrec.events.verdicts import Rejection
 from mmrec.v1.behavior_pb2 import BehaviorEvent
+from mmrec.wire.instants import instant_s
 
 _MIN_SECONDS: Final = -62_135_596_800
 _MAX_SECONDS: Final = 253_402_300_799

@@ -16,11 +16,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from mmrec.errors import InvalidRequestError, NotFoundError
 from mmrec.events.columns import ANONYMOUS_PREFIX
-from mmrec.events.rules import FIELD_NAMES, camel_case, parse_time
+from mmrec.events.rules import FIELD_NAMES, camel_case
+from mmrec.wire.instants import parse_time, rfc3339
 
 Record = tuple[bytes, bytes]
 """Key and value as they go to Kafka."""
@@ -74,20 +74,6 @@ def retimed(records: Iterable[Record], *, shift_s: float = 0.0, imported: bool =
         if imported:
             document["imported"] = True
         yield key, json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def rfc3339(time_s: float) -> str:
-    """Epoch seconds as proto3 JSON writes an instant, to the microsecond.
-
-    Raises:
-        InvalidRequestError: it lies outside the years 1 to 9999.
-    """
-    stamp = Timestamp()
-    try:
-        stamp.FromMicroseconds(round(time_s * 1e6))
-        return str(stamp.ToJsonString())
-    except (ValueError, OverflowError):
-        raise InvalidRequestError(f"epoch second {time_s} lies outside the years 1 to 9999") from None
 
 
 def _line_records(path: Path) -> Iterator[Record]:

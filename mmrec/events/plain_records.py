@@ -16,7 +16,9 @@ import pyarrow.json
 from mmrec.config import EventSettings
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.columns import ANONYMOUS_PREFIX, EVENT_SCHEMA
-from mmrec.events.rules import DOUBLE_FIELDS, FIELD_NAMES, MAX_ID_BYTES, camel_case, instant_s, parse_context
+from mmrec.events.rules import DOUBLE_FIELDS, FIELD_NAMES, camel_case, parse_context
+from mmrec.wire.ids import MAX_ID_BYTES
+from mmrec.wire.instants import instant_s
 
 BoolArray = npt.NDArray[np.bool_]
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 import pyarrow as pa
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from mmrec.events.rules import parse_time
+from mmrec.wire.instants import parse_time
 
 MAX_KEPT_BYTES: Final = 1 << 20
 """Bytes kept of an original value; `detail` says where there were more."""

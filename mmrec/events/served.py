@@ -11,8 +11,8 @@ import pyarrow as pa
 from google.protobuf import json_format
 
 from mmrec.events.columns import RAW_SCHEMA, user_key
-from mmrec.events.rules import instant_s
 from mmrec.v1.behavior_pb2 import ServedList
+from mmrec.wire.instants import instant_s
 
 SERVED_ITEM: Final = pa.struct(
     [

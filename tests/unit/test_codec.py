@@ -10,15 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmrec.config import EventSettings
-from mmrec.events import rules
 from mmrec.events.behaviors import shop_behaviors
 from mmrec.events.codec import check_event, decode_batch, encode_event
 from mmrec.events.columns import EVENT_SCHEMA, RAW_SCHEMA, REJECTED_SCHEMA, user_key
 from mmrec.events.control import CONTROL_BEHAVIORS, FORGET, IDENTIFY, forget_event, identify_event
 from mmrec.events.plain_records import plain_events
-from mmrec.events.rules import EventFields, Refusal, decode_record, parse_time
+from mmrec.events.rules import EventFields, Refusal, decode_record
 from mmrec.events.verdicts import Rejection
 from mmrec.v1.behavior_pb2 import BehaviorEvent
+from mmrec.wire import documents as wire_documents
+from mmrec.wire.instants import parse_time
 
 BEHAVIORS = shop_behaviors()
 INGEST_S = 1_767_225_600.25  # 2026-01-01T00:00:00.25Z
@@ -436,5 +437,5 @@ class NameThatCounts(str):
 def test_the_work_for_a_repeated_name_grows_with_the_names_not_with_their_square() -> None:
     names = [NameThatCounts(f"n{number}") for number in range(1_000)]
     with pytest.raises(Exception, match="'n999' stands twice"):
-        rules._unique_pairs([(name, 0) for name in [*names, NameThatCounts("n999")]])
+        wire_documents._unique_pairs([(name, 0) for name in [*names, NameThatCounts("n999")]])
     assert NameThatCounts.num_compared < 10 * len(names)

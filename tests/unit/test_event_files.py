@@ -12,12 +12,13 @@ from mmrec.config import EventSettings, KafkaSettings
 from mmrec.errors import InvalidRequestError, StoreError
 from mmrec.events.behaviors import shop_behaviors
 from mmrec.events.columns import EVENT_SCHEMA
-from mmrec.events.event_files import newest_event_time_s, read_records, retimed, rfc3339
+from mmrec.events.event_files import newest_event_time_s, read_records, retimed
 from mmrec.events.feed import feed
 from mmrec.events.producer import MemoryRecordProducer
 from mmrec.events.rules import EventFields, decode_record
 from mmrec.simulator.live import live_records, storefront_until
 from mmrec.simulator.settings import StorefrontConfig
+from mmrec.wire.instants import rfc3339
 
 NOW_S = 1_767_225_600.0
 TOPIC = KafkaSettings().behavior_events

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from mmrec.errors import StoreError
-from mmrec.events.event_files import read_records, retimed, rfc3339
+from mmrec.events.event_files import read_records, retimed
 from mmrec.events.feed import feed
 from mmrec.events.import_marks import ImportMarks
 from mmrec.events.producer import MemoryRecordProducer
+from mmrec.wire.instants import rfc3339
 from tests.unit.test_rebuild import CONFIG, NOW_S, Log, Row, check, rows
 from tests.unit.test_stream import Deployment, finish
 
