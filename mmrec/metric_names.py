@@ -83,7 +83,7 @@ METRICS: Final[tuple[MetricName, ...]] = (
     ),
     _counter("mmrec_profiles_written_total", _STREAM, "Profile rows written."),
     _counter("mmrec_profile_items_pruned_total", _STREAM, "Items that left profiles: too many, or idle too long."),
-    _counter("mmrec_identified_total", _STREAM, "Anonymous profiles that were merged into a user's."),
+    _counter("mmrec_identified_total", _STREAM, "Logins: an anonymous id said to be a user."),
     _counter("mmrec_forgotten_total", _STREAM, "Users and anonymous users forgotten."),
     _gauge(
         "mmrec_stream_lag_records",

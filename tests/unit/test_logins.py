@@ -75,14 +75,15 @@ def in_two(deployment: Deployment, sizes: dict[tuple[str, int], int]) -> Items:
 @pytest.mark.parametrize("kind", [Deployment, Partitioned])
 @pytest.mark.parametrize("partition", [0, 1])
 def test_a_cart_after_a_login_is_that_users_wherever_two_batches_meet(kind: type[Deployment], partition: int) -> None:
-    for sizes in cuts(family_tablet(partition)):
+    every = list(cuts(family_tablet(partition)))
+    for sizes in every if kind is Deployment else every[::5]:
         deployment = kind()
         deployment.records.update(family_tablet(partition))
         assert in_two(deployment, sizes) == BY_KNOWN_TIME, sizes
     assert rebuilt(deployment) == BY_KNOWN_TIME
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     crash_share=st.sampled_from([0.0, 0.4]),
