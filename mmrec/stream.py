@@ -311,8 +311,12 @@ class ScoringStream:
             owners: Of each event, as logins before the batch say.
         """
         logins = batch.control.filter(pa.array(is_login(batch.control)))
+        if not logins.num_rows:
+            nobody_N = np.zeros(batch.events.num_rows, dtype=np.bool_)
+            judged = self._judge(replace(batch, events=batch.events.slice(0, 0)), {}, {})
+            return _Concerned(keys=frozenset(), judged=judged, others_N=~nobody_N)
         named = {*logins["user_key"].to_pylist(), *logins["item_id"].to_pylist()}
-        stubs = self._store.read_profiles([key for key in named if key.startswith(ANONYMOUS_PREFIX)]) if named else {}
+        stubs = self._store.read_profiles([key for key in named if key.startswith(ANONYMOUS_PREFIX)])
         keys, size = named.union(targets_to_read(stubs)), -1
         while len(keys) > size:  # the log may name others whom a guest once logged in as
             size = len(keys)
