@@ -33,6 +33,9 @@ class _Judged(NamedTuple):
     event_time_s: float | None
     session_id: str
     request_id: str
+    quantity: float
+    price: float
+    position: int
 
 
 def event_key(event: BehaviorEvent) -> bytes:
@@ -116,5 +119,8 @@ def check_record(
         event_time_s,
         event.session_id,
         event.request_id,
+        event.quantity,
+        event.price,
+        event.position,
     )
     return judge(fields, key=key, ingest_time_s=ingest_time_s, behaviors=behaviors, settings=settings)
