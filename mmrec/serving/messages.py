@@ -107,7 +107,7 @@ def _event_time_s(event: behavior_pb2.BehaviorEvent, earliest_s: float, latest_s
 
 
 def item_filter(message: recommender_pb2.AttributeFilter) -> ItemFilter:
-    """A filter; InvalidRequestError where a bound is no price, no price can lie within, or a condition names nothing."""
+    """A filter; InvalidRequestError where a bound is no price, none can lie within, or a condition names nothing."""
     for bound in (message.price_min, message.price_max):
         if not (math.isfinite(bound) and bound >= 0):
             raise InvalidRequestError(f"price bound {bound} is no price; give numbers >= 0, 0 for no bound")
