@@ -57,17 +57,22 @@ class FileOptions:
         max_bytes = (events or EventSettings()).max_value_bytes
         return FileReading(time_unit=self.time_unit, time_zone=self.time_zone, max_bytes=max_bytes)
 
-    def edit(self, behaviors: BehaviorSet) -> "EventEdit":
+    def edit(self, settings: Settings) -> "EventEdit":
         """What happens to events; InvalidRequestError where one is mapped to a behavior that is not configured."""
         from mmrec.events.event_edits import EventEdit
 
+        behaviors = settings.behaviors
         for name, behavior in self.behaviors.items():
             if behavior not in behaviors:
                 raise InvalidRequestError(
                     f"--behavior {name}={behavior}: {behavior!r} is not configured; give one of "
                     f"{', '.join(behaviors.names)}"
                 )
-        return EventEdit(behaviors=self.behaviors, known=frozenset(behaviors.names) if self.skip_unknown else None)
+        return EventEdit(
+            behaviors=self.behaviors,
+            known=frozenset(behaviors.names) if self.skip_unknown else None,
+            max_bytes=settings.events.max_value_bytes,
+        )
 
     def for_mark(self, behaviors: BehaviorSet) -> dict[str, Any]:
         """What makes an import of the same file another one."""

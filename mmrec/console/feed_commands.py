@@ -99,7 +99,7 @@ def replay(
     if shift_to_now:
         newest_s = newest_event_time_s((row.key, row.value) for row in events.rows())
         shift_s = 0.0 if newest_s is None else time.time() - newest_s
-    edit = replace(options.edit(settings.behaviors), shift_s=shift_s, imported=imported)
+    edit = replace(options.edit(settings), shift_s=shift_s, imported=imported)
     found = look_through(events, edit, settings, now_s=time.time())
     if _send(settings, sent_records(events, edit), what=f"events of {file.name}", rate=rate):
         tell_refused(found, file)
@@ -153,7 +153,7 @@ def _import_file(settings: Settings, file: Path, options: FileOptions, *, again:
     from mmrec.stores.parquet_log import local_folder
 
     events = open_event_file(file, options.reading(settings.events))
-    edit = replace(options.edit(settings.behaviors), imported=True)
+    edit = replace(options.edit(settings), imported=True)
     folder = local_folder(settings.stores.event_log) / "imports"
     marks = ImportMarks(folder, file, options.for_mark(settings.behaviors))
     if marks.mark.is_done and not again:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from mmrec.config import EventSettings
 from mmrec.errors import InvalidRequestError
 from mmrec.events.behaviors import CONTROL_PREFIX
 from mmrec.events.rules import FIELD_NAMES, camel_case
@@ -45,12 +46,14 @@ class EventEdit:
     """Added to every event time; order and gaps stay. Events without a time keep none."""
     imported: bool = False
     """Flag as history: the system is taken to have known each event when it happened."""
+    max_bytes: int = EventSettings().max_value_bytes
+    """Longest value that the codec reads; longer ones go on as they are, since written anew they might be shorter."""
 
     def apply(self, key: bytes, value: bytes) -> Edited:
         """One record as this edit leaves it."""
         if self.changes_nothing:
             return Edited(key, value, "", False)
-        document = document_of(value)
+        document = document_of(value) if len(value) <= self.max_bytes else None
         if document is None:
             return Edited(key, value, "", "" in self.left_out)
         given = document.get("behavior")
@@ -69,7 +72,7 @@ class EventEdit:
     @property
     def changes_nothing(self) -> bool:
         """Whether every record goes on byte for byte."""
-        return self == EventEdit()
+        return not (self.behaviors or self.left_out or self.shift_s or self.imported) and self.known is None
 
     def target(self, name: str) -> str:
         """The behavior that events of this name in the file are sent as."""
