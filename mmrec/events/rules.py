@@ -202,7 +202,34 @@ def _id_problem(name: str, value: str) -> str:
     return ""
 
 
-class JudgedFields(Protocol):
+class JudgedNumbers(Protocol):
+    """The numbers of an event."""
+
+    @property
+    def quantity(self) -> float: ...
+    @property
+    def price(self) -> float: ...
+    @property
+    def position(self) -> int: ...
+
+
+def number_problem(numbers: JudgedNumbers) -> str:
+    """What is wrong with the numbers of an event, "" where nothing is. 0 is absent and -0.0 is 0."""
+    for name in DOUBLE_FIELDS:
+        number = getattr(numbers, name)
+        if not number >= 0:
+            return f"{name} is {number}; give a number >= 0, 0 where there is none"
+    if numbers.position < 0:
+        return f"position is {numbers.position}; give a rank from 1, 0 where there is none"
+    return ""
+
+
+def _undo_hint(behavior: str, behaviors: BehaviorSet) -> str:
+    undoing = [each.name for each in behaviors if each.undo_of == behavior]
+    return f"; to take back a {behavior} send {' or '.join(undoing)}" if undoing else ""
+
+
+class JudgedFields(JudgedNumbers, Protocol):
     """What judge() looks at; EventFields has it."""
 
     @property
@@ -249,6 +276,9 @@ def judge(
     if not control and (fields.behavior.startswith(CONTROL_PREFIX) or fields.behavior not in behaviors):
         known = ", ".join(behaviors.names)
         return Refusal(Rejection.UNKNOWN_BEHAVIOR, f"behavior is {shown(fields.behavior)}; known: {known}")
+    # Nobody reads the numbers of a control record, and a request to forget is not to fail over one.
+    if not control and (problem := number_problem(fields)):
+        return Refusal(Rejection.OUT_OF_RANGE, problem + _undo_hint(fields.behavior, behaviors))
     event_time_s = ingest_time_s if fields.event_time_s is None else fields.event_time_s
     if event_time_s > ingest_time_s + settings.max_future_s:
         late = event_time_s - ingest_time_s

@@ -3,8 +3,9 @@
 parse_time("2026-01-31T12:00:00Z") -> 1769860800.0        rfc3339(1769860800.0) -> "2026-01-31T12:00:00Z"
 """
 
+import math
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -15,6 +16,10 @@ _RFC3339: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH: Final = datetime(1970, 1, 1)
+MIN_SECONDS: Final = -62_135_596_800
+MAX_SECONDS: Final = 253_402_300_799
+"""Years 1 to 9999, what RFC 3339 and google.protobuf.Timestamp can say."""
 
 
 def parse_time(text: str) -> float | None:
@@ -45,6 +50,26 @@ def parse_time(text: str) -> float | None:
 def instant_s(seconds: Any, nanos: Any) -> Any:
     """Float64 instant of whole seconds and nanoseconds; one form, so that every path rounds alike."""
     return seconds + nanos / 1e9
+
+
+def instant_text(seconds: int, nanos: int) -> str | None:
+    """RFC 3339 of an instant as proto3 JSON writes it, with 0, 3, 6 or 9 decimals; None of one that it cannot write."""
+    if not (MIN_SECONDS <= seconds <= MAX_SECONDS and 0 <= nanos < 10**9):
+        return None
+    whole = (_NAIVE_EPOCH + timedelta(0, seconds)).isoformat()
+    if not nanos:
+        return f"{whole}Z"
+    if nanos % 1_000_000 == 0:
+        return f"{whole}.{nanos // 1_000_000:03d}Z"
+    return f"{whole}.{nanos // 1_000:06d}Z" if nanos % 1_000 == 0 else f"{whole}.{nanos:09d}Z"
+
+
+def exact_text(time_s: float) -> str | None:
+    """RFC 3339 that parse_time() reads back as the very same number; None where there is none."""
+    if not math.isfinite(time_s):
+        return None
+    whole_s = math.floor(time_s)
+    return instant_text(*divmod(whole_s * 10**9 + round((time_s - whole_s) * 1e9), 10**9))
 
 
 def rfc3339(time_s: float) -> str:
