@@ -99,20 +99,14 @@ class PartitionWriters:
         return parts.mapInArrow(judging, from_arrow_schema(JUDGED_PIECE_SCHEMA)).persist(StorageLevel.MEMORY_AND_DISK)
 
     def _write(
-        self,
-        judged: DataFrame,
-        layout: RedisLayout,
-        batch_name: str,
-        left_out: frozenset[str],
-        *,
-        write_time_s: float,
+        self, judged: DataFrame, layout: RedisLayout, name: str, left_out: frozenset[str], *, write_time_s: float
     ) -> Written:
         if layout not in self._rows:
             self._rows[layout] = RedisProfileRows(layout, lease=self._lease)
-        self._rows[layout].begin_batch(batch_name.encode())
+        self._rows[layout].begin_batch(name.encode())
         writing = partial(
             write,
-            batch=batch_name,
+            batch=name,
             layout=layout,
             lease=self._lease,
             left_out=left_out,
