@@ -154,7 +154,7 @@ def _sentence(
     if "popular" in source_scores and source_scores["popular"] > 0:
         return "Many people choose it these days."
     published_s = catalogue.entries[row].publish_time_s
-    if published_s and read_s - published_s < NEW_S:
+    if published_s and 0 <= read_s - published_s < NEW_S:
         return "It is new here."
     return "Few people have found it yet."
 
