@@ -1,14 +1,19 @@
 """From records of catalog-items to store, topic and rejected topic: nothing lost, nothing told twice."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from mmrec.catalog.cleaning import CleaningPolicy
-from mmrec.catalog.refused import RefusedItems
+from mmrec.catalog.refusals import ItemRefusal, ItemRejection
+from mmrec.catalog.refused import RefusedItems, refused_record
+from mmrec.catalog.resubmit import ItemDoor
 from mmrec.clock import ManualClock
+from mmrec.console.rejected_report import by_reason, print_groups
 from mmrec.content.attributes import AttributeHashEncoder
 from mmrec.content.catalog_feed import CatalogFeed, marked_choices
 from mmrec.content.matrix import content_matrix
@@ -18,6 +23,7 @@ from mmrec.content.text import HashingTextEncoder
 from mmrec.errors import StoreError
 from mmrec.events.producer import MemoryRecordProducer, TopicRecord
 from mmrec.events.rejected import decode_rejected
+from mmrec.events.resubmit import Fate, RefusedRecords, ResubmitTopics, resubmit
 from mmrec.features.stores import MemoryFeatureStore
 
 NOW_S = 1_767_225_600.0
@@ -161,3 +167,69 @@ def test_ids_are_read_from_merged_and_unmerged_parts_alike(tmp_path: Path) -> No
     for number in range(70):
         store.put(content_matrix([f"i{number}"], {}, embedding_dims={}, encoders={}), removed=[f"i{number - 2}"])
         assert store.item_ids() == set(store.load_matrix().item_ids)
+
+
+def door(*records: TopicRecord) -> ItemDoor:
+    return ItemDoor(lambda: records)
+
+
+def looked_at(deployment: Deployment, *now: TopicRecord) -> dict[int, Fate]:
+    refused = RefusedRecords(lambda: deployment.broker.records(REJECTED), cluster_id="c", topic_id="r", door=door(*now))
+    return {record.row["offset"]: record.fate for record in refused}
+
+
+def refuse(deployment: Deployment, offset: int, key: bytes, value: dict[str, Any]) -> None:
+    refusal = ItemRefusal(ItemRejection.UNKNOWN_AVAILABILITY, "of rules that have changed since")
+    deployment.broker.send(
+        REJECTED,
+        *refused_record(
+            key,
+            json.dumps(value).encode(),
+            refusal,
+            time_s=NOW_S + offset,
+            cluster_id="c",
+            topic_id="t",
+            offset=offset,
+        ),
+    )
+
+
+def test_a_refused_item_is_sent_again_once_and_only_where_nothing_newer_was_taken(deployment: Deployment) -> None:
+    refuse(deployment, 10, b"a", item("a", title="Old"))
+    refuse(deployment, 11, b"b", item("b"))
+    refuse(deployment, 12, b"c", item("c"))
+    refuse(deployment, 13, b"d", item("d", price="1,0"))
+    refuse(deployment, 14, b"e", item("e"))
+    now = (
+        record(9, b"b", item("b")),
+        record(15, b"a", item("a", title="New")),
+        record(16, b"c", None),
+        record(17, b"e", b"{newer, and refused itself"),
+    )
+    fates = looked_at(deployment, *now)
+    assert fates == {
+        10: Fate.SUPERSEDED,
+        11: Fate.SENDABLE,
+        12: Fate.SUPERSEDED,
+        13: Fate.REFUSED,
+        14: Fate.SENDABLE,
+    }
+    refused = RefusedRecords(lambda: deployment.broker.records(REJECTED), cluster_id="c", topic_id="r", door=door(*now))
+    topics = ResubmitTopics(records="catalog-items", rejected=REJECTED)
+    assert resubmit(refused, deployment.broker, topics) == 2
+    assert resubmit(refused, deployment.broker, topics) == 0
+    sent = deployment.broker.records("catalog-items")
+    assert {each.key: json.loads(each.value or b"") for each in sent} == {b"b": item("b"), b"e": item("e")}
+
+
+def test_refused_items_are_told_by_reason_with_a_sample(deployment: Deployment) -> None:
+    deployment.feed().take(RECORDS, now_s=NOW_S)
+    refused = RefusedRecords(
+        lambda: deployment.broker.records(REJECTED), cluster_id="c", topic_id="r", door=door(*RECORDS)
+    )
+    console = Console(file=io.StringIO(), width=200)
+    print_groups(by_reason(refused), console)
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "bad_price" in told
+    assert "1,299.00" in told
+    assert 'dear "Red dress"' in told
