@@ -10,26 +10,28 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from mmrec.catalog.item import CatalogItem
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
+from mmrec.content.content_metrics import ContentMetrics
 from mmrec.content.encode import misses
-from mmrec.content.feed import read_changes
-from mmrec.content.publish import ContentCounts, FeedMark, publish_content
+from mmrec.content.publish import ContentCounts, FeedMark
 from mmrec.content.registry import ATTRIBUTE_ENCODER as ATTRIBUTES
 from mmrec.content.registry import LazyEncoder, encoder
 from mmrec.content.store import ContentStore
 from mmrec.errors import MmrecError
 from mmrec.events.producer import TopicRecord
 from mmrec.home import cache_folder
-from mmrec.stores.kafka import describe_topic, follow_topic, read_topic
+from mmrec.metrics import Metrics
+from mmrec.metrics_endpoint import serve_metrics
+from mmrec.stores.kafka import follow_topic, read_topic
 from mmrec.telemetry import StatusFile, configure_logging, get_logger
-from mmrec.wiring import open_feature_store, open_producer, settings_from
+from mmrec.wiring import open_catalog_feed, open_producer, settings_from
 
 log = get_logger("jobs.encode_items")
 PROCESS = "encode_items"
@@ -88,43 +90,34 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int) ->
     """Encode what is there and, with `follow`, whatever comes."""
     clock, status = SystemClock(), StatusFile(settings.stores.status, PROCESS)
     names = {"text": settings.content.text_encoder, "image": settings.content.image_encoder, "attributes": ATTRIBUTES}
-    store = ContentStore(settings.stores.content, cache_folder=cache_folder() / "content")
-    features, producer = open_feature_store(settings), open_producer(settings)
-    identity = describe_topic(settings.kafka.bootstrap, settings.kafka.catalog_items)
-    mark_path = Path(settings.stores.content) / "catalog_mark.json"
-    start = FeedMark(topic=f"{identity.cluster_id}/{identity.topic_id}", encoders={**names, "cleaning": cleaning})
-    mark = start.resumed(mark_path)
     # Near-line shares the machine with serving: one thread, and no spinning.
     encoders = {m: LazyEncoder(m, name, num_threads=1 if follow else num_workers) for m, name in names.items()}
-    counts, ready, written_s = ContentCounts(), False, 0.0
-    for records in _records(settings, mark, follow):
+    store = ContentStore(settings.stores.content, cache_folder=cache_folder() / "content")
+    producer, watch = open_producer(settings), ContentMetrics(metrics := Metrics(PROCESS))
+    endpoint = serve_metrics(metrics, settings.metrics)
+    feed = open_catalog_feed(settings, encoders=encoders, store=store, producer=producer, cleaning=cleaning)
+    feed.drop_refused_ids(now_s=clock.now_s())
+
+    def fill_cache(items: Sequence[CatalogItem]) -> None:
+        if ready:
+            return
+        for modality, found in misses(items, names, store, cleaning=cleaning).items():
+            if len(found) >= MIN_FOR_RAY and modality != "attributes":
+                _encode_with_ray(modality, names[modality], found, store, num_workers)
+
+    ready, written_s = False, 0.0
+    for records in _records(settings, feed.mark, follow):
         if records:
-            changes = read_changes([(r.key, r.value) for r in records])
-            if not ready:
-                for modality, found in misses([*changes.items.values()], names, store, cleaning=cleaning).items():
-                    if len(found) >= MIN_FOR_RAY and modality != "attributes":
-                        _encode_with_ray(modality, names[modality], found, store, num_workers)
-            publish_content(
-                changes,
-                encoders=encoders,
-                store=store,
-                features=features,
-                producer=producer,
-                topic=settings.kafka.item_embeddings,
-                counts=counts,
-                cleaning=cleaning,
-                write_time_s=clock.now_s(),
-            )
-            mark = mark.moved([(r.partition, r.offset) for r in records])
-            mark.save(mark_path)
-            log.info("content_published", num_changed=len(changes.items), num_removed=len(changes.removed))
+            feed.take(records, now_s=clock.now_s(), before_encoding=fill_cache)
         if follow and not ready:
             log.info("encoders_loaded", embedding_dims={m: lazy.embedding_dim for m, lazy in encoders.items()})
         if records or not ready or clock.now_s() - written_s >= 1.0:
             ready, written_s = True, clock.now_s()
-            status.write({"ready": True, "encoders": names, **counts.figures()}, now_s=written_s)
+            status.write({"ready": True, "encoders": names, **feed.figures()}, now_s=written_s)
+            watch.figures(feed.figures())
     producer.close()
-    return counts
+    endpoint.close()
+    return feed.counts
 
 
 def main() -> int:

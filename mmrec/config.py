@@ -7,6 +7,7 @@ variables override nothing but the file's place: MMREC_CONFIG.
 """
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ class KafkaSettings:
     item_embeddings: str = "item-embeddings"
     served_lists: str = "served-lists"
     rejected: str = "behavior-events.rejected"
+    catalog_rejected: str = "catalog-items.rejected"
     num_partitions: int = 2
     """Partitions of topics that are created."""
     retention_days: float = 30.0
@@ -103,6 +105,36 @@ class ContentSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CatalogSettings:
+    """How items are cleaned (mmrec.catalog.cleaning); another choice has the catalogue encoded again."""
+
+    missing_values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By attribute: values that mean that there is none, in any case, such as { color = ["n/a", "-"] }. Without it
+    only an empty value is missing."""
+    junk_attributes: tuple[str, ...] = ()
+    """Attributes that are removed."""
+    unknown_attributes: tuple[str, ...] = ("usage",)
+    """Attributes whose missing value becomes "Unknown"; others without a value are left out."""
+    decode_entities: bool = True
+    """Whether titles, descriptions, domains and values are HTML text, whose entities are decoded once."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.missing_values, Mapping) or not all(
+            isinstance(values, tuple | list) and all(isinstance(value, str) for value in values)
+            for values in self.missing_values.values()
+        ):
+            raise ConfigurationError(
+                f'catalog.missing_values is {self.missing_values!r}; give lists by attribute: {{ color = ["n/a"] }}'
+            )
+        for name in ("junk_attributes", "unknown_attributes"):
+            value = getattr(self, name)
+            if not isinstance(value, tuple) or not all(isinstance(each, str) for each in value):
+                raise ConfigurationError(f"catalog.{name} is {value!r}; give a list of names of attributes")
+        if not isinstance(self.decode_entities, bool):
+            raise ConfigurationError(f"catalog.decode_entities is {self.decode_entities!r}; give true or false")
+
+
+@dataclass(frozen=True, kw_only=True)
 class StatisticsSettings:
     """Item statistics and neighbors, built from the log."""
 
@@ -143,6 +175,7 @@ class MetricsSettings:
     build_neighbors: str = ""
     tend_log: str = ""
     follow_events: str = ""
+    encode_items: str = ""
     late_s: float = 3_600.0
     """Events whose time is more than this before their ingest time are counted as late."""
 
@@ -166,6 +199,7 @@ class Settings:
     stores: StoreSettings = field(default_factory=StoreSettings)
     serving: ServingSettings = field(default_factory=ServingSettings)
     content: ContentSettings = field(default_factory=ContentSettings)
+    catalog: CatalogSettings = field(default_factory=CatalogSettings)
     statistics: StatisticsSettings = field(default_factory=StatisticsSettings)
     publish: PublishSettings = field(default_factory=PublishSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
@@ -219,6 +253,7 @@ def parse_settings(document: dict[str, Any], *, where: str, folder: Path) -> Set
         "stores": StoreSettings,
         "serving": ServingSettings,
         "content": ContentSettings,
+        "catalog": CatalogSettings,
         "statistics": StatisticsSettings,
         "publish": PublishSettings,
         "metrics": MetricsSettings,

@@ -33,7 +33,15 @@ class MetricName:
             raise ValueError(f"{self.name} has buckets {self.buckets}; histograms have ascending ones, others none")
 
 
-PROCESSES: Final = ("score_stream", "collector", "recommender", "build_neighbors", "tend_log", "follow_events")
+PROCESSES: Final = (
+    "score_stream",
+    "collector",
+    "recommender",
+    "build_neighbors",
+    "tend_log",
+    "follow_events",
+    "encode_items",
+)
 """Processes with an endpoint, as `[metrics]` names them."""
 LATENCY_S: Final = (
     *(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5),
@@ -52,6 +60,7 @@ _RECOMMENDER = frozenset({"recommender"})
 _VIEWS = frozenset({"build_neighbors"})
 _LOG = frozenset({"tend_log"})
 _FOLLOWER = frozenset({"follow_events"})
+_CONTENT = frozenset({"encode_items"})
 
 
 def _counter(name: str, of: frozenset[str], text: str, *labels: str) -> MetricName:
@@ -144,6 +153,21 @@ METRICS: Final[tuple[MetricName, ...]] = (
     _counter(
         "mmrec_degraded_total", _RECOMMENDER, "Answers that lacked something, by what; one may lack more.", "reason"
     ),
+    # The catalogue.
+    _counter(
+        "mmrec_collector_items_total",
+        _COLLECTOR,
+        "Items and removals by the collector's answer, and the reason of those that were not acknowledged.",
+        *("outcome", "reason"),
+    ),
+    _counter(
+        "mmrec_catalog_rejected_total",
+        _CONTENT,
+        "Records of catalog-items that were refused, by reason; goes on over restarts.",
+        "reason",
+    ),
+    _counter("mmrec_catalog_mended_total", _CONTENT, "Items put right and taken, by what was found.", "reason"),
+    _gauge("mmrec_catalog_items", _CONTENT, "Items of the content store."),
     # Views made from the log.
     _gauge("mmrec_item_views_age_seconds", _VIEWS, "Since the view was last brought up to date.", "view"),
     # Rejected records sent again: counted by the stream when they come back.

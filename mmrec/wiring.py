@@ -4,7 +4,7 @@ Imports happen inside the functions, so that a process loads only the engines it
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,8 @@ from mmrec.config import Settings, load_settings
 from mmrec.errors import ConfigurationError, StoreError
 
 if TYPE_CHECKING:
+    from mmrec.content.catalog_feed import CatalogFeed
+    from mmrec.content.encoder import Encoder
     from mmrec.content.store import ContentStore
     from mmrec.events.forgotten import ForgottenUsers
     from mmrec.events.log import EventLog
@@ -153,6 +155,52 @@ def open_content_store(settings: Settings) -> "ContentStore":
     from mmrec.content.store import ContentStore
 
     return ContentStore(settings.stores.content)
+
+
+def open_catalog_feed(
+    settings: Settings,
+    *,
+    encoders: "Mapping[str, Encoder]",
+    store: "ContentStore",
+    producer: "RecordProducer",
+    cleaning: str,
+) -> "CatalogFeed":
+    """The way from `catalog-items` to everything that serves content, where the run before left off.
+
+    Args:
+        encoders: By modality.
+        cleaning: Name of the text cleaning.
+    """
+    from mmrec.catalog.cleaning import cleaning_policy
+    from mmrec.catalog.refused import RefusedItems
+    from mmrec.content.catalog_feed import CatalogFeed, marked_choices
+    from mmrec.content.publish import FeedMark
+    from mmrec.stores.kafka import describe_topic, read_topic
+
+    kafka, policy = settings.kafka, cleaning_policy(settings.catalog)
+    identity = describe_topic(kafka.bootstrap, kafka.catalog_items)
+    names = {modality: encoder.name for modality, encoder in encoders.items()}
+    return CatalogFeed(
+        mark=FeedMark(
+            topic=f"{identity.cluster_id}/{identity.topic_id}",
+            encoders=marked_choices(names, cleaning=cleaning, policy=policy),
+        ),
+        mark_path=Path(settings.stores.content) / "catalog_mark.json",
+        policy=policy,
+        refused=RefusedItems(
+            producer,
+            topic=kafka.catalog_rejected,
+            cluster_id=identity.cluster_id,
+            topic_id=identity.topic_id,
+            read=lambda: read_topic(kafka.bootstrap, kafka.catalog_rejected),
+        ),
+        encoders=encoders,
+        store=store,
+        features=open_feature_store(settings),
+        producer=producer,
+        topic=kafka.item_embeddings,
+        cleaning=cleaning,
+    )
 
 
 def open_release_store(settings: Settings) -> "ReleaseStore":

@@ -6,8 +6,8 @@ which starts again at the offsets kept last.
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from mmrec.features.stores import FeatureStore
 
 @dataclass(kw_only=True)
 class ContentCounts:
-    """What a process did so far; what `mmrec status` shows."""
+    """What a process did since it started."""
 
     num_items: int = 0
     num_removed: int = 0
@@ -33,6 +33,7 @@ class ContentCounts:
     """"modality.reason" -> items without that modality."""
     rejected: Counter[str] = field(default_factory=Counter)
     mended: Counter[str] = field(default_factory=Counter)
+    num_unknown_fields: int = 0
 
     def figures(self) -> dict[str, Any]:
         """Plain numbers for a status file or a log line."""
@@ -40,6 +41,7 @@ class ContentCounts:
         return {
             "num_items": self.num_items,
             "num_removed": self.num_removed,
+            "num_unknown_fields": self.num_unknown_fields,
             **{name: dict(getattr(self, name)) for name in counters},
         }
 
@@ -57,8 +59,9 @@ def publish_content(
     write_time_s: float,
 ) -> None:
     """Encode what changed and hand it to every reader; `counts` is added to."""
-    counts.rejected.update(changes.rejected)
+    counts.rejected.update(refused.refusal.reason.value for refused in changes.refused)
     counts.mended.update(changes.mended)
+    counts.num_unknown_fields += changes.num_unknown_fields
     if not changes.items and not changes.removed:
         return
     encoded = encode_items(list(changes.items.values()), encoders, store, cleaning=cleaning)
@@ -85,20 +88,27 @@ class FeedMark:
     encoders: Mapping[str, str]
     offsets: Mapping[int, int] = field(default_factory=dict)
     """Partition -> next offset."""
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    """Reason -> records of all up to those offsets that were refused; goes on over restarts."""
 
-    def moved(self, places: Sequence[tuple[int, int]]) -> "FeedMark":
-        """After records at these (partition, offset)."""
+    def moved(self, places: Sequence[tuple[int, int]], *, rejected: Iterable[str] = ()) -> "FeedMark":
+        """After records at these (partition, offset), some of which were refused for these reasons."""
         offsets = dict(self.offsets)
         for partition, offset in places:
             offsets[partition] = max(offsets.get(partition, 0), offset + 1)
-        return FeedMark(topic=self.topic, encoders=self.encoders, offsets=offsets)
+        return replace(self, offsets=offsets, rejected=Counter(self.rejected) + Counter(rejected))
 
     def save(self, path: Path) -> None:
         """Replace the file as a whole."""
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
         offsets = {str(partition): offset for partition, offset in self.offsets.items()}
-        described = {"topic": self.topic, "encoders": dict(self.encoders), "offsets": offsets}
+        described = {
+            "topic": self.topic,
+            "encoders": dict(self.encoders),
+            "offsets": offsets,
+            "rejected": dict(self.rejected),
+        }
         temporary.write_text(json.dumps(described), encoding="utf-8")
         temporary.replace(path)
 
@@ -110,6 +120,8 @@ class FeedMark:
             return self
         if kept.get("topic") != self.topic or kept.get("encoders") != dict(self.encoders):
             return self
-        return FeedMark(
-            topic=self.topic, encoders=self.encoders, offsets={int(p): int(o) for p, o in kept["offsets"].items()}
+        return replace(
+            self,
+            offsets={int(p): int(o) for p, o in kept["offsets"].items()},
+            rejected={str(reason): int(number) for reason, number in kept.get("rejected", {}).items()},
         )

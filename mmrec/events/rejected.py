@@ -33,17 +33,17 @@ def _instant(time_s: float) -> str:
     return str(stamp.ToJsonString())
 
 
-def encode_rejected(row: dict[str, Any]) -> tuple[bytes, bytes]:
+def encode_rejected(row: dict[str, Any], *, max_kept_bytes: int = MAX_KEPT_BYTES) -> tuple[bytes, bytes]:
     """Key and value of one refused record.
 
     Args:
         row: One row of REJECTED_SCHEMA.
+        max_kept_bytes: Of a longer original value only the beginning is kept.
 
     Returns:
-        The original key (empty where there was none), and proto3 JSON in snake_case. Of an original longer than
-        MAX_KEPT_BYTES the beginning is kept.
+        The original key (empty where there was none), and proto3 JSON in snake_case.
     """
-    row = _bounded(row)
+    row = _bounded(row, max_kept_bytes)
     document: dict[str, Any] = {name: row[name] for name in ("reason", "detail", "cluster_id", "topic_id", "partition")}
     document["offset"] = str(row["offset"])
     for name in ("original_key", "original_value"):
@@ -53,8 +53,8 @@ def encode_rejected(row: dict[str, Any]) -> tuple[bytes, bytes]:
     return row["original_key"] or b"", value
 
 
-def _bounded(row: dict[str, Any]) -> dict[str, Any]:
-    for name, most in (("original_key", MAX_KEPT_KEY_BYTES), ("original_value", MAX_KEPT_BYTES)):
+def _bounded(row: dict[str, Any], max_kept_bytes: int) -> dict[str, Any]:
+    for name, most in (("original_key", MAX_KEPT_KEY_BYTES), ("original_value", max_kept_bytes)):
         if len(row[name] or b"") > most:
             detail = f"{row['detail']}; the first {most} of {len(row[name])} bytes of {name} are kept"
             row = {**row, name: row[name][:most], "detail": detail}

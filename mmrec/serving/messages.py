@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -15,7 +16,7 @@ from mmrec.serving.catalogue import ItemFilter
 from mmrec.serving.explain import explain
 from mmrec.serving.page_token import page_token, shown_items
 from mmrec.v1 import behavior_pb2, recommender_pb2
-from mmrec.wire.ids import id_problem
+from mmrec.wire.ids import first_id_problem, id_problem
 
 MAX_EXCLUDED = 10_000
 MAX_SESSION_EVENTS = 100
@@ -38,6 +39,18 @@ def seconds(message: Timestamp, name: str) -> float:
     return float(message.seconds) + float(message.nanos) * 1e-9
 
 
+def check_id(name: str, value: str) -> None:
+    """Nothing; InvalidRequestError where an id is one that no door of the system takes."""
+    if problem := id_problem(name, value):
+        raise InvalidRequestError(problem)
+
+
+def check_ids(name: str, values: Sequence[str]) -> None:
+    """The same for many."""
+    if problem := first_id_problem(name, values):
+        raise InvalidRequestError(problem)
+
+
 def number_of_items(num_items: int) -> int:
     """What a request's num_items means; InvalidRequestError beyond 0 to MAX_ITEMS."""
     if not 0 <= num_items <= MAX_ITEMS:
@@ -54,6 +67,8 @@ def list_request(message: recommender_pb2.RecommendItemsRequest, *, now_s: float
     Raises:
         InvalidRequestError: the message asks for something that cannot be.
     """
+    check_id("user_id", message.user_id)
+    check_id("anonymous_id", message.anonymous_id)
     key = user_key(message.user_id, message.anonymous_id)
     if message.user_id.startswith(ANONYMOUS_PREFIX):
         raise InvalidRequestError(f'user_id {message.user_id!r} begins with "~"; give anonymous ids as anonymous_id')
@@ -61,6 +76,7 @@ def list_request(message: recommender_pb2.RecommendItemsRequest, *, now_s: float
         raise InvalidRequestError("nobody to recommend for: give user_id, anonymous_id or session_events")
     if len(message.excluded_item_ids) > MAX_EXCLUDED or len(message.session_events) > MAX_SESSION_EVENTS:
         raise InvalidRequestError(f"at most {MAX_EXCLUDED} exclusions and {MAX_SESSION_EVENTS} session events")
+    check_ids("excluded_item_ids", message.excluded_item_ids)
     as_of_s = seconds(message.as_of, "as_of") if message.HasField("as_of") else now_s
     latest_s = max(now_s, as_of_s) + bounds.max_future_s
     return ListRequest(

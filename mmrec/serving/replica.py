@@ -39,6 +39,8 @@ from mmrec.serving.item_record import ItemUpdate, read_item_update
 from mmrec.serving.keeper import CatalogueKeeper
 from mmrec.serving.messages import (
     add_items,
+    check_id,
+    check_ids,
     item_filter,
     list_request,
     list_response,
@@ -199,8 +201,11 @@ class Replica:
     def similar(self, message: recommender_pb2.SimilarItemsRequest) -> recommender_pb2.SimilarItemsResponse:
         """Answer SimilarItems; errors as pipeline.similar()."""
         now_s, state = self._parts.clock.now_s(), self._state
+        check_id("item_id", message.item_id)
+        check_ids("excluded_item_ids", message.excluded_item_ids)
         found = similar(
             message.item_id,
+            as_of_s=now_s,
             num_items=number_of_items(message.num_items),
             excluded_item_ids=tuple(message.excluded_item_ids),
             item_filter=item_filter(message.filter),
@@ -392,13 +397,16 @@ class Replica:
         return changed
 
     def _write_status(self, *, error: str = "") -> None:
-        catalogue = self._state.catalogue
+        catalogue, now_s = self._state.catalogue, self._parts.clock.now_s()
+        num_to_come, next_publish_s = catalogue.to_come(now_s)
         figures: dict[str, Any] = {
             "ready": self.ready,
             "release_id": self._state.release_id,
             "unusable_release_id": self._refused.release_id,
             "num_items": len(catalogue.item_ids),
             "num_items_indexed": int(catalogue.embedded_I.sum()),
+            "num_items_to_come": num_to_come,
+            "next_publish_s": next_publish_s if num_to_come else None,
             "num_items_counted": int(np.isfinite(catalogue.reference_times_I).sum()),
             "has_neighbors": catalogue.neighbors is not None,
             "num_unusable_vectors": self._keeper.num_unusable_vectors,
@@ -408,6 +416,6 @@ class Replica:
         if error or self._refused.error:
             figures["error"] = error or self._refused.error
         try:
-            self._status.write(figures, now_s=self._parts.clock.now_s())
+            self._status.write(figures, now_s=now_s)
         except (OSError, RuntimeError) as failure:  # a full disk, a counter added meanwhile: the next one will do
             log.warning("status_not_written", error=repr(failure))

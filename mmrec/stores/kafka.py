@@ -252,10 +252,9 @@ def topic_configs(settings: KafkaSettings) -> dict[str, dict[str, str]]:
         settings.item_embeddings: {"message.timestamp.type": "LogAppendTime", **compacted},
         settings.served_lists: {"message.timestamp.type": "LogAppendTime", **kept},
         # A refused value may be as large as Kafka takes it, and base64 adds a third.
-        settings.rejected: {
-            "message.timestamp.type": "LogAppendTime",
-            "max.message.bytes": str(MAX_RECORD_BYTES),
-            **kept,
+        **{
+            topic: {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(MAX_RECORD_BYTES), **kept}
+            for topic in (settings.rejected, settings.catalog_rejected)
         },
     }
 

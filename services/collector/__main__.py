@@ -63,7 +63,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
             header=OVERLAY_HEADER,
         ),
     )
-    topics = [kafka.behavior_events, kafka.rejected, kafka.catalog_items]
+    topics = [kafka.behavior_events, kafka.rejected, kafka.catalog_items, kafka.catalog_rejected]
     await asyncio.to_thread(when_it_answers, lambda: producer.learn_topics(topics))
     overlay = open_overlay_writer(settings)
     await asyncio.to_thread(overlay.check_topic)
@@ -71,7 +71,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
     collector = EventCollector(
         producer, topics=settings.kafka, events=settings.events, behaviors=settings.behaviors, overlay=overlay
     )
-    catalog = CatalogWriter(producer, topic=settings.kafka.catalog_items)
+    catalog = CatalogWriter(producer, topic=kafka.catalog_items, rejected_topic=kafka.catalog_rejected)
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)])
     watch = CollectorMetrics(metrics := Metrics("collector"))
     endpoint = serve_metrics(metrics, settings.metrics)

@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 
 from mmrec.cli import app, main
 from mmrec.console.running import read_record, require_stack, running_stack
+from mmrec.content.matrix import content_matrix
+from mmrec.content.store import ContentStore
 from mmrec.errors import MachineError
 from mmrec.home import StackHome
 
@@ -156,10 +158,22 @@ def test_status_shows_programs_counts_and_reasons(call: Caller, tmp_path: Path) 
             "newest_ingest_time_s": now_s - 4,
         },
         "build_neighbors": {"sequence": 12, "neighbors_sequence": 11},
-        "recommender": {"release_id": "r1", "num_items": 40, "num_items_indexed": 38, "updated_s": now_s - 100},
+        "recommender": {
+            "release_id": "r1",
+            "num_items": 40,
+            "num_items_indexed": 38,
+            "updated_s": now_s - 100,
+            "num_items_to_come": 1,
+            "next_publish_s": 4_070_908_800.0,
+        },
         "collector": {"acknowledged": 7, "rejected.bad_id": 1},
+        # As a feed says that has just started again: itself it has done nothing yet.
+        "encode_items": {"num_items": 0, "num_catalogue_items": 2, "rejected": {}, "rejected_total": {"bad_price": 4}},
     }.items():
         (home.status / f"{name}.json").write_text(json.dumps({"pid": 1, "updated_s": now_s, "ready": True, **figures}))
+
+    content = ContentStore(tmp_path / "content")
+    content.put(content_matrix(["a", "b", "c"], {}, embedding_dims={}, encoders={}))
 
     result = call("status")
     assert result.returncode == 0, result.stderr
@@ -168,6 +182,11 @@ def test_status_shows_programs_counts_and_reasons(call: Caller, tmp_path: Path) 
     assert "rejected 3" in rows
     assert "malformed_json 2" in rows
     assert "serving items indexed 38" in rows
+    assert "catalogue items 3" in rows
+    assert "bad_price 4" in rows
+    assert "catalogue items not published yet 1" in rows
+    assert "next publish time 2099-01-01T00:00:00Z" in rows
+    assert any(row.startswith("collector, since it started") for row in rows)
     assert any(row.startswith("kafka ready 17 19092 2") for row in rows)
     assert any(row.startswith("topics done 0") for row in rows)
     assert any("recommender has not written its counters" in row for row in rows)
@@ -175,6 +194,8 @@ def test_status_shows_programs_counts_and_reasons(call: Caller, tmp_path: Path) 
     document = json.loads(call("status", "--json").stdout)
     assert document["events"] == {"accepted": 1234, "duplicate": 5, "rejected": 3}
     assert document["rejected"] == {"malformed_json": 2, "unknown_behavior": 1}
+    assert document["catalogue_rejected"] == {"bad_price": 4}
+    assert document["figures"]["catalogue_items"] == 3
     assert document["collector"] == {"acknowledged": 7, "rejected.bad_id": 1}
     assert document["figures"]["log_sequence"] == 12
     assert document["figures"]["stream_records_behind"] == 3
