@@ -10,22 +10,17 @@ An item is dropped without a title, because text is what every catalogue has. A 
 off the item, which stays: a missing modality is legal (M15).
 """
 
-import io
 import unicodedata
-import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from PIL import Image
-
 from mmrec.catalog.item import VALUE_SEPARATOR, CatalogItem, attribute_values
+from mmrec.catalog.pictures import picture_problem
 
 OTHER = "Other"
 UNKNOWN = "Unknown"
-MAX_IMAGE_PIXELS = 50_000_000
-"""Larger pictures are taken as broken: decoding one would take hundreds of megabytes."""
 _MISSING = frozenset({"", "na", "n/a", "nan", "none", "null", "-", "?"})
 
 
@@ -60,6 +55,8 @@ class CleaningPolicy:
     """Attributes for which "Unknown" is a class of its own; others without a value are left out."""
     rare_values: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By attribute: values that become "Other"; see find_rare_values()."""
+    picture_problem: Callable[[bytes], str] = picture_problem
+    """Why a picture cannot be read, or nothing; a feed asks mmrec.content.picture_worker, which bounds the time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +67,8 @@ class CleanedItem:
     """None where the item was dropped."""
     reasons: tuple[CleaningReason, ...]
     """Everything that was found, in the order of checks; empty for a clean item."""
+    image_problem: str = ""
+    """What is wrong with the picture where BROKEN_IMAGE is a reason."""
 
 
 class CleaningReport:
@@ -98,11 +97,11 @@ def clean_item(item: CatalogItem, policy: CleaningPolicy) -> CleanedItem:
     if title.lower() in _MISSING:
         return CleanedItem(item=None, reasons=(CleaningReason.MISSING_TITLE,))
     reasons: list[CleaningReason] = []
-    image = item.image
+    image, image_problem = item.image, ""
     if image is None:
         if not item.image_uri:
             reasons.append(CleaningReason.MISSING_IMAGE)
-    elif not image_decodes(image):
+    elif image_problem := policy.picture_problem(image):
         image = None
         reasons.append(CleaningReason.BROKEN_IMAGE)
     attributes = _clean_attributes(item.attributes, policy, reasons)
@@ -119,28 +118,13 @@ def clean_item(item: CatalogItem, policy: CleaningPolicy) -> CleanedItem:
         media_type=item.media_type if image is not None or item.image_uri else "",
         price=price,
     )
-    return CleanedItem(item=cleaned, reasons=tuple(reasons))
+    return CleanedItem(item=cleaned, reasons=tuple(reasons), image_problem=image_problem)
 
 
 def clean_text(text: str) -> str:
     """Text in one Unicode form, without control characters, with single spaces."""
     normal = unicodedata.normalize("NFKC", text)
     return " ".join("".join(" " if unicodedata.category(c).startswith("C") else c for c in normal).split())
-
-
-def image_decodes(image: bytes) -> bool:
-    """Whether the file can be read to its last pixel."""
-    try:
-        with warnings.catch_warnings():
-            # Pillow warns of metadata it cannot read; pixels are what counts here.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(image)) as picture:
-                if picture.width * picture.height > MAX_IMAGE_PIXELS:
-                    return False
-                picture.load()
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError):
-        return False
-    return True
 
 
 def find_rare_values(items: Iterable[CatalogItem], *, min_count: int) -> dict[str, frozenset[str]]:

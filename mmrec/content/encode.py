@@ -38,7 +38,7 @@ def misses(
     for item in items:
         for modality, payload in payloads(item, cleaning=cleaning).items():
             if modality in wanted:
-                wanted[modality][digest(payload)] = payload
+                wanted[modality][digest(payload, modality)] = payload
     for modality, found in wanted.items():
         for known in store.lookup(encoder_names[modality], list(found)):
             del found[known]
@@ -75,7 +75,7 @@ def encode_items(
     num_cached: dict[str, int] = {}
     payloads_of = {item_id: payloads(item, cleaning=cleaning) for item_id, item in newest.items()}
     for modality, encoder in encoders.items():
-        digest_of = {item_id: digest(found[modality]) for item_id, found in payloads_of.items() if modality in found}
+        digest_of = {i: digest(found[modality], modality) for i, found in payloads_of.items() if modality in found}
         missing = {digest_of[i]: payloads_of[i][modality] for i in digest_of}
         before = store.lookup(names[modality], list(missing))
         to_encode = {d: payload for d, payload in missing.items() if d not in before}

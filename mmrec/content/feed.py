@@ -34,6 +34,8 @@ class CatalogChanges:
     """Reason -> records that were not taken."""
     mended: Mapping[str, int] = field(default_factory=dict)
     """Reason -> items that were put right and taken."""
+    broken_images: Mapping[str, str] = field(default_factory=dict)
+    """Item id -> what is wrong with its picture, which was taken off."""
 
 
 def read_changes(
@@ -45,6 +47,7 @@ def read_changes(
     rejected: Counter[str] = Counter({UNREADABLE: sum(1 for key, _ in records if not key)})
     mended: Counter[str] = Counter()
     items: dict[str, CatalogItem] = {}
+    broken_images: dict[str, str] = {}
     removed = []
     for key, value in newest.items():
         item_id = key.decode("utf-8", errors="replace")
@@ -62,9 +65,13 @@ def read_changes(
         cleaned = clean_item(item, policy)
         counted = rejected if cleaned.item is None else mended
         counted.update(str(reason) for reason in cleaned.reasons)
+        if cleaned.image_problem:
+            broken_images[item_id] = cleaned.image_problem
         if cleaned.item is not None:
             items[item_id] = cleaned.item
-    return CatalogChanges(items=items, removed=tuple(removed), rejected=+rejected, mended=+mended)
+    return CatalogChanges(
+        items=items, removed=tuple(removed), rejected=+rejected, mended=+mended, broken_images=broken_images
+    )
 
 
 def embedding_records(
