@@ -12,8 +12,8 @@ How a picture is read:
     CMYK and Lab         through the picture's color profile where it has a usable one; JPEG's CMYK is Adobe's, inverted
     16-bit gray          white is 65535; a TIFF, which often holds 10 or 12 bits in 16, has white at the smallest
                          2^b - 1 of 8 bits or more that holds its brightest pixel
-    float gray           white is 1 and black is 0 where all values lie there, else the picture's own range is stretched;
-                         what is not finite is black
+    float gray           white is 1 and black is 0 where all values lie there, else the picture's own range is
+                         stretched; what is not finite is black
 
 Memory is bounded by MAX_PIXELS, seen before anything is decoded: at most 12 bytes a pixel, some 600 MB. Time is not
 bounded in here, because no signal reaches a decoder: see mmrec.content.picture_worker.
@@ -127,7 +127,7 @@ def _float_gray(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     if not finite.any():
         return np.zeros(values.shape, dtype=np.uint8)
     low, high = float(values.min(where=finite, initial=np.inf)), float(values.max(where=finite, initial=-np.inf))
-    if 0 <= low and high <= 1:
+    if low >= 0 and high <= 1:
         low, high = 0.0, 1.0
     return _scaled(np.where(finite, values, np.float32(low)), low, high)
 

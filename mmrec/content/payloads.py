@@ -7,8 +7,9 @@ from mmrec.catalog.item import CatalogItem
 from mmrec.content.cleaning import text_cleaning
 
 TEXT, IMAGE, ATTRIBUTES = "text", "image", "attributes"
-_READING = {IMAGE: b"turned, scaled to their range\n"}
-"""Names how payloads are read where that has changed: vectors of the former way are not found again."""
+IMAGE_READING = "fetched, turned, scaled to their range"
+"""How pictures are read. It is part of what the cache and the feed's mark go by: another way makes other vectors."""
+_READING = {IMAGE: IMAGE_READING.encode()}
 
 
 def payloads(item: CatalogItem, *, cleaning: str = "none") -> dict[str, bytes]:

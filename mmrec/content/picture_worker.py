@@ -16,6 +16,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 from typing import BinaryIO
 
 from mmrec.catalog.pictures import picture_problem
@@ -28,7 +29,7 @@ _READY = b"ready"
 
 
 class PictureWorker:
-    """Tries pictures, one at a time. Starts its process with the first one.
+    """Tries pictures, one at a time, for any number of threads. Starts its process with the first one.
 
     Args:
         timeout_s: Seconds of processor time for one picture; a busy machine breaks none.
@@ -38,6 +39,7 @@ class PictureWorker:
     def __init__(self, *, timeout_s: float, memory_bytes: int = MEMORY_BYTES) -> None:
         self._timeout_s, self._memory_bytes = timeout_s, memory_bytes
         self._process: subprocess.Popen[bytes] | None = None
+        self._turn = threading.Lock()
 
     def __enter__(self) -> "PictureWorker":
         return self
@@ -56,6 +58,17 @@ class PictureWorker:
         Raises:
             MachineError: no worker can be started.
         """
+        with self._turn:
+            return self._ask(payload)
+
+    def close(self) -> None:
+        """End the process."""
+        with self._turn:
+            if self._process is not None:
+                self._process.kill()
+                self._bury()
+
+    def _ask(self, payload: bytes) -> str:
         process = self._running()
         assert process.stdin is not None and process.stdout is not None
         try:
@@ -68,12 +81,6 @@ class PictureWorker:
         if len(head) == _TO_PARENT.size:
             return process.stdout.read(_TO_PARENT.unpack(head)[0]).decode("utf-8")
         return self._obituary()
-
-    def close(self) -> None:
-        """End the process."""
-        if self._process is not None:
-            self._process.kill()
-            self._bury()
 
     def _running(self) -> "subprocess.Popen[bytes]":
         if self._process is not None and self._process.poll() is not None:
