@@ -74,14 +74,9 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, st
     encoders = {m: LazyEncoder(m, name, num_threads=1 if follow else num_workers) for m, name in names.items()}
     counts, ready, written_s = ContentCounts(), False, 0.0
     worker = PictureWorker(timeout_s=settings.content.picture_timeout_s)
-    images = RemoteImages(
-        settings.content,
-        folder=Path(settings.stores.content),
-        cache_folder=cache_folder() / "images",
-        problem=worker.problem,
-        clock=clock,
-    )
     policy = CleaningPolicy(picture_problem=worker.problem)
+    kept = {"folder": Path(settings.stores.content), "cache_folder": cache_folder() / "images"}
+    images = RemoteImages(settings.content, **kept, problem=worker.problem, clock=clock)
 
     def publish(changes: CatalogChanges, *, again: bool = False) -> None:
         if not ready or not follow:

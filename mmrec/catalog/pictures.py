@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms, ImageFile
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from mmrec.errors import InvalidRequestError
 
@@ -74,7 +74,7 @@ def read_picture(payload: bytes, *, size: int) -> npt.NDArray[np.uint8]:
                 return np.asarray(rgb.resize((size, size), Image.Resampling.BICUBIC), dtype=np.uint8)
     except BrokenPictureError:
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise BrokenPictureError(f"{len(payload)} bytes that are no {', '.join(FORMATS)}") from None
     except Exception as error:
         raise BrokenPictureError(f"{type(error).__name__}: {error}".removesuffix(": ")[:MAX_DETAIL]) from error
@@ -160,7 +160,7 @@ def _through_profile(picture: Image.Image) -> Image.Image:
     """CMYK or Lab as sRGB: by the embedded profile, else by Lab's own definition or the plain inverse of CMYK."""
     try:
         if picture.mode == "LAB":
-            profile = ImageCms.createProfile("LAB")
+            profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
         else:
             profile = ImageCms.ImageCmsProfile(io.BytesIO(picture.info["icc_profile"]))
         converted = ImageCms.profileToProfile(picture, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")

@@ -52,7 +52,7 @@ class ImageFetcher:
     def longest_s(self) -> float:
         """What one fetch with all retries may take."""
         retries = self._settings.image_fetch_retries
-        return (retries + 1) * self._settings.image_fetch_timeout_s + FIRST_PAUSE_S * 2**retries
+        return float((retries + 1) * self._settings.image_fetch_timeout_s + FIRST_PAUSE_S * 2**retries)
 
     def fetch(self, uri: str, *, etag: str = "", last_modified: str = "") -> Fetched:
         """The picture's bytes, whatever they are.

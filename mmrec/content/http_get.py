@@ -96,9 +96,9 @@ def http_get(uri: str, limits: GetLimits, *, etag: str = "", last_modified: str 
 
 def _connect(url: SplitResult, limits: GetLimits, until_s: float) -> socket.socket:
     host, port = _host(url), url.port or _PORTS[url.scheme]
-    addresses = [found[4][:2] for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    for address, _ in addresses:
-        if not limits.private_addresses and not is_public(str(address)):
+    addresses = [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    for address in addresses:
+        if not limits.private_addresses and not is_public(address):
             raise FetchError(
                 FetchReason.FORBIDDEN_ADDRESS,
                 f"{host} is at {address}, which is no public address; content.image_private_addresses allows it",
@@ -107,7 +107,7 @@ def _connect(url: SplitResult, limits: GetLimits, until_s: float) -> socket.sock
     for address in addresses:
         try:
             # An address, no name: nobody is asked again.
-            plain = socket.create_connection((str(address[0]), int(address[1])), timeout=_left_s(until_s))
+            plain = socket.create_connection((address, port), timeout=_left_s(until_s))
         except OSError as error:
             failure = error
             continue

@@ -71,10 +71,12 @@ class WantedImages:
         with self._turn, self._database:
             self._database.execute("begin immediate")
             rows = self._database.execute(query, (now_s, limit)).fetchall()
-            self._database.executemany(
-                "update wanted set next_s = ? where item_id = ?", ((until_s, r[0]) for r in rows)
-            )
-        return [WantedImage(item=from_json_value(value), value=value, attempts=n) for _, value, n in rows]
+            taken = ((until_s, row[0]) for row in rows)
+            self._database.executemany("update wanted set next_s = ? where item_id = ?", taken)
+        return [
+            WantedImage(item=from_json_value(value), value=value, shown_digest=shown, attempts=attempts)
+            for _, value, shown, attempts in rows
+        ]
 
     def is_current(self, wanted: WantedImage) -> bool:
         """Whether no other record of the item came since it was taken."""
