@@ -1,4 +1,4 @@
-"""What all tests share: the fixtures of tests/servers.py and tests/picture_shop.py, and property tests that no slow machine can fail."""
+"""What all tests share: fixtures of real servers, and property tests that no slow machine can fail."""
 
 from hypothesis import settings
 
