@@ -1,28 +1,31 @@
 """Encode the catalogue: topic catalog-items -> content store, Feast item_content, topic item-embeddings.
 
     python -m jobs.encode_items --config mmrec.toml              everything that is new, with Ray Data, then end
-    python -m jobs.encode_items --config mmrec.toml --follow     stay, and encode new and changed items in seconds
+    python -m jobs.encode_items --config mmrec.toml --follow     stay, and encode new and changed items in seconds,
+                                                                 until SIGTERM or Ctrl-C
 
 Only inputs that no run has met before go through an encoder; vectors are kept by content hash in the cache folder.
+Pictures given by URI are fetched in the background (mmrec.content.remote_images); the batch form waits for them.
 """
 
 import argparse
 import os
+import signal
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+import threading
+from collections.abc import Iterator, Sequence
 
-import numpy as np
-
+from jobs.ray_encoding import encode_with_ray
 from mmrec.catalog.item import CatalogItem
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
+from mmrec.content.catalog_feed import CatalogFeed
 from mmrec.content.content_metrics import ContentMetrics
 from mmrec.content.encode import misses
-from mmrec.content.publish import ContentCounts, FeedMark
+from mmrec.content.picture_worker import PictureWorker
+from mmrec.content.publish import ContentCounts
 from mmrec.content.registry import ATTRIBUTE_ENCODER as ATTRIBUTES
-from mmrec.content.registry import LazyEncoder, encoder
+from mmrec.content.registry import LazyEncoder
 from mmrec.content.store import ContentStore
 from mmrec.errors import MmrecError
 from mmrec.events.producer import TopicRecord
@@ -37,57 +40,23 @@ log = get_logger("jobs.encode_items")
 PROCESS = "encode_items"
 MIN_FOR_RAY = 96
 """Fewer inputs than this are encoded in process before Ray has started."""
+BATCH_PAUSE_S = 0.05
 
 
-class EncodeBatch:
-    """One Ray Data worker: an encoder, loaded once."""
-
-    def __init__(self, modality: str, name: str) -> None:
-        self._encoder = encoder(modality, name, num_threads=1)
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Payloads to vectors; `good` is False where an input could not be read."""
-        encodings = self._encoder.encode([bytes(payload) for payload in batch["payload"]])
-        good = np.array([not reason for reason in encodings.reasons_N], dtype=np.bool_)
-        return {"digest": batch["digest"], "values": encodings.values_ND, "good": good}
-
-
-def _encode_with_ray(
-    modality: str, name: str, payload_of: Mapping[bytes, bytes], store: ContentStore, num_workers: int
-) -> None:
-    import ray
-
-    # A cluster named by RAY_ADDRESS is used as it is; otherwise one of our own, for as long as the job.
-    own = {} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
-    ray.init(ignore_reinit_error=True, log_to_driver=False, **own)
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    rows = [{"digest": digest, "payload": payload} for digest, payload in payload_of.items()]
-    started_s, done = time.monotonic(), 0
-    encoded = ray.data.from_items(rows, override_num_blocks=max(1, min(len(rows) // 32, 64))).map_batches(
-        EncodeBatch,
-        fn_constructor_args=(modality, name),
-        batch_size=32,
-        compute=ray.data.ActorPoolStrategy(size=num_workers),
-        num_cpus=1,
-    )
-    for batch in encoded.iter_batches(batch_size=256):
-        good = np.flatnonzero(batch["good"])
-        store.remember(name, [bytes(batch["digest"][row]) for row in good], batch["values"][good])
-        done += len(batch["good"])
-        log.info("encoding", modality=modality, done=done, of=len(rows), seconds=round(time.monotonic() - started_s, 1))
-
-
-def _records(settings: Settings, mark: FeedMark, follow: bool) -> Iterator[list[TopicRecord]]:
+def _records(settings: Settings, feed: CatalogFeed, follow: bool, stop: threading.Event) -> Iterator[list[TopicRecord]]:
+    """What is there, then with `follow` what comes, else an empty list as long as pictures are under way."""
     bootstrap, topic = settings.kafka.bootstrap, settings.kafka.catalog_items
-    backlog = list(read_topic(bootstrap, topic, start=mark.offsets))
+    backlog = list(read_topic(bootstrap, topic, start=feed.mark.offsets))
+    start = feed.mark.moved([(r.partition, r.offset) for r in backlog]).offsets
     yield backlog
     if follow:
-        start = mark.moved([(r.partition, r.offset) for r in backlog]).offsets
-        yield from follow_topic(bootstrap, topic, stop=lambda: False, start=start)
+        yield from follow_topic(bootstrap, topic, stop=stop.is_set, start=start)
+    while not follow and feed.is_fetching and not stop.wait(BATCH_PAUSE_S):
+        yield []
 
 
-def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int) -> ContentCounts:
-    """Encode what is there and, with `follow`, whatever comes."""
+def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, stop: threading.Event) -> ContentCounts:
+    """Encode what is there and, with `follow`, whatever comes until `stop`."""
     clock, status = SystemClock(), StatusFile(settings.stores.status, PROCESS)
     names = {"text": settings.content.text_encoder, "image": settings.content.image_encoder, "attributes": ATTRIBUTES}
     # Near-line shares the machine with serving: one thread, and no spinning.
@@ -95,26 +64,32 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int) ->
     store = ContentStore(settings.stores.content, cache_folder=cache_folder() / "content")
     producer, watch = open_producer(settings), ContentMetrics(metrics := Metrics(PROCESS))
     endpoint = serve_metrics(metrics, settings.metrics)
-    feed = open_catalog_feed(settings, encoders=encoders, store=store, producer=producer, cleaning=cleaning)
+    worker = PictureWorker(timeout_s=settings.content.picture_timeout_s)
+    feed = open_catalog_feed(
+        settings, encoders=encoders, store=store, producer=producer, cleaning=cleaning, picture_problem=worker.problem
+    )
     feed.drop_refused_ids(now_s=clock.now_s())
 
     def fill_cache(items: Sequence[CatalogItem]) -> None:
-        if ready:
+        if ready and follow:
             return
         for modality, found in misses(items, names, store, cleaning=cleaning).items():
             if len(found) >= MIN_FOR_RAY and modality != "attributes":
-                _encode_with_ray(modality, names[modality], found, store, num_workers)
+                encode_with_ray(modality, names[modality], found, store, num_workers)
 
     ready, written_s = False, 0.0
-    for records in _records(settings, feed.mark, follow):
+    for records in _records(settings, feed, follow, stop):
         if records:
             feed.take(records, now_s=clock.now_s(), before_encoding=fill_cache)
+        feed.take_pictures(now_s=clock.now_s(), in_portions=not follow, before_encoding=fill_cache)
         if follow and not ready:
             log.info("encoders_loaded", embedding_dims={m: lazy.embedding_dim for m, lazy in encoders.items()})
         if records or not ready or clock.now_s() - written_s >= 1.0:
             ready, written_s = True, clock.now_s()
             status.write({"ready": True, "encoders": names, **feed.figures()}, now_s=written_s)
             watch.figures(feed.figures())
+    feed.close()
+    worker.close()
     producer.close()
     endpoint.close()
     return feed.counts
@@ -129,9 +104,13 @@ def main() -> int:
     parser.add_argument("--num-workers", type=int, default=os.cpu_count() or 1, help="encoder processes")
     asked = parser.parse_args()
     configure_logging()
+    stop = threading.Event()
+    if asked.follow:  # the batch form can be ended anywhere: the next run goes on
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
     try:
         settings = settings_from(asked.config)
-        counts = run(settings, follow=asked.follow, cleaning=asked.cleaning, num_workers=asked.num_workers)
+        counts = run(settings, follow=asked.follow, cleaning=asked.cleaning, num_workers=asked.num_workers, stop=stop)
     except MmrecError as error:
         log.error("encode_items_failed", error=f"{type(error).__name__}: {error}")
         return 1

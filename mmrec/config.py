@@ -102,6 +102,53 @@ class ContentSettings:
 
     text_encoder: str = "minilm"
     image_encoder: str = "efficientnet-lite0"
+    picture_timeout_s: float = 10.0
+    """Processor time that decoding one picture may take; one that takes more is broken."""
+    image_schemes: tuple[str, ...] = ("https", "http", "data")
+    """Schemes of image URIs that are fetched; of others any that fsspec has installed, such as "s3" or "file", which
+    are read with this process's own rights. Empty fetches nothing."""
+    image_hosts: tuple[str, ...] = ()
+    """Where not empty: the only hosts that http and https may ask, such as "img.shop.example" or "*.cdn.example"."""
+    image_private_addresses: bool = False
+    """Whether hosts may be at loopback, link-local, private and other addresses that are not public."""
+    image_fetch_timeout_s: float = 20.0
+    """For one try: connecting, redirects and reading."""
+    image_fetch_retries: int = 2
+    """Tries after the first, at once; later ones follow with growing pauses."""
+    max_image_bytes: int = 16 * 1024 * 1024
+    """Of a fetched picture."""
+    max_image_redirects: int = 5
+    num_image_fetchers: int = 8
+    """Pictures fetched at the same time."""
+    image_cache_bytes: int = 10 * 1024**3
+    """Bound of the fetched pictures kept in the cache folder; the oldest go first."""
+    image_cache_days: float = 30.0
+    """After this long a picture's host is asked whether it has changed, when its item comes again."""
+
+    def __post_init__(self) -> None:
+        for name in ("image_schemes", "image_hosts"):
+            names = getattr(self, name)
+            if not isinstance(names, tuple) or not all(isinstance(n, str) and n and n == n.lower() for n in names):
+                raise ConfigurationError(f"content.{name} is {names!r}; give a list of names in small letters")
+        for scheme in self.image_schemes:
+            if not scheme.replace("+", "").replace("-", "").replace(".", "").isalnum():
+                raise ConfigurationError(f'content.image_schemes has {scheme!r}; give schemes such as "https"')
+        for host in self.image_hosts:
+            if "/" in host or ":" in host or "*" in host.removeprefix("*."):
+                raise ConfigurationError(f'content.image_hosts has {host!r}; give names, or "*." and a name')
+        if not isinstance(self.image_private_addresses, bool):
+            raise ConfigurationError(
+                f"content.image_private_addresses is {self.image_private_addresses!r}; give true or false"
+            )
+        lowest = {"image_fetch_retries": 0, "max_image_redirects": 0, "num_image_fetchers": 1, "max_image_bytes": 1}
+        for name, least in {**lowest, "image_cache_bytes": 0}.items():
+            number = getattr(self, name)
+            if not isinstance(number, int) or isinstance(number, bool) or number < least:
+                raise ConfigurationError(f"content.{name} is {number!r}; give a whole number of {least} or more")
+        for name in ("picture_timeout_s", "image_fetch_timeout_s", "image_cache_days"):
+            number = getattr(self, name)
+            if not isinstance(number, int | float) or isinstance(number, bool) or not 0 < number < float("inf"):
+                raise ConfigurationError(f"content.{name} is {number!r}; give a number above 0")
 
 
 @dataclass(frozen=True, kw_only=True)

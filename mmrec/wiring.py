@@ -5,6 +5,7 @@ Imports happen inside the functions, so that a process loads only the engines it
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -164,20 +165,25 @@ def open_catalog_feed(
     store: "ContentStore",
     producer: "RecordProducer",
     cleaning: str,
+    picture_problem: Callable[[bytes], str],
 ) -> "CatalogFeed":
     """The way from `catalog-items` to everything that serves content, where the run before left off.
 
     Args:
         encoders: By modality.
         cleaning: Name of the text cleaning.
+        picture_problem: Why a picture cannot be read, or nothing; see mmrec.content.picture_worker.
     """
     from mmrec.catalog.cleaning import cleaning_policy
     from mmrec.catalog.refused import RefusedItems
+    from mmrec.clock import SystemClock
     from mmrec.content.catalog_feed import CatalogFeed, marked_choices
     from mmrec.content.publish import FeedMark
+    from mmrec.content.remote_images import RemoteImages
+    from mmrec.home import cache_folder
     from mmrec.stores.kafka import describe_topic, read_topic
 
-    kafka, policy = settings.kafka, cleaning_policy(settings.catalog)
+    kafka, policy = settings.kafka, replace(cleaning_policy(settings.catalog), picture_problem=picture_problem)
     identity = describe_topic(kafka.bootstrap, kafka.catalog_items)
     names = {modality: encoder.name for modality, encoder in encoders.items()}
     return CatalogFeed(
@@ -193,6 +199,13 @@ def open_catalog_feed(
             cluster_id=identity.cluster_id,
             topic_id=identity.topic_id,
             read=lambda: read_topic(kafka.bootstrap, kafka.catalog_rejected),
+        ),
+        images=RemoteImages(
+            settings.content,
+            folder=Path(settings.stores.content),
+            cache_folder=cache_folder() / "images",
+            problem=picture_problem,
+            clock=SystemClock(),
         ),
         encoders=encoders,
         store=store,

@@ -12,16 +12,13 @@ are decoded once, and control characters; folding for comparison and encoding (m
 value is taken as missing but an empty one and those that the policy names for its attribute: NA is Namibia.
 """
 
-import io
-import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from PIL import Image
-
 from mmrec.catalog.item import CatalogItem
+from mmrec.catalog.pictures import picture_problem
 from mmrec.catalog.values import (
     VALUE_SEPARATOR,
     attribute_values,
@@ -36,8 +33,6 @@ from mmrec.config import CatalogSettings
 
 OTHER = "Other"
 UNKNOWN = "Unknown"
-MAX_IMAGE_PIXELS = 50_000_000
-"""Larger pictures are taken as broken: decoding one would take hundreds of megabytes."""
 
 
 class CleaningReason(StrEnum):
@@ -77,6 +72,8 @@ class CleaningPolicy:
     """Whether texts are HTML, as in most product feeds; False leaves "&amp;" as it was sent."""
     rare_values: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By attribute: values that become "Other"; see find_rare_values()."""
+    picture_problem: Callable[[bytes], str] = picture_problem
+    """Why a picture cannot be read, or nothing; a feed asks mmrec.content.picture_worker, which bounds the time."""
 
 
 def cleaning_policy(settings: CatalogSettings) -> CleaningPolicy:
@@ -98,6 +95,8 @@ class CleanedItem:
     """None where the item was dropped."""
     reasons: tuple[CleaningReason, ...]
     """Everything that was found, in the order of checks; empty for a clean item."""
+    image_problem: str = ""
+    """What is wrong with the picture where BROKEN_IMAGE is a reason."""
 
 
 class CleaningReport:
@@ -125,11 +124,11 @@ def clean_item(item: CatalogItem, policy: CleaningPolicy) -> CleanedItem:
     if is_blank(item.title):
         return CleanedItem(item=None, reasons=(CleaningReason.MISSING_TITLE,))
     reasons: list[CleaningReason] = []
-    image = item.image
+    image, image_problem = item.image, ""
     if image is None:
         if not item.image_uri:
             reasons.append(CleaningReason.MISSING_IMAGE)
-    elif not image_decodes(image):
+    elif image_problem := policy.picture_problem(image):
         image = None
         reasons.append(CleaningReason.BROKEN_IMAGE)
     attributes = _clean_attributes(item.attributes, policy, reasons)
@@ -147,26 +146,11 @@ def clean_item(item: CatalogItem, policy: CleaningPolicy) -> CleanedItem:
         image=image,
         media_type=item.media_type if image is not None or item.image_uri else "",
     )
-    return CleanedItem(item=cleaned, reasons=tuple(reasons))
+    return CleanedItem(item=cleaned, reasons=tuple(reasons), image_problem=image_problem)
 
 
 def _text(text: str, policy: CleaningPolicy) -> str:
     return shown_text(decode_entities(text) if policy.decode_entities else text)
-
-
-def image_decodes(image: bytes) -> bool:
-    """Whether the file can be read to its last pixel."""
-    try:
-        with warnings.catch_warnings():
-            # Pillow warns of metadata it cannot read; pixels are what counts here.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(image)) as picture:
-                if picture.width * picture.height > MAX_IMAGE_PIXELS:
-                    return False
-                picture.load()
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError):
-        return False
-    return True
 
 
 def find_rare_values(items: Iterable[CatalogItem], *, min_count: int) -> dict[str, frozenset[str]]:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mmrec.catalog.item import CatalogItem
-from mmrec.content.encoder import MISSING, Encoder
+from mmrec.content.encoder import BROKEN, MISSING, NOT_FETCHED, Encoder
 from mmrec.content.matrix import ContentMatrix, FloatArray, content_matrix
-from mmrec.content.payloads import digest, payloads
+from mmrec.content.payloads import IMAGE, digest, payloads
 from mmrec.content.store import ContentStore
 
 
@@ -27,7 +27,7 @@ class EncodedItems:
     num_cached: Mapping[str, int] = field(default_factory=dict)
     """Modality -> items whose vector was there."""
     num_absent: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Modality -> reason ("missing", "broken") -> items."""
+    """Modality -> reason ("missing", "not_fetched", "broken") -> items."""
 
 
 def misses(
@@ -38,7 +38,7 @@ def misses(
     for item in items:
         for modality, payload in payloads(item, cleaning=cleaning).items():
             if modality in wanted:
-                wanted[modality][digest(payload)] = payload
+                wanted[modality][digest(payload, modality)] = payload
     for modality, found in wanted.items():
         for known in store.lookup(encoder_names[modality], list(found)):
             del found[known]
@@ -75,7 +75,7 @@ def encode_items(
     num_cached: dict[str, int] = {}
     payloads_of = {item_id: payloads(item, cleaning=cleaning) for item_id, item in newest.items()}
     for modality, encoder in encoders.items():
-        digest_of = {item_id: digest(found[modality]) for item_id, found in payloads_of.items() if modality in found}
+        digest_of = {i: digest(found[modality], modality) for i, found in payloads_of.items() if modality in found}
         missing = {digest_of[i]: payloads_of[i][modality] for i in digest_of}
         before = store.lookup(names[modality], list(missing))
         to_encode = {d: payload for d, payload in missing.items() if d not in before}
@@ -83,13 +83,13 @@ def encode_items(
         for _ in fill(encoder, to_encode, store):
             pass
         known = store.lookup(names[modality], list(missing))
-        for item_id in newest:
+        for item_id, item in newest.items():
             if item_id not in digest_of:
-                absent[modality][MISSING] += 1
+                absent[modality][NOT_FETCHED if modality == IMAGE and item.image_uri else MISSING] += 1
             elif digest_of[item_id] in known:
                 vectors[modality][item_id] = np.asarray(known[digest_of[item_id]], dtype=np.float32)
             else:
-                absent[modality]["broken"] += 1
+                absent[modality][BROKEN] += 1
     # The width of what is there: asking the encoder would load it for nothing.
     dims = {
         m: len(next(iter(vectors[m].values()))) if vectors[m] else encoder.embedding_dim

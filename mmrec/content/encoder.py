@@ -16,6 +16,8 @@ FloatArray = npt.NDArray[np.float32]
 
 MISSING = "missing"
 """Reason of an item that has no such modality."""
+NOT_FETCHED = "not_fetched"
+"""Reason of an item that names its picture by URI, and the picture is not here."""
 BROKEN = "broken"
 """Reason of an input that could not be read."""
 

@@ -45,6 +45,8 @@ class CatalogChanges:
     """Reason -> items that were put right and taken."""
     num_unknown_fields: int = 0
     """Fields that this version does not know; ignored."""
+    broken_images: Mapping[str, str] = field(default_factory=dict)
+    """Item id -> what is wrong with its picture, which was taken off."""
 
 
 def read_changes(
@@ -68,11 +70,14 @@ def read_changes(
         num_unknown_fields += change.num_unknown_fields
     mended: Counter[str] = Counter()
     items: dict[str, CatalogItem] = {}
+    broken_images: dict[str, str] = {}
     for item_id, item in newest.items():
         if item is None:
             continue
         cleaned = clean_item(item, policy)
         mended.update(str(reason) for reason in cleaned.reasons)
+        if cleaned.image_problem:
+            broken_images[item_id] = cleaned.image_problem
         assert cleaned.item is not None, f"the rules took {item_id!r} without a title"
         items[item_id] = cleaned.item
     return CatalogChanges(
@@ -81,6 +86,7 @@ def read_changes(
         refused=tuple(refused),
         mended=mended,
         num_unknown_fields=num_unknown_fields,
+        broken_images=broken_images,
     )
 
 

@@ -1,45 +1,20 @@
 """Image encoders: EfficientNet-Lite0 from a package, hub models and folders, a color histogram (METHODS M6, M7).
 
-Bytes that are no image come back as broken; every mode (palette, gray, transparent) is read as RGB on white.
+How a picture is read stands in mmrec.catalog.pictures; bytes that are none come back as broken.
 """
 
-import io
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image
 
+from mmrec.catalog.pictures import BrokenPictureError, read_picture
 from mmrec.content.encoder import BROKEN, Encodings
 
 SIZE = 224
 BATCH = 16
-ImageFile.LOAD_TRUNCATED_IMAGES = False
-MAX_PIXELS = 40_000_000
-"""Larger images are refused: a decompression bomb would take the encoder down."""
-
-
-def read_image(payload: bytes, *, size: int = SIZE) -> npt.NDArray[np.uint8] | None:
-    """An RGB image (size, size, 3), or None where the bytes are no image we can read."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(payload)) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    return None
-                image.draft("RGB", (size, size))
-                has_alpha = image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info
-                if has_alpha:
-                    layered = image.convert("RGBA")
-                    flat = Image.new("RGB", layered.size, (255, 255, 255))
-                    flat.paste(layered, mask=layered.getchannel("A"))
-                else:
-                    flat = image.convert("RGB")
-                return np.asarray(flat.resize((size, size), Image.Resampling.BICUBIC), dtype=np.uint8)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError, EOFError):
-        return None
 
 
 class EfficientNetLite0Encoder:
@@ -141,12 +116,12 @@ def _encode_readable(payloads: Sequence[bytes], run: Any, *, embedding_dim: int,
     for start in range(0, len(payloads), BATCH):
         rows, images = [], []
         for row in range(start, min(start + BATCH, len(payloads))):
-            image = read_image(payloads[row], size=size)
-            if image is None:
+            try:
+                images.append(read_picture(payloads[row], size=size))
+            except BrokenPictureError:
                 reasons[row] = BROKEN
             else:
                 rows.append(row)
-                images.append(image)
         if rows:
             values[rows] = run(np.stack(images))
     return Encodings(values_ND=values, reasons_N=tuple(reasons))

@@ -12,6 +12,9 @@ from mmrec.catalog.values import VALUE_SEPARATOR, attribute_values, folded, norm
 from mmrec.content.cleaning import text_cleaning
 
 TEXT, IMAGE, ATTRIBUTES = "text", "image", "attributes"
+IMAGE_READING = "fetched, turned, scaled to their range"
+"""How pictures are read. It is part of what the cache and the feed's mark go by: another way makes other vectors."""
+_READING = {IMAGE: IMAGE_READING.encode()}
 
 
 def payloads(item: CatalogItem, *, cleaning: str = "none") -> dict[str, bytes]:
@@ -38,6 +41,6 @@ def payloads(item: CatalogItem, *, cleaning: str = "none") -> dict[str, bytes]:
     return found
 
 
-def digest(payload: bytes) -> bytes:
-    """sha256 of a payload, 32 bytes."""
-    return sha256(payload).digest()
+def digest(payload: bytes, modality: str = "") -> bytes:
+    """sha256 of a payload and of the way its modality is read, 32 bytes."""
+    return sha256(_READING.get(modality, b"") + payload).digest()

@@ -11,13 +11,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mmrec.catalog.cleaning import CleaningReason
 from mmrec.catalog.item import Availability, CatalogEntry, catalog_entry
 from mmrec.content.encode import encode_items
 from mmrec.content.encoder import Encoder
 from mmrec.content.feed import CatalogChanges, embedding_records
+from mmrec.content.fetch_errors import FetchReason
 from mmrec.content.store import ContentStore
 from mmrec.events.producer import RecordProducer
 from mmrec.features.stores import FeatureStore
+from mmrec.telemetry import get_logger
+
+MAX_SAMPLES = 5
+log = get_logger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -34,6 +40,20 @@ class ContentCounts:
     rejected: Counter[str] = field(default_factory=Counter)
     mended: Counter[str] = field(default_factory=Counter)
     num_unknown_fields: int = 0
+    samples: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    """Reason -> the newest items it was given to, with what was wrong; at most MAX_SAMPLES."""
+
+    def note(self, reason: str, item_id: str, detail: str) -> None:
+        """Keep a sample and log it; counting is the caller's."""
+        self.samples[reason] = [*self.samples.get(reason, []), {"item_id": item_id, "detail": detail}][-MAX_SAMPLES:]
+        log.warning("item_finding", reason=reason, item_id=item_id, detail=detail)
+
+    def count_failed_fetches(self, failures: Sequence[tuple[str, str, str]]) -> None:
+        """Add (item id, reason, detail) of pictures that could not be fetched."""
+        for item_id, reason, detail in failures:
+            self.absent[f"image.{reason}"] += 1
+            broken = reason == FetchReason.BROKEN
+            self.note(CleaningReason.BROKEN_IMAGE if broken else f"image.{reason}", item_id, detail)
 
     def figures(self) -> dict[str, Any]:
         """Plain numbers for a status file or a log line."""
@@ -43,6 +63,7 @@ class ContentCounts:
             "num_removed": self.num_removed,
             "num_unknown_fields": self.num_unknown_fields,
             **{name: dict(getattr(self, name)) for name in counters},
+            "samples": {reason: list(kept) for reason, kept in self.samples.items()},
         }
 
 
@@ -57,11 +78,17 @@ def publish_content(
     counts: ContentCounts,
     cleaning: str,
     write_time_s: float,
+    again: bool = False,
 ) -> None:
-    """Encode what changed and hand it to every reader; `counts` is added to."""
+    """Encode what changed and hand it to every reader; `counts` is added to.
+
+    `again` says that these items were published before, without their picture: they are not counted a second time.
+    """
     counts.rejected.update(refused.refusal.reason.value for refused in changes.refused)
     counts.mended.update(changes.mended)
     counts.num_unknown_fields += changes.num_unknown_fields
+    for item_id, detail in changes.broken_images.items():
+        counts.note(CleaningReason.BROKEN_IMAGE, item_id, detail)
     if not changes.items and not changes.removed:
         return
     encoded = encode_items(list(changes.items.values()), encoders, store, cleaning=cleaning)
@@ -71,7 +98,7 @@ def publish_content(
     gone = {i: CatalogEntry(item_id=i, availability=Availability.HIDDEN) for i in changes.removed}
     features.write_item_content({**entries, **gone}, write_time_s=write_time_s)
     producer.send_many(topic, embedding_records(encoded.matrix, entries, removed=changes.removed))
-    counts.num_items += len(changes.items)
+    counts.num_items += 0 if again else len(changes.items)
     counts.num_removed += len(changes.removed)
     counts.encoded.update(encoded.num_encoded)
     counts.cached.update(encoded.num_cached)

@@ -2,13 +2,17 @@
 
 import io
 import json
+import time
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from mmrec.catalog.cleaning import CleaningPolicy
+from mmrec.catalog.pictures import picture_problem
 from mmrec.catalog.refusals import ItemRefusal, ItemRejection
 from mmrec.catalog.refused import RefusedItems, refused_record
 from mmrec.catalog.resubmit import ItemDoor
@@ -18,6 +22,7 @@ from mmrec.content.attributes import AttributeHashEncoder
 from mmrec.content.catalog_feed import CatalogFeed, marked_choices
 from mmrec.content.matrix import content_matrix
 from mmrec.content.publish import FeedMark
+from mmrec.content.remote_images import RemoteImages
 from mmrec.content.store import ContentStore
 from mmrec.content.text import HashingTextEncoder
 from mmrec.errors import StoreError
@@ -25,6 +30,7 @@ from mmrec.events.producer import MemoryRecordProducer, TopicRecord
 from mmrec.events.rejected import decode_rejected
 from mmrec.events.resubmit import Fate, RefusedRecords, ResubmitTopics, resubmit
 from mmrec.features.stores import MemoryFeatureStore
+from tests.picture_shop import LOCAL, Shop, png
 
 NOW_S = 1_767_225_600.0
 ENCODERS = {"text": HashingTextEncoder(), "attributes": AttributeHashEncoder()}
@@ -53,6 +59,13 @@ class Deployment:
                 cluster_id="c",
                 topic_id="t",
                 read=lambda: self.broker.records(REJECTED),
+            ),
+            images=RemoteImages(
+                LOCAL,
+                folder=self.folder,
+                cache_folder=self.folder / "images",
+                problem=picture_problem,
+                clock=ManualClock(NOW_S),
             ),
             encoders=ENCODERS,
             store=self.store,
@@ -233,3 +246,42 @@ def test_refused_items_are_told_by_reason_with_a_sample(deployment: Deployment) 
     assert "bad_price" in told
     assert "1,299.00" in told
     assert 'dear "Red dress"' in told
+
+
+def test_a_damaged_picture_is_a_finding_of_its_item_and_later_items_are_published(deployment: Deployment) -> None:
+    avif = io.BytesIO()
+    Image.effect_noise((64, 64), 90).convert("RGB").save(avif, "AVIF")
+    whole = avif.getvalue()
+    records = [
+        record(n, b"a%d" % n, item(f"a{n}", images=[{"content": b64encode(damaged).decode()}]))
+        for n, damaged in enumerate([whole[:-40], whole[: len(whole) // 2], whole.replace(b"av01", b"av99"), b"\x00"])
+    ]
+    feed = deployment.feed()
+    feed.take([*records, record(9, b"b", item("b"))], now_s=NOW_S)
+    figures = feed.figures()
+    assert set(deployment.store.item_ids()) == {"a0", "a1", "a2", "a3", "b"}
+    assert figures["mended"]["broken_image"] == 4
+    assert [found["item_id"] for found in figures["samples"]["broken_image"]] == ["a0", "a1", "a2", "a3"]
+    assert all(found["detail"] for found in figures["samples"]["broken_image"])
+
+
+def test_an_item_is_published_again_with_the_picture_that_came_and_is_counted_once(
+    deployment: Deployment, shop: Shop
+) -> None:
+    feed, encoded = deployment.feed(), list[str]()
+    given = item("a", images=[{"uri": shop.gives("/a.png", png())}])
+    feed.take([record(0, b"a", given), record(1, b"b", item("b"))], now_s=NOW_S)
+    until_s = time.monotonic() + 60
+    while not encoded or feed.is_fetching:
+        feed.take_pictures(now_s=NOW_S, in_portions=False, before_encoding=note(encoded))
+        assert time.monotonic() < until_s
+        time.sleep(0.01)
+    assert encoded == ["a"]
+    assert feed.figures()["images"] == {"fetched": 1, "failed": {}, "wanted": {}}
+    assert feed.figures()["num_items"] == 2
+    assert len(deployment.broker.records("item-embeddings")) == 3
+    feed.close()
+
+
+def note(encoded: list[str]):
+    return lambda items: encoded.extend(each.item_id for each in items if each.image)

@@ -15,7 +15,7 @@ from mmrec.content.attributes import AttributeHashEncoder
 from mmrec.content.cleaning import text_cleaning
 from mmrec.content.encode import encode_items, misses
 from mmrec.content.feed import embedding_records, read_changes
-from mmrec.content.image import ColorHistogramEncoder, read_image
+from mmrec.content.image import ColorHistogramEncoder
 from mmrec.content.matrix import content_matrix
 from mmrec.content.payloads import digest, payloads
 from mmrec.content.publish import ContentCounts, FeedMark, publish_content
@@ -46,27 +46,6 @@ def test_a_broken_image_is_missing_with_its_reason_and_the_others_are_encoded() 
     assert encodings.reasons_N == ("", "broken", "")
     assert not encodings.values_ND[1].any()
     np.testing.assert_allclose(np.linalg.norm(encodings.values_ND[[0, 2]], axis=1), 1.0, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("mode", "color"),
-    [("RGB", (9, 9, 9)), ("L", (9,)), ("RGBA", (9, 9, 9, 255)), ("LA", (9, 255)), ("CMYK", (0, 0, 0, 9))],
-)
-def test_every_color_mode_is_read_as_rgb(mode: str, color: tuple[int, ...]) -> None:
-    image = read_image(picture(color, mode=mode, form="TIFF"), size=32)
-    assert image is not None
-    assert image.shape == (32, 32, 3)
-
-
-def test_a_truncated_image_is_broken() -> None:
-    whole = picture((3, 200, 3), form="JPEG")
-    assert read_image(whole[: len(whole) // 2]) is None
-
-
-def test_transparent_pixels_are_white() -> None:
-    image = read_image(picture((0, 0, 0, 0), mode="RGBA"), size=8)
-    assert image is not None
-    assert (image == 255).all()
 
 
 def test_several_values_of_an_attribute_are_their_mean_direction() -> None:
@@ -209,6 +188,8 @@ def test_bad_catalogue_records_are_counted_and_the_rest_is_taken() -> None:
         (6, "missing_item_id"),
     ]
     assert changes.mended == {"broken_image": 1}
+    assert set(changes.broken_images) == {"e"}
+    assert "6 bytes that are no AVIF" in changes.broken_images["e"]
 
 
 def test_what_is_published_is_what_a_replica_reads(tmp_path) -> None:
