@@ -80,11 +80,11 @@ def run(settings: Settings, options: argparse.Namespace, *, stop: list[bool]) ->
                 ends = source_ends(settings.kafka.bootstrap, topics.values())
                 watch.lag(ends, {t.topic_id: name for name, t in topics.items()}, stream.progress, now_s=time.time())
 
-    step = StreamStep(stream, topics, watch, writers=writers)
-    cut, checkpoints = writers.cut if writers else None, str(checkpoint / uuid.uuid4().hex)
+    cut, at = writers.cut if writers else None, checkpoint / uuid.uuid4().hex
+    step = StreamStep(stream, topics, watch, checkpoint=at, writers=writers)
     max_offsets = options.max_offsets or (MAX_SPREAD if writers else MAX_OFFSETS)
     decoded = decoded_stream(spark, settings, topics, reading.spark_offsets, max_offsets, cut=cut)
-    written = decoded.writeStream.foreachBatch(step).option("checkpointLocation", checkpoints)
+    written = decoded.writeStream.foreachBatch(step).option("checkpointLocation", str(at))
     query = written.trigger(processingTime=f"{round(options.every * 1_000)} milliseconds").start()
 
     def figures() -> dict[str, Any]:

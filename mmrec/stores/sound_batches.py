@@ -68,10 +68,10 @@ def check_codecs() -> None:
 
 def mend_reading(consumer: Any, skipped: SkippedBatches) -> None:
     """Let a kafka.KafkaConsumer leave out what it cannot decode."""
-    consumer._fetcher.PartitionRecords = partial(_SoundRecords, skipped=skipped, highwater=consumer.highwater)
+    consumer._fetcher.PartitionRecords = partial(SoundRecords, skipped=skipped, highwater=consumer.highwater)
 
 
-class _SoundRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
+class SoundRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
     """What one fetch brought of a partition."""
 
     def __init__(self, *args: Any, skipped: SkippedBatches, highwater: Callable[[Any], int | None], **named: Any):
