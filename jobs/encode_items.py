@@ -28,11 +28,11 @@ from mmrec.errors import MmrecError
 from mmrec.events.producer import TopicRecord
 from mmrec.home import cache_folder
 from mmrec.stores.kafka import describe_topic, follow_topic, read_topic
+from mmrec.stores.sound_batches import SkippedBatches
 from mmrec.telemetry import StatusFile, configure_logging, get_logger
 from mmrec.wiring import open_feature_store, open_producer, settings_from
 
 log = get_logger("jobs.encode_items")
-PROCESS = "encode_items"
 MIN_FOR_RAY = 96
 """Fewer inputs than this are encoded in process before Ray has started."""
 
@@ -75,18 +75,18 @@ def _encode_with_ray(
         log.info("encoding", modality=modality, done=done, of=len(rows), seconds=round(time.monotonic() - started_s, 1))
 
 
-def _records(settings: Settings, mark: FeedMark, follow: bool) -> Iterator[list[TopicRecord]]:
+def _records(settings: Settings, mark: FeedMark, follow: bool, skipped: SkippedBatches) -> Iterator[list[TopicRecord]]:
     bootstrap, topic = settings.kafka.bootstrap, settings.kafka.catalog_items
-    backlog = list(read_topic(bootstrap, topic, start=mark.offsets))
+    backlog = list(read_topic(bootstrap, topic, start=mark.offsets, skipped=skipped))
     yield backlog
     if follow:
         start = mark.moved([(r.partition, r.offset) for r in backlog]).offsets
-        yield from follow_topic(bootstrap, topic, stop=lambda: False, start=start)
+        yield from follow_topic(bootstrap, topic, stop=lambda: False, start=start, skipped=skipped)
 
 
 def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int) -> ContentCounts:
     """Encode what is there and, with `follow`, whatever comes."""
-    clock, status = SystemClock(), StatusFile(settings.stores.status, PROCESS)
+    clock, status = SystemClock(), StatusFile(settings.stores.status, "encode_items")
     names = {"text": settings.content.text_encoder, "image": settings.content.image_encoder, "attributes": ATTRIBUTES}
     store = ContentStore(settings.stores.content, cache_folder=cache_folder() / "content")
     features, producer = open_feature_store(settings), open_producer(settings)
@@ -96,8 +96,8 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int) ->
     mark = start.resumed(mark_path)
     # Near-line shares the machine with serving: one thread, and no spinning.
     encoders = {m: LazyEncoder(m, name, num_threads=1 if follow else num_workers) for m, name in names.items()}
-    counts, ready, written_s = ContentCounts(), False, 0.0
-    for records in _records(settings, mark, follow):
+    counts, skipped, ready, written_s = ContentCounts(), SkippedBatches(), False, 0.0
+    for records in _records(settings, mark, follow, skipped):
         if records:
             changes = read_changes([(r.key, r.value) for r in records])
             if not ready:
@@ -122,7 +122,8 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int) ->
             log.info("encoders_loaded", embedding_dims={m: lazy.embedding_dim for m, lazy in encoders.items()})
         if records or not ready or clock.now_s() - written_s >= 1.0:
             ready, written_s = True, clock.now_s()
-            status.write({"ready": True, "encoders": names, **counts.figures()}, now_s=written_s)
+            figures = {**counts.figures(), "num_skipped_batches": skipped.num_batches}
+            status.write({"ready": True, "encoders": names, **figures}, now_s=written_s)
     producer.close()
     return counts
 
@@ -137,8 +138,8 @@ def main() -> int:
     asked = parser.parse_args()
     configure_logging()
     try:
-        settings = settings_from(asked.config)
-        counts = run(settings, follow=asked.follow, cleaning=asked.cleaning, num_workers=asked.num_workers)
+        settings, workers = settings_from(asked.config), asked.num_workers
+        counts = run(settings, follow=asked.follow, cleaning=asked.cleaning, num_workers=workers)
     except MmrecError as error:
         log.error("encode_items_failed", error=f"{type(error).__name__}: {error}")
         return 1

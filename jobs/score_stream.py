@@ -25,6 +25,7 @@ from typing import Any
 from py4j.protocol import Py4JError
 from pyspark.errors import StreamingQueryException
 
+from jobs.broken_batch import pass_broken_batch
 from jobs.decoded_stream import MAX_OFFSETS, MAX_SPREAD, decoded_stream
 from jobs.partition_writers import partition_writers
 from jobs.spark_session import local_spark
@@ -107,7 +108,8 @@ def run(settings: Settings, options: argparse.Namespace, *, stop: list[bool]) ->
                 gc.collect()
     except StreamingQueryException as error:
         check_topics(settings.kafka, topics)  # where a topic is gone or made anew, Spark's own words hide it
-        raise StoreError(f"Spark: {str(error).splitlines()[0]}") from error
+        step.wait()
+        raise StoreError(pass_broken_batch(stream, settings, topics, str(error))) from error
     except JVM_GONE as error:
         raise StoreError(f"Spark does not answer: {error!r}") from error
     finally:

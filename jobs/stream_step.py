@@ -10,7 +10,6 @@ check().
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 from pyspark.sql import DataFrame
@@ -19,7 +18,7 @@ from jobs.decoded_stream import SPARK_ERRORS, decoded_tables, portions
 from jobs.partition_writers import PartitionWriters
 from jobs.planned_ends import planned_ends
 from mmrec.errors import StoreError
-from mmrec.events.stream_rows import STREAM_SCHEMA, StreamBatch, StreamTopic, split_rows
+from mmrec.events.stream_rows import StreamBatch, StreamTopic, split_rows
 from mmrec.scoring.profile import Source
 from mmrec.stream import ScoringStream, StepReport
 from mmrec.stream_metrics import WHOLE, StreamMetrics
@@ -77,6 +76,11 @@ class StreamStep:
         if self._under_way is not None and self._under_way.done():
             self._under_way.result()
 
+    def wait(self) -> None:
+        """Until nothing is under way; raises what it has failed with."""
+        if self._under_way is not None:
+            self._under_way.result()
+
     def close(self) -> None:
         """Wait for the batch under way; what it failed with is said, and done again by the next start."""
         self._worker.shutdown()
@@ -104,11 +108,7 @@ class StreamStep:
         """Move progress over offsets behind the micro-batch's last record, once all of it is in the store."""
         if after is not None:
             after.result()
-        marks = self._stream.progress.marks
-        left = {source: end for source, end in ends.items() if end > marks.get(source, -1)}
-        if left:
-            nothing = split_rows(STREAM_SCHEMA.empty_table(), self._topics)
-            self._stream.process(replace(nothing, ends=left), write_time_s=time.time())
+        self._stream.pass_over(ends, write_time_s=time.time())
 
     def _observe(self, batch: StreamBatch, done: StepReport, *, whole_s: float, phases_s: Mapping[str, float]) -> None:
         now_s, phases_s = time.time(), {**phases_s, WHOLE: whole_s}

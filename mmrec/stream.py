@@ -62,6 +62,8 @@ NOT_CONFIGURED = "not_configured"
 """Count of logged events that no profile has, since their behavior is configured no more."""
 IDENTIFIED, FORGOTTEN_USERS = "identified", "forgotten_users"
 """Counts of anonymous profiles that were merged, and of requests to forget."""
+SKIPPED_BATCHES = "skipped_batches"
+"""Count of Kafka's batches that cannot be decoded."""
 _REFUSALS: Final = {Verdict.CAPPED: Rejection.RATE_CAPPED, Verdict.BOT: Rejection.BOT}
 
 
@@ -298,6 +300,28 @@ class ScoringStream:
             num_profiles=written.num_profiles + len(merged),
             phases_s=phases_s,
         )
+
+    def pass_over(self, ends: Mapping[Source, int], *, num_skipped: int = 0, write_time_s: float) -> None:
+        """Move progress over offsets that have no record for anybody; writes nothing where it has passed them.
+
+        Args:
+            ends: Highest such offset per source; all records below are in the store.
+            num_skipped: Batches among them that cannot be decoded.
+
+        Raises:
+            StoreError: an engine failed.
+        """
+        with self._turn:
+            before = self._progress
+            left = {source: end for source, end in ends.items() if end > before.marks.get(source, -1)}
+            if not left:
+                return
+            counts = Counter(before.counts) + Counter({SKIPPED_BATCHES: num_skipped})
+            moved = replace(before, marks={**before.marks, **left}, counts=_present(counts))
+            if self._recovered.passed_by(moved.marks):
+                moved = replace(moved, log_sequence=self._log.sequence())
+            self._store.write_profiles({}, write_time_s=write_time_s, progress=moved)
+            self._take_up(moved)
 
     def _log_and_reject(self, batch: StreamBatch, judged: Judged, phases_s: dict[str, float]) -> int:
         """What comes before profiles: the log, then the rejected topic. Returns the log's number."""

@@ -20,7 +20,7 @@ NOTHING_OBSERVED = Observed()
 MAX_AGE_S = 30.0
 """A process writes its counters every second or two; older ones are told as stale."""
 _REJECTED = "rejected."
-_OTHER_COUNTS = ("served_lists", "malformed_served_lists", "unknown_fields")
+_OTHER_COUNTS = ("served_lists", "malformed_served_lists", "unknown_fields", "skipped_batches")
 _STATE_STYLES = {"ready": "green", "done": "green", "failed": "red", "unwell": "red"}
 
 
@@ -82,6 +82,7 @@ def read_standing(
         "neighbors_sequence": views.get("neighbors_sequence"),
         "neighbors_age_s": _since(views.get("neighbors_built_s"), now_s),
         "served_lists": counts.get("served_lists"),
+        "skipped_batches": _skipped_batches(status) or None,
         "catalogue_items": content.get("num_items"),
         "content_rejected": sum(dict(content.get("rejected", {})).values()) if content else None,
         "release_id": release_id or None,
@@ -109,6 +110,12 @@ def read_standing(
 
 
 _COLLECTOR = frozenset({"acknowledged", "rejected", "retry", "events", "items", "in_flight"})
+
+
+def _skipped_batches(status: Mapping[str, Mapping[str, Any]]) -> int:
+    """Batches of Kafka's that some process could not decode; several may have met the same one."""
+    stream = dict(status.get("score_stream", {}).get("counts", {})).get("skipped_batches", 0)
+    return int(stream) + sum(int(figures.get("num_skipped_batches", 0)) for figures in status.values())
 
 
 def _total_ms(batch_ms: Any) -> Any:

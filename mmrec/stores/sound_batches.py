@@ -12,7 +12,7 @@ send, and a transaction's marker of which compaction has left an empty batch.
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -28,25 +28,33 @@ log = get_logger(__name__)
 _CODECS = {"gzip": codec.has_gzip, "snappy": codec.has_snappy, "lz4": codec.has_lz4, "zstd": codec.has_zstd}
 
 
+@dataclass(frozen=True, kw_only=True)
+class SkippedBatch:
+    """A batch that cannot be decoded."""
+
+    topic: str
+    partition: int
+    first_offset: int
+    last_offset: int
+    """Both are its own."""
+    reason: str
+
+
 class SkippedBatches:
     """Batches that a process could not decode, by topic. Safe to use from several threads."""
 
     def __init__(self) -> None:
+        self.first: SkippedBatch | None = None
+        """The first of all; None before there is one."""
         self._num: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def add(self, topic: str, partition: int, *, first_offset: int, last_offset: int, reason: str) -> None:
-        """Say and count one that was left out; both offsets are its own."""
+    def add(self, batch: SkippedBatch) -> None:
+        """Say and count one that was left out."""
         with self._lock:
-            self._num[topic] += 1
-        log.error(
-            "batch_skipped",
-            topic=topic,
-            partition=partition,
-            first_offset=first_offset,
-            last_offset=last_offset,
-            reason=reason,
-        )
+            self._num[batch.topic] += 1
+            self.first = self.first or batch
+        log.error("batch_skipped", **asdict(batch))
 
     def by_topic(self) -> dict[str, int]:
         """Batches so far."""
@@ -108,11 +116,13 @@ class _SoundBatches:
         except Exception as error:  # whatever it holds, what comes after it must be read
             gap = self._gap(batch)
             self._skipped.add(
-                self._place.topic,
-                self._place.partition,
-                first_offset=gap.base_offset,
-                last_offset=gap.last_offset,
-                reason=f"{type(error).__name__}: {error}",
+                SkippedBatch(
+                    topic=self._place.topic,
+                    partition=self._place.partition,
+                    first_offset=gap.base_offset,
+                    last_offset=gap.last_offset,
+                    reason=f"{type(error).__name__}: {error}",
+                )
             )
             return gap
 

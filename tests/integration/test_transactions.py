@@ -1,4 +1,4 @@
-"""Transactions of Kafka on a real broker: what is aborted or still open is never read, whatever the last offsets are."""
+"""Transactions on a real broker: what is aborted or still open is never read, whatever the last offsets are."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -76,7 +76,7 @@ def test_what_an_open_transaction_holds_back_is_read_once_it_ends(topics: Topics
             else:
                 producer.abort_transaction()
             for records in follow:
-                seen += [r.value for r in records]
+                seen.extend(r.value for r in records)
             assert seen[held:] == expected
     other.close()
 
@@ -91,7 +91,7 @@ def test_a_follower_that_begins_at_the_end_gets_what_is_committed_later(topics: 
         assert next(follow) == []
         producer.commit_transaction()
         for records in follow:
-            seen += [r.value for r in records]
+            seen.extend(r.value for r in records)
     assert seen == [b"open"]
 
 
@@ -102,7 +102,7 @@ def test_an_open_transaction_is_no_loss_of_the_broker(topics: Topics) -> None:
     with transactions(settings.bootstrap, name) as producer:
         producer.begin_transaction()
         put(producer, name, b"1", b"2")
-        marks = {source: 1 for source in source_ends(settings.bootstrap, [known[name]])}
+        marks = dict.fromkeys(source_ends(settings.bootstrap, [known[name]]), 1)
         starts, num_deleted = starting_offsets(settings.bootstrap, known, marks)
     assert num_deleted == 0
     assert {starts[source] for source in marks} == {2}

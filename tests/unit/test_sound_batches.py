@@ -1,5 +1,6 @@
 """Batches of Kafka that cannot be decoded: left out from first to last offset, said, counted, and no end of reading."""
 
+from base64 import b64decode
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,29 @@ from mmrec.stores.sound_batches import SkippedBatches, SoundRecords, check_codec
 PLACE = TopicPartition("shop", 3)
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 HEADER_BYTES, CRC_AT, CRC_FROM, LAST_OFFSET_AT, COUNT_AT = 61, 17, 21, 23, 57
+
+
+MADE_BY_JAVA = {
+    "snappy": (
+        "AAAAAAAAAAAAAAFD/////wJtDhoUAAIAAAATAAAAAAAAA+gAAAAAAAAD6P//////////////////AAAAFIJTTkFQUFkAAAAAAQAA"
+        "AAEAAAD+ohEc2AEAAADIAWv+AQCKAQAIAjAAAW4AAv5uAJpuAAAxBW4ABP5uAJpuAAAyBW4ABv5uAJpuAAAzBW4ACP5uAJpuAAA0"
+        "BW4ACv5uAJpuAAA1BW4ADP5uAJpuAAA2BW4ADv5uAJpuAAA3BW4AEP5uAJpuAAA4BW4AEv5uAJpuABg5ANoBAAAU/m4Alm4ACAQx"
+        "MAVvABb+bwCebwAAMQVvABj+bwCebwAAMgVvABr+bwCebwAAMwVvABz+bwCebwAANAVvAB7+bwCebwAANQVvACD+bwCebwAANgVv"
+        "ACL+bwCebwAANwVvACT+bwCebwAAOAVvACb+bwCebwAEOQA="
+    ),
+    "lz4": (
+        "AAAAAAAAAAAAAAED/////wI0fgRBAAMAAAATAAAAAAAAA+gAAAAAAAAD6P//////////////////AAAAFAQiTRhgQILDAAAAj9gB"
+        "AAAAyAFrAQBQMAIwAG4AHwJuAFQRMW4AHwRuAFQRMm4AHwZuAFQRM24AHwhuAFQRNG4AHwpuAFQRNW4AHwxuAFQRNm4AHw5uAFQR"
+        "N24AHxBuAFQROG4AHxJuAFR/OQDaAQAAFG4AUzEEMTBvAB8WbwBVETFvAB8YbwBVETJvAB8abwBVETNvAB8cbwBVETRvAB8ebwBV"
+        "ETVvAB8gbwBVETZvAB8ibwBVETdvAB8kbwBVEThvAB8mbwBSUGsEMTkAAAAAAA=="
+    ),
+    "zstd": (
+        "AAAAAAAAAAAAAADA/////wIeGfWGAAQAAAATAAAAAAAAA+gAAAAAAAAD6P//////////////////AAAAFCi1L/0AWBwEANQD2AEA"
+        "AADIAWsCMADYAQAAAjEEMgYzCDQKNQw2DjcQOBI5ANoBAAAUBDEwFjEYMhozHDQeNSA2IjckOCY5ACUg8HUDJYlwJTFBSjqBlSTC"
+        "lcQEKdMJrCQRriQmSNl0ZWGM1Eg6gZEkwpGJCULSCYwkEY4kJghJJzAiCQiXxCkHKeMCAQAA"
+    ),
+}
+"""MemoryRecords.withRecords() of kafka-clients 3.9.0: values "0" to "19" and keys of 100 bytes, in base64."""
 
 
 class Aborted(NamedTuple):
@@ -143,6 +167,13 @@ def test_every_codec_is_read(codec: str) -> None:
     reader = Reader(batch(0, 300, codec=codec), end=300)
     assert reader.poll() == list(range(300))
     assert (reader.position, reader.skipped.num_batches) == (300, 0)
+
+
+@pytest.mark.parametrize("codec", MADE_BY_JAVA)
+def test_what_java_compressed_is_read(codec: str) -> None:
+    """Its snappy is framed in blocks of its own."""
+    reader = Reader(bytearray(b64decode(MADE_BY_JAVA[codec])), end=20)
+    assert (reader.poll(), reader.skipped.num_batches) == (list(range(20)), 0)
 
 
 @pytest.mark.parametrize("codec", CODECS)
