@@ -33,6 +33,7 @@ from mmrec.home import cache_folder
 from mmrec.metrics import Metrics
 from mmrec.metrics_endpoint import serve_metrics
 from mmrec.stores.kafka import follow_topic, read_topic
+from mmrec.stores.sound_batches import SkippedBatches
 from mmrec.telemetry import StatusFile, configure_logging, get_logger
 from mmrec.wiring import open_catalog_feed, open_producer, settings_from
 
@@ -43,14 +44,16 @@ MIN_FOR_RAY = 96
 BATCH_PAUSE_S = 0.05
 
 
-def _records(settings: Settings, feed: CatalogFeed, follow: bool, stop: threading.Event) -> Iterator[list[TopicRecord]]:
+def _records(
+    settings: Settings, feed: CatalogFeed, follow: bool, stop: threading.Event, skipped: SkippedBatches
+) -> Iterator[list[TopicRecord]]:
     """What is there, then with `follow` what comes, else an empty list as long as pictures are under way."""
     bootstrap, topic = settings.kafka.bootstrap, settings.kafka.catalog_items
-    backlog = list(read_topic(bootstrap, topic, start=feed.mark.offsets))
+    backlog = list(read_topic(bootstrap, topic, start=feed.mark.offsets, skipped=skipped))
     start = feed.mark.moved([(r.partition, r.offset) for r in backlog]).offsets
     yield backlog
     if follow:
-        yield from follow_topic(bootstrap, topic, stop=stop.is_set, start=start)
+        yield from follow_topic(bootstrap, topic, stop=stop.is_set, start=start, skipped=skipped)
     while not follow and feed.is_fetching and not stop.wait(BATCH_PAUSE_S):
         yield []
 
@@ -77,8 +80,8 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, st
             if len(found) >= MIN_FOR_RAY and modality != "attributes":
                 encode_with_ray(modality, names[modality], found, store, num_workers)
 
-    ready, written_s = False, 0.0
-    for records in _records(settings, feed, follow, stop):
+    skipped, ready, written_s = SkippedBatches(), False, 0.0
+    for records in _records(settings, feed, follow, stop, skipped):
         if records:
             feed.take(records, now_s=clock.now_s(), before_encoding=fill_cache)
         feed.take_pictures(now_s=clock.now_s(), in_portions=not follow, before_encoding=fill_cache)
@@ -86,8 +89,9 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, st
             log.info("encoders_loaded", embedding_dims={m: lazy.embedding_dim for m, lazy in encoders.items()})
         if records or not ready or clock.now_s() - written_s >= 1.0:
             ready, written_s = True, clock.now_s()
-            status.write({"ready": True, "encoders": names, **feed.figures()}, now_s=written_s)
-            watch.figures(feed.figures())
+            figures = {**feed.figures(), "num_skipped_batches": skipped.num_batches}
+            status.write({"ready": True, "encoders": names, **figures}, now_s=written_s)
+            watch.figures(figures)
     feed.close()
     worker.close()
     producer.close()

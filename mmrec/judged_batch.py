@@ -7,13 +7,15 @@ takes the memory of their packed profiles and of one group.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mmrec.control_rows import BoolArray, FromLog, Logins, ReadProfiles, bring_logins, is_login
+from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.stream_rows import StreamBatch
 from mmrec.events.table_rows import in_place_order, rows_where
@@ -24,7 +26,7 @@ from mmrec.features.values import PackedProfile
 from mmrec.profile_groups import MAX_PROFILES, profile_groups
 from mmrec.scoring.apply_packed import apply_packed
 from mmrec.scoring.batch import EventBatch
-from mmrec.scoring.identity import history_of
+from mmrec.scoring.identity import history_of, targets_to_read
 from mmrec.scoring.packing import pack, stub_of, unpack
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
@@ -126,6 +128,43 @@ def judge_batch(
         num_pruned=num_pruned,
         phases_s=phases_s,
     )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Concerned:
+    """Whoever the logins of a micro-batch concern, judged."""
+
+    keys: frozenset[str]
+    """Their profile keys."""
+    judged: Judged
+    others_N: BoolArray
+    """Events of the batch that are nobody's of them."""
+
+
+def judge_concerned(
+    batch: StreamBatch, owners: pa.ChunkedArray, read: ReadProfiles, *, judge: Callable[[StreamBatch], Judged]
+) -> Concerned:
+    """Judge the events of whoever the batch's logins concern; those of others are left alone.
+
+    Args:
+        owners: Of each event, as logins before the batch say.
+        read: Profiles as of the batch's begin.
+        judge: judge_batch() of a batch with all logins and some of the events.
+    """
+    logins = batch.control.filter(pa.array(is_login(batch.control)))
+    named = {*logins["user_key"].to_pylist(), *logins["item_id"].to_pylist()}
+    stubs = read([key for key in named if key.startswith(ANONYMOUS_PREFIX)]) if named else {}
+    keys, size = named.union(targets_to_read(stubs)), -1
+    while len(keys) > size:  # the log may name others whom a guest once logged in as
+        size = len(keys)
+        mine_N = np.zeros(batch.events.num_rows, dtype=np.bool_)
+        if keys:
+            known = pa.array(sorted(keys), pa.string())
+            mine = pc.or_(pc.is_in(batch.events["user_key"], value_set=known), pc.is_in(owners, value_set=known))
+            mine_N = mine.to_numpy()
+        judged = judge(replace(batch, events=rows_where(batch.events, mine_N)))
+        keys.update(judged.profiles)
+    return Concerned(keys=frozenset(keys), judged=judged, others_N=~mine_N)
 
 
 def fresh_logins(

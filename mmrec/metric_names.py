@@ -61,6 +61,7 @@ _VIEWS = frozenset({"build_neighbors"})
 _LOG = frozenset({"tend_log"})
 _FOLLOWER = frozenset({"follow_events"})
 _CONTENT = frozenset({"encode_items"})
+_READERS = _STREAM | _FOLLOWER
 
 
 def _counter(name: str, of: frozenset[str], text: str, *labels: str) -> MetricName:
@@ -85,6 +86,11 @@ METRICS: Final[tuple[MetricName, ...]] = (
     ),
     _counter("mmrec_served_lists_total", _STREAM, "Records of served-lists: logged, or malformed.", "outcome"),
     _counter("mmrec_unknown_fields_total", _STREAM, "Fields of events that this version does not know; ignored."),
+    _counter(
+        "mmrec_skipped_batches_total",
+        _READERS,
+        "Kafka's batches of records that cannot be decoded and were left out; the log has their offsets.",
+    ),
     _counter(
         "mmrec_late_events_total",
         _STREAM,

@@ -29,11 +29,9 @@ from mmrec.config import Settings
 from mmrec.control_rows import (
     BoolArray,
     asked_to_forget,
-    is_login,
     write_users_first,
 )
 from mmrec.errors import InvalidRequestError, StoreError
-from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.events.control import FORGET
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.log import EventLog
@@ -41,17 +39,15 @@ from mmrec.events.producer import RecordProducer
 from mmrec.events.refused_events import refused_events
 from mmrec.events.rejected import rejected_records
 from mmrec.events.stream_rows import StreamBatch
-from mmrec.events.table_rows import rows_where
 from mmrec.events.to_batch import event_batch, sources_of
 from mmrec.events.verdicts import Rejection, Verdict
 from mmrec.features.stores import FeatureStore
 from mmrec.features.values import PackedProfile, StreamProgress
-from mmrec.judged_batch import Judged, judge_batch, left_by_a_crash
+from mmrec.judged_batch import Judged, judge_batch, judge_concerned, left_by_a_crash
 from mmrec.partition_step import JudgedEvents, Written
 from mmrec.profile_groups import packed_with_targets
 from mmrec.rebuild import Parts, Replay, flip
 from mmrec.replay import LogStretch, guests_in_log, people_from_log, profiles_from_log
-from mmrec.scoring.identity import targets_to_read
 from mmrec.scoring.packing import pack
 from mmrec.scoring.profile import Source, UserProfile
 from mmrec.stream_offsets import Offsets, batch_key, beyond, is_beyond
@@ -65,6 +61,8 @@ NOT_CONFIGURED = "not_configured"
 """Count of logged events that no profile has, since their behavior is configured no more."""
 IDENTIFIED, FORGOTTEN_USERS = "identified", "forgotten_users"
 """Counts of logins, and of requests to forget."""
+SKIPPED_BATCHES = "skipped_batches"
+"""Count of Kafka's batches that cannot be decoded."""
 _REFUSALS: Final = {Verdict.CAPPED: Rejection.RATE_CAPPED, Verdict.BOT: Rejection.BOT}
 
 
@@ -274,7 +272,9 @@ class ScoringStream:
         verdicts_N, owners = judged_events.verdicts_N[beyond_N], judged_events.owners.filter(pa.array(beyond_N))
         batch = beyond(batch, self._progress.marks)
         recovered_N = self._held(batch.events)
-        concerned = self._judge_concerned(batch, owners)
+        concerned = judge_concerned(
+            batch, owners, self._store.read_profiles, judge=lambda mine: self._judge(mine, {}, {})
+        )
         again = batch.events.filter(pa.array(concerned.others_N & (verdicts_N == Verdict.ALREADY_APPLIED)))
         if again.num_rows:
             verdicts_N = left_by_a_crash(
@@ -304,28 +304,27 @@ class ScoringStream:
             phases_s=phases_s,
         )
 
-    def _judge_concerned(self, batch: StreamBatch, owners: pa.ChunkedArray) -> "_Concerned":
-        """Judge the events of whoever the batch's logins concern; those of others are left alone.
+    def pass_over(self, ends: Mapping[Source, int], *, num_skipped: int = 0, write_time_s: float) -> None:
+        """Move progress over offsets that have no record for anybody; writes nothing where it has passed them.
 
         Args:
-            owners: Of each event, as logins before the batch say.
+            ends: Highest such offset per source; all records below are in the store.
+            num_skipped: Batches among them that cannot be decoded.
+
+        Raises:
+            StoreError: an engine failed.
         """
-        logins = batch.control.filter(pa.array(is_login(batch.control)))
-        if not logins.num_rows:
-            nobody_N = np.zeros(batch.events.num_rows, dtype=np.bool_)
-            judged = self._judge(replace(batch, events=batch.events.slice(0, 0)), {}, {})
-            return _Concerned(keys=frozenset(), judged=judged, others_N=~nobody_N)
-        named = {*logins["user_key"].to_pylist(), *logins["item_id"].to_pylist()}
-        stubs = self._store.read_profiles([key for key in named if key.startswith(ANONYMOUS_PREFIX)])
-        keys, size = named.union(targets_to_read(stubs)), -1
-        while len(keys) > size:  # the log may name others whom a guest once logged in as
-            size = len(keys)
-            known = pa.array(sorted(keys), pa.string())
-            mine = pc.or_(pc.is_in(batch.events["user_key"], value_set=known), pc.is_in(owners, value_set=known))
-            mine_N: BoolArray = mine.to_numpy()
-            judged = self._judge(replace(batch, events=rows_where(batch.events, mine_N)), {}, {})
-            keys.update(judged.profiles)
-        return _Concerned(keys=frozenset(keys), judged=judged, others_N=~mine_N)
+        with self._turn:
+            before = self._progress
+            left = {source: end for source, end in ends.items() if end > before.marks.get(source, -1)}
+            if not left:
+                return
+            counts = Counter(before.counts) + Counter({SKIPPED_BATCHES: num_skipped})
+            moved = replace(before, marks={**before.marks, **left}, counts=_present(counts))
+            if self._recovered.passed_by(moved.marks):
+                moved = replace(moved, log_sequence=self._log.sequence())
+            self._store.write_profiles({}, write_time_s=write_time_s, progress=moved)
+            self._take_up(moved)
 
     def _log_and_reject(self, batch: StreamBatch, judged: Judged, phases_s: dict[str, float]) -> int:
         """What comes before profiles: the log, then the rejected topic. Returns the log's number."""
@@ -460,17 +459,6 @@ class ScoringStream:
             forgotten=self._forgotten,
             config=self._settings.scoring,
         )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Concerned:
-    """Whoever the logins of a micro-batch concern, judged."""
-
-    keys: frozenset[str]
-    """Their profile keys."""
-    judged: Judged
-    others_N: BoolArray
-    """Events of the batch that are nobody's of them."""
 
 
 def _num_records(batch: StreamBatch) -> int:

@@ -228,8 +228,9 @@ def replica_parts(settings: Settings) -> "ReplicaParts":
     from mmrec.clock import SystemClock
     from mmrec.serving.replica import ReplicaParts
     from mmrec.stores.kafka import describe_topic, follow_topic
+    from mmrec.stores.sound_batches import SkippedBatches
 
-    kafka = settings.kafka
+    kafka, skipped = settings.kafka, SkippedBatches()
 
     def topic_name() -> str:
         topic = describe_topic(kafka.bootstrap, kafka.item_embeddings)
@@ -241,7 +242,10 @@ def replica_parts(settings: Settings) -> "ReplicaParts":
         open_overlay=lambda: open_overlay(settings),
         open_vectors=lambda: open_vector_store(settings),
         releases=open_release_store(settings),
-        follow=lambda start, stop: follow_topic(kafka.bootstrap, kafka.item_embeddings, start=start, stop=stop),
+        follow=lambda start, stop: follow_topic(
+            kafka.bootstrap, kafka.item_embeddings, start=start, stop=stop, skipped=skipped
+        ),
+        num_skipped_batches=lambda: skipped.num_batches,
         topic_name=topic_name,
         clock=SystemClock(),
     )

@@ -27,7 +27,7 @@ NOTHING_OBSERVED = Observed()
 MAX_AGE_S = 30.0
 """A process writes its counters every second or two; older ones are told as stale."""
 _REJECTED = "rejected."
-_OTHER_COUNTS = ("served_lists", "malformed_served_lists", "unknown_fields")
+_OTHER_COUNTS = ("served_lists", "malformed_served_lists", "unknown_fields", "skipped_batches")
 _STATE_STYLES = {"ready": "green", "done": "green", "failed": "red", "unwell": "red"}
 
 
@@ -94,6 +94,7 @@ def read_standing(
         "catalogue_items": _catalogue_items(settings, content),
         "catalogue_items_not_published_yet": serving.get("num_items_to_come"),
         "next_publish_time": _moment(serving.get("next_publish_s")),
+        "skipped_batches": _skipped_batches(status) or None,
         "release_id": release_id or None,
         "serving_release_id": serving.get("release_id") or None,
         "serving_items": serving.get("num_items"),
@@ -140,6 +141,12 @@ def _moment(time_s: Any) -> str | None:
         return None if time_s is None else rfc3339(float(time_s))
     except InvalidRequestError:
         return None
+
+
+def _skipped_batches(status: Mapping[str, Mapping[str, Any]]) -> int:
+    """Batches of Kafka's that some process could not decode; several may have met the same one."""
+    stream = dict(status.get("score_stream", {}).get("counts", {})).get("skipped_batches", 0)
+    return int(stream) + sum(int(figures.get("num_skipped_batches", 0)) for figures in status.values())
 
 
 def _total_ms(batch_ms: Any) -> Any:

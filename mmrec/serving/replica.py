@@ -74,6 +74,8 @@ class ReplicaParts:
     topic_name: Callable[[], str]
     """"cluster id/topic id" of item-embeddings as it is now."""
     clock: Clock
+    num_skipped_batches: Callable[[], int] = lambda: 0
+    """Batches of item-embeddings that `follow` could not decode and left out."""
     open_overlay: Callable[[], Overlay] | None = None
     """Opens the overlay of acknowledged events; None where nobody writes one."""
 
@@ -410,6 +412,7 @@ class Replica:
             "num_items_counted": int(np.isfinite(catalogue.reference_times_I).sum()),
             "has_neighbors": catalogue.neighbors is not None,
             "num_unusable_vectors": self._keeper.num_unusable_vectors,
+            "num_skipped_batches": self._parts.num_skipped_batches(),
             **vars(self.counters),
             **self._figures(),
         }
