@@ -86,6 +86,8 @@ def read_standing(
         "content_rejected": sum(dict(content.get("rejected", {})).values()) if content else None,
         "release_id": release_id or None,
         "serving_release_id": serving.get("release_id") or None,
+        "serving_ready": serving.get("ready"),
+        "serving_refused_release_id": serving.get("unusable_release_id") or None,
         "serving_items": serving.get("num_items"),
         "serving_items_indexed": serving.get("num_items_indexed"),
         "serving_has_neighbors": serving.get("has_neighbors"),
