@@ -181,6 +181,22 @@ def test_status_shows_programs_counts_and_reasons(call: Caller, tmp_path: Path) 
     assert document["stale"] == ["recommender"]
 
 
+@pytest.mark.parametrize("item_id", ['tv 5"', "cat\\new", "[/red]", "[bold]x", "ends in \\"])
+def test_the_reason_why_a_release_does_not_serve_is_shown_whatever_id_it_names(
+    item_id: str, call: Caller, tmp_path: Path
+) -> None:
+    home, now_s = StackHome(folder=tmp_path), time.time()
+    write_record(home, pid=os.getpid(), started_s=now_s)
+    home.config.write_text("")
+    home.status.mkdir()
+    refused = {"ready": False, "release_id": "r1", "unusable_release_id": "r2", "error": f"without '{item_id}'"}
+    (home.status / "recommender.json").write_text(json.dumps({"pid": 1, "updated_s": now_s, **refused}))
+    rows = [" ".join(line.replace("│", " ").split()) for line in call("status").stdout.splitlines()]
+    assert "serving ready False" in rows
+    assert "serving refused release id r2" in rows
+    assert f"serving error without '{item_id}'" in rows
+
+
 def test_logs_are_listed_and_shown_without_a_stack(call: Caller, tmp_path: Path) -> None:
     logs = StackHome(folder=tmp_path).logs
     logs.mkdir()
