@@ -32,7 +32,7 @@ from mmrec.telemetry import StatusFile, configure_logging, get_logger
 from mmrec.v1 import collector_pb2, collector_pb2_grpc
 from mmrec.wiring import open_overlay_writer, settings_from
 from services.collector.servicer import CollectorServicer
-from services.reflection import add_reflection
+from services.reflection.servicer import add_reflection
 
 SERVICE = collector_pb2.DESCRIPTOR.services_by_name["CollectorService"].full_name
 DELIVERY_TIMEOUT_S = 10.0

@@ -17,8 +17,9 @@ import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 
 from mmrec.v1 import recommender_pb2, recommender_pb2_grpc
-from services import reflection
 from services.recommender.environment import LOOPBACK_VARIABLE
+from services.reflection.servicer import add_reflection
+from services.reflection.symbols import SERVICES
 
 _LOOPBACK = ("ipv4:127.", "ipv6:[::1]", "ipv6:%5B::1%5D", "ipv6:[::ffff:127.", "ipv6:%5B::ffff:127.", "unix:")
 _deadline_s: ContextVar[float | None] = ContextVar("deadline_s", default=None)
@@ -43,11 +44,11 @@ def add_health(servicer: Any, server: Any) -> None:
 
 def add_server_reflection(_: Any, server: Any) -> None:
     """Add both versions of grpc.reflection; they are answered where they arrive, as they need no replica."""
-    for name in reflection.SERVICES:
+    for name in SERVICES:
         server.add_passthrough_service(name)
     recommender = recommender_pb2.DESCRIPTOR.services_by_name["RecommenderService"].full_name
     admit = partial(_admit, loopback_only=_is_loopback_only())
-    reflection.add_reflection(server, services=(recommender, health.SERVICE_NAME), admit=admit)
+    add_reflection(server, services=(recommender, health.SERVICE_NAME), admit=admit)
 
 
 def _is_loopback_only() -> bool:

@@ -14,7 +14,8 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from mmrec.v1 import collector_pb2, recommender_pb2
-from services.reflection import SERVICES, V1_FILE, SymbolIndex, add_reflection, declared_names
+from services.reflection.servicer import add_reflection
+from services.reflection.symbols import SERVICES, V1_FILE, SymbolIndex, declared_names
 
 COLLECTOR = collector_pb2.DESCRIPTOR.services_by_name["CollectorService"].full_name
 RECOMMENDER = recommender_pb2.DESCRIPTOR.services_by_name["RecommenderService"].full_name

@@ -1,25 +1,14 @@
-"""What stock gRPC tools ask a server about itself: grpc.reflection.v1.ServerReflection and v1alpha, over one index.
+"""Proto files by their own names and by every name they declare, as a reflection service is asked for them."""
 
-    add_reflection(server, services=["mmrec.v1.CollectorService", "grpc.health.v1.Health"])
-
-grpcio's own servicer asks protobuf's pool, which knows files, services, messages and enums, but neither methods nor
-fields: `grpcurl describe mmrec.v1.CollectorService.UpsertItems` and every load tool fail there. Here each name that a
-proto file declares leads to its file, as in Go's and Java's servers. Both versions of the protocol have the same
-messages under two package names, so one set of classes reads and writes both.
-"""
-
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_reflection.v1alpha import reflection_pb2
 
 V1, V1ALPHA = "grpc.reflection.v1", "grpc.reflection.v1alpha"
 SERVICES = tuple(f"{package}.ServerReflection" for package in (V1, V1ALPHA))
-Request = reflection_pb2.ServerReflectionRequest
-Response = reflection_pb2.ServerReflectionResponse
-Scope = descriptor_pb2.FileDescriptorProto | descriptor_pb2.DescriptorProto
+"""The two names of the reflection service itself."""
 
 
 class SymbolIndex:
@@ -91,7 +80,8 @@ def _names_in(messages: Iterable[Any], enums: Iterable[Any], extensions: Iterabl
         yield from _names_in(message.nested_type, message.enum_type, message.extension, within)
 
 
-def _extensions(scope: Scope) -> Iterator[descriptor_pb2.FieldDescriptorProto]:
+def _extensions(scope: Any) -> Iterator[Any]:
+    """Of a file or a message, at any depth."""
     yield from scope.extension
     for message in scope.message_type if isinstance(scope, descriptor_pb2.FileDescriptorProto) else scope.nested_type:
         yield from _extensions(message)
@@ -114,70 +104,3 @@ def _v1_file() -> descriptor_pb2.FileDescriptorProto:
 
 
 V1_FILE = _v1_file()
-
-
-class Reflection:
-    """Answers requests one by one; a wrong one is answered as such and the stream goes on."""
-
-    def __init__(self, services: Iterable[str]) -> None:
-        self._services = sorted({*services, *SERVICES})
-        self._index = SymbolIndex(services)
-
-    def answer(self, request: Request) -> Response:
-        """The response to one request."""
-        kind = request.WhichOneof("message_request")
-        response = Response(valid_host=request.host, original_request=request)
-        try:
-            match kind:
-                case "list_services":
-                    for name in self._services:
-                        response.list_services_response.service.add(name=name)
-                case "file_by_filename":
-                    files = self._index.file(request.file_by_filename)
-                    response.file_descriptor_response.file_descriptor_proto.extend(files)
-                case "file_containing_symbol":
-                    files = self._index.file_of(request.file_containing_symbol)
-                    response.file_descriptor_response.file_descriptor_proto.extend(files)
-                case "file_containing_extension":
-                    wanted = request.file_containing_extension
-                    files = self._index.file_of_extension(wanted.containing_type, wanted.extension_number)
-                    response.file_descriptor_response.file_descriptor_proto.extend(files)
-                case "all_extension_numbers_of_type":
-                    numbers = self._index.extension_numbers(request.all_extension_numbers_of_type)
-                    response.all_extension_numbers_response.base_type_name = request.all_extension_numbers_of_type
-                    response.all_extension_numbers_response.extension_number.extend(numbers)
-                case _:
-                    response.error_response.error_code = grpc.StatusCode.INVALID_ARGUMENT.value[0]
-                    response.error_response.error_message = "the request asks for nothing; set one of its fields"
-        except KeyError as missing:
-            response.error_response.error_code = grpc.StatusCode.NOT_FOUND.value[0]
-            response.error_response.error_message = f"not found: {missing.args[0]}; list_services names what is here"
-        return response
-
-
-async def _admit_all(_: Any) -> None:
-    """Everybody may ask."""
-
-
-def add_reflection(
-    server: Any, *, services: Iterable[str], admit: Callable[[Any], Awaitable[None]] = _admit_all
-) -> None:
-    """Add both versions of the reflection service to a gRPC aio server.
-
-    Args:
-        services: Full names of the other services of this server, whose stubs are imported.
-        admit: Awaited with each call's context before it is answered; refuses by aborting.
-    """
-    reflection = Reflection(tuple(services))
-
-    async def answers(requests: AsyncIterator[Request], context: Any) -> AsyncIterator[Response]:
-        await admit(context)
-        async for request in requests:
-            yield reflection.answer(request)
-
-    method = grpc.stream_stream_rpc_method_handler(
-        answers, request_deserializer=Request.FromString, response_serializer=Response.SerializeToString
-    )
-    for service in SERVICES:
-        handlers = {"ServerReflectionInfo": method}
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
