@@ -38,6 +38,8 @@ from mmrec.errors import InvalidRequestError
 from mmrec.events.event_files import Record
 from mmrec.events.producer import RecordProducer
 
+MixOption = Annotated[bool, typer.Option("--mix", help="send it also where another data set is in the stores already")]
+
 
 def simulate(
     *,
@@ -49,17 +51,20 @@ def simulate(
     rate: Annotated[float, typer.Option(min=0.0, help="go on live with so many events per second")] = 0.0,
     num_events: Annotated[int | None, typer.Option("--events", min=1, help="end after so many live events")] = None,
     history: Annotated[bool, typer.Option("--history/--no-history", help="send catalogue and history first")] = True,
+    mix: MixOption = False,
 ) -> None:
     """Send a simulated storefront through Kafka: catalogue, history, and with --rate live events until Ctrl-C.
 
     Example: `mmrec simulate --rate 20`, later `mmrec simulate --no-history --rate 100 --events 5000`
     """
-    from mmrec.console.worlds import check_behaviors
+    from mmrec.console.worlds import check_behaviors, claim_home
+    from mmrec.demo.world import storefront_name
     from mmrec.simulator.live import live_records, storefront_until
     from mmrec.simulator.settings import BEHAVIORS, StorefrontConfig
 
     settings, now_s = deployment_settings(config), time.time()
     check_behaviors(settings, BEHAVIORS, dataset="storefront")
+    claim_home(settings, storefront_name(seed=seed, num_items=items), mix=mix)
     world = storefront_until(now_s, StorefrontConfig(seed=seed, num_users=users, num_items=items, days=days))
     if history:
         _send_catalog(settings, world.catalog(as_of_s=now_s))
@@ -120,6 +125,7 @@ def import_(
     time_unit: TimeUnitOption = "",
     time_zone: TimeZoneOption = "",
     rate: RateOption = 0.0,
+    mix: MixOption = False,
 ) -> None:
     """Bring past events into Kafka, flagged as imported history: a data set with its catalogue, or a file.
 
@@ -130,7 +136,7 @@ def import_(
 
     Example: `mmrec import history.parquet --behavior view=browse --time-unit ms`
     """
-    from mmrec.console.worlds import check_behaviors, open_dataset, world_records
+    from mmrec.console.worlds import check_behaviors, claim_home, open_dataset, world_records
 
     options = FileOptions(renamed(behavior), skip_unknown, time_unit, time_zone)
     settings = deployment_settings(config)
@@ -142,6 +148,7 @@ def import_(
     world = open_dataset(dataset, data_folder=data_folder()[0], now_s=time.time())
     check_behaviors(settings, world.behaviors.names, dataset=dataset)
     records = world_records(world, part=part)
+    claim_home(settings, world.identity, mix=mix)
     if part != "live":
         _send_catalog(settings, world.catalog())
     _send(settings, records, what=f"events ({part}) of {dataset}", rate=rate)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mmrec.config import Settings
@@ -97,6 +98,8 @@ def read_standing(
         "skipped_batches": _skipped_batches(status) or None,
         "release_id": release_id or None,
         "serving_release_id": serving.get("release_id") or None,
+        "serving_ready": serving.get("ready"),
+        "serving_refused_release_id": serving.get("unusable_release_id") or None,
         "serving_items": serving.get("num_items"),
         "serving_items_indexed": serving.get("num_items_indexed"),
         "serving_has_neighbors": serving.get("has_neighbors"),
@@ -166,7 +169,8 @@ def print_standing(standing: Standing, console: Console) -> None:
     """Tables of programs, events, refusals and freshness."""
     if standing.pid:
         age = duration(standing.as_of_s - standing.started_s)
-        console.print(f"stack in {standing.home}, pid {standing.pid}, up for {age}", highlight=False, soft_wrap=True)
+        where = f"stack in {standing.home}, pid {standing.pid}, up for {age}"
+        console.print(where, highlight=False, markup=False, soft_wrap=True)
         console.print(_programs(standing))
     if not standing.events:
         console.print("the scoring stream has counted no events yet; send some with `mmrec simulate`")
@@ -188,7 +192,7 @@ def print_standing(standing: Standing, console: Console) -> None:
     for name, value in standing.figures.items():
         is_seconds = name.endswith("_s") or name.startswith("seconds")
         label = name.removesuffix("_s").replace("seconds_since", "since").replace("_", " ")
-        facts.add_row(label, duration(float(value)) if is_seconds and value is not None else _shown(value))
+        facts.add_row(label, duration(float(value)) if is_seconds and value is not None else escape(_shown(value)))
     console.print(facts)
     for name in standing.stale:
         console.print(f"[yellow]{name} has not written its counters for more than {MAX_AGE_S:.0f} s[/yellow]")

@@ -9,7 +9,7 @@ counts and neighbors in small portions, so that it never holds a request up for 
 the state and one profile from the store.
 
 A release that does not fit is not tried again; one that an engine failed to deliver is, after 1, 2, 4 ... 60 seconds.
-Both are said in every answer, and the release before goes on, new items included.
+Both are said in every answer and, with the reason, in the status; the release before goes on, new items included.
 """
 
 import math
@@ -177,8 +177,13 @@ class Replica:
 
     @property
     def ready(self) -> bool:
-        """Whether the first look at releases and items is done, and somebody goes on looking."""
-        return self._ready.is_set() and self._thread.is_alive()
+        """Whether the first look at releases and items is done, somebody goes on looking, and what is promoted serves.
+
+        A replica that holds an older release is ready: its lists are as good as they were, and they say what is wrong.
+        One that was promised a release and holds none is not, though it answers with popular items.
+        """
+        is_empty_handed = self._loaded is None and bool(self._refused.release_id)
+        return self._ready.is_set() and self._thread.is_alive() and not is_empty_handed
 
     def recommend(
         self, message: recommender_pb2.RecommendItemsRequest, *, deadline: Deadline
@@ -402,7 +407,8 @@ class Replica:
         catalogue, now_s = self._state.catalogue, self._parts.clock.now_s()
         num_to_come, next_publish_s = catalogue.to_come(now_s)
         figures: dict[str, Any] = {
-            "ready": self.ready,
+            # Stricter than health: people are to see that the release they promoted does not serve.
+            "ready": self.ready and not self._refused.release_id,
             "release_id": self._state.release_id,
             "unusable_release_id": self._refused.release_id,
             "num_items": len(catalogue.item_ids),

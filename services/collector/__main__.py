@@ -15,7 +15,6 @@ from itertools import count
 import grpc
 import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from mmrec.catalog.upsert import CatalogWriter
 from mmrec.clock import SystemClock
@@ -33,6 +32,7 @@ from mmrec.telemetry import StatusFile, configure_logging, get_logger
 from mmrec.v1 import collector_pb2, collector_pb2_grpc
 from mmrec.wiring import open_overlay_writer, settings_from
 from services.collector.servicer import CollectorServicer
+from services.reflection.servicer import add_reflection
 
 SERVICE = collector_pb2.DESCRIPTOR.services_by_name["CollectorService"].full_name
 DELIVERY_TIMEOUT_S = 10.0
@@ -79,7 +79,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
     collector_pb2_grpc.add_CollectorServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
     healthy = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-    reflection.enable_server_reflection([SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    add_reflection(server, services=(SERVICE, health.SERVICE_NAME))
     try:
         server.add_insecure_port(settings.serving.collector)
     except RuntimeError as error:
