@@ -22,6 +22,7 @@ from typing import Any, Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mmrec.config import EventSettings, KafkaSettings
+from mmrec.errors import InvalidRequestError
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.columns import RESUBMITTED
 from mmrec.events.producer import RecordPlace, RecordProducer, TopicRecord
@@ -234,7 +235,7 @@ def _marker(record: RefusedRecord) -> tuple[bytes, bytes]:
 def _row(record: TopicRecord) -> dict[str, Any] | None:
     try:
         return decode_rejected(record.value or b"")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except InvalidRequestError:
         return None
 
 

@@ -25,9 +25,7 @@ def item_message(rng: Random, number: int) -> CatalogItem:
         attributes={"color": "red", "genres": "Action|Comedy"},
         price=rng.choice((0.0, 12.5, 99.0)),
         currency="EUR",
-        availability=rng.choice(
-            (Availability.AVAILABILITY_UNSPECIFIED, Availability.AVAILABILITY_AVAILABLE)
-        ),
+        availability=rng.choice((Availability.AVAILABILITY_UNSPECIFIED, Availability.AVAILABILITY_AVAILABLE)),
     )
     if rng.random() < 0.5:
         item.publish_time.seconds = 1_700_000_000

@@ -107,7 +107,9 @@ def malformed_picture(rng: Random, number: int) -> Fuzzed:
 
 def _bomb(rng: Random) -> bytes:
     """A PNG that says it is larger than what it holds, some of it beyond every bound."""
-    width, height = rng.choice(((1, 1), (100_000, 100_000), (2**31 - 1, 1), (0, 0), (6_000, 6_500), (2**32 - 1, 2**32 - 1)))
+    width, height = rng.choice(
+        ((1, 1), (100_000, 100_000), (2**31 - 1, 1), (0, 0), (6_000, 6_500), (2**32 - 1, 2**32 - 1))
+    )
     header = struct.pack(">IIBBBBB", width, height, rng.choice((1, 8, 16)), rng.choice((0, 2, 3, 4, 6, 7)), 0, 0, 0)
     body = zlib.compress(b"\x00" * rng.choice((0, 10, 1_000_000)))
     chunks = ((b"IHDR", header), (b"IDAT", body), (b"IEND", b""))

@@ -18,6 +18,7 @@ from tests.fuzz.event_inputs import event_document
 
 NUM_ROWS: Final = 4
 _MOMENT: Final = datetime(2025, 12, 1, 12, 0, 0, tzinfo=UTC)
+_ZONES: Final = (None, "UTC", "Asia/Tokyo")
 _INSTANT_S: Final = 1_764_590_400
 Column = Callable[[], pa.Array]
 
@@ -27,7 +28,11 @@ def _array(values: list[Any], kind: Any = None) -> Column:
 
 
 _TIMES: Final[tuple[Column, ...]] = (
-    *(_array([_MOMENT], pa.timestamp(unit, tz=tz)) for unit in ("s", "ms", "us", "ns") for tz in (None, "UTC", "Asia/Tokyo")),
+    *(
+        _array([_MOMENT], pa.timestamp(unit, tz=tz))
+        for unit in ("s", "ms", "us", "ns")
+        for tz in (None, "UTC", "Asia/Tokyo")
+    ),
     *(_array([_INSTANT_S * factor], pa.int64()) for factor in (1, 1_000, 1_000_000, 1_000_000_000)),
     *(_array([float(_INSTANT_S)]), _array([_INSTANT_S], pa.int32()), _array([date(2025, 12, 1)], pa.date32())),
     *(_array([date(2025, 12, 1)], pa.date64()), _array(["2025-12-01T12:00:00Z"]), _array(["2025-12-01 12:00:00"])),

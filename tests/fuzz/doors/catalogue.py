@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from random import Random
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
 from mmrec.content.feed import CatalogChanges, read_changes
 from mmrec.content.publish import ContentCounts, publish_content
 from mmrec.content.registry import encoder
@@ -95,6 +93,3 @@ class CatalogueDoor:
 
     def close(self) -> None:
         self._folder.cleanup()
-
-
-__all__ = ["CatalogueDoor", "np"]

@@ -28,20 +28,19 @@ from mmrec.v1.collector_pb2 import (
     EventOutcome,
     EventStatus,
     ForgetUserRequest,
-    RecordBehaviorsRequest,
     RecordBehaviorsResponse,
     UpsertItemsRequest,
     UpsertItemsResponse,
 )
+from mmrec.wire.instants import parse_time
 from services.collector.servicer import CollectorServicer
 from tests.fuzz import awkward
 from tests.fuzz.byte_damage import damaged
 from tests.fuzz.catalog_inputs import item_message
-from tests.fuzz.door import NO_DETAIL, Fuzzed, Outcome, Parts, accepted, refused
+from tests.fuzz.door import Fuzzed, Outcome, Parts, accepted, refused
 from tests.fuzz.event_inputs import BEHAVIORS, NOW_S, SETTINGS, clock, event_document
 from tests.fuzz.grpc_thread import OUR_FAULT, Answer, ServedInThread
 from tests.fuzz.proto_damage import damaged_message
-from mmrec.wire.instants import parse_time
 
 KAFKA: Final = KafkaSettings()
 SERVICE: Final = "/mmrec.v1.CollectorService/"
@@ -184,7 +183,9 @@ class UpsertItemsDoor(_Collector):
     def malformed(self, rng: Random, number: int) -> Fuzzed:
         if rng.random() < 0.2:
             request = UpsertItemsRequest(removed_item_ids=[awkward.text(rng), f"gone{number}"])
-            value, made_by = damaged_message(request, rng) if rng.random() < 0.3 else (request.SerializeToString(), "id")
+            value, made_by = (
+                damaged_message(request, rng) if rng.random() < 0.3 else (request.SerializeToString(), "id")
+            )
             return Fuzzed((value,), made_by=made_by)
         item = item_message(rng, number)
         if rng.random() < 0.15:
@@ -222,9 +223,6 @@ class UpsertItemsDoor(_Collector):
         if bad:
             return refused(bad[0].reason, bad[0].detail)
         return accepted(intact=all(_is_there(item, on_topic) for item in request.items))
-
-    def close(self) -> None:
-        super().close()
 
 
 def _is_there(item: CatalogItem, on_topic: dict[bytes, list[bytes | None]]) -> bool:
@@ -287,6 +285,3 @@ class UnknownBytesDoor(_Collector):
             fine = answer.code is grpc.StatusCode.OK
             outcomes.append(accepted() if fine else ended(answer, is_message=is_message))
         return outcomes
-
-
-__all__ = ["NO_DETAIL", "ForgetUserDoor", "RecordBehaviorsDoor", "RecordBehaviorsRequest", "UpsertItemsDoor"]

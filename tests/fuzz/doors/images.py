@@ -1,6 +1,5 @@
 """Pictures: cleaning says whether a file can be read, the encoder reads it; both must come to an end, and agree."""
 
-import io
 from collections.abc import Sequence
 from random import Random
 
@@ -52,6 +51,3 @@ class ImagesDoor:
 
     def close(self) -> None:
         """Nothing was opened."""
-
-
-__all__ = ["ImagesDoor", "io"]

@@ -40,9 +40,7 @@ class OverlayDoor:
         overlay = MemoryOverlay()
         writer = OverlayWriter(overlay, topic=_Topic(), read_marks=dict, merged_from=lambda _: [])
         writer.check_topic()
-        follower = OverlayFollower(
-            writer, Metrics("follow_events"), clock(), behaviors=BEHAVIORS, settings=SETTINGS
-        )
+        follower = OverlayFollower(writer, Metrics("follow_events"), clock(), behaviors=BEHAVIORS, settings=SETTINGS)
         follower.take([TopicRecord(*f.parts, 0, at, NOW_S) for at, f in enumerate(inputs)], topic=("c", "t"))
         outcomes = [self._outcome(fuzzed, overlay) for fuzzed in inputs]
         figures = follower.figures()

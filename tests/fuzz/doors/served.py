@@ -5,8 +5,8 @@ from random import Random
 from typing import Any
 
 from mmrec.events.served import decode_served
-from mmrec.v1 import recommender_pb2
 from mmrec.serving.messages import served_list_record
+from mmrec.v1 import recommender_pb2
 from tests.fuzz import awkward
 from tests.fuzz.door import NO_DETAIL, Fuzzed, Outcome, Parts, accepted, refused
 from tests.fuzz.doors.codec import raw_table
