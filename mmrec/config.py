@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from mmrec.declared_types import build
 from mmrec.errors import ConfigurationError
 from mmrec.events.behaviors import Behavior, BehaviorSet, behavior_set, shop_behaviors
 from mmrec.scoring.settings import ScoringConfig
@@ -260,18 +261,6 @@ class Settings:
         return self.scoring.behaviors
 
 
-def _build(cls: Any, table: dict[str, Any], where: str) -> Any:
-    known = {f.name for f in fields(cls)}
-    unknown = sorted(set(table) - known)
-    if unknown:
-        raise ConfigurationError(f"{where} has unknown keys {unknown}; known: {', '.join(sorted(known))}")
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise ConfigurationError(f"{where}: {error}") from None
-
-
 def load_settings(path: Path) -> Settings:
     """Settings from a TOML file; relative folders in [stores] are taken from the file's own folder.
 
@@ -279,13 +268,15 @@ def load_settings(path: Path) -> Settings:
         ConfigurationError: the file is missing, no TOML, or has unknown or impossible values.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_bytes().decode("utf-8"))
     except FileNotFoundError:
         raise ConfigurationError(
             f"no configuration at {path}; start a stack with `mmrec up` or set MMREC_CONFIG"
         ) from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is no TOML: {error}") from None
+    except RecursionError:
+        raise ConfigurationError(f"{path} is no TOML: nested too deeply") from None
     settings = parse_settings(document, where=str(path), folder=path.parent.resolve())
     return replace(settings, config_file=str(path.resolve()))
 
@@ -310,20 +301,21 @@ def parse_settings(document: dict[str, Any], *, where: str, folder: Path) -> Set
         raise ConfigurationError(
             f"{where} has unknown tables {unknown}; known: {sorted([*sections, 'behaviors', 'scoring'])}"
         )
-    built = {name: _build(cls, tables.get(name, {}), f"{where} [{name}]") for name, cls in sections.items()}
+    built = {name: build(cls, tables.get(name, {}), where=f"{where} [{name}]") for name, cls in sections.items()}
     known_behaviors = shop_behaviors()
     if behaviors is not None:
-        known_behaviors = behavior_set([_build(Behavior, b, f"{where} [[behaviors]]") for b in behaviors])
-    scoring = _build(ScoringConfig, {**tables.get("scoring", {}), "behaviors": known_behaviors}, f"{where} [scoring]")
+        if not isinstance(behaviors, list):
+            raise ConfigurationError(f"{where} [[behaviors]] is {behaviors!r:.80}; give a table for each behavior")
+        known_behaviors = behavior_set([build(Behavior, b, where=f"{where} [[behaviors]]") for b in behaviors])
+    scoring = tables.get("scoring", {})
+    if isinstance(scoring, dict):
+        scoring = {**scoring, "behaviors": known_behaviors}
+    scoring = build(ScoringConfig, scoring, where=f"{where} [scoring]")
     stores = built["stores"]
     paths = {
         name: value if "://" in value else str(folder / value)
         for name in ("event_log", "feature_repo", "content", "releases", "status", "checkpoint")
         if (value := getattr(stores, name))
     }
-    built["stores"] = _build(
-        StoreSettings,
-        {**{f.name: getattr(stores, f.name) for f in fields(StoreSettings)}, **paths},
-        f"{where} [stores]",
-    )
+    built["stores"] = replace(stores, **paths)
     return Settings(**built, scoring=scoring)

@@ -24,6 +24,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mmrec.config import EventSettings
+from mmrec.errors import InvalidRequestError
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.columns import RESUBMITTED
 from mmrec.events.producer import RecordPlace, RecordProducer, TopicRecord
@@ -291,7 +292,7 @@ def _marker(record: RefusedRecord) -> tuple[bytes, bytes]:
 def _row(record: TopicRecord) -> dict[str, Any] | None:
     try:
         return decode_rejected(record.value or b"")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except InvalidRequestError:
         return None
 
 

@@ -33,6 +33,7 @@ from mmrec.v1 import collector_pb2, collector_pb2_grpc
 from mmrec.wiring import open_overlay_writer, settings_from
 from services.collector.servicer import CollectorServicer
 from services.reflection.servicer import add_reflection
+from services.unreadable import UnreadableRequests
 
 SERVICE = collector_pb2.DESCRIPTOR.services_by_name["CollectorService"].full_name
 DELIVERY_TIMEOUT_S = 10.0
@@ -72,7 +73,8 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
         producer, topics=settings.kafka, events=settings.events, behaviors=settings.behaviors, overlay=overlay
     )
     catalog = CatalogWriter(producer, topic=kafka.catalog_items, rejected_topic=kafka.catalog_rejected)
-    server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)])
+    options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)]
+    server = grpc.aio.server(options=options, interceptors=[UnreadableRequests()])
     watch = CollectorMetrics(metrics := Metrics("collector"))
     endpoint = serve_metrics(metrics, settings.metrics)
     servicer = CollectorServicer(collector, catalog, clock, watch)
