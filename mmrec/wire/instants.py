@@ -44,7 +44,9 @@ def parse_time(text: str) -> float | None:
     delta = moment - _EPOCH
     whole_s = delta.days * 86_400 + delta.seconds - offset_s
     nanos = int((fraction or "").ljust(9, "0"))
-    return float(instant_s(whole_s, nanos))
+    time_s = float(instant_s(whole_s, nanos))
+    # An offset may lead beyond year 9999, and so may rounding: nothing could write such an instant again.
+    return time_s if MIN_SECONDS <= time_s <= MAX_SECONDS else None
 
 
 def instant_s(seconds: Any, nanos: Any) -> Any:

@@ -4,6 +4,7 @@ import pytest
 
 from mmrec.wire.documents import DocumentError, check_text, load_document
 from mmrec.wire.ids import MAX_ID_BYTES, id_problem
+from mmrec.wire.instants import parse_time
 
 
 @pytest.mark.parametrize(
@@ -58,3 +59,11 @@ def test_ids_of_any_printable_text_of_256_bytes_will_do(value: str) -> None:
 )
 def test_ids_that_will_not_do_say_what_would(value: str, said: str) -> None:
     assert said in id_problem("item_id", value)
+
+
+@pytest.mark.parametrize(
+    "text", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59.9999Z"]
+)
+def test_an_instant_that_could_not_be_written_again_is_none(text: str) -> None:
+    assert parse_time(text) is None
+    assert parse_time("9999-12-31T23:59:59Z") == 253_402_300_799

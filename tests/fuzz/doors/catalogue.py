@@ -15,7 +15,7 @@ from mmrec.scoring.item_statistics import decay_rates
 from mmrec.serving.item_record import ItemUpdate, read_item_update
 from mmrec.serving.keeper import CatalogueKeeper
 from tests.fuzz.catalog_inputs import malformed_item, valid_item
-from tests.fuzz.door import NO_DETAIL, Fuzzed, Outcome, Parts, accepted, refused
+from tests.fuzz.door import Fuzzed, Outcome, Parts, accepted, refused
 from tests.fuzz.event_inputs import NOW_S, clock
 from tests.serving_world import HALF_LIVES
 
@@ -63,16 +63,18 @@ class CatalogueDoor:
         keeper.take(updates)
         keeper.publish()
         told = {update.item_id: update for update in updates}
-        newest = {key: row for row, (key, _) in enumerate(records)}
-        return [self._outcome(f, newest[f.parts[0]] == row, changes, told) for row, f in enumerate(inputs)]
+        bad = {each.position for each in changes.refused}
+        newest = {key: row for row, (key, _) in enumerate(records) if row not in bad}
+        return [self._outcome(f, newest.get(f.parts[0]) == row, changes, told) for row, f in enumerate(inputs)]
 
     def _outcome(
         self, fuzzed: Fuzzed, is_newest: bool, changes: CatalogChanges, told: dict[str, ItemUpdate]
     ) -> Outcome:
         key, value = fuzzed.parts
         alone = read_changes([(key, value)])
-        if alone.rejected:
-            return refused(next(iter(alone.rejected)), NO_DETAIL)
+        if alone.refused:
+            refusal = alone.refused[0].refusal
+            return refused(refusal.reason.value, refusal.detail)
         item_id = next(iter([*alone.items, *alone.removed]), None)
         if item_id is None:
             return refused("", "", problem="neither taken, removed nor refused")

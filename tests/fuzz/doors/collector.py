@@ -10,7 +10,7 @@ from typing import Any, Final
 import grpc
 from google.protobuf.message import DecodeError
 
-from mmrec.catalog.item import from_json_value
+from mmrec.catalog.rules import ItemChange, parse_change
 from mmrec.catalog.upsert import CatalogWriter
 from mmrec.config import KafkaSettings
 from mmrec.events.collect import EventCollector
@@ -53,13 +53,16 @@ class _Collector:
     def __init__(self) -> None:
         self.producer = MemoryRecordProducer(clock=clock())
         self._collector = EventCollector(self.producer, topics=KAFKA, events=SETTINGS, behaviors=BEHAVIORS)
-        self._catalog = CatalogWriter(self.producer, topic=KAFKA.catalog_items)
+        self._catalog = CatalogWriter(self.producer, topic=KAFKA.catalog_items, rejected_topic=KAFKA.catalog_rejected)
         self._metrics = CollectorMetrics(Metrics("collector"))
         self.server = ServedInThread(self._add)
 
     def _add(self, server: Any) -> None:
         servicer = CollectorServicer(self._collector, self._catalog, clock(), self._metrics)
         collector_pb2_grpc.add_CollectorServiceServicer_to_server(servicer, server)
+
+    def _told(self, topic: str) -> list[dict[str, Any]]:
+        return [decode_rejected(record.value or b"") for record in self.producer.records(topic)]
 
     def close(self) -> None:
         self.server.close()
@@ -120,7 +123,7 @@ class RecordBehaviorsDoor(_Collector):
         if answer.code is not grpc.StatusCode.OK:
             raise ConnectionError(f"a stream of messages ends with {answer.code.name}: {answer.details}")
         statuses = iter([s for r in answer.responses for s in RecordBehaviorsResponse.FromString(r).statuses])
-        told = self._told()
+        told = {row["original_value"]: row["reason"] for row in self._told(KAFKA.rejected)}
         outcomes = []
         for request, event in zip(requests, events, strict=True):
             if event is None:
@@ -131,10 +134,6 @@ class RecordBehaviorsDoor(_Collector):
         if (left := len(list(statuses))) > 0:
             raise ConnectionError(f"{left} statuses too many")
         return outcomes
-
-    def _told(self) -> dict[bytes, str]:
-        rows = (decode_rejected(record.value or b"") for record in self.producer.records(KAFKA.rejected))
-        return {row["original_value"]: row["reason"] for row in rows}
 
     def _outcome(self, event: BehaviorEvent, status: EventStatus, told: dict[bytes, str]) -> Outcome:
         key, value = encode_event(event)
@@ -221,13 +220,16 @@ class UpsertItemsDoor(_Collector):
                 return accepted(problem="acknowledged, and not on the topic")
         bad = [status for status in statuses if status.outcome == REJECTED]
         if bad:
-            return refused(bad[0].reason, bad[0].detail)
+            told = {row["reason"] for row in self._told(KAFKA.catalog_rejected)}
+            problem = "" if bad[0].reason in told else "refused, and not on the rejected topic"
+            return refused(bad[0].reason, bad[0].detail, problem=problem)
         return accepted(intact=all(_is_there(item, on_topic) for item in request.items))
 
 
 def _is_there(item: CatalogItem, on_topic: dict[bytes, list[bytes | None]]) -> bool:
-    found = on_topic[item.item_id.encode()][-1]
-    return found is not None and from_json_value(found).title == item.title
+    key = item.item_id.encode()
+    found = parse_change(key, on_topic[key][-1])
+    return isinstance(found, ItemChange) and found.item is not None and found.item.title == item.title
 
 
 class ForgetUserDoor(_Collector):

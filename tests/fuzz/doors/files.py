@@ -99,7 +99,7 @@ class ParquetDoor:
         table = _table(fuzzed.parts[0] or b"")
         if table is not None and table.num_rows != len(records):
             return accepted(problem=f"{len(records)} records of {table.num_rows} rows")
-        if table is not None and (lost := _lost_times(table, records)):
+        if table is not None and (lost := _lost_times(table, records, said)):
             return accepted(problem=f"a time is lost: column of {lost}")
         refusals = [found for found in said if isinstance(found, Refusal)]
         if refusals:
@@ -117,11 +117,12 @@ def _table(data: bytes) -> Any:
         return None
 
 
-def _lost_times(table: Any, records: Sequence[Any]) -> str:
-    """The type of a column of times of which a row's record says nothing."""
+def _lost_times(table: Any, records: Sequence[Any], said: Sequence[Any]) -> str:
+    """The type of a column of times of which a row's record says nothing, though it is not refused."""
     for name in ("event_time", "event_time_s"):
         if table.column_names.count(name) == 1:
-            for cell, (_, value) in zip(table[name].to_pylist(), records, strict=True):
-                if cell not in (None, "", 0, False) and b'"event_time"' not in value:
+            given = table[name].is_valid().to_pylist()
+            for is_given, (_, value), found in zip(given, records, said, strict=True):
+                if is_given and b'"event_time"' not in value and not isinstance(found, Refusal):
                     return str(table.schema.field(name).type)
     return ""

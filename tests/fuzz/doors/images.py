@@ -7,7 +7,8 @@ import numpy as np
 
 from mmrec.catalog.cleaning import CleaningPolicy, clean_item
 from mmrec.catalog.item import CatalogItem
-from mmrec.content.image import ColorHistogramEncoder, read_image
+from mmrec.catalog.pictures import read_picture
+from mmrec.content.image import ColorHistogramEncoder
 from tests.fuzz.door import NO_DETAIL, Fuzzed, Outcome, Parts, accepted, refused
 from tests.fuzz.picture_inputs import malformed_picture, valid_picture
 
@@ -41,13 +42,12 @@ class ImagesDoor:
         if cleaned.item is None:
             return refused("dropped", NO_DETAIL, problem="a picture costs its item")
         if cleaned.item.image is None:
-            return refused(str(cleaned.reasons[0]), NO_DETAIL)
+            return refused(str(cleaned.reasons[0]), cleaned.image_problem)
         if reason:
             return refused(reason, NO_DETAIL, problem="cleaning takes the picture, the encoder does not")
         if not np.isfinite(vector).all() or not vector.any():
             return accepted(problem="the vector is not finite, or zero")
-        pixels = read_image(file, size=64)
-        return accepted(intact=pixels is not None and pixels.shape == (64, 64, 3))
+        return accepted(intact=read_picture(file, size=64).shape == (64, 64, 3))
 
     def close(self) -> None:
         """Nothing was opened."""

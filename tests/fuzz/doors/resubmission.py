@@ -8,7 +8,7 @@ from mmrec.config import KafkaSettings
 from mmrec.events.behaviors import Behavior, behavior_set
 from mmrec.events.producer import MemoryRecordProducer
 from mmrec.events.rejected import encode_rejected
-from mmrec.events.resubmit import Fate, RefusedRecord, RefusedRecords, resubmit
+from mmrec.events.resubmit import EventDoor, Fate, RefusedRecord, RefusedRecords, ResubmitTopics, resubmit
 from mmrec.events.rules import EventFields, Refusal, decode_record
 from tests.fuzz.byte_damage import damaged
 from tests.fuzz.door import NO_DETAIL, Fuzzed, Outcome, Parts, accepted, refused
@@ -18,6 +18,7 @@ from tests.fuzz.json_damage import damaged_document, written
 KAFKA = KafkaSettings()
 SINCE = behavior_set([*BEHAVIORS.behaviors, Behavior(name="stare", behavior_id=17, weight=1.0)])
 """What is configured by the time of the resubmission."""
+TOPICS = ResubmitTopics(records=KAFKA.behavior_events, rejected=KAFKA.rejected)
 
 
 class ResubmissionDoor:
@@ -62,15 +63,13 @@ class ResubmissionDoor:
             lambda: broker.records(KAFKA.rejected),
             cluster_id="c",
             topic_id="r",
-            behaviors=SINCE,
-            settings=SETTINGS,
-            now_s=NOW_S,
+            door=EventDoor(behaviors=SINCE, settings=SETTINGS, now_s=NOW_S),
         )
         told = {int(record.place.rpartition(":")[2]): record for record in refusals}
         num_sendable = sum(record.fate is Fate.SENDABLE for record in told.values())
-        if (num_sent := resubmit(refusals, broker, KAFKA)) != num_sendable:
+        if (num_sent := resubmit(refusals, broker, TOPICS)) != num_sendable:
             raise LookupError(f"{num_sent} of {num_sendable} records sent again")
-        if (num_again := resubmit(refusals, broker, KAFKA)) != 0:
+        if (num_again := resubmit(refusals, broker, TOPICS)) != 0:
             raise LookupError(f"{num_again} records sent a third time")
         sent = {}
         for record in broker.records(KAFKA.behavior_events):
