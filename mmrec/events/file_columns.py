@@ -86,8 +86,8 @@ def _texts(array: pa.Array) -> list[Any]:
     if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
         return [None if value is None else _text(value) for value in array.cast(pa.large_binary()).to_pylist()]
     try:
-        texts: list[Any] = array.to_pylist()
-        return texts
+        values: list[Any] = array.to_pylist()
+        return values
     except UnicodeDecodeError:
         return _texts(array.cast(pa.large_binary()))
 
