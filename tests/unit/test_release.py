@@ -397,6 +397,7 @@ def test_a_replica_without_the_promoted_release_is_not_ready_and_says_why(deploy
     with running(deployment.replica()) as replica:
         assert not replica.ready
         assert ask(replica, world.user_ids[0]).items, "it answers all the same"
+        wait_for(lambda: "recommender" in read_status(deployment.settings.stores.status))
         figures = read_status(deployment.settings.stores.status)["recommender"]
         assert (figures["ready"], figures["unusable_release_id"]) == (False, release_id)
         assert 'tv 5"' in figures["error"]
@@ -412,7 +413,9 @@ def test_a_replica_that_holds_an_older_release_is_ready_and_its_status_is_not(de
         wait_for(lambda: replica.state.release_id == good)
         deployment.vectors.create_collection(bad.collection, ["only"], np.ones((1, bad.embedding_dim), np.float32), {})
         deployment.releases.promote(bad.release_id)
-        wait_for(lambda: not read_status(deployment.settings.stores.status)["recommender"]["ready"])
+        wait_for(
+            lambda: read_status(deployment.settings.stores.status).get("recommender", {}).get("unusable_release_id")
+        )
         figures = read_status(deployment.settings.stores.status)["recommender"]
         assert (figures["release_id"], figures["unusable_release_id"]) == (good, bad.release_id)
         assert "holds 1 items" in figures["error"]
