@@ -76,12 +76,12 @@ def _encode_with_ray(
 
 
 def _records(settings: Settings, mark: FeedMark, follow: bool, skipped: SkippedBatches) -> Iterator[list[TopicRecord]]:
-    bootstrap, topic = settings.kafka.bootstrap, settings.kafka.catalog_items
-    backlog = list(read_topic(bootstrap, topic, start=mark.offsets, skipped=skipped))
+    at = settings.kafka.bootstrap, settings.kafka.catalog_items
+    backlog = list(read_topic(*at, start=mark.offsets, skipped=skipped))
     yield backlog
     if follow:
         start = mark.moved([(r.partition, r.offset) for r in backlog]).offsets
-        yield from follow_topic(bootstrap, topic, stop=lambda: False, start=start, skipped=skipped)
+        yield from follow_topic(*at, stop=lambda: False, start=start, skipped=skipped)
 
 
 def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int) -> ContentCounts:
@@ -122,8 +122,7 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int) ->
             log.info("encoders_loaded", embedding_dims={m: lazy.embedding_dim for m, lazy in encoders.items()})
         if records or not ready or clock.now_s() - written_s >= 1.0:
             ready, written_s = True, clock.now_s()
-            figures = {**counts.figures(), "num_skipped_batches": skipped.num_batches}
-            status.write({"ready": True, "encoders": names, **figures}, now_s=written_s)
+            status.write({"ready": True, "encoders": names, **counts.figures(), **skipped.figures()}, now_s=written_s)
     producer.close()
     return counts
 
@@ -138,8 +137,8 @@ def main() -> int:
     asked = parser.parse_args()
     configure_logging()
     try:
-        settings, workers = settings_from(asked.config), asked.num_workers
-        counts = run(settings, follow=asked.follow, cleaning=asked.cleaning, num_workers=workers)
+        settings = settings_from(asked.config)
+        counts = run(settings, follow=asked.follow, cleaning=asked.cleaning, num_workers=asked.num_workers)
     except MmrecError as error:
         log.error("encode_items_failed", error=f"{type(error).__name__}: {error}")
         return 1
