@@ -61,8 +61,8 @@ def run(settings: Settings, *, stop: threading.Event) -> None:
     following, failures = threading.Event(), list[Exception]()
 
     def tell(*, ready: bool) -> None:
-        metrics.set("mmrec_skipped_batches_total", num_skipped := topic.skipped.num_batches)
-        figures = {**follower.figures(), **writer.figures(), "num_skipped_batches": num_skipped}
+        metrics.set("mmrec_skipped_batches_total", topic.skipped.num_batches)
+        figures = {**follower.figures(), **writer.figures(), **topic.skipped.figures()}
         status.write({"ready": ready, **figures}, now_s=clock.now_s())
 
     def tend() -> None:

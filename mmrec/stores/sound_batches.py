@@ -66,6 +66,10 @@ class SkippedBatches:
         """Of all topics."""
         return sum(self.by_topic().values())
 
+    def figures(self) -> dict[str, int]:
+        """For the status file."""
+        return {"num_skipped_batches": self.num_batches}
+
 
 def check_codecs() -> None:
     """ConfigurationError where a codec of Kafka is not installed: sound batches would be taken for broken ones."""

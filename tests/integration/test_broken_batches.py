@@ -1,18 +1,24 @@
 """A batch that is damaged on a broker's disk, and batches of every codec: what can be read is read."""
 
+import json
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import kafka as kafka_python
 import pytest
 
+from feature_repo.apply import apply_repository
 from mmrec.config import KafkaSettings
 from mmrec.stores.kafka import TopicAdmin, follow_topic, read_topic
 from mmrec.stores.sound_batches import SkippedBatches
 from mmrec.stores.topic_ends import end_offsets
+from mmrec.wiring import open_event_log
 from services.stack.kafka_broker import KafkaBroker
+from tests.stream_process import StreamProcess
 
 pytestmark = pytest.mark.integration
 CODECS = (None, "gzip", "snappy", "lz4", "zstd")
@@ -97,3 +103,43 @@ def test_batches_of_every_codec_are_read_from_a_broker(topics: Callable[..., Kaf
     for topic in (settings.catalog_items, settings.behavior_events):
         send_batches(settings.bootstrap, topic, [values], codec=codec)
         assert [r.value for r in read_topic(settings.bootstrap, topic)] == values
+
+
+def test_the_stream_counts_what_stands_around_a_damaged_batch_once_it_is_started_again(
+    new_broker: Callable[[], KafkaBroker], settings: Callable[..., Any], java_variables: dict[str, str]
+) -> None:
+    deployment = settings(kafka=False)
+    broker = new_broker()
+    broker.start()
+    text = deployment.config.read_text() + f'\n[kafka]\nbootstrap = "{broker.bootstrap}"\nnum_partitions = 1\n'
+    deployment.config.write_text(text)
+    stream = StreamProcess(deployment.config, java_variables)
+    kafka = stream.settings.kafka
+    apply_repository(stream.settings.stores, stream.settings.scoring.decay_per_day)
+    with TopicAdmin(broker.bootstrap) as admin:
+        admin.create_topics(kafka)
+    batches = [[event("before")], [event("lost"), event("too")], [event("after")]]
+    send_batches(broker.bootstrap, kafka.behavior_events, batches, codec="snappy")
+    broker.stop()
+    damage(broker, kafka.behavior_events)
+    broker.start()
+    try:
+        stream.start()
+        assert stream.ended() == 1
+        assert f"topic {kafka.behavior_events}, partition 0, offsets 1 to 2" in stream.log
+        stream.start()
+        stream.wait_drained()
+        progress = stream.store.read_progress()
+        assert progress is not None
+        assert progress.counts == {"accepted": 2, "skipped_batches": 1}
+        logged = open_event_log(stream.settings).read(columns=["event_id"])["event_id"].to_pylist()
+        assert sorted(logged) == ["after", "before"]
+    finally:
+        stream.stop()
+
+
+def event(name: str) -> bytes:
+    """A browse of one user."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    document = {"event_id": name, "user_id": "k", "item_id": "i", "behavior": "browse", "event_time": now}
+    return json.dumps(document).encode()
