@@ -20,6 +20,7 @@ from mmrec.events.overlay_follower import OverlayFollower
 from mmrec.metrics import Metrics
 from mmrec.metrics_endpoint import serve_metrics
 from mmrec.stores.kafka import TopicIdentity, TopicWatch, follow_topic
+from mmrec.stores.sound_batches import SkippedBatches
 from mmrec.telemetry import StatusFile, configure_logging, get_logger
 from mmrec.wiring import open_overlay_writer, settings_from
 
@@ -41,6 +42,7 @@ class _Topic:
         self._watch = TopicWatch(settings.bootstrap, settings.behavior_events)
         self.known: TopicIdentity | None = None
         self.changed = threading.Event()
+        self.skipped = SkippedBatches()
 
     def look(self) -> None:
         with suppress(MmrecError):  # a broker that is away comes back
@@ -59,7 +61,9 @@ def run(settings: Settings, *, stop: threading.Event) -> None:
     following, failures = threading.Event(), list[Exception]()
 
     def tell(*, ready: bool) -> None:
-        status.write({"ready": ready, **follower.figures(), **writer.figures()}, now_s=clock.now_s())
+        metrics.set("mmrec_skipped_batches_total", num_skipped := topic.skipped.num_batches)
+        figures = {**follower.figures(), **writer.figures(), "num_skipped_batches": num_skipped}
+        status.write({"ready": ready, **figures}, now_s=clock.now_s())
 
     def tend() -> None:
         writer.tend()
@@ -116,7 +120,8 @@ def _follow(
         return stop.is_set() or topic.changed.is_set()
 
     identity = (opened.cluster_id, opened.topic_id)
-    for records in follow_topic(kafka.bootstrap, kafka.behavior_events, from_end=True, stop=over, poll_s=POLL_S):
+    at = kafka.bootstrap, kafka.behavior_events
+    for records in follow_topic(*at, from_end=True, stop=over, poll_s=POLL_S, skipped=topic.skipped):
         following.set()
         if not follower.take(records, topic=identity):
             log.info("backlog_left_to_the_stream", num_records=len(records))

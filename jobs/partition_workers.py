@@ -66,11 +66,13 @@ def write(
     batch: str,
     layout: RedisLayout,
     lease: bytes,
+    left_out: frozenset[str],
     write_time_s: float,
     scoring: ScoringConfig,
     forgotten_folder: str,
 ) -> Iterator[pa.RecordBatch]:
-    """What judge() gave of one part -> its profiles, written. Where they were kept elsewhere, it is judged again.
+    """What judge() gave of one part -> its profiles, written, but those left out. Where they were kept elsewhere, it is
+    judged again.
 
     Judging again is exact: a profile that was written meanwhile has these events behind its mark and stays as it is.
     """
@@ -79,9 +81,9 @@ def write(
 
     def put(profiles: Mapping[str, PackedProfile]) -> None:
         nonlocal num_profiles
-        values = {key: profile._asdict() for key, profile in profiles.items()}
+        values = {key: profile._asdict() for key, profile in profiles.items() if key not in left_out}
         rows.write(values, write_time_s=write_time_s, batch=batch.encode())
-        num_profiles += len(profiles)
+        num_profiles += len(values)
 
     found = pa.Table.from_batches(batches, schema=JUDGED_PIECE_SCHEMA)
     if not found.num_rows:

@@ -81,12 +81,12 @@ class PartitionWriters:
             judged = self._judged(pieces, layout, batch_name)
             try:
                 found = judged.where(col("kind") == EVENTS).select("piece").toArrow()["piece"].to_pylist()
-                rows, verdicts_N = judged_events(table_of(found, JUDGED_SCHEMA))
+                rows, said = judged_events(table_of(found, JUDGED_SCHEMA))
                 batch = split_rows(rows, topics)
                 if asks_to_forget(batch):
                     return batch, stream.process(batch, write_time_s=write_time_s)
                 put = partial(self._write, judged, layout, batch_name, write_time_s=write_time_s)
-                return batch, stream.process_judged(batch, verdicts_N, write=put, write_time_s=write_time_s)
+                return batch, stream.process_judged(batch, said, write=put, write_time_s=write_time_s)
             finally:
                 judged.unpersist()
 
@@ -98,15 +98,18 @@ class PartitionWriters:
         parts = pieces.select("part", "piece").repartition(len(self._parts), "part")
         return parts.mapInArrow(judging, from_arrow_schema(JUDGED_PIECE_SCHEMA)).persist(StorageLevel.MEMORY_AND_DISK)
 
-    def _write(self, judged: DataFrame, layout: RedisLayout, batch_name: str, *, write_time_s: float) -> Written:
+    def _write(
+        self, judged: DataFrame, layout: RedisLayout, name: str, left_out: frozenset[str], *, write_time_s: float
+    ) -> Written:
         if layout not in self._rows:
             self._rows[layout] = RedisProfileRows(layout, lease=self._lease)
-        self._rows[layout].begin_batch(batch_name.encode())
+        self._rows[layout].begin_batch(name.encode())
         writing = partial(
             write,
-            batch=batch_name,
+            batch=name,
             layout=layout,
             lease=self._lease,
+            left_out=left_out,
             write_time_s=write_time_s,
             scoring=self._scoring,
             forgotten_folder=self._forgotten_folder,

@@ -25,6 +25,7 @@ from typing import Any
 from py4j.protocol import Py4JError
 from pyspark.errors import StreamingQueryException
 
+from jobs.broken_batch import pass_broken_batch
 from jobs.decoded_stream import MAX_OFFSETS, MAX_SPREAD, decoded_stream
 from jobs.partition_writers import partition_writers
 from jobs.spark_session import local_spark
@@ -80,11 +81,11 @@ def run(settings: Settings, options: argparse.Namespace, *, stop: list[bool]) ->
                 ends = source_ends(settings.kafka.bootstrap, topics.values())
                 watch.lag(ends, {t.topic_id: name for name, t in topics.items()}, stream.progress, now_s=time.time())
 
-    step = StreamStep(stream, topics, watch, writers=writers)
-    cut, checkpoints = writers.cut if writers else None, str(checkpoint / uuid.uuid4().hex)
+    cut, at = writers.cut if writers else None, checkpoint / uuid.uuid4().hex
+    step = StreamStep(stream, topics, watch, checkpoint=at, writers=writers)
     max_offsets = options.max_offsets or (MAX_SPREAD if writers else MAX_OFFSETS)
     decoded = decoded_stream(spark, settings, topics, reading.spark_offsets, max_offsets, cut=cut)
-    written = decoded.writeStream.foreachBatch(step).option("checkpointLocation", checkpoints)
+    written = decoded.writeStream.foreachBatch(step).option("checkpointLocation", str(at))
     query = written.trigger(processingTime=f"{round(options.every * 1_000)} milliseconds").start()
 
     def figures() -> dict[str, Any]:
@@ -107,7 +108,8 @@ def run(settings: Settings, options: argparse.Namespace, *, stop: list[bool]) ->
                 gc.collect()
     except StreamingQueryException as error:
         check_topics(settings.kafka, topics)  # where a topic is gone or made anew, Spark's own words hide it
-        raise StoreError(f"Spark: {str(error).splitlines()[0]}") from error
+        step.wait()
+        raise StoreError(pass_broken_batch(stream, settings, topics, str(error))) from error
     except JVM_GONE as error:
         raise StoreError(f"Spark does not answer: {error!r}") from error
     finally:

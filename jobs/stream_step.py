@@ -10,13 +10,16 @@ check().
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 from pyspark.sql import DataFrame
 
 from jobs.decoded_stream import SPARK_ERRORS, decoded_tables, portions
 from jobs.partition_writers import PartitionWriters
+from jobs.planned_ends import planned_ends
 from mmrec.errors import StoreError
 from mmrec.events.stream_rows import StreamBatch, StreamTopic, split_rows
+from mmrec.scoring.profile import Source
 from mmrec.stream import ScoringStream, StepReport
 from mmrec.stream_metrics import WHOLE, StreamMetrics
 from mmrec.stream_status import RecentSteps
@@ -36,35 +39,46 @@ class StreamStep:
         topics: Mapping[str, StreamTopic],
         watch: StreamMetrics,
         *,
+        checkpoint: Path,
         writers: PartitionWriters | None,
     ) -> None:
         """Nothing is under way.
 
         Args:
+            checkpoint: The query's.
             writers: Where profiles are judged and written in partitions.
         """
         self._stream = stream
         self._topics = topics
         self._watch = watch
+        self._checkpoint = checkpoint
         self._writers = writers
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="apply")
         self._under_way: Future[None] | None = None
         self.recent = RecentSteps()
 
-    def __call__(self, rows: DataFrame, _batch_id: int) -> None:
+    def __call__(self, rows: DataFrame, batch_id: int) -> None:
         """Take a micro-batch; returns once the one before it is in the store (in partitions: this one)."""
+        ends = planned_ends(self._checkpoint, batch_id, self._topics)
         if self._writers is not None:
             self._take(self._writers, rows)
+            self._pass(ends)
             return
         for table, decode_s in decoded_tables(rows):
             batch = split_rows(table, self._topics)
             if self._under_way is not None:
                 self._under_way.result()
             self._under_way = self._worker.submit(self._process, batch, decode_s)
+        self._under_way = self._worker.submit(self._pass, ends, after=self._under_way)
 
     def check(self) -> None:
         """Raise what the batch under way has failed with."""
         if self._under_way is not None and self._under_way.done():
+            self._under_way.result()
+
+    def wait(self) -> None:
+        """Until nothing is under way; raises what it has failed with."""
+        if self._under_way is not None:
             self._under_way.result()
 
     def close(self) -> None:
@@ -89,6 +103,12 @@ class StreamStep:
         done = self._stream.process(batch, write_time_s=time.time())
         whole_s = time.monotonic() - began_s + decode_s
         self._observe(batch, done, whole_s=whole_s, phases_s={DECODE: decode_s, **done.phases_s})
+
+    def _pass(self, ends: Mapping[Source, int], *, after: "Future[None] | None" = None) -> None:
+        """Move progress over offsets behind the micro-batch's last record, once all of it is in the store."""
+        if after is not None:
+            after.result()
+        self._stream.pass_over(ends, write_time_s=time.time())
 
     def _observe(self, batch: StreamBatch, done: StepReport, *, whole_s: float, phases_s: Mapping[str, float]) -> None:
         now_s, phases_s = time.time(), {**phases_s, WHOLE: whole_s}

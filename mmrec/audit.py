@@ -11,7 +11,7 @@ Items that a profile has pruned may come back with less than the sum; that is wh
 import math
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,18 +19,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmrec.control_rows import is_login
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.forgotten_rows import kept_rows
 from mmrec.events.log import PLACE_COLUMNS, EventLog
 from mmrec.events.to_batch import configured, sources_of
 from mmrec.features.stores import FeatureStore
 from mmrec.scoring.decay import decay
-from mmrec.scoring.identity import MAX_MERGED_FROM
+from mmrec.scoring.identity import MAX_MERGED_FROM, history_of
 from mmrec.scoring.item_statistics import decay_rates
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
 from mmrec.scoring.profile import UserProfile, align_columns
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.together import LoginHistory
 
 TOLERANCE: Final = 1e-7
 """Relative error that counts as a difference; rows beyond the log's retention are below it."""
@@ -57,7 +57,7 @@ class Audit:
     num_compared: int = 0
     """Profiles, or items."""
     num_left_out: int = 0
-    """Sampled, but not comparable: merged to and fro, or rows that the log has dropped."""
+    """Sampled, but not comparable: more guests than a profile names, or rows that the log has dropped."""
     num_values: int = 0
     largest_error: float = 0.0
     """Relative, over all values that are no difference."""
@@ -88,22 +88,19 @@ def audit_profiles(
     live, audit = store.generation(store.live_generation()), Audit()
     profiles = live.read_profiles(sample(live.user_keys(), num_sample, seed=seed))
     profiles = {key: profile for key, profile in profiles.items() if not profile.merged_into}
-    owner_of = {name: key for key, profile in profiles.items() for name in (key, *profile.merged_from)}
-    last, logins = log.sequence(), defaultdict(set)
+    guests = live.read_profiles({name for profile in profiles.values() for name in profile.merged_from})
+    histories = {key: history for key, stub in guests.items() if (history := history_of(stub)) is not None}
+    last, names = log.sequence(), pa.array([*profiles, *histories], pa.string())
     events: dict[str, list[LedgerEvent]] = defaultdict(list)
     for table in log.scan(up_to_sequence=last, columns=_COLUMNS):
         told(table.num_rows)
-        login = table.filter(pa.array(is_login(table)))
-        for anonymous, user in zip(login["item_id"].to_pylist(), login["user_key"].to_pylist(), strict=True):
-            logins[anonymous].add(user)
-        mine = table.filter(pc.is_in(table["user_key"], value_set=pa.array(list(owner_of), pa.string())))
+        mine = table.filter(pc.is_in(table["user_key"], value_set=names))
         mine = mine.filter(pa.array(kept_rows(mine, forgotten)))
         mine = mine.filter(pa.array(configured(mine, config.behaviors)))
-        for key, event in _seen(mine, owner_of, profiles):
+        for key, event in _seen(mine, histories, profiles):
             events[key].append(event)
     for key, profile in sorted(profiles.items()):
-        names = profile.merged_from
-        if len(names) >= MAX_MERGED_FROM or any(len(logins[name]) > 1 for name in names):
+        if len(profile.merged_from) >= MAX_MERGED_FROM:  # it may have more
             audit.num_left_out += 1
             continue
         audit.add(key, _errors(profile, events[key], config).items())
@@ -111,13 +108,14 @@ def audit_profiles(
 
 
 def _seen(
-    table: pa.Table, owner_of: dict[str, str], profiles: dict[str, UserProfile]
+    table: pa.Table, histories: Mapping[str, LoginHistory], profiles: dict[str, UserProfile]
 ) -> Iterable[tuple[str, LedgerEvent]]:
     """(profile key, event) of rows at or below the profile's marks."""
     sources, source_index_N = sources_of(table)
     for row, index in zip(table.to_pylist(), source_index_N.tolist(), strict=True):
-        key = owner_of[row["user_key"]]
-        if row["offset"] <= profiles[key].marks.get(sources[index], -1):
+        history = histories.get(row["user_key"])
+        key = row["user_key"] if history is None else history.owner_at(row["known_time_s"])
+        if key in profiles and row["offset"] <= profiles[key].marks.get(sources[index], -1):
             place = "/".join(str(row[name]) for name in PLACE_COLUMNS)
             yield (
                 key,

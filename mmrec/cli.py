@@ -16,6 +16,7 @@ from mmrec.console import (
     ask_commands,
     feed_commands,
     forget_commands,
+    item_commands,
     metric_commands,
     model_commands,
     rejected_commands,
@@ -34,6 +35,8 @@ app = typer.Typer(
 )
 events_app = typer.Typer(help="Look at events on their way.", no_args_is_help=True)
 app.add_typer(events_app, name="events")
+items_app = typer.Typer(help="Look at the catalogue.", no_args_is_help=True)
+app.add_typer(items_app, name="items")
 scores_app = typer.Typer(help="The scoring matrix as a file.", no_args_is_help=True)
 app.add_typer(scores_app, name="scores")
 
@@ -59,6 +62,8 @@ app.command()(ask_commands.profile)
 app.command()(forget_commands.forget)
 events_app.command("tail")(ask_commands.events_tail)
 events_app.command("rejected")(rejected_commands.events_rejected)
+items_app.command("rejected")(rejected_commands.items_rejected)
+items_app.command("show")(item_commands.items_show)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

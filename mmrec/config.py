@@ -7,10 +7,12 @@ variables override nothing but the file's place: MMREC_CONFIG.
 """
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from mmrec.declared_types import build
 from mmrec.errors import ConfigurationError
 from mmrec.events.behaviors import Behavior, BehaviorSet, behavior_set, shop_behaviors
 from mmrec.scoring.settings import ScoringConfig
@@ -27,6 +29,7 @@ class KafkaSettings:
     item_embeddings: str = "item-embeddings"
     served_lists: str = "served-lists"
     rejected: str = "behavior-events.rejected"
+    catalog_rejected: str = "catalog-items.rejected"
     num_partitions: int = 2
     """Partitions of topics that are created."""
     retention_days: float = 30.0
@@ -148,6 +151,36 @@ class ContentSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CatalogSettings:
+    """How items are cleaned (mmrec.catalog.cleaning); another choice has the catalogue encoded again."""
+
+    missing_values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By attribute: values that mean that there is none, in any case, such as { color = ["n/a", "-"] }. Without it
+    only an empty value is missing."""
+    junk_attributes: tuple[str, ...] = ()
+    """Attributes that are removed."""
+    unknown_attributes: tuple[str, ...] = ("usage",)
+    """Attributes whose missing value becomes "Unknown"; others without a value are left out."""
+    decode_entities: bool = True
+    """Whether titles, descriptions, domains and values are HTML text, whose entities are decoded once."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.missing_values, Mapping) or not all(
+            isinstance(values, tuple | list) and all(isinstance(value, str) for value in values)
+            for values in self.missing_values.values()
+        ):
+            raise ConfigurationError(
+                f'catalog.missing_values is {self.missing_values!r}; give lists by attribute: {{ color = ["n/a"] }}'
+            )
+        for name in ("junk_attributes", "unknown_attributes"):
+            value = getattr(self, name)
+            if not isinstance(value, tuple) or not all(isinstance(each, str) for each in value):
+                raise ConfigurationError(f"catalog.{name} is {value!r}; give a list of names of attributes")
+        if not isinstance(self.decode_entities, bool):
+            raise ConfigurationError(f"catalog.decode_entities is {self.decode_entities!r}; give true or false")
+
+
+@dataclass(frozen=True, kw_only=True)
 class StatisticsSettings:
     """Item statistics and neighbors, built from the log."""
 
@@ -188,6 +221,7 @@ class MetricsSettings:
     build_neighbors: str = ""
     tend_log: str = ""
     follow_events: str = ""
+    encode_items: str = ""
     late_s: float = 3_600.0
     """Events whose time is more than this before their ingest time are counted as late."""
 
@@ -211,6 +245,7 @@ class Settings:
     stores: StoreSettings = field(default_factory=StoreSettings)
     serving: ServingSettings = field(default_factory=ServingSettings)
     content: ContentSettings = field(default_factory=ContentSettings)
+    catalog: CatalogSettings = field(default_factory=CatalogSettings)
     statistics: StatisticsSettings = field(default_factory=StatisticsSettings)
     publish: PublishSettings = field(default_factory=PublishSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
@@ -224,18 +259,6 @@ class Settings:
         return self.scoring.behaviors
 
 
-def _build(cls: Any, table: dict[str, Any], where: str) -> Any:
-    known = {f.name for f in fields(cls)}
-    unknown = sorted(set(table) - known)
-    if unknown:
-        raise ConfigurationError(f"{where} has unknown keys {unknown}; known: {', '.join(sorted(known))}")
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise ConfigurationError(f"{where}: {error}") from None
-
-
 def load_settings(path: Path) -> Settings:
     """Settings from a TOML file; relative folders in [stores] are taken from the file's own folder.
 
@@ -243,13 +266,15 @@ def load_settings(path: Path) -> Settings:
         ConfigurationError: the file is missing, no TOML, or has unknown or impossible values.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_bytes().decode("utf-8"))
     except FileNotFoundError:
         raise ConfigurationError(
             f"no configuration at {path}; start a stack with `mmrec up` or set MMREC_CONFIG"
         ) from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is no TOML: {error}") from None
+    except RecursionError:
+        raise ConfigurationError(f"{path} is no TOML: nested too deeply") from None
     settings = parse_settings(document, where=str(path), folder=path.parent.resolve())
     return replace(settings, config_file=str(path.resolve()))
 
@@ -264,6 +289,7 @@ def parse_settings(document: dict[str, Any], *, where: str, folder: Path) -> Set
         "stores": StoreSettings,
         "serving": ServingSettings,
         "content": ContentSettings,
+        "catalog": CatalogSettings,
         "statistics": StatisticsSettings,
         "publish": PublishSettings,
         "metrics": MetricsSettings,
@@ -273,20 +299,21 @@ def parse_settings(document: dict[str, Any], *, where: str, folder: Path) -> Set
         raise ConfigurationError(
             f"{where} has unknown tables {unknown}; known: {sorted([*sections, 'behaviors', 'scoring'])}"
         )
-    built = {name: _build(cls, tables.get(name, {}), f"{where} [{name}]") for name, cls in sections.items()}
+    built = {name: build(cls, tables.get(name, {}), where=f"{where} [{name}]") for name, cls in sections.items()}
     known_behaviors = shop_behaviors()
     if behaviors is not None:
-        known_behaviors = behavior_set([_build(Behavior, b, f"{where} [[behaviors]]") for b in behaviors])
-    scoring = _build(ScoringConfig, {**tables.get("scoring", {}), "behaviors": known_behaviors}, f"{where} [scoring]")
+        if not isinstance(behaviors, list):
+            raise ConfigurationError(f"{where} [[behaviors]] is {behaviors!r:.80}; give a table for each behavior")
+        known_behaviors = behavior_set([build(Behavior, b, where=f"{where} [[behaviors]]") for b in behaviors])
+    scoring = tables.get("scoring", {})
+    if isinstance(scoring, dict):
+        scoring = {**scoring, "behaviors": known_behaviors}
+    scoring = build(ScoringConfig, scoring, where=f"{where} [scoring]")
     stores = built["stores"]
     paths = {
         name: value if "://" in value else str(folder / value)
         for name in ("event_log", "feature_repo", "content", "releases", "status", "checkpoint")
         if (value := getattr(stores, name))
     }
-    built["stores"] = _build(
-        StoreSettings,
-        {**{f.name: getattr(stores, f.name) for f in fields(StoreSettings)}, **paths},
-        f"{where} [stores]",
-    )
+    built["stores"] = replace(stores, **paths)
     return Settings(**built, scoring=scoring)

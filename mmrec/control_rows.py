@@ -1,13 +1,13 @@
 """What control records do to profiles: a login merges two, a request to forget removes some.
 
 Stream, recovery and rebuild share this; the rows are those of mmrec.events.control. Forgetting comes first: it is an
-instant of known time, so events up to it are refused wherever they come from, in this batch or years later. Logins take
-effect after the events of their table.
+instant of known time, so events up to it are refused wherever they come from, in this batch or years later. Logins
+come next, before the events: whose an event is, known times say (scoring/together.py).
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +18,21 @@ from mmrec.events.control import FORGET, IDENTIFY
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.features.stores import FeatureStore
 from mmrec.features.values import PackedProfile, StreamProgress
-from mmrec.scoring.identity import MAX_MERGED_FROM, identify, keys_to_read, targets_to_read
-from mmrec.scoring.profile import Source, UserProfile
+from mmrec.scoring.identity import MAX_MERGED_FROM, Reading, identify, keys_to_read, targets_to_read
+from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.together import Login
 
 ReadProfiles = Callable[[Iterable[str]], dict[str, UserProfile]]
 GuestsInLog = Callable[[str], Iterable[str]]
 """Anonymous profile keys that ever logged in as a user."""
 BoolArray = npt.NDArray[np.bool_]
+
+
+FromLog = Callable[[Iterable[str], pa.Table], dict[str, UserProfile]]
+"""(anonymous keys, identify rows that the log has not) -> their profiles and those of all their users, from the log."""
+LOGINS_AT_ONCE: Final = 10_000
+"""Logins whose profiles are in memory at a time where many are brought in."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,8 +41,8 @@ class Logins:
 
     profiles: dict[str, UserProfile]
     """Those that changed."""
-    new_N: BoolArray
-    """Rows that changed something."""
+    known_N: BoolArray
+    """Rows that count: neither side was forgotten since."""
 
 
 def read_with_targets(read: ReadProfiles, keys: Iterable[str]) -> dict[str, UserProfile]:
@@ -73,39 +80,44 @@ def is_login(rows: pa.Table) -> BoolArray:
 
 def bring_logins(
     rows: pa.Table,
-    profiles: Mapping[str, UserProfile],
     read: ReadProfiles,
     *,
+    from_log: FromLog,
     forgotten: ForgottenUsers,
     config: ScoringConfig,
-    seen: Mapping[Source, int] | None = None,
+    reading: Reading = Reading.WHOLE,
 ) -> Logins:
     """Merge what identify rows say belongs together; rows known before either side was forgotten change nothing.
 
+    It comes before the events that are read with the rows are applied.
+
     Args:
-        rows: Identify rows of EVENT_SCHEMA, N of them, in the order of their offsets.
-        profiles: As the events of the same table left them; others are read.
-        seen: See identify().
+        rows: Identify rows of EVENT_SCHEMA, N of them, in any order.
+        read: Profiles as they are stored.
+        from_log: Asked where stored profiles cannot tell whose events they hold.
     """
-    pairs = list(zip(rows["user_key"].to_pylist(), rows["item_id"].to_pylist(), strict=True))
-    keys = keys_to_read(pairs)
-    instants = forgotten.forgotten_s(keys)
-    known = rows["known_time_s"].to_pylist()
-    at_hand = {key: profiles[key] for key in keys if key in profiles}
-    at_hand = {**read([key for key in keys if key not in at_hand]), **at_hand}
-    targets = targets_to_read(at_hand)
-    at_hand |= {
-        **read([key for key in targets if key not in profiles]),
-        **{k: profiles[k] for k in targets if k in profiles},
-    }
-    owners = {key: profile.merged_into for key, profile in at_hand.items()}
-    new_N = np.zeros(len(pairs), dtype=np.bool_)
-    for row, ((user, anonymous), known_s) in enumerate(zip(pairs, known, strict=True)):
-        until_s = max(instants.get(user, -np.inf), instants.get(anonymous, -np.inf))
-        if known_s > until_s and owners.get(anonymous) != user:
-            new_N[row], owners[anonymous] = True, user
-    new = [pair for pair, is_new in zip(pairs, new_N.tolist(), strict=True) if is_new]
-    return Logins(profiles=identify(at_hand, new, config=config, seen=seen), new_N=new_N)
+    known_N = login_counts(rows, forgotten)
+    logins: dict[str, list[Login]] = {}
+    columns = (rows[name].filter(pa.array(known_N)).to_pylist() for name in ("user_key", "item_id", "known_time_s"))
+    for user, guest, known_s in zip(*columns, strict=True):
+        logins.setdefault(guest, []).append((known_s, user))
+    profiles = read_with_targets(read, keys_to_read(logins)) if logins else {}
+    brought = identify(profiles, logins, config=config, reading=reading)
+    changed = brought.profiles
+    if brought.unclear:
+        changed = {**changed, **from_log(brought.unclear, rows.filter(pa.array(known_N)))}
+    return Logins(profiles=changed, known_N=known_N)
+
+
+def login_counts(rows: pa.Table, forgotten: ForgottenUsers) -> BoolArray:
+    """Mask of the identify rows of which neither side was forgotten since, shape (N,)."""
+    sides = [rows[name].to_pylist() for name in ("user_key", "item_id")]
+    instants = forgotten.forgotten_s(dict.fromkeys([*sides[0], *sides[1]])) if rows.num_rows else {}
+    if not instants:
+        return np.ones(rows.num_rows, dtype=np.bool_)
+    until_N = [max(instants.get(key, -np.inf) for key in keys) for keys in zip(*sides, strict=True)]
+    counts_N: BoolArray = rows["known_time_s"].to_numpy() > np.array(until_N)
+    return counts_N
 
 
 def asked_to_forget(

@@ -1,7 +1,7 @@
 """Where a local deployment keeps things: a cache shared by all runs, and one home folder per stack. Read by shells.
 
 The home holds everything one stack writes: `stack.json` (who runs), `mmrec.toml` (the configuration its processes
-read), `logs/`, `status/` and the stores.
+read), `world.json` (what the state depends on), `logs/`, `status/` and the stores.
 """
 
 import os
@@ -38,6 +38,11 @@ class StackHome:
     def record(self) -> Path:
         """Which processes run, under which stack id, on which ports."""
         return self.folder / "stack.json"
+
+    @property
+    def world(self) -> Path:
+        """Whose state is kept here; see mmrec.home_world."""
+        return self.folder / "world.json"
 
     @property
     def lock(self) -> Path:

@@ -33,7 +33,15 @@ class MetricName:
             raise ValueError(f"{self.name} has buckets {self.buckets}; histograms have ascending ones, others none")
 
 
-PROCESSES: Final = ("score_stream", "collector", "recommender", "build_neighbors", "tend_log", "follow_events")
+PROCESSES: Final = (
+    "score_stream",
+    "collector",
+    "recommender",
+    "build_neighbors",
+    "tend_log",
+    "follow_events",
+    "encode_items",
+)
 """Processes with an endpoint, as `[metrics]` names them."""
 LATENCY_S: Final = (
     *(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5),
@@ -52,6 +60,8 @@ _RECOMMENDER = frozenset({"recommender"})
 _VIEWS = frozenset({"build_neighbors"})
 _LOG = frozenset({"tend_log"})
 _FOLLOWER = frozenset({"follow_events"})
+_CONTENT = frozenset({"encode_items"})
+_READERS = _STREAM | _FOLLOWER
 
 
 def _counter(name: str, of: frozenset[str], text: str, *labels: str) -> MetricName:
@@ -77,13 +87,18 @@ METRICS: Final[tuple[MetricName, ...]] = (
     _counter("mmrec_served_lists_total", _STREAM, "Records of served-lists: logged, or malformed.", "outcome"),
     _counter("mmrec_unknown_fields_total", _STREAM, "Fields of events that this version does not know; ignored."),
     _counter(
+        "mmrec_skipped_batches_total",
+        _READERS,
+        "Kafka's batches of records that cannot be decoded and were left out; the log has their offsets.",
+    ),
+    _counter(
         "mmrec_late_events_total",
         _STREAM,
         "Events read whose time is more than metrics.late_s before their ingest time; imported history is not counted.",
     ),
     _counter("mmrec_profiles_written_total", _STREAM, "Profile rows written."),
     _counter("mmrec_profile_items_pruned_total", _STREAM, "Items that left profiles: too many, or idle too long."),
-    _counter("mmrec_identified_total", _STREAM, "Anonymous profiles that were merged into a user's."),
+    _counter("mmrec_identified_total", _STREAM, "Logins: an anonymous id said to be a user."),
     _counter("mmrec_forgotten_total", _STREAM, "Users and anonymous users forgotten."),
     _gauge(
         "mmrec_stream_lag_records",
@@ -144,6 +159,21 @@ METRICS: Final[tuple[MetricName, ...]] = (
     _counter(
         "mmrec_degraded_total", _RECOMMENDER, "Answers that lacked something, by what; one may lack more.", "reason"
     ),
+    # The catalogue.
+    _counter(
+        "mmrec_collector_items_total",
+        _COLLECTOR,
+        "Items and removals by the collector's answer, and the reason of those that were not acknowledged.",
+        *("outcome", "reason"),
+    ),
+    _counter(
+        "mmrec_catalog_rejected_total",
+        _CONTENT,
+        "Records of catalog-items that were refused, by reason; goes on over restarts.",
+        "reason",
+    ),
+    _counter("mmrec_catalog_mended_total", _CONTENT, "Items put right and taken, by what was found.", "reason"),
+    _gauge("mmrec_catalog_items", _CONTENT, "Items of the content store."),
     # Views made from the log.
     _gauge("mmrec_item_views_age_seconds", _VIEWS, "Since the view was last brought up to date.", "view"),
     # Rejected records sent again: counted by the stream when they come back.

@@ -26,9 +26,8 @@ from mmrec.events.table_rows import in_place_order, rows_where
 from mmrec.events.to_batch import event_batch
 from mmrec.features.packed_profiles import packed_profiles
 from mmrec.features.values import PackedProfile
-from mmrec.profile_groups import MAX_PROFILES, profile_groups
+from mmrec.profile_groups import MAX_PROFILES, histories_in, profile_groups
 from mmrec.scoring.apply_packed import apply_packed
-from mmrec.scoring.packing import merged_into
 from mmrec.scoring.settings import ScoringConfig
 
 ReadPacked = Callable[[Iterable[str]], Iterable[tuple[str, bytes]]]
@@ -37,8 +36,8 @@ ReadPacked = Callable[[Iterable[str]], Iterable[tuple[str, bytes]]]
 OWNER: Final = "owner_key"
 OWNED_SCHEMA: Final = pa.schema([*STREAM_SCHEMA, pa.field(OWNER, pa.string())])
 """Decoded rows and the profile they belong to; "" for rows that belong to none."""
-JUDGED_SCHEMA: Final = pa.schema([*STREAM_SCHEMA, pa.field("verdict", pa.int32())])
-"""Decoded rows, events with their verdict."""
+JUDGED_SCHEMA: Final = pa.schema([*STREAM_SCHEMA, pa.field("verdict", pa.int32()), pa.field(OWNER, pa.string())])
+"""Decoded rows, events with their verdict, and with their owner where it is another than their user key."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,7 +60,9 @@ class Written:
 
 
 def with_owners(rows: pa.Table, *, read_packed: ReadPacked) -> pa.Table:
-    """Decoded rows with the key of the profile they belong to: a merged anonymous profile's events are its user's.
+    """Decoded rows with the key of the profile they belong to: a merged anonymous profile's events are its users'.
+
+    Logins of the same micro-batch say nothing yet: the driver judges anew whom they concern.
 
     Args:
         rows: STREAM_SCHEMA.
@@ -70,9 +71,14 @@ def with_owners(rows: pa.Table, *, read_packed: ReadPacked) -> pa.Table:
     is_event = pc.equal(rows["kind"], RecordKind.BEHAVIOR_EVENT.value)
     keys = pc.if_else(is_event, rows["user_key"], "")
     anonymous = pc.unique(keys.filter(pc.starts_with(keys, ANONYMOUS_PREFIX))).to_pylist()
-    owners = {key: owner for key, packed in read_packed(anonymous) if (owner := merged_into(packed))}
-    if owners:
-        keys = pa.chunked_array([pa.array([owners.get(key, key) for key in keys.to_pylist()], pa.string())])
+    histories = histories_in(dict(read_packed(anonymous)))
+    if histories:
+        known = rows["known_time_s"].to_pylist()
+        owners = [
+            histories[key].owner_at(known_s) if key in histories else key
+            for key, known_s in zip(keys.to_pylist(), known, strict=True)
+        ]
+        keys = pa.chunked_array([pa.array(owners, pa.string())])
     return rows.append_column(OWNED_SCHEMA.field(OWNER), keys).cast(OWNED_SCHEMA)
 
 
@@ -112,20 +118,34 @@ def judge_rows(
         verdicts_N[group.rows_N] = applied.verdicts_N
         put(packed_profiles(applied.profiles, applied.columns, config=scoring))
         num_pruned += applied.num_pruned
-    judged = pa.concat_tables([_widened(events, verdict=pa.array(verdicts_N)), _widened(others)])
+    said = _widened(events, verdict=pa.array(verdicts_N), owner=_other_owner(events))
+    judged = pa.concat_tables([said, _widened(others)])
     return JudgedRows(rows=judged, num_pruned=num_pruned)
 
 
-def judged_events(judged: pa.Table) -> tuple[pa.Table, npt.NDArray[np.uint8]]:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class JudgedEvents:
+    """What the driver needs of the events of judged rows, N of them, in the order of (source, offset)."""
+
+    verdicts_N: npt.NDArray[np.uint8]
+    owners: pa.ChunkedArray
+    """Key of the profile that each was judged with."""
+
+
+def judged_events(judged: pa.Table) -> tuple[pa.Table, JudgedEvents]:
     """What the driver needs of judged rows.
 
     Returns:
         The rows as they were decoded, STREAM_SCHEMA, in the order of (source, offset), which is that of split_rows(),
-        and the verdicts of their events, shape (N,).
+        and what was said of their events.
     """
     judged = in_place_order(judged)
-    verdicts_N = judged["verdict"].drop_null().to_numpy().astype(np.uint8)
-    return judged.select(STREAM_SCHEMA.names), verdicts_N
+    events = rows_where(judged.select(["verdict", OWNER, "user_key"]), pc.is_valid(judged["verdict"]))
+    found = JudgedEvents(
+        verdicts_N=events["verdict"].to_numpy().astype(np.uint8),
+        owners=pc.coalesce(events[OWNER], events["user_key"]),
+    )
+    return judged.select(STREAM_SCHEMA.names), found
 
 
 def asks_to_forget(batch: StreamBatch) -> bool:
@@ -133,9 +153,15 @@ def asks_to_forget(batch: StreamBatch) -> bool:
     return bool(pc.any(pc.equal(batch.control["behavior"], FORGET)).as_py())
 
 
-def _widened(rows: pa.Table, *, verdict: pa.Array | None = None) -> pa.Table:
+def _other_owner(events: pa.Table) -> pa.ChunkedArray:
+    """Owners, null where the user key says so already: nearly everywhere."""
+    owners = events[OWNER]
+    return pc.if_else(pc.equal(owners, events["user_key"]), pa.scalar(None, pa.string()), owners)
+
+
+def _widened(rows: pa.Table, *, verdict: pa.Array | None = None, owner: pa.ChunkedArray | None = None) -> pa.Table:
     columns = {name: rows[name] for name in STREAM_SCHEMA.names}
-    if verdict is not None:
-        columns["verdict"] = verdict
+    if verdict is not None and owner is not None:
+        columns |= {"verdict": verdict, OWNER: owner}
     arrays = [columns.get(field.name, pa.nulls(rows.num_rows, field.type)) for field in JUDGED_SCHEMA]
     return pa.Table.from_arrays(arrays, schema=JUDGED_SCHEMA)

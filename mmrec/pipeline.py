@@ -29,6 +29,7 @@ from mmrec.scoring.settings import ScoringConfig
 from mmrec.serving.catalogue import NO_ROW, BoolArray, Catalogue, FloatArray, ItemFilter, RowArray
 from mmrec.serving.fresh_profile import FreshProfile
 from mmrec.telemetry import get_logger
+from mmrec.wire.instants import rfc3339
 
 log = get_logger(__name__)
 ReadProfile = Callable[[str], FreshProfile | UserProfile | None]
@@ -195,13 +196,22 @@ def recommend(
 
 
 def similar(
-    item_id: str, *, num_items: int, excluded_item_ids: Sequence[str], item_filter: ItemFilter, state: ReplicaState
+    item_id: str,
+    *,
+    as_of_s: float,
+    num_items: int,
+    excluded_item_ids: Sequence[str],
+    item_filter: ItemFilter,
+    state: ReplicaState,
 ) -> RecommendedList:
     """Items like one item: by embedding, by neighbors, or by both.
 
+    Args:
+        as_of_s: Items that are published later are not listed.
+
     Raises:
         InvalidRequestError: empty item id, num_items out of range.
-        NotFoundError: the catalogue does not know the item, or it was removed.
+        NotFoundError: the catalogue does not know the item, it was removed, or its publish time is to come.
     """
     if not item_id:
         raise InvalidRequestError("item_id is empty; name the item whose like you want")
@@ -211,13 +221,15 @@ def similar(
     row = catalogue.row_of.get(item_id, NO_ROW)
     if row == NO_ROW or catalogue.entries[row].availability is Availability.HIDDEN:
         raise NotFoundError(f"item {item_id!r} is not in the catalogue of {len(catalogue.item_ids)} items")
+    if (publish_time_s := catalogue.entries[row].publish_time_s) > as_of_s:
+        raise NotFoundError(f"item {item_id!r} is not shown before its publish_time, {rfc3339(publish_time_s)}")
     degraded = [Degradation.RELEASE_UNUSABLE] if state.unusable_release else []
     if state.model is None:
         degraded.append(Degradation.NO_RELEASE)
     rows = np.array([row], dtype=np.int64)
     context = RecallContext(
         catalogue=catalogue,
-        allowed_I=_allowed(catalogue, item_filter, [*excluded_item_ids, item_id]),
+        allowed_I=_allowed(catalogue, item_filter, [*excluded_item_ids, item_id], as_of_s=as_of_s),
         own_rows_J=rows,
         affinity_J=np.ones(1),
         recent_rows=rows,
@@ -289,7 +301,8 @@ def _context(request: ListRequest, state: ReplicaState, profile: UserProfile) ->
     read_s = max(request.as_of_s, profile.newest_event_time_s, float(profile.reference_times_I.max(initial=NEVER_S)))
     own_rows_J = catalogue.rows(profile.item_ids)
     counts_JB = profile.counts(scoring.behaviors)[:, 0, :]
-    allowed_I = _allowed(catalogue, request.item_filter, [*request.excluded_item_ids, *request.shown_item_ids])
+    unwanted = [*request.excluded_item_ids, *request.shown_item_ids]
+    allowed_I = _allowed(catalogue, request.item_filter, unwanted, as_of_s=request.as_of_s)
     hiding = [scoring.behaviors.index(name) for name in state.hide_behaviors if name in scoring.behaviors]
     if hiding and profile.num_items:
         hidden = own_rows_J[(counts_JB[:, hiding] > 0).any(axis=1) & (own_rows_J != NO_ROW)]
@@ -315,8 +328,10 @@ def _affinity(
     return np.maximum(affinity(counts_JB, ages_J, behaviors.weights_B, decay_per_day=decay_per_day), 0.0)
 
 
-def _allowed(catalogue: Catalogue, item_filter: ItemFilter, excluded_item_ids: Sequence[str]) -> BoolArray:
-    allowed_I = catalogue.showable_I.copy()
+def _allowed(
+    catalogue: Catalogue, item_filter: ItemFilter, excluded_item_ids: Sequence[str], *, as_of_s: float
+) -> BoolArray:
+    allowed_I = catalogue.showable(as_of_s)
     if not item_filter.is_empty:
         allowed_I &= catalogue.passing(item_filter)
     if excluded_item_ids:

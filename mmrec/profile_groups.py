@@ -3,8 +3,8 @@
     for group in profile_groups(events, read):
         applied = apply_packed(group.packed, group.events, ...)      then pack what changed, before the next is read
 
-All events of a profile are in one group, in the order they came; those of a merged anonymous profile are with its
-user's.
+All events of a profile are in one group, in the order they came; those of a merged anonymous profile are each with the
+user whose they are.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,8 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.events.columns import ANONYMOUS_PREFIX
+from mmrec.scoring.apply_packed import owners_of
 from mmrec.scoring.batch import EventBatch
-from mmrec.scoring.packing import merged_into
+from mmrec.scoring.identity import history_of
+from mmrec.scoring.packing import stub_of
+from mmrec.scoring.together import LoginHistory
 
 MAX_PROFILES: Final = 10_000
 """Profiles of a group: at most some 500 MB where every one is full."""
@@ -48,43 +51,51 @@ def profile_groups(
         read: Gives the packed profiles of some keys. Only anonymous ones are ever merged into another.
         max_profiles: Keys in a group, beside those of merged profiles.
     """
-    places = {key: place for place, key in enumerate(dict.fromkeys(events.user_keys.tolist()))}
-    if len(places) <= max_profiles:
-        packed = packed_with_targets(read, places)
-        yield ProfileGroup(keys=[*places], packed=packed, events=events, rows_N=np.arange(len(events)))
+    keys = dict.fromkeys(events.user_keys.tolist())
+    if len(keys) <= max_profiles:
+        packed = packed_with_targets(read, keys)
+        yield ProfileGroup(keys=[*keys], packed=packed, events=events, rows_N=np.arange(len(events)))
         return
-    place_N = np.fromiter(map(places.__getitem__, events.user_keys.tolist()), dtype=np.int64, count=len(events))
-
-    def group(keys: Sequence[str], packed: Mapping[str, bytes]) -> ProfileGroup:
-        chosen_K = np.zeros(len(places), dtype=np.bool_)
-        chosen_K[[places[key] for key in keys if key in places]] = True
-        rows_N = np.flatnonzero(chosen_K[place_N])
-        return ProfileGroup(keys=keys, packed=packed, events=events.take(rows_N), rows_N=rows_N)
-
-    merged: dict[str, dict[str, bytes]] = {}
-    for keys in _portions((key for key in places if key.startswith(ANONYMOUS_PREFIX)), max_profiles):
-        packed = dict(read(keys))
-        stubs = _stubs(packed)
-        for key, target in stubs.items():
-            merged.setdefault(target, {})[key] = packed[key]
-        yield group([key for key in keys if key not in stubs], packed)
-    users = dict.fromkeys(key for key in places if not key.startswith(ANONYMOUS_PREFIX))
-    for keys in _portions([*users, *(key for key in merged if key not in users)], max_profiles):
-        packed = dict(read(keys))
-        mine = {key: stub for user in keys if user in merged for key, stub in merged[user].items()}
-        yield group([*keys, *mine], {**packed, **mine})
+    keys_N = events.user_keys
+    place_of = {key: place for place, key in enumerate(keys)}
+    place_N = np.fromiter(map(place_of.__getitem__, keys_N.tolist()), dtype=np.int64, count=len(events))
+    stubs: dict[str, bytes] = {}
+    histories: dict[str, LoginHistory] = {}
+    for portion in _portions((key for key in keys if key.startswith(ANONYMOUS_PREFIX)), max_profiles):
+        packed = dict(read(portion))
+        found = histories_in(packed)
+        histories |= found
+        stubs |= {key: packed[key] for key in found}
+        own = [place_of[key] for key in portion if key not in found]
+        rows_N = np.flatnonzero(np.isin(place_N, own))
+        own_keys = [key for key in portion if key not in found]
+        yield ProfileGroup(keys=own_keys, packed=packed, events=events.take(rows_N), rows_N=rows_N)
+    rows_M = np.flatnonzero(np.isin(place_N, [place_of[key] for key in histories]))
+    owners_M = owners_of(events.take(rows_M), histories)
+    users = list(dict.fromkeys([*(key for key in keys if not key.startswith(ANONYMOUS_PREFIX)), *owners_M]))
+    code_of = {key: code for code, key in enumerate(users)}
+    code_P = np.array([code_of.get(key, -1) for key in keys], dtype=np.int64)
+    code_N = code_P[place_N]
+    code_N[rows_M] = [code_of[owner] for owner in owners_M]
+    for start in range(0, len(users), max_profiles):
+        portion = users[start : start + max_profiles]
+        rows_N = np.flatnonzero((code_N >= start) & (code_N < start + len(portion)))
+        guests = list(dict.fromkeys(key for key in keys_N[rows_N].tolist() if key in stubs))
+        packed = {**read(portion), **{guest: stubs[guest] for guest in guests}}
+        yield ProfileGroup(keys=[*portion, *guests], packed=packed, events=events.take(rows_N), rows_N=rows_N)
 
 
 def packed_with_targets(read: Callable[[Iterable[str]], Mapping[str, bytes]], keys: Iterable[str]) -> dict[str, bytes]:
     """Packed profiles, and those they are merged into."""
     packed = dict(read(keys))
-    missing = [key for key in dict.fromkeys(_stubs(packed).values()) if key not in packed]
+    targets = dict.fromkeys(user for history in histories_in(packed).values() for user in history.users)
+    missing = [key for key in targets if key not in packed]
     return {**packed, **read(missing)} if missing else packed
 
 
-def _stubs(packed: Mapping[str, bytes]) -> dict[str, str]:
-    """Whom the merged profiles among these belong to."""
-    return {key: target for key, data in packed.items() if (target := merged_into(data))}
+def histories_in(packed: Mapping[str, bytes]) -> dict[str, LoginHistory]:
+    """Logins of the merged profiles among these."""
+    return {key: history for key, data in packed.items() if (history := history_of(stub_of(data))) is not None}
 
 
 def _portions(keys: Iterable[str], size: int) -> Iterator[list[str]]:

@@ -1,10 +1,10 @@
 """Publishing: a trained model and the catalogue's content become a release that may serve.
 
-The order keeps the old release serving whatever fails: offsets first, then vectors, then gates, then the release, and
-the pointer last. Axes: I items, D embedding, Q queries.
+The order keeps the old release serving whatever fails: offsets first, then vectors, then the release, then gates, and
+the pointer last. One gate reads the collection back whole, as replicas will. Axes: I items, D embedding, Q queries.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +16,11 @@ from mmrec.config import Settings
 from mmrec.content.matrix import ContentMatrix
 from mmrec.errors import IncompatibleStateError, NotFoundError, ReleaseGateError, StoreError
 from mmrec.features.assemble import feature_names
-from mmrec.index.vectors import ExactIndex, VectorStore
+from mmrec.index.vectors import ExactIndex, StoredVectors, VectorStore
 from mmrec.models.bundle import ModelBundle
 from mmrec.release import Release, ReleaseStore, check_gates, collection_name, new_release_id
 from mmrec.serving.keeper import WEIGHT_FIELD
+from mmrec.serving.release_loading import load_collection
 from mmrec.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -59,7 +60,9 @@ def publish(
 
     Raises:
         IncompatibleStateError: the model ranks other features, or was trained with other behaviors or encoders.
-        ReleaseGateError: a gate was missed; the release is kept, the one before goes on serving.
+        ReleaseGateError: a gate was missed, or the collection does not read back as it was written; the release is
+            kept, the one before goes on serving.
+        StoreError: an engine failed; what of the release is there already is kept and does not serve.
     """
     model = ModelBundle.load(model_folder)
     names = feature_names(settings.behaviors, num_half_lives=len(settings.statistics.half_lives_days))
@@ -104,16 +107,56 @@ def publish(
     )
     releases.write(release, model_folder)
     check_gates(metrics, settings.publish)
-    let_serve(release_id, releases=releases, vectors=vectors)
+    check_read_back(
+        vectors.load(collection), collection=collection, item_ids=content.item_ids, vectors_ID=embeddings_ID
+    )
+    releases.promote(release_id)
+    vectors.point_alias(LIVE_ALIAS, collection)
     drop_old_collections(releases, vectors, num_kept=settings.publish.num_collections)
     return release
 
 
+def check_read_back(
+    stored: StoredVectors, *, collection: str, item_ids: Sequence[str], vectors_ID: npt.NDArray[np.float32]
+) -> None:
+    """Raise ReleaseGateError unless a collection holds exactly these items with these vectors.
+
+    Args:
+        stored: What came back.
+        item_ids: What was written, in any order.
+        vectors_ID: Aligned to item_ids; equal to a millionth, since engines keep float32.
+    """
+    row_of = {item_id: row for row, item_id in enumerate(item_ids)}
+    lost = sorted(row_of.keys() - set(stored.item_ids))
+    strange = sorted(set(stored.item_ids) - row_of.keys())
+    if lost or strange or len(stored.item_ids) != len(item_ids):
+        examples = [
+            f"{words} {found[0]!r}" for words, found in (("without", lost), ("with a strange", strange)) if found
+        ]
+        raise ReleaseGateError(
+            f"not promoted: collection {collection!r} was written with {len(item_ids)} items and reads back "
+            f"{len(stored.item_ids)}{''.join(f', {example}' for example in examples)}"
+        )
+    written_ID = vectors_ID[[row_of[item_id] for item_id in stored.item_ids]]
+    if written_ID.shape != stored.vectors_ID.shape:
+        raise ReleaseGateError(
+            f"not promoted: collection {collection!r} was written with vectors of shape {written_ID.shape} and reads "
+            f"back {stored.vectors_ID.shape}"
+        )
+    same_I = np.isclose(written_ID, stored.vectors_ID, rtol=0.0, atol=1e-6).all(axis=1)
+    if not same_I.all():
+        raise ReleaseGateError(
+            f"not promoted: collection {collection!r} reads back other vectors for {int((~same_I).sum())} of "
+            f"{len(item_ids)} items, among them {stored.item_ids[int(np.argmin(same_I))]!r}"
+        )
+
+
 def let_serve(release_id: str, *, releases: ReleaseStore, vectors: VectorStore) -> Release:
-    """Move pointer and alias to a kept release.
+    """Move pointer and alias to a kept release whose collection can be read.
 
     Raises:
         NotFoundError: there is no such release, or its collection was dropped.
+        StoreError: its collection cannot be read back, or holds another number of items than the release.
     """
     release = _servable(release_id, releases, vectors)
     releases.promote(release_id)
@@ -122,7 +165,7 @@ def let_serve(release_id: str, *, releases: ReleaseStore, vectors: VectorStore) 
 
 
 def roll_back(*, releases: ReleaseStore, vectors: VectorStore) -> Release:
-    """Move pointer and alias to the release before; NotFoundError where there is none, or no collection of it."""
+    """Move pointer and alias to the release before; NotFoundError where there is none, else as let_serve()."""
     if before := releases.before():
         _servable(before, releases, vectors)
     release = releases.read(releases.rollback())
@@ -134,6 +177,7 @@ def _servable(release_id: str, releases: ReleaseStore, vectors: VectorStore) -> 
     release = releases.read(release_id)
     if release.collection not in vectors.collections():
         raise NotFoundError(f"the collection of release {release_id!r} was dropped; publish its model again")
+    load_collection(release, vectors)
     return release
 
 

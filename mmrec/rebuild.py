@@ -22,9 +22,10 @@ from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.log import EventLog
 from mmrec.features.stores import FeatureStore, other_generation
 from mmrec.features.values import StreamProgress
-from mmrec.replay import pieces, profiles_from_log, replay_table
+from mmrec.replay import LogStretch, profiles_from_log
+from mmrec.scoring.identity import Reading
 from mmrec.scoring.packing import pack, unpack
-from mmrec.scoring.profile import Source, UserProfile
+from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
 
 MAX_BYTES: Final = 384 << 20
@@ -74,7 +75,8 @@ def fill(parts: Parts, *, write_time_s: float) -> Replay:
     name = other_generation(parts.store.live_generation())
     parts.store.begin_generation(name)
     num_forgotten = parts.forgotten.num_forgotten()
-    return _replay(parts, name, StreamProgress(num_forgotten=num_forgotten), write_time_s=write_time_s)
+    nothing = StreamProgress(num_forgotten=num_forgotten)
+    return _replay(parts, name, nothing, reading=Reading.WHOLE, write_time_s=write_time_s)
 
 
 def catch_up(parts: Parts, name: str, *, write_time_s: float) -> Replay:
@@ -91,7 +93,8 @@ def catch_up(parts: Parts, name: str, *, write_time_s: float) -> Replay:
     num_forgotten = parts.forgotten.num_forgotten()
     if num_forgotten > progress.num_forgotten:
         _mend(parts, target, up_to_sequence=progress.log_sequence, write_time_s=write_time_s)
-    return _replay(parts, name, replace(progress, num_forgotten=num_forgotten), write_time_s=write_time_s)
+    progress = replace(progress, num_forgotten=num_forgotten)
+    return _replay(parts, name, progress, reading=Reading.BROKEN_OFF, write_time_s=write_time_s)
 
 
 def flip(parts: Parts, name: str, *, progress: StreamProgress, write_time_s: float) -> Replay:
@@ -171,16 +174,26 @@ class Held:
             yield {key: unpack(self._packed[key]) for key in portion}
 
 
-def _replay(parts: Parts, name: str, progress: StreamProgress, *, write_time_s: float) -> Replay:
+def _replay(parts: Parts, name: str, progress: StreamProgress, *, reading: Reading, write_time_s: float) -> Replay:
     """Apply what the log holds beyond a progress, up to its newest append as of now."""
     last = parts.log.sequence()
     held = Held(
         parts.store.generation(name), write_time_s=write_time_s, max_bytes=parts.max_bytes, portion=parts.portion
     )
-    seen: dict[Source, int] = {}
     num_rows = num_applied = 0
-    for table in pieces(parts.log, after_sequence=progress.log_sequence, up_to_sequence=last):
-        replayed = replay_table(table, held.read, seen=seen, forgotten=parts.forgotten, config=parts.config)
+    stretch = LogStretch(
+        log=parts.log,
+        read=held.read,
+        forgotten=parts.forgotten,
+        config=parts.config,
+        after_sequence=progress.log_sequence,
+        up_to_sequence=last,
+        reading=reading,
+    )
+    for profiles in stretch.bring():
+        held.put(profiles)
+    for table in stretch.tables():
+        replayed = stretch.apply(table)
         held.put(replayed.profiles)
         num_rows += table.num_rows
         num_applied += replayed.num_applied

@@ -1,8 +1,11 @@
 """The log applied again: what recovery, rebuild and a flip of generations do with it.
 
+    stretch = LogStretch(log=log, read=..., ...)
+    for profiles in stretch.bring(): write(profiles)           logins first
+    for table in stretch.tables(): write(stretch.apply(table).profiles)
+
 Events were accepted once, so caps do not judge them a second time; those of forgotten users, and of behaviors that are
-configured no more, are left out; identify rows merge as they did: behind the events of their append, and before those
-of the next one, wherever pieces of the log begin and end.
+configured no more, are left out. Whose an event is, the logins' known times say, not where its append ends.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -14,21 +17,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmrec.control_rows import (
+    LOGINS_AT_ONCE,
     BoolArray,
     ReadProfiles,
     bring_logins,
     is_login,
+    login_counts,
     read_with_targets,
 )
+from mmrec.events.columns import EVENT_SCHEMA
 from mmrec.events.forgotten import ForgottenUsers
-from mmrec.events.log import NUMBERED_SCHEMA, SEQUENCE, EventLog
+from mmrec.events.log import NUMBERED_SCHEMA, EventLog
 from mmrec.events.to_batch import configured, event_batch
 from mmrec.events.verdicts import Verdict
 from mmrec.scoring.apply import apply
-from mmrec.scoring.profile import Source, UserProfile
+from mmrec.scoring.identity import Reading, identify
+from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.together import Login
 
 _COLUMNS: Final = tuple(NUMBERED_SCHEMA.names)
+_SIDES: Final = ("user_key", "item_id")
+LOGIN_COLUMNS: Final = (*_SIDES, "known_time_s")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,119 +55,150 @@ class Replayed:
     """Events that the profiles did not have."""
 
 
-def pieces(log: EventLog, *, after_sequence: int = 0, up_to_sequence: int | None = None) -> Iterator[pa.Table]:
-    """The log's rows in tables that replay_table() may take one after the other; see due_logins()."""
-    return due_logins(log.scan(after_sequence=after_sequence, up_to_sequence=up_to_sequence, columns=_COLUMNS))
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LogStretch:
+    """Appends of a log, applied again: the logins first (bring()), then the rows, in any portions (apply())."""
+
+    log: EventLog
+    read: ReadProfiles
+    """Profiles as the log's reader has them so far."""
+    forgotten: ForgottenUsers
+    config: ScoringConfig
+    up_to_sequence: int
+    after_sequence: int = 0
+    reading: Reading = Reading.BROKEN_OFF
+    """WHOLE where nothing of the stretch was ever applied."""
+
+    def bring(self) -> Iterator[dict[str, UserProfile]]:
+        """What the logins of the stretch change, a portion after the other; write each before the next."""
+        rows = self._logins().sort_by("known_time_s")
+        for start in range(0, rows.num_rows, LOGINS_AT_ONCE):
+            yield bring_logins(
+                rows.slice(start, LOGINS_AT_ONCE),
+                self.read,
+                from_log=self._from_log,
+                forgotten=self.forgotten,
+                config=self.config,
+                reading=self.reading,
+            ).profiles
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The rows, NUMBERED_SCHEMA."""
+        return self.log.scan(after_sequence=self.after_sequence, up_to_sequence=self.up_to_sequence, columns=_COLUMNS)
+
+    def apply(self, table: pa.Table) -> "Replayed":
+        """Apply rows of the stretch; nothing is written."""
+        return replay_table(table, self.read, forgotten=self.forgotten, config=self.config)
+
+    def _logins(self) -> pa.Table:
+        return logins_in_log(self.log, after_sequence=self.after_sequence, up_to_sequence=self.up_to_sequence)
+
+    def _from_log(self, guests: Iterable[str], _rows: pa.Table) -> dict[str, UserProfile]:
+        return people_from_log(
+            self.log, guests, up_to_sequence=self.up_to_sequence, forgotten=self.forgotten, config=self.config
+        )
 
 
-def due_logins(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The same rows, cut anew so that logins at the end of each table stand where they took effect.
-
-    A login takes effect at the end of its append. It is held back until its append ends or, which is the same and cuts
-    less, until its guest turns up in a later append. Where no login is, tables are given as they come.
-
-    Args:
-        tables: Rows of NUMBERED_SCHEMA in the order of the log.
-    """
-    held = NUMBERED_SCHEMA.empty_table()
-    for table in tables:
-        logins_N = is_login(table)
-        if not table.num_rows or not (held.num_rows or logins_N.any()):
-            yield table
-            continue
-        waiting = pa.concat_tables([held, table.filter(pa.array(logins_N))])
-        numbers_N, waiting_N = table[SEQUENCE].to_numpy(), waiting[SEQUENCE].to_numpy()
-        begin = given = 0
-        for end in [*_cuts(table, logins_N, held), table.num_rows]:
-            events = table.slice(begin, end - begin).filter(pa.array(~logins_N[begin:end]))
-            # The last append of the table may go on in the next one.
-            due = int(np.searchsorted(waiting_N, numbers_N[min(end, table.num_rows - 1)]))
-            yield pa.concat_tables([events, waiting.slice(given, due - given)])
-            begin, given = end, due
-        held = waiting.slice(given)
-    yield held
+def logins_in_log(log: EventLog, *, up_to_sequence: int, after_sequence: int = 0) -> pa.Table:
+    """The log's identify rows: `user_key`, `item_id` and `known_time_s`."""
+    columns = [*LOGIN_COLUMNS, "behavior"]
+    tables = log.scan(after_sequence=after_sequence, up_to_sequence=up_to_sequence, columns=columns)
+    found = [table.filter(pa.array(is_login(table))).select(LOGIN_COLUMNS) for table in tables]
+    return pa.concat_tables([pa.schema([EVENT_SCHEMA.field(name) for name in LOGIN_COLUMNS]).empty_table(), *found])
 
 
-def _cuts(table: pa.Table, logins_N: BoolArray, held: pa.Table) -> list[int]:
-    """Rows where an append begins before which logins must have taken effect, for their guests turn up in it."""
-    guests = pc.if_else(pa.array(logins_N), table["item_id"], table["user_key"])
-    waiting = dict(zip(held["item_id"].to_pylist(), held[SEQUENCE].to_pylist(), strict=True))
-    of_login = pa.array({*waiting, *table.filter(pa.array(logins_N))["item_id"].to_pylist()}, pa.string())
-    numbers_N = table[SEQUENCE].to_numpy()
-    cuts: list[int] = []
-    for row in np.flatnonzero(pc.is_in(guests, value_set=of_login).to_numpy()).tolist():
-        guest, number = guests[row].as_py(), int(numbers_N[row])
-        if waiting.get(guest, number) < number:
-            cuts.append(int(np.searchsorted(numbers_N, number)))
-            waiting = {name: at for name, at in waiting.items() if at == number}
-        if logins_N[row]:
-            waiting[guest] = number
-    return cuts
-
-
-def replay_table(
-    table: pa.Table,
-    read: ReadProfiles,
-    *,
-    seen: dict[Source, int],
-    forgotten: ForgottenUsers,
-    config: ScoringConfig,
-) -> Replayed:
-    """Apply a table of pieces() to the profiles that `read` gives, its logins last; nothing is written.
+def replay_table(table: pa.Table, read: ReadProfiles, *, forgotten: ForgottenUsers, config: ScoringConfig) -> Replayed:
+    """Apply rows of the log whose logins were brought in; nothing is written.
 
     Args:
-        seen: The last offset per source in the tables so far, empty before the first; this table's are added.
+        table: NUMBERED_SCHEMA.
     """
-    logins_N = is_login(table)
     events_N = configured(table, config.behaviors)
     events = table.filter(pa.array(events_N))
     keys = pc.unique(events["user_key"]).to_pylist()
-    profiles = read_with_targets(read, keys)
-    batch = event_batch(events, config.behaviors)
-    for index, source in enumerate(batch.sources):
-        last = int(batch.offsets_N[batch.source_index_N == index].max(initial=-1))
-        seen[source] = max(last, seen.get(source, -1))
     applied = apply(
-        profiles,
-        batch,
+        read_with_targets(read, keys),
+        event_batch(events, config.behaviors),
         config=config,
         forgotten=forgotten.forgotten_s(keys),
         with_caps=False,
     )
-    changed = dict(applied.profiles)
-    if logins_N.any():
-        logins = bring_logins(
-            table.filter(pa.array(logins_N)),
-            {**profiles, **changed},
-            read,
-            forgotten=forgotten,
-            config=config,
-            seen=seen,
-        )
-        changed |= logins.profiles
     return Replayed(
-        profiles=changed,
-        logins_N=logins_N,
+        profiles=applied.profiles,
+        logins_N=is_login(table),
         events_N=events_N,
         num_applied=int(np.sum(applied.verdicts_N == Verdict.ACCEPTED)),
     )
 
 
+def people_from_log(
+    log: EventLog,
+    guests: Iterable[str],
+    *,
+    up_to_sequence: int,
+    forgotten: ForgottenUsers,
+    config: ScoringConfig,
+    more_logins: pa.Table | None = None,
+) -> dict[str, UserProfile]:
+    """Profiles of anonymous keys and of everybody they ever logged in as, made anew."""
+    wanted = set(guests)
+    logins = _logins_that_count(log, more_logins, up_to_sequence=up_to_sequence, forgotten=forgotten)
+    named = logins.filter(pc.is_in(logins["item_id"], value_set=pa.array(sorted(wanted), pa.string())))
+    keys = wanted | set(named["user_key"].to_pylist())
+    return _grown(log, keys, logins, up_to_sequence=up_to_sequence, forgotten=forgotten, config=config)
+
+
 def profiles_from_log(
     log: EventLog, user_keys: Collection[str], *, up_to_sequence: int, forgotten: ForgottenUsers, config: ScoringConfig
 ) -> dict[str, UserProfile]:
-    """The profiles of a few users as the log has them, made anew; it is read from its beginning."""
-    grown: dict[str, UserProfile] = {}
-    seen: dict[Source, int] = {}
-    wanted = pa.array(sorted(user_keys), pa.string())
+    """The profiles of these keys as the log has them, made anew; it is read from its beginning."""
+    if not user_keys:
+        return {}
+    logins = _logins_that_count(log, None, up_to_sequence=up_to_sequence, forgotten=forgotten)
+    return _grown(log, set(user_keys), logins, up_to_sequence=up_to_sequence, forgotten=forgotten, config=config)
 
-    def read(keys: Iterable[str]) -> dict[str, UserProfile]:
-        return {key: grown[key] for key in keys if key in grown}
 
-    tables = log.scan(up_to_sequence=up_to_sequence, columns=_COLUMNS) if user_keys else ()
-    for mine in due_logins(table.filter(pc.is_in(table["user_key"], value_set=wanted)) for table in tables):
-        grown.update(replay_table(mine, read, seen=seen, forgotten=forgotten, config=config).profiles)
-    return grown
+def _logins_that_count(
+    log: EventLog, more: pa.Table | None, *, up_to_sequence: int, forgotten: ForgottenUsers
+) -> pa.Table:
+    rows = logins_in_log(log, up_to_sequence=up_to_sequence)
+    if more is not None:
+        rows = pa.concat_tables([rows, more.select(LOGIN_COLUMNS)])
+    return rows.filter(pa.array(login_counts(rows, forgotten)))
+
+
+def _grown(
+    log: EventLog,
+    keys: set[str],
+    logins: pa.Table,
+    *,
+    up_to_sequence: int,
+    forgotten: ForgottenUsers,
+    config: ScoringConfig,
+) -> dict[str, UserProfile]:
+    """Profiles of `keys`, stubs among them, from all events that are theirs.
+
+    Args:
+        logins: All that count.
+    """
+    concern = pc.or_(*(pc.is_in(logins[name], value_set=pa.array(sorted(keys), pa.string())) for name in _SIDES))
+    # Whose a guest's events are, all of its logins say.
+    guests = set(logins.filter(concern)["item_id"].to_pylist())
+    theirs: dict[str, list[Login]] = {}
+    for user, guest, known_s in zip(*(logins[name].to_pylist() for name in LOGIN_COLUMNS), strict=True):
+        if guest in guests:
+            theirs.setdefault(guest, []).append((known_s, user))
+    grown = identify({}, theirs, config=config).profiles
+    wanted = pa.array(sorted(keys | guests), pa.string())
+
+    def read(names: Iterable[str]) -> dict[str, UserProfile]:
+        return {name: grown[name] for name in names if name in grown}
+
+    for table in log.scan(up_to_sequence=up_to_sequence, columns=_COLUMNS):
+        mine = table.filter(pc.is_in(table["user_key"], value_set=wanted))
+        if mine.num_rows:
+            grown.update(replay_table(mine, read, forgotten=forgotten, config=config).profiles)
+    return {key: profile for key, profile in grown.items() if key in keys}
 
 
 def guests_in_log(log: EventLog, user_key: str) -> list[str]:

@@ -25,15 +25,16 @@ import pyarrow.compute as pc
 from mmrec.control_rows import is_login
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.forgotten_rows import kept_rows
-from mmrec.events.log import SEQUENCE, EventLog
+from mmrec.events.log import EventLog
 from mmrec.events.to_batch import configured
 from mmrec.scoring.affinity import affinity, net_counts
 from mmrec.scoring.decay import decay
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.together import Login, LoginHistory
 
 ROWS_PER_PART: Final = 2_000_000
 """Rows of the log whose pairs are summed at a time; some 200 bytes each."""
-_COLUMNS: Final = ("user_key", "item_id", "behavior", "event_time_s", "known_time_s", SEQUENCE)
+_COLUMNS: Final = ("user_key", "item_id", "behavior", "event_time_s", "known_time_s")
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -52,38 +53,37 @@ class ScorePart:
 
 @dataclass(kw_only=True)
 class Owners:
-    """Whose events an anonymous user's are, by the logins known at an instant."""
+    """Whose events an anonymous user's are, by logins (scoring/together.py)."""
 
-    _logins: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
+    _logins: dict[str, list[Login]] = field(default_factory=lambda: defaultdict(list))
+    _histories: dict[str, LoginHistory] = field(default_factory=dict)
 
     def learn(self, logins: pa.Table) -> None:
-        """Identify rows of the log, in its order."""
-        for row in logins.select([SEQUENCE, "user_key", "item_id"]).to_pylist():
-            self._logins[row["item_id"]].append((row[SEQUENCE], row["user_key"]))
+        """Identify rows, in any order."""
+        columns = (logins[name].to_pylist() for name in ("user_key", "item_id", "known_time_s"))
+        for user, guest, known_s in zip(*columns, strict=True):
+            self._logins[guest].append((known_s, user))
+            self._histories.pop(guest, None)
 
     def __bool__(self) -> bool:
         return bool(self._logins)
 
-    def anonymous_keys(self, user_key: str) -> list[str]:
-        """Anonymous profile keys that belong, or once belonged, to a user."""
-        return [key for key, logins in self._logins.items() if any(user == user_key for _, user in logins)]
-
     def of(self, table: pa.Table) -> pa.ChunkedArray:
-        """Owner of each row: by the newest login of an earlier append, else by the first login.
-
-        So it is in the stream, where logins take effect at the end of their append.
-        """
+        """Owner of each row, by its `user_key` and `known_time_s`."""
         keys = table["user_key"]
         mine = pc.is_in(keys, value_set=pa.array(list(self._logins), pa.string())).to_numpy()
         if not mine.any():
             return keys
         owners = np.array(keys.to_pylist(), dtype=object)
-        appends_R = table[SEQUENCE].to_numpy()
+        known_R = table["known_time_s"].to_numpy()
         for row in np.flatnonzero(mine).tolist():
-            logins = self._logins[owners[row]]
-            before = [user for append, user in logins if append < appends_R[row]]
-            owners[row] = before[-1] if before else logins[0][1]
+            owners[row] = self._history(owners[row]).owner_at(float(known_R[row]))
         return pa.chunked_array([pa.array(owners.tolist(), pa.string())])
+
+    def _history(self, guest: str) -> LoginHistory:
+        if guest not in self._histories:
+            self._histories[guest] = LoginHistory.of(self._logins[guest])
+        return self._histories[guest]
 
 
 def score_matrix(
@@ -102,7 +102,7 @@ def score_matrix(
         told: Handed the number of rows of each table that was read.
     """
     last, num_rows, owners = log.sequence(), 0, Owners()
-    for table in _known(log, last, as_of_s, forgotten, ("user_key", "item_id", "behavior", SEQUENCE)):
+    for table in _known(log, last, as_of_s, forgotten, ("user_key", "item_id", "behavior", "known_time_s")):
         owners.learn(table.filter(pa.array(is_login(table))))
         num_rows += table.num_rows
     num_parts = max(1, -(-num_rows // rows_per_part))

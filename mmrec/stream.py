@@ -10,7 +10,7 @@ harmless where it was), reading goes on behind the marks of the stored progress.
 stands in it counts, however the next start cuts its batches. The rejected topic gets a refused record at least once.
 
 Control records (mmrec.control_rows): of who asks to be forgotten nothing counts that was known up to the instant of
-that record, in the same batch already; logins take effect after the batch's events.
+that record, in the same batch already; logins say by known times whose an anonymous event is, wherever batches end.
 """
 
 import threading
@@ -22,16 +22,13 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmrec.config import Settings
 from mmrec.control_rows import (
     BoolArray,
-    Logins,
     asked_to_forget,
-    is_login,
     write_users_first,
 )
 from mmrec.errors import InvalidRequestError, StoreError
@@ -46,22 +43,26 @@ from mmrec.events.to_batch import event_batch, sources_of
 from mmrec.events.verdicts import Rejection, Verdict
 from mmrec.features.stores import FeatureStore
 from mmrec.features.values import PackedProfile, StreamProgress
-from mmrec.judged_batch import Judged, fresh_logins, judge_batch, left_by_a_crash
-from mmrec.partition_step import Written
+from mmrec.judged_batch import Judged, judge_batch, judge_concerned, left_by_a_crash
+from mmrec.partition_step import JudgedEvents, Written
 from mmrec.profile_groups import packed_with_targets
 from mmrec.rebuild import Parts, Replay, flip
-from mmrec.replay import guests_in_log, pieces, profiles_from_log, replay_table
+from mmrec.replay import LogStretch, guests_in_log, people_from_log, profiles_from_log
 from mmrec.scoring.packing import pack
 from mmrec.scoring.profile import Source, UserProfile
 from mmrec.stream_offsets import Offsets, batch_key, beyond, is_beyond
 from mmrec.sweep import sweep
+from mmrec.telemetry import get_logger
 
+log = get_logger(__name__)
 REJECTED_PREFIX = "rejected."
 """Counts of refused records stand under this prefix and the reason."""
 NOT_CONFIGURED = "not_configured"
 """Count of logged events that no profile has, since their behavior is configured no more."""
 IDENTIFIED, FORGOTTEN_USERS = "identified", "forgotten_users"
-"""Counts of anonymous profiles that were merged, and of requests to forget."""
+"""Counts of logins, and of requests to forget."""
+SKIPPED_BATCHES = "skipped_batches"
+"""Count of Kafka's batches that cannot be decoded."""
 _REFUSALS: Final = {Verdict.CAPPED: Rejection.RATE_CAPPED, Verdict.BOT: Rejection.BOT}
 
 
@@ -145,16 +146,20 @@ class ScoringStream:
         if num_forgotten > before.num_forgotten:
             num_swept = sweep(self._store, self._forgotten, self._from_log_so_far, write_time_s=write_time_s)
         marks, counts = dict(before.marks), Counter(before.counts)
-        ahead, seen = Offsets(), dict[Source, int]()
+        ahead = Offsets()
         num_applied = num_left_out = 0
-        for logged in pieces(self._log, after_sequence=before.log_sequence, up_to_sequence=last):
-            replayed = replay_table(
-                logged,
-                self._store.read_profiles,
-                seen=seen,
-                forgotten=self._forgotten,
-                config=self._settings.scoring,
-            )
+        stretch = LogStretch(
+            log=self._log,
+            read=self._store.read_profiles,
+            forgotten=self._forgotten,
+            config=self._settings.scoring,
+            after_sequence=before.log_sequence,
+            up_to_sequence=last,
+        )
+        for profiles in stretch.bring():
+            write_users_first(self._store, profiles, write_time_s=write_time_s)
+        for logged in stretch.tables():
+            replayed = stretch.apply(logged)
             offsets_N = logged["offset"].to_numpy()
             sources, source_index_N = sources_of(logged)
             for index, source in enumerate(sources):
@@ -241,17 +246,20 @@ class ScoringStream:
     def process_judged(
         self,
         batch: StreamBatch,
-        verdicts_N: npt.NDArray[np.uint8],
+        judged_events: JudgedEvents,
         *,
-        write: Callable[[], Written],
+        write: Callable[[frozenset[str]], Written],
         write_time_s: float,
     ) -> StepReport:
         """The same for a micro-batch whose events were judged in partitions, against the profiles as they stand.
 
+        The partitions did not know the batch's logins, so whoever these concern is judged here, again.
+
         Args:
             batch: Without requests to forget: those must be known before events are judged, so process() takes them.
-            verdicts_N: Of batch.events.
-            write: Writes the profiles that the partitions changed; called once the log has the events.
+            judged_events: Of batch.events.
+            write: Writes the profiles that the partitions changed, but those of the keys it is given; called once the
+                log has the events.
 
         Call it within turn(), from before the partitions read profiles.
 
@@ -260,44 +268,63 @@ class ScoringStream:
         """
         phases_s: dict[str, float] = {}
         began_s = self._timer()
-        verdicts_N = verdicts_N[is_beyond(batch.events, self._progress.marks)]
+        beyond_N = is_beyond(batch.events, self._progress.marks)
+        verdicts_N, owners = judged_events.verdicts_N[beyond_N], judged_events.owners.filter(pa.array(beyond_N))
         batch = beyond(batch, self._progress.marks)
         recovered_N = self._held(batch.events)
-        again = batch.events.filter(pa.array(verdicts_N == Verdict.ALREADY_APPLIED))
+        concerned = judge_concerned(
+            batch, owners, self._store.read_profiles, judge=lambda mine: self._judge(mine, {}, {})
+        )
+        again = batch.events.filter(pa.array(concerned.others_N & (verdicts_N == Verdict.ALREADY_APPLIED)))
         if again.num_rows:
             verdicts_N = left_by_a_crash(
                 event_batch(batch.events, self._settings.behaviors),
-                verdicts_N,
+                np.where(concerned.others_N, verdicts_N, Verdict.ACCEPTED),
                 recovered_N,
                 packed_with_targets(self._store.read_packed, pc.unique(again["user_key"]).to_pylist()),
                 self._settings.scoring,
             )
-        logins = batch.control.filter(pa.array(is_login(batch.control)))
-        judged = Judged(
-            events=batch.events,
-            verdicts_N=verdicts_N,
-            recovered_N=recovered_N,
-            profiles={},
-            logins=logins,
-            # Which logins are new depends on stubs alone, which the partitions never change.
-            logins_new_N=self._logins(logins).new_N,
-            num_pruned=0,
-        )
+        verdicts_N = verdicts_N.copy()
+        verdicts_N[~concerned.others_N] = concerned.judged.verdicts_N
+        judged = replace(concerned.judged, events=batch.events, verdicts_N=verdicts_N, recovered_N=recovered_N)
         phases_s["apply"] = self._timer() - began_s
         sequence = self._log_and_reject(batch, judged, phases_s)
         began_s = self._timer()
-        written = write()
-        merged = self._logins(logins).profiles
-        progress = self._moved_progress(batch, replace(judged, num_pruned=written.num_pruned), sequence)
-        write_users_first(self._store, merged, write_time_s=write_time_s, progress=progress)
+        written = write(concerned.keys)
+        progress = self._moved_progress(
+            batch, replace(judged, num_pruned=written.num_pruned + judged.num_pruned), sequence
+        )
+        write_users_first(self._store, judged.profiles, write_time_s=write_time_s, progress=progress)
         self._take_up(progress)
         phases_s["write"] = self._timer() - began_s
         return StepReport(
             num_records=_num_records(batch),
             num_accepted=int(np.sum(judged.verdicts_N == Verdict.ACCEPTED)),
-            num_profiles=written.num_profiles + len(merged),
+            num_profiles=written.num_profiles + len(judged.profiles),
             phases_s=phases_s,
         )
+
+    def pass_over(self, ends: Mapping[Source, int], *, num_skipped: int = 0, write_time_s: float) -> None:
+        """Move progress over offsets that have no record for anybody; writes nothing where it has passed them.
+
+        Args:
+            ends: Highest such offset per source; all records below are in the store.
+            num_skipped: Batches among them that cannot be decoded.
+
+        Raises:
+            StoreError: an engine failed.
+        """
+        with self._turn:
+            before = self._progress
+            left = {source: end for source, end in ends.items() if end > before.marks.get(source, -1)}
+            if not left:
+                return
+            counts = Counter(before.counts) + Counter({SKIPPED_BATCHES: num_skipped})
+            moved = replace(before, marks={**before.marks, **left}, counts=_present(counts))
+            if self._recovered.passed_by(moved.marks):
+                moved = replace(moved, log_sequence=self._log.sequence())
+            self._store.write_profiles({}, write_time_s=write_time_s, progress=moved)
+            self._take_up(moved)
 
     def _log_and_reject(self, batch: StreamBatch, judged: Judged, phases_s: dict[str, float]) -> int:
         """What comes before profiles: the log, then the rejected topic. Returns the log's number."""
@@ -309,10 +336,6 @@ class ScoringStream:
         self._reject(batch.rejected, judged)
         phases_s["rejected"] = self._timer() - began_s
         return sequence
-
-    def _logins(self, logins: pa.Table) -> Logins:
-        read, config = self._store.read_profiles, self._settings.scoring
-        return fresh_logins(logins, read, recovered=self._recovered, forgotten=self._forgotten, config=config)
 
     def _forget(self, control: pa.Table) -> dict[str, float]:
         """Requests to forget, durably in the registry: profile keys that are to go, and up to which instant."""
@@ -360,6 +383,7 @@ class ScoringStream:
             self._store,
             read,
             recovered=self._recovered,
+            from_log=self._people_from_log,
             forgotten=self._forgotten,
             config=self._settings.scoring,
             timer=self._timer,
@@ -381,7 +405,7 @@ class ScoringStream:
         counts["accepted"] += int(np.sum(accepted_N))
         for verdict in (Verdict.DUPLICATE, Verdict.CAPPED, Verdict.BOT, Verdict.FORGOTTEN):
             counts[verdict.name.lower()] += int(np.sum((verdicts_N == verdict) & ~accepted_N))
-        logins_N = judged.logins_new_N | self._held(judged.logins)
+        logins_N = judged.logins_known_N | self._held(judged.logins)
         counts[IDENTIFIED] += int(np.sum(logins_N))
         counts[FORGOTTEN_USERS] += pc.sum(pc.equal(batch.control["behavior"], FORGET)).as_py() or 0
         counts["pruned"] += judged.num_pruned
@@ -411,6 +435,18 @@ class ScoringStream:
         """Mask of the rows that a crash left in the log."""
         sources, source_index_N = sources_of(rows)
         return self._recovered.hold(sources, source_index_N, rows["offset"].to_numpy())
+
+    def _people_from_log(self, guests: Iterable[str], logins: pa.Table) -> dict[str, UserProfile]:
+        found = people_from_log(
+            self._log,
+            guests,
+            up_to_sequence=self._log.sequence(),
+            forgotten=self._forgotten,
+            config=self._settings.scoring,
+            more_logins=logins,
+        )
+        log.info("counted_anew_from_the_log", num_profiles=len(found))
+        return found
 
     def _from_log_so_far(self, keys: Collection[str]) -> dict[str, UserProfile]:
         return self._from_log(keys, up_to_sequence=self._progress.log_sequence)

@@ -25,6 +25,7 @@ _TOTALS: Final = {
     "served_lists": ("mmrec_served_lists_total", {"outcome": "logged"}),
     "malformed_served_lists": ("mmrec_served_lists_total", {"outcome": "malformed"}),
     "unknown_fields": ("mmrec_unknown_fields_total", {}),
+    "skipped_batches": ("mmrec_skipped_batches_total", {}),
     "pruned": ("mmrec_profile_items_pruned_total", {}),
     "identified": ("mmrec_identified_total", {}),
     "forgotten_users": ("mmrec_forgotten_total", {}),

@@ -4,7 +4,8 @@ Imports happen inside the functions, so that a process loads only the engines it
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from mmrec.config import Settings, load_settings
 from mmrec.errors import ConfigurationError, StoreError
 
 if TYPE_CHECKING:
+    from mmrec.content.catalog_feed import CatalogFeed
+    from mmrec.content.encoder import Encoder
     from mmrec.content.store import ContentStore
     from mmrec.events.forgotten import ForgottenUsers
     from mmrec.events.log import EventLog
@@ -155,6 +158,64 @@ def open_content_store(settings: Settings) -> "ContentStore":
     return ContentStore(settings.stores.content)
 
 
+def open_catalog_feed(
+    settings: Settings,
+    *,
+    encoders: "Mapping[str, Encoder]",
+    store: "ContentStore",
+    producer: "RecordProducer",
+    cleaning: str,
+    picture_problem: Callable[[bytes], str],
+) -> "CatalogFeed":
+    """The way from `catalog-items` to everything that serves content, where the run before left off.
+
+    Args:
+        encoders: By modality.
+        cleaning: Name of the text cleaning.
+        picture_problem: Why a picture cannot be read, or nothing; see mmrec.content.picture_worker.
+    """
+    from mmrec.catalog.cleaning import cleaning_policy
+    from mmrec.catalog.refused import RefusedItems
+    from mmrec.clock import SystemClock
+    from mmrec.content.catalog_feed import CatalogFeed, marked_choices
+    from mmrec.content.publish import FeedMark
+    from mmrec.content.remote_images import RemoteImages
+    from mmrec.home import cache_folder
+    from mmrec.stores.kafka import describe_topic, read_topic
+
+    kafka, policy = settings.kafka, replace(cleaning_policy(settings.catalog), picture_problem=picture_problem)
+    identity = describe_topic(kafka.bootstrap, kafka.catalog_items)
+    names = {modality: encoder.name for modality, encoder in encoders.items()}
+    return CatalogFeed(
+        mark=FeedMark(
+            topic=f"{identity.cluster_id}/{identity.topic_id}",
+            encoders=marked_choices(names, cleaning=cleaning, policy=policy),
+        ),
+        mark_path=Path(settings.stores.content) / "catalog_mark.json",
+        policy=policy,
+        refused=RefusedItems(
+            producer,
+            topic=kafka.catalog_rejected,
+            cluster_id=identity.cluster_id,
+            topic_id=identity.topic_id,
+            read=lambda: read_topic(kafka.bootstrap, kafka.catalog_rejected),
+        ),
+        images=RemoteImages(
+            settings.content,
+            folder=Path(settings.stores.content),
+            cache_folder=cache_folder() / "images",
+            problem=picture_problem,
+            clock=SystemClock(),
+        ),
+        encoders=encoders,
+        store=store,
+        features=open_feature_store(settings),
+        producer=producer,
+        topic=kafka.item_embeddings,
+        cleaning=cleaning,
+    )
+
+
 def open_release_store(settings: Settings) -> "ReleaseStore":
     """Releases and the pointer to the one that serves."""
     from mmrec.release import ReleaseStore
@@ -167,8 +228,9 @@ def replica_parts(settings: Settings) -> "ReplicaParts":
     from mmrec.clock import SystemClock
     from mmrec.serving.replica import ReplicaParts
     from mmrec.stores.kafka import describe_topic, follow_topic
+    from mmrec.stores.sound_batches import SkippedBatches
 
-    kafka = settings.kafka
+    kafka, skipped = settings.kafka, SkippedBatches()
 
     def topic_name() -> str:
         topic = describe_topic(kafka.bootstrap, kafka.item_embeddings)
@@ -180,7 +242,10 @@ def replica_parts(settings: Settings) -> "ReplicaParts":
         open_overlay=lambda: open_overlay(settings),
         open_vectors=lambda: open_vector_store(settings),
         releases=open_release_store(settings),
-        follow=lambda start, stop: follow_topic(kafka.bootstrap, kafka.item_embeddings, start=start, stop=stop),
+        follow=lambda start, stop: follow_topic(
+            kafka.bootstrap, kafka.item_embeddings, start=start, stop=stop, skipped=skipped
+        ),
+        num_skipped_batches=lambda: skipped.num_batches,
         topic_name=topic_name,
         clock=SystemClock(),
     )

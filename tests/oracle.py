@@ -21,11 +21,11 @@ from typing import Any
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.events.log import EventLog
-from mmrec.events.rules import parse_time
 from mmrec.features.stores import FeatureStore
 from mmrec.scoring.affinity import affinity
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum
 from mmrec.scoring.profile import UserProfile
+from mmrec.wire.instants import parse_time
 
 RELATIVE, ABSOLUTE = 1e-9, 1e-12
 EVENTS = "(events)"

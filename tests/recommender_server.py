@@ -226,7 +226,7 @@ def announce_item(recommender: RunningRecommender, item_id: str, *, like: Catalo
 def _configuration(bootstrap: str, milvus_uri: str, port: int) -> str:
     prefix = f"t{uuid.uuid4().hex[:8]}"
     kafka = KafkaSettings(bootstrap=bootstrap)
-    names = ("behavior_events", "catalog_items", "item_embeddings", "served_lists", "rejected")
+    names = ("behavior_events", "catalog_items", "item_embeddings", "served_lists", "rejected", "catalog_rejected")
     kafka = replace(kafka, **{name: f"{prefix}.{getattr(kafka, name)}" for name in names})
     lines = ["[kafka]", *(f"{f.name} = {json.dumps(getattr(kafka, f.name))}" for f in fields(kafka))]
     lines += ["[serving]", f'recommender = "{HOST}:{port}"', "default_deadline_ms = 5000"]

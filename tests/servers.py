@@ -196,7 +196,14 @@ def _fresh_topics(bootstrap: str, num_partitions: int) -> KafkaSettings:
     known = KafkaSettings()
     names = {
         name: f"{prefix}.{getattr(known, name)}"
-        for name in ("behavior_events", "catalog_items", "item_embeddings", "served_lists", "rejected")
+        for name in (
+            "behavior_events",
+            "catalog_items",
+            "item_embeddings",
+            "served_lists",
+            "rejected",
+            "catalog_rejected",
+        )
     }
     return KafkaSettings(bootstrap=bootstrap, num_partitions=num_partitions, **names)
 

@@ -7,21 +7,32 @@
         report.add(cleaned)
 
 An item is dropped without a title, because text is what every catalogue has. A picture that does not decode is taken
-off the item, which stays: a missing modality is legal (M15).
+off the item, which stays: a missing modality is legal (M15). Texts stay as they were sent, but for HTML entities, which
+are decoded once, and control characters; folding for comparison and encoding (mmrec.catalog.values) is never shown. No
+value is taken as missing but an empty one and those that the policy names for its attribute: NA is Namibia.
 """
 
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from mmrec.catalog.item import VALUE_SEPARATOR, CatalogItem, attribute_values
+from mmrec.catalog.item import CatalogItem
 from mmrec.catalog.pictures import picture_problem
+from mmrec.catalog.values import (
+    VALUE_SEPARATOR,
+    attribute_values,
+    decode_entities,
+    folded,
+    has_controls,
+    has_entities,
+    is_blank,
+    shown_text,
+)
+from mmrec.config import CatalogSettings
 
 OTHER = "Other"
 UNKNOWN = "Unknown"
-_MISSING = frozenset({"", "na", "n/a", "nan", "none", "null", "-", "?"})
 
 
 class CleaningReason(StrEnum):
@@ -36,13 +47,15 @@ class CleaningReason(StrEnum):
     JUNK_ATTRIBUTE = "junk_attribute"
     """An attribute of no meaning was removed."""
     MISSING_VALUE = "missing_value"
-    """An attribute without a value was removed."""
+    """An attribute without a value was removed, or one of its values that means none."""
     UNKNOWN_VALUE = "unknown_value"
     """An attribute without a value was set to "Unknown"."""
     RARE_VALUE = "rare_value"
     """A value of too few items was set to "Other"."""
-    BAD_PRICE = "bad_price"
-    """A price below 0 or not finite was set to 0, which is unknown."""
+    ENTITIES = "entities"
+    """HTML entities of a text were decoded, once."""
+    CONTROL_CHARACTERS = "control_characters"
+    """Control characters of a text became spaces."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +66,25 @@ class CleaningPolicy:
     """Attributes that are removed."""
     unknown_attributes: frozenset[str] = frozenset({"usage"})
     """Attributes for which "Unknown" is a class of its own; others without a value are left out."""
+    missing_values: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By attribute: values, folded, that mean that there is none, such as {"color": {"n/a"}}."""
+    decode_entities: bool = True
+    """Whether texts are HTML, as in most product feeds; False leaves "&amp;" as it was sent."""
     rare_values: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By attribute: values that become "Other"; see find_rare_values()."""
     picture_problem: Callable[[bytes], str] = picture_problem
     """Why a picture cannot be read, or nothing; a feed asks mmrec.content.picture_worker, which bounds the time."""
+
+
+def cleaning_policy(settings: CatalogSettings) -> CleaningPolicy:
+    """The policy that a configuration names."""
+    missing = {name: frozenset(map(folded, values)) for name, values in settings.missing_values.items()}
+    return CleaningPolicy(
+        junk_attributes=frozenset(settings.junk_attributes),
+        unknown_attributes=frozenset(settings.unknown_attributes),
+        missing_values=missing,
+        decode_entities=settings.decode_entities,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +121,7 @@ class CleaningReport:
 
 def clean_item(item: CatalogItem, policy: CleaningPolicy) -> CleanedItem:
     """One item, cleaned; the order of items does not matter."""
-    title = clean_text(item.title)
-    if title.lower() in _MISSING:
+    if is_blank(item.title):
         return CleanedItem(item=None, reasons=(CleaningReason.MISSING_TITLE,))
     reasons: list[CleaningReason] = []
     image, image_problem = item.image, ""
@@ -105,26 +132,25 @@ def clean_item(item: CatalogItem, policy: CleaningPolicy) -> CleanedItem:
         image = None
         reasons.append(CleaningReason.BROKEN_IMAGE)
     attributes = _clean_attributes(item.attributes, policy, reasons)
-    price = item.price
-    if not 0 <= price < float("inf"):
-        price = 0.0
-        reasons.append(CleaningReason.BAD_PRICE)
+    texts = (item.title, item.description, item.domain, *item.attributes.values())
+    if policy.decode_entities and any(map(has_entities, texts)):
+        reasons.append(CleaningReason.ENTITIES)
+    if any(map(has_controls, texts)):
+        reasons.append(CleaningReason.CONTROL_CHARACTERS)
     cleaned = replace(
         item,
-        title=title,
-        description=clean_text(item.description),
+        title=_text(item.title, policy),
+        description=_text(item.description, policy),
+        domain=_text(item.domain, policy),
         attributes=attributes,
         image=image,
         media_type=item.media_type if image is not None or item.image_uri else "",
-        price=price,
     )
     return CleanedItem(item=cleaned, reasons=tuple(reasons), image_problem=image_problem)
 
 
-def clean_text(text: str) -> str:
-    """Text in one Unicode form, without control characters, with single spaces."""
-    normal = unicodedata.normalize("NFKC", text)
-    return " ".join("".join(" " if unicodedata.category(c).startswith("C") else c for c in normal).split())
+def _text(text: str, policy: CleaningPolicy) -> str:
+    return shown_text(decode_entities(text) if policy.decode_entities else text)
 
 
 def find_rare_values(items: Iterable[CatalogItem], *, min_count: int) -> dict[str, frozenset[str]]:
@@ -132,7 +158,7 @@ def find_rare_values(items: Iterable[CatalogItem], *, min_count: int) -> dict[st
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for item in items:
         for name, value in item.attributes.items():
-            counts[name].update(set(attribute_values(clean_text(value))))
+            counts[name].update(set(attribute_values(shown_text(value))))
     return {
         name: rare
         for name, values in counts.items()
@@ -148,7 +174,9 @@ def _clean_attributes(
         if name in policy.junk_attributes:
             reasons.append(CleaningReason.JUNK_ATTRIBUTE)
             continue
-        values = [value for value in attribute_values(clean_text(text)) if value.lower() not in _MISSING]
+        shown = _text(text, policy)
+        sent, missing = attribute_values(shown), policy.missing_values.get(name, frozenset())
+        values = [value for value in sent if folded(value) not in missing] if missing else list(sent)
         if not values:
             if name in policy.unknown_attributes:
                 cleaned[name] = UNKNOWN
@@ -156,9 +184,11 @@ def _clean_attributes(
             else:
                 reasons.append(CleaningReason.MISSING_VALUE)
             continue
+        if len(values) < len(sent):
+            reasons.append(CleaningReason.MISSING_VALUE)
         rare = policy.rare_values.get(name, frozenset())
         if any(value in rare for value in values):
             reasons.append(CleaningReason.RARE_VALUE)
             values = [OTHER if value in rare else value for value in values]
-        cleaned[name] = VALUE_SEPARATOR.join(dict.fromkeys(values))
+        cleaned[name] = shown if values == list(sent) else VALUE_SEPARATOR.join(dict.fromkeys(values))
     return cleaned

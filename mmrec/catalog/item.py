@@ -1,8 +1,8 @@
 """One item of the catalogue, whole (CatalogItem) and as serving needs it (CatalogEntry).
 
-The wire form is the proto3 JSON of mmrec.v1.CatalogItem: snake_case written, camelCase read too, unknown fields
-ignored (ARCHITECTURE, contracts). An attribute may hold several values, written with "|" between them, such as
-genres = "Action|Comedy": `attribute_values` splits them, and encoders and filters treat each value on its own.
+The wire form is the proto3 JSON of mmrec.v1.CatalogItem, written here in snake_case; mmrec.catalog.rules reads it. An
+attribute may hold several values, written with "|" between them, such as genres = "Action|Comedy": encoders, filters
+and features split them by mmrec.catalog.values and treat each value on its own.
 """
 
 from collections.abc import Mapping
@@ -15,9 +15,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from mmrec.errors import InvalidRequestError
 from mmrec.v1 import catalog_pb2, recommender_pb2
-
-VALUE_SEPARATOR = "|"
-"""Stands between the values of an attribute that has several."""
 
 
 class Availability(IntEnum):
@@ -109,11 +106,6 @@ def catalog_entry(item: CatalogItem) -> CatalogEntry:
     )
 
 
-def attribute_values(value: str) -> tuple[str, ...]:
-    """The values an attribute string holds, in their order; an empty string holds none."""
-    return tuple(part for part in value.split(VALUE_SEPARATOR) if part)
-
-
 def to_proto(item: CatalogItem) -> catalog_pb2.CatalogItem:
     """The message of an item; absent times and images stay unset."""
     message = catalog_pb2.CatalogItem(
@@ -137,31 +129,6 @@ def to_proto(item: CatalogItem) -> catalog_pb2.CatalogItem:
     return message
 
 
-def from_proto(message: catalog_pb2.CatalogItem) -> CatalogItem:
-    """The item of a message; its first image counts.
-
-    Raises:
-        InvalidRequestError: the message has no item_id.
-    """
-    image = message.images[0] if message.images else None
-    known = {int(value) for value in Availability}
-    return CatalogItem(
-        item_id=message.item_id,
-        title=message.title,
-        description=message.description,
-        domain=message.domain,
-        attributes=dict(message.attributes),
-        image=image.content if image is not None and image.WhichOneof("source") == "content" else None,
-        image_uri=image.uri if image is not None else "",
-        media_type=image.media_type if image is not None else "",
-        price=message.price,
-        currency=message.currency,
-        availability=Availability(int(message.availability) if int(message.availability) in known else 0),
-        publish_time_s=_seconds(message.publish_time) if message.HasField("publish_time") else 0.0,
-        update_time_s=_seconds(message.update_time) if message.HasField("update_time") else 0.0,
-    )
-
-
 def to_json_value(item: CatalogItem) -> bytes:
     """Value of the item's record on topic `catalog-items`: one line of proto3 JSON, keys sorted, UTF-8."""
     text: str = json_format.MessageToJson(
@@ -170,25 +137,6 @@ def to_json_value(item: CatalogItem) -> bytes:
     return text.encode("utf-8")
 
 
-def from_json_value(value: bytes) -> CatalogItem:
-    """The item a record's value holds.
-
-    Raises:
-        InvalidRequestError: the value is no UTF-8, no JSON, no CatalogItem, or lacks item_id.
-    """
-    message = catalog_pb2.CatalogItem()
-    try:
-        json_format.Parse(value.decode("utf-8"), message, ignore_unknown_fields=True)
-    except (json_format.ParseError, UnicodeDecodeError) as error:
-        raise InvalidRequestError(f"catalogue value of {len(value)} bytes is no CatalogItem JSON: {error}") from None
-    return from_proto(message)
-
-
 def _timestamp(time_s: float) -> Timestamp:
     microseconds = round(time_s * 1e6)
     return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1_000)
-
-
-def _seconds(timestamp: Timestamp) -> float:
-    microseconds = int(timestamp.seconds) * 1_000_000 + int(timestamp.nanos) // 1_000
-    return microseconds / 1e6

@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from mmrec.catalog.item import VALUE_SEPARATOR, CatalogItem
+from mmrec.catalog.item import CatalogItem
+from mmrec.catalog.values import VALUE_SEPARATOR, attribute_values
 from mmrec.errors import MachineError
 
 FOLDER = "movielens_small_posters"
@@ -112,7 +113,7 @@ class MovieLens:
         for row in table.sort_by("movieId").to_pylist():
             movie_id = int(row["movieId"])
             title, year = split_title(str(row["title"]))
-            genres = [g for g in str(row["genres"] or "").split(VALUE_SEPARATOR) if g and g != NO_GENRES]
+            genres = [g for g in attribute_values(str(row["genres"] or "")) if g != NO_GENRES]
             attributes = {"genres": VALUE_SEPARATOR.join(genres)} if genres else {}
             if year:
                 attributes["decade"] = f"{year // 10 * 10}s"

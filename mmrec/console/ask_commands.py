@@ -38,7 +38,7 @@ def recommend(
     """
     from mmrec.client import RecommenderClient
     from mmrec.console.list_report import list_document, print_list, session_event
-    from mmrec.events.rules import parse_time
+    from mmrec.wire.instants import parse_time
 
     as_of_s = parse_time(as_of) if as_of else None
     if as_of and as_of_s is None:

@@ -35,17 +35,18 @@ _QUANTILES: tuple[tuple[str, str, str, dict[str, str]], ...] = (
 _GAUGES: tuple[tuple[str, str, str], ...] = (
     ("score_stream", "stream_lag_records", "mmrec_stream_lag_records"),
     ("score_stream", "stream_lag_s", "mmrec_stream_lag_seconds"),
-    ("score_stream", "late_events", "mmrec_late_events_total"),
-    ("score_stream", "resubmitted_events", "mmrec_resubmitted_total"),
+    ("score_stream", "late_events_since_start", "mmrec_late_events_total"),
+    ("score_stream", "resubmitted_events_since_start", "mmrec_resubmitted_total"),
     ("score_stream", "profile_items_pruned", "mmrec_profile_items_pruned_total"),
     ("score_stream", "identified", "mmrec_identified_total"),
     ("score_stream", "forgotten", "mmrec_forgotten_total"),
     ("collector", "overlay_entries", "mmrec_overlay_entries"),
-    ("collector", "overlay_dropped", "mmrec_overlay_dropped_total"),
+    ("collector", "overlay_dropped_since_start", "mmrec_overlay_dropped_total"),
     ("tend_log", "log_files", "mmrec_log_files"),
     ("tend_log", "log_bytes", "mmrec_log_bytes"),
 )
-"""Process, name shown, metric; of several series the largest is shown."""
+"""Process, name shown, metric; of several series the largest is shown. Counters that a process keeps for itself alone
+are told as such: since_start."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,10 +13,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from mmrec.console.standing import duration
-from mmrec.events.event_files import rfc3339
 from mmrec.scoring.affinity import affinity
 from mmrec.scoring.profile import UserProfile, align_behaviors
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.wire.instants import rfc3339
 
 
 def affinities(profile: UserProfile, *, config: ScoringConfig, as_of_s: float) -> npt.NDArray[np.float64]:

@@ -24,6 +24,7 @@ _FATES = {
     Fate.REFUSED: "still refused",
     Fate.CUT: "cut",
     Fate.SENT: "sent again",
+    Fate.SUPERSEDED: "superseded",
 }
 
 
@@ -62,10 +63,12 @@ def by_reason(records: Iterable[RefusedRecord]) -> list[ReasonGroup]:
 def print_groups(groups: Sequence[ReasonGroup], console: Console) -> None:
     """One line per reason, then the newest example of each."""
     table = Table("reason", title="refused records, by reason", title_justify="left")
-    for column in ("records", *_FATES.values(), "first", "last"):
+    # Only states are superseded: a column that says nothing of events is left out.
+    shown = [fate for fate in _FATES if fate is not Fate.SUPERSEDED or any(group.fates[fate] for group in groups)]
+    for column in ("records", *(_FATES[fate] for fate in shown), "first", "last"):
         table.add_column(column, justify="right")
     for group in groups:
-        fates = [f"{group.fates[fate]:,}" if group.fates[fate] else "" for fate in _FATES]
+        fates = [f"{group.fates[fate]:,}" if group.fates[fate] else "" for fate in shown]
         last_s = float(group.newest.row["ingest_time_s"])
         table.add_row(escape(group.reason), f"{group.num_records:,}", *fates, moment(group.first_s), moment(last_s))
     console.print(table)
@@ -89,8 +92,8 @@ def groups_document(groups: Sequence[ReasonGroup]) -> list[dict[str, Any]]:
 
 
 def record_line(record: RefusedRecord) -> str:
-    """`<detail>; u1 browse i7 (e12); what it would meet now`; bytes that are no event are shown escaped."""
-    parts = [printable(str(record.row["detail"])), _event(record.row["original_value"])]
+    """`<detail>; u1 browse i7 (e12); what it would meet now`; an item is shown by id and title, other bytes escaped."""
+    parts = [printable(str(record.row["detail"])), _told(record.row["original_value"])]
     if record.fate is Fate.REFUSED and record.now:
         parts.append(f"now {printable(record.now)}")
     return "; ".join(part for part in parts if part)
@@ -134,9 +137,12 @@ def printable(text: str) -> str:
     return text if text.isprintable() else repr(text)
 
 
-def _event(value: bytes) -> str:
+def _told(value: bytes) -> str:
     try:
         fields = json.loads(value)
+        if "title" in fields:
+            item_id = fields.get("item_id", fields.get("itemId", "?"))
+            return printable(f"{item_id} {json.dumps(fields['title'])}"[:MAX_SHOWN])
         names = ("user_id", "behavior", "item_id", "event_id")
         user, behavior, item, event_id = (str(fields.get(name, "?")) for name in names)
     except (ValueError, RecursionError, AttributeError):

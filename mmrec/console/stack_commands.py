@@ -26,19 +26,20 @@ def up(
     dataset: Annotated[str, typer.Option(help="storefront, or movielens: its behaviors and bounds")] = "storefront",
     fresh: Annotated[bool, typer.Option("--fresh", help="begin with empty stores")] = False,
 ) -> None:
-    """Run the embedded stack in the foreground until Ctrl-C.
+    """Run the embedded stack in the foreground until Ctrl-C; a home that keeps the state of another world is refused.
 
     Example: `mmrec up --fresh`
     """
     from mmrec.console.programs import become
     from mmrec.console.worlds import dataset_configuration
 
-    home = StackHome.from_environment()
+    home, named = StackHome.from_environment(), list[str]()
     if dataset != "storefront":
         if config:
             raise InvalidRequestError("--config and --dataset both say how to configure the stack; give one of them")
         config = str(dataset_configuration(dataset, home, data_folder=data_folder()[0], now_s=time.time()))
-    arguments = [*(["--config", config] if config else []), *(["--fresh"] if fresh else [])]
+        named = ["--dataset", dataset]
+    arguments = [*(["--config", config] if config else []), *(["--fresh"] if fresh else []), *named]
     become("services.stack", arguments)
 
 
@@ -141,11 +142,14 @@ def doctor(as_json: JsonOption = False) -> None:
 
 def demo(
     dataset: Annotated[str, typer.Option(help="storefront (simulated) or movielens (MMREC_DATA_DIR)")] = "storefront",
+    fresh: Annotated[bool, typer.Option("--fresh", help="empty the home folder, whatever it keeps")] = False,
 ) -> None:
     """The whole way on real parts, from an empty stack to a list that three clicks change; then everything stops.
+
+    What an earlier demo left in the home folder is removed; state of `mmrec up` is only with --fresh.
 
     Example: `mmrec demo --dataset movielens`
     """
     from mmrec.console.programs import become
 
-    become("services.stack.demo", ["--dataset", dataset])
+    become("services.stack.demo", ["--dataset", dataset, *(["--fresh"] if fresh else [])])

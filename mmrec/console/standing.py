@@ -2,25 +2,33 @@
 
 standing = read_standing(record, settings, now_s=...)      facts
 print_standing(standing, console)                          tables
+
+Totals come from what outlives a process: the stream's progress, the content store, the mark of the catalogue's feed.
+What a process counts for itself alone says so: "since start".
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mmrec.config import Settings
 from mmrec.console.observed import Observed
 from mmrec.console.running import ProgramState, StackRecord
+from mmrec.content.store import ContentStore
+from mmrec.errors import InvalidRequestError, StoreError
 from mmrec.telemetry import read_status
+from mmrec.wire.instants import rfc3339
 
 NOTHING_OBSERVED = Observed()
 MAX_AGE_S = 30.0
 """A process writes its counters every second or two; older ones are told as stale."""
 _REJECTED = "rejected."
-_OTHER_COUNTS = ("served_lists", "malformed_served_lists", "unknown_fields")
+_OTHER_COUNTS = ("served_lists", "malformed_served_lists", "unknown_fields", "skipped_batches")
 _STATE_STYLES = {"ready": "green", "done": "green", "failed": "red", "unwell": "red"}
 
 
@@ -38,8 +46,10 @@ class Standing:
     """Events by verdict, and `rejected` for all that were refused."""
     rejected: Mapping[str, int]
     """Refused records by reason."""
+    catalogue_rejected: Mapping[str, int]
+    """Refused records of catalog-items by reason; those that the collector refused are among its answers."""
     collector: Mapping[str, int]
-    """What the collector answered, by outcome and reason."""
+    """What the collector answered since it started, by outcome and reason."""
     figures: Mapping[str, str | int | float | bool | None]
     """Freshness and sizes by name."""
     rates: Mapping[str, float]
@@ -82,13 +92,18 @@ def read_standing(
         "neighbors_sequence": views.get("neighbors_sequence"),
         "neighbors_age_s": _since(views.get("neighbors_built_s"), now_s),
         "served_lists": counts.get("served_lists"),
-        "catalogue_items": content.get("num_items"),
-        "content_rejected": sum(dict(content.get("rejected", {})).values()) if content else None,
+        "catalogue_items": _catalogue_items(settings, content),
+        "catalogue_items_not_published_yet": serving.get("num_items_to_come"),
+        "next_publish_time": _moment(serving.get("next_publish_s")),
+        "skipped_batches": _skipped_batches(status) or None,
         "release_id": release_id or None,
         "serving_release_id": serving.get("release_id") or None,
+        "serving_ready": serving.get("ready"),
+        "serving_refused_release_id": serving.get("unusable_release_id") or None,
         "serving_items": serving.get("num_items"),
         "serving_items_indexed": serving.get("num_items_indexed"),
         "serving_has_neighbors": serving.get("has_neighbors"),
+        "serving_updates_refused_since_start": serving.get("num_broken_updates"),
         "serving_error": serving.get("error"),
         "generation": stream.get("generation"),
         **observed.figures,
@@ -101,6 +116,7 @@ def read_standing(
         programs=record.programs if record else (),
         events={**verdicts, "rejected": sum(rejected.values())} if counts else {},
         rejected=rejected,
+        catalogue_rejected={str(name): int(n) for name, n in dict(content.get("rejected_total", {})).items()},
         collector={name: n for name, n in collector.items() if name.split(".")[0] in _COLLECTOR and isinstance(n, int)},
         figures={name: value for name, value in figures.items() if value is not None},
         rates=observed.rates,
@@ -109,6 +125,31 @@ def read_standing(
 
 
 _COLLECTOR = frozenset({"acknowledged", "rejected", "retry", "events", "items", "in_flight"})
+
+
+def _catalogue_items(settings: Settings, content: Mapping[str, Any]) -> int | None:
+    """Items of the content store; as its writer said last, where the store is not on this machine."""
+    folder = Path(settings.stores.content)
+    if folder.is_dir():
+        try:
+            return len(ContentStore(folder).item_ids())
+        except StoreError:
+            pass  # a merge that never rests: the writer's word will do
+    told = content.get("num_catalogue_items")
+    return None if told is None else int(told)
+
+
+def _moment(time_s: Any) -> str | None:
+    try:
+        return None if time_s is None else rfc3339(float(time_s))
+    except InvalidRequestError:
+        return None
+
+
+def _skipped_batches(status: Mapping[str, Mapping[str, Any]]) -> int:
+    """Batches of Kafka's that some process could not decode; several may have met the same one."""
+    stream = dict(status.get("score_stream", {}).get("counts", {})).get("skipped_batches", 0)
+    return int(stream) + sum(int(figures.get("num_skipped_batches", 0)) for figures in status.values())
 
 
 def _total_ms(batch_ms: Any) -> Any:
@@ -128,7 +169,8 @@ def print_standing(standing: Standing, console: Console) -> None:
     """Tables of programs, events, refusals and freshness."""
     if standing.pid:
         age = duration(standing.as_of_s - standing.started_s)
-        console.print(f"stack in {standing.home}, pid {standing.pid}, up for {age}", highlight=False, soft_wrap=True)
+        where = f"stack in {standing.home}, pid {standing.pid}, up for {age}"
+        console.print(where, highlight=False, markup=False, soft_wrap=True)
         console.print(_programs(standing))
     if not standing.events:
         console.print("the scoring stream has counted no events yet; send some with `mmrec simulate`")
@@ -137,8 +179,11 @@ def print_standing(standing: Standing, console: Console) -> None:
         console.print(_counts("rejected, by reason", standing.rejected))
     else:
         console.print(_counts("events", standing.events))
+    if standing.catalogue_rejected:
+        title = "catalogue records rejected, by reason; see mmrec items rejected"
+        console.print(_counts(title, standing.catalogue_rejected))
     if standing.collector:
-        console.print(_counts("collector", standing.collector))
+        console.print(_counts("collector, since it started", standing.collector))
     if standing.rates:
         console.print(_rates(standing.rates))
     facts = Table(title="freshness and sizes", title_justify="left", show_header=False)
@@ -147,7 +192,7 @@ def print_standing(standing: Standing, console: Console) -> None:
     for name, value in standing.figures.items():
         is_seconds = name.endswith("_s") or name.startswith("seconds")
         label = name.removesuffix("_s").replace("seconds_since", "since").replace("_", " ")
-        facts.add_row(label, duration(float(value)) if is_seconds and value is not None else _shown(value))
+        facts.add_row(label, duration(float(value)) if is_seconds and value is not None else escape(_shown(value)))
     console.print(facts)
     for name in standing.stale:
         console.print(f"[yellow]{name} has not written its counters for more than {MAX_AGE_S:.0f} s[/yellow]")
@@ -194,7 +239,7 @@ def _programs(standing: Standing) -> Table:
 
 
 def _counts(title: str, counts: Mapping[str, int]) -> Table:
-    table = Table(title=title, title_justify="left", show_header=False)
+    table = Table(title=title, title_justify="left", show_header=False, min_width=len(title))
     table.add_column(style="bold")
     table.add_column(justify="right")
     for name, number in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):

@@ -77,9 +77,9 @@ def scores_export(
 
     Example: `mmrec scores export --as-of 2026-01-31T12:00:00Z --out scores.npz`
     """
-    from mmrec.events.rules import parse_time
     from mmrec.score_matrix import score_matrix
     from mmrec.score_matrix_files import write_scores
+    from mmrec.wire.instants import parse_time
     from mmrec.wiring import open_event_log, open_forgotten_users
 
     settings = deployment_settings(config)

@@ -10,6 +10,7 @@ from mmrec.demo.world import DemoWorld, movielens_world
 from mmrec.errors import ConfigurationError, InvalidRequestError
 from mmrec.events.event_files import Record, retimed
 from mmrec.home import StackHome
+from mmrec.home_world import claim
 
 DATASETS: Mapping[str, Callable[..., DemoWorld]] = {"movielens": movielens_world}
 PARTS = ("all", "history", "live")
@@ -46,6 +47,11 @@ def check_behaviors(settings: Settings, names: Sequence[str], *, dataset: str) -
             f"this deployment does not know the behaviors {', '.join(unknown)} of {dataset}, but"
             f" {', '.join(settings.behaviors.names)}; start one with `mmrec up --fresh --dataset {dataset}`"
         )
+
+
+def claim_home(settings: Settings, dataset: str, *, mix: bool) -> None:
+    """Note that a data set is brought into the home whose configuration this is; errors as home_world.claim()."""
+    claim(Path(settings.config_file).parent, dataset, mix=mix)
 
 
 def dataset_configuration(name: str, home: StackHome, *, data_folder: str, now_s: float) -> Path:

@@ -11,10 +11,8 @@ from hashlib import blake2b
 
 import numpy as np
 
+from mmrec.catalog.values import attribute_values
 from mmrec.content.encoder import BROKEN, Encodings, FloatArray
-
-VALUE_SEPARATOR = "|"
-"""Several values of one attribute stand in one string: "Comedy|Drama"."""
 
 
 @lru_cache(maxsize=65_536)
@@ -41,15 +39,14 @@ class AttributeHashEncoder:
         for row, payload in enumerate(payloads):
             try:
                 tokens = {
-                    str(name): [part for part in str(value).lower().split(VALUE_SEPARATOR) if part.strip()]
-                    for name, value in json.loads(payload).items()
+                    str(name): attribute_values(str(value).lower()) for name, value in json.loads(payload).items()
                 }
             except (ValueError, AttributeError):
                 reasons.append(BROKEN)
                 continue
             for key, parts in tokens.items():
                 if parts:
-                    directions = [_direction(f"{key.lower()}={part.strip()}", self.embedding_dim) for part in parts]
+                    directions = [_direction(f"{key.lower()}={part}", self.embedding_dim) for part in parts]
                     values[row] += np.mean(directions, axis=0)
             norm = float(np.linalg.norm(values[row]))
             reasons.append("" if norm > 0 else BROKEN)

@@ -1,6 +1,6 @@
 """Records of topic `catalog-items` -> cleaned items, and content rows -> records of topic `item-embeddings`.
 
-Nothing goes missing silently: what cannot be read or kept is counted by reason, what was put right as well.
+Nothing goes missing silently: what is refused comes out with its reason, what was put right is counted.
 """
 
 import json
@@ -13,27 +13,38 @@ import numpy as np
 from google.protobuf import json_format
 
 from mmrec.catalog.cleaning import CleaningPolicy, clean_item
-from mmrec.catalog.item import CatalogEntry, CatalogItem, from_json_value
+from mmrec.catalog.item import CatalogEntry, CatalogItem
+from mmrec.catalog.refusals import ItemRefusal
+from mmrec.catalog.rules import parse_change
 from mmrec.content.matrix import ContentMatrix
-from mmrec.errors import InvalidRequestError
 from mmrec.v1 import catalog_pb2
 
-UNREADABLE, KEY_MISMATCH = "unreadable", "key_mismatch"
 _DIGITS = 6
 """Decimals of vectors on the wire; encoders' own noise is larger."""
 
 
 @dataclass(frozen=True, kw_only=True)
+class RefusedChange:
+    """A record that was not taken."""
+
+    position: int
+    """Of the record among those that were read."""
+    refusal: ItemRefusal
+
+
+@dataclass(frozen=True, kw_only=True)
 class CatalogChanges:
-    """What some records say, the newest record of an item alone."""
+    """What some records say: of each item the newest record that was taken."""
 
     items: Mapping[str, CatalogItem]
     removed: tuple[str, ...]
     """Items whose newest record has no value."""
-    rejected: Mapping[str, int] = field(default_factory=dict)
-    """Reason -> records that were not taken."""
+    refused: tuple[RefusedChange, ...] = ()
+    """In the order of the records. A refused state of an item changes nothing: the one before is served on."""
     mended: Mapping[str, int] = field(default_factory=dict)
     """Reason -> items that were put right and taken."""
+    num_unknown_fields: int = 0
+    """Fields that this version does not know; ignored."""
     broken_images: Mapping[str, str] = field(default_factory=dict)
     """Item id -> what is wrong with its picture, which was taken off."""
 
@@ -41,36 +52,41 @@ class CatalogChanges:
 def read_changes(
     records: Sequence[tuple[bytes | None, bytes | None]], *, policy: CleaningPolicy | None = None
 ) -> CatalogChanges:
-    """Changes from (key, value) records in the order of their offsets; a record's key is the item's id."""
+    """Changes from (key, value) records in the order of their offsets; a record's key is the item's id.
+
+    Every record is judged, those that a later one replaces, too, so that the outcome does not depend on which records
+    are read together.
+    """
     policy = policy or CleaningPolicy()
-    newest = {key: value for key, value in records if key}
-    rejected: Counter[str] = Counter({UNREADABLE: sum(1 for key, _ in records if not key)})
+    newest: dict[str, CatalogItem | None] = {}
+    refused = []
+    num_unknown_fields = 0
+    for position, (key, value) in enumerate(records):
+        change = parse_change(key, value)
+        if isinstance(change, ItemRefusal):
+            refused.append(RefusedChange(position=position, refusal=change))
+            continue
+        newest[change.item_id] = change.item
+        num_unknown_fields += change.num_unknown_fields
     mended: Counter[str] = Counter()
     items: dict[str, CatalogItem] = {}
     broken_images: dict[str, str] = {}
-    removed = []
-    for key, value in newest.items():
-        item_id = key.decode("utf-8", errors="replace")
-        if value is None:
-            removed.append(item_id)
-            continue
-        try:
-            item = from_json_value(value)
-        except InvalidRequestError:
-            rejected[UNREADABLE] += 1
-            continue
-        if item.item_id != item_id:
-            rejected[KEY_MISMATCH] += 1
+    for item_id, item in newest.items():
+        if item is None:
             continue
         cleaned = clean_item(item, policy)
-        counted = rejected if cleaned.item is None else mended
-        counted.update(str(reason) for reason in cleaned.reasons)
+        mended.update(str(reason) for reason in cleaned.reasons)
         if cleaned.image_problem:
             broken_images[item_id] = cleaned.image_problem
-        if cleaned.item is not None:
-            items[item_id] = cleaned.item
+        assert cleaned.item is not None, f"the rules took {item_id!r} without a title"
+        items[item_id] = cleaned.item
     return CatalogChanges(
-        items=items, removed=tuple(removed), rejected=+rejected, mended=+mended, broken_images=broken_images
+        items=items,
+        removed=tuple(item_id for item_id, item in newest.items() if item is None),
+        refused=tuple(refused),
+        mended=mended,
+        num_unknown_fields=num_unknown_fields,
+        broken_images=broken_images,
     )
 
 

@@ -1,9 +1,14 @@
-"""Canonical bytes of an item, one payload per modality: what encoders read and what the cache is keyed by."""
+"""Canonical bytes of an item, one payload per modality: what encoders read and what the cache is keyed by.
+
+What people see stays as it was sent; encoders read texts in one Unicode form and attribute values folded, so that
+"10½" and "Comedy" are the same however they are written.
+"""
 
 import json
 from hashlib import sha256
 
 from mmrec.catalog.item import CatalogItem
+from mmrec.catalog.values import VALUE_SEPARATOR, attribute_values, folded, normal_text
 from mmrec.content.cleaning import text_cleaning
 
 TEXT, IMAGE, ATTRIBUTES = "text", "image", "attributes"
@@ -21,12 +26,16 @@ def payloads(item: CatalogItem, *, cleaning: str = "none") -> dict[str, bytes]:
     """
     clean = text_cleaning(cleaning)
     found: dict[str, bytes] = {}
-    text = ". ".join(part for part in (clean(item.title), clean(item.description)) if part)
+    text = ". ".join(part for part in (clean(normal_text(item.title)), clean(normal_text(item.description))) if part)
     if text:
         found[TEXT] = text.encode("utf-8")
     if item.image:
         found[IMAGE] = item.image
-    attributes = {k: v for k, v in item.attributes.items() if v.strip()}
+    attributes = {
+        name: VALUE_SEPARATOR.join(dict.fromkeys(map(folded, values)))
+        for name, value in item.attributes.items()
+        if (values := attribute_values(value))
+    }
     if attributes:
         found[ATTRIBUTES] = json.dumps(attributes, sort_keys=True, ensure_ascii=False).encode("utf-8")
     return found

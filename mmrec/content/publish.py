@@ -6,8 +6,8 @@ which starts again at the offsets kept last.
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ log = get_logger(__name__)
 
 @dataclass(kw_only=True)
 class ContentCounts:
-    """What a process did so far; what `mmrec status` shows."""
+    """What a process did since it started."""
 
     num_items: int = 0
     num_removed: int = 0
@@ -39,6 +39,7 @@ class ContentCounts:
     """"modality.reason" -> items without that modality."""
     rejected: Counter[str] = field(default_factory=Counter)
     mended: Counter[str] = field(default_factory=Counter)
+    num_unknown_fields: int = 0
     samples: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     """Reason -> the newest items it was given to, with what was wrong; at most MAX_SAMPLES."""
 
@@ -60,6 +61,7 @@ class ContentCounts:
         return {
             "num_items": self.num_items,
             "num_removed": self.num_removed,
+            "num_unknown_fields": self.num_unknown_fields,
             **{name: dict(getattr(self, name)) for name in counters},
             "samples": {reason: list(kept) for reason, kept in self.samples.items()},
         }
@@ -82,8 +84,9 @@ def publish_content(
 
     `again` says that these items were published before, without their picture: they are not counted a second time.
     """
-    counts.rejected.update(changes.rejected)
+    counts.rejected.update(refused.refusal.reason.value for refused in changes.refused)
     counts.mended.update(changes.mended)
+    counts.num_unknown_fields += changes.num_unknown_fields
     for item_id, detail in changes.broken_images.items():
         counts.note(CleaningReason.BROKEN_IMAGE, item_id, detail)
     if not changes.items and not changes.removed:
@@ -112,20 +115,27 @@ class FeedMark:
     encoders: Mapping[str, str]
     offsets: Mapping[int, int] = field(default_factory=dict)
     """Partition -> next offset."""
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    """Reason -> records of all up to those offsets that were refused; goes on over restarts."""
 
-    def moved(self, places: Sequence[tuple[int, int]]) -> "FeedMark":
-        """After records at these (partition, offset)."""
+    def moved(self, places: Sequence[tuple[int, int]], *, rejected: Iterable[str] = ()) -> "FeedMark":
+        """After records at these (partition, offset), some of which were refused for these reasons."""
         offsets = dict(self.offsets)
         for partition, offset in places:
             offsets[partition] = max(offsets.get(partition, 0), offset + 1)
-        return FeedMark(topic=self.topic, encoders=self.encoders, offsets=offsets)
+        return replace(self, offsets=offsets, rejected=Counter(self.rejected) + Counter(rejected))
 
     def save(self, path: Path) -> None:
         """Replace the file as a whole."""
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
         offsets = {str(partition): offset for partition, offset in self.offsets.items()}
-        described = {"topic": self.topic, "encoders": dict(self.encoders), "offsets": offsets}
+        described = {
+            "topic": self.topic,
+            "encoders": dict(self.encoders),
+            "offsets": offsets,
+            "rejected": dict(self.rejected),
+        }
         temporary.write_text(json.dumps(described), encoding="utf-8")
         temporary.replace(path)
 
@@ -137,6 +147,8 @@ class FeedMark:
             return self
         if kept.get("topic") != self.topic or kept.get("encoders") != dict(self.encoders):
             return self
-        return FeedMark(
-            topic=self.topic, encoders=self.encoders, offsets={int(p): int(o) for p, o in kept["offsets"].items()}
+        return replace(
+            self,
+            offsets={int(p): int(o) for p, o in kept["offsets"].items()},
+            rejected={str(reason): int(number) for reason, number in kept.get("rejected", {}).items()},
         )

@@ -100,6 +100,19 @@ class ContentStore:
             # A merge replaced parts while we read them.
         raise StoreError(f"parts under {self._parts} cannot be read; encode the catalogue again")
 
+    def item_ids(self) -> set[str]:
+        """Ids of the matrix's items, without reading a vector."""
+        for _ in range(3):
+            parts = [_read(path, names=("item_ids", "removed")) for path in self._part_paths()]
+            if all(part is not None for part in parts):
+                found: set[str] = set()
+                for part in parts:
+                    if part is not None:
+                        found.difference_update(_json(part["removed"]))
+                        found.update(_json(part["item_ids"]))
+                return found
+        raise StoreError(f"parts under {self._parts} cannot be read; encode the catalogue again")
+
     @contextmanager
     def _sole_writer(self) -> Iterator[None]:
         """Waits for other writers of parts; the system lets go of the lock when its holder ends."""
@@ -174,11 +187,11 @@ def _write(path: Path, arrays: Mapping[str, Any]) -> None:
     temporary.replace(path)
 
 
-def _read(path: Path) -> dict[str, npt.NDArray[Any]] | None:
-    """The arrays of a file; None where it is gone or broken."""
+def _read(path: Path, *, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]] | None:
+    """The arrays of a file, or only those named; None where it is gone or broken."""
     try:
         # np.load leaves a broken file open that it opened itself.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            return {name: archive[name] for name in (archive.files if names is None else names)}
     except (OSError, ValueError, EOFError, KeyError, BadZipFile):
         return None

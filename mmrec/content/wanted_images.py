@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mmrec.catalog.item import CatalogItem, from_json_value, to_json_value
+from mmrec.catalog.item import CatalogItem, to_json_value
+from mmrec.catalog.rules import ItemChange, parse_change
 
 AWAITED: Final = "awaited"
 """Reason of what was not tried yet."""
@@ -74,8 +75,8 @@ class WantedImages:
             taken = ((until_s, row[0]) for row in rows)
             self._database.executemany("update wanted set next_s = ? where item_id = ?", taken)
         return [
-            WantedImage(item=from_json_value(value), value=value, shown_digest=shown, attempts=attempts)
-            for _, value, shown, attempts in rows
+            WantedImage(item=_item(item_id, value), value=value, shown_digest=shown, attempts=attempts)
+            for item_id, value, shown, attempts in rows
         ]
 
     def is_current(self, wanted: WantedImage) -> bool:
@@ -109,3 +110,10 @@ class WantedImages:
             ) as found,
         ):
             return {str(reason): int(number) for reason, number in found}
+
+
+def _item(item_id: str, value: bytes) -> CatalogItem:
+    """The item that replace() was given."""
+    change = parse_change(item_id.encode("utf-8"), value)
+    assert isinstance(change, ItemChange) and change.item is not None, f"{item_id!r} was written and cannot be read"
+    return change.item

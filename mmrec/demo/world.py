@@ -36,6 +36,8 @@ class DemoWorld:
     """Everything a demo needs to know of a world."""
 
     name: str
+    identity: str
+    """Name by which a home remembers it: worlds with other items under the same ids have another one."""
     behaviors: BehaviorSet
     configuration: dict[str, Any]
     """Tables of mmrec.toml that differ from the defaults."""
@@ -53,6 +55,11 @@ class DemoWorld:
     """What is reported on, in words."""
 
 
+def storefront_name(*, seed: int, num_items: int) -> str:
+    """A storefront told apart from others, which give other items the same ids."""
+    return f"storefront (seed {seed}, {num_items} items)"
+
+
 def storefront_world(now_s: float, *, seed: int = 7, num_items: int = 1_000, num_users: int = 600) -> DemoWorld:
     """The simulated storefront, ending now; its last two days come in live."""
     days = 60.0
@@ -63,6 +70,7 @@ def storefront_world(now_s: float, *, seed: int = 7, num_items: int = 1_000, num
     live_from_s = config.end_s - 2 * DAY_S
     return DemoWorld(
         name="storefront",
+        identity=storefront_name(seed=seed, num_items=num_items),
         behaviors=shop_behaviors(),
         configuration={},
         click_behavior="browse",
@@ -87,6 +95,7 @@ def movielens_world(now_s: float, *, data_folder: str) -> DemoWorld:
     behaviors = media_behaviors()
     return DemoWorld(
         name="movielens",
+        identity="movielens",
         behaviors=behaviors,
         configuration={
             "behaviors": [

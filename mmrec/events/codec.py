@@ -136,7 +136,8 @@ def _event_table(raw: pa.Table, columns: pa.Table, source: tuple[str, str]) -> p
     named["topic_id"] = pa.repeat(pa.scalar(source[1], pa.string()), num_rows)
     for name in ("partition", "offset", "ingest_time_s"):
         named[name] = raw[name]
-    named["known_time_s"] = pc.if_else(columns["imported"], columns["event_time_s"], raw["ingest_time_s"])
+    came = raw["ingest_time_s"]  # what is imported was known when it happened, but no later than it came
+    named["known_time_s"] = pc.if_else(columns["imported"], pc.min_element_wise(columns["event_time_s"], came), came)
     return pa.table([named[name] for name in EVENT_SCHEMA.names], schema=EVENT_SCHEMA)
 
 

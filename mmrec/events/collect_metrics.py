@@ -59,5 +59,13 @@ class CollectorMetrics:
             self._metrics.set("mmrec_collector_in_flight", figures["in_flight"])
         if "overlay_entries" in figures:
             self._metrics.set("mmrec_overlay_entries", figures["overlay_entries"])
+        for name, number in figures.items():
+            if name.startswith("items."):
+                _, outcome, *reason = name.split(".")
+                by_reason = [key for key in figures if key.startswith(f"{name}.")]
+                if reason or not by_reason:
+                    self._metrics.set(
+                        "mmrec_collector_items_total", number, outcome=outcome, reason=reason[0] if reason else ""
+                    )
         if "overlay_dropped" in figures:
             self._metrics.set("mmrec_overlay_dropped_total", figures["overlay_dropped"])

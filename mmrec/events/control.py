@@ -4,7 +4,7 @@
     forget     everything about the user (or the anonymous user) is to go
 
 Decoded they are rows of EVENT_SCHEMA: identify holds the anonymous profile key as `item_id`, forget an empty one. They
-take effect at the end of the table (micro-batch, log slice) that holds them. encode_event gives key and value.
+say from which known time on an anonymous event is whose. encode_event gives key and value.
 """
 
 from typing import Final

@@ -1,7 +1,6 @@
 """A BehaviorEvent message as a record: key, value, and whether the codec would take it."""
 
 import math
-from datetime import datetime, timedelta
 from json.encoder import encode_basestring
 from typing import Final, NamedTuple
 
@@ -9,13 +8,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from mmrec.config import EventSettings
 from mmrec.events.behaviors import BehaviorSet
-from mmrec.events.rules import DOUBLE_FIELDS, STRING_FIELDS, Refusal, context_json, instant_s, judge
+from mmrec.events.rules import DOUBLE_FIELDS, STRING_FIELDS, Refusal, context_json, judge
 from mmrec.events.verdicts import Rejection
 from mmrec.v1.behavior_pb2 import BehaviorEvent
+from mmrec.wire.instants import MAX_SECONDS, MIN_SECONDS, instant_s, instant_text
 
-_MIN_SECONDS: Final = -62_135_596_800
-_MAX_SECONDS: Final = 253_402_300_799
-_EPOCH: Final = datetime(1970, 1, 1)
 _TEXT_FIELDS: Final = tuple(name for name in STRING_FIELDS if name != "event_time")
 _quoted: Final = encode_basestring  # type: ignore[attr-defined]
 _NON_FINITE: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
@@ -32,6 +29,9 @@ class _Judged(NamedTuple):
     event_time_s: float | None
     session_id: str
     request_id: str
+    quantity: float
+    price: float
+    position: int
 
 
 def event_key(event: BehaviorEvent) -> bytes:
@@ -63,15 +63,7 @@ def _number_text(value: float) -> str:
 
 def _time_text(time: Timestamp) -> str:
     """RFC 3339 as proto3 JSON writes it; of an instant that it cannot write, its two numbers."""
-    seconds, nanos = time.seconds, time.nanos
-    if not (_MIN_SECONDS <= seconds <= _MAX_SECONDS and 0 <= nanos < 10**9):
-        return f"{seconds}s {nanos}ns"
-    whole = (_EPOCH + timedelta(0, seconds)).isoformat()
-    if not nanos:
-        return f"{whole}Z"
-    if nanos % 1_000_000 == 0:
-        return f"{whole}.{nanos // 1_000_000:03d}Z"
-    return f"{whole}.{nanos // 1_000:06d}Z" if nanos % 1_000 == 0 else f"{whole}.{nanos:09d}Z"
+    return instant_text(time.seconds, time.nanos) or f"{time.seconds}s {time.nanos}ns"
 
 
 def check_event(
@@ -101,7 +93,7 @@ def check_record(
     event_time_s = None
     if event.HasField("event_time"):
         time = event.event_time
-        if not (_MIN_SECONDS <= time.seconds <= _MAX_SECONDS and 0 <= time.nanos < 10**9):
+        if not (MIN_SECONDS <= time.seconds <= MAX_SECONDS and 0 <= time.nanos < 10**9):
             return Refusal(
                 Rejection.BAD_TIME, "event_time is outside the years 1 to 9999, or its nanos outside 0 to 999,999,999"
             )
@@ -115,5 +107,8 @@ def check_record(
         event_time_s,
         event.session_id,
         event.request_id,
+        event.quantity,
+        event.price,
+        event.position,
     )
     return judge(fields, key=key, ingest_time_s=ingest_time_s, behaviors=behaviors, settings=settings)

@@ -1,18 +1,22 @@
 """How far a file was imported, so that an import can be broken off and repeated.
 
     <event_log>/imports/<SHA-256 of the file>.json    {"name": "history.jsonl", "num_sent": 41000, "is_done": false}
+    <event_log>/imports/<the same>-<digest of options>.json
 
-A file is known by its content: a copy under another name is the same file. The mark is written after the broker has a
-portion, so a crash repeats one portion at most; what it repeats is found by event id in the profiles' rings (512 ids
-and 7 days of ingest time by default), as for every producer that sends again. Whole imports that are repeated send
-nothing, however long ago they were.
+A file is known by its content: a copy under another name is the same file. Read with other options (names of
+behaviors, unit and zone of times) it is another import, which leaves out the behaviors that a whole import has sent.
+The mark is written after the broker has a portion, so a crash repeats one portion at most; what it repeats is found by
+event id in the profiles' rings (512 ids and 7 days of ingest time by default), as for every producer that sends again.
+Whole imports that are repeated send nothing, however long ago they were.
 """
 
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 _PORTION = 1 << 20
 
@@ -25,33 +29,55 @@ class ImportMark:
     """Of the file, for people."""
     num_sent: int = 0
     is_done: bool = False
+    num_refused: int = 0
+    """Events of the file that the codec refuses; known when it is done."""
+    behaviors: dict[str, str] = field(default_factory=dict)
+    """Names in the file to the behaviors they were sent as, "" for events without one."""
+    left_out: list[str] = field(default_factory=list)
+    """Names in the file that an earlier import had sent."""
 
 
 class ImportMarks:
     """Marks in a folder, one import of a file at a time."""
 
-    def __init__(self, folder: Path, file: Path) -> None:
-        """Find the file's mark; the file is read once for its digest."""
+    def __init__(self, folder: Path, file: Path, options: Mapping[str, Any] | None = None) -> None:
+        """Find the file's mark; the file is read once for its digest.
+
+        Args:
+            options: What differs from a plain import, as JSON can hold it.
+        """
         digest = sha256()
         with file.open("rb") as source:
             while data := source.read(_PORTION):
                 digest.update(data)
-        self._path = folder / f"{digest.hexdigest()}.json"
-        self.mark = ImportMark(name=file.name)
-        if self._path.is_file():
-            self.mark = ImportMark(**json.loads(self._path.read_text(encoding="utf-8")))
+        name = digest.hexdigest()
+        others = sorted(folder.glob(f"{name}*.json"))
+        if options:
+            name += "-" + sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:16]
+        self._path = folder / f"{name}.json"
+        self.mark = _read(self._path) if self._path in others else ImportMark(name=file.name)
+        done = [mark for mark in map(_read, (path for path in others if path != self._path)) if mark.is_done]
+        self.before = {name: behavior for mark in done for name, behavior in mark.behaviors.items()}
+        """Names in the file that whole imports under other options have sent, and as what."""
 
-    def begin(self) -> None:
-        """The file is sent from its beginning."""
-        self._write(ImportMark(name=self.mark.name))
+    def begin(self, *, behaviors: Mapping[str, str] | None = None, left_out: frozenset[str] = frozenset()) -> None:
+        """The file is sent from its beginning.
+
+        Args:
+            behaviors: Names in the file that are sent, and as what.
+            left_out: Names in the file that are not, since they were before.
+        """
+        self._write(
+            ImportMark(name=self.mark.name, behaviors={**behaviors} if behaviors else {}, left_out=sorted(left_out))
+        )
 
     def sent(self, count: int) -> None:
         """The broker has so many more records."""
         self._write(replace(self.mark, num_sent=self.mark.num_sent + count))
 
-    def done(self) -> None:
+    def done(self, *, num_refused: int = 0) -> None:
         """The broker has the whole file."""
-        self._write(replace(self.mark, is_done=True))
+        self._write(replace(self.mark, is_done=True, num_refused=num_refused))
 
     def _write(self, mark: ImportMark) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,3 +88,7 @@ class ImportMarks:
             os.fsync(file.fileno())
         temporary.replace(self._path)
         self.mark = mark
+
+
+def _read(path: Path) -> ImportMark:
+    return ImportMark(**json.loads(path.read_text(encoding="utf-8")))

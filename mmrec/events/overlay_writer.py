@@ -18,10 +18,11 @@ from mmrec.events.columns import ANONYMOUS_PREFIX, RESUBMITTED, user_key
 from mmrec.events.control import FORGET, IDENTIFY
 from mmrec.events.overlay import Overlay, OverlayEntry
 from mmrec.events.producer import RecordPlace
-from mmrec.events.rules import EventFields, instant_s
+from mmrec.events.rules import EventFields
 from mmrec.scoring.profile import Source
 from mmrec.telemetry import get_logger
 from mmrec.v1.behavior_pb2 import BehaviorEvent
+from mmrec.wire.instants import instant_s
 
 log = get_logger(__name__)
 MAX_FOLLOWED = 500

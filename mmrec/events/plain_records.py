@@ -16,7 +16,9 @@ import pyarrow.json
 from mmrec.config import EventSettings
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.columns import ANONYMOUS_PREFIX, EVENT_SCHEMA
-from mmrec.events.rules import DOUBLE_FIELDS, FIELD_NAMES, MAX_ID_BYTES, camel_case, instant_s, parse_context
+from mmrec.events.rules import DOUBLE_FIELDS, FIELD_NAMES, camel_case, parse_context
+from mmrec.wire.ids import MAX_ID_BYTES
+from mmrec.wire.instants import instant_s
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -230,13 +232,15 @@ def _judge_columns(
         fine &= timed & (times <= ingest + settings.max_future_s) & (times >= settings.horizon_s)
     numbers = {name: pc.fill_null(fields[name], 0.0) for name in DOUBLE_FIELDS}
     for column in numbers.values():
-        fine &= _true(pc.is_finite(column))
+        fine &= _true(pc.is_finite(column)) & _true(pc.greater_equal(column, 0.0))
+    position = pc.fill_null(fields["position"], 0)
+    fine &= _true(pc.greater_equal(position, 0))
     columns = {
         **{name: strings[name] for name in _TEXT_COLUMNS},
         **numbers,
         "user_key": keys,
         "event_time_s": pa.array(times),
-        "position": pc.fill_null(fields["position"], 0),
+        "position": position,
         "imported": pc.fill_null(fields["imported"], False),
         "context": pc.fill_null(context, ""),
     }

@@ -16,7 +16,10 @@ from typing import Any, Final
 import pyarrow as pa
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from mmrec.events.rules import parse_time
+from mmrec.errors import InvalidRequestError
+from mmrec.wire.documents import check_text, load_document
+from mmrec.wire.instants import parse_time
+from mmrec.wire.shown import shown
 
 MAX_KEPT_BYTES: Final = 1 << 20
 """Bytes kept of an original value; `detail` says where there were more."""
@@ -24,6 +27,9 @@ MAX_KEPT_KEY_BYTES: Final = 1 << 16
 """The same for its key."""
 CUT_BY_THE_STREAM: Final = "its beginning is kept"
 """How `detail` ends where the stream read no more of a record than its beginning."""
+MAX_REFUSAL_BYTES: Final = 16 << 20
+"""Longest value that is read as a refusal: more than the topic takes."""
+_WHOLE: Final = re.compile(r"-?\d{1,18}", re.ASCII)
 _CUT_HERE: Final = re.compile(r"; the first \d+ of \d+ bytes of original_(key|value) are kept")
 
 
@@ -33,17 +39,17 @@ def _instant(time_s: float) -> str:
     return str(stamp.ToJsonString())
 
 
-def encode_rejected(row: dict[str, Any]) -> tuple[bytes, bytes]:
+def encode_rejected(row: dict[str, Any], *, max_kept_bytes: int = MAX_KEPT_BYTES) -> tuple[bytes, bytes]:
     """Key and value of one refused record.
 
     Args:
         row: One row of REJECTED_SCHEMA.
+        max_kept_bytes: Of a longer original value only the beginning is kept.
 
     Returns:
-        The original key (empty where there was none), and proto3 JSON in snake_case. Of an original longer than
-        MAX_KEPT_BYTES the beginning is kept.
+        The original key (empty where there was none), and proto3 JSON in snake_case.
     """
-    row = _bounded(row)
+    row = _bounded(row, max_kept_bytes)
     document: dict[str, Any] = {name: row[name] for name in ("reason", "detail", "cluster_id", "topic_id", "partition")}
     document["offset"] = str(row["offset"])
     for name in ("original_key", "original_value"):
@@ -53,8 +59,8 @@ def encode_rejected(row: dict[str, Any]) -> tuple[bytes, bytes]:
     return row["original_key"] or b"", value
 
 
-def _bounded(row: dict[str, Any]) -> dict[str, Any]:
-    for name, most in (("original_key", MAX_KEPT_KEY_BYTES), ("original_value", MAX_KEPT_BYTES)):
+def _bounded(row: dict[str, Any], max_kept_bytes: int) -> dict[str, Any]:
+    for name, most in (("original_key", MAX_KEPT_KEY_BYTES), ("original_value", max_kept_bytes)):
         if len(row[name] or b"") > most:
             detail = f"{row['detail']}; the first {most} of {len(row[name])} bytes of {name} are kept"
             row = {**row, name: row[name][:most], "detail": detail}
@@ -73,13 +79,40 @@ def rejected_records(rejected: pa.Table) -> Iterator[tuple[bytes, bytes]]:
 
 
 def decode_rejected(value: bytes) -> dict[str, Any]:
-    """The row of REJECTED_SCHEMA that encode_rejected wrote; an empty key or value comes back as b""."""
-    document = json.loads(value)
-    ingest_time_s = parse_time(document.pop("ingest_time"))
-    return {
-        **document,
-        "offset": int(document["offset"]),
-        "original_key": base64.b64decode(document["original_key"]),
-        "original_value": base64.b64decode(document["original_value"]),
-        "ingest_time_s": ingest_time_s,
-    }
+    """The row of REJECTED_SCHEMA that encode_rejected wrote; an empty key or value comes back as b"".
+
+    Raises:
+        InvalidRequestError: it holds no refusal; somebody else wrote it.
+    """
+    try:
+        document = load_document(value, max_bytes=MAX_REFUSAL_BYTES)
+        row = {name: _text(document, name) for name in ("reason", "detail", "cluster_id", "topic_id")}
+        ingest_time_s = parse_time(_text(document, "ingest_time"))
+        if ingest_time_s is None:
+            raise ValueError(f"ingest_time is {shown(document['ingest_time'])}; give RFC 3339")
+        return {
+            **row,
+            "partition": _whole(document, "partition"),
+            "offset": _whole(document, "offset"),
+            "original_key": base64.b64decode(_text(document, "original_key"), validate=True),
+            "original_value": base64.b64decode(_text(document, "original_value"), validate=True),
+            "ingest_time_s": ingest_time_s,
+        }
+    except ValueError as error:
+        raise InvalidRequestError(f"a value of {len(value)} bytes is no refusal: {error}") from None
+
+
+def _text(document: dict[str, Any], name: str) -> str:
+    text = document.get(name)
+    if not isinstance(text, str):
+        raise ValueError(f"{name} is {shown(text)}; give a string")
+    check_text(name, text)
+    return text
+
+
+def _whole(document: dict[str, Any], name: str) -> int:
+    """Proto3 JSON writes 64-bit numbers as text."""
+    number = document.get(name)
+    if isinstance(number, bool) or not isinstance(number, int | str) or not _WHOLE.fullmatch(str(number)):
+        raise ValueError(f"{name} is {shown(number)}; give a whole number")
+    return int(number)

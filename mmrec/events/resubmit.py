@@ -1,8 +1,10 @@
 """Refused records, looked at again: which could be sent now, and sending each of them once.
 
-    refused = RefusedRecords(read, cluster_id=..., topic_id=..., behaviors=..., settings=..., now_s=...)
+    refused = RefusedRecords(read, cluster_id=..., topic_id=..., door=EventDoor(...))
     for record in refused: record.fate, record.row
-    resubmit(refused, producer, kafka, as_they_were=False, told=...)
+    resubmit(refused, producer, ResubmitTopics(records="behavior-events", rejected=...), told=...)
+
+What a record would meet now is asked of a door: EventDoor here, ItemDoor in mmrec.catalog.resubmit.
 
 What was sent is remembered in the rejected topic itself: a record of reason `resubmitted`, whose source and offset are
 the place of the refused record, written once the broker has the event. A run that is killed between the two sends the
@@ -12,16 +14,17 @@ the stream, have its origin and count with the first.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from mmrec.config import EventSettings, KafkaSettings
+from mmrec.config import EventSettings
+from mmrec.errors import InvalidRequestError
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.columns import RESUBMITTED
 from mmrec.events.producer import RecordPlace, RecordProducer, TopicRecord
@@ -31,7 +34,14 @@ from mmrec.events.rules import Refusal, decode_record
 MARKER: Final = "resubmitted"
 """Reason of the records that say what was sent again."""
 PORTION: Final = 500
-"""Events sent before their markers are, which is what a killed run may send twice."""
+"""Records sent before their markers are, which is what a killed run may send twice."""
+
+
+class ResubmitTopics(NamedTuple):
+    """Where records go again, and where it is marked that they did."""
+
+    records: str
+    rejected: str
 
 
 class Fate(Enum):
@@ -45,6 +55,8 @@ class Fate(Enum):
     """Only its beginning was kept."""
     SENT = "sent"
     """It was sent again before."""
+    SUPERSEDED = "superseded"
+    """The topic has a newer state of the same thing, which this one would undo."""
     COPY = "copy"
     """Another record of the same refusal stands before it."""
 
@@ -65,6 +77,65 @@ class RefusedRecord:
     """What would be sent."""
 
 
+class Door(Protocol):
+    """What a refused record would meet if it came now."""
+
+    def expect(self, keys: Collection[bytes]) -> None:
+        """Called before each round with the keys of all refused records."""
+        ...
+
+    def refusal(self, key: bytes, value: bytes) -> str:
+        """Reason and detail, "" where it would be taken."""
+        ...
+
+    def is_superseded(self, row: Mapping[str, Any]) -> bool:
+        """Whether something newer than this refused record was taken that it would undo."""
+        ...
+
+    def marked(self, row: Mapping[str, Any], *, place: str) -> bytes:
+        """What would be sent for a record that would be taken.
+
+        Args:
+            row: As decode_rejected.
+            place: Where it stands in the rejected topic.
+        """
+        ...
+
+
+class EventDoor:
+    """The rules of behavior events. Events are judged one by one; none undoes another."""
+
+    def __init__(
+        self, *, behaviors: BehaviorSet, settings: EventSettings, now_s: float, as_they_were: bool = False
+    ) -> None:
+        """Judge by these.
+
+        Args:
+            now_s: Instant that event times are judged against.
+            as_they_were: Send the original bytes; else the place is added to the context, which exempts the event from
+                caps, and an absent event_time is filled in by the instant the record first came in.
+        """
+        self._behaviors, self._settings = behaviors, settings
+        self._now_s, self._as_they_were = now_s, as_they_were
+
+    def expect(self, keys: Collection[bytes]) -> None:
+        """Nothing to prepare."""
+
+    def refusal(self, key: bytes, value: bytes) -> str:
+        """See Door."""
+        found = decode_record(key, value, ingest_time_s=self._now_s, behaviors=self._behaviors, settings=self._settings)
+        return f"{found.reason.value}: {found.detail}" if isinstance(found, Refusal) else ""
+
+    def is_superseded(self, row: Mapping[str, Any]) -> bool:
+        """Never."""
+        return False
+
+    def marked(self, row: Mapping[str, Any], *, place: str) -> bytes:
+        """See Door."""
+        value: bytes = row["original_value"]
+        return value if self._as_they_were else with_marker(value, place=place, ingest_time_s=row["ingest_time_s"])
+
+
 class RefusedRecords:
     """The refused records of a topic, in its order, as often as they are asked for; markers are not among them."""
 
@@ -74,10 +145,7 @@ class RefusedRecords:
         *,
         cluster_id: str,
         topic_id: str,
-        behaviors: BehaviorSet,
-        settings: EventSettings,
-        now_s: float,
-        as_they_were: bool = False,
+        door: Door,
         reason: str = "",
         since_s: float = 0.0,
     ) -> None:
@@ -87,25 +155,21 @@ class RefusedRecords:
             read: All records of the rejected topic, ordered within each partition.
             cluster_id: The rejected topic's, for places.
             topic_id: The same.
-            now_s: Instant that event times are judged against.
-            as_they_were: Send the original bytes; else the place is added to the context, which exempts the event from
-                caps, and an absent event_time is filled in by the instant the record first came in.
+            door: What judges the records now.
             reason: Only these; all where empty.
             since_s: Only records that came in at this instant or later.
         """
         self._read = read
         self._topic = f"{cluster_id}/{topic_id}"
-        self._behaviors = behaviors
-        self._settings = settings
-        self._now_s = now_s
-        self._as_they_were = as_they_were
+        self._door = door
         self._reason = reason
         self._since_s = since_s
         self.num_unreadable = 0
         """Records of the last round that hold no refusal."""
 
     def __iter__(self) -> Iterator[RefusedRecord]:
-        sent = self._sent_before()
+        sent, keys = self._sent_before()
+        self._door.expect(keys)
         seen: set[bytes] = set()
         self.num_unreadable = 0
         for record in self._read():
@@ -125,13 +189,15 @@ class RefusedRecords:
                     place=place, row=row, rejected_time_s=record.timestamp_s, fate=fate, now=now, value=value
                 )
 
-    def _sent_before(self) -> set[str]:
-        rows = (_row(record) for record in self._read())
-        return {
-            f"{row['cluster_id']}/{row['topic_id']}/{row['partition']}:{row['offset']}"
-            for row in rows
-            if row is not None and row["reason"] == MARKER
-        }
+    def _sent_before(self) -> tuple[set[str], set[bytes]]:
+        """Places of records that were sent again, and the keys of all."""
+        sent, keys = set(), set()
+        for row in (_row(record) for record in self._read()):
+            if row is not None and row["reason"] == MARKER:
+                sent.add(f"{row['cluster_id']}/{row['topic_id']}/{row['partition']}:{row['offset']}")
+            elif row is not None:
+                keys.add(row["original_key"])
+        return sent, keys
 
     def _fate(self, row: dict[str, Any], place: str, *, is_copy: bool, is_sent: bool) -> tuple[Fate, str, bytes]:
         value: bytes = row["original_value"]
@@ -139,23 +205,15 @@ class RefusedRecords:
             return Fate.COPY if is_copy else Fate.SENT, "", value
         if is_cut(row):
             return Fate.CUT, "", value
-        refusal = self._refusal(row, value)
-        if refusal is None and not self._as_they_were:
-            value = with_marker(value, place=place, ingest_time_s=row["ingest_time_s"])
-            refusal = self._refusal(row, value)
-        if refusal is not None:
-            return Fate.REFUSED, f"{refusal.reason.value}: {refusal.detail}", value
+        refusal = self._door.refusal(row["original_key"], value)
+        if not refusal:
+            value = self._door.marked(row, place=place)
+            refusal = self._door.refusal(row["original_key"], value)
+        if refusal:
+            return Fate.REFUSED, refusal, row["original_value"]
+        if self._door.is_superseded(row):
+            return Fate.SUPERSEDED, "", value
         return Fate.SENDABLE, "", value
-
-    def _refusal(self, row: dict[str, Any], value: bytes) -> Refusal | None:
-        outcome = decode_record(
-            row["original_key"],
-            value,
-            ingest_time_s=self._now_s,
-            behaviors=self._behaviors,
-            settings=self._settings,
-        )
-        return outcome if isinstance(outcome, Refusal) else None
 
 
 def with_marker(value: bytes, *, place: str, ingest_time_s: float) -> bytes:
@@ -181,17 +239,17 @@ def with_marker(value: bytes, *, place: str, ingest_time_s: float) -> bytes:
 def resubmit(
     records: Iterable[RefusedRecord],
     producer: RecordProducer,
-    kafka: KafkaSettings,
+    topics: ResubmitTopics,
     *,
     max_records: int | None = None,
     portion: int = PORTION,
     told: Callable[[int], None] = lambda count: None,
 ) -> int:
-    """Send what can be sent to behavior-events, and a marker for each once the broker has it.
+    """Send what can be sent to its topic, and a marker for each once the broker has it.
 
     Args:
         max_records: End after so many.
-        portion: Events sent before their markers are.
+        portion: Records sent before their markers are.
         told: Handed the number of records of each portion that is done.
 
     Returns:
@@ -203,9 +261,9 @@ def resubmit(
     sendable = islice((record for record in records if record.fate is Fate.SENDABLE), max_records)
     num_sent = 0
     while together := list(islice(sendable, portion)):
-        under_way = [producer.send(kafka.behavior_events, r.row["original_key"], r.value) for r in together]
+        under_way = [producer.send(topics.records, r.row["original_key"], r.value) for r in together]
         taken = [record for record, sent in zip(together, under_way, strict=True) if _settled(sent)]
-        producer.send_many(kafka.rejected, (_marker(record) for record in taken))
+        producer.send_many(topics.rejected, (_marker(record) for record in taken))
         num_sent += len(taken)
         told(len(taken))
         for sent in under_way:
@@ -234,7 +292,7 @@ def _marker(record: RefusedRecord) -> tuple[bytes, bytes]:
 def _row(record: TopicRecord) -> dict[str, Any] | None:
     try:
         return decode_rejected(record.value or b"")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except InvalidRequestError:
         return None
 
 

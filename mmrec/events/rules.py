@@ -10,9 +10,7 @@ one to these functions, so reasons are decided here alone.
 import json
 import math
 import re
-from collections import Counter
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from mmrec.config import EventSettings
@@ -20,8 +18,11 @@ from mmrec.events.behaviors import CONTROL_PREFIX, BehaviorSet
 from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.events.control import CONTROL_BEHAVIORS, IDENTIFY
 from mmrec.events.verdicts import Rejection
+from mmrec.wire.documents import DocumentError, check_text, load_document, load_json
+from mmrec.wire.ids import id_problem
+from mmrec.wire.instants import parse_time
+from mmrec.wire.shown import shown
 
-MAX_ID_BYTES: Final = 256
 STRING_FIELDS: Final = (
     "event_id",
     "user_id",
@@ -45,12 +46,7 @@ def camel_case(name: str) -> str:
 
 
 _FIELD_OF: Final = {form: name for name in FIELD_NAMES for form in (name, camel_case(name))}
-_RFC3339: Final = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII
-)
 _JSON_NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,58 +87,14 @@ class _RefusedError(Exception):
         self.refusal = Refusal(reason, detail)
 
 
-def _shown(value: object) -> str:
-    """A value for a message: ASCII, short."""
-    text = ascii(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _refuse_constant(name: str) -> float:
-    raise _RefusedError(Rejection.MALFORMED_JSON, f"{name} is no JSON")
-
-
-def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) != len(pairs):
-        numbers = Counter(name for name, _ in pairs)
-        twice = next(name for name, number in numbers.items() if number > 1)
-        raise _RefusedError(Rejection.MALFORMED_JSON, f"name {_shown(twice)} stands twice in one object; give it once")
-    return table
-
-
-_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique_pairs)
-
-
-def _load(value: bytes | None, max_value_bytes: int) -> dict[str, Any]:
-    if value is None:
-        raise _RefusedError(Rejection.NOT_AN_OBJECT, "the record has no value; give a JSON object")
-    if len(value) > max_value_bytes:
-        raise _RefusedError(Rejection.TOO_LARGE, f"the value has more than {max_value_bytes} bytes; give at most that")
-    try:
-        document = _DECODER.decode(value.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise _RefusedError(Rejection.MALFORMED_JSON, f"no UTF-8 at byte {error.start}") from None
-    except RecursionError:
-        raise _RefusedError(Rejection.MALFORMED_JSON, "nested too deeply") from None
-    except ValueError as error:
-        raise _RefusedError(Rejection.MALFORMED_JSON, str(error)[:200]) from None
-    if not isinstance(document, dict):
-        raise _RefusedError(Rejection.NOT_AN_OBJECT, f"the value is {_shown(document)}; give a JSON object")
-    return document
-
-
 def _wrong(name: str, value: object, right: str) -> _RefusedError:
-    return _RefusedError(Rejection.WRONG_TYPE, f"{name} is {_shown(value)}; give {right}")
+    return _RefusedError(Rejection.WRONG_TYPE, f"{name} is {shown(value)}; give {right}")
 
 
 def _string(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise _wrong(name, value, "a string")
-    if not value.isascii():
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            raise _RefusedError(Rejection.MALFORMED_JSON, f"{name} holds half a surrogate pair") from None
+    check_text(name, value)
     return value
 
 
@@ -184,39 +136,9 @@ def _context(value: Any) -> str:
 def parse_context(text: str) -> str | None:
     """Canonical form of the JSON text of a context map; None where it is none."""
     try:
-        return _context(_DECODER.decode(text))
-    except (ValueError, _RefusedError, RecursionError):
+        return _context(load_json(text))
+    except (DocumentError, _RefusedError):
         return None
-
-
-def parse_time(text: str) -> float | None:
-    """Epoch seconds of an RFC 3339 instant, to the nanosecond; None where it is none.
-
-    Years 1 to 9999; a leap second is none, as in proto3 JSON.
-    """
-    match = _RFC3339.fullmatch(text)
-    if match is None:
-        return None
-    year, month, day, hour, minute, second, fraction, zone = match.groups()
-    try:
-        moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), tzinfo=UTC)
-    except ValueError:
-        return None
-    offset_s = 0
-    if zone not in "Zz":
-        hours, minutes = int(zone[1:3]), int(zone[4:6])
-        if hours > 23 or minutes > 59:
-            return None
-        offset_s = (hours * 3600 + minutes * 60) * (-1 if zone[0] == "-" else 1)
-    delta = moment - _EPOCH
-    whole_s = delta.days * 86_400 + delta.seconds - offset_s
-    nanos = int((fraction or "").ljust(9, "0"))
-    return float(instant_s(whole_s, nanos))
-
-
-def instant_s(seconds: Any, nanos: Any) -> Any:
-    """Float64 instant of whole seconds and nanoseconds; one form, so that every path rounds alike."""
-    return seconds + nanos / 1e9
 
 
 def parse_value(value: bytes | None, *, settings: EventSettings) -> EventFields | Refusal:
@@ -229,7 +151,9 @@ def parse_value(value: bytes | None, *, settings: EventSettings) -> EventFields 
         Fields with the right types (ids may still be missing or bad), or the refusal.
     """
     try:
-        return _fields(_load(value, settings.max_value_bytes))
+        return _fields(load_document(value, max_bytes=settings.max_value_bytes))
+    except DocumentError as error:
+        return Refusal(Rejection(error.reason), error.detail)
     except _RefusedError as refused:
         return refused.refusal
 
@@ -264,24 +188,48 @@ def _fields(document: dict[str, Any]) -> EventFields:
         event_time_s = parse_time(event_time)
         if event_time_s is None:
             raise _RefusedError(
-                Rejection.BAD_TIME, f"event_time is {_shown(event_time)}; give RFC 3339, such as 2026-01-31T12:00:00Z"
+                Rejection.BAD_TIME, f"event_time is {shown(event_time)}; give RFC 3339, such as 2026-01-31T12:00:00Z"
             )
         fields["event_time_s"] = event_time_s
     return EventFields(**fields, num_unknown_fields=num_unknown)
 
 
-def id_problem(name: str, value: str) -> str:
-    """What is wrong with an id, "" where nothing is. An empty id is not judged here."""
-    if len(value) * 4 > MAX_ID_BYTES and len(value.encode("utf-8")) > MAX_ID_BYTES:
-        return f"{name} has {len(value.encode('utf-8'))} bytes; at most {MAX_ID_BYTES}"
-    if _CONTROL.search(value):
-        return f"{name} is {_shown(value)}; no control characters"
+def _id_problem(name: str, value: str) -> str:
+    if problem := id_problem(name, value):
+        return problem
     if name == "user_id" and value.startswith(ANONYMOUS_PREFIX):
-        return f'{name} is {_shown(value)}; "{ANONYMOUS_PREFIX}" is reserved, give anonymous_id for anonymous users'
+        return f'{name} is {shown(value)}; "{ANONYMOUS_PREFIX}" is reserved, give anonymous_id for anonymous users'
     return ""
 
 
-class JudgedFields(Protocol):
+class JudgedNumbers(Protocol):
+    """The numbers of an event."""
+
+    @property
+    def quantity(self) -> float: ...
+    @property
+    def price(self) -> float: ...
+    @property
+    def position(self) -> int: ...
+
+
+def number_problem(numbers: JudgedNumbers) -> str:
+    """What is wrong with the numbers of an event, "" where nothing is. 0 is absent and -0.0 is 0."""
+    for name in DOUBLE_FIELDS:
+        number = getattr(numbers, name)
+        if not number >= 0:
+            return f"{name} is {number}; give a number >= 0, 0 where there is none"
+    if numbers.position < 0:
+        return f"position is {numbers.position}; give a rank from 1, 0 where there is none"
+    return ""
+
+
+def _undo_hint(behavior: str, behaviors: BehaviorSet) -> str:
+    undoing = [each.name for each in behaviors if each.undo_of == behavior]
+    return f"; to take back a {behavior} send {' or '.join(undoing)}" if undoing else ""
+
+
+class JudgedFields(JudgedNumbers, Protocol):
     """What judge() looks at; EventFields has it."""
 
     @property
@@ -323,11 +271,14 @@ def judge(
     if not fields.behavior:
         return Refusal(Rejection.MISSING_BEHAVIOR, f"give one of {', '.join(behaviors.names)}")
     for name in ("event_id", "user_id", "anonymous_id", "item_id", "session_id", "request_id"):
-        if problem := id_problem(name, getattr(fields, name)):
+        if problem := _id_problem(name, getattr(fields, name)):
             return Refusal(Rejection.BAD_ID, problem)
     if not control and (fields.behavior.startswith(CONTROL_PREFIX) or fields.behavior not in behaviors):
         known = ", ".join(behaviors.names)
-        return Refusal(Rejection.UNKNOWN_BEHAVIOR, f"behavior is {_shown(fields.behavior)}; known: {known}")
+        return Refusal(Rejection.UNKNOWN_BEHAVIOR, f"behavior is {shown(fields.behavior)}; known: {known}")
+    # Nobody reads the numbers of a control record, and a request to forget is not to fail over one.
+    if not control and (problem := number_problem(fields)):
+        return Refusal(Rejection.OUT_OF_RANGE, problem + _undo_hint(fields.behavior, behaviors))
     event_time_s = ingest_time_s if fields.event_time_s is None else fields.event_time_s
     if event_time_s > ingest_time_s + settings.max_future_s:
         late = event_time_s - ingest_time_s
@@ -340,7 +291,7 @@ def judge(
             f"event_time is epoch second {event_time_s:.3f}; not before {settings.horizon_s}",
         )
     if key != (fields.user_id or fields.anonymous_id).encode("utf-8"):
-        return Refusal(Rejection.KEY_MISMATCH, f"the key is {_shown(key)}; give the event's user id as key")
+        return Refusal(Rejection.KEY_MISMATCH, f"the key is {shown(key)}; give the event's user id as key")
     return None
 
 

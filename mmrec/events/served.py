@@ -11,8 +11,9 @@ import pyarrow as pa
 from google.protobuf import json_format
 
 from mmrec.events.columns import RAW_SCHEMA, user_key
-from mmrec.events.rules import instant_s
 from mmrec.v1.behavior_pb2 import ServedList
+from mmrec.wire.ids import first_id_problem
+from mmrec.wire.instants import instant_s
 
 SERVED_ITEM: Final = pa.struct(
     [
@@ -50,7 +51,7 @@ def decode_served(raw: pa.Table, *, cluster_id: str, topic_id: str) -> tuple[pa.
 
     Returns:
         SERVED_SCHEMA in the order of `raw`, and which records it holds, shape (N,); the others are no served lists:
-        JSON of something else, or without a request_id.
+        JSON of something else, without a request_id, or with ids that no door takes (mmrec.wire.ids).
     """
     rows: list[dict[str, Any]] = []
     read_N = np.zeros(raw.num_rows, dtype=np.bool_)
@@ -59,7 +60,8 @@ def decode_served(raw: pa.Table, *, cluster_id: str, topic_id: str) -> tuple[pa.
             served = json_format.Parse(record["value"] or b"", ServedList(), ignore_unknown_fields=True)
         except (json_format.ParseError, UnicodeDecodeError, RecursionError):
             continue
-        if not served.request_id:
+        ids = (served.request_id, served.user_id, served.anonymous_id)
+        if not served.request_id or first_id_problem("ids", [*ids, *(item.item_id for item in served.items)]):
             continue
         read_N[number] = True
         time = served.serve_time

@@ -82,7 +82,7 @@ class StreamBatch:
     newest_ingest_time_s: float
     """Of any record; 0 in an empty batch."""
     control: pa.Table = field(default_factory=EVENT_SCHEMA.empty_table)
-    """EVENT_SCHEMA, see Decoded.control; they take effect after the batch's events."""
+    """EVENT_SCHEMA, see Decoded.control; they come before the batch's events (mmrec/control_rows.py)."""
 
 
 def decode_rows(

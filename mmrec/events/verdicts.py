@@ -36,6 +36,8 @@ class Rejection(Enum):
     """An id is longer than 256 bytes, holds control characters, or begins with the reserved "~"."""
     BAD_TIME = "bad_time"
     """event_time is no RFC 3339 instant."""
+    OUT_OF_RANGE = "out_of_range"
+    """quantity, price or position is negative."""
     TIME_IN_FUTURE = "time_in_future"
     """event_time is later than ingest time by more than the configured skew."""
     TIME_BEFORE_HORIZON = "time_before_horizon"

@@ -13,10 +13,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mmrec.catalog.values import attribute_values, folded
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-VALUE_SEPARATOR = "|"
-"""An attribute may hold several values: "Comedy|Drama"."""
 NO_TOKEN = 0
 """Stands for "no value"; tokens of values begin at 1."""
 
@@ -35,21 +35,27 @@ class ItemEntry(Protocol):
 
 
 class Vocabulary:
-    """Grow-only numbers for strings."""
+    """Grow-only numbers for values; those that fold to the same (mmrec.catalog.values) have the same number."""
 
     def __init__(self) -> None:
         self._tokens: dict[tuple[str, str], int] = {}
+        self._seen: dict[tuple[str, str], int] = {}
+        """The same by values as they were written: most are met again and again."""
 
     def __len__(self) -> int:
         return len(self._tokens)
 
     def token(self, name: str, value: str) -> int:
         """Number of (name, value), given out on first sight."""
-        return self._tokens.setdefault((name, value), 1 + len(self._tokens))
+        token = self._seen.get((name, value))
+        if token is None:
+            token = self._tokens.setdefault((name, folded(value)), 1 + len(self._tokens))
+            self._seen[name, value] = token
+        return token
 
     def known(self, name: str, value: str) -> int:
         """Number of (name, value), NO_TOKEN where it was never seen."""
-        return self._tokens.get((name, value), NO_TOKEN)
+        return self._tokens.get((name, folded(value)), NO_TOKEN)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,10 +94,11 @@ def content_columns(entries: Sequence[ItemEntry | None], *, vocabulary: Vocabula
         []
         if entry is None
         else [
-            vocabulary.token(name, value)
-            for name, values in entry.attributes.items()
-            for value in values.split(VALUE_SEPARATOR)
-            if value
+            *dict.fromkeys(
+                vocabulary.token(name, value)
+                for name, values in entry.attributes.items()
+                for value in attribute_values(values)
+            )
         ]
         for entry in entries
     ]

@@ -18,6 +18,8 @@ from mmrec.errors import InvalidRequestError, NotFoundError
 
 Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
+MAX_ITEM_ID_BYTES = 1_024
+"""Of an item id in a collection, in UTF-8; four times what the doors let in."""
 NO_ROW = -1
 """Fills up results where fewer items than asked for exist."""
 
@@ -94,6 +96,16 @@ def checked_vectors(item_ids: Sequence[str], vectors_ID: Float32Array) -> Float3
     return vectors_ID
 
 
+def checked_collection(item_ids: Sequence[str], vectors_ID: Float32Array) -> Float32Array:
+    """Vectors that may become a collection; InvalidRequestError, also for an id longer than MAX_ITEM_ID_BYTES."""
+    for item_id in item_ids:
+        if len(item_id) * 4 > MAX_ITEM_ID_BYTES and (length := len(item_id.encode("utf-8"))) > MAX_ITEM_ID_BYTES:
+            raise InvalidRequestError(
+                f"item id {item_id[:40]!r}... has {length} bytes; a collection takes at most {MAX_ITEM_ID_BYTES}"
+            )
+    return checked_vectors(item_ids, vectors_ID)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StoredVectors:
     """One collection as it was written."""
@@ -110,11 +122,22 @@ class VectorStore(Protocol):
     def create_collection(
         self, name: str, item_ids: Sequence[str], vectors_ID: Float32Array, fields: Mapping[str, Sequence[str]]
     ) -> None:
-        """Write a whole collection; one of the same name is replaced."""
+        """Write a whole collection; one of the same name is replaced.
+
+        Any text is an id: quotes, backslashes and ids that differ only in case or normalization included.
+
+        Raises:
+            InvalidRequestError: ids repeat or are too long, or vectors do not fit them or are not finite.
+        """
         ...
 
     def load(self, name: str) -> StoredVectors:
-        """A collection, by its name or an alias, in ascending order of ids; NotFoundError where there is none."""
+        """A whole collection, by its name or an alias, in ascending order of ids.
+
+        Raises:
+            NotFoundError: there is none.
+            StoreError: not all of it came back; a part of a collection is never returned.
+        """
         ...
 
     def search(self, name: str, queries_QD: Float32Array, *, num_results: int) -> list[list[tuple[str, float]]]:
@@ -145,7 +168,7 @@ class MemoryVectorStore:
         self, name: str, item_ids: Sequence[str], vectors_ID: Float32Array, fields: Mapping[str, Sequence[str]]
     ) -> None:
         """See VectorStore."""
-        vectors_ID = checked_vectors(item_ids, vectors_ID)
+        vectors_ID = checked_collection(item_ids, vectors_ID)
         order = sorted(range(len(item_ids)), key=lambda row: item_ids[row])
         self._collections[name] = StoredVectors(
             item_ids=tuple(item_ids[row] for row in order),

@@ -6,7 +6,7 @@ Stream, backfill, rebuild and request call this function. What it promises:
   the partitioning and the batch boundaries, to rounding.
 - An event at or below the profile's mark for its source changes nothing; an id still in the ring counts once.
 - Items that no event touches keep their numbers bit for bit.
-- Events of an anonymous profile that was merged into a user's count for the user.
+- Events of an anonymous profile that was merged count for the user who was logged in when they were known.
 - An event of a forgotten user, known no later than the instant of forgetting, changes nothing.
 
 Only pruning looks at a batch as a whole: it happens at its end, by affinity at the profile's own clock.
@@ -30,10 +30,12 @@ from mmrec.events.verdicts import Verdict
 from mmrec.scoring.batch import NO_SOURCE, EventBatch
 from mmrec.scoring.caps import RateWindow
 from mmrec.scoring.fold import Addition, fold, widened_axis
+from mmrec.scoring.identity import history_of
 from mmrec.scoring.marks import moved as marks_moved
 from mmrec.scoring.profile import NEVER_S, UserProfile, empty_profile
 from mmrec.scoring.ring import IdRing
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.together import LoginHistory
 
 ACCEPTED, DUPLICATE, ALREADY_APPLIED = int(Verdict.ACCEPTED), int(Verdict.DUPLICATE), int(Verdict.ALREADY_APPLIED)
 FORGOTTEN = int(Verdict.FORGOTTEN)
@@ -63,7 +65,7 @@ def apply(
 
     Args:
         profiles: What is stored, by profile key; users without a profile are absent. Where one is merged into
-            another, the other is here, too (identity.targets_to_read).
+            others, those are here, too (identity.targets_to_read).
         events: Any order; events of one source are taken in the order of their offsets, those without a source last.
         config: Behaviors, decay rates, bounds.
         forgotten: Instants of forgetting by profile key, known time.
@@ -103,7 +105,7 @@ def _applied(
     with_caps: bool,
 ) -> Applied:
     columns = _Columns(events)
-    targets = {key: profile.merged_into for key, profile in profiles.items() if profile.merged_into}
+    targets = {key: history for key, profile in profiles.items() if (history := history_of(profile)) is not None}
     blank = empty_profile(behaviors=config.behaviors, num_half_lives=len(config.decay_per_day))
     changed: dict[str, UserProfile] = {}
     additions: dict[bytes, dict[str, Addition]] = {}
@@ -143,17 +145,18 @@ class _Columns:
 
 
 def _by_user(
-    events: EventBatch, targets: Mapping[str, str], forgotten: Mapping[str, float], columns: _Columns
+    events: EventBatch, targets: Mapping[str, LoginHistory], forgotten: Mapping[str, float], columns: _Columns
 ) -> dict[str, list[int]]:
     """Rows of each profile, in the order of (source, offset), events without a source last; none of the forgotten."""
-    known_times = events.known_times_N.tolist() if forgotten else []
+    known_times = events.known_times_N.tolist() if forgotten or targets else []
     ranks = {source: rank for rank, source in enumerate(sorted(events.sources))}
     rank_of_index = np.array([ranks[source] for source in events.sources] + [len(ranks)], dtype=np.int64)
     source_rank_N = rank_of_index[events.source_index_N]  # NO_SOURCE is -1: the last entry
     order = np.lexsort((events.offsets_N, source_rank_N))
     groups: dict[str, list[int]] = {}
     for user_key, row in zip(events.user_keys[order].tolist(), order.tolist(), strict=True):
-        target = targets.get(user_key, user_key) if targets else user_key
+        history = targets.get(user_key) if targets else None
+        target = user_key if history is None else history.owner_at(known_times[row])
         # The event's own key decides: with a user the anonymous keys are forgotten that are the user's by then. A later
         # login must not make the verdict depend on which of two partitions is read first.
         if forgotten and known_times[row] <= forgotten.get(user_key, NEVER_S):

@@ -21,12 +21,14 @@ import numpy.typing as npt
 
 from mmrec.scoring.apply import ACCEPTED, DUPLICATE, NOBODY, apply, collector_paused
 from mmrec.scoring.batch import NO_SOURCE, EventBatch
+from mmrec.scoring.identity import history_of
 from mmrec.scoring.marks import moved as marks_moved
 from mmrec.scoring.packed_columns import Axes, ProfileColumns, columns_of, same_behaviors, sections_of
 from mmrec.scoring.packed_fold import PlainUsers, fold_columns
-from mmrec.scoring.packing import merged_into, pack, pack_marks, unpack, unpack_marks
+from mmrec.scoring.packing import pack, pack_marks, stub_of, unpack, unpack_marks
 from mmrec.scoring.profile import Source, UserProfile, empty_profile
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.together import LoginHistory
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -60,7 +62,7 @@ def apply_packed(
     """Bring events into packed profiles; arguments, verdicts and errors are those of *apply*.
 
     Args:
-        packed: What is stored, by profile key; where a profile is merged into another, the other is here, too.
+        packed: What is stored, by profile key; where a profile is merged into others, those are here, too.
     """
     with collector_paused():
         return _applied(packed, events, config, forgotten)
@@ -69,9 +71,8 @@ def apply_packed(
 def _applied(
     packed: Mapping[str, bytes], events: EventBatch, config: ScoringConfig, forgotten: Mapping[str, float]
 ) -> AppliedPacked:
-    targets = {key: target for key, data in packed.items() if (target := merged_into(data))}
-    keys = events.user_keys.tolist()
-    owners = [targets.get(key, key) for key in keys] if targets else keys
+    targets = {key: history for key, data in packed.items() if (history := history_of(stub_of(data))) is not None}
+    owners = owners_of(events, targets)
     code_of: dict[str, int] = {}
     code_N = np.fromiter((code_of.setdefault(key, len(code_of)) for key in owners), dtype=np.int64, count=len(owners))
     batch = _Batch.of(events, code_N, len(code_of))
@@ -82,8 +83,9 @@ def _applied(
     if config.cap_events or not config.ring_size:
         plain_U[:] = False
     for key in forgotten:
-        if (code := code_of.get(targets.get(key, key))) is not None:
-            plain_U[code] = False
+        for owner in targets[key].users if key in targets else (key,):
+            if (code := code_of.get(owner)) is not None:
+                plain_U[code] = False
     verdicts_N = np.full(len(events), ACCEPTED, dtype=np.uint8)
     columns: list[tuple[list[str], ProfileColumns]] = []
     num_pruned, names = 0, [*code_of]
@@ -106,7 +108,7 @@ def _applied(
     profiles: dict[str, UserProfile] = {}
     if others_N.size:
         theirs = set(events.user_keys[others_N].tolist())
-        theirs |= {targets[key] for key in theirs if key in targets}
+        theirs |= {user for key in theirs if key in targets for user in targets[key].users}
         given = {key: unpack(packed[key]) for key in theirs if key in packed}
         applied = apply(given, events.take(others_N), config=config, forgotten=forgotten)
         verdicts_N[others_N] = applied.verdicts_N
@@ -114,6 +116,19 @@ def _applied(
         num_pruned += sum(p.num_pruned_items for p in profiles.values())
         num_pruned -= sum(given[key].num_pruned_items for key in profiles if key in given)
     return AppliedPacked(columns=columns, profiles=profiles, verdicts_N=verdicts_N, num_pruned=num_pruned)
+
+
+def owners_of(events: EventBatch, targets: Mapping[str, LoginHistory]) -> list[str]:
+    """Of each event the key of the profile it counts for, in the order of the events.
+
+    Args:
+        targets: Logins by anonymous key.
+    """
+    keys: list[str] = events.user_keys.tolist()
+    if not targets:
+        return keys
+    known = events.known_times_N.tolist()
+    return [targets[key].owner_at(known_s) if key in targets else key for key, known_s in zip(keys, known, strict=True)]
 
 
 def _chunks(users: IntArray) -> Iterator[IntArray]:

@@ -1,20 +1,25 @@
 """Anonymous to known: at a login the anonymous profile is merged into the user's, once.
 
-    read = profiles of keys_to_read(pairs), and of targets_to_read(those)
-    changed = identify(read, pairs, config=...)
+    read = profiles of keys_to_read(logins), and of targets_to_read(those)
+    brought = identify(read, logins, config=...)
 
 The sums are those of scoring.decay, so it does not matter when the login comes: the user's profile is the plain sum
-over both keys' accepted events. What stays of the anonymous profile is a stub that names the user; *apply* counts later
-events of the anonymous key for the user.
+over both keys' accepted events. What stays of the anonymous profile is a stub that holds its logins; *apply* asks it
+whose each later event of the anonymous key is (scoring/together.py).
 
-A pair takes effect once every event of the batches so far is applied. Offsets per source only go forward, so no source
-holds an event of either key between the two marks, and the greater one stands for both.
+Logins are brought in before the events that are read with them. Offsets per source only go forward, so no source
+holds an event of either key between the marks of two stored profiles, and the greater one stands for both.
+
+A profile cannot say which of its events came by way of which key. Where a login is read after events that were known
+later, those may stand in another user's profile: `unclear` names the anonymous keys, and the log says what is right.
 
 Axes: I items, H half-lives, B behaviors, L newest events, R ring.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,73 +28,157 @@ from mmrec.scoring.decay import merge_counts
 from mmrec.scoring.fold import Items, kept_items
 from mmrec.scoring.marks import joined
 from mmrec.scoring.names import Names
-from mmrec.scoring.profile import NEVER_S, Source, UserProfile, align_columns, empty_profile
+from mmrec.scoring.profile import NEVER_S, UserProfile, align_columns, empty_profile
 from mmrec.scoring.recent import latest, recent_of
 from mmrec.scoring.ring import united
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.together import Login, LoginHistory
 
-Pair = tuple[str, str]
-"""(user key, anonymous profile key)."""
-MAX_MERGED_FROM = 256
+NewLogins = Mapping[str, Sequence[Login]]
+"""By anonymous profile key."""
+MAX_MERGED_FROM: Final = 256
 """Anonymous keys a profile names, the newest ones; the log's identify rows name all."""
 
 
-def keys_to_read(pairs: Iterable[Pair]) -> list[str]:
+class Reading(Enum):
+    """How far the profiles at hand can be relied upon."""
+
+    WHOLE = "whole"
+    """They hold the same records of each source: read between two batches by whoever writes them."""
+    BROKEN_OFF = "broken off"
+    """A crash may have left some ahead of others: whatever concerns several users is unclear."""
+    PASSING = "passing"
+    """Read for a request while others write. Nothing is unclear: the stream will have it right in a moment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Brought:
+    """What logins changed."""
+
+    profiles: dict[str, UserProfile]
+    """Those that changed, by key."""
+    unclear: tuple[str, ...]
+    """Anonymous keys of whose logins nothing was brought in: their events must be counted anew from the log."""
+
+
+def history_of(profile: UserProfile | None) -> LoginHistory | None:
+    """The logins that a stub holds; None for all other profiles."""
+    if profile is None or not profile.merged_into:
+        return None
+    if not len(profile.recent_names):  # written by a version that kept the newest one only
+        return LoginHistory((profile.merged_into,), (NEVER_S,), (NEVER_S,))
+    first_s, last_s = profile.recent_event_times_L.tolist(), profile.recent_known_times_L.tolist()
+    return LoginHistory(profile.recent_names.all, tuple(first_s), tuple(last_s))
+
+
+def keys_to_read(logins: NewLogins) -> list[str]:
     """Profile keys that identify() needs, each once."""
-    return list(dict.fromkeys(key for pair in pairs for key in pair))
+    return list(dict.fromkeys(key for guest, mine in logins.items() for key in (guest, *(user for _, user in mine))))
 
 
 def targets_to_read(profiles: Mapping[str, UserProfile]) -> list[str]:
-    """Keys that profiles at hand are merged into and that are not at hand themselves: *apply* needs those, too."""
-    targets = dict.fromkeys(p.merged_into for p in profiles.values() if p.merged_into)
+    """Users that stubs at hand name and that are not at hand themselves: *apply* needs those, too."""
+    histories = map(history_of, profiles.values())
+    targets = dict.fromkeys(user for history in histories if history is not None for user in history.users)
     return [key for key in targets if key not in profiles]
 
 
 def identify(
     profiles: Mapping[str, UserProfile],
-    pairs: Sequence[Pair],
+    logins: NewLogins,
     *,
     config: ScoringConfig,
-    seen: Mapping[Source, int] | None = None,
-) -> dict[str, UserProfile]:
-    """Bring logins into profiles, in their order. A pair that was seen before changes nothing.
+    reading: Reading = Reading.WHOLE,
+) -> Brought:
+    """Bring logins into profiles. A login that was brought in before changes nothing.
 
     An anonymous profile that belongs to another user already stays counted there; only its later events follow.
 
     Args:
-        profiles: What is stored, by profile key: of keys_to_read(pairs), and of targets_to_read of those.
-        pairs: (user key, anonymous profile key).
-        seen: Where the log is applied again: the last offset per source so far. Profiles may be ahead of it.
-
-    Returns:
-        The profiles that changed, by key.
+        profiles: What is stored, by profile key: of keys_to_read(logins), and of targets_to_read of those.
     """
     blank = empty_profile(behaviors=config.behaviors, num_half_lives=len(config.decay_per_day))
     changed: dict[str, UserProfile] = {}
-    for user_key, anonymous_key in pairs:
-        into = changed.get(user_key) or profiles.get(user_key, blank)
-        anonymous = changed.get(anonymous_key) or profiles.get(anonymous_key, blank)
-        if anonymous.merged_into == user_key:
+    unclear: list[str] = []
+
+    def at_hand(key: str) -> UserProfile:
+        return changed.get(key) or profiles.get(key, blank)
+
+    in_order: dict[str, list[Login]] = {}
+    for login, guest in sorted((login, guest) for guest, mine in logins.items() for login in mine):
+        in_order.setdefault(guest, []).append(login)
+    for guest, mine in in_order.items():
+        anonymous = at_hand(guest)
+        before = history_of(anonymous)
+        after = _after(before, mine)
+        if after == before or (after is None and reading is Reading.PASSING):
             continue
-        if anonymous.merged_into:
-            # Its events so far are the other user's. Delivered again they must not count here, so the marks come along.
-            other = changed.get(anonymous.merged_into) or profiles.get(anonymous.merged_into, blank)
-            united_profile = replace(into, marks=joined(into.marks, _up_to(other.marks, seen)))
-        elif anonymous_key in into.merged_from:
-            # A crash came between the two writes, the user's profile being the first: only the stub is missing.
-            united_profile = into
-        else:
-            united_profile = merged(into, anonymous, config=config)
-        names = tuple(dict.fromkeys((*into.merged_from, anonymous_key)))[-MAX_MERGED_FROM:]
-        changed[user_key] = replace(united_profile, merged_from=names)
-        changed[anonymous_key] = stub(anonymous, user_key)
-    return changed
+        half_written = before is None and after is not None and guest in at_hand(after.users[0]).merged_from
+        if after is None or not _is_clear(
+            before,
+            after,
+            mine,
+            anonymous=anonymous,
+            so_far=profiles.get(before.owner) if before is not None else None,
+            reading=reading,
+            half_written=half_written,
+        ):
+            unclear.append(guest)
+            continue
+        if before is None and not (half_written and reading is Reading.PASSING):
+            changed[after.users[0]] = merged(at_hand(after.users[0]), anonymous, config=config)
+        for user in after.users:
+            into = at_hand(user)
+            if guest not in into.merged_from:
+                changed[user] = replace(into, merged_from=(*into.merged_from, guest)[-MAX_MERGED_FROM:])
+        changed[guest] = stub(anonymous, after)
+    return Brought(profiles=changed, unclear=tuple(unclear))
 
 
-def _up_to(marks: Mapping[Source, int], seen: Mapping[Source, int] | None) -> Mapping[Source, int]:
-    if seen is None:
-        return marks
-    return {source: min(mark, seen[source]) for source, mark in marks.items() if source in seen}
+def _after(before: LoginHistory | None, logins: Sequence[Login]) -> LoginHistory | None:
+    """The history with logins in ascending order; None where one of them belongs between older ones."""
+    if before is None:
+        return LoginHistory.of(logins)
+    after = before
+    for login in logins:
+        if after.holds(login):
+            continue
+        if login < after.newest:
+            return None
+        after = after.with_newest(login)
+    return after
+
+
+def _is_clear(
+    before: LoginHistory | None,
+    after: LoginHistory,
+    logins: Sequence[Login],
+    *,
+    anonymous: UserProfile,
+    so_far: UserProfile | None,
+    reading: Reading,
+    half_written: bool,
+) -> bool:
+    """Whether no event that is stored changes its owner, but all of an anonymous profile together.
+
+    Args:
+        logins: The new ones, ascending.
+        so_far: Profile of the user whose the events were until now; None where it has none, or where `before` is None.
+        half_written: Whether the user names the guest although the guest has no stub.
+    """
+    if reading is Reading.PASSING:
+        return True
+    if before is None:
+        # Everything so far goes to the first user, unless something was known after the login of a second one.
+        if reading is Reading.BROKEN_OFF:
+            return len(after.users) == 1 and not half_written
+        return len(after.users) == 1 or anonymous.newest_ingest_time_s < after.first_s[1]
+    begins = [known_s for known_s, user in logins if (known_s, user) > before.newest and user != before.owner]
+    if not begins:
+        return True
+    # The user so far must have nothing that was known since another one's login.
+    newest_s = so_far.newest_ingest_time_s if so_far is not None else NEVER_S
+    return reading is Reading.WHOLE and newest_s < begins[0]
 
 
 def merged(into: UserProfile, anonymous: UserProfile, *, config: ScoringConfig) -> UserProfile:
@@ -163,17 +252,20 @@ def _merged_items(
     return Items(names=Names(item_ids), reference_times_I=reference_I, counts_IHB=counts_IHB)
 
 
-def stub(anonymous: UserProfile, user_key: str) -> UserProfile:
-    """What stays of an anonymous profile: nothing but whom it belongs to."""
+def stub(anonymous: UserProfile, history: LoginHistory) -> UserProfile:
+    """What stays of an anonymous profile: whom it belongs to. Its newest events are its logins.
+
+    Item ids are the users, event times the first and known times the last login of each run.
+    """
     return UserProfile(
         behavior_ids_B=anonymous.behavior_ids_B,
         names=Names(),
         reference_times_I=np.zeros(0),
         counts_IHB=np.zeros((0, *anonymous.totals_HB.shape)),
-        recent_names=Names(),
-        recent_behavior_ids_L=np.zeros(0, dtype=np.uint8),
-        recent_event_times_L=np.zeros(0),
-        recent_known_times_L=np.zeros(0),
+        recent_names=Names(history.users),
+        recent_behavior_ids_L=np.zeros(len(history.users), dtype=np.uint8),
+        recent_event_times_L=np.array(history.first_s),
+        recent_known_times_L=np.array(history.last_s),
         totals_HB=np.zeros(anonymous.totals_HB.shape),
         num_events=0,
         num_pruned_items=0,
@@ -183,5 +275,5 @@ def stub(anonymous: UserProfile, user_key: str) -> UserProfile:
         marks={},
         ring_ids_R=np.zeros(0, dtype=np.uint64),
         ring_ingest_times_R=np.zeros(0),
-        merged_into=user_key,
+        merged_into=history.owner,
     )

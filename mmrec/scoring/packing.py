@@ -197,6 +197,9 @@ def unpack_marks(
 _NO_EVENTS = bytes(8)
 
 
-def merged_into(data: bytes) -> str:
-    """The profile key that a packed profile's events count for; "" for all but the stubs that a login leaves."""
-    return unpack(data).merged_into if data[20:28] == _NO_EVENTS else ""
+def stub_of(data: bytes) -> UserProfile | None:
+    """The stub that a login leaves, where a packed profile is one; None for all others, without unpacking them."""
+    if data[20:28] != _NO_EVENTS:
+        return None
+    profile = unpack(data)
+    return profile if profile.merged_into else None

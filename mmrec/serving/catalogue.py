@@ -31,7 +31,7 @@ class ItemFilter:
     """Conditions that must all hold."""
 
     conditions: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """(attribute, values): one of the item's values must be among these."""
+    """(attribute, values): one of the item's values must be among these; case and compatibility forms are one."""
     domain: str = ""
     price_min: float = 0.0
     """0 means no bound."""
@@ -77,7 +77,7 @@ class Catalogue:
     content: ContentColumns
     vocabulary: Vocabulary
     showable_I: BoolArray
-    """Whether lists may hold the item now."""
+    """Whether lists may hold the item once it is published; see showable()."""
     counts_IHB: FloatArray
     """Decayed counts of all users, axis B in the order of the configured behaviors."""
     reference_times_I: FloatArray
@@ -98,6 +98,25 @@ class Catalogue:
         return {item_id: row for row, item_id in enumerate(self.item_ids)}
 
     @cached_property
+    def published_from_I(self) -> FloatArray:
+        """Instant from which on lists may hold the item; -inf where no publish time is known."""
+        return np.nan_to_num(self.content.publish_times_X, nan=-np.inf)
+
+    def showable(self, as_of_s: float) -> BoolArray:
+        """Mask of the items that lists may hold as of an instant, shape (I,); a new array.
+
+        Judged at each request, so that an item appears at its publish time without another record, and a list as of an
+        instant of the past holds what was published then.
+        """
+        showable_I: BoolArray = self.showable_I & (self.published_from_I <= as_of_s)
+        return showable_I
+
+    def to_come(self, now_s: float) -> tuple[int, float]:
+        """Number of items that will be shown later, and the instant of the next of them; inf where there are none."""
+        times = self.published_from_I[self.showable_I & (self.published_from_I > now_s)]
+        return len(times), float(times.min(initial=np.inf))
+
+    @cached_property
     def popularity_I(self) -> FloatArray:
         """Affinity of all users together, as of the newest count; below 0 where more was undone than done."""
         return popularities(
@@ -110,8 +129,7 @@ class Catalogue:
     @cached_property
     def popular_rows_I(self) -> RowArray:
         """All rows, most popular first; the newest items first among those without counts."""
-        published = np.nan_to_num(self.content.publish_times_X, nan=-np.inf, neginf=-np.inf)
-        return np.lexsort((np.arange(len(self.item_ids)), -published, -self.popularity_I))
+        return np.lexsort((np.arange(len(self.item_ids)), -self.published_from_I, -self.popularity_I))
 
     def rows(self, item_ids: Iterable[str]) -> RowArray:
         """Rows of items, NO_ROW for those the catalogue does not know."""

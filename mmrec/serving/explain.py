@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmrec.catalog.item import CatalogEntry
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.pipeline import RecommendedList
 from mmrec.scoring.profile import UserProfile
 from mmrec.serving.catalogue import Catalogue
+from mmrec.wire.instants import rfc3339
 
 MAX_REASONS = 3
 SESSION_S = 1_800.0
@@ -154,9 +156,18 @@ def _sentence(
     if "popular" in source_scores and source_scores["popular"] > 0:
         return "Many people choose it these days."
     published_s = catalogue.entries[row].publish_time_s
-    if published_s and read_s - published_s < NEW_S:
+    if published_s and 0 <= read_s - published_s < NEW_S:
         return "It is new here."
     return "Few people have found it yet."
+
+
+def shown_when(entry: CatalogEntry, *, now_s: float) -> str:
+    """Whether lists may hold an item, in words: "now", "not before <instant>", or "never: <availability>"."""
+    if not entry.availability.can_be_shown:
+        return f"never: {entry.availability.name}"
+    if entry.publish_time_s > now_s:
+        return f"not before {rfc3339(entry.publish_time_s)}"
+    return "now"
 
 
 def _ago(age_s: float) -> str:

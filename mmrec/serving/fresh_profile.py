@@ -17,9 +17,10 @@ from mmrec.events.control import FORGET, IDENTIFY
 from mmrec.events.overlay import Overlay, OverlayEntry, overlay_batch
 from mmrec.events.verdicts import Verdict
 from mmrec.scoring.apply import apply
-from mmrec.scoring.identity import identify
+from mmrec.scoring.identity import Reading, identify
 from mmrec.scoring.profile import NEVER_S, UserProfile
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.together import Login
 from mmrec.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -100,15 +101,15 @@ def _with_pending(
         if entry.behavior == FORGET:
             kept = _forget(entry, in_order, profiles, forgotten)
             profiles = {key: profile for key, profile in profiles.items() if key in kept}
-    applied = apply(profiles, overlay_batch(entries, config.behaviors), config=config, forgotten=forgotten)
-    profiles = {**profiles, **applied.profiles}
-    pairs = []
+    logged_in: dict[str, list[Login]] = {}
     for login in in_order:
-        pair = _pair(login)
-        if login.known_time_s > max(forgotten.get(key, NEVER_S) for key in pair):
-            pairs.append(pair)
-    profiles.update(identify(profiles, pairs, config=config))
-    return profiles, int((applied.verdicts_N == Verdict.ACCEPTED).sum())
+        user, guest = _pair(login)
+        if login.known_time_s > max(forgotten.get(key, NEVER_S) for key in (user, guest)):
+            logged_in.setdefault(guest, []).append((login.known_time_s, user))
+    brought = identify(profiles, logged_in, config=config, reading=Reading.PASSING)
+    profiles = {**profiles, **brought.profiles}
+    applied = apply(profiles, overlay_batch(entries, config.behaviors), config=config, forgotten=forgotten)
+    return {**profiles, **applied.profiles}, int((applied.verdicts_N == Verdict.ACCEPTED).sum())
 
 
 def _pair(login: OverlayEntry) -> tuple[str, str]:

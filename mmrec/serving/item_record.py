@@ -1,17 +1,46 @@
-"""Records of topic `item-embeddings`, read: what a replica needs of a new, changed or removed item."""
+"""Records of topic `item-embeddings`, read: what a replica needs of a new, changed or removed item.
 
-import json
-from collections.abc import Mapping
+The fields that an item has here, too, are read by the rules of the catalogue (mmrec.catalog.fields): anybody may write
+to the topic, and an id or an availability that one door refuses must not come in by another.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from google.protobuf import json_format
 
-from mmrec.catalog.item import Availability, CatalogEntry
+from mmrec.catalog.fields import (
+    MAX_NAME_BYTES,
+    MAX_TITLE_BYTES,
+    KnownFields,
+    attributes_field,
+    availability_field,
+    id_field,
+    key_field,
+    known_fields,
+    list_field,
+    price_field,
+    text_field,
+    time_field,
+    wrong_type,
+)
+from mmrec.catalog.item import CatalogEntry
+from mmrec.catalog.refusals import ItemRefusedError, ItemRejection
 from mmrec.errors import InvalidRequestError
-from mmrec.v1 import catalog_pb2
+from mmrec.wire.documents import DocumentError, load_document
+from mmrec.wire.shown import shown
+
+MAX_UPDATE_BYTES: Final = 8 * 1024 * 1024
+"""What the topic takes."""
+MAX_MODALITIES: Final = 16
+MAX_EMBEDDING_DIM: Final = 65_536
+_FIELDS: Final = (
+    *("item_id", "modalities", "title", "domain", "attributes", "price", "currency"),
+    *("availability", "publish_time", "update_time"),
+)
+_MODALITY_FIELDS: Final = ("modality", "encoder", "values")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,53 +60,63 @@ def read_item_update(key: bytes | None, value: bytes | None) -> ItemUpdate:
     """The update a record holds.
 
     Raises:
-        InvalidRequestError: no key, a value that is no ItemEmbedding, a vector that is no row of finite numbers.
+        InvalidRequestError: the key is no item id, the value no ItemEmbedding, a vector no row of finite numbers; it
+            begins with the reason, a value of ItemRejection.
     """
-    item_id = (key or b"").decode("utf-8", errors="replace")
-    if not item_id:
-        raise InvalidRequestError("a record of item-embeddings has no key; the key is the item id")
-    if value is None:
-        return ItemUpdate(item_id=item_id, entry=None)
-    message = catalog_pb2.ItemEmbedding()
-    vectors, encoders = {}, {}
     try:
-        document = json.loads(value)
-        # Thousands of floats go around protobuf's JSON reader, which takes milliseconds for them.
-        for block in document.pop("modalities", []):
-            vectors[str(block["modality"])] = _vector(block.get("values", ()))
-            encoders[str(block["modality"])] = str(block.get("encoder", ""))
-        json_format.ParseDict(document, message, ignore_unknown_fields=True)
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        OverflowError,
-        RecursionError,
-        json_format.ParseError,
-    ) as error:
-        raise InvalidRequestError(f"value for item {item_id!r} is no ItemEmbedding JSON: {error}") from None
-    return ItemUpdate(item_id=item_id, entry=_entry(item_id, message), vectors=vectors, encoders=encoders)
+        item_id = key_field(key)
+        if value is None:
+            return ItemUpdate(item_id=item_id, entry=None)
+        fields = known_fields(load_document(value, max_bytes=MAX_UPDATE_BYTES), _FIELDS)
+        id_field(fields, key=item_id)
+        vectors, encoders = {}, {}
+        for number, block in enumerate(list_field(fields, "modalities", max_length=MAX_MODALITIES)):
+            modality, encoder, vector = _modality(f"modalities[{number}]", block)
+            vectors[modality], encoders[modality] = vector, encoder
+        return ItemUpdate(item_id=item_id, entry=_entry(item_id, fields), vectors=vectors, encoders=encoders)
+    except (DocumentError, ItemRefusedError) as error:
+        reason, detail = (
+            (error.reason, error.detail)
+            if isinstance(error, DocumentError)
+            else (error.refusal.reason.value, error.refusal.detail)
+        )
+        raise InvalidRequestError(f"{reason}: record of item {shown(key)[1:]}: {detail}") from None
 
 
-def _vector(values: Any) -> npt.NDArray[np.float32]:
-    with np.errstate(over="ignore"):
-        vector = np.asarray(values, dtype=np.float32)
-    if vector.ndim != 1 or not len(vector) or not np.isfinite(vector).all():
-        raise ValueError(f"a vector has shape {vector.shape} or holds NaN; give one row of finite numbers")
-    return vector
+def _modality(name: str, value: Any) -> tuple[str, str, npt.NDArray[np.float32]]:
+    if not isinstance(value, dict):
+        raise wrong_type(name, value, 'an object, such as {"modality": "text", "encoder": "minilm", "values": [0.1]}')
+    fields = known_fields(value, _MODALITY_FIELDS)
+    modality = text_field(fields, "modality", max_bytes=MAX_NAME_BYTES)
+    if not modality:
+        raise wrong_type(f"{name}.modality", modality, 'a name, such as "text"')
+    values = list_field(fields, "values", max_length=MAX_EMBEDDING_DIM)
+    return modality, text_field(fields, "encoder", max_bytes=MAX_NAME_BYTES), _vector(f"{name}.values", values)
 
 
-def _entry(item_id: str, message: catalog_pb2.ItemEmbedding) -> CatalogEntry:
-    known = {int(value) for value in Availability}
+def _vector(name: str, values: Sequence[Any]) -> npt.NDArray[np.float32]:
+    try:
+        if all(type(each) in (float, int) for each in values):
+            with np.errstate(over="ignore"):
+                vector = np.asarray(values, dtype=np.float32)
+            if len(vector) and np.isfinite(vector).all():
+                return vector
+    except OverflowError:
+        pass
+    raise ItemRefusedError(
+        ItemRejection.BAD_VECTOR, f"{name} is {shown(values[:8])}; give one row of finite numbers of 32 bits"
+    )
+
+
+def _entry(item_id: str, fields: KnownFields) -> CatalogEntry:
     return CatalogEntry(
         item_id=item_id,
-        title=message.title,
-        domain=message.domain,
-        attributes=dict(message.attributes),
-        price=message.price,
-        currency=message.currency,
-        availability=Availability(int(message.availability) if int(message.availability) in known else 0),
-        publish_time_s=message.publish_time.ToMicroseconds() / 1e6 if message.HasField("publish_time") else 0.0,
-        update_time_s=message.update_time.ToMicroseconds() / 1e6 if message.HasField("update_time") else 0.0,
+        title=text_field(fields, "title", max_bytes=MAX_TITLE_BYTES),
+        domain=text_field(fields, "domain", max_bytes=MAX_NAME_BYTES),
+        attributes=attributes_field(fields),
+        price=price_field(fields),
+        currency=text_field(fields, "currency", max_bytes=MAX_NAME_BYTES),
+        availability=availability_field(fields),
+        publish_time_s=time_field(fields, "publish_time"),
+        update_time_s=time_field(fields, "update_time"),
     )

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -9,11 +10,13 @@ from mmrec.config import EventSettings
 from mmrec.errors import InvalidRequestError
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.columns import ANONYMOUS_PREFIX, user_key
+from mmrec.events.rules import number_problem
 from mmrec.pipeline import DEFAULT_ITEMS, MAX_ITEMS, ListRequest, RecommendedList, SessionEvent
 from mmrec.serving.catalogue import ItemFilter
 from mmrec.serving.explain import explain
 from mmrec.serving.page_token import page_token, shown_items
 from mmrec.v1 import behavior_pb2, recommender_pb2
+from mmrec.wire.ids import first_id_problem, id_problem
 
 MAX_EXCLUDED = 10_000
 MAX_SESSION_EVENTS = 100
@@ -36,6 +39,18 @@ def seconds(message: Timestamp, name: str) -> float:
     return float(message.seconds) + float(message.nanos) * 1e-9
 
 
+def check_id(name: str, value: str) -> None:
+    """Nothing; InvalidRequestError where an id is one that no door of the system takes."""
+    if problem := id_problem(name, value):
+        raise InvalidRequestError(problem)
+
+
+def check_ids(name: str, values: Sequence[str]) -> None:
+    """The same for many."""
+    if problem := first_id_problem(name, values):
+        raise InvalidRequestError(problem)
+
+
 def number_of_items(num_items: int) -> int:
     """What a request's num_items means; InvalidRequestError beyond 0 to MAX_ITEMS."""
     if not 0 <= num_items <= MAX_ITEMS:
@@ -52,6 +67,8 @@ def list_request(message: recommender_pb2.RecommendItemsRequest, *, now_s: float
     Raises:
         InvalidRequestError: the message asks for something that cannot be.
     """
+    check_id("user_id", message.user_id)
+    check_id("anonymous_id", message.anonymous_id)
     key = user_key(message.user_id, message.anonymous_id)
     if message.user_id.startswith(ANONYMOUS_PREFIX):
         raise InvalidRequestError(f'user_id {message.user_id!r} begins with "~"; give anonymous ids as anonymous_id')
@@ -59,6 +76,7 @@ def list_request(message: recommender_pb2.RecommendItemsRequest, *, now_s: float
         raise InvalidRequestError("nobody to recommend for: give user_id, anonymous_id or session_events")
     if len(message.excluded_item_ids) > MAX_EXCLUDED or len(message.session_events) > MAX_SESSION_EVENTS:
         raise InvalidRequestError(f"at most {MAX_EXCLUDED} exclusions and {MAX_SESSION_EVENTS} session events")
+    check_ids("excluded_item_ids", message.excluded_item_ids)
     as_of_s = seconds(message.as_of, "as_of") if message.HasField("as_of") else now_s
     latest_s = max(now_s, as_of_s) + bounds.max_future_s
     return ListRequest(
@@ -68,15 +86,28 @@ def list_request(message: recommender_pb2.RecommendItemsRequest, *, now_s: float
         excluded_item_ids=tuple(message.excluded_item_ids),
         item_filter=item_filter(message.filter) if message.HasField("filter") else ItemFilter(),
         session_events=tuple(
-            SessionEvent(
-                item_id=event.item_id,
-                behavior=event.behavior,
-                event_time_s=_event_time_s(event, bounds.horizon_s, latest_s) if event.HasField("event_time") else 0.0,
-                event_id=event.event_id,
-            )
-            for event in message.session_events
+            _session_event(event, earliest_s=bounds.horizon_s, latest_s=latest_s) for event in message.session_events
         ),
         shown_item_ids=shown_items(message.page_token),
+    )
+
+
+def _session_event(event: behavior_pb2.BehaviorEvent, *, earliest_s: float, latest_s: float) -> SessionEvent:
+    """One event of the session, judged as the stream judges its events."""
+    for name in ("item_id", "event_id"):
+        if problem := id_problem(name, getattr(event, name)):
+            raise InvalidRequestError(f"of a session event {problem}")
+    if not (math.isfinite(event.quantity) and math.isfinite(event.price)):
+        raise InvalidRequestError(
+            f"of a session event quantity is {event.quantity} and price {event.price}; give finite numbers"
+        )
+    if problem := number_problem(event):
+        raise InvalidRequestError(f"of a session event {problem}")
+    return SessionEvent(
+        item_id=event.item_id,
+        behavior=event.behavior,
+        event_time_s=_event_time_s(event, earliest_s, latest_s) if event.HasField("event_time") else 0.0,
+        event_id=event.event_id,
     )
 
 
@@ -92,10 +123,14 @@ def _event_time_s(event: behavior_pb2.BehaviorEvent, earliest_s: float, latest_s
 
 
 def item_filter(message: recommender_pb2.AttributeFilter) -> ItemFilter:
-    """A filter; InvalidRequestError where a bound is no price or a condition names nothing."""
+    """A filter; InvalidRequestError where a bound is no price, none can lie within, or a condition names nothing."""
     for bound in (message.price_min, message.price_max):
         if not (math.isfinite(bound) and bound >= 0):
             raise InvalidRequestError(f"price bound {bound} is no price; give numbers >= 0, 0 for no bound")
+    if 0 < message.price_max < message.price_min:
+        raise InvalidRequestError(
+            f"price_min {message.price_min} is above price_max {message.price_max}; give the lower one as price_min"
+        )
     for condition in message.conditions:
         if not condition.attribute or not condition.values:
             raise InvalidRequestError("a condition needs an attribute and at least one value")

@@ -9,7 +9,7 @@ from mmrec.errors import IncompatibleStateError
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.features.assemble import feature_names
 from mmrec.features.stores import FeatureStore
-from mmrec.index.vectors import VectorStore
+from mmrec.index.vectors import StoredVectors, VectorStore
 from mmrec.models.bundle import ModelBundle
 from mmrec.release import Release, ReleaseStore
 from mmrec.scoring.item_statistics import decay_rates
@@ -59,7 +59,7 @@ def load_release(
                 "train and publish again"
             )
     model = ModelBundle.load(Path(releases.model_folder(release_id)))
-    stored = open_vectors().load(release.collection)
+    stored = load_collection(release, open_vectors())
     keeper = CatalogueKeeper(behaviors=settings.behaviors, decay_per_day_H=decay_rates(half_lives), tower=model)
     entries = {}
     for start in range(0, len(stored.item_ids), PORTION):
@@ -70,6 +70,23 @@ def load_release(
     weights = release.behavior_weights
     behaviors = BehaviorSet(tuple(replace(b, weight=weights[b.name]) for b in settings.behaviors))
     return LoadedRelease(release=release, model=model, behaviors=behaviors, keeper=keeper)
+
+
+def load_collection(release: Release, vectors: VectorStore) -> StoredVectors:
+    """The whole collection of a release.
+
+    Raises:
+        NotFoundError: it was dropped.
+        IncompatibleStateError: it holds another number of items than the release was made with.
+        StoreError: it cannot be read, or not whole.
+    """
+    stored = vectors.load(release.collection)
+    if len(stored.item_ids) != release.num_items:
+        raise IncompatibleStateError(
+            f"collection {release.collection!r} holds {len(stored.item_ids)} items, release {release.release_id!r} "
+            f"was made with {release.num_items}; publish its model again"
+        )
+    return stored
 
 
 def refresh_all(keeper: CatalogueKeeper, features: FeatureStore) -> None:

@@ -9,7 +9,7 @@ counts and neighbors in small portions, so that it never holds a request up for 
 the state and one profile from the store.
 
 A release that does not fit is not tried again; one that an engine failed to deliver is, after 1, 2, 4 ... 60 seconds.
-Both are said in every answer, and the release before goes on, new items included.
+Both are said in every answer and, with the reason, in the status; the release before goes on, new items included.
 """
 
 import math
@@ -39,6 +39,8 @@ from mmrec.serving.item_record import ItemUpdate, read_item_update
 from mmrec.serving.keeper import CatalogueKeeper
 from mmrec.serving.messages import (
     add_items,
+    check_id,
+    check_ids,
     item_filter,
     list_request,
     list_response,
@@ -72,6 +74,8 @@ class ReplicaParts:
     topic_name: Callable[[], str]
     """"cluster id/topic id" of item-embeddings as it is now."""
     clock: Clock
+    num_skipped_batches: Callable[[], int] = lambda: 0
+    """Batches of item-embeddings that `follow` could not decode and left out."""
     open_overlay: Callable[[], Overlay] | None = None
     """Opens the overlay of acknowledged events; None where nobody writes one."""
 
@@ -173,8 +177,13 @@ class Replica:
 
     @property
     def ready(self) -> bool:
-        """Whether the first look at releases and items is done, and somebody goes on looking."""
-        return self._ready.is_set() and self._thread.is_alive()
+        """Whether the first look at releases and items is done, somebody goes on looking, and what is promoted serves.
+
+        A replica that holds an older release is ready: its lists are as good as they were, and they say what is wrong.
+        One that was promised a release and holds none is not, though it answers with popular items.
+        """
+        is_empty_handed = self._loaded is None and bool(self._refused.release_id)
+        return self._ready.is_set() and self._thread.is_alive() and not is_empty_handed
 
     def recommend(
         self, message: recommender_pb2.RecommendItemsRequest, *, deadline: Deadline
@@ -199,8 +208,11 @@ class Replica:
     def similar(self, message: recommender_pb2.SimilarItemsRequest) -> recommender_pb2.SimilarItemsResponse:
         """Answer SimilarItems; errors as pipeline.similar()."""
         now_s, state = self._parts.clock.now_s(), self._state
+        check_id("item_id", message.item_id)
+        check_ids("excluded_item_ids", message.excluded_item_ids)
         found = similar(
             message.item_id,
+            as_of_s=now_s,
             num_items=number_of_items(message.num_items),
             excluded_item_ids=tuple(message.excluded_item_ids),
             item_filter=item_filter(message.filter),
@@ -392,22 +404,27 @@ class Replica:
         return changed
 
     def _write_status(self, *, error: str = "") -> None:
-        catalogue = self._state.catalogue
+        catalogue, now_s = self._state.catalogue, self._parts.clock.now_s()
+        num_to_come, next_publish_s = catalogue.to_come(now_s)
         figures: dict[str, Any] = {
-            "ready": self.ready,
+            # Stricter than health: people are to see that the release they promoted does not serve.
+            "ready": self.ready and not self._refused.release_id,
             "release_id": self._state.release_id,
             "unusable_release_id": self._refused.release_id,
             "num_items": len(catalogue.item_ids),
             "num_items_indexed": int(catalogue.embedded_I.sum()),
+            "num_items_to_come": num_to_come,
+            "next_publish_s": next_publish_s if num_to_come else None,
             "num_items_counted": int(np.isfinite(catalogue.reference_times_I).sum()),
             "has_neighbors": catalogue.neighbors is not None,
             "num_unusable_vectors": self._keeper.num_unusable_vectors,
+            "num_skipped_batches": self._parts.num_skipped_batches(),
             **vars(self.counters),
             **self._figures(),
         }
         if error or self._refused.error:
             figures["error"] = error or self._refused.error
         try:
-            self._status.write(figures, now_s=self._parts.clock.now_s())
+            self._status.write(figures, now_s=now_s)
         except (OSError, RuntimeError) as failure:  # a full disk, a counter added meanwhile: the next one will do
             log.warning("status_not_written", error=repr(failure))

@@ -7,9 +7,10 @@ world.history(None, now_s), live_records(world, from_s=now_s, run="x", now_s=tim
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from mmrec.events.event_files import Record, rfc3339
+from mmrec.events.event_files import Record
 from mmrec.simulator.settings import DAY_S, StorefrontConfig
 from mmrec.simulator.storefront import Storefront
+from mmrec.wire.instants import rfc3339
 
 CHUNK_EVENTS = 512
 HORIZON_S = 3_650 * DAY_S

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import kafka
 from kafka.admin import ConfigResource, ConfigResourceType
@@ -15,6 +15,7 @@ from mmrec.config import KafkaSettings
 from mmrec.errors import NotFoundError, StoreError, UnreachableError
 from mmrec.events.producer import OVERLAY_HEADER, RecordPlace, Settled, TopicRecord
 from mmrec.stores.kafka_append import RecordAppender, TersePollSelector, mend_sender
+from mmrec.stores.sound_batches import SkippedBatches, check_codecs, mend_reading
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
 """Catalogue items carry their picture; Kafka's own default of 1 MiB is too little for some."""
@@ -252,10 +253,9 @@ def topic_configs(settings: KafkaSettings) -> dict[str, dict[str, str]]:
         settings.item_embeddings: {"message.timestamp.type": "LogAppendTime", **compacted},
         settings.served_lists: {"message.timestamp.type": "LogAppendTime", **kept},
         # A refused value may be as large as Kafka takes it, and base64 adds a third.
-        settings.rejected: {
-            "message.timestamp.type": "LogAppendTime",
-            "max.message.bytes": str(MAX_RECORD_BYTES),
-            **kept,
+        **{
+            topic: {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(MAX_RECORD_BYTES), **kept}
+            for topic in (settings.rejected, settings.catalog_rejected)
         },
     }
 
@@ -299,14 +299,37 @@ def describe_topic(bootstrap: str, topic: str) -> TopicIdentity:
         return admin.describe(topic)
 
 
-def _open_consumer(bootstrap: str, topic: str) -> tuple[Any, list[Any]]:
-    """A consumer without a group, assigned to every partition; nothing is ever committed."""
+@contextmanager
+def open_consumer(
+    bootstrap: str,
+    what: str,
+    *,
+    isolation: Literal["read_committed", "read_uncommitted"] = "read_committed",
+    skipped: SkippedBatches | None = None,
+) -> Iterator[Any]:
+    """The one opening of a Kafka consumer: without a group, assigned to nothing; nothing is ever committed.
+
+    Records of a transaction are read once it is committed. Until then a partition ends before it (at the last stable
+    offset), for positions, end_offsets() and records alike; what was aborted is never seen. All codecs of Kafka are
+    read, and a batch that cannot be decoded is left out (mmrec/stores/sound_batches.py).
+
+    Args:
+        what: What it is for; errors name it.
+        isolation: With read_uncommitted end_offsets() tells where the broker ends, open transactions included.
+        skipped: Counts the batches that cannot be decoded; they are logged in any case.
+
+    Raises:
+        StoreError: no broker answers; or what the library raises within the block.
+        ConfigurationError: a codec is not installed.
+    """
+    check_codecs()
     try:
         consumer = kafka.KafkaConsumer(
             bootstrap_servers=bootstrap.split(","),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            isolation_level=isolation,
             max_poll_records=5_000,
             fetch_max_wait_ms=100,
             max_partition_fetch_bytes=MAX_RECORD_BYTES,
@@ -317,17 +340,20 @@ def _open_consumer(bootstrap: str, topic: str) -> tuple[Any, list[Any]]:
         )
     except KafkaError as error:
         raise store_error(bootstrap, error) from error
-    try:
-        partitions = consumer.partitions_for_topic(topic)
-    except KafkaError as error:
-        consumer.close()
-        raise store_error(topic, error) from error
+    mend_reading(consumer, skipped or SkippedBatches())
+    with closing(consumer):
+        try:
+            yield consumer
+        except KafkaError as error:
+            raise store_error(what, error) from error
+
+
+def places_of(consumer: Any, bootstrap: str, topic: str) -> list[Any]:
+    """The topic's partitions, as the library names them; NotFoundError where the broker has no such topic."""
+    partitions = consumer.partitions_for_topic(topic)
     if not partitions:
-        consumer.close()
         raise NotFoundError(f"topic {topic!r} does not exist at {bootstrap}; `mmrec up` creates it")
-    places = [kafka.TopicPartition(topic, partition) for partition in sorted(partitions)]
-    consumer.assign(places)
-    return consumer, places
+    return [kafka.TopicPartition(topic, partition) for partition in sorted(partitions)]
 
 
 def _records(polled: Mapping[Any, list[Any]]) -> list[TopicRecord]:
@@ -347,29 +373,37 @@ def _seek(consumer: Any, places: list[Any], start: Mapping[int, int]) -> None:
 
 
 def read_topic(
-    bootstrap: str, topic: str, *, start: Mapping[int, int] | None = None, timeout_s: float = 60.0
+    bootstrap: str,
+    topic: str,
+    *,
+    start: Mapping[int, int] | None = None,
+    timeout_s: float = 60.0,
+    skipped: SkippedBatches | None = None,
 ) -> Iterator[TopicRecord]:
     """Every record from `start` to the end offsets at the time of the call, ordered within each partition.
 
     Args:
         start: First offset per partition; partitions left out are read from their beginning.
         timeout_s: Longest silence of the broker before StoreError.
+        skipped: As in open_consumer().
     """
-    consumer, places = _open_consumer(bootstrap, topic)
-    with closing(consumer):
-        try:
-            ends = consumer.end_offsets(places)
-            _seek(consumer, places, start or {})
-            heard_s = time.monotonic()
-            while any(consumer.position(place) < ends[place] for place in places):
-                records = _records(consumer.poll(timeout_ms=200))
-                if records:
-                    heard_s = time.monotonic()
-                elif time.monotonic() - heard_s > timeout_s:
-                    raise StoreError(f"Kafka ({topic}): silent for {timeout_s} s before the end was reached")
-                yield from (r for r in records if r.offset < ends[kafka.TopicPartition(topic, r.partition)])
-        except KafkaError as error:
-            raise store_error(topic, error) from error
+    with open_consumer(bootstrap, topic, skipped=skipped) as consumer:
+        places = places_of(consumer, bootstrap, topic)
+        consumer.assign(places)
+        ends = consumer.end_offsets(places)
+        _seek(consumer, places, start or {})
+        heard_s, before = time.monotonic(), dict[Any, int]()
+        while True:
+            positions = {place: consumer.position(place) for place in places}
+            if all(positions[place] >= ends[place] for place in places):
+                return
+            # What transactions leave behind has offsets and no records: who passes that is not waiting in vain.
+            if positions != before:
+                heard_s, before = time.monotonic(), positions
+            elif time.monotonic() - heard_s > timeout_s:
+                raise StoreError(f"Kafka ({topic}): silent for {timeout_s} s before the end was reached")
+            records = _records(consumer.poll(timeout_ms=200))
+            yield from (r for r in records if r.offset < ends[kafka.TopicPartition(topic, r.partition)])
 
 
 def follow_topic(
@@ -380,22 +414,22 @@ def follow_topic(
     start: Mapping[int, int] | None = None,
     from_end: bool = False,
     poll_s: float = 0.2,
+    skipped: SkippedBatches | None = None,
 ) -> Iterator[list[TopicRecord]]:
     """Records as they arrive, one list per poll, until `stop()`; an empty list says that nothing came.
 
     Args:
         start: First offset per partition; partitions left out are read from their beginning.
-        from_end: Skip what is there; `start` is then not used.
+        from_end: Skip what is there; `start` is then not used. What an open transaction holds is still to come.
+        skipped: As in open_consumer().
     """
-    consumer, places = _open_consumer(bootstrap, topic)
-    with closing(consumer):
-        try:
-            if from_end:
-                for place, end in consumer.end_offsets(places).items():
-                    consumer.seek(place, end)
-            else:
-                _seek(consumer, places, start or {})
-            while not stop():
-                yield _records(consumer.poll(timeout_ms=int(poll_s * 1000)))
-        except KafkaError as error:
-            raise store_error(topic, error) from error
+    with open_consumer(bootstrap, topic, skipped=skipped) as consumer:
+        places = places_of(consumer, bootstrap, topic)
+        consumer.assign(places)
+        if from_end:
+            for place, end in consumer.end_offsets(places).items():
+                consumer.seek(place, end)
+        else:
+            _seek(consumer, places, start or {})
+        while not stop():
+            yield _records(consumer.poll(timeout_ms=int(poll_s * 1000)))

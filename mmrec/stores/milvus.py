@@ -2,6 +2,11 @@
 
 One code for Milvus Lite's own server and for a cluster. Milvus Lite accepts index types it does not know and then
 searches without them, so types are checked here (METHODS M26).
+
+Rows are numbered from 0 and keyed by that number; item ids are plain text beside it. So no id ever stands in an
+expression: engines differ in how they read quotes, backslashes and Han characters there, and pymilvus's own iterator
+writes the last id of a page into one as it is. Numbers also show what is missing: a page holds exactly the rows it
+was asked for, or is an error.
 """
 
 import logging
@@ -13,14 +18,15 @@ import numpy as np
 from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
 
-from mmrec.errors import ConfigurationError, NotFoundError, StoreError
-from mmrec.index.vectors import Float32Array, StoredVectors, checked_vectors
+from mmrec.errors import ConfigurationError, IncompatibleStateError, NotFoundError, StoreError
+from mmrec.index.vectors import MAX_ITEM_ID_BYTES, Float32Array, StoredVectors, checked_collection
 
 INDEX_TYPES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "HNSW_SQ", "AUTOINDEX")
 _INSERT_ROWS = 1_000
 _READ_ROWS = 1_000
-_MAX_TEXT_BYTES = 1_024
-_ID, _VECTOR = "item_id", "embedding"
+_MAX_TEXT_BYTES = MAX_ITEM_ID_BYTES
+"""Milvus counts bytes of a VARCHAR, Milvus Lite characters; bytes satisfy both."""
+_ROW, _ID, _VECTOR = "row_number", "item_id", "embedding"
 # pymilvus pings an idle server every 10 s; a gRPC server that was not told to allow that (Milvus Lite's) ends the
 # connection after a few (GOAWAY, too_many_pings) and the next call finds none. Every 5 minutes is what servers allow.
 _CHANNEL_OPTIONS = {"grpc.keepalive_time_ms": 300_000, "grpc.keepalive_permit_without_calls": False}
@@ -43,17 +49,21 @@ class MilvusVectorStore:
         self, name: str, item_ids: Sequence[str], vectors_ID: Float32Array, fields: Mapping[str, Sequence[str]]
     ) -> None:
         """See VectorStore."""
-        vectors_ID = checked_vectors(item_ids, vectors_ID)
+        vectors_ID = checked_collection(item_ids, vectors_ID)
         self.drop(name)
         schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field(_ID, DataType.VARCHAR, is_primary=True, max_length=_MAX_TEXT_BYTES)
+        schema.add_field(_ROW, DataType.INT64, is_primary=True)
+        schema.add_field(_ID, DataType.VARCHAR, max_length=_MAX_TEXT_BYTES)
         schema.add_field(_VECTOR, DataType.FLOAT_VECTOR, dim=vectors_ID.shape[1])
         for field in fields:
             schema.add_field(field, DataType.VARCHAR, max_length=_MAX_TEXT_BYTES)
         index = self._client.prepare_index_params()
         index.add_index(field_name=_VECTOR, index_type=self._index_type, metric_type="IP")
         with _store_errors(f"collection {name!r} was not written"):
-            self._client.create_collection(name, schema=schema, index_params=index, timeout=self._timeout_s)
+            # Strong: who reads it back at once, as publishing does, sees every row.
+            self._client.create_collection(
+                name, schema=schema, index_params=index, consistency_level="Strong", timeout=self._timeout_s
+            )
             for start in range(0, len(item_ids), _INSERT_ROWS):
                 rows = range(start, min(start + _INSERT_ROWS, len(item_ids)))
                 self._client.insert(name, [self._row(row, item_ids, vectors_ID, fields) for row in rows])
@@ -64,38 +74,79 @@ class MilvusVectorStore:
         row: int, item_ids: Sequence[str], vectors_ID: Float32Array, fields: Mapping[str, Sequence[str]]
     ) -> dict[str, Any]:
         texts = {field: _bounded(values[row]) for field, values in fields.items()}
-        return {_ID: item_ids[row], _VECTOR: vectors_ID[row].tolist(), **texts}
+        return {_ROW: row, _ID: item_ids[row], _VECTOR: vectors_ID[row].tolist(), **texts}
 
     def load(self, name: str) -> StoredVectors:
         """See VectorStore."""
-        description = self._describe(name)
-        fields = [f["name"] for f in description["fields"] if f["name"] not in (_ID, _VECTOR)]
-        embedding_dim = next(f["params"]["dim"] for f in description["fields"] if f["name"] == _VECTOR)
+        described = self._describe(name)["fields"]
+        fields = [f["name"] for f in described if f["name"] not in (_ROW, _ID, _VECTOR)]
+        embedding_dim = int(next(f["params"]["dim"] for f in described if f["name"] == _VECTOR))
+        pages = self._pages if any(f["name"] == _ROW for f in described) else self._pages_by_id
         rows: list[dict[str, Any]] = []
         with _store_errors(f"collection {name!r} was not read"):
             self._client.load_collection(name)
-            iterator = self._client.query_iterator(name, batch_size=_READ_ROWS, output_fields=[_ID, _VECTOR, *fields])
-            try:
-                while batch := iterator.next():
-                    rows.extend(batch)
-            finally:
-                iterator.close()
+            for page in pages(name, [_ID, _VECTOR, *fields]):
+                rows.extend(page)
         rows.sort(key=lambda row: str(row[_ID]))
-        vectors_ID = np.array([row[_VECTOR] for row in rows], dtype=np.float32).reshape(len(rows), int(embedding_dim))
+        vectors_ID = np.array([row[_VECTOR] for row in rows], dtype=np.float32).reshape(len(rows), embedding_dim)
         return StoredVectors(
             item_ids=tuple(row[_ID] for row in rows),
             vectors_ID=vectors_ID,
             fields={field: tuple(row[field] for row in rows) for field in fields},
         )
 
+    def _pages(self, name: str, wanted: list[str]) -> Iterator[list[dict[str, Any]]]:
+        """All rows, by their numbers; a page that lacks one is a StoreError."""
+        counted = self._client.query(name, filter="", output_fields=["count(*)"])
+        num_rows = int(counted[0]["count(*)"])
+        for start in range(0, num_rows, _READ_ROWS):
+            end = min(start + _READ_ROWS, num_rows)
+            page = self._client.query(
+                name,
+                filter=f"{_ROW} >= {start} and {_ROW} < {end}",
+                output_fields=[_ROW, *wanted],
+                limit=_READ_ROWS,
+            )
+            missing = set(range(start, end)) - {int(row[_ROW]) for row in page}
+            if missing or len(page) != end - start:
+                raise StoreError(
+                    f"collection {name!r} counts {num_rows} rows, but {len(page)} came back for rows {start} to {end}, "
+                    f"without {sorted(missing)[:3]}; publish it again"
+                )
+            yield page
+
+    def _pages_by_id(self, name: str, wanted: list[str]) -> Iterator[list[dict[str, Any]]]:
+        """All rows of a collection made before rows were numbered, as far as the client's iterator can read it.
+
+        It quotes no ids. Where the next page does not begin behind the one before, it would never end.
+        """
+        iterator = self._client.query_iterator(name, batch_size=_READ_ROWS, output_fields=wanted)
+        last = ""
+        try:
+            while page := iterator.next():
+                first = min(str(row[_ID]) for row in page)
+                if last and first <= last:
+                    raise IncompatibleStateError(
+                        f"collection {name!r} cannot be read beyond item {last!r}, which its layout cannot quote; "
+                        "publish the release's model again"
+                    )
+                last = max(str(row[_ID]) for row in page)
+                yield page
+        finally:
+            iterator.close()
+
     def search(self, name: str, queries_QD: Float32Array, *, num_results: int) -> list[list[tuple[str, float]]]:
         """See VectorStore."""
         self._describe(name)
         with _store_errors(f"collection {name!r} was not searched"):
             hits = self._client.search(
-                name, np.asarray(queries_QD, dtype=np.float32).tolist(), limit=num_results, anns_field=_VECTOR
+                name,
+                np.asarray(queries_QD, dtype=np.float32).tolist(),
+                limit=num_results,
+                anns_field=_VECTOR,
+                output_fields=[_ID],
             )
-        return [[(str(hit[_ID]), float(hit["distance"])) for hit in query] for query in hits]
+        return [[(str(hit["entity"][_ID]), float(hit["distance"])) for hit in query] for query in hits]
 
     def point_alias(self, alias: str, name: str) -> None:
         """See VectorStore."""

@@ -2,18 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
-
-import kafka
-from kafka.errors import KafkaError
 
 from mmrec.config import KafkaSettings
 from mmrec.errors import ConfigurationError, StoreError
 from mmrec.events.next_offsets import next_offsets
 from mmrec.events.stream_rows import RecordKind, StreamTopic
 from mmrec.scoring.profile import Source
-from mmrec.stores.kafka import TopicAdmin, store_error
+from mmrec.stores.kafka import TopicAdmin, open_consumer, places_of
 from mmrec.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -103,19 +99,10 @@ def starting_offsets(
     Raises:
         StoreError: no broker answers, or one does not have what was read from it.
     """
-    try:
-        consumer = kafka.KafkaConsumer(
-            bootstrap_servers=bootstrap.split(","), group_id=None, enable_auto_commit=False, metrics_enabled=False
-        )
-        with closing(consumer):
-            places = [
-                kafka.TopicPartition(name, partition)
-                for name in topics
-                for partition in sorted(consumer.partitions_for_topic(name) or ())
-            ]
-            beginnings, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
-    except KafkaError as error:
-        raise store_error(bootstrap, error) from error
+    # To where the broker ends: what an open transaction holds is not lost.
+    with open_consumer(bootstrap, ", ".join(topics), isolation="read_uncommitted") as consumer:
+        places = [place for name in topics for place in places_of(consumer, bootstrap, name)]
+        beginnings, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
     held = {}
     for place in places:
         topic = topics[place.topic]

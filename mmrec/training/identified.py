@@ -3,13 +3,10 @@
 An identify record of the log says "from here on this anonymous id is that user". What the id had done before becomes
 known for the user at that instant; what it does later counts for the user at once, until another record re-points it.
 
-    owner of an event = target of the id's last record known at or before it, else of its first record
-    known for the owner at max(known time of the event, known time of that first record)
-
-Within one micro-batch the stream takes records after events; so only re-pointed ids may differ, by one micro-batch.
+    owner of an event: scoring/together.py
+    known for the owner at max(known time of the event, known time of the id's first record)
 """
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,28 +14,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmrec.events.control import IDENTIFY
+from mmrec.scoring.together import Login, LoginHistory
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identities:
     """All identify records of a log."""
 
-    records: dict[str, tuple[tuple[float, ...], tuple[str, ...]]]
-    """By anonymous key: known times, ascending, and the user keys they name."""
+    records: dict[str, LoginHistory]
+    """By anonymous key."""
 
     def owner_at(self, user_key: str, time_s: float) -> str:
         """Key of the profile that stands for `user_key` in what was known strictly before `time_s`."""
-        times, targets = self.records.get(user_key, ((), ()))
-        known = [target for time, target in zip(times, targets, strict=True) if time < time_s]
-        return known[-1] if known else user_key
+        history = self.records.get(user_key)
+        return (history.owner_before(time_s) if history is not None else None) or user_key
 
     def owner_of(self, user_key: str, known_time_s: float) -> tuple[str, float] | None:
         """(owner, when the owner's profile has it) of an event of an anonymous key; None where nobody logged in."""
-        if user_key not in self.records:
+        history = self.records.get(user_key)
+        if history is None:
             return None
-        times, targets = self.records[user_key]
-        place = bisect_right(times, known_time_s) - 1
-        return targets[max(place, 0)], max(known_time_s, times[0])
+        return history.owner_at(known_time_s), max(known_time_s, history.first_s[0])
 
 
 def identities(events: pa.Table) -> Identities:
@@ -48,14 +44,10 @@ def identities(events: pa.Table) -> Identities:
         events: `user_key`, `item_id` (of such a record: the anonymous key), `behavior`, `known_time_s`; any order.
     """
     rows = events.filter(pc.equal(events["behavior"], IDENTIFY))
-    found: dict[str, list[tuple[float, str]]] = {}
+    found: dict[str, list[Login]] = {}
     for row in rows.select(["item_id", "known_time_s", "user_key"]).to_pylist():
         found.setdefault(row["item_id"], []).append((row["known_time_s"], row["user_key"]))
-    records = {}
-    for key, pairs in found.items():
-        pairs.sort()
-        records[key] = (tuple(time for time, _ in pairs), tuple(target for _, target in pairs))
-    return Identities(records=records)
+    return Identities(records={key: LoginHistory.of(logins) for key, logins in found.items()})
 
 
 def with_owners(events: pa.Table, known: Identities) -> pa.Table:

@@ -15,7 +15,6 @@ from itertools import count
 import grpc
 import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from mmrec.catalog.upsert import CatalogWriter
 from mmrec.clock import SystemClock
@@ -33,6 +32,8 @@ from mmrec.telemetry import StatusFile, configure_logging, get_logger
 from mmrec.v1 import collector_pb2, collector_pb2_grpc
 from mmrec.wiring import open_overlay_writer, settings_from
 from services.collector.servicer import CollectorServicer
+from services.reflection.servicer import add_reflection
+from services.unreadable import UnreadableRequests
 
 SERVICE = collector_pb2.DESCRIPTOR.services_by_name["CollectorService"].full_name
 DELIVERY_TIMEOUT_S = 10.0
@@ -63,7 +64,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
             header=OVERLAY_HEADER,
         ),
     )
-    topics = [kafka.behavior_events, kafka.rejected, kafka.catalog_items]
+    topics = [kafka.behavior_events, kafka.rejected, kafka.catalog_items, kafka.catalog_rejected]
     await asyncio.to_thread(when_it_answers, lambda: producer.learn_topics(topics))
     overlay = open_overlay_writer(settings)
     await asyncio.to_thread(overlay.check_topic)
@@ -71,15 +72,16 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
     collector = EventCollector(
         producer, topics=settings.kafka, events=settings.events, behaviors=settings.behaviors, overlay=overlay
     )
-    catalog = CatalogWriter(producer, topic=settings.kafka.catalog_items)
-    server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)])
+    catalog = CatalogWriter(producer, topic=kafka.catalog_items, rejected_topic=kafka.catalog_rejected)
+    options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)]
+    server = grpc.aio.server(options=options, interceptors=[UnreadableRequests()])
     watch = CollectorMetrics(metrics := Metrics("collector"))
     endpoint = serve_metrics(metrics, settings.metrics)
     servicer = CollectorServicer(collector, catalog, clock, watch)
     collector_pb2_grpc.add_CollectorServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
     healthy = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-    reflection.enable_server_reflection([SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    add_reflection(server, services=(SERVICE, health.SERVICE_NAME))
     try:
         server.add_insecure_port(settings.serving.collector)
     except RuntimeError as error:

@@ -70,7 +70,8 @@ class CollectorServicer(collector_pb2_grpc.CollectorServiceServicer):
         self, request: collector_pb2.UpsertItemsRequest, context: Any
     ) -> collector_pb2.UpsertItemsResponse:
         """See collector.proto."""
-        statuses = await asyncio.to_thread(self._catalog.upsert, request.items, request.removed_item_ids)
+        now_s = self._clock.now_s()
+        statuses = await asyncio.to_thread(self._catalog.upsert, request.items, request.removed_item_ids, now_s=now_s)
         return collector_pb2.UpsertItemsResponse(statuses=statuses)
 
     async def ForgetUser(

@@ -23,7 +23,7 @@ from services.recommender.environment import (
 )
 
 log = get_logger(__name__)
-SERVICES = ["services.recommender.ingress.add_recommender", "services.recommender.ingress.add_health"]
+SERVICES = [f"services.recommender.ingress.add_{name}" for name in ("recommender", "health", "server_reflection")]
 STOP_S = 10.0
 
 
@@ -74,7 +74,8 @@ def _serve(config: str) -> None:
     else:
         ray.init(_node_ip_address="127.0.0.1", include_dashboard=False, num_cpus=1, namespace="mmrec")
     http_options = HTTPOptions(host=host, port=int(os.environ[HTTP_PORT_VARIABLE]))
-    grpc_options = gRPCOptions(port=port, grpc_servicer_functions=SERVICES, enable_reflection=True)
+    # Serve's own reflection finds no methods, knows v1alpha only, and answers whoever reaches it: ours is a service.
+    grpc_options = gRPCOptions(port=port, grpc_servicer_functions=SERVICES, enable_reflection=False)
     try:
         serve.start(http_options=http_options, grpc_options=grpc_options)
     except TimeoutError:  # Serve waits 60 s for its proxies; they go on starting, and the second call finds them

@@ -24,7 +24,7 @@ from mmrec.serving.served_lists import LINGER_S, ServedListWriter
 from mmrec.telemetry import configure_logging, get_logger
 from mmrec.v1 import recommender_pb2
 from mmrec.wiring import open_producer, replica_parts, settings_from
-from services.recommender.codes import code_of
+from services.recommender.codes import code_of, details_of
 from services.recommender.environment import THREADS
 from services.recommender.ingress import caller_deadline_s
 from services.recommender.memory import settle_memory
@@ -118,7 +118,7 @@ class Recommender:
         except Exception as error:
             self._replica.counters.num_failed += 1
             code = code_of(error)
-            details = str(error)
+            details = details_of(error)
             if code is grpc.StatusCode.INTERNAL:
                 details = "the recommender failed; its log says why"
                 log.error("request_failed", error=repr(error), trace=traceback.format_exc())

@@ -10,13 +10,16 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 
-from mmrec.v1 import recommender_pb2_grpc
+from mmrec.v1 import recommender_pb2, recommender_pb2_grpc
 from services.recommender.environment import LOOPBACK_VARIABLE
+from services.reflection.servicer import add_reflection
+from services.reflection.symbols import SERVICES
 
 _LOOPBACK = ("ipv4:127.", "ipv6:[::1]", "ipv6:%5B::1%5D", "ipv6:[::ffff:127.", "ipv6:%5B::ffff:127.", "unix:")
 _deadline_s: ContextVar[float | None] = ContextVar("deadline_s", default=None)
@@ -39,9 +42,22 @@ def add_health(servicer: Any, server: Any) -> None:
     _add(health_pb2_grpc.add_HealthServicer_to_server, servicer, server)
 
 
+def add_server_reflection(_: Any, server: Any) -> None:
+    """Add both versions of grpc.reflection; they are answered where they arrive, as they need no replica."""
+    for name in SERVICES:
+        server.add_passthrough_service(name)
+    recommender = recommender_pb2.DESCRIPTOR.services_by_name["RecommenderService"].full_name
+    admit = partial(_admit, loopback_only=_is_loopback_only())
+    add_reflection(server, services=(recommender, health.SERVICE_NAME), admit=admit)
+
+
+def _is_loopback_only() -> bool:
+    return os.environ.get(LOOPBACK_VARIABLE) == "1"
+
+
 def _add(add: Callable[[Any, Any], None], servicer: Any, server: Any) -> None:
     serve_handler: Callable[..., Any] = server.service_handler_factory
-    loopback_only = os.environ.get(LOOPBACK_VARIABLE) == "1"
+    loopback_only = _is_loopback_only()
 
     def handler(service_method: str, streaming_type: Any) -> Any:
         inner = serve_handler(service_method=service_method, streaming_type=streaming_type)

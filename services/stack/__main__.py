@@ -1,6 +1,6 @@
 """Run the embedded stack in the foreground until Ctrl-C.
 
-python -m services.stack [--config mmrec.toml] [--fresh]
+python -m services.stack [--config mmrec.toml] [--fresh] [--dataset NAME]
 """
 
 import argparse
@@ -25,6 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="services.stack", description="Run the embedded stack until Ctrl-C.")
     parser.add_argument("--config", type=Path, help="settings that differ from the defaults")
     parser.add_argument("--fresh", action="store_true", help="begin with empty stores")
+    parser.add_argument("--dataset", default="", help="data set that the configuration is meant for")
     arguments = parser.parse_args()
     configure_logging(level="WARNING")
     ending = threading.Event()
@@ -36,6 +37,7 @@ def main() -> int:
             home,
             config=arguments.config,
             fresh=arguments.fresh,
+            dataset=arguments.dataset,
             say=_say,
             on_ready=lambda name, seconds: _say(f"  {name:<16} ready after {seconds:5.1f} s"),
         ) as stack:

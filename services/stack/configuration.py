@@ -109,9 +109,15 @@ def toml(tables: Mapping[str, Any]) -> str:
     blocks = []
     for name, value in tables.items():
         for title, table in [(f"[[{name}]]", t) for t in value] if isinstance(value, list) else [(f"[{name}]", value)]:
-            lines = [f"{key} = {json.dumps(entry, ensure_ascii=False)}" for key, entry in table.items()]
+            lines = [f"{key} = {_toml_value(entry)}" for key, entry in table.items()]
             blocks.append("\n".join([title, *lines]))
     return "\n\n".join(blocks) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(name)} = {_toml_value(each)}" for name, each in value.items()) + "}"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _loopback_port(what: str, address: str) -> int:

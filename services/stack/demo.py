@@ -1,8 +1,9 @@
 """The whole way on real parts: from a catalogue and a history to a list that three clicks on Kafka change.
 
-python -m services.stack.demo [--dataset storefront|movielens]
+python -m services.stack.demo [--dataset storefront|movielens] [--fresh]
 
-Writes demo.json and demo.html into the stack's home folder, and stops everything it started.
+Begins with empty stores: what an earlier demo left in the home folder is removed, anything else only with --fresh.
+Writes demo.json and demo.html into the home folder, and stops everything it started.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from mmrec.demo.steps import Steps
 from mmrec.demo.world import DemoWorld, movielens_world, storefront_world
 from mmrec.errors import MmrecError
 from mmrec.home import StackHome
+from mmrec.home_world import may_empty
 from mmrec.telemetry import configure_logging
 from services.stack.demo_steps import DemoRun
 from services.stack.embedded import EmbeddedStack
@@ -30,16 +32,20 @@ def main() -> int:
     """Run the demo; one line where something is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", choices=("storefront", "movielens"), default="storefront")
+    parser.add_argument("--fresh", action="store_true", help="empty the home folder, whatever it keeps")
     arguments = parser.parse_args()
+    home = StackHome.from_environment()
     configure_logging(level="ERROR")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
+        if not arguments.fresh and (line := may_empty(home, command=f"mmrec demo --dataset {arguments.dataset}")):
+            _say(line)
         if arguments.dataset == "movielens":
             world = movielens_world(time.time(), data_folder=os.environ.get("MMREC_DATA_DIR") or str(DEFAULT_DATA))
         else:
             world = storefront_world(time.time())
-        _run(world, StackHome.from_environment())
+        _run(world, home)
     except MmrecError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1
@@ -51,7 +57,15 @@ def main() -> int:
 
 def _run(world: DemoWorld, home: StackHome) -> None:
     steps = Steps(num_steps=NUM_STEPS, tell=_say)
-    stack = EmbeddedStack(home, tables=world.configuration, fresh=True, held=("encode_items",), say=_say)
+    stack = EmbeddedStack(
+        home,
+        tables=world.configuration,
+        fresh=True,
+        held=("encode_items",),
+        say=_say,
+        dataset=world.identity,
+        made_by="demo",
+    )
     stack.start()
     try:
         facts = DemoRun(world, stack, steps=steps, tell=_say).run()

@@ -15,8 +15,10 @@ from typing import Any
 
 from mmrec.config import Settings, load_settings
 from mmrec.home import StackHome
+from mmrec.home_world import keep
 from services.stack.configuration import choose_ports, read_document, write_configuration
 from services.stack.guard import new_stack_id, start_guard
+from services.stack.home_met import meet_home
 from services.stack.jars import ensure_jars
 from services.stack.java import ensure_java_home
 from services.stack.machine import check_machine
@@ -35,6 +37,8 @@ class EmbeddedStack:
         config: Path | None = None,
         tables: Mapping[str, Any] | None = None,
         fresh: bool = False,
+        dataset: str = "",
+        made_by: str = "up",
         held: Iterable[str] = (),
         say: Callable[[str], None] = lambda line: None,
         on_ready: Callable[[str, float], None] = lambda name, seconds: None,
@@ -45,6 +49,8 @@ class EmbeddedStack:
             config: The user's TOML file.
             tables: Tables laid over it, e.g. {"scoring": {"max_items": 0}}.
             fresh: Begin with empty stores.
+            dataset: Data set that the configuration is meant for; empty for any.
+            made_by: Who begins a new home, "up" or "demo".
             held: Programs that wait until `supervisor.release(name)`.
             say: Told one line about everything a person should know.
             on_ready: Called with a program's name and the seconds it took, each time it becomes ready.
@@ -53,6 +59,7 @@ class EmbeddedStack:
         self.environment: dict[str, str] = {}
         """Variables for jobs run beside the stack: configuration, Java, jars, Ray's address and token."""
         self._config, self._extra, self._fresh = config, tables or {}, fresh
+        self._dataset, self._made_by = dataset, made_by
         self._held, self._say, self._on_ready = tuple(held), say, on_ready
         self._ending = ExitStack()
 
@@ -61,7 +68,8 @@ class EmbeddedStack:
 
         Raises:
             MachineError: the machine lacks something, or a stack already runs in this home.
-            ConfigurationError: the configuration cannot be used.
+            ConfigurationError: the configuration cannot be used, or the home keeps the state of another one.
+            IncompatibleStateError: the home's record cannot be read.
         """
         with ExitStack() as undo:
             self._begin(undo)
@@ -95,6 +103,9 @@ class EmbeddedStack:
             document[table] = {**document.get(table, {}), **values} if isinstance(values, Mapping) else values
         home.folder.mkdir(parents=True, exist_ok=True)
         undo.callback(hold(home).close)
+        folder = (self._config.parent if self._config else home.folder).resolve()
+        named: dict[str, Any] = {"config": self._config, "dataset": self._dataset, "made_by": self._made_by}
+        asked, met = meet_home(home, document, folder=folder, fresh=self._fresh, say=self._say, **named)
         end_earlier(home, say=self._say)
         check_machine(home.folder)
         if self._fresh:
@@ -104,8 +115,8 @@ class EmbeddedStack:
         ports = choose_ports(document, say=self._say)
         # The supervisor looks there, wherever the user's file keeps the rest.
         document["stores"] = {**document.get("stores", {}), "status": str(home.status)}
-        folder = self._config.parent if self._config else home.folder
-        write_configuration(home.config, document, ports, folder=folder.resolve())
+        keep(home, asked, met)
+        write_configuration(home.config, document, ports, folder=folder)
         self.settings: Settings = load_settings(home.config)
         self.environment = stack_environment(home, ports, java_home=java_home, spark_jars=jars.spark)
         _write_token(home.folder / "ray_token")

@@ -1,9 +1,14 @@
 """Both vector stores keep the same laws: in memory, and Milvus behind its own server."""
 
+import unicodedata
+
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
-from mmrec.errors import ConfigurationError, NotFoundError, StoreError
+from mmrec.errors import ConfigurationError, InvalidRequestError, NotFoundError, StoreError
+from mmrec.events.rules import MAX_ID_BYTES, id_problem
 from mmrec.index.vectors import ExactIndex, MemoryVectorStore
 
 
@@ -18,6 +23,44 @@ def store(request):
     yield store
     for name in store.collections():
         store.drop(name)
+
+
+AWKWARD_IDS = (
+    *('tv 5"', "cat\\new", '"', "\\", "'", '\\"', "ends in \\", "\\\\", "\\n", "\\u4e2d", "it's", "`", "$meta", "{id}"),
+    *(
+        "' OR 1==1",
+        'x" or item_id != "',
+        "item_id in []",
+        "50%",
+        "_",
+        "%s",
+        "*",
+        "~x",
+        "null",
+        "true",
+        "0",
+        "-1",
+        "1e9",
+    ),
+    *("../../etc", "a/b", "a:b", "#", " leading", "trailing ", " ", "\u00a0", "\u2028", "\u2029", "\u200b", "\ufeff"),
+    *("中文", "\U00020000", "é", "e\u0301", "É", "ß", "ss", "SS", "ﬁ", "\u202eabc", "👨\u200d👩\u200d👧", "\u0301"),
+    *("😀" * (MAX_ID_BYTES // 4), '"' * MAX_ID_BYTES, "\\" * MAX_ID_BYTES, "~" * MAX_ID_BYTES, "\U0010ffff", "\uffff"),
+)
+"""Ids that the doors take and that have meant something else to somebody."""
+READ_ROWS = 1_000
+"""Rows that Milvus is asked for at a time: where a page ends."""
+
+
+def accepted_ids():
+    text = st.text(st.characters(codec="utf-8"), min_size=1, max_size=80)
+    marked = st.text(st.sampled_from("\"\\'%${}[]()=<>!&|`~*?:/#, naé中😀"), min_size=1, max_size=12)
+    return (text | marked).filter(lambda item_id: not id_problem("item_id", item_id))
+
+
+def vectors_of(item_ids) -> np.ndarray:
+    """A vector of each id's own, so that a vector under another id is seen."""
+    values = np.random.default_rng(len(item_ids)).normal(size=(len(item_ids), 4)).astype(np.float32)
+    return values / np.linalg.norm(values, axis=1, keepdims=True)
 
 
 def planted(num_items: int = 1_200):
@@ -76,6 +119,101 @@ def test_writing_again_replaces_and_dropping_forgets(store):
         store.load("items_live")
     with pytest.raises(NotFoundError, match="items_a"):
         store.point_alias("items_live", "items_a")
+
+
+def assert_comes_back(store, item_ids) -> None:
+    values = vectors_of(item_ids)
+    store.create_collection("items_a", item_ids, values, {"title": list(item_ids)})
+    stored = store.load("items_a")
+    order = sorted(range(len(item_ids)), key=lambda row: item_ids[row])
+    assert list(stored.item_ids) == [item_ids[row] for row in order]
+    assert np.array_equal(stored.vectors_ID, values[order])
+    assert stored.fields["title"] == stored.item_ids
+    found = store.search("items_a", values[:3], num_results=1)
+    assert [hits[0][0] for hits in found] == list(item_ids[:3])
+
+
+@pytest.mark.parametrize("item_id", [*AWKWARD_IDS[:8], *AWKWARD_IDS[-6:]])
+def test_an_id_that_the_doors_take_may_be_alone_in_a_collection(store, item_id):
+    assert not id_problem("item_id", item_id)
+    assert_comes_back(store, [item_id])
+
+
+def test_ids_that_differ_only_in_case_normalization_or_spaces_stay_apart(store):
+    same = ["é", unicodedata.normalize("NFD", "é"), "É", "a", "A", "a ", " a", "ａ", "a\u200b"]
+    assert_comes_back(store, same)
+
+
+@pytest.mark.parametrize("awkward", ['tv 5"', "cat\\new", "ends in \\", "' OR 1==1", '" or item_id != "'])
+def test_any_id_may_be_the_last_of_a_page_and_the_first_of_the_next(store, awkward):
+    """The awkward id comes first in the order of ids, in the middle, and last; pages end at each place once."""
+    smaller = [f"\x20{row:04d}" for row in range(READ_ROWS - 1)]
+    assert_comes_back(store, [*smaller, awkward, f"{awkward}x", "\U0010ffff last"])
+    assert_comes_back(store, [*[f"{awkward}{row:04d}" for row in range(READ_ROWS)], f"{awkward}~"])
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(item_ids=st.lists(accepted_ids(), min_size=1, max_size=60, unique=True))
+@example(item_ids=list(AWKWARD_IDS))
+def test_any_set_of_ids_comes_back_as_it_was(store, item_ids):
+    assert_comes_back(store, item_ids)
+
+
+def test_an_id_that_no_collection_holds_is_refused_by_name(store):
+    item_ids = ["short", "long-" + "é" * 512]
+    with pytest.raises(InvalidRequestError, match=r"long-é.* has 1029 bytes; a collection takes at most 1024"):
+        store.create_collection("items_a", item_ids, vectors_of(item_ids), {})
+    assert store.collections() == ()
+
+
+@pytest.mark.integration
+def test_a_collection_that_lost_a_row_is_not_read(milvus_uri):
+    from pymilvus import MilvusClient
+
+    from mmrec.stores.milvus import MilvusVectorStore
+
+    store = MilvusVectorStore(milvus_uri)
+    item_ids, values = planted(1_200)
+    store.create_collection("items_holed", item_ids, values, {})
+    client = MilvusClient(milvus_uri, dedicated=True)
+    client.delete("items_holed", ids=[1_007])
+    client.close()
+    with pytest.raises(StoreError, match=r"'items_holed' counts 1199 rows.*\[1007\].*publish it again"):
+        store.load("items_holed")
+    store.drop("items_holed")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("awkward", "reads"), [("plain", True), ('tv 5"', False), ("cat\\new", False)])
+def test_a_collection_keyed_by_ids_is_read_or_refused_but_never_read_for_ever(milvus_uri, awkward, reads):
+    """Collections made before rows were numbered have the item id as their key."""
+    from pymilvus import DataType, MilvusClient
+
+    from mmrec.stores.milvus import MilvusVectorStore
+
+    client = MilvusClient(milvus_uri, dedicated=True)
+    schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+    schema.add_field("item_id", DataType.VARCHAR, is_primary=True, max_length=1_024)
+    schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=4)
+    index = client.prepare_index_params()
+    index.add_index(field_name="embedding", index_type="FLAT", metric_type="IP")
+    client.create_collection("items_keyed", schema=schema, index_params=index)
+    item_ids = [*(f" {row:04d}" for row in range(READ_ROWS - 1)), awkward, "~ last"]
+    values = vectors_of(item_ids)
+    for rows in (slice(0, 600), slice(600, None)):
+        client.insert(
+            "items_keyed",
+            [{"item_id": i, "embedding": v.tolist()} for i, v in zip(item_ids[rows], values[rows], strict=True)],
+        )
+    client.close()
+    store = MilvusVectorStore(milvus_uri)
+    if reads:
+        assert store.load("items_keyed").item_ids == tuple(item_ids)
+        assert store.search("items_keyed", values[:1], num_results=1)[0][0][0] == item_ids[0]
+    else:
+        with pytest.raises(StoreError, match="items_keyed"):
+            store.load("items_keyed")
+    store.drop("items_keyed")
 
 
 @pytest.mark.integration

@@ -133,8 +133,11 @@ def test_health_and_reflection(collector: Collector) -> None:
     for service in ("", "mmrec.v1.CollectorService"):
         answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
-    services = ProtoReflectionDescriptorDatabase(channel).get_services()
-    assert {"mmrec.v1.CollectorService", "grpc.health.v1.Health"} <= set(services)
+    described = ProtoReflectionDescriptorDatabase(channel)
+    reflection = {f"grpc.reflection.{version}.ServerReflection" for version in ("v1", "v1alpha")}
+    assert set(described.get_services()) == {"mmrec.v1.CollectorService", "grpc.health.v1.Health", *reflection}
+    for symbol in ("mmrec.v1.CollectorService.UpsertItems", "mmrec.v1.BehaviorEvent.event_time"):
+        assert described.FindFileContainingSymbol(symbol).package == "mmrec.v1"
     for _ in range(100):
         if read_status(settings.stores.status).get("collector", {}).get("ready"):
             return

@@ -90,7 +90,7 @@ def test_the_catalogue_reaches_store_feast_and_topic_and_is_encoded_once(
     send(deployment, [*records, (b"junk", b"{no json")])
     counts = run(deployment, tmp_path)
     assert counts["num_items"] == len(ITEMS) + 1
-    assert counts["rejected"] == {"missing_title": 1, "unreadable": 1}
+    assert counts["rejected"] == {"missing_title": 1, "malformed_json": 1}
     assert counts["mended"]["broken_image"] == 1
     matrix = open_content_store(deployment.settings).load_matrix()
     assert set(matrix.item_ids) == {*(item.item_id for item in ITEMS), "broken"}

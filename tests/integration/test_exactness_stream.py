@@ -136,7 +136,7 @@ def world(
 def _configure(path: Path, bootstrap: str) -> Path:
     prefix = f"x{uuid.uuid4().hex[:8]}"
     recommender, collector = any_free(2)
-    names = ("behavior_events", "catalog_items", "item_embeddings", "served_lists", "rejected")
+    names = ("behavior_events", "catalog_items", "item_embeddings", "served_lists", "rejected", "catalog_rejected")
     lines = [
         "[kafka]",
         f"bootstrap = {json.dumps(bootstrap)}",

@@ -6,8 +6,10 @@ import time
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pool, message_factory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from mmrec.stores.kafka import read_topic
 from tests.recommender_server import ProtoClient, RunningRecommender, announce_item, promote_release
@@ -18,15 +20,46 @@ SERVICE = "mmrec.v1.RecommenderService"
 AS_OF = {"seconds": 1_800_000_000}
 
 
-def reflected(client: ProtoClient, **request: str) -> reflection_pb2.ServerReflectionResponse:
-    stub = reflection_pb2_grpc.ServerReflectionStub(client.channel)
-    return next(iter(stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(**request)]), timeout=10)))
+def reflected(channel: grpc.Channel, version: str, **request: str) -> reflection_pb2.ServerReflectionResponse:
+    """The answer to one request in one version of the protocol; the messages of both are the same."""
+    method = channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    return next(iter(method(iter([reflection_pb2.ServerReflectionRequest(**request)]), timeout=10)))
 
 
-def test_reflection_names_the_services_and_describes_them(client: ProtoClient) -> None:
-    listed = {service.name for service in reflected(client, list_services="").list_services_response.service}
-    assert {SERVICE, "grpc.health.v1.Health"} <= listed
-    assert reflected(client, file_containing_symbol=SERVICE).file_descriptor_response.file_descriptor_proto
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+@pytest.mark.parametrize("where", ["in front", "the replica"])
+def test_reflection_names_the_services_and_describes_their_methods_and_fields(
+    client: ProtoClient, recommender: RunningRecommender, version: str, where: str
+) -> None:
+    target = recommender.target if where == "in front" else f"127.0.0.1:{recommender.replica_port}"
+    with grpc.insecure_channel(target) as channel:
+        listed = {one.name for one in reflected(channel, version, list_services="").list_services_response.service}
+        reflection = {f"grpc.reflection.{one}.ServerReflection" for one in ("v1", "v1alpha")}
+        assert listed == {SERVICE, "grpc.health.v1.Health", *reflection}
+        for symbol in (SERVICE, f"{SERVICE}.RecommendItems", "mmrec.v1.RecommendItemsRequest.user_id"):
+            answer = reflected(channel, version, file_containing_symbol=symbol)
+            assert answer.file_descriptor_response.file_descriptor_proto, symbol
+        assert reflected(channel, version, file_containing_symbol=f"{SERVICE}.Fly").error_response.error_code == 5
+
+
+def test_a_load_tools_way_from_a_method_name_to_calls_works(
+    client: ProtoClient, recommender: RunningRecommender
+) -> None:
+    pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(client.channel))
+    method = pool.FindMethodByName(f"{SERVICE}.RecommendItems")
+    answer = message_factory.GetMessageClass(method.output_type)
+    request = message_factory.GetMessageClass(method.input_type)(user_id=recommender.world.user_ids[0], num_items=3)
+    invoke = client.channel.unary_unary(
+        f"/{SERVICE}/{method.name}",
+        request_serializer=lambda message: message.SerializeToString(),
+        response_deserializer=answer.FromString,
+    )
+    calls = [invoke.future(request, timeout=30) for _ in range(50)]
+    assert [len(call.result().items) for call in calls] == [3] * 50
 
 
 @pytest.mark.parametrize("service", ["", SERVICE])

@@ -12,11 +12,12 @@ from mmrec.events.behaviors import shop_behaviors
 from mmrec.scoring.apply import apply
 from mmrec.scoring.apply_packed import AppliedPacked, apply_packed
 from mmrec.scoring.batch import NO_SOURCE, EventBatch, event_hashes
-from mmrec.scoring.identity import identify
+from mmrec.scoring.identity import Reading, history_of, identify
 from mmrec.scoring.packed_columns import Axes, columns_of, packed_of
-from mmrec.scoring.packing import merged_into, pack, unpack
+from mmrec.scoring.packing import pack, stub_of, unpack
 from mmrec.scoring.profile import Source
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.together import LoginHistory
 
 NOW_S = 1_760_000_000.0
 DAY_S = 86_400.0
@@ -92,7 +93,8 @@ def test_packed_and_plain_profiles_end_the_same(batches, config, login, replay) 
         assert other.num_pruned == sum(p.num_pruned_items - pruned.get(key, 0) for key, p in one.profiles.items())
         profiles.update(one.profiles)
         if login and number == 0:
-            profiles.update(identify(profiles, [("ann", "~x")], config=config))
+            logins = {"~x": [(0.0, "ann"), (NOW_S, "bob")]}
+            profiles.update(identify(profiles, logins, config=config, reading=Reading.PASSING).profiles)
         packed = {key: pack(profile) for key, profile in profiles.items()}
         offset += 0 if replay and number == 1 else len(rows)
 
@@ -125,9 +127,9 @@ def test_columns_are_the_same_bytes_again() -> None:
 
 def test_stubs_name_whom_they_belong_to() -> None:
     profiles = apply({}, batch([("~x", "i1", "cart", 0.0, 1.0, 0, 1)], 0), config=CONFIG).profiles
-    found = identify(profiles, [("ann", "~x")], config=CONFIG)
-    assert merged_into(pack(found["~x"])) == "ann"
-    assert merged_into(pack(found["ann"])) == merged_into(pack(profiles["~x"])) == ""
+    found = identify(profiles, {"~x": [(0.0, "ann")]}, config=CONFIG).profiles
+    assert history_of(stub_of(pack(found["~x"]))) == LoginHistory(("ann",), (0.0,), (0.0,))
+    assert stub_of(pack(found["ann"])) is stub_of(pack(profiles["~x"])) is None
 
 
 def test_a_profile_of_other_half_lives_is_refused() -> None:

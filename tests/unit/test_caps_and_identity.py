@@ -14,12 +14,13 @@ from mmrec.events.verdicts import Verdict
 from mmrec.scoring.affinity import affinity
 from mmrec.scoring.apply import apply
 from mmrec.scoring.batch import EventBatch, event_hashes
-from mmrec.scoring.identity import identify, keys_to_read, targets_to_read
+from mmrec.scoring.identity import history_of, identify, keys_to_read, targets_to_read
 from mmrec.scoring.marks import MAX_SOURCES, joined, moved
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum
 from mmrec.scoring.profile import Source, UserProfile
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.together import LoginHistory
 
 DAY_S = 86_400.0
 NOW_S = 1_760_000_040.0
@@ -144,12 +145,13 @@ def test_a_login_at_any_point_gives_the_plain_sum_over_both_keys(raw, shuffle, c
         profiles.update(applied.profiles)
         known = {n for n in order if n >= start}
         assert {n for n, v in zip(order, applied.verdicts_N, strict=True) if v == Verdict.ACCEPTED} == known
-        pairs = [("ann", anonymous) for at, anonymous in logins if at == number]
-        read = {key: profiles[key] for key in keys_to_read(pairs) if key in profiles}
-        changed = identify(read, pairs, config=FREE)
-        profiles.update({key: unpack(pack(profile)) for key, profile in changed.items()})
-        assert not identify(profiles, pairs, config=FREE)
-        owners.update({anonymous: "ann" for _, anonymous in pairs})
+        at_end = {guest: [(NOW_S + number, "ann")] for at, guest in logins if at == number}
+        read = {key: profiles[key] for key in keys_to_read(at_end) if key in profiles}
+        brought = identify(read, at_end, config=FREE)
+        assert not brought.unclear
+        profiles.update({key: unpack(pack(profile)) for key, profile in brought.profiles.items()})
+        assert not identify(profiles, at_end, config=FREE).profiles
+        owners.update(dict.fromkeys(at_end, "ann"))
     ledger = [
         LedgerEvent(event_id=e[0], user_key=owners[e[1]], item_id=e[2], behavior=e[3], event_time_s=e[4])
         for e in events
@@ -177,9 +179,9 @@ def test_another_login_re_points_the_stub_and_older_events_stay_where_they_count
     events = [(f"e{n}", "~x", "i", "browse", NOW_S, NOW_S + n) for n in range(3)]
     places = [(1, n) for n in range(3)]
     profiles = dict(apply({}, batch(events[:1], places[:1]), config=FREE).profiles)
-    profiles.update(identify(profiles, [("ann", "~x")], config=FREE))
+    profiles.update(identify(profiles, {"~x": [(NOW_S + 0.5, "ann")]}, config=FREE).profiles)
     profiles.update(apply(profiles, batch(events[:2], places[:2]), config=FREE).profiles)
-    profiles.update(identify(profiles, [("bob", "~x")], config=FREE))
+    profiles.update(identify(profiles, {"~x": [(NOW_S + 1.5, "bob")]}, config=FREE).profiles)
     applied = apply(profiles, batch(events, places), config=FREE)
     assert applied.verdicts_N.tolist() == [Verdict.ALREADY_APPLIED, Verdict.ALREADY_APPLIED, Verdict.ACCEPTED]
     profiles.update(applied.profiles)
@@ -189,12 +191,15 @@ def test_another_login_re_points_the_stub_and_older_events_stay_where_they_count
         ("~x",),
         ("~x",),
     )
-    assert targets_to_read({"~x": profiles["~x"]}) == ["bob"]
+    assert targets_to_read({"~x": profiles["~x"]}) == ["ann", "bob"]
+    assert history_of(profiles["~x"]) == LoginHistory(
+        ("ann", "bob"), (NOW_S + 0.5, NOW_S + 1.5), (NOW_S + 0.5, NOW_S + 1.5)
+    )
 
 
 def test_events_of_the_forgotten_change_nothing_and_later_ones_begin_anew() -> None:
     events = [(f"e{n}", key, "i", "browse", NOW_S, NOW_S + n) for n, key in enumerate(["ann", "~x", "ann", "bob"])]
-    stub = identify({}, [("ann", "~x")], config=FREE)["~x"]
+    stub = identify({}, {"~x": [(NOW_S, "ann")]}, config=FREE).profiles["~x"]
     forgotten = {"ann": NOW_S + 1, "~x": NOW_S + 1}
     applied = apply({"~x": stub}, batch(events, in_one_source(events)), config=FREE, forgotten=forgotten)
     assert applied.verdicts_N.tolist() == [Verdict.FORGOTTEN, Verdict.FORGOTTEN, Verdict.ACCEPTED, Verdict.ACCEPTED]

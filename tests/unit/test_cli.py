@@ -12,9 +12,15 @@ import pytest
 from typer.testing import CliRunner
 
 from mmrec.cli import app, main
+from mmrec.config import Settings, parse_settings
 from mmrec.console.running import read_record, require_stack, running_stack
+from mmrec.content.matrix import content_matrix
+from mmrec.content.store import ContentStore
+from mmrec.demo.world import storefront_name
 from mmrec.errors import MachineError
+from mmrec.events.behaviors import media_behaviors
 from mmrec.home import StackHome
+from mmrec.home_world import keep, meet, world_of
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = (
@@ -116,6 +122,63 @@ def test_a_wrong_value_is_one_line_and_status_1(arguments: tuple[str, ...], said
     assert said in line
 
 
+def called(home: Path, *arguments: str) -> Ended:
+    """The command line as a process of its own: `up` and `demo` become the stack's shell."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("MMREC_")}
+    ended = subprocess.run(
+        [sys.executable, "-m", "mmrec.cli", *arguments],
+        cwd=ROOT,
+        env={**variables, "MMREC_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+def keeps_films(home: Path) -> None:
+    """A home as a demo on films leaves it."""
+    films = parse_settings(
+        {"behaviors": [{"name": b.name, "behavior_id": b.behavior_id, "weight": b.weight} for b in media_behaviors()]},
+        where="films",
+        folder=home,
+    )
+    world = world_of(films, made_s=0.0, dataset="movielens", made_by="demo")
+    keep(StackHome(folder=home), world, meet(StackHome(folder=home), world))
+
+
+def test_a_stack_of_a_shop_is_refused_in_a_home_of_films(tmp_path: Path) -> None:
+    keeps_films(tmp_path)
+    result = called(tmp_path, "up")
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"error: {tmp_path} keeps the state of movielens, made by `mmrec demo`")
+    for way in ("`mmrec up --dataset movielens`", "`mmrec up --fresh`", "`MMREC_HOME=other mmrec up`"):
+        assert way in line
+    assert not (tmp_path / "mmrec.toml").exists()
+
+
+def test_a_demo_does_not_empty_a_home_that_somebody_works_in(tmp_path: Path) -> None:
+    world = world_of(Settings(), made_s=0.0)
+    keep(StackHome(folder=tmp_path), world, meet(StackHome(folder=tmp_path), world))
+    result = called(tmp_path, "demo")
+    assert result.returncode == 1
+    assert "`mmrec demo --dataset storefront --fresh` empties it" in result.stderr
+    assert (tmp_path / "world.json").exists()
+
+
+def test_a_storefront_is_not_sent_into_a_home_of_another(call: Caller, tmp_path: Path) -> None:
+    home = StackHome(folder=tmp_path)
+    write_record(home, pid=os.getpid(), started_s=time.time())
+    home.config.write_text("")
+    world = world_of(Settings(), made_s=0.0, dataset=storefront_name(seed=8, num_items=1_000))
+    keep(home, world, meet(home, world))
+    result = call("simulate")
+    assert result.returncode == 1
+    assert "storefront (seed 7, 1000 items) is another one, and nothing was sent. `--mix`" in result.stderr
+
+
 def test_a_wrong_call_is_status_2() -> None:
     for arguments in (("recommend",), ("publish", "--list", "--rollback"), ("recommend", "u1", "-n", "0"), ("fly",)):
         result = CliRunner().invoke(app, list(arguments))
@@ -156,10 +219,22 @@ def test_status_shows_programs_counts_and_reasons(call: Caller, tmp_path: Path) 
             "newest_ingest_time_s": now_s - 4,
         },
         "build_neighbors": {"sequence": 12, "neighbors_sequence": 11},
-        "recommender": {"release_id": "r1", "num_items": 40, "num_items_indexed": 38, "updated_s": now_s - 100},
+        "recommender": {
+            "release_id": "r1",
+            "num_items": 40,
+            "num_items_indexed": 38,
+            "updated_s": now_s - 100,
+            "num_items_to_come": 1,
+            "next_publish_s": 4_070_908_800.0,
+        },
         "collector": {"acknowledged": 7, "rejected.bad_id": 1},
+        # As a feed says that has just started again: itself it has done nothing yet.
+        "encode_items": {"num_items": 0, "num_catalogue_items": 2, "rejected": {}, "rejected_total": {"bad_price": 4}},
     }.items():
         (home.status / f"{name}.json").write_text(json.dumps({"pid": 1, "updated_s": now_s, "ready": True, **figures}))
+
+    content = ContentStore(tmp_path / "content")
+    content.put(content_matrix(["a", "b", "c"], {}, embedding_dims={}, encoders={}))
 
     result = call("status")
     assert result.returncode == 0, result.stderr
@@ -168,6 +243,11 @@ def test_status_shows_programs_counts_and_reasons(call: Caller, tmp_path: Path) 
     assert "rejected 3" in rows
     assert "malformed_json 2" in rows
     assert "serving items indexed 38" in rows
+    assert "catalogue items 3" in rows
+    assert "bad_price 4" in rows
+    assert "catalogue items not published yet 1" in rows
+    assert "next publish time 2099-01-01T00:00:00Z" in rows
+    assert any(row.startswith("collector, since it started") for row in rows)
     assert any(row.startswith("kafka ready 17 19092 2") for row in rows)
     assert any(row.startswith("topics done 0") for row in rows)
     assert any("recommender has not written its counters" in row for row in rows)
@@ -175,10 +255,28 @@ def test_status_shows_programs_counts_and_reasons(call: Caller, tmp_path: Path) 
     document = json.loads(call("status", "--json").stdout)
     assert document["events"] == {"accepted": 1234, "duplicate": 5, "rejected": 3}
     assert document["rejected"] == {"malformed_json": 2, "unknown_behavior": 1}
+    assert document["catalogue_rejected"] == {"bad_price": 4}
+    assert document["figures"]["catalogue_items"] == 3
     assert document["collector"] == {"acknowledged": 7, "rejected.bad_id": 1}
     assert document["figures"]["log_sequence"] == 12
     assert document["figures"]["stream_records_behind"] == 3
     assert document["stale"] == ["recommender"]
+
+
+@pytest.mark.parametrize("item_id", ['tv 5"', "cat\\new", "[/red]", "[bold]x", "ends in \\"])
+def test_the_reason_why_a_release_does_not_serve_is_shown_whatever_id_it_names(
+    item_id: str, call: Caller, tmp_path: Path
+) -> None:
+    home, now_s = StackHome(folder=tmp_path), time.time()
+    write_record(home, pid=os.getpid(), started_s=now_s)
+    home.config.write_text("")
+    home.status.mkdir()
+    refused = {"ready": False, "release_id": "r1", "unusable_release_id": "r2", "error": f"without '{item_id}'"}
+    (home.status / "recommender.json").write_text(json.dumps({"pid": 1, "updated_s": now_s, **refused}))
+    rows = [" ".join(line.replace("│", " ").split()) for line in call("status").stdout.splitlines()]
+    assert "serving ready False" in rows
+    assert "serving refused release id r2" in rows
+    assert f"serving error without '{item_id}'" in rows
 
 
 def test_logs_are_listed_and_shown_without_a_stack(call: Caller, tmp_path: Path) -> None:

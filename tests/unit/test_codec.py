@@ -10,15 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmrec.config import EventSettings
-from mmrec.events import rules
-from mmrec.events.behaviors import shop_behaviors
+from mmrec.events.behaviors import Behavior, BehaviorSet, shop_behaviors
 from mmrec.events.codec import check_event, decode_batch, encode_event
 from mmrec.events.columns import EVENT_SCHEMA, RAW_SCHEMA, REJECTED_SCHEMA, user_key
 from mmrec.events.control import CONTROL_BEHAVIORS, FORGET, IDENTIFY, forget_event, identify_event
 from mmrec.events.plain_records import plain_events
-from mmrec.events.rules import EventFields, Refusal, decode_record, parse_time
+from mmrec.events.rules import EventFields, Refusal, decode_record
 from mmrec.events.verdicts import Rejection
 from mmrec.v1.behavior_pb2 import BehaviorEvent
+from mmrec.wire import documents as wire_documents
+from mmrec.wire.instants import parse_time
 
 BEHAVIORS = shop_behaviors()
 INGEST_S = 1_767_225_600.25  # 2026-01-01T00:00:00.25Z
@@ -172,6 +173,13 @@ REFUSED: list[tuple[Rejection, bytes | None, bytes | None]] = [
     (Rejection.BAD_TIME, b"u1", line(event_time="2025-12-31T23:59:60Z")),
     (Rejection.BAD_TIME, b"u1", line(event_time="2025-12-31T23:59:59.1234567890Z")),
     (Rejection.BAD_TIME, b"u1", line(event_time="2025-12-31T23:59:59+24:00")),
+    (Rejection.OUT_OF_RANGE, b"u1", line(behavior="purchase", quantity=-1)),
+    (Rejection.OUT_OF_RANGE, b"u1", line(quantity="-2.5")),
+    (Rejection.OUT_OF_RANGE, b"u1", line(price=-9.95)),
+    (Rejection.OUT_OF_RANGE, b"u1", line(price=-5e-324)),
+    (Rejection.OUT_OF_RANGE, b"u1", line(position=-1)),
+    (Rejection.OUT_OF_RANGE, b"u1", line(position=-(2**31))),
+    (Rejection.OUT_OF_RANGE, b"u1", line(quantity=1, price=-1e16, context={"a": "b"})),
     (Rejection.TIME_IN_FUTURE, b"u1", line(event_time="2026-01-01T00:05:01Z")),
     (Rejection.TIME_IN_FUTURE, b"u1", line(event_time="9999-12-31T23:59:59Z")),
     (Rejection.TIME_BEFORE_HORIZON, b"u1", line(event_time="1999-12-31T23:59:59.999Z")),
@@ -197,7 +205,10 @@ TAKEN: list[tuple[bytes, bytes]] = [
     (b"u1", line(event_time="2000-01-01T00:00:00Z", imported=True)),
     (b"u1", line(position="3", price="12.5", quantity="2")),
     (b"u1", line(position=3.0, price=12, quantity=2)),
-    (b"u1", line(position=-(2**31), price=-1e-300)),
+    (b"u1", line(position=2**31 - 1, price=1e-300, quantity=1.7e308)),
+    (b"u1", line(quantity=0, price=0.0, position=0)),
+    (b"u1", line(quantity=-0.0, price="-0", position=-0.0)),
+    (b"u1", line(behavior="mmrec.forget", quantity=-1, price=-1, position=-1)),
     (b"u1", line()[:-1] + b',"price":0.1000000000000000055511151231257827,"quantity":1E5}'),
     (b"u1", line(context={"device": "phone", "app": "3"})),
     (b"u1", line(context={"b": "1", "a": "ü"}, domain="beauty", currency="EUR")),
@@ -233,6 +244,22 @@ def test_a_record_is_refused_for_the_right_reason(reason: Rejection, key: bytes 
 def test_every_reason_is_reachable() -> None:
     by_apply = {Rejection.RATE_CAPPED, Rejection.BOT}
     assert {reason for reason, _, _ in REFUSED} == set(Rejection) - by_apply
+
+
+@pytest.mark.parametrize("name", ["quantity", "price", "position"])
+def test_a_negative_number_is_refused_alike_on_every_way_in_and_the_undo_is_named(name: str) -> None:
+    refund = Behavior(name="refund", behavior_id=9, weight=-10.0, undo_of="purchase")
+    for behaviors, hint in ((BEHAVIORS, False), (BehaviorSet((*BEHAVIORS, refund)), True)):
+        event = BehaviorEvent(event_id="e1", user_id="u1", item_id="i1", behavior="purchase", **{name: -1})
+        key, value = encode_event(event)
+        detail = check_event(event, ingest_time_s=INGEST_S, behaviors=behaviors, settings=SETTINGS)
+        assert detail is not None
+        assert detail[0] is Rejection.OUT_OF_RANGE
+        assert ("to take back a purchase send refund" in detail[1]) is hint
+        raw = raw_table([(key, value)])
+        decoded = decode_batch(raw, cluster_id="c", topic_id="t", behaviors=behaviors, settings=SETTINGS)
+        assert decoded.rejected["detail"].to_pylist() == [detail[1]]
+        assert plain_events(raw, behaviors, SETTINGS)[0].tolist() == []
 
 
 @pytest.mark.parametrize(("key", "value"), TAKEN)
@@ -436,5 +463,5 @@ class NameThatCounts(str):
 def test_the_work_for_a_repeated_name_grows_with_the_names_not_with_their_square() -> None:
     names = [NameThatCounts(f"n{number}") for number in range(1_000)]
     with pytest.raises(Exception, match="'n999' stands twice"):
-        rules._unique_pairs([(name, 0) for name in [*names, NameThatCounts("n999")]])
+        wire_documents._unique_pairs([(name, 0) for name in [*names, NameThatCounts("n999")]])
     assert NameThatCounts.num_compared < 10 * len(names)

@@ -1,5 +1,6 @@
 """The collector's promises, with a broker in memory that can be down."""
 
+from collections import Counter
 from concurrent.futures import Future
 
 from mmrec.catalog.upsert import CatalogWriter
@@ -8,7 +9,7 @@ from mmrec.config import EventSettings, KafkaSettings
 from mmrec.events.behaviors import shop_behaviors
 from mmrec.events.collect import EventCollector
 from mmrec.events.producer import MemoryRecordProducer, RecordPlace
-from mmrec.events.rejected import decode_rejected
+from mmrec.events.rejected import decode_rejected, is_cut
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 from mmrec.v1.catalog_pb2 import CatalogItem, Image
 from mmrec.v1.collector_pb2 import EventOutcome, EventStatus
@@ -120,7 +121,7 @@ def test_a_request_without_events_has_an_answer_without_statuses() -> None:
 
 def test_items_are_written_removed_or_refused_each_with_its_status() -> None:
     broker = MemoryRecordProducer(clock=ManualClock(NOW_S))
-    writer = CatalogWriter(broker, topic="catalog")
+    writer = CatalogWriter(broker, topic="catalog", rejected_topic="catalog.rejected")
     late = CatalogItem(item_id="late", title="x")
     late.publish_time.seconds = 10**15
     items = [
@@ -132,12 +133,12 @@ def test_items_are_written_removed_or_refused_each_with_its_status() -> None:
         CatalogItem(item_id="big", title="x", images=[Image(content=bytes(6_000_000))]),
         late,
     ]
-    statuses = writer.upsert(items, ["i9", ""])
+    statuses = writer.upsert(items, ["i9", ""], now_s=NOW_S)
     assert [(s.outcome, s.reason) for s in statuses] == [
         (ACKNOWLEDGED, ""),
         (REJECTED, "missing_item_id"),
         (REJECTED, "missing_title"),
-        (REJECTED, "wrong_type"),
+        (REJECTED, "bad_price"),
         (REJECTED, "bad_id"),
         (REJECTED, "too_large"),
         (REJECTED, "bad_time"),
@@ -148,8 +149,24 @@ def test_items_are_written_removed_or_refused_each_with_its_status() -> None:
     assert records[b"i9"] is None
     assert b'"title": "Red dress"' in (records[b"i1"] or b"")
     assert writer.figures()["items.rejected.missing_title"] == 1
+    refused = [decode_rejected(record.value) for record in broker.records("catalog.rejected")]
+    assert Counter(row["reason"] for row in refused) == Counter(s.reason for s in statuses if s.reason)
+    (large,) = (row for row in refused if row["reason"] == "too_large")
+    assert is_cut(large)
+    assert next(row for row in refused if row["reason"] == "bad_id")["original_key"] == b"i" * 300
     broker.available = False
-    assert writer.upsert(items[:1], [])[0].outcome == RETRY
+    assert writer.upsert(items[:1], [], now_s=NOW_S)[0].outcome == RETRY
+
+
+def test_an_item_that_is_published_later_is_taken_and_told_when_it_will_be_shown() -> None:
+    writer = CatalogWriter(
+        MemoryRecordProducer(clock=ManualClock(NOW_S)), topic="catalog", rejected_topic="catalog.rejected"
+    )
+    later = CatalogItem(item_id="later", title="x")
+    later.publish_time.FromJsonString("2099-01-01T00:00:00Z")
+    (status,) = writer.upsert([later], [], now_s=NOW_S)
+    assert status.outcome == ACKNOWLEDGED
+    assert "2099-01-01T00:00:00Z" in status.detail
 
 
 def test_a_storefront_cannot_say_that_an_event_was_submitted_again() -> None:

@@ -181,7 +181,12 @@ def test_bad_catalogue_records_are_counted_and_the_rest_is_taken() -> None:
     assert set(changes.items) == {"a", "e"}
     assert changes.items["a"].title == "Red dress"
     assert changes.removed == ("f",)
-    assert changes.rejected == {"unreadable": 2, "key_mismatch": 1, "missing_title": 1}
+    assert [(each.position, each.refusal.reason.value) for each in changes.refused] == [
+        (2, "malformed_json"),
+        (3, "key_mismatch"),
+        (4, "missing_title"),
+        (6, "missing_item_id"),
+    ]
     assert changes.mended == {"broken_image": 1}
     assert set(changes.broken_images) == {"e"}
     assert "6 bytes that are no AVIF" in changes.broken_images["e"]

@@ -12,12 +12,13 @@ from mmrec.config import EventSettings, KafkaSettings
 from mmrec.errors import InvalidRequestError, StoreError
 from mmrec.events.behaviors import shop_behaviors
 from mmrec.events.columns import EVENT_SCHEMA
-from mmrec.events.event_files import newest_event_time_s, read_records, retimed, rfc3339
+from mmrec.events.event_files import newest_event_time_s, open_event_file, read_records, retimed
 from mmrec.events.feed import feed
 from mmrec.events.producer import MemoryRecordProducer
-from mmrec.events.rules import EventFields, decode_record
+from mmrec.events.rules import EventFields, Refusal, decode_record
 from mmrec.simulator.live import live_records, storefront_until
 from mmrec.simulator.settings import StorefrontConfig
+from mmrec.wire.instants import parse_time, rfc3339
 
 NOW_S = 1_767_225_600.0
 TOPIC = KafkaSettings().behavior_events
@@ -111,6 +112,67 @@ def test_a_file_that_cannot_be_events_says_why(tmp_path: Path) -> None:
     ]:
         with pytest.raises(InvalidRequestError, match=said):
             read_records(tmp_path / name)
+
+
+def refusals(path: Path, *, imported: bool) -> list[str]:
+    """Reason of each record of a file, "" where it is taken."""
+    reasons = []
+    for key, value in retimed(read_records(path), imported=imported):
+        fields = decode_record(key, value, ingest_time_s=NOW_S, behaviors=shop_behaviors(), settings=EventSettings())
+        reasons.append(fields.reason.value if isinstance(fields, Refusal) else "")
+    return reasons
+
+
+HALF = LINES[0].replace(b'"i1"', b'"\\ud83d"')
+ODD_LINES = {
+    "half a surrogate pair": (HALF, "malformed_json"),
+    "half a pair in a field that nobody reads": (LINES[0][:-1] + b',"title":"\\ud83d"}', ""),
+    "a number that JSON cannot write again, unread": (LINES[0][:-1] + b',"size":1e400}', ""),
+    "the same as a price": (LINES[0][:-1] + b',"price":1e400}', "wrong_type"),
+    "a byte order mark": (b"\xef\xbb\xbf" + LINES[0], ""),
+    "no UTF-8": (LINES[0].replace(b"i1", b"\xff"), "malformed_json"),
+    "a name twice": (LINES[0][:-1] + b',"item_id":"i2"}', "malformed_json"),
+    "NaN": (LINES[0][:-1] + b',"price":NaN}', "malformed_json"),
+    "deep nesting": (LINES[0][:-1] + b',"x":' + b"[" * 30_000 + b"}", "malformed_json"),
+    "a flag of another type": (LINES[0][:-1] + b',"imported":1}', "wrong_type"),
+    "a carriage return at its end": (LINES[0] + b"\r", ""),
+    "a line longer than the codec reads": (LINES[0] + b" " * 70_000 + b"x", "too_large"),
+    "a line of megabytes": (b"[" * (3 << 20), "too_large"),
+    "an instant that a shift cannot move": (LINES[0].replace(b"2025", b"9999"), "time_in_future"),
+    "an array": (b"[1, 2]", "not_an_object"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_LINES)
+@pytest.mark.parametrize("imported", [False, True])
+def test_an_odd_line_is_judged_by_the_codecs_rules_and_the_others_go_on(
+    kind: str, imported: bool, tmp_path: Path
+) -> None:
+    odd, reason = ODD_LINES[kind]
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"\n".join([LINES[0], b"", odd, LINES[3]]))  # the last line has no end
+    assert refusals(path, imported=imported) == ["", reason, ""]
+    assert [row.number for row in open_event_file(path).rows()] == [1, 3, 4]
+    assert max(len(value) for _, value in read_records(path)) <= EventSettings().max_value_bytes + 1
+    path.write_bytes(b"\n".join([odd, LINES[0]]))
+    assert refusals(path, imported=imported) == [reason, ""]
+
+
+def test_lines_are_flagged_and_moved_without_losing_a_digit() -> None:
+    times = ["2025-01-01T00:00:00.123456789Z", "2025-01-01T00:00:01.000001Z", "2025-01-01T02:00:02+02:00"]
+    lines = [b'{"event_time":"%s"}' % time.encode() for time in times]
+    moved = [json.loads(value)["event_time"] for _, value in retimed(((b"", v) for v in lines), shift_s=3_600.0)]
+    before = [parse_time(time) for time in times]
+    assert [parse_time(time) for time in moved] == [time_s + 3_600.0 for time_s in before if time_s is not None]
+
+
+@pytest.mark.parametrize(
+    "text", ['[{"event_id":"a"},{"event_id":"b"}]', '[\n{"event_id":"a"},\n', " [", '[ {"event_id":' + "1" * 99_999]
+)
+def test_a_json_array_is_told_from_lines(text: str, tmp_path: Path) -> None:
+    (tmp_path / "events.json").write_text(text)
+    with pytest.raises(InvalidRequestError, match="one JSON array; give one event a line"):
+        open_event_file(tmp_path / "events.json")
 
 
 def test_a_paced_feed_is_never_ahead_of_its_rate() -> None:

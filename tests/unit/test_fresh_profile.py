@@ -62,7 +62,7 @@ class Shop:
         self.acknowledged.append(entry)
 
     def stream(self, partition: int, number: int) -> None:
-        """A micro-batch of one partition: events first, then logins; what was forgotten first of all."""
+        """A micro-batch of one partition: what was forgotten first of all, then logins, then events."""
         source = Source("c", "t", partition)
         start = self.marks[source] + 1
         rows = self.topic[partition][start : start + number]
@@ -70,16 +70,14 @@ class Shop:
             return
         forgotten = {row.user_key: row.known_time_s for row in rows if row.behavior == FORGET}
         self.store.delete_profiles(forgotten)
-        keys = {row.user_key for row in rows}
-        profiles = self.store.read_profiles(keys)
+        logins = {row.item_id: [(row.known_time_s, row.user_key)] for row in rows if row.behavior == IDENTIFY}
+        profiles = self.store.read_profiles({row.user_key for row in rows}.union(keys_to_read(logins)))
         profiles |= self.store.read_profiles(targets_to_read(profiles))
+        brought = identify(profiles, logins, config=CONFIG)
+        assert not brought.unclear
         events = overlay_batch(rows, BEHAVIORS)
-        changed = apply(profiles, events, config=CONFIG, forgotten=forgotten).profiles
-        pairs = [(row.user_key, row.item_id) for row in rows if row.behavior == IDENTIFY]
-        if pairs:
-            needed = {**self.store.read_profiles(keys_to_read(pairs)), **profiles, **changed}
-            needed |= {**self.store.read_profiles(targets_to_read(needed)), **needed}
-            changed |= identify(needed, pairs, config=CONFIG)
+        applied = apply({**profiles, **brought.profiles}, events, config=CONFIG, forgotten=forgotten)
+        changed = {**brought.profiles, **applied.profiles}
         self.marks[source] = start + len(rows) - 1
         self.store.write_profiles(changed, write_time_s=NOW_S, progress=StreamProgress(marks=dict(self.marks)))
 

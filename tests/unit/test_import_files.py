@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from mmrec.errors import StoreError
-from mmrec.events.event_files import read_records, retimed, rfc3339
+from mmrec.errors import InvalidRequestError, StoreError
+from mmrec.events.event_edits import EventEdit
+from mmrec.events.event_files import read_records, retimed
 from mmrec.events.feed import feed
 from mmrec.events.import_marks import ImportMarks
 from mmrec.events.producer import MemoryRecordProducer
+from mmrec.wire.instants import rfc3339
 from tests.unit.test_rebuild import CONFIG, NOW_S, Log, Row, check, rows
 from tests.unit.test_stream import Deployment, finish
 
@@ -88,3 +90,32 @@ def test_a_file_that_grew_is_another_file_and_its_old_events_are_found_by_their_
     stream = finish(deployment, random.Random(3), crash_share=0.0)
     assert stream.progress.counts["accepted"] == 500
     assert max(len([r for r in ROWS[:500] if r.user_key == f"u{n}"]) for n in range(5)) < CONFIG.ring_size
+
+
+def test_an_import_under_other_options_is_another_one_and_leaves_out_what_was_sent(tmp_path: Path) -> None:
+    file, folder = write_file(tmp_path / "history.jsonl", ROWS[:10]), tmp_path / "imports"
+    plain = ImportMarks(folder, file)
+    plain.begin(behaviors={"": "", "cart": "cart"})
+    plain.sent(4)
+    assert ImportMarks(folder, file, {"behaviors": {"view": "browse"}}).before == {}  # it was not sent whole
+    plain.done(num_refused=1)
+    mapped = ImportMarks(folder, file, {"behaviors": {"view": "browse"}})
+    assert (mapped.mark.is_done, mapped.mark.num_sent) == (False, 0)
+    assert mapped.before == {"": "", "cart": "cart"}
+    edit = EventEdit(behaviors={"view": "browse"})
+    mapped.begin(behaviors={"view": "browse"}, left_out=edit.sent_before(mapped.before))
+    mapped.done()
+    again = ImportMarks(folder, file, {"behaviors": {"view": "browse"}})
+    assert (again.mark.is_done, again.mark.left_out) == (True, ["", "cart"])
+    assert ImportMarks(folder, file).mark.num_refused == 1
+    with pytest.raises(InvalidRequestError, match="imported as cart, not browse"):
+        EventEdit(behaviors={"cart": "browse"}).sent_before(plain.before | {"cart": "cart"})
+
+
+def test_marks_of_before_there_were_options_are_read(tmp_path: Path) -> None:
+    file, folder = write_file(tmp_path / "history.jsonl", ROWS[:10]), tmp_path / "imports"
+    ImportMarks(folder, file).done()
+    (path,) = folder.iterdir()
+    path.write_text('{"name": "history.jsonl", "num_sent": 7, "is_done": true}')
+    assert ImportMarks(folder, file).mark.num_sent == 7
+    assert ImportMarks(folder, file, {"time_unit": "ms"}).before == {}

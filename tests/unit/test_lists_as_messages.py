@@ -53,6 +53,10 @@ def clicked(**event_time):
     return {"user_id": "u", "session_events": [{"item_id": "i", "behavior": "browse", "event_time": event_time}]}
 
 
+def session_event(**fields):
+    return {"user_id": "u", "session_events": [{"item_id": "i", "behavior": "purchase", **fields}]}
+
+
 def test_pages_walk_through_a_list_without_repeating_until_it_ends(world, state):
     seen, token, ranks = [], "", []
     for _ in range(30):
@@ -191,6 +195,15 @@ def test_the_served_list_of_somebody_unknown_says_so_and_what_it_lacks(world):
         ({"user_id": "u", "num_items": 201}, "num_items is 201"),
         ({"user_id": "~u"}, "anonymous_id"),
         ({"user_id": "u", "filter": {"price_min": -1}}, "price bound"),
+        ({"user_id": "u", "filter": {"price_max": float("nan")}}, "price bound nan"),
+        ({"user_id": "u", "filter": {"price_min": float("inf")}}, "price bound inf"),
+        ({"user_id": "u", "filter": {"price_min": 5, "price_max": 3}}, "price_min 5.0 is above price_max 3.0"),
+        (session_event(quantity=-1), "quantity is -1.0; give a number >= 0"),
+        (session_event(price=-0.01), "price is -0.01; give a number >= 0"),
+        (session_event(position=-1), "position is -1; give a rank from 1"),
+        (session_event(price=float("nan")), "price nan; give finite numbers"),
+        (session_event(item_id="i" * 257), "item_id has 257 bytes"),
+        (session_event(event_id="a\nb"), "no control characters"),
         ({"user_id": "u", "filter": {"conditions": [{"attribute": "color"}]}}, "at least one value"),
         ({"user_id": "u", "as_of": {"seconds": 2**63 - 1}}, "as_of is .* years 1 to 9999"),
         ({"user_id": "u", "as_of": {"seconds": -(2**63)}}, "as_of is .* years 1 to 9999"),

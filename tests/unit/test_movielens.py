@@ -13,8 +13,8 @@ import pytest
 from google.protobuf import json_format
 from PIL import Image
 
-from mmrec.catalog.item import attribute_values
 from mmrec.catalog.movielens import MovieLens, ReplayChunk, movielens_folder, split_title
+from mmrec.catalog.values import attribute_values
 from mmrec.demo.world import MOVIELENS_RING
 from mmrec.errors import MachineError
 from mmrec.events.behaviors import media_behaviors

@@ -21,7 +21,7 @@ from mmrec.events.verdicts import Verdict
 from mmrec.features.values import PackedProfile
 from mmrec.partition_step import JUDGED_SCHEMA, OWNER, judge_rows, judged_events, with_owners
 from mmrec.scoring.apply import apply
-from mmrec.scoring.identity import identify
+from mmrec.scoring.identity import Reading, identify
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.profile import UserProfile
 
@@ -92,7 +92,8 @@ def test_partitions_judge_as_the_whole_does(before, batch, num_parts: int, logge
     first = split_rows(decoded(before, {}), TOPICS)
     profiles = apply({}, event_batch(first.events, SETTINGS.behaviors), config=SCORING).profiles
     if logged_in:
-        profiles |= identify(profiles, [("ann", "~x")], config=SCORING)
+        logins = {"~x": [(NOW_S, "ann"), (NOW_S + 5, "bob")]}
+        profiles |= identify(profiles, logins, config=SCORING, reading=Reading.PASSING).profiles
     forgotten = MemoryForgottenUsers()
     forgotten.forget("gone", known_time_s=NOW_S + 12)
     stored = Stored(profiles)
@@ -107,16 +108,16 @@ def test_partitions_judge_as_the_whole_does(before, batch, num_parts: int, logge
     )
     judged, profiles = judged_in_parts(rows, stored, num_parts, forgotten)
     assert judged.schema == JUDGED_SCHEMA
-    seen, verdicts_N = judged_events(judged)
+    seen, said = judged_events(judged)
     assert split_rows(seen, TOPICS).events.equals(whole.events)
-    assert verdicts_N.tolist() == expected.verdicts_N.tolist()
+    assert said.verdicts_N.tolist() == expected.verdicts_N.tolist()
     assert {key: profile.packed for key, profile in profiles.items()} == {
         key: pack(profile) for key, profile in expected.profiles.items()
     }
 
 
 def test_events_of_a_merged_anonymous_profile_go_to_the_partition_of_its_user() -> None:
-    profiles = identify({}, [("ann", "~x")], config=SCORING)
+    profiles = identify({}, {"~x": [(NOW_S, "ann")]}, config=SCORING).profiles
     rows = decoded([("~x", "i1", "a", 0), ("~y", "i1", "b", 0), ("ann", "i1", "c", 0)], {})
     owned = with_owners(rows, read_packed=Stored(profiles).read)
     assert owned[OWNER].to_pylist() == ["ann", "~y", "ann"]
@@ -141,10 +142,11 @@ def test_rows_of_other_kinds_pass_through() -> None:
     refused = decode_rows(raw, TOPICS, behaviors=SETTINGS.behaviors, settings=SETTINGS.events)
     owned = with_owners(pa.concat_tables([rows, refused]), read_packed=Stored({}).read)
     judged = judge_rows(owned, read_packed=Stored({}).read, scoring=SCORING, forgotten=None, put={}.update)
-    seen, verdicts_N = judged_events(judged.rows)
+    seen, said = judged_events(judged.rows)
     batch = split_rows(seen, TOPICS)
     assert batch.rejected["reason"].to_pylist() == ["malformed_json"]
-    assert verdicts_N.tolist() == [Verdict.ACCEPTED]
+    assert said.verdicts_N.tolist() == [Verdict.ACCEPTED]
+    assert said.owners.to_pylist() == ["ann"]
     assert batch.events.schema == EVENT_SCHEMA
 
 

@@ -226,18 +226,27 @@ def test_similar_items_share_more_attributes_than_chance_and_leave_the_item_out(
 
     near, all_pairs = [], []
     for entry in world.entries[:20]:
-        found = similar(entry.item_id, num_items=10, excluded_item_ids=(), item_filter=ItemFilter(), state=state)
+        found = similar(
+            entry.item_id,
+            as_of_s=world.end_s,
+            num_items=10,
+            excluded_item_ids=(),
+            item_filter=ItemFilter(),
+            state=state,
+        )
         assert entry.item_id not in ids_of(found)
         near += [shared(entry, state.catalogue.entries[row]) for row in found.rows_K]
         all_pairs += [shared(entry, other) for other in world.entries if other is not entry]
     assert np.mean(near) > 1.5 * np.mean(all_pairs)
 
 
-def test_items_like_an_unknown_or_unnamed_item_are_errors(state):
+def test_items_like_an_unknown_or_unnamed_item_are_errors(world, state):
     with pytest.raises(NotFoundError, match="'nothing'"):
-        similar("nothing", num_items=5, excluded_item_ids=(), item_filter=ItemFilter(), state=state)
+        similar(
+            "nothing", as_of_s=world.end_s, num_items=5, excluded_item_ids=(), item_filter=ItemFilter(), state=state
+        )
     with pytest.raises(InvalidRequestError, match="empty"):
-        similar("", num_items=5, excluded_item_ids=(), item_filter=ItemFilter(), state=state)
+        similar("", as_of_s=world.end_s, num_items=5, excluded_item_ids=(), item_filter=ItemFilter(), state=state)
 
 
 def test_items_like_a_removed_item_are_an_error(world):
@@ -246,13 +255,20 @@ def test_items_like_a_removed_item_are_an_error(world):
     keeper.take([ItemUpdate(item_id=gone, entry=None)])
     keeper.publish()
     with pytest.raises(NotFoundError, match=gone):
-        similar(gone, num_items=5, excluded_item_ids=(), item_filter=ItemFilter(), state=world.state(keeper))
+        similar(
+            gone,
+            as_of_s=world.end_s,
+            num_items=5,
+            excluded_item_ids=(),
+            item_filter=ItemFilter(),
+            state=world.state(keeper),
+        )
 
 
 def test_similar_items_say_that_the_promoted_release_does_not_serve(world):
     for with_model, expected in ((True, ()), (False, (Degradation.NO_RELEASE,))):
         state = world.state(with_model=with_model, unusable_release=True)
-        asked = {"num_items": 5, "excluded_item_ids": (), "item_filter": ItemFilter()}
+        asked = {"as_of_s": world.end_s, "num_items": 5, "excluded_item_ids": (), "item_filter": ItemFilter()}
         found = similar(world.entries[0].item_id, **asked, state=state)
         assert found.degraded == (Degradation.RELEASE_UNUSABLE, *expected)
 

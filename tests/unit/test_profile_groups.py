@@ -15,9 +15,10 @@ from mmrec.events.to_batch import event_batch
 from mmrec.features.values import PackedProfile
 from mmrec.judged_batch import Judged, judge_batch
 from mmrec.profile_groups import profile_groups
-from mmrec.scoring.identity import stub
+from mmrec.scoring.identity import history_of, stub
 from mmrec.scoring.packing import pack
 from mmrec.scoring.profile import UserProfile, empty_profile
+from mmrec.scoring.together import LoginHistory
 from mmrec.stream_offsets import Offsets
 from tests.unit.test_stream import NOW_S, SETTINGS, CrashError, Deployment, event
 from tests.unit.test_stream_control import guest_event
@@ -46,6 +47,7 @@ def judged(deployment: Deployment, max_profiles: int, **rules: float) -> Judged:
         deployment.store,
         deployment.store.read_packed,
         recovered=Offsets(),
+        from_log=lambda guests, rows: {},
         forgotten=deployment.forgotten,
         config=replace(SETTINGS.scoring, **rules),
         timer=lambda: 0.0,
@@ -65,7 +67,7 @@ def test_groups_give_the_same_bytes_and_verdicts(seed: int, max_profiles: int, c
     deployment.forgotten.forget("u1", known_time_s=NOW_S + 60)
     whole, parts = (judged(deployment, size, cap_events=cap_events) for size in (1_000, max_profiles))
     np.testing.assert_array_equal(parts.verdicts_N, whole.verdicts_N)
-    np.testing.assert_array_equal(parts.logins_new_N, whole.logins_new_N)
+    np.testing.assert_array_equal(parts.logins_known_N, whole.logins_known_N)
     assert parts.num_pruned == whole.num_pruned
     assert parts.profiles.keys() == whole.profiles.keys()
     for key, profile in whole.profiles.items():
@@ -80,7 +82,11 @@ def test_every_event_is_in_one_group_with_all_of_its_profile_and_few_profiles_ar
     deployment = mixed(random.Random(seed), 60)
     columns = event_batch(deployment.batch({PLACE: 0}, {PLACE: 60}).events, SETTINGS.behaviors)
     blank = empty_profile(behaviors=SETTINGS.behaviors, num_half_lives=1)
-    stubs = {"~g0": stub(blank, "u0"), "~g1": stub(blank, "u0"), "~g2": stub(blank, "elsewhere")}
+    users = {"~g0": ["u0"], "~g1": ["u0", "u1", "elsewhere"], "~g2": ["elsewhere"]}
+    stubs = {
+        guest: stub(blank, LoginHistory.of([(NOW_S + 9.0 * n, user) for n, user in enumerate(names)]))
+        for guest, names in users.items()
+    }
     asked: list[str] = []
 
     def read(keys: Iterable[str]) -> dict[str, bytes]:
@@ -96,8 +102,9 @@ def test_every_event_is_in_one_group_with_all_of_its_profile_and_few_profiles_ar
     for number, group in enumerate(groups):
         assert np.all(np.diff(group.rows_N) > 0)
         assert len([key for key in group.packed if key not in stubs]) <= max_profiles + len(stubs)
-        for key in group.events.user_keys.tolist():
-            owner = stubs[key].merged_into if key in stubs else key
+        for key, known_s in zip(group.events.user_keys.tolist(), group.events.known_times_N.tolist(), strict=True):
+            history = history_of(stubs.get(key))
+            owner = history.owner_at(known_s) if history is not None else key
             assert owner in group.packed
             assert group_of.setdefault(owner, number) == number
 

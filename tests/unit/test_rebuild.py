@@ -21,12 +21,13 @@ from mmrec.features.stores import FeatureStore, MemoryFeatureStore
 from mmrec.features.values import StreamProgress
 from mmrec.rebuild import Held, Parts, catch_up, fill, flip
 from mmrec.rebuild_run import back, rebuild
-from mmrec.replay import pieces, replay_table
+from mmrec.replay import replay_table
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.stream import ScoringStream
+from tests.unit.test_replay_logins import SlicedLog
 
 NOW_S = 1_760_000_000.0
 CONFIG = ScoringConfig(behaviors=Settings().behaviors, max_items=0, idle_horizon_s=0.0)
@@ -192,7 +193,8 @@ class SizedStore(MemoryFeatureStore):
 
 
 def test_what_a_rebuild_holds_is_bounded_in_bytes_and_no_number_depends_on_it() -> None:
-    log, store = Log(), SizedStore()
+    log, store = Log(SlicedLog()), SizedStore()
+    log.log.num_rows = 40
     for seed in range(3):
         log.add(*rows(60, seed=seed))
         log.add(Row(user_key="u1", item_id="~a0", behavior=IDENTIFY, age_s=0.0))
@@ -206,8 +208,8 @@ def test_profiles_that_a_rebuild_holds_keep_no_array_of_a_whole_piece_alive() ->
     log = Log()
     log.add(*(Row(user_key=f"u{n}", item_id=f"i{n}", behavior=BEHAVIORS[0], age_s=1.0) for n in range(500)))
     parts, held = parts_of(log, MemoryFeatureStore()), Held(MemoryFeatureStore(), write_time_s=NOW_S)
-    for piece in pieces(log.log):
-        held.put(replay_table(piece, held.read, seen={}, forgotten=parts.forgotten, config=CONFIG).profiles)
+    for piece in log.log.scan():
+        held.put(replay_table(piece, held.read, forgotten=parts.forgotten, config=CONFIG).profiles)
     for profile in held.read([f"u{n}" for n in range(500)]).values():
         whole = profile.counts_IHB
         while isinstance(whole.base, np.ndarray):

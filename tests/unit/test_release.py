@@ -17,7 +17,7 @@ from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.producer import TopicRecord
 from mmrec.features.assemble import FEATURE_NAMES
 from mmrec.features.values import StreamProgress
-from mmrec.index.vectors import MemoryVectorStore
+from mmrec.index.vectors import MemoryVectorStore, StoredVectors
 from mmrec.models.bundle import new_bundle
 from mmrec.models.settings import RankerSettings, TowerSettings
 from mmrec.pipeline import Deadline
@@ -335,6 +335,88 @@ def test_a_release_for_other_half_lives_or_behaviors_is_not_loaded(deployment, m
                 open_vectors=deployment.open_vectors,
                 features=world.store,
             )
+
+
+class ForgetfulVectors(MemoryVectorStore):
+    """An engine that returns a collection otherwise than it was written."""
+
+    def __init__(self, change) -> None:
+        super().__init__()
+        self.change = change
+
+    def load(self, name):
+        return self.change(super().load(name))
+
+
+def without_last(stored):
+    return StoredVectors(item_ids=stored.item_ids[:-1], vectors_ID=stored.vectors_ID[:-1], fields={})
+
+
+def renamed_first(stored):
+    return replace(stored, item_ids=('tv 5"', *stored.item_ids[1:]))
+
+
+def other_vector(stored):
+    vectors_ID = stored.vectors_ID.copy()
+    vectors_ID[3] += 0.01
+    return replace(stored, vectors_ID=vectors_ID)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (without_last, r"was written with 80 items and reads back 79, without '"),
+        (renamed_first, r"80 items and reads back 80, without '.*', with a strange 'tv 5\"'"),
+        (other_vector, r"other vectors for 1 of 80 items, among them '"),
+    ],
+)
+def test_a_collection_that_cannot_be_read_back_whole_is_never_promoted(deployment, model_folder, change, said):
+    good = deployment.publish(model_folder).release_id
+    with pytest.raises(ReleaseGateError, match=said):
+        deployment.publish(model_folder, now_s=1_000_200.0, vectors=ForgetfulVectors(change))
+    assert deployment.releases.current() == good
+    assert len(deployment.releases.list()) == 2, "it is kept, as one that misses another gate is"
+
+
+def test_a_collection_that_was_damaged_since_is_not_promoted_nor_gone_back_to(deployment, model_folder):
+    first, second = (deployment.publish(model_folder, now_s=1_000_000.0 + 100 * n) for n in range(2))
+    item_ids, vectors_ID = list(deployment.world.vectors.item_ids), deployment.world.vectors.vectors_ID
+    deployment.vectors.create_collection(first.collection, item_ids[:-1], vectors_ID[:-1], {})
+    for move in (
+        lambda: let_serve(first.release_id, releases=deployment.releases, vectors=deployment.vectors),
+        lambda: roll_back(releases=deployment.releases, vectors=deployment.vectors),
+    ):
+        with pytest.raises(IncompatibleStateError, match=r"holds 79 items.*was made with 80; publish its model again"):
+            move()
+        assert deployment.releases.current() == second.release_id
+
+
+def test_a_replica_without_the_promoted_release_is_not_ready_and_says_why(deployment, model_folder, world):
+    deployment.outage = StoreError("cannot read beyond item 'tv 5\"'")
+    release_id = deployment.publish(model_folder).release_id
+    with running(deployment.replica()) as replica:
+        assert not replica.ready
+        assert ask(replica, world.user_ids[0]).items, "it answers all the same"
+        figures = read_status(deployment.settings.stores.status)["recommender"]
+        assert (figures["ready"], figures["unusable_release_id"]) == (False, release_id)
+        assert 'tv 5"' in figures["error"]
+        deployment.outage = None
+        wait_for(lambda: replica.ready)
+
+
+def test_a_replica_that_holds_an_older_release_is_ready_and_its_status_is_not(deployment, model_folder):
+    good = deployment.publish(model_folder).release_id
+    with running(deployment.replica()) as replica:
+        bad = deployment.publish(model_folder, now_s=1_000_200.0)
+        deployment.releases.promote(good)
+        wait_for(lambda: replica.state.release_id == good)
+        deployment.vectors.create_collection(bad.collection, ["only"], np.ones((1, bad.embedding_dim), np.float32), {})
+        deployment.releases.promote(bad.release_id)
+        wait_for(lambda: not read_status(deployment.settings.stores.status)["recommender"]["ready"])
+        figures = read_status(deployment.settings.stores.status)["recommender"]
+        assert (figures["release_id"], figures["unusable_release_id"]) == (good, bad.release_id)
+        assert "holds 1 items" in figures["error"]
+        assert replica.ready
 
 
 def test_requests_are_ranked_with_the_weights_of_the_release(deployment, model_folder):

@@ -1,7 +1,7 @@
 """The log applied again gives the live profiles, whoever shared a device, however the log's pieces begin and end."""
 
 import random
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,15 +10,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mmrec.control_rows import is_login
 from mmrec.events.control import identify_event
 from mmrec.events.encoding import encode_event
-from mmrec.events.log import SEQUENCE, EventLog, MemoryEventLog
+from mmrec.events.log import EventLog, MemoryEventLog
 from mmrec.events.to_batch import event_batch
 from mmrec.features.stores import FeatureStore, MemoryFeatureStore
+from mmrec.partition_step import JudgedEvents
 from mmrec.profile_dump import dump_profiles, load_profiles
 from mmrec.rebuild import Parts, fill
-from mmrec.replay import due_logins, pieces, profiles_from_log
+from mmrec.replay import profiles_from_log
 from mmrec.score_matrix import score_matrix
 from mmrec.scoring.apply import apply
 from mmrec.scoring.profile import UserProfile
@@ -60,22 +60,19 @@ def shared_devices(shuffle: random.Random, number: int = 40) -> dict[tuple[str, 
 
 
 def owned(log: EventLog) -> Items:
-    """Items of each profile, by the log's appends one after the other: events, then logins."""
+    """Items of each profile, by what was known when: whoever had logged in last, else whoever logged in first."""
     items: Items = defaultdict(set)
-    owner: dict[str, str] = {}
-    rows = log.read(columns=["user_key", "item_id", "behavior", SEQUENCE]).to_pylist()
-    for number in dict.fromkeys(row[SEQUENCE] for row in rows):
-        append = [row for row in rows if row[SEQUENCE] == number]
-        for row in append:
-            if not row["behavior"].startswith("mmrec."):
-                items[owner.get(row["user_key"], row["user_key"])].add(row["item_id"])
-        for row in append:
-            if row["behavior"].startswith("mmrec."):
-                guest = row["item_id"]
-                if guest not in owner:
-                    items[row["user_key"]] |= items.pop(guest, set())
-                owner[guest] = row["user_key"]
-    return {key: found for key, found in items.items() if found}
+    rows = log.read(columns=["user_key", "item_id", "behavior", "known_time_s"]).to_pylist()
+    logins = sorted(
+        (row["known_time_s"], row["user_key"], row["item_id"]) for row in rows if row["behavior"].startswith("mmrec.")
+    )
+    for row in rows:
+        if not row["behavior"].startswith("mmrec."):
+            mine = [(time_s, user) for time_s, user, guest in logins if guest == row["user_key"]]
+            before = [user for time_s, user in mine if time_s <= row["known_time_s"]]
+            owner = before[-1] if before else mine[0][1] if mine else row["user_key"]
+            items[owner].add(row["item_id"])
+    return items
 
 
 def held(profiles: dict[str, UserProfile]) -> Items:
@@ -182,48 +179,16 @@ def test_an_append_longer_than_a_piece_counts_a_login_behind_its_last_event(num_
     batch = deployment.batch(deployment.starts(stream), everything)
     columns = event_batch(batch.events, SETTINGS.behaviors)
     applied = apply(deployment.store.read_profiles(["u0", "~g0", "~g1"]), columns, config=SETTINGS.scoring)
+    said = JudgedEvents(verdicts_N=applied.verdicts_N, owners=pa.chunked_array([["~g1", "u0"]]))
 
-    def write_half() -> None:
-        deployment.store.write_profiles({"u0": applied.profiles["u0"]}, write_time_s=NOW_S)
+    def write_half(left_out: frozenset[str]) -> None:
+        assert left_out == {"u0", "~g1"}
         raise CrashError
 
     with pytest.raises(CrashError):
-        stream.process_judged(batch, applied.verdicts_N, write=write_half, write_time_s=NOW_S)
+        stream.process_judged(batch, said, write=write_half, write_time_s=NOW_S)
     deployment.start()
     assert held(deployment.store.read_profiles(["u0", "~g0", "~g1"])) == {"u0": {"i0", "i1", "i2", "i3"}}
-
-
-@settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 10_000), num_rows=st.sampled_from([1, 2, 5, 1_000]))
-def test_every_row_is_in_one_piece_and_a_login_in_none_before_its_append_ends(seed: int, num_rows: int) -> None:
-    shuffle = random.Random(seed)
-    deployment = Deployment()
-    deployment.log = SlicedLog()
-    deployment.log.num_rows = num_rows
-    deployment.records.update(shared_devices(shuffle))
-    run_out(deployment, shuffle, crash_share=0.0, largest=6)
-    given_N: Counter[str] = Counter()
-    logged_in: dict[str, int] = {}
-    for piece in pieces(deployment.log):
-        logins_N = is_login(piece)
-        for row, by_login in zip(piece.to_pylist(), logins_N.tolist(), strict=True):
-            given_N[row["event_id"]] += 1
-            if by_login:
-                logged_in[row["item_id"]] = row[SEQUENCE]
-            else:
-                assert logged_in.get(row["user_key"], -1) < row[SEQUENCE]
-    assert given_N == Counter(deployment.log.read()["event_id"].to_pylist())
-
-
-def test_pieces_without_logins_are_handed_on_as_they_come() -> None:
-    deployment = Deployment()
-    deployment.records[FIRST] += [event(n, "u0", item=f"i{n}") for n in range(6)]
-    run_out(deployment, random.Random(1), crash_share=0.0, largest=2)
-    columns = [*deployment.log.read().schema.names, SEQUENCE]
-    tables = list(deployment.log.scan(columns=columns, max_rows=4))
-    found = [piece for piece in due_logins(tables) if piece.num_rows]
-    assert len(found) == 2
-    assert all(one is other for one, other in zip(found, tables, strict=True))
 
 
 class UnorderedStore(MemoryFeatureStore):

@@ -21,12 +21,13 @@ from mmrec.events.behaviors import Behavior, BehaviorSet, behavior_set, shop_beh
 from mmrec.events.columns import RAW_SCHEMA, RESUBMITTED
 from mmrec.events.producer import MemoryRecordProducer
 from mmrec.events.rejected import MAX_KEPT_BYTES, decode_rejected, encode_rejected, is_cut
-from mmrec.events.resubmit import MARKER, PORTION, Fate, RefusedRecords, resubmit
+from mmrec.events.resubmit import MARKER, PORTION, EventDoor, Fate, RefusedRecords, ResubmitTopics, resubmit
 from mmrec.events.rules import EventFields, decode_record
 from mmrec.events.stream_rows import RecordKind, StreamTopic, decode_rows
 
 NOW_S = 1_767_225_600.0
 KAFKA = KafkaSettings()
+TOPICS = ResubmitTopics(records=KAFKA.behavior_events, rejected=KAFKA.rejected)
 SHOP = shop_behaviors()
 STARE = behavior_set([*SHOP.behaviors, Behavior(name="stare", behavior_id=17, weight=1.0)])
 
@@ -63,15 +64,15 @@ class Broker(MemoryRecordProducer):
         }
         self.send(KAFKA.rejected, *encode_rejected(row))
 
-    def refused(self, behaviors: BehaviorSet = STARE, **settings: object) -> RefusedRecords:
+    def refused(
+        self, behaviors: BehaviorSet = STARE, *, as_they_were: bool = False, **chosen: object
+    ) -> RefusedRecords:
         return RefusedRecords(
             lambda: self.records(KAFKA.rejected),
             cluster_id="c",
             topic_id="r",
-            behaviors=behaviors,
-            settings=EventSettings(),
-            now_s=NOW_S,
-            **settings,
+            door=EventDoor(behaviors=behaviors, settings=EventSettings(), now_s=NOW_S, as_they_were=as_they_were),
+            **chosen,
         )
 
     def sent(self) -> list[dict]:
@@ -91,10 +92,10 @@ def test_a_record_is_sent_once_it_would_be_taken_and_never_again(broker: Broker)
     for offset in range(3):
         broker.refuse(offset=offset)
     assert fates(broker.refused(SHOP)) == {Fate.REFUSED: 3}
-    assert resubmit(broker.refused(SHOP), broker, KAFKA) == 0
-    assert resubmit(broker.refused(), broker, KAFKA) == 3
+    assert resubmit(broker.refused(SHOP), broker, TOPICS) == 0
+    assert resubmit(broker.refused(), broker, TOPICS) == 3
     assert fates(broker.refused()) == {Fate.SENT: 3}
-    assert resubmit(broker.refused(), broker, KAFKA) == 0
+    assert resubmit(broker.refused(), broker, TOPICS) == 0
     assert [event["event_id"] for event in broker.sent()] == ["e0", "e1", "e2"]
 
 
@@ -102,7 +103,7 @@ def test_what_is_sent_names_its_place_and_keeps_its_instant(broker: Broker) -> N
     broker.refuse(offset=0, context={"page": "home"}, extra=[1, 2])
     broker.refuse(offset=1, eventTime="2025-01-01T00:00:00Z")
     refused = list(broker.refused())
-    resubmit(refused, broker, KAFKA)
+    resubmit(refused, broker, TOPICS)
     first, second = broker.sent()
     assert first["context"] == {"page": "home", RESUBMITTED: refused[0].place}
     assert first["extra"] == [1, 2]
@@ -117,7 +118,7 @@ def test_what_is_sent_names_its_place_and_keeps_its_instant(broker: Broker) -> N
 def test_as_they_were_sends_the_very_bytes(broker: Broker) -> None:
     value = b'{ "event_id":"e","user_id":"u1","item_id":"i1","behavior":"stare" }'
     broker.refuse(offset=0, value=value)
-    resubmit(broker.refused(as_they_were=True), broker, KAFKA)
+    resubmit(broker.refused(as_they_were=True), broker, TOPICS)
     assert [record.value for record in broker.records(KAFKA.behavior_events)] == [value]
     assert fates(broker.refused()) == {Fate.SENT: 1}
 
@@ -126,15 +127,15 @@ def test_copies_that_a_crash_of_the_stream_left_are_one_record(broker: Broker) -
     for offset in (5, 5, 6, 5):
         broker.refuse(offset=offset)
     assert fates(broker.refused()) == {Fate.SENDABLE: 2, Fate.COPY: 2}
-    assert resubmit(broker.refused(), broker, KAFKA) == 2
+    assert resubmit(broker.refused(), broker, TOPICS) == 2
     broker.refuse(offset=5)  # a copy that comes later still
-    assert resubmit(broker.refused(), broker, KAFKA) == 0
+    assert resubmit(broker.refused(), broker, TOPICS) == 0
 
 
 def test_refusals_of_the_collector_have_no_copies(broker: Broker) -> None:
     for event_id in ("a", "b"):
         broker.refuse(offset=-1, event_id=event_id)
-    assert resubmit(broker.refused(), broker, KAFKA) == 2
+    assert resubmit(broker.refused(), broker, TOPICS) == 2
 
 
 def test_records_kept_by_their_beginning_are_told_and_not_sent(broker: Broker) -> None:
@@ -150,7 +151,7 @@ def test_records_kept_by_their_beginning_are_told_and_not_sent(broker: Broker) -
     broker.refuse(offset=1, reason="too_large", detail="the value has 70000 bytes; at most 65536")
     broker.refuse(offset=2, reason="too_large", detail="long", value=b" " * (MAX_KEPT_BYTES + 1))
     assert [record.fate for record in broker.refused()] == [Fate.CUT, Fate.SENDABLE, Fate.CUT]
-    assert resubmit(broker.refused(), broker, KAFKA) == 1
+    assert resubmit(broker.refused(), broker, TOPICS) == 1
 
 
 @given(
@@ -168,10 +169,10 @@ def test_whatever_fails_in_between_every_record_is_sent_and_few_twice(
     for topic, sends in deaths:
         broker.dies_at = {topic: sends}
         with suppress(StoreError):
-            resubmit(broker.refused(), broker, KAFKA, portion=5)
+            resubmit(broker.refused(), broker, TOPICS, portion=5)
     broker.dies_at = {}
-    resubmit(broker.refused(), broker, KAFKA, portion=5)
-    assert resubmit(broker.refused(), broker, KAFKA) == 0
+    resubmit(broker.refused(), broker, TOPICS, portion=5)
+    assert resubmit(broker.refused(), broker, TOPICS) == 0
     times = Counter(event["event_id"] for event in broker.sent())
     assert set(times) == {f"e{n}" for n in range(num_records)}
     assert sum(times.values()) - num_records <= 5 * len(deaths)
@@ -179,7 +180,7 @@ def test_whatever_fails_in_between_every_record_is_sent_and_few_twice(
 
 def test_a_place_is_forgotten_with_its_topic(broker: Broker) -> None:
     broker.refuse(offset=0)
-    resubmit(broker.refused(), broker, KAFKA)
+    resubmit(broker.refused(), broker, TOPICS)
     row = decode_rejected(broker.records(KAFKA.rejected)[-1].value)
     assert (row["reason"], row["cluster_id"], row["topic_id"]) == (MARKER, "c", "r")
     assert row["original_value"] == b""
@@ -187,9 +188,7 @@ def test_a_place_is_forgotten_with_its_topic(broker: Broker) -> None:
         lambda: broker.records(KAFKA.rejected),
         cluster_id="c",
         topic_id="another",
-        behaviors=STARE,
-        settings=EventSettings(),
-        now_s=NOW_S,
+        door=EventDoor(behaviors=STARE, settings=EventSettings(), now_s=NOW_S),
     )
     assert fates(made_anew) == {Fate.SENDABLE: 1}
 
@@ -199,8 +198,8 @@ def test_only_what_was_asked_for_is_looked_at(broker: Broker) -> None:
     broker.refuse(offset=900)
     broker.refuse(offset=901, reason="bot", behavior="browse")
     assert fates(broker.refused(since_s=NOW_S - 200)) == {Fate.SENDABLE: 2}
-    assert resubmit(broker.refused(reason="bot"), broker, KAFKA) == 1
-    assert resubmit(broker.refused(), broker, KAFKA, max_records=1) == 1
+    assert resubmit(broker.refused(reason="bot"), broker, TOPICS) == 1
+    assert resubmit(broker.refused(), broker, TOPICS, max_records=1) == 1
     assert fates(broker.refused()) == {Fate.SENT: 2, Fate.SENDABLE: 1}
 
 
@@ -209,7 +208,7 @@ def test_groups_count_every_record_once_and_show_the_newest(broker: Broker) -> N
         broker.refuse(offset=offset)
     broker.refuse(offset=3, reason="malformed_json", detail="line 1", value=b"\x1b[2J{")
     broker.send(KAFKA.rejected, b"", b"not ours")
-    resubmit(list(broker.refused())[:1], broker, KAFKA)
+    resubmit(list(broker.refused())[:1], broker, TOPICS)
     refused = broker.refused()
     groups = by_reason(refused)
     assert [(g.reason, g.num_records) for g in groups] == [("unknown_behavior", 2), ("malformed_json", 1)]
@@ -239,5 +238,5 @@ def test_progress_is_told_by_portion(broker: Broker) -> None:
         broker.refuse(offset=offset)
     told: list[int] = []
     tell: Callable[[int], None] = told.append
-    resubmit(broker.refused(), broker, KAFKA, told=tell)
+    resubmit(broker.refused(), broker, TOPICS, told=tell)
     assert told == [PORTION, 1]

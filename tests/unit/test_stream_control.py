@@ -184,7 +184,7 @@ def test_a_refused_event_decodes_to_the_same_row_when_it_is_sent_again() -> None
     assert deployment.batch({("behavior-events", 0): 1}, {("behavior-events", 0): 1}).events.equals(first)
 
 
-def test_a_login_is_in_the_log_once_and_the_same_login_again_changes_nothing() -> None:
+def test_every_login_is_in_the_log_and_the_same_login_again_changes_no_events_owner() -> None:
     deployment = Fragile()
     login = encode_event(identify_event(event_id="l1", user_id="ann", anonymous_id="g"))
     deployment.records["behavior-events", 0] = [
@@ -194,8 +194,8 @@ def test_a_login_is_in_the_log_once_and_the_same_login_again_changes_nothing() -
         guest_event(2, "g", "i2", 1.0),
     ]
     stream = run_out(deployment, random.Random(1), crash_share=0.0, largest=1)
-    assert stream.progress.counts == {"accepted": 2, "identified": 1}
-    assert deployment.log.read()["behavior"].to_pylist() == ["cart", "mmrec.identify", "cart"]
+    assert stream.progress.counts == {"accepted": 2, "identified": 2}
+    assert deployment.log.read()["behavior"].to_pylist() == ["cart", "mmrec.identify", "mmrec.identify", "cart"]
     profiles = deployment.store.read_profiles(["ann", "~g"])
     assert profiles["ann"].num_events == 2
     assert profiles["~g"].merged_into == "ann"

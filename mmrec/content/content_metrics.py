@@ -1,0 +1,21 @@
+"""What encode_items shows to Prometheus: the catalogue's size, and what was refused and put right."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmrec.metrics import Metrics
+
+
+class ContentMetrics:
+    """Fills one registry; called by the job's own thread."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def figures(self, figures: Mapping[str, Any]) -> None:
+        """What CatalogFeed.figures() says, as it goes into the status file."""
+        self._metrics.set("mmrec_catalog_items", figures["num_catalogue_items"])
+        for reason, number in figures["rejected_total"].items():
+            self._metrics.set("mmrec_catalog_rejected_total", number, reason=reason)
+        for reason, number in figures["mended"].items():
+            self._metrics.set("mmrec_catalog_mended_total", number, reason=reason)

@@ -1,0 +1,88 @@
+"""Whose an anonymous id's events are: its logins, by the instant from which they were known.
+
+    history = LoginHistory.of([(known_s, user_key), ...])     in any order
+    history.owner_at(known_s)                                 the user whose event it is, if it was known then
+
+    owner of an event = user of the newest login known at or before the event, else of the first login
+
+So the owner depends on known times alone: not on the order of reading, nor on where batches end. Of logins known at
+the same instant the one of the greater user key is taken as the later one.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+Login = tuple[float, str]
+"""(known time in epoch seconds, user key)."""
+MAX_RUNS: Final = 64
+"""Changes of users that a history remembers: the first one and the newest. An event that was known before the others
+and comes only now counts for the first user."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoginHistory:
+    """Logins of one anonymous id, in runs of logins as the same user; never empty."""
+
+    users: tuple[str, ...]
+    """User of each run; neighbors differ."""
+    first_s: tuple[float, ...]
+    """Known time of each run's first login, ascending."""
+    last_s: tuple[float, ...]
+    """Known time of each run's last login."""
+
+    @classmethod
+    def of(cls, logins: Iterable[Login]) -> "LoginHistory":
+        """The history of these logins, at least one, in any order; repeats change nothing."""
+        ordered = sorted(logins)
+        known_s, user = ordered[0]
+        history = cls((user,), (known_s,), (known_s,))
+        for login in ordered[1:]:
+            history = history.with_newest(login)
+        return history
+
+    @property
+    def newest(self) -> Login:
+        """The last login."""
+        return self.last_s[-1], self.users[-1]
+
+    @property
+    def owner(self) -> str:
+        """The user it is now."""
+        return self.users[-1]
+
+    def owner_at(self, known_s: float) -> str:
+        """Whose an event is that was known at this instant."""
+        if len(self.users) == 1:
+            return self.users[0]
+        return self.users[max(bisect_right(self.first_s, known_s) - 1, 0)]
+
+    def owner_before(self, time_s: float) -> str | None:
+        """The user it was just before an instant; None where nobody had logged in."""
+        place = bisect_left(self.first_s, time_s) - 1
+        return self.users[place] if place >= 0 else None
+
+    def holds(self, login: Login) -> bool:
+        """Whether a login lies within a run of its user, so that it changes no owner."""
+        known_s, user = login
+        return any(
+            name == user and first_s <= known_s <= last_s
+            for name, first_s, last_s in zip(self.users, self.first_s, self.last_s, strict=True)
+        )
+
+    def with_newest(self, login: Login) -> "LoginHistory":
+        """With a login that comes behind all others.
+
+        Raises:
+            ValueError: it does not.
+        """
+        if login < self.newest:
+            raise ValueError(f"login {login} comes before {self.newest}; give logins in order")
+        known_s, user = login
+        if user == self.users[-1]:
+            return LoginHistory(self.users, self.first_s, (*self.last_s[:-1], known_s))
+        users, first_s, last_s = (*self.users, user), (*self.first_s, known_s), (*self.last_s, known_s)
+        if len(users) > MAX_RUNS:
+            users, first_s, last_s = ((column[0], *column[2:]) for column in (users, first_s, last_s))  # type: ignore[assignment]
+        return LoginHistory(users, first_s, last_s)

@@ -1,0 +1,138 @@
+"""Whose an anonymous event is: a function of what was known when, wherever batches end and whoever is read first."""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmrec.events.control import identify_event
+from mmrec.events.encoding import encode_event
+from mmrec.scoring.together import MAX_RUNS, LoginHistory
+from tests.unit.test_partition_stream import Partitioned
+from tests.unit.test_replay_logins import FIRST, KEYS, Items, held, owned, rebuilt, shared_devices
+from tests.unit.test_stream import NOW_S, Deployment, event
+from tests.unit.test_stream_control import Fragile, guest_event, run_out
+
+Records = dict[tuple[str, int], list[tuple[bytes, bytes]]]
+
+
+def login(number: int, user: str, guest: str) -> tuple[bytes, bytes]:
+    return encode_event(identify_event(event_id=f"l{number}", user_id=user, anonymous_id=guest))
+
+
+def family_tablet(partition: int) -> Records:
+    """Ann logs in on tablet g0, then Bob does and puts something into the cart; his own phone is g1."""
+    user, guest = FIRST, ("behavior-events", partition)
+    records: Records = defaultdict(list)
+    for place, record in [
+        (guest, guest_event(0, "g0", "before-anybody", 90.0)),
+        (user, login(1, "u0", "g0")),
+        (guest, guest_event(2, "g0", "anns", 80.0)),
+        (user, event(3, "u1", item="bobs-own", age_s=70.0)),
+        (guest, guest_event(4, "g1", "bobs-phone", 60.0)),
+        (user, login(5, "u1", "g1")),
+        (user, login(6, "u1", "g0")),
+        (guest, guest_event(7, "g0", "bobs-cart", 50.0)),
+        (user, login(8, "u1", "g0")),
+        (guest, guest_event(9, "g0", "bobs-too", 40.0)),
+        (user, login(10, "u0", "g0")),
+        (guest, guest_event(11, "g0", "anns-again", 30.0)),
+    ]:
+        records[place].append(record)
+        for other in {user, guest} - {place}:  # the time of a record is its place, see Deployment.rows
+            records[other].append(event(100 + len(records[other]), "somebody", item="else", age_s=1.0))
+    return records
+
+
+BY_KNOWN_TIME = {
+    "u0": {"before-anybody", "anns", "anns-again"},
+    "u1": {"bobs-own", "bobs-phone", "bobs-cart", "bobs-too"},
+}
+
+
+def cuts(records: Records) -> Iterator[dict[tuple[str, int], int]]:
+    """Everywhere a first batch can end, in each partition."""
+    for ends in product(*(range(len(mine) + 1) for mine in records.values())):
+        yield dict(zip(records, ends, strict=True))
+
+
+def in_two(deployment: Deployment, sizes: dict[tuple[str, int], int]) -> Items:
+    """Items of users and guests after two batches, the first one of these sizes."""
+    stream = deployment.start()
+    for number in (sizes, dict.fromkeys(sizes, 1_000)):
+        starts = deployment.starts(stream)
+        if isinstance(deployment, Partitioned):
+            deployment.step(stream, starts, number)
+        else:
+            stream.process(deployment.batch(starts, number), write_time_s=NOW_S)
+    return held(deployment.store.read_profiles(KEYS))
+
+
+@pytest.mark.parametrize("kind", [Deployment, Partitioned])
+@pytest.mark.parametrize("partition", [0, 1])
+def test_a_cart_after_a_login_is_that_users_wherever_two_batches_meet(kind: type[Deployment], partition: int) -> None:
+    every = list(cuts(family_tablet(partition)))
+    for sizes in every if kind is Deployment else every[::5]:
+        deployment = kind()
+        deployment.records.update(family_tablet(partition))
+        assert in_two(deployment, sizes) == BY_KNOWN_TIME, sizes
+    assert rebuilt(deployment) == BY_KNOWN_TIME
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    crash_share=st.sampled_from([0.0, 0.4]),
+    largest=st.sampled_from([1, 3, 20]),
+    in_parts=st.booleans(),
+)
+def test_any_two_ways_of_cutting_batches_give_the_same_profiles(
+    seed: int, crash_share: float, largest: int, in_parts: bool
+) -> None:
+    one, other = Deployment(), Partitioned() if in_parts else Fragile()
+    for deployment in (one, other):
+        deployment.records.update(shared_devices(random.Random(seed)))
+    stream = one.start()
+    stream.process(one.batch(one.starts(stream), dict.fromkeys(one.records, 1_000)), write_time_s=NOW_S)
+    at_once = held(one.store.read_profiles(KEYS))
+    shuffle = random.Random(seed + 1)
+    if in_parts:
+        from tests.unit.test_partition_stream import run_out as run_out_in_parts
+
+        run_out_in_parts(other, shuffle, other.step, crash_share=crash_share)
+    else:
+        run_out(other, shuffle, crash_share=crash_share, largest=largest)
+    assert held(other.store.read_profiles(KEYS)) == at_once == owned(one.log)
+    assert rebuilt(other) == rebuilt(one) == at_once
+
+
+HISTORY = st.lists(st.tuples(st.integers(0, 12).map(float), st.sampled_from(["ann", "bob", "eve"])), min_size=1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(logins=HISTORY, known_s=st.floats(-1.0, 13.0), shuffle=st.randoms(use_true_random=False))
+def test_a_history_names_the_newest_login_known_by_then_else_the_first(logins, known_s, shuffle) -> None:
+    ordered = sorted(logins)
+    before = [user for time_s, user in ordered if time_s <= known_s]
+    shuffle.shuffle(logins)
+    history = LoginHistory.of(logins)
+    assert history.owner_at(known_s) == (before[-1] if before else ordered[0][1])
+    strictly = [user for time_s, user in ordered if time_s < known_s]
+    assert history.owner_before(known_s) == (strictly[-1] if strictly else None)
+    assert all(a != b for a, b in zip(history.users, history.users[1:], strict=False))
+    assert all(history.holds(login) for login in logins)
+    assert history.newest == ordered[-1]
+    assert LoginHistory.of([*logins, *logins]) == history
+
+
+def test_a_history_keeps_its_first_run_and_the_newest_and_takes_no_login_from_between() -> None:
+    history = LoginHistory.of([(float(n), f"u{n % 2}") for n in range(MAX_RUNS + 10)])
+    assert len(history.users) == MAX_RUNS
+    assert history.owner_at(0.0) == "u0"
+    assert history.owner_at(MAX_RUNS + 9.0) == history.owner == f"u{(MAX_RUNS + 9) % 2}"
+    with pytest.raises(ValueError, match="comes before"):
+        history.with_newest((3.5, "u1"))
