@@ -110,8 +110,9 @@ class ContentSettings:
     are read with this process's own rights. Empty fetches nothing."""
     image_hosts: tuple[str, ...] = ()
     """Where not empty: the only hosts that http and https may ask, such as "img.shop.example" or "*.cdn.example"."""
-    image_private_addresses: bool = False
-    """Whether hosts may be at loopback, link-local, private and other addresses that are not public."""
+    image_private_hosts: tuple[str, ...] = ()
+    """Hosts, written in the same way, that may be at loopback, link-local, private and other addresses that are not
+    public; "*" for all hosts."""
     image_fetch_timeout_s: float = 20.0
     """For one try: connecting, redirects and reading."""
     image_fetch_retries: int = 2
@@ -127,20 +128,17 @@ class ContentSettings:
     """After this long a picture's host is asked whether it has changed, when its item comes again."""
 
     def __post_init__(self) -> None:
-        for name in ("image_schemes", "image_hosts"):
+        for name in ("image_schemes", "image_hosts", "image_private_hosts"):
             names = getattr(self, name)
             if not isinstance(names, tuple) or not all(isinstance(n, str) and n and n == n.lower() for n in names):
                 raise ConfigurationError(f"content.{name} is {names!r}; give a list of names in small letters")
         for scheme in self.image_schemes:
             if not scheme.replace("+", "").replace("-", "").replace(".", "").isalnum():
                 raise ConfigurationError(f'content.image_schemes has {scheme!r}; give schemes such as "https"')
-        for host in self.image_hosts:
-            if "/" in host or ":" in host or "*" in host.removeprefix("*."):
-                raise ConfigurationError(f'content.image_hosts has {host!r}; give names, or "*." and a name')
-        if not isinstance(self.image_private_addresses, bool):
-            raise ConfigurationError(
-                f"content.image_private_addresses is {self.image_private_addresses!r}; give true or false"
-            )
+        for name in ("image_hosts", "image_private_hosts"):
+            for host in getattr(self, name):
+                if host != "*" and ("/" in host or "*" in host.removeprefix("*.")):
+                    raise ConfigurationError(f'content.{name} has {host!r}; give names, "*." and a name, or "*"')
         lowest = {"image_fetch_retries": 0, "max_image_redirects": 0, "num_image_fetchers": 1, "max_image_bytes": 1}
         for name, least in {**lowest, "image_cache_bytes": 0}.items():
             number = getattr(self, name)

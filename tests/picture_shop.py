@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmrec.config import ContentSettings
 
-LOCAL = ContentSettings(image_private_addresses=True, image_fetch_retries=1, num_image_fetchers=2)
+LOCAL = ContentSettings(image_private_hosts=("*",), image_fetch_retries=1, num_image_fetchers=2)
 """Settings that may fetch from this machine."""
 
 

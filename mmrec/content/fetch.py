@@ -39,7 +39,7 @@ class ImageFetcher:
             timeout_s=settings.image_fetch_timeout_s,
             max_bytes=settings.max_image_bytes,
             max_redirects=settings.max_image_redirects,
-            private_addresses=settings.image_private_addresses,
+            may_be_private=lambda host: _is_among(host, settings.image_private_hosts),
             check=self._check,
         )
         for scheme in sorted({*settings.image_schemes} - _HTTP):
@@ -101,8 +101,7 @@ class ImageFetcher:
             return
         if not url.hostname or "@" in url.netloc:
             raise FetchError(FetchReason.BAD_URI, f"{uri}: give a host, and no user name or password")
-        host = url.hostname.rstrip(".").lower()
-        if settings.image_hosts and not any(_fits(host, known) for known in settings.image_hosts):
+        if settings.image_hosts and not _is_among(url.hostname, settings.image_hosts):
             raise FetchError(
                 FetchReason.FORBIDDEN_HOST, f"{uri}: content.image_hosts has {', '.join(settings.image_hosts)}"
             )
@@ -131,6 +130,7 @@ class ImageFetcher:
         return Fetched(body=bytes(body))
 
 
-def _fits(host: str, known: str) -> bool:
-    """Whether `host` is `known`, or below it where that begins with "*."."""
-    return host.endswith(known[1:]) if known.startswith("*.") else host == known
+def _is_among(host: str, names: tuple[str, ...]) -> bool:
+    """Whether a name is `host`, or begins with "*." and `host` is below it, or is "*"."""
+    host = host.rstrip(".").lower()
+    return any(name in {"*", host} or (name.startswith("*.") and host.endswith(name[1:])) for name in names)

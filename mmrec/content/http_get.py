@@ -48,8 +48,8 @@ class GetLimits:
     max_bytes: int
     """Of the body, unpacked."""
     max_redirects: int
-    private_addresses: bool
-    """Whether addresses that are not public may be connected to."""
+    may_be_private: Callable[[str], bool]
+    """Whether this host may be at an address that is not public."""
     check: Callable[[SplitResult], None]
     """Raises FetchError for a URL that may not be asked; called for every redirect, too."""
 
@@ -98,10 +98,10 @@ def _connect(url: SplitResult, limits: GetLimits, until_s: float) -> socket.sock
     host, port = _host(url), url.port or _PORTS[url.scheme]
     addresses = [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     for address in addresses:
-        if not limits.private_addresses and not is_public(address):
+        if not is_public(address) and not limits.may_be_private(host):
             raise FetchError(
                 FetchReason.FORBIDDEN_ADDRESS,
-                f"{host} is at {address}, which is no public address; content.image_private_addresses allows it",
+                f"{host} is at {address}, which is no public address; content.image_private_hosts may name it",
             )
     failure: OSError = OSError(f"{host} has no address")
     for address in addresses:

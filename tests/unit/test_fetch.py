@@ -129,21 +129,14 @@ def test_redirects_are_followed_and_each_is_checked(shop: Shop) -> None:
 
 
 def test_a_redirect_to_loopback_is_refused(shop: Shop) -> None:
-    # The first address is taken as public by its name in the limits; the second is not.
-    from mmrec.content.http_get import GetLimits, http_get
-
-    uri = shop.sends_to("/moved", f"http://localhost:{shop.server.server_address[1]}/secret")
     shop.gives("/secret", b"secret")
-
-    seen: list[str] = []
-    limits = GetLimits(
-        timeout_s=10, max_bytes=100, max_redirects=3, private_addresses=True, check=lambda url: seen.append(url.netloc)
-    )
-    assert http_get(uri, limits).body == b"secret"  # allowed where private addresses are
-    assert len(seen) == 2  # and every stop was shown to the check
-    with pytest.raises(FetchError) as caught:
-        http_get(uri, replace(limits, private_addresses=False))
-    assert caught.value.reason is FetchReason.FORBIDDEN_ADDRESS
+    port = shop.server.server_address[1]
+    first_alone = replace(LOCAL, image_private_hosts=("127.0.0.1",))
+    assert ImageFetcher(first_alone).fetch(shop.sends_to("/stays", "/secret")).body == b"secret"
+    for host in ("localhost", "127.0.0.2", "[::1]", "0x7f.0.0.1"):
+        error = refusal(shop.sends_to("/moved", f"http://{host}:{port}/secret"), first_alone)
+        assert error.reason is FetchReason.FORBIDDEN_ADDRESS
+    assert shop.asked["/secret"] == 1
 
 
 def test_a_body_without_end_is_cut(shop: Shop) -> None:

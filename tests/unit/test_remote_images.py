@@ -165,7 +165,7 @@ def test_what_is_refused_or_broken_is_tried_daily(
 
 
 def test_a_new_process_tries_everything_again(shop: Shop, tmp_path: Path) -> None:
-    first = Feed(tmp_path, replace(LOCAL, image_private_addresses=False))
+    first = Feed(tmp_path, replace(LOCAL, image_private_hosts=()))
     first.read(by_uri("a", shop.gives("/a.png", png())))
     assert [failure[1] for failure in first.settle().failures] == ["forbidden_address"]
     first.images.close()
@@ -204,7 +204,7 @@ def test_where_nothing_may_be_fetched_nothing_is_wanted(shop: Shop, tmp_path: Pa
         ({"image_schemes": ("https://",)}, "image_schemes"),
         ({"image_hosts": ("https://shop.example",)}, "image_hosts"),
         ({"image_hosts": ("a.*.b",)}, "image_hosts"),
-        ({"image_private_addresses": "no"}, "image_private_addresses"),
+        ({"image_private_hosts": True}, "image_private_hosts"),
         ({"image_fetch_timeout_s": 0}, "image_fetch_timeout_s"),
         ({"image_fetch_timeout_s": float("nan")}, "image_fetch_timeout_s"),
         ({"picture_timeout_s": float("inf")}, "picture_timeout_s"),
