@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmrec.errors import InvalidRequestError
@@ -121,8 +122,15 @@ def _lost_times(table: Any, records: Sequence[Any], said: Sequence[Any]) -> str:
     """The type of a column of times of which a row's record says nothing, though it is not refused."""
     for name in ("event_time", "event_time_s"):
         if table.column_names.count(name) == 1:
-            given = table[name].is_valid().to_pylist()
+            given = _given(table[name]).to_pylist()
             for is_given, (_, value), found in zip(given, records, said, strict=True):
                 if is_given and b'"event_time"' not in value and not isinstance(found, Refusal):
                     return str(table.schema.field(name).type)
     return ""
+
+
+def _given(column: Any) -> Any:
+    """Which cells hold anything; an empty text stands for nothing."""
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return pc.fill_null(pc.not_equal(column, ""), False)
+    return column.is_valid()
