@@ -6,7 +6,7 @@ RUN := $(BIN)/python -m
 DATASET ?= storefront
 UV_VERSION := 0.13.8
 
-.PHONY: demo test up lint format proto lock setup bench-recommend bench-stream bench-stream-growth sensitivity chaos-stream clean
+.PHONY: demo test up lint format proto lock setup bench-recommend bench-stream bench-stream-growth fuzz sensitivity chaos-stream clean
 
 demo: setup            ## the whole way, from a click on Kafka to a changed list; DATASET=storefront|movielens
 	@$(BIN)/mmrec demo --dataset $(DATASET)
@@ -42,6 +42,9 @@ bench-stream: setup    ## events/s, freshness and collector rates of the scoring
 
 bench-stream-growth: setup ## throughput and memory around 500 k and around 5 M events (12 minutes)
 	@$(RUN) tests.benchmarks.bench_stream_growth
+
+fuzz: setup            ## malformed inputs for every way in, ten minutes; a receipt
+	@$(RUN) tests.fuzz
 
 sensitivity: setup     ## HR@5 and NDCG@5 by decay rate and weights, and what pruning costs; reads MMREC_DATA_DIR
 	@$(RUN) tests.benchmarks.sensitivity

@@ -99,7 +99,8 @@ def _vector(name: str, values: Sequence[Any]) -> npt.NDArray[np.float32]:
         if all(type(each) in (float, int) for each in values):
             with np.errstate(over="ignore"):
                 vector = np.asarray(values, dtype=np.float32)
-            if len(vector) and np.isfinite(vector).all():
+                can_be_normalized = bool(np.isfinite(vector @ vector))
+            if len(vector) and can_be_normalized:
                 return vector
     except OverflowError:
         pass
