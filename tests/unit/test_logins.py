@@ -9,19 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmrec.events.control import identify_event
-from mmrec.events.encoding import encode_event
 from mmrec.scoring.together import MAX_RUNS, LoginHistory
 from tests.unit.test_partition_stream import Partitioned
-from tests.unit.test_replay_logins import FIRST, KEYS, Items, held, owned, rebuilt, shared_devices
+from tests.unit.test_replay_logins import FIRST, KEYS, Items, held, login, owned, rebuilt, shared_devices
 from tests.unit.test_stream import NOW_S, Deployment, event
 from tests.unit.test_stream_control import Fragile, guest_event, run_out
 
 Records = dict[tuple[str, int], list[tuple[bytes, bytes]]]
-
-
-def login(number: int, user: str, guest: str) -> tuple[bytes, bytes]:
-    return encode_event(identify_event(event_id=f"l{number}", user_id=user, anonymous_id=guest))
 
 
 def family_tablet(partition: int) -> Records:
