@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mmrec.errors import ConfigurationError, InvalidRequestError, NotFoundError, StoreError
-from mmrec.events.rules import MAX_ID_BYTES, id_problem
 from mmrec.index.vectors import ExactIndex, MemoryVectorStore
+from mmrec.wire.ids import MAX_ID_BYTES, id_problem
 
 
 @pytest.fixture(params=["memory", pytest.param("milvus", marks=pytest.mark.integration)])
