@@ -8,6 +8,7 @@ What is kept of a record is bounded, so that a refusal always fits the topic, ho
 """
 
 import base64
+import binascii
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -94,8 +95,8 @@ def decode_rejected(value: bytes) -> dict[str, Any]:
             **row,
             "partition": _whole(document, "partition"),
             "offset": _whole(document, "offset"),
-            "original_key": base64.b64decode(_text(document, "original_key"), validate=True),
-            "original_value": base64.b64decode(_text(document, "original_value"), validate=True),
+            "original_key": _bytes(document, "original_key"),
+            "original_value": _bytes(document, "original_value"),
             "ingest_time_s": ingest_time_s,
         }
     except ValueError as error:
@@ -108,6 +109,13 @@ def _text(document: dict[str, Any], name: str) -> str:
         raise ValueError(f"{name} is {shown(text)}; give a string")
     check_text(name, text)
     return text
+
+
+def _bytes(document: dict[str, Any], name: str) -> bytes:
+    try:
+        return base64.b64decode(_text(document, name), validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"{name} is {shown(document[name])}, which is no base64: {error}") from None
 
 
 def _whole(document: dict[str, Any], name: str) -> int:

@@ -240,3 +240,15 @@ def test_progress_is_told_by_portion(broker: Broker) -> None:
     tell: Callable[[int], None] = told.append
     resubmit(broker.refused(), broker, TOPICS, told=tell)
     assert told == [PORTION, 1]
+
+
+@pytest.mark.parametrize("change", [{"ingest_time": "yesterday"}, {"topic_id": None}, {"offset": [1]}])
+def test_a_broken_refusal_is_counted_and_those_behind_it_are_sent(change: dict) -> None:
+    broker = Broker()
+    broker.refuse(offset=1)
+    broken = json.loads(broker.records(KAFKA.rejected)[0].value) | change
+    broker.send(KAFKA.rejected, b"u1", json.dumps(broken).encode())
+    broker.refuse(offset=2)
+    refused = broker.refused()
+    assert [record.row["offset"] for record in refused] == [1, 2]
+    assert refused.num_unreadable == 1

@@ -30,7 +30,8 @@ class ResubmissionDoor:
 
     def valid(self, rng: Random, number: int) -> Parts:
         document = {**event_document(rng, number), "behavior": "stare"}
-        return (_refusal(key_of(document), written(document).encode(), "unknown_behavior", number),)
+        key, value = key_of(document), written(document).encode()
+        return (_refusal(key, value, "unknown_behavior", number, cluster_id="sentinels"),)
 
     def malformed(self, rng: Random, number: int) -> Fuzzed:
         broken = malformed_event(rng, number)
@@ -102,11 +103,11 @@ class ResubmissionDoor:
         """Nothing was opened."""
 
 
-def _refusal(key: bytes | None, value: bytes | None, reason: str, offset: int) -> bytes:
+def _refusal(key: bytes | None, value: bytes | None, reason: str, offset: int, *, cluster_id: str = "c") -> bytes:
     row: dict[str, Any] = {
         "reason": reason,
         "detail": "as it was",
-        "cluster_id": "c",
+        "cluster_id": cluster_id,
         "topic_id": "t",
         "partition": 0,
         "offset": offset,
