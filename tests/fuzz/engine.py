@@ -20,7 +20,7 @@ from random import Random
 from typing import Any, Final
 
 from tests.fuzz.door import Door, Fuzzed, Outcome, Parts, problem_of
-from tests.fuzz.shrinking import shrunk
+from tests.fuzz.shrinking import MAX_TRIALS, shrunk
 
 SENTINELS: Final = 0.2
 """Share of valid inputs in a batch."""
@@ -88,6 +88,8 @@ class Found:
     tally: Tally = field(default_factory=Tally)
     violations: dict[str, Violation] = field(default_factory=dict)
     """By kind."""
+    max_trials: int = MAX_TRIALS
+    """Batches fed to make one violation's input small."""
 
 
 def run_door(
@@ -214,7 +216,8 @@ def _note(
     suspect = guilty[0]
     if len(guilty) == 1 and kind not in _kinds(door, guilty):
         suspect = next((f for f in batch if not f.valid and kind in _kinds(door, [f, *guilty])), suspect)
-    small = shrunk(suspect, lambda tried: kind in _kinds(door, [tried, *(g for g in guilty if g is not suspect)]))
+    others = [g for g in guilty if g is not suspect]
+    small = shrunk(suspect, lambda tried: kind in _kinds(door, [tried, *others]), max_trials=found.max_trials)
     found.violations[kind] = Violation(
         door=door.name, problem=problem, parts=small.parts, made_by=suspect.made_by, where=where
     )

@@ -12,9 +12,9 @@ from tests.fuzz.door import Fuzzed
 MAX_TRIALS: Final = 120
 
 
-def shrunk(fuzzed: Fuzzed, shows: Callable[[Fuzzed], bool]) -> Fuzzed:
+def shrunk(fuzzed: Fuzzed, shows: Callable[[Fuzzed], bool], *, max_trials: int = MAX_TRIALS) -> Fuzzed:
     """A smaller input of which `shows` still holds; the same one where nothing can be left out."""
-    left = MAX_TRIALS
+    left = max_trials
     if not shows(fuzzed):
         return fuzzed
     for index in range(len(fuzzed.parts)):

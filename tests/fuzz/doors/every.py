@@ -16,6 +16,7 @@ from tests.fuzz.doors.recommender import RecommenderDoor
 from tests.fuzz.doors.resubmission import ResubmissionDoor
 from tests.fuzz.doors.served import ServedListsDoor
 from tests.fuzz.doors.stream import StreamDoor
+from tests.fuzz.doors.whole_stream import WholeStreamDoor
 
 DOORS: Final[Mapping[str, Callable[[], Door]]] = {
     door.name: door
@@ -25,3 +26,6 @@ DOORS: Final[Mapping[str, Callable[[], Door]]] = {
         *(LinesDoor, ParquetDoor, CatalogueDoor, EmbeddingsDoor, ImagesDoor, RecommenderDoor, ConfigurationDoor),
     )
 }
+"""Those that need no engine: the suite has them."""
+SLOW_DOORS: Final[Mapping[str, Callable[[], Door]]] = {WholeStreamDoor.name: WholeStreamDoor}
+"""Those that start engines."""
