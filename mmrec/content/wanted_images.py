@@ -14,9 +14,11 @@ from typing import Final
 
 from mmrec.catalog.item import CatalogItem, to_json_value
 from mmrec.catalog.rules import ItemChange, parse_change
+from mmrec.telemetry import get_logger
 
 AWAITED: Final = "awaited"
 """Reason of what was not tried yet."""
+log = get_logger(__name__)
 _LAYOUT: Final = """
 create table if not exists wanted (
     item_id text primary key, value blob not null, shown_digest blob not null, attempts integer not null,
@@ -74,10 +76,15 @@ class WantedImages:
             rows = self._database.execute(query, (now_s, limit)).fetchall()
             taken = ((until_s, row[0]) for row in rows)
             self._database.executemany("update wanted set next_s = ? where item_id = ?", taken)
-        return [
-            WantedImage(item=_item(item_id, value), value=value, shown_digest=shown, attempts=attempts)
-            for item_id, value, shown, attempts in rows
-        ]
+        found = []
+        for item_id, value, shown, attempts in rows:
+            change = parse_change(item_id.encode("utf-8"), value)
+            if isinstance(change, ItemChange) and change.item is not None:
+                found.append(WantedImage(item=change.item, value=value, shown_digest=shown, attempts=attempts))
+            else:  # kept by a version with other rules
+                log.warning("wanted_image_dropped", item_id=item_id, detail=str(change))
+                self.replace([], others=[item_id])
+        return found
 
     def is_current(self, wanted: WantedImage) -> bool:
         """Whether no other record of the item came since it was taken."""
@@ -110,10 +117,3 @@ class WantedImages:
             ) as found,
         ):
             return {str(reason): int(number) for reason, number in found}
-
-
-def _item(item_id: str, value: bytes) -> CatalogItem:
-    """The item that replace() was given."""
-    change = parse_change(item_id.encode("utf-8"), value)
-    assert isinstance(change, ItemChange) and change.item is not None, f"{item_id!r} was written and cannot be read"
-    return change.item

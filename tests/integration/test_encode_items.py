@@ -21,6 +21,8 @@ from mmrec.simulator.storefront import Storefront
 from mmrec.stores.kafka import read_topic
 from mmrec.telemetry import read_status
 from mmrec.wiring import open_content_store, open_feature_store, open_producer
+from tests.damaged_pictures import damaged_avif, endless_jpeg
+from tests.picture_shop import Shop, png
 
 pytestmark = pytest.mark.integration
 ITEMS = list(Storefront(StorefrontConfig(seed=3, num_users=10, num_items=110, days=3.0)).catalog())
@@ -68,8 +70,9 @@ def following(deployment: Any, tmp_path: Path) -> Iterator[subprocess.Popen[byte
         try:
             yield process
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 def wait_for(what: Callable[[], bool]) -> None:
@@ -109,3 +112,88 @@ def test_the_catalogue_reaches_store_feast_and_topic_and_is_encoded_once(
         wait_for(lambda: {"newcomer"} <= set(updates(deployment)) and updates(deployment)["broken"].entry is None)
     assert "newcomer" in open_content_store(deployment.settings).load_matrix().row_of
     assert "broken" not in open_content_store(deployment.settings).load_matrix().row_of
+
+
+def encoded(deployment: Any) -> dict[str, set[str]]:
+    """Item id -> modalities of its newest record on the topic."""
+    return {item_id: set(update.vectors) for item_id, update in updates(deployment).items()}
+
+
+def figures(deployment: Any) -> dict[str, Any]:
+    return read_status(deployment.settings.stores.status).get("encode_items", {})
+
+
+def test_a_picture_whose_decoder_raises_or_never_ends_stops_nothing_after_it(
+    settings: Callable[..., Any], tmp_path: Path
+) -> None:
+    deployment = settings(kafka=True, extra=CHEAP + "picture_timeout_s = 0.5\n")
+    subprocess.run([sys.executable, "-m", "feature_repo.apply", "--config", str(deployment.config)], check=True)
+    bad = {"avif": damaged_avif(), "endless": endless_jpeg(20_000), "none": b"no picture"}
+    with following(deployment, tmp_path) as process:
+        wait_for(lambda: figures(deployment).get("ready", False))
+        for item_id, image in bad.items():
+            pair = [replace(ITEMS[0], item_id=item_id, image=image), replace(ITEMS[1], item_id=f"after-{item_id}")]
+            send(deployment, [(item.item_id.encode(), to_json_value(item)) for item in pair])
+        wait_for(lambda: {*bad, *(f"after-{item_id}" for item_id in bad)} <= set(updates(deployment)))
+        found = encoded(deployment)
+        for item_id in bad:
+            assert found[item_id] == {"text", "attributes"}
+            assert found[f"after-{item_id}"] == {"text", "attributes", "image"}
+        wait_for(lambda: figures(deployment)["mended"].get("broken_image") == len(bad))
+        samples = {each["item_id"]: each["detail"] for each in figures(deployment)["samples"]["broken_image"]}
+        assert set(samples) == set(bad)
+        assert "RuntimeError" in samples["avif"]
+        assert "0.5 s" in samples["endless"]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    told = [json.loads(line) for line in (tmp_path / "follow.log").read_text().splitlines() if line.startswith("{")]
+    assert {line["item_id"] for line in told if line.get("reason") == "broken_image"} == set(bad)
+
+
+def test_a_picture_given_by_uri_is_fetched_and_what_fails_is_kept_with_its_reason(
+    settings: Callable[..., Any], tmp_path: Path, shop: Shop
+) -> None:
+    hosts = 'image_private_hosts = ["127.0.0.1"]\nimage_fetch_retries = 0\n'
+    deployment = settings(kafka=True, extra=CHEAP + hosts)
+    subprocess.run([sys.executable, "-m", "feature_repo.apply", "--config", str(deployment.config)], check=True)
+    uris = {
+        "good": shop.gives("/red.png", png()),
+        "away": shop.gives("/away.png", b"", status=503),
+        "gone": shop.url + "/gone.png",
+        "within": f"http://localhost:{shop.server.server_address[1]}/red.png",
+        "file": "file:///etc/hostname",
+        "broken": shop.gives("/broken.avif", damaged_avif()),
+    }
+    by_uri = {i: replace(ITEMS[0], item_id=i, image=None, image_uri=uri) for i, uri in uris.items()}
+    send(deployment, [(item_id.encode(), to_json_value(item)) for item_id, item in by_uri.items()])
+    counts = run(deployment, tmp_path)
+    assert counts["num_items"] == len(uris)
+    assert {name: number for name, number in counts["absent"].items() if name.startswith("image.")} == {
+        "image.not_fetched": len(uris),
+        "image.unreachable": 1,
+        "image.refused": 1,
+        "image.forbidden_address": 1,
+        "image.forbidden_scheme": 1,
+        "image.broken": 1,
+    }
+    found = encoded(deployment)
+    assert found.pop("good") == {"text", "attributes", "image"}
+    assert found == {item_id: {"text", "attributes"} for item_id in uris if item_id != "good"}
+    matrix = open_content_store(deployment.settings).load_matrix()
+    assert [i for i in matrix.item_ids if matrix.present["image"][matrix.row_of[i]]] == ["good"]
+
+    # What was away is fetched by the next process; what is kept is not asked for again.
+    shop.gives("/away.png", png((0, 0, 255)))
+    newcomer = replace(by_uri["good"], item_id="newcomer", title="Red again")
+    with following(deployment, tmp_path):
+        wait_for(lambda: "image" in encoded(deployment)["away"])
+        send(deployment, [(b"newcomer", to_json_value(newcomer))])
+        wait_for(lambda: "image" in encoded(deployment).get("newcomer", set()))
+        wait_for(lambda: "awaited" not in figures(deployment)["images"]["wanted"])
+        assert figures(deployment)["images"]["wanted"] == {
+            "broken": 1,
+            "forbidden_address": 1,
+            "forbidden_scheme": 1,
+            "refused": 1,
+        }
+    assert shop.asked["/red.png"] == 1

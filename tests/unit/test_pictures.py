@@ -1,6 +1,5 @@
 """Pictures as people store them: what comes out is what people see, and what does not open has a reason."""
 
-import io
 import os
 import random
 import signal
@@ -19,15 +18,10 @@ from mmrec.catalog.item import CatalogItem
 from mmrec.catalog.pictures import MAX_PIXELS, BrokenPictureError, picture_problem, read_picture
 from mmrec.content.image import ColorHistogramEncoder
 from mmrec.content.picture_worker import PictureWorker
+from tests.damaged_pictures import damaged_avif, endless_jpeg, saved
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-
-
-def saved(image: Image.Image, form: str, **how: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, form, **how)
-    return file.getvalue()
 
 
 def array(values: list[list[float]], kind: type) -> Image.Image:
@@ -40,23 +34,8 @@ def gray(payload: bytes) -> list[list[int]]:
     return pixels[..., 0].tolist()
 
 
-def damaged_avif() -> bytes:
-    """Opens, and its decoder raises RuntimeError."""
-    whole = bytearray(saved(Image.radial_gradient("L").resize((64, 64)).convert("RGB"), "AVIF"))
-    start = whole.index(b"mdat") + 4
-    whole[start:] = bytes(len(whole) - start)
-    return bytes(whole)
-
-
 def png_chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-
-def endless_jpeg(num_scans: int) -> bytes:
-    """Each scan is 59 bytes and takes a walk over the whole picture."""
-    whole = saved(Image.new("RGB", (4000, 4000), (9, 200, 30)), "JPEG", progressive=True, quality=5)
-    last = whole.rindex(b"\xff\xda")
-    return whole[:-2] + whole[last:-2] * num_scans + whole[-2:]
 
 
 def cyan_is_black() -> bytes:

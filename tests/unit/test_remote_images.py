@@ -1,8 +1,10 @@
 """What becomes of items whose pictures are given by URI: with a picture, without it for now, or for good."""
 
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -187,6 +189,19 @@ def test_a_picture_of_a_record_that_is_no_more_is_not_published(shop: Shop, feed
     gate.set()
     assert {(item.item_id, item.image) for item in feed.settle().items} == {("new", png((0, 0, 255)))}
     assert feed.wanted == {}
+
+
+def test_what_a_version_with_other_rules_kept_is_dropped_and_the_rest_goes_on(shop: Shop, tmp_path: Path) -> None:
+    first = Feed(tmp_path)
+    uri = shop.gives("/a.png", png())
+    first.read(by_uri("a", uri), by_uri("b", uri))
+    first.images.close()
+    with closing(sqlite3.connect(tmp_path / "wanted_images.sqlite")) as database, database:
+        database.execute("update wanted set value = ? where item_id = 'a'", (b"{no json",))
+    second = Feed(tmp_path)
+    assert [item.item_id for item in second.settle().items] == ["b"]
+    assert second.wanted == {}
+    second.images.close()
 
 
 def test_where_nothing_may_be_fetched_nothing_is_wanted(shop: Shop, tmp_path: Path) -> None:
