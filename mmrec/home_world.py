@@ -272,6 +272,8 @@ def read_world(home: StackHome) -> HomeWorld | None:
             f"{home.world} has another format than {FORMAT}; use the version that wrote it, or `mmrec up --fresh`"
         )
     try:
+        for behavior in document["behaviors"]:
+            _ = behavior["name"], behavior["behavior_id"]
         return HomeWorld(**{**document, "behaviors": tuple(document["behaviors"])})
     except (KeyError, TypeError) as error:
         raise IncompatibleStateError(f"{home.world} is broken ({error}); `mmrec up --fresh` begins anew") from None

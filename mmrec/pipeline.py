@@ -7,6 +7,7 @@ popular items are always there because that source comes first and costs an inde
 Axes: I items of the catalogue, J items of the profile, N candidates, L newest events, D embedding, F features.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -81,6 +82,8 @@ class ListRequest:
     user_key: str
     """Profile key; empty where nobody is known."""
     as_of_s: float
+    shown_until_s: float = math.inf
+    """Now by the server's clock: what is published later is shown to nobody, whatever instant is asked for."""
     num_items: int = DEFAULT_ITEMS
     excluded_item_ids: tuple[str, ...] = ()
     item_filter: ItemFilter = field(default_factory=ItemFilter)
@@ -302,7 +305,7 @@ def _context(request: ListRequest, state: ReplicaState, profile: UserProfile) ->
     own_rows_J = catalogue.rows(profile.item_ids)
     counts_JB = profile.counts(scoring.behaviors)[:, 0, :]
     unwanted = [*request.excluded_item_ids, *request.shown_item_ids]
-    allowed_I = _allowed(catalogue, request.item_filter, unwanted, as_of_s=request.as_of_s)
+    allowed_I = _allowed(catalogue, request.item_filter, unwanted, as_of_s=min(request.as_of_s, request.shown_until_s))
     hiding = [scoring.behaviors.index(name) for name in state.hide_behaviors if name in scoring.behaviors]
     if hiding and profile.num_items:
         hidden = own_rows_J[(counts_JB[:, hiding] > 0).any(axis=1) & (own_rows_J != NO_ROW)]

@@ -28,6 +28,8 @@ MAX_ATTRIBUTE_BYTES: Final = 8_192
 MAX_NAME_BYTES: Final = 256
 """Of an attribute's name, a domain, a media type, a currency."""
 MAX_ATTRIBUTES: Final = 256
+DECODED: Final = 2
+"""Texts behind the rules may be so many times as long: decoding entities lengthens some, "&nGt;" from 5 bytes to 6."""
 _AVAILABILITY_PREFIX: Final = "AVAILABILITY_"
 _JSON_NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
@@ -115,7 +117,9 @@ def id_field(fields: KnownFields, *, key: str) -> str:
     return value
 
 
-def attributes_field(fields: KnownFields, name: str = "attributes") -> dict[str, str]:
+def attributes_field(
+    fields: KnownFields, name: str = "attributes", *, max_bytes: int = MAX_ATTRIBUTE_BYTES
+) -> dict[str, str]:
     """Texts by name; several values of one name stand in one text."""
     value = fields.values.get(name, {})
     if not isinstance(value, dict):
@@ -126,7 +130,7 @@ def attributes_field(fields: KnownFields, name: str = "attributes") -> dict[str,
         if not key.strip():
             raise ItemRefusedError(ItemRejection.WRONG_TYPE, f"{name} has a name {shown(key)}; give it a name to see")
         _text(f"a name of {name}", key, max_bytes=MAX_NAME_BYTES)
-        _text(f"{name}.{shown(key)[1:-1]}", text, max_bytes=MAX_ATTRIBUTE_BYTES, right=_right_attribute(text))
+        _text(f"{name}.{shown(key)[1:-1]}", text, max_bytes=max_bytes, right=_right_attribute(text))
     return dict(value)
 
 

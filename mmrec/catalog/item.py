@@ -137,6 +137,39 @@ def to_json_value(item: CatalogItem) -> bytes:
     return text.encode("utf-8")
 
 
+def from_json_value(value: bytes) -> CatalogItem:
+    """The item that to_json_value() wrote. Records of strangers are read by mmrec.catalog.rules.
+
+    Raises:
+        InvalidRequestError: the value is none.
+    """
+    message = catalog_pb2.CatalogItem()
+    try:
+        json_format.Parse(value.decode("utf-8"), message, ignore_unknown_fields=True)
+    except (json_format.ParseError, UnicodeDecodeError) as error:
+        raise InvalidRequestError(f"{len(value)} bytes are no item that was kept: {error}") from None
+    image = message.images[0] if message.images else catalog_pb2.Image()
+    return CatalogItem(
+        item_id=message.item_id,
+        title=message.title,
+        description=message.description,
+        domain=message.domain,
+        attributes=dict(message.attributes),
+        image=image.content if image.WhichOneof("source") == "content" else None,
+        image_uri=image.uri,
+        media_type=image.media_type,
+        price=message.price,
+        currency=message.currency,
+        availability=Availability(int(message.availability)),
+        publish_time_s=_seconds(message.publish_time) if message.HasField("publish_time") else 0.0,
+        update_time_s=_seconds(message.update_time) if message.HasField("update_time") else 0.0,
+    )
+
+
+def _seconds(timestamp: Timestamp) -> float:
+    return (int(timestamp.seconds) * 1_000_000 + int(timestamp.nanos) // 1_000) / 1e6
+
+
 def _timestamp(time_s: float) -> Timestamp:
     microseconds = round(time_s * 1e6)
     return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1_000)

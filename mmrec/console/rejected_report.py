@@ -140,6 +140,8 @@ def printable(text: str) -> str:
 def _told(value: bytes) -> str:
     try:
         fields = json.loads(value)
+        if not isinstance(fields, dict):
+            raise ValueError("no object")
         if "title" in fields:
             item_id = fields.get("item_id", fields.get("itemId", "?"))
             return printable(f"{item_id} {json.dumps(fields['title'])}"[:MAX_SHOWN])

@@ -80,7 +80,7 @@ class ImageFetcher:
             self._check(url)
             if url.scheme in _HTTP:
                 return http_get(uri, self._limits, etag=etag, last_modified=last_modified)
-            return self._by_fsspec(uri)
+            return self._by_fsspec(url.geturl())  # what was checked: urlsplit drops white space and case of the scheme
         except FetchError:
             raise
         except ValueError as error:

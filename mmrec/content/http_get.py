@@ -72,6 +72,8 @@ def http_get(uri: str, limits: GetLimits, *, etag: str = "", last_modified: str 
     for _ in range(limits.max_redirects + 1):
         url = urlsplit(uri)
         limits.check(url)
+        if url.scheme not in _PORTS:
+            raise FetchError(FetchReason.FORBIDDEN_SCHEME, f"{shown(uri)}: redirected from http to another scheme")
         try:
             with closing(_connect(url, limits, until_s)) as connected:
                 answer = _ask(url, connected, until_s, conditions)

@@ -32,7 +32,8 @@ def payloads(item: CatalogItem, *, cleaning: str = "none") -> dict[str, bytes]:
     if item.image:
         found[IMAGE] = item.image
     attributes = {
-        name: VALUE_SEPARATOR.join(dict.fromkeys(map(folded, values)))
+        # Folding may bring forth the separator, of a fullwidth one: that parts no values.
+        name: VALUE_SEPARATOR.join(dict.fromkeys(folded(each).replace(VALUE_SEPARATOR, " ") for each in values))
         for name, value in item.attributes.items()
         if (values := attribute_values(value))
     }

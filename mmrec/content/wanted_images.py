@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mmrec.catalog.item import CatalogItem, to_json_value
-from mmrec.catalog.rules import ItemChange, parse_change
+from mmrec.catalog.item import CatalogItem, from_json_value, to_json_value
+from mmrec.errors import InvalidRequestError
 from mmrec.telemetry import get_logger
 
 AWAITED: Final = "awaited"
@@ -78,12 +78,13 @@ class WantedImages:
             self._database.executemany("update wanted set next_s = ? where item_id = ?", taken)
         found = []
         for item_id, value, shown, attempts in rows:
-            change = parse_change(item_id.encode("utf-8"), value)
-            if isinstance(change, ItemChange) and change.item is not None:
-                found.append(WantedImage(item=change.item, value=value, shown_digest=shown, attempts=attempts))
-            else:  # kept by a version with other rules
-                log.warning("wanted_image_dropped", item_id=item_id, detail=str(change))
+            try:  # as it was kept: after cleaning it need not be what a stranger may send
+                item = from_json_value(value)
+            except InvalidRequestError as error:
+                log.warning("wanted_image_dropped", item_id=item_id, detail=str(error))
                 self.replace([], others=[item_id])
+                continue
+            found.append(WantedImage(item=item, value=value, shown_digest=shown, attempts=attempts))
         return found
 
     def is_current(self, wanted: WantedImage) -> bool:

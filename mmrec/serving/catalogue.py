@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.catalog.item import CatalogEntry
+from mmrec.catalog.values import attribute_values
 from mmrec.events.behaviors import BehaviorSet
 from mmrec.features.assemble import ItemFacts, own_positions
 from mmrec.features.item_columns import NO_TOKEN, ContentColumns, Vocabulary
@@ -148,7 +149,8 @@ class Catalogue:
             if item_filter.price_max:
                 passing_I &= self.content.prices_X <= item_filter.price_max
         for attribute, values in item_filter.conditions:
-            tokens = [t for value in values if (t := self.vocabulary.known(attribute, value)) != NO_TOKEN]
+            parts = [part for value in values for part in attribute_values(value)]
+            tokens = [t for part in parts if (t := self.vocabulary.known(attribute, part)) != NO_TOKEN]
             passing_I &= np.isin(self.content.tokens_TX[:-1], tokens).any(axis=0)
         return passing_I
 

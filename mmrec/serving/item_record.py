@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.catalog.fields import (
+    DECODED,
+    MAX_ATTRIBUTE_BYTES,
     MAX_NAME_BYTES,
     MAX_TITLE_BYTES,
     KnownFields,
@@ -112,9 +114,9 @@ def _vector(name: str, values: Sequence[Any]) -> npt.NDArray[np.float32]:
 def _entry(item_id: str, fields: KnownFields) -> CatalogEntry:
     return CatalogEntry(
         item_id=item_id,
-        title=text_field(fields, "title", max_bytes=MAX_TITLE_BYTES),
-        domain=text_field(fields, "domain", max_bytes=MAX_NAME_BYTES),
-        attributes=attributes_field(fields),
+        title=text_field(fields, "title", max_bytes=DECODED * MAX_TITLE_BYTES),
+        domain=text_field(fields, "domain", max_bytes=DECODED * MAX_NAME_BYTES),
+        attributes=attributes_field(fields, max_bytes=DECODED * MAX_ATTRIBUTE_BYTES),
         price=price_field(fields),
         currency=text_field(fields, "currency", max_bytes=MAX_NAME_BYTES),
         availability=availability_field(fields),

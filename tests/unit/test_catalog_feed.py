@@ -16,6 +16,7 @@ from mmrec.catalog.pictures import picture_problem
 from mmrec.catalog.refusals import ItemRefusal, ItemRejection
 from mmrec.catalog.refused import RefusedItems, refused_record
 from mmrec.catalog.resubmit import ItemDoor
+from mmrec.catalog.values import decode_entities, shown_text
 from mmrec.clock import ManualClock
 from mmrec.console.rejected_report import by_reason, print_groups
 from mmrec.content.attributes import AttributeHashEncoder
@@ -30,6 +31,7 @@ from mmrec.events.producer import MemoryRecordProducer, TopicRecord
 from mmrec.events.rejected import decode_rejected
 from mmrec.events.resubmit import Fate, RefusedRecords, ResubmitTopics, resubmit
 from mmrec.features.stores import MemoryFeatureStore
+from mmrec.serving.item_record import read_item_update
 from tests.picture_shop import LOCAL, Shop, png
 
 NOW_S = 1_767_225_600.0
@@ -285,3 +287,33 @@ def test_an_item_is_published_again_with_the_picture_that_came_and_is_counted_on
 
 def note(encoded: list[str]):
     return lambda items: encoded.extend(each.item_id for each in items if each.image)
+
+
+@pytest.mark.parametrize("title", ["&amp;nbsp;", "&amp;shy;", "&nGt;" * 1_638])
+def test_an_item_whose_text_decodes_to_what_the_rules_refuse_waits_for_its_picture_and_reaches_replicas(
+    deployment: Deployment, shop: Shop, title: str
+) -> None:
+    feed, encoded = deployment.feed(), list[str]()
+    given = {"item_id": "a", "title": title, "images": [{"uri": shop.gives("/a.png", png())}]}
+    feed.take([record(0, b"a", given)], now_s=NOW_S)
+    until_s = time.monotonic() + 60
+    while not encoded or feed.is_fetching:
+        feed.take_pictures(now_s=NOW_S, in_portions=False, before_encoding=note(encoded))
+        assert time.monotonic() < until_s
+        time.sleep(0.01)
+    shown = shown_text(decode_entities(title))
+    for told in deployment.broker.records("item-embeddings"):
+        update = read_item_update(told.key, told.value)
+        assert update.entry is not None
+        assert update.entry.title == shown
+    assert len(deployment.broker.records("item-embeddings")) == 2
+    feed.close()
+
+
+@pytest.mark.parametrize("value", [b"5", b"1.5", b"true", b"null", b"[1]", b'"text"', b"{", b"\xff"])
+def test_a_refused_value_of_any_kind_is_shown(deployment: Deployment, value: bytes) -> None:
+    deployment.feed().take([record(0, b"a", value)], now_s=NOW_S)
+    refused = RefusedRecords(lambda: deployment.broker.records(REJECTED), cluster_id="c", topic_id="r", door=door())
+    console = Console(file=io.StringIO(), width=200)
+    print_groups(by_reason(refused), console)
+    assert ascii(value)[2:-1] in console.file.getvalue()

@@ -254,3 +254,20 @@ def test_a_damaged_file_of_the_cache_is_passed_over(tmp_path: Path) -> None:
     for damaged in (b"", b"{}\nx", b"[1]\nx", b'{"strange": 1}\nx', b"\xff"):
         next(tmp_path.glob("??/*")).write_bytes(damaged)
         assert cache.read("u") is None
+
+
+def test_what_is_opened_is_what_was_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "DATA:").mkdir()
+    (tmp_path / "s").write_bytes(b"secret")
+    monkeypatch.chdir(tmp_path)
+    for uri in ("DATA:/../s", " data:/../s", "da\tta:/../s"):
+        with pytest.raises(FetchError):
+            ImageFetcher(LOCAL).fetch(uri)
+    assert ImageFetcher(LOCAL).fetch("DATA:,hello").body == b"hello"
+
+
+@pytest.mark.parametrize("target", ["data:,hello", "memory://a.png", "file:///etc/passwd"])
+def test_a_redirect_from_http_leads_to_http(shop: Shop, target: str) -> None:
+    settings = replace(LOCAL, image_schemes=("http", "data", "memory", "file"))
+    error = refusal(shop.sends_to("/else", target), settings)
+    assert (error.reason, error.transient) == (FetchReason.FORBIDDEN_SCHEME, False)

@@ -233,3 +233,19 @@ def test_session_events_may_run_ahead_as_far_as_those_of_the_stream():
         fields["session_events"][0]["event_time"]["seconds"] += 1
         with pytest.raises(InvalidRequestError, match="event_time"):
             list_request(recommender_pb2.RecommendItemsRequest(**fields), now_s=1_000.0, bounds=bounds)
+
+
+@pytest.mark.parametrize("ahead_s", [0.0, 1e6])
+def test_what_is_not_published_by_now_is_shown_to_nobody_whatever_instant_is_asked_for(world, ahead_s: float) -> None:
+    keeper = world.keeper(with_statistics=False)
+    coming, here = (entry.item_id for entry in world.entries[:2])
+    times = {coming: world.end_s + 1_000.0, here: world.end_s - 1_000.0}
+    keeper.take([ItemUpdate(item_id=i, entry=CatalogEntry(item_id=i, publish_time_s=t)) for i, t in times.items()])
+    keeper.publish()
+    message = recommender_pb2.RecommendItemsRequest(user_id="never seen", num_items=200)
+    message.as_of.FromMicroseconds(round((world.end_s + ahead_s) * 1e6))
+    request = list_request(message, now_s=world.end_s, bounds=EventSettings())
+    asked = {"state": world.state(keeper), "read_profile": world.read_profile, "deadline": no_deadline()}
+    listed = {keeper.catalogue.item_ids[row] for row in recommend(request, **asked).rows_K.tolist()}
+    assert coming not in listed
+    assert here in listed

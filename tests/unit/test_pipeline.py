@@ -97,6 +97,16 @@ def test_every_filter_condition_holds_for_every_item(world, state, user):
         assert entry.price * 0.2 <= shown.price <= entry.price * 5
 
 
+def test_a_filter_value_that_holds_several_stands_for_each_of_them(world, state, user):
+    colors = sorted({entry.attributes["color"] for entry in world.entries if "color" in entry.attributes})[:2]
+    both = ask(world, state, user, num_items=200, item_filter=ItemFilter(conditions=(("color", tuple(colors)),)))
+    shown = ask(
+        world, state, user, num_items=200, item_filter=ItemFilter(conditions=(("color", (" | ".join(colors),)),))
+    )
+    assert len(both.rows_K)
+    assert both.rows_K.tolist() == shown.rows_K.tolist()
+
+
 def test_a_filter_that_nothing_passes_gives_an_empty_list(world, state, user):
     found = ask(world, state, user, item_filter=ItemFilter(conditions=(("color", ("no such color",)),)))
     assert len(found.rows_K) == 0
