@@ -89,11 +89,11 @@ class StreamProcess:
         starts, _ = next_offsets(held, progress.marks if progress else {})
         return sum(end - starts[source] for source, (_, end) in held.items())
 
-    def wait_drained(self, *, timeout_s: float = 240.0) -> None:
+    def wait_drained(self, *, timeout_s: float = 480.0) -> None:
         """Wait until everything on the topic is in the store."""
         self.wait_for(lambda: self.num_behind() == 0, timeout_s=timeout_s)
 
-    def wait_for(self, what: Callable[[], bool], *, timeout_s: float = 240.0) -> None:
+    def wait_for(self, what: Callable[[], bool], *, timeout_s: float = 480.0) -> None:
         deadline = time.monotonic() + timeout_s
         while not what():
             assert time.monotonic() < deadline, self.log
