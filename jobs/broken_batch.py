@@ -58,7 +58,7 @@ def pass_broken_batch(
         )
         stream.process(split_rows(rows, topics), write_time_s=time.time())
     broken = skipped.first
-    if broken is None:
+    if broken is None or broken.partition != partition:
         return unexplained
     stream.pass_over({source: broken.last_offset}, num_skipped=1, write_time_s=time.time())
     return (
@@ -69,10 +69,12 @@ def pass_broken_batch(
 
 def _before_the_first(records: Iterator[TopicRecord], partition: int, skipped: SkippedBatches) -> Iterator[TopicRecord]:
     for record in records:
-        if skipped.first is not None and record.offset > skipped.first.first_offset:
+        if record.partition != partition:
+            continue  # of another one, where it goes on is nobody's concern here
+        first = skipped.first
+        if first is not None and first.partition == partition and record.offset > first.first_offset:
             return
-        if record.partition == partition:
-            yield record
+        yield record
 
 
 def _raw(records: list[TopicRecord], topic: StreamTopic, settings: Settings) -> pa.Table:

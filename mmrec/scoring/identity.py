@@ -113,7 +113,8 @@ def identify(
         after = _after(before, mine)
         if after == before or (after is None and reading is Reading.PASSING):
             continue
-        half_written = before is None and after is not None and guest in at_hand(after.users[0]).merged_from
+        named = at_hand(after.users[0]).merged_from if before is None and after is not None else ()
+        half_written = guest in named or (reading is Reading.BROKEN_OFF and len(named) >= MAX_MERGED_FROM)
         if after is None or not _is_clear(
             before,
             after,
@@ -164,7 +165,7 @@ def _is_clear(
     Args:
         logins: The new ones, ascending.
         so_far: Profile of the user whose the events were until now; None where it has none, or where `before` is None.
-        half_written: Whether the user names the guest although the guest has no stub.
+        half_written: Whether the user names the guest although the guest has no stub, or cannot name all.
     """
     if reading is Reading.PASSING:
         return True
@@ -176,6 +177,8 @@ def _is_clear(
     begins = [known_s for known_s, user in logins if (known_s, user) > before.newest and user != before.owner]
     if not begins:
         return True
+    if before.first_s[0] == NEVER_S:  # written by a version that did not note when
+        return False
     # The user so far must have nothing that was known since another one's login.
     newest_s = so_far.newest_ingest_time_s if so_far is not None else NEVER_S
     return reading is Reading.WHOLE and newest_s < begins[0]

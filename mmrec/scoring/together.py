@@ -16,9 +16,9 @@ from typing import Final
 
 Login = tuple[float, str]
 """(known time in epoch seconds, user key)."""
-MAX_RUNS: Final = 64
-"""Changes of users that a history remembers: the first one and the newest. An event that was known before the others
-and comes only now counts for the first user."""
+MAX_RUNS: Final = 4_096
+"""Changes of users that a history remembers: the first one and the newest, some 50 bytes each. Beyond that, an event
+that was known before the others and comes only now, or is counted anew, counts for the first user."""
 
 
 @dataclass(frozen=True, slots=True)

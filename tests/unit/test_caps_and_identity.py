@@ -14,11 +14,12 @@ from mmrec.events.verdicts import Verdict
 from mmrec.scoring.affinity import affinity
 from mmrec.scoring.apply import apply
 from mmrec.scoring.batch import EventBatch, event_hashes
-from mmrec.scoring.identity import history_of, identify, keys_to_read, targets_to_read
+from mmrec.scoring.identity import Reading, history_of, identify, keys_to_read, targets_to_read
 from mmrec.scoring.marks import MAX_SOURCES, joined, moved
+from mmrec.scoring.names import Names
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum
-from mmrec.scoring.profile import Source, UserProfile
+from mmrec.scoring.profile import Source, UserProfile, empty_profile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.scoring.together import LoginHistory
 
@@ -228,3 +229,23 @@ def test_a_profile_remembers_a_bounded_number_of_sources_those_that_moved_last()
     both = joined(marks, {Source("c", "t6", 0): 3, Source("c", "u", 0): 1})
     assert len(both) == MAX_SOURCES
     assert (both[Source("c", "t6", 0)], both[Source("c", "t5", 0)], both[Source("c", "u", 0)]) == (7, 8, 1)
+
+
+def test_a_stub_of_a_version_that_kept_no_times_leaves_it_to_the_log_whose_the_events_are() -> None:
+    old = replace(
+        identify({}, {"~x": [(NOW_S, "ann")]}, config=FREE).profiles["~x"],
+        recent_names=Names(),
+        recent_event_times_L=np.zeros(0),
+        recent_known_times_L=np.zeros(0),
+        recent_behavior_ids_L=np.zeros(0, dtype=np.uint8),
+    )
+    assert history_of(old) == LoginHistory(("ann",), (-np.inf,), (-np.inf,))
+    assert identify({"~x": old}, {"~x": [(NOW_S + 1, "bob")]}, config=FREE).unclear == ("~x",)
+    assert identify({"~x": old}, {"~x": [(NOW_S + 1, "ann")]}, config=FREE).unclear == ()
+
+
+def test_after_a_crash_a_user_who_cannot_name_all_guests_is_counted_anew() -> None:
+    full = replace(empty_profile(behaviors=SHOP, num_half_lives=2), merged_from=tuple(f"~g{n}" for n in range(256)))
+    logins = {"~new": [(NOW_S, "ann")]}
+    assert identify({"ann": full}, logins, config=FREE, reading=Reading.BROKEN_OFF).unclear == ("~new",)
+    assert identify({"ann": full}, logins, config=FREE).unclear == ()
