@@ -7,7 +7,6 @@ Every function raises ItemRefusedError with the field, the value and what would 
 """
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +15,7 @@ from typing import Any, Final
 from mmrec.catalog.item import Availability
 from mmrec.catalog.refusals import ItemRefusedError, ItemRejection
 from mmrec.catalog.values import VALUE_SEPARATOR
-from mmrec.wire.documents import check_text
+from mmrec.wire.documents import JSON_NUMBER, camel_case, check_text
 from mmrec.wire.ids import id_problem
 from mmrec.wire.instants import parse_time
 from mmrec.wire.shown import shown
@@ -31,7 +30,6 @@ MAX_ATTRIBUTES: Final = 256
 DECODED: Final = 2
 """Texts behind the rules may be so many times as long: decoding entities lengthens some, "&nGt;" from 5 bytes to 6."""
 _AVAILABILITY_PREFIX: Final = "AVAILABILITY_"
-_JSON_NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +43,7 @@ class KnownFields:
 
 @lru_cache
 def _forms(names: tuple[str, ...]) -> dict[str, str]:
-    return {form: name for name in names for form in (name, _camel_case(name))}
-
-
-def _camel_case(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.capitalize() for part in rest)
+    return {form: name for name in names for form in (name, camel_case(name))}
 
 
 def known_fields(document: Mapping[str, Any], names: tuple[str, ...]) -> KnownFields:
@@ -63,7 +56,7 @@ def known_fields(document: Mapping[str, Any], names: tuple[str, ...]) -> KnownFi
         elif value is not None:
             if name in values:
                 raise ItemRefusedError(
-                    ItemRejection.MALFORMED_JSON, f"{name} stands twice, as {name} and {_camel_case(name)}; give one"
+                    ItemRejection.MALFORMED_JSON, f"{name} stands twice, as {name} and {camel_case(name)}; give one"
                 )
             values[name] = value
     return KnownFields(values, num_unknown)
@@ -147,7 +140,7 @@ def _right_attribute(value: Any) -> str:
 def price_field(fields: KnownFields, name: str = "price") -> float:
     """A price, 0 where absent, which is unknown; a string that holds a JSON number is one, as in proto3 JSON."""
     value = fields.values.get(name, 0.0)
-    if isinstance(value, str) and _JSON_NUMBER.fullmatch(value):
+    if isinstance(value, str) and JSON_NUMBER.fullmatch(value):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         right = "a number without separators or currency, such as 1299.00; the currency stands in its own field"

@@ -6,7 +6,7 @@ from typing import Any
 
 from mmrec.events.producer import TopicRecord
 from mmrec.events.rejected import decode_rejected
-from mmrec.events.rules import camel_case
+from mmrec.wire.documents import camel_case
 
 MAX_SHOWN = 160
 

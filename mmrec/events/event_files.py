@@ -23,7 +23,8 @@ from mmrec.events.columns import ANONYMOUS_PREFIX, EVENT_SCHEMA
 from mmrec.events.event_edits import EventEdit, document_of, event_time_s, json_bytes, key_of
 from mmrec.events.file_columns import ColumnTypeError, Fault, FileReading, column_reader
 from mmrec.events.file_times import is_number, lacks_zone
-from mmrec.events.rules import FIELD_NAMES, camel_case
+from mmrec.events.rules import FIELD_NAMES
+from mmrec.wire.documents import camel_case
 
 Record = tuple[bytes, bytes]
 """Key and value as they go to Kafka."""

@@ -9,7 +9,6 @@ one to these functions, so reasons are decided here alone.
 
 import json
 import math
-import re
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -18,7 +17,7 @@ from mmrec.events.behaviors import CONTROL_PREFIX, BehaviorSet
 from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.events.control import CONTROL_BEHAVIORS, IDENTIFY
 from mmrec.events.verdicts import Rejection
-from mmrec.wire.documents import DocumentError, check_text, load_document, load_json
+from mmrec.wire.documents import JSON_NUMBER, DocumentError, camel_case, check_text, load_document, load_json
 from mmrec.wire.ids import id_problem
 from mmrec.wire.instants import parse_time
 from mmrec.wire.shown import shown
@@ -39,14 +38,7 @@ DOUBLE_FIELDS: Final = ("quantity", "price")
 FIELD_NAMES: Final = (*STRING_FIELDS, *DOUBLE_FIELDS, "position", "imported", "context")
 
 
-def camel_case(name: str) -> str:
-    """Lower camel case form of a field name, as proto3 JSON writes it by default."""
-    head, *rest = name.split("_")
-    return head + "".join(part.capitalize() for part in rest)
-
-
 _FIELD_OF: Final = {form: name for name in FIELD_NAMES for form in (name, camel_case(name))}
-_JSON_NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +91,7 @@ def _string(name: str, value: Any) -> str:
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, str) and _JSON_NUMBER.fullmatch(value):
+    if isinstance(value, str) and JSON_NUMBER.fullmatch(value):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _wrong(name, value, "a number")

@@ -17,11 +17,10 @@ from mmrec.serving.explain import explain
 from mmrec.serving.page_token import page_token, shown_items
 from mmrec.v1 import behavior_pb2, recommender_pb2
 from mmrec.wire.ids import first_id_problem, id_problem
+from mmrec.wire.instants import MAX_SECONDS, MIN_SECONDS
 
 MAX_EXCLUDED = 10_000
 MAX_SESSION_EVENTS = 100
-MIN_SECONDS, MAX_SECONDS = -62_135_596_800, 253_402_300_799
-"""Years 1 to 9999, the range of google.protobuf.Timestamp."""
 
 
 def timestamp(time_s: float) -> Timestamp:

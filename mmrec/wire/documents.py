@@ -7,6 +7,7 @@ Infinity, nesting beyond what Python reads, and values that are no object.
 """
 
 import json
+import re
 from collections import Counter
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from mmrec.wire.shown import shown
 MALFORMED_JSON: Final = "malformed_json"
 NOT_AN_OBJECT: Final = "not_an_object"
 TOO_LARGE: Final = "too_large"
+JSON_NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+"""A text that proto3 JSON takes for a number."""
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -26,6 +29,12 @@ class DocumentError(ValueError):
         self.reason = reason
         """MALFORMED_JSON, NOT_AN_OBJECT or TOO_LARGE."""
         self.detail = detail
+
+
+def camel_case(name: str) -> str:
+    """Lower camel case form of a field name, as proto3 JSON writes it by default."""
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
 
 
 def _refuse_constant(name: str) -> float:
