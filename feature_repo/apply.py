@@ -6,16 +6,17 @@ Running it again changes nothing. The online store is SQLite (a file in the repo
 readers never wait for a writer) or Redis, as [stores] says.
 """
 
-import argparse
 import json
 import os
+import sys
 from pathlib import Path
 
 from mmrec.config import StoreSettings
 from mmrec.telemetry.logs import configure_logging, get_logger
+from mmrec.telemetry.shell import exit_status, shell_parser
 from mmrec.wiring import apply_features, settings_from
 
-log = get_logger("__main__")
+log = get_logger("feature_repo.apply")
 
 
 def apply_repository(stores: StoreSettings, decay_per_day: tuple[float, ...]) -> None:
@@ -30,22 +31,24 @@ def apply_repository(stores: StoreSettings, decay_per_day: tuple[float, ...]) ->
     apply_features(stores, objects, decay_per_day=decay_per_day)
 
 
-def main() -> None:
+def main() -> int:
     """Parse, apply, report."""
-    parser = argparse.ArgumentParser(description="Apply the feature views of a deployment.")
-    parser.add_argument("--config", help="mmrec.toml; MMREC_CONFIG where absent")
-    arguments = parser.parse_args()
+    arguments = shell_parser(__doc__).parse_args()
     configure_logging()
     os.environ.setdefault("FEAST_USAGE", "False")
-    settings = settings_from(arguments.config)
-    apply_repository(settings.stores, settings.scoring.decay_per_day)
-    log.info(
-        "features_applied",
-        folder=settings.stores.feature_repo,
-        online_store=settings.stores.online_store,
-        decay_per_day=json.dumps(list(settings.scoring.decay_per_day)),
-    )
+
+    def apply() -> None:
+        settings = settings_from(arguments.config)
+        apply_repository(settings.stores, settings.scoring.decay_per_day)
+        log.info(
+            "features_applied",
+            folder=settings.stores.feature_repo,
+            online_store=settings.stores.online_store,
+            decay_per_day=json.dumps(list(settings.scoring.decay_per_day)),
+        )
+
+    return exit_status(log, "features", apply)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

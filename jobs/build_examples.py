@@ -6,15 +6,14 @@ Writes examples/retrieval and examples/ranking; jobs.train reads them. Prints on
 and everything that was dropped, by reason.
 """
 
-import argparse
 import json
 import sys
 import time
 from dataclasses import fields
 from pathlib import Path
 
-from mmrec.errors import MmrecError
 from mmrec.telemetry.logs import configure_logging, get_logger
+from mmrec.telemetry.shell import exit_status, shell_parser
 from mmrec.training.build import BuiltExamples, build_examples
 from mmrec.training.event_columns import EVENT_COLUMNS
 from mmrec.training.example_config import ExampleConfig
@@ -41,8 +40,7 @@ def run(config_file: str | None, out: Path, config: ExampleConfig) -> BuiltExamp
 
 def main() -> int:
     """Parse the command line and build."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", help="settings file; MMREC_CONFIG where not given")
+    parser = shell_parser(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder to write the examples to")
     defaults = ExampleConfig()
     for field in fields(ExampleConfig):
@@ -51,14 +49,12 @@ def main() -> int:
         parser.add_argument(option, dest=field.name, type=type(default), default=default, help=f"default {default}")
     arguments = vars(parser.parse_args())
     configure_logging()
-    try:
+
+    def build() -> None:
         config = ExampleConfig(**{field.name: arguments[field.name] for field in fields(ExampleConfig)})
-        built = run(arguments["config"], arguments["out"], config)
-    except MmrecError as error:
-        log.error("build_examples_failed", error=f"{type(error).__name__}: {error}")
-        return 1
-    print(json.dumps(built.report), flush=True)  # noqa: T201
-    return 0
+        print(json.dumps(run(arguments["config"], arguments["out"], config).report), flush=True)  # noqa: T201
+
+    return exit_status(log, "build_examples", build)
 
 
 if __name__ == "__main__":

@@ -4,28 +4,26 @@ python -m jobs.build_neighbors --config mmrec.toml              once
 python -m jobs.build_neighbors --config mmrec.toml --follow     until SIGTERM or Ctrl-C
 """
 
-import argparse
-import signal
 import sys
 import threading
 import time
 
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
-from mmrec.errors import MmrecError
 from mmrec.features.schema import GENERATIONS
 from mmrec.recall.item_views import ItemViews
 from mmrec.serving.live_weights import LiveWeights
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
+from mmrec.telemetry.shell import exit_status, shell_parser, stop_on_signals
 from mmrec.wiring import open_event_log, open_feature_store, settings_from
 
 MAX_BUILD_SHARE = 0.1
 """Share of the time that building neighbors may take."""
 STATUS_S = 1.0
 
-log = get_logger(__name__)
+log = get_logger("jobs.build_neighbors")
 
 
 def run(settings: Settings, *, follow: bool, stop: threading.Event) -> ItemViews:
@@ -76,20 +74,16 @@ def run(settings: Settings, *, follow: bool, stop: threading.Event) -> ItemViews
 
 def main() -> int:
     """Parse the command line and build."""
-    parser = argparse.ArgumentParser(prog="jobs.build_neighbors", description=__doc__)
-    parser.add_argument("--config", help="TOML file; default: MMREC_CONFIG")
+    parser = shell_parser(__doc__)
     parser.add_argument("--follow", action="store_true", help="keep going until SIGTERM or Ctrl-C")
     arguments = parser.parse_args()
     configure_logging()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    try:
+    stop = stop_on_signals()
+
+    def build() -> None:
         run(settings_from(arguments.config), follow=arguments.follow, stop=stop)
-    except MmrecError as error:
-        log.error("build_neighbors_failed", reason=str(error))
-        return 1
-    return 0
+
+    return exit_status(log, "build_neighbors", build)
 
 
 if __name__ == "__main__":

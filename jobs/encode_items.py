@@ -8,9 +8,7 @@ Only inputs that no run has met before go through an encoder; vectors are kept b
 Pictures given by URI are fetched in the background (mmrec.content.remote_images); the batch form waits for them.
 """
 
-import argparse
 import os
-import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -27,13 +25,13 @@ from mmrec.content.publish import ContentCounts
 from mmrec.content.registry import ATTRIBUTE_ENCODER as ATTRIBUTES
 from mmrec.content.registry import LazyEncoder
 from mmrec.content.store import ContentStore
-from mmrec.errors import MmrecError
 from mmrec.events.producer import TopicRecord
 from mmrec.events.topics import SkippedBatches
 from mmrec.home import cache_folder
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
+from mmrec.telemetry.shell import exit_status, shell_parser, stop_on_signals
 from mmrec.wiring import open_catalog_feed, open_producer, open_topics, settings_from
 
 log = get_logger("jobs.encode_items")
@@ -100,25 +98,21 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, st
 
 def main() -> int:
     """Run the job; see the module's first lines."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", help="settings file; MMREC_CONFIG where not given")
+    parser = shell_parser(__doc__)
     parser.add_argument("--follow", action="store_true", help="stay and encode new items as they come")
     parser.add_argument("--text-cleaning", dest="cleaning", default="none", help='"none" or "classic"')
     parser.add_argument("--num-workers", type=int, default=os.cpu_count() or 1, help="encoder processes")
     asked = parser.parse_args()
     configure_logging()
-    stop = threading.Event()
-    if asked.follow:  # the batch form can be ended anywhere: the next run goes on
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-    try:
+    # The batch form can be ended anywhere: the next run goes on.
+    stop = stop_on_signals() if asked.follow else threading.Event()
+
+    def encode() -> None:
         settings = settings_from(asked.config)
         counts = run(settings, follow=asked.follow, cleaning=asked.cleaning, num_workers=asked.num_workers, stop=stop)
-    except MmrecError as error:
-        log.error("encode_items_failed", error=f"{type(error).__name__}: {error}")
-        return 1
-    log.info("catalogue_encoded", **counts.figures())
-    return 0
+        log.info("catalogue_encoded", **counts.figures())
+
+    return exit_status(log, PROCESS, encode)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,7 @@ python -m jobs.follow_events --config mmrec.toml      until SIGTERM or Ctrl-C
 It keeps no state: it begins at the topic's end, and what it did not see comes with the scoring stream.
 """
 
-import argparse
 import gc
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -21,6 +19,7 @@ from mmrec.events.topics import SkippedBatches, TopicIdentity, TopicWatch
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
+from mmrec.telemetry.shell import exit_status, shell_parser, stop_on_signals
 from mmrec.wiring import open_overlay_writer, open_topic_watch, open_topics, settings_from
 
 PAUSE_S = 0.05
@@ -30,7 +29,7 @@ AGAIN_S = 1.0
 TEND_S = 1.0
 TOPIC_CHECK_S = 5.0
 
-log = get_logger(__name__)
+log = get_logger("jobs.follow_events")
 
 
 class _Topic:
@@ -129,19 +128,10 @@ def _follow(
 
 def main() -> int:
     """Parse the command line and follow."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", help="TOML file; default: MMREC_CONFIG")
-    arguments = parser.parse_args()
+    arguments = shell_parser(__doc__).parse_args()
     configure_logging()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        run(settings_from(arguments.config), stop=stop)
-    except MmrecError as error:
-        log.error("follow_events_failed", reason=str(error))
-        return 1
-    return 0
+    stop = stop_on_signals()
+    return exit_status(log, "follow_events", lambda: run(settings_from(arguments.config), stop=stop))
 
 
 if __name__ == "__main__":

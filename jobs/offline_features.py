@@ -7,7 +7,6 @@ put into the offline store (feature_repo/offline), joined back by Feast, and ass
 uses; towers' and neighbors' signals are not known here. The result has the asked columns and one column per feature.
 """
 
-import argparse
 import sys
 import time
 from pathlib import Path
@@ -16,10 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmrec.errors import InvalidRequestError, MmrecError
+from mmrec.errors import InvalidRequestError
 from mmrec.features.assemble import feature_names
 from mmrec.features.schema import ITEM_STATS, USER_PROFILE
 from mmrec.telemetry.logs import configure_logging, get_logger
+from mmrec.telemetry.shell import exit_status, shell_parser
 from mmrec.training.event_columns import EVENT_COLUMNS
 from mmrec.training.offline_rows import Asked, assemble_asked, offline_rows
 from mmrec.wiring import open_event_log, open_feature_store, open_offline_store, settings_from
@@ -28,7 +28,7 @@ log = get_logger("jobs.offline_features")
 ASKED_COLUMNS = ("user_key", "item_id", "time_s")
 
 
-def run(config_file: str | None, asked_file: Path, out: Path) -> int:
+def run(config_file: str | None, asked_file: Path, out: Path) -> None:
     """Make rows, join, assemble, write; the number of questions."""
     settings = settings_from(config_file)
     table = pq.read_table(asked_file)
@@ -53,23 +53,16 @@ def run(config_file: str | None, asked_file: Path, out: Path) -> int:
     columns = {name: pa.array(rows_GF[:, column]) for column, name in enumerate(names)}
     pq.write_table(pa.table({**{name: table[name] for name in ASKED_COLUMNS}, **columns}), out)
     log.info("features_written", file=str(out), num_rows=len(asked), num_features=len(names))
-    return len(asked)
 
 
 def main() -> int:
     """Parse the command line and run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", help="settings file; MMREC_CONFIG where not given")
+    parser = shell_parser(__doc__)
     parser.add_argument("--asked", type=Path, required=True, help="Parquet of user_key, item_id, time_s")
     parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
     arguments = parser.parse_args()
     configure_logging()
-    try:
-        run(arguments.config, arguments.asked, arguments.out)
-    except MmrecError as error:
-        log.error("offline_features_failed", error=f"{type(error).__name__}: {error}")
-        return 1
-    return 0
+    return exit_status(log, "offline_features", lambda: run(arguments.config, arguments.asked, arguments.out))
 
 
 if __name__ == "__main__":

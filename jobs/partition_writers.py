@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import count
-from typing import Final, Protocol
+from typing import Final
 
 import mmh3
 import pyarrow.compute as pc
@@ -37,24 +37,11 @@ from mmrec.scoring.settings import ScoringConfig
 from mmrec.stream.partition_step import JUDGED_SCHEMA, Written, asks_to_forget, judged_events
 from mmrec.stream.rows import StreamBatch, StreamTopic, split_rows
 from mmrec.stream.step import ScoringStream, StepReport
+from mmrec.stream.writer_right import WriterRight
 from mmrec.wiring import open_profile_rows
 
 SPARK_SEED: Final = 42
 """Of Spark's hash."""
-
-
-class PartitionRight(Protocol):
-    """The right to write profiles, as far as it matters here."""
-
-    @property
-    def holder(self) -> bytes | None:
-        """What the lease must hold; None where there is none."""
-        ...
-
-    @property
-    def layouts(self) -> Mapping[str, RowLayout]:
-        """Where the rows of each generation are."""
-        ...
 
 
 class PartitionWriters:
@@ -133,7 +120,7 @@ class PartitionWriters:
         return Written(num_profiles=num_profiles, num_pruned=num_pruned)
 
 
-def partition_writers(settings: Settings, right: PartitionRight, spark: SparkSession) -> PartitionWriters | None:
+def partition_writers(settings: Settings, right: WriterRight, spark: SparkSession) -> PartitionWriters | None:
     """Writers in partitions where profiles are in Redis; None where one process writes them."""
     if right.holder is None:
         return None

@@ -16,10 +16,11 @@ from typing import Any
 
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
-from mmrec.errors import MmrecError, ReleaseGateError
+from mmrec.errors import ReleaseGateError
 from mmrec.publishing.publish import EmbeddingsMark, let_serve, publish, roll_back
 from mmrec.publishing.release import Release, ReleaseStore
 from mmrec.telemetry.logs import configure_logging, get_logger
+from mmrec.telemetry.shell import exit_status, shell_parser
 from mmrec.wiring import (
     open_content_store,
     open_feature_store,
@@ -36,8 +37,7 @@ _PORTION = 500
 
 def main() -> int:
     """Run one command; see the module's first lines."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", help="settings file; MMREC_CONFIG where not given")
+    parser = shell_parser(__doc__)
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--model", type=Path, help="folder of a trained model")
     action.add_argument("--promote", metavar="ID", help="release to promote")
@@ -45,23 +45,24 @@ def main() -> int:
     action.add_argument("--list", action="store_true", help="name all releases and the current one")
     arguments = parser.parse_args()
     configure_logging()
+    return exit_status(log, "publish", lambda: _do(arguments))
+
+
+def _do(asked: argparse.Namespace) -> int:
+    settings = settings_from(asked.config)
+    releases = open_release_store(settings)
+    if asked.list:
+        return _print({"current": releases.current(), "releases": releases.list()})
     try:
-        settings = settings_from(arguments.config)
-        releases = open_release_store(settings)
-        if arguments.list:
-            return _print({"current": releases.current(), "releases": releases.list()})
-        if arguments.model is not None:
-            return _print(_figures(_publish(settings, releases, arguments.model)))
+        if asked.model is not None:
+            return _print(_figures(_publish(settings, releases, asked.model)))
         vectors = open_vector_store(settings)
-        if arguments.rollback:
+        if asked.rollback:
             return _print(_figures(roll_back(releases=releases, vectors=vectors)))
-        return _print(_figures(let_serve(arguments.promote, releases=releases, vectors=vectors)))
+        return _print(_figures(let_serve(asked.promote, releases=releases, vectors=vectors)))
     except ReleaseGateError as error:
         log.error("release_gate_missed", error=str(error))
         return GATE_MISSED
-    except MmrecError as error:
-        log.error("publish_failed", error=f"{type(error).__name__}: {error}")
-        return 1
 
 
 def _publish(settings: Settings, releases: ReleaseStore, model_folder: Path) -> Release:

@@ -6,8 +6,6 @@ python -m jobs.tend_log --config mmrec.toml --follow 60      every minute, until
 Rows are kept for scoring.idle_horizon_s before the newest ingest time; 0 keeps all.
 """
 
-import argparse
-import signal
 import sys
 import threading
 import time
@@ -16,10 +14,10 @@ from typing import Any
 
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
-from mmrec.errors import MmrecError
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
+from mmrec.telemetry.shell import exit_status, shell_parser, stop_on_signals
 from mmrec.wiring import measure_event_log, open_event_log, settings_from
 
 MIN_APPENDS = 4
@@ -27,7 +25,7 @@ MIN_APPENDS = 4
 STATUS_S = 10.0
 """Pause between two status files, so that a supervisor sees a program that waits."""
 
-log = get_logger(__name__)
+log = get_logger("jobs.tend_log")
 
 
 def run(settings: Settings, *, follow_s: float, stop: threading.Event) -> None:
@@ -71,21 +69,14 @@ def run(settings: Settings, *, follow_s: float, stop: threading.Event) -> None:
 
 def main() -> int:
     """Parse the command line and tend."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", help="TOML file; default: MMREC_CONFIG")
+    parser = shell_parser(__doc__)
     parser.add_argument("--follow", type=float, default=0.0, metavar="SECONDS", help="keep going, with this pause")
-    parser.add_argument("--once", action="store_true", help="the default, for those who like to say it")
     arguments = parser.parse_args()
     configure_logging()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        run(settings_from(arguments.config), follow_s=0.0 if arguments.once else arguments.follow, stop=stop)
-    except MmrecError as error:
-        log.error("tend_log_failed", reason=str(error))
-        return 1
-    return 0
+    stop = stop_on_signals()
+    return exit_status(
+        log, "tend_log", lambda: run(settings_from(arguments.config), follow_s=arguments.follow, stop=stop)
+    )
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmrec.errors import ConfigurationError, MmrecError
+from mmrec.errors import ConfigurationError
 from mmrec.telemetry.logs import configure_logging, get_logger
+from mmrec.telemetry.shell import exit_status, shell_parser
 from mmrec.training.checkpoint import METRICS, ProgressFile, open_run, restore_state, save_state, write_trained
 from mmrec.training.examples import RankingExamples, RetrievalExamples
 from mmrec.training.fit_towers import TowerFit
@@ -124,8 +125,7 @@ def run(arguments: argparse.Namespace, config: TrainConfig) -> None:
 
 def main() -> int:
     """Run the job; see the module's first lines."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", help="settings file; MMREC_CONFIG where not given")
+    parser = shell_parser(__doc__)
     parser.add_argument("--examples", required=True, help="folder of build_examples")
     parser.add_argument("--out", required=True, help="folder of the model and its figures")
     parser.add_argument("--num-workers", type=int, default=1)
@@ -136,14 +136,13 @@ def main() -> int:
     parser.add_argument("--max-failures", type=int, default=2, help="times a run goes on after a lost worker")
     arguments = parser.parse_args()
     configure_logging()
-    try:
+
+    def train() -> None:
         run(arguments, train_config(fusion=arguments.fusion, max_epochs=arguments.epochs))
-    except MmrecError as error:
-        log.error("train_failed", error=f"{type(error).__name__}: {error}")
-        return 1
-    figures = json.loads((Path(arguments.out) / METRICS).read_text(encoding="utf-8"))
-    print(json.dumps({k: v for k, v in figures.items() if isinstance(v, int | float)}), flush=True)  # noqa: T201
-    return 0
+        figures = json.loads((Path(arguments.out) / METRICS).read_text(encoding="utf-8"))
+        print(json.dumps({k: v for k, v in figures.items() if isinstance(v, int | float)}), flush=True)  # noqa: T201
+
+    return exit_status(log, "train", train)
 
 
 if __name__ == "__main__":

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from mmrec.serving.replica import ReplicaParts
     from mmrec.stores.feast.offline import FeastOfflineStore
     from mmrec.stores.kafka.producer import KafkaRecordProducer
-    from mmrec.stores.kafka.stream_topics import StreamTopics
     from mmrec.stores.log.size import LogSize
     from mmrec.stores.writer_right import WriterRight
     from mmrec.stream.step import ScoringStream
+    from mmrec.stream.topics import StreamTopics
 
 CONFIG_VARIABLE = "MMREC_CONFIG"
 
@@ -187,9 +187,9 @@ def open_topic_watch(settings: Settings) -> "TopicWatch":
 
 def open_stream_topics(settings: Settings) -> "StreamTopics":
     """What the scoring stream must know of its topics."""
-    from mmrec.stores.kafka.stream_topics import StreamTopics
+    from mmrec.stores.kafka.stream_topics import KafkaStreamTopics
 
-    return StreamTopics(settings.kafka)
+    return KafkaStreamTopics(settings.kafka)
 
 
 def create_topics(settings: Settings) -> list[str]:

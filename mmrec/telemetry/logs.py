@@ -78,7 +78,7 @@ def configure_logging(*, level: str = "INFO") -> None:
     root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").setLevel(logging.WARNING if level == "DEBUG" else logging.ERROR)
-    for name in ("mmrec", "jobs", "services", "__main__"):
+    for name in ("mmrec", "jobs", "services", "feature_repo"):
         logging.getLogger(name).setLevel(level)
 
 

@@ -3,7 +3,6 @@
 python -m services.collector --config mmrec.toml
 """
 
-import argparse
 import asyncio
 import gc
 import signal
@@ -22,12 +21,13 @@ from mmrec.collecting.collect_metrics import CollectorMetrics
 from mmrec.collecting.overlay_writer import OverlayWriter
 from mmrec.collecting.upsert import CatalogWriter
 from mmrec.config import Settings
-from mmrec.errors import MachineError, MmrecError
+from mmrec.errors import MachineError
 from mmrec.events.producer import OVERLAY_HEADER
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
 from mmrec.telemetry.patience import when_it_answers
+from mmrec.telemetry.shell import exit_status, shell_parser
 from mmrec.v1 import collector_pb2, collector_pb2_grpc
 from mmrec.wiring import open_overlay_writer, open_producer, settings_from
 from services.collector.servicer import CollectorServicer
@@ -46,7 +46,7 @@ TEND_S = 1.0
 TOPIC_CHECK_S = 5
 GRACE_S = 5.0
 
-log = get_logger(__name__)
+log = get_logger("services.collector")
 
 
 async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
@@ -132,17 +132,14 @@ async def _main(settings: Settings) -> None:
 
 def main() -> int:
     """Parse the command line and serve."""
-    parser = argparse.ArgumentParser(prog="services.collector", description=__doc__)
-    parser.add_argument("--config", help="TOML file; default: MMREC_CONFIG")
-    arguments = parser.parse_args()
+    arguments = shell_parser(__doc__).parse_args()
     configure_logging()
-    try:
+
+    def run() -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_main(settings_from(arguments.config)))
-    except MmrecError as error:
-        log.error("collector_failed", reason=str(error))
-        return 1
-    return 0
+
+    return exit_status(log, "collector", run)
 
 
 if __name__ == "__main__":

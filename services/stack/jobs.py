@@ -56,7 +56,7 @@ def last_event(log: Path) -> str:
             event, logger = str(fields.pop("event")), str(fields.get("logger"))
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
-        if logger.partition(".")[0] in {"mmrec", "jobs", "__main__"}:
+        if logger.partition(".")[0] in {"mmrec", "jobs"}:
             plain = {
                 k: v for k, v in fields.items() if k not in {"time", "level", "logger"} and not isinstance(v, dict)
             }

@@ -3,29 +3,22 @@
 python -m services.stack.topics --config mmrec.toml
 """
 
-import argparse
 import sys
 
-from mmrec.errors import MmrecError
 from mmrec.telemetry.logs import configure_logging, get_logger
+from mmrec.telemetry.shell import exit_status, shell_parser
 from mmrec.wiring import create_topics, settings_from
 
-log = get_logger(__name__)
+log = get_logger("services.stack.topics")
 
 
 def main() -> int:
     """Connect, create, report."""
-    parser = argparse.ArgumentParser(description="Create the topics of a deployment.")
-    parser.add_argument("--config", help="TOML file; default: MMREC_CONFIG")
-    arguments = parser.parse_args()
+    arguments = shell_parser("Create the topics of a deployment.").parse_args()
     configure_logging()
-    try:
-        made = create_topics(settings_from(arguments.config))
-    except MmrecError as error:
-        log.error("topics_failed", reason=str(error))
-        return 1
-    log.info("topics_ready", created=made)
-    return 0
+    return exit_status(
+        log, "topics", lambda: log.info("topics_ready", created=create_topics(settings_from(arguments.config)))
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """What the stream must know of its topics before it reads: which ones they are, and where each partition starts."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from mmrec.config import KafkaSettings
 from mmrec.errors import ConfigurationError, StoreError
@@ -12,28 +10,14 @@ from mmrec.stores.kafka.topic_ends import source_ends
 from mmrec.stores.kafka.topics import TopicAdmin
 from mmrec.stream.next_offsets import next_offsets
 from mmrec.stream.rows import RecordKind, StreamTopic
+from mmrec.stream.topics import Reading
 from mmrec.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """What a stream reads, and from where."""
-
-    topics: Mapping[str, StreamTopic]
-    """By name."""
-    starts: Mapping[Source, int]
-    """First offset per source."""
-
-    @property
-    def spark_offsets(self) -> str:
-        """Spark's option `startingOffsets`."""
-        return spark_offsets(self.starts, self.topics)
-
-
-class StreamTopics:
-    """The topics that the stream reads."""
+class KafkaStreamTopics:
+    """StreamTopics, for Kafka."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
@@ -130,12 +114,3 @@ def starting_offsets(
         source = Source(cluster_id=topic.cluster_id, topic_id=topic.topic_id, partition=place.partition)
         held[source] = (int(beginnings[place]), int(ends[place]))
     return next_offsets(held, marks)
-
-
-def spark_offsets(starts: Mapping[Source, int], topics: Mapping[str, StreamTopic]) -> str:
-    """Spark's option `startingOffsets`: JSON of topic -> partition -> first offset to read."""
-    names = {topic.topic_id: name for name, topic in topics.items()}
-    offsets: dict[str, dict[str, int]] = {name: {} for name in topics}
-    for source, offset in starts.items():
-        offsets[names[source.topic_id]][str(source.partition)] = offset
-    return json.dumps(offsets)
