@@ -166,7 +166,7 @@ class ChaosStack:
         )
         self.supervisor.start()
         undo.callback(self.supervisor.stop)
-        self.supervisor.wait_ready(timeout_s=180)
+        self.supervisor.wait_ready(timeout_s=480)
 
 
 def _online_store(name: str, folder: Path) -> tuple[dict[str, str], list[Program]]:
