@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from mmrec.stores.kafka import read_topic
+from mmrec.stores.kafka.readers import read_topic
 from tests.own_address import own_address
 from tests.recommender_server import ProtoClient, RunningRecommender, announce_item, promote_release
 
