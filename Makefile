@@ -1,12 +1,22 @@
 # Thin targets: each calls one program. `make demo` and `make test` are all a newcomer needs.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHONS := 3.13 3.12 3.11
+# The newest of them that runs here and can make environments (a name on the PATH may stand for nothing, as with pyenv);
+# PYTHON=/path/to/python3.x overrides. Where there is none, the check below says so.
+IS_SUPPORTED = "%d.%d" % sys.version_info[:2] in "$(PYTHONS)".split()
+ifndef PYTHON
+PYTHON = $(eval PYTHON := $(or $(shell for name in $(PYTHONS:%=python%) python3; do \
+	$$name -c 'import ensurepip, sys; sys.exit(not $(IS_SUPPORTED))' 2> /dev/null && command -v $$name && break; \
+	done),python3))$(PYTHON)
+endif
 BIN := .venv/bin
 RUN := $(BIN)/python -m
 DATASET ?= storefront
 UV_VERSION := 0.13.8
+NEEDED := mmrec needs Python $(lastword $(PYTHONS)) to $(firstword $(PYTHONS))
+ADVICE := install one of these, or call make PYTHON=/path/to/it
 
-.PHONY: demo test up lint format proto lock setup bench-recommend bench-stream bench-stream-growth fuzz sensitivity chaos-stream clean
+.PHONY: demo test up lint format proto lock setup bench-recommend bench-stream bench-stream-growth fuzz sensitivity chaos-stream same-python clean
 
 demo: setup            ## the whole way, from a click on Kafka to a changed list; DATASET=storefront|movielens
 	@$(BIN)/mmrec demo --dataset $(DATASET)
@@ -31,8 +41,9 @@ proto: setup           ## renew the committed stubs
 	@cd proto && ../$(RUN) grpc_tools.protoc -I. --python_out=.. --pyi_out=.. mmrec/v1/*.proto
 	@cd proto && ../$(RUN) grpc_tools.protoc -I. --grpc_python_out=.. mmrec/v1/collector.proto mmrec/v1/recommender.proto
 
-lock: .boot/bin/uv     ## renew requirements.lock from pyproject.toml
-	@.boot/bin/uv pip compile pyproject.toml --group dev --generate-hashes --universal --quiet -o requirements.lock
+lock: .boot/bin/uv     ## renew requirements.lock, one for all supported versions of Python, from pyproject.toml
+	@.boot/bin/uv pip compile pyproject.toml --group dev --generate-hashes --universal --python-version 3.11 --fork-strategy fewest \
+		--quiet -o requirements.lock
 
 bench-recommend: setup ## latency and throughput of the serving path; writes a receipt
 	@$(RUN) tests.benchmarks.bench_recommend
@@ -56,19 +67,33 @@ chaos-stream: setup    ## kill -9 of every part of the stream under load, on SQL
 setup: .venv/ready     ## environment from the hashed lock, jars, the mmrec command
 	@$(RUN) services.stack.setup
 
-.venv/ready: requirements.lock Makefile | .boot/bin/uv
+.venv/ready: requirements.lock Makefile | .boot/bin/uv .venv/bin/python $(if $(filter-out file,$(origin PYTHON)),same-python)
 	@echo "[setup] environment: 190 packages, a few GB the first time ..." && date +%s > .boot/started
-	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip .venv
 	@.boot/bin/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
 	@printf '%s\n' "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/mmrec.pth"
 	@printf '#!/bin/sh\nexec "%s/$(BIN)/python" -m mmrec.cli.main "$$@"\n' "$(CURDIR)" > $(BIN)/mmrec && chmod +x $(BIN)/mmrec
 	@echo "[setup] environment ready after $$(( $$(date +%s) - $$(cat .boot/started) )) s"
 	@touch $@
 
+define CHECK_PYTHON
+@$(PYTHON) -c '' || { echo "$(NEEDED), but $(PYTHON) does not run; $(ADVICE)" >&2; exit 1; }
+@$(PYTHON) -c 'import sys; $(IS_SUPPORTED) or sys.exit("$(NEEDED), found %s at %s; $(ADVICE)" % (sys.version.split()[0], sys.executable))'
+@$(PYTHON) -c 'import ensurepip' || { echo "$(PYTHON) lacks its venv module; Debian and Ubuntu have it in python3-venv" >&2; exit 1; }
+endef
+
 .boot/bin/uv:
-	@$(PYTHON) -c 'import sys; v = sys.version_info; v[:2] == (3, 11) or sys.exit("mmrec needs Python 3.11, found %d.%d at %s; install it or call make PYTHON=/path/to/python3.11" % (v[0], v[1], sys.executable))'
+	$(CHECK_PYTHON)
 	@$(PYTHON) -m venv .boot
 	@.boot/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/bin/python:
+	$(CHECK_PYTHON)
+	@$(PYTHON) -m venv --without-pip .venv
+
+same-python: .venv/bin/python  # an environment keeps the Python it was made with; where another is asked for, it says so
+	@for python in $(BIN)/python $(PYTHON); do $$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'; done \
+		| uniq | awk 'END { exit NR > 1 }' || \
+		{ echo "$(PYTHON) is not the version that .venv was made with; remove .venv first" >&2; exit 1; }
 
 clean:                 ## remove the environment and the state of runs; downloads stay cached
 	rm -rf .boot .venv .mmrec

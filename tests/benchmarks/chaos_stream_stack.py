@@ -20,7 +20,7 @@ import psutil
 from redis import Redis
 
 from mmrec.config import load_settings
-from mmrec.errors import MachineError, StoreError
+from mmrec.errors import StoreError
 from mmrec.home import StackHome
 from mmrec.stores.sqlite.writer_lock import take_writer_lock
 from services.stack.configuration import StackPorts, write_configuration
@@ -31,6 +31,7 @@ from services.stack.plan import programs, stack_environment
 from services.stack.ports import HOST, is_free, next_free
 from services.stack.program import Patience, Program
 from services.stack.supervisor import Supervisor
+from tests.redis_server import redis_command
 
 OLDER_STORE = "older store"
 """The kind of victim that is an online store: an earlier copy takes its place."""
@@ -56,11 +57,8 @@ class ChaosStack:
         """Nothing is started yet.
 
         Args:
-            store: "sqlite" or "redis"; for Redis redis-server must be on the PATH.
+            store: "sqlite" or "redis".
             scoring: The [scoring] table.
-
-        Raises:
-            MachineError: there is no redis-server.
         """
         self.home = StackHome(folder=folder)
         self.home.folder.mkdir(parents=True, exist_ok=True)
@@ -168,7 +166,7 @@ class ChaosStack:
         )
         self.supervisor.start()
         undo.callback(self.supervisor.stop)
-        self.supervisor.wait_ready(timeout_s=180)
+        self.supervisor.wait_ready(timeout_s=480)
 
 
 def _online_store(name: str, folder: Path) -> tuple[dict[str, str], list[Program]]:
@@ -177,12 +175,8 @@ def _online_store(name: str, folder: Path) -> tuple[dict[str, str], list[Program
         return {"online_store": "sqlite"}, []
     if name != "redis":
         raise ValueError(f"no chaos with the online store {name!r}; known: sqlite, redis")
-    if shutil.which("redis-server") is None:
-        raise MachineError("there is no redis-server on the PATH; install Redis, or take --store sqlite")
     port = next_free(FIRST_REDIS_PORT)
-    # Only what save() wrote is kept, and its title would be written over the environment, by which the guard finds it.
-    kept = ("--dir", str(folder), "--save", "", "--appendonly", "no", "--set-proc-title", "no")
-    server = Program(name="redis", command=("redis-server", "--bind", HOST, "--port", str(port), *kept), port=port)
+    server = Program(name="redis", command=tuple(redis_command(port, folder)), port=port)
     return {"online_store": "redis", "redis_connection": f"{HOST}:{port}"}, [server]
 
 

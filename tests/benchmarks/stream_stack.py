@@ -25,7 +25,8 @@ from services.stack.guard import child_environment, end_processes, new_stack_id,
 from services.stack.jars import ensure_jars
 from services.stack.java import ensure_java_home, java_environment
 from services.stack.kafka_broker import KafkaBroker
-from services.stack.ports import HOST, any_free, next_free, wait_open
+from services.stack.ports import HOST, any_free, next_free
+from tests.redis_server import start_redis
 
 STREAM = "score_stream"
 """Program name by which the processes of the stream are found."""
@@ -40,7 +41,7 @@ class StreamStack:
         """Nothing is started yet.
 
         Args:
-            online_store: "sqlite" or "redis"; for Redis redis-server must be on the PATH.
+            online_store: "sqlite" or "redis".
             scoring: Lines of the [scoring] table.
             cores: How many of the machine's cores the stream may use; None: all.
         """
@@ -176,15 +177,7 @@ class StreamStack:
         return redis.Redis(host=HOST, port=self._redis_port)
 
     def _start_redis(self) -> None:
-        command = ["redis-server", "--bind", HOST, "--port", str(self._redis_port), "--dir", str(self.folder)]
-        self._redis = subprocess.Popen(
-            [*command, "--save", "", "--appendonly", "no", "--set-proc-title", "no"],
-            stdout=subprocess.DEVNULL,
-            env=child_environment(self.stack_id, program="redis"),
-            start_new_session=True,
-        )
-        if not wait_open(self._redis_port, timeout_s=60):
-            raise RuntimeError("redis-server did not start")
+        self._redis = start_redis(self._redis_port, self.folder, stack_id=self.stack_id, program="redis")
         while True:
             try:
                 if self._redis_client().ping():

@@ -1,7 +1,5 @@
 """Profile rows in Redis below Feast: what Feast wrote is read, what is written Feast reads; and the writer's lease."""
 
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,12 +19,11 @@ from mmrec.stores.feast.value_bytes import bytes_value, value_message
 from mmrec.stores.redis.layout import redis_layout
 from mmrec.stores.redis.profile_rows import PORTION, RedisLayout, RedisProfileRows
 from mmrec.stores.redis.writer_lease import LEASE_KEY, LeaseLostError, StaleBatchError, take_lease
-from services.stack.guard import child_environment
-from services.stack.ports import HOST, any_free, wait_open
+from services.stack.ports import HOST, any_free
+from tests.redis_server import start_redis
 
 pytestmark = pytest.mark.integration
 NOW_S = 1_760_000_000.0
-needs_redis_server = pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server on the PATH")
 SCORING = ScoringConfig(behaviors=shop_behaviors())
 
 
@@ -145,26 +142,12 @@ def test_a_held_lease_is_renewed(client: Redis) -> None:
         assert not lease.lost
 
 
-def start_redis(port: int, folder: Path, stack_id: str, *options: str) -> "subprocess.Popen[bytes]":
-    """A Redis of one's own, which keeps only what save() writes."""
-    where = ("--bind", HOST, "--port", str(port), "--dir", str(folder), "--save", "", "--set-proc-title", "no")
-    process = subprocess.Popen(
-        ["redis-server", *where, *options],
-        stdout=subprocess.DEVNULL,
-        env=child_environment(stack_id),
-        start_new_session=True,
-    )
-    assert wait_open(port, timeout_s=20)
-    return process
-
-
-@needs_redis_server
 def test_a_server_that_went_back_is_not_written_though_it_still_holds_the_lease(
     layout: RedisLayout, tmp_path: Path, stack_id: str
 ) -> None:
     port = any_free(1)[0]
     own = replace(layout, nodes=((HOST, port),))
-    process = start_redis(port, tmp_path, stack_id)
+    process = start_redis(port, tmp_path, stack_id=stack_id)
     try:
         client = own.connect()
         with take_lease(client) as lease:
@@ -175,7 +158,7 @@ def test_a_server_that_went_back_is_not_written_though_it_still_holds_the_lease(
             rows.write(rows_of("ann", text="second"), write_time_s=NOW_S)
             process.kill()
             process.wait()
-            process = start_redis(port, tmp_path, stack_id)
+            process = start_redis(port, tmp_path, stack_id=stack_id)
             assert client.get(LEASE_KEY) == lease.holder
             for writer in (rows, RedisProfileRows(own, lease=lease.holder)):
                 for _ in range(2):  # refused again and again, not only by a new connection
@@ -191,10 +174,9 @@ def test_a_server_that_went_back_is_not_written_though_it_still_holds_the_lease(
         process.wait(20)
 
 
-@needs_redis_server
 def test_a_cluster_is_written_and_read_under_the_same_lease(layout: RedisLayout, tmp_path: Path, stack_id: str) -> None:
     port, bus = any_free(2)
-    process = start_redis(port, tmp_path, stack_id, "--cluster-enabled", "yes", "--cluster-port", str(bus))
+    process = start_redis(port, tmp_path, "--cluster-enabled", "yes", "--cluster-port", str(bus), stack_id=stack_id)
     try:
         with Redis(host=HOST, port=port) as node:
             node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)

@@ -1,6 +1,5 @@
 """kill -9 of a stream's parts: nothing that was acknowledged is lost, nothing is counted twice."""
 
-import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,8 +29,6 @@ SQLITE, REDIS = (
 
 @pytest.mark.parametrize("plan", [SQLITE, REDIS], ids=lambda plan: plan.store)
 def test_one_kill_of_each_part_loses_nothing_and_counts_nothing_twice(plan: Plan, tmp_path: Path) -> None:
-    if plan.store == "redis" and not shutil.which("redis-server"):
-        pytest.skip("no redis-server on the PATH")
     said: list[str] = []
     outcome = run(plan, tmp_path / "chaos", say=said.append)
     assert (outcome.lost, outcome.wrong_profiles) == (0, 0), said

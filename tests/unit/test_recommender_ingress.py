@@ -1,12 +1,11 @@
 """Who may call: over a real gRPC server that listens on all interfaces, as Ray Serve's do."""
 
 import asyncio
-import socket
 
 import grpc
-import pytest
 
 from services.recommender.ingress import caller_deadline_s, guarded, guarded_stream
+from tests.own_address import own_address
 
 
 async def one(_, context) -> bytes:
@@ -16,19 +15,6 @@ async def one(_, context) -> bytes:
 async def many(_, context):
     for number in range(3):
         yield f"{number} {caller_deadline_s() is not None}".encode()
-
-
-def own_address() -> str:
-    """An address of this machine that is not loopback."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # nothing is sent; the system picks the address it would send from
-        except OSError:
-            pytest.skip("this machine has no network")
-        address = probe.getsockname()[0]
-    if address.startswith("127."):
-        pytest.skip("this machine has no address but loopback")
-    return address
 
 
 async def answers(address: str, *, loopback_only: bool) -> dict[str, object]:
