@@ -3,8 +3,8 @@ before it, then becomes known.
 
 The system and decayed popularity are asked for the same events with the same items excluded; hits are paired, and the
 interval of their difference is drawn over users. The half-life of the baseline is chosen on an earlier part of the
-stream, never on the part that is reported. No negatives are
-sampled: lists are drawn from the whole catalogue (METHODS M35).
+stream, never on the part that is reported. Lists are drawn from the whole catalogue, without sampled negatives (METHODS
+M35).
 """
 
 from collections import defaultdict
