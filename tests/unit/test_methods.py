@@ -26,7 +26,7 @@ class Method:
     name: str
     room: str
     state: str
-    """One of STATES, or what the entry says instead."""
+    """One of STATES; empty where the entry says none of them."""
     places: tuple[tuple[str, str], ...]
     """(file, name within it), the name empty where the file as a whole is meant."""
     text: str
@@ -44,13 +44,12 @@ def entries(page: str) -> Iterator[Method]:
         if heading.startswith("## "):
             room = heading.removeprefix("## ")
         elif found := re.fullmatch(r"### M(\d+) (.+)", heading):
-            in_code = re.search(r"^- In the code: (\w+(?: \w+)?)", body, flags=re.MULTILINE)
-            said = in_code[1] if in_code else ""
+            state = re.search(rf"^- In the code: ({'|'.join(STATES)})\b", body, flags=re.MULTILINE)
             yield Method(
                 number=int(found[1]),
                 name=found[2],
                 room=room,
-                state=next((state for state in STATES if said == state or said.startswith(f"{state} ")), said),
+                state=state[1] if state else "",
                 places=tuple(PLACE.findall(body)),
                 text=body,
             )
@@ -129,6 +128,14 @@ def test_what_is_built_is_cited_where_the_page_says_it_is(method: Method) -> Non
 
 def test_what_is_not_built_is_not_cited() -> None:
     assert {m.id: citations()[m.id] for m in METHODS if m.state == "not yet" and m.id in citations()} == {}
+
+
+def test_an_entry_is_read_with_its_room_its_state_and_its_places() -> None:
+    first = "### M1 One\n- In the code: in part: no two. `a/b.py::C.d`,\n  `a/e.py`\n"
+    one, two = entries(f"## here\n{first}### M2 Two\n- In the code: maybe.\n")
+    assert (one.id, one.name, one.room, one.state) == ("M1", "One", "here", "in part")
+    assert one.places == (("a/b.py", "C.d"), ("a/e.py", ""))
+    assert (two.room, two.state, two.places) == ("here", "", ())
 
 
 def test_a_name_is_found_in_its_module_or_class_and_nowhere_else() -> None:
