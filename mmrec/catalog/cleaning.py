@@ -1,4 +1,4 @@
-"""Catalogue cleaning (METHODS M13): what is dropped, what is put right, and how often, by reason; none of it silent.
+"""Catalogue cleaning: what is dropped, what is put right, and how often, by reason; none of it silent (METHODS M13).
 
     report = CleaningReport()
     policy = CleaningPolicy(rare_values=find_rare_values(items, min_count=5))
@@ -7,9 +7,10 @@
         report.add(cleaned)
 
 An item is dropped without a title, because text is what every catalogue has. A picture that does not decode is taken
-off the item, which stays: a missing modality is legal (M15). Texts stay as they were sent, but for HTML entities, which
-are decoded once, and control characters; folding for comparison and encoding (mmrec.catalog.values) is never shown. No
-value is taken as missing but an empty one and those that the policy names for its attribute: NA is Namibia.
+off the item, which stays: a missing modality is legal (METHODS M15). Texts stay as they were sent, but for HTML
+entities, which are decoded once, and control characters; folding for comparison and encoding (mmrec.catalog.values) is
+never shown. No value is taken as missing but an empty one and those that the policy names for its attribute: NA is
+Namibia.
 """
 
 from collections import Counter, defaultdict

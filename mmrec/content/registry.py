@@ -15,7 +15,7 @@ from mmrec.errors import NotFoundError
 
 ATTRIBUTE_ENCODER = "attribute-hash"
 FIRST_LAST = "first-last:"
-"""Prefix of a text model's hub id: METHODS M9's mean of the first and the last hidden layer."""
+"""Prefix of a text model's hub id: the mean of its first and its last hidden layer (METHODS M9)."""
 
 _ENCODERS: dict[str, dict[str, Callable[[], Encoder]]] = {
     "text": {

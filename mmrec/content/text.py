@@ -1,4 +1,7 @@
-"""Text encoders: sentence and BERT-like models through transformers, and a hashed bag of words (METHODS M9)."""
+"""Text encoders: sentence and BERT-like models through transformers, and a hashed bag of words (METHODS M9).
+
+Mean pooling: Reimers and Gurevych, Sentence-BERT, EMNLP 2019; hashing: Weinberger et al., ICML 2009.
+"""
 
 import re
 from collections.abc import Sequence
@@ -19,7 +22,7 @@ BATCH = 64
 class TransformerTextEncoder:
     """Any transformers text model.
 
-    "mean": masked mean of the last hidden layer. "first-last": METHODS M9,
+    "mean": masked mean of the last hidden layer. "first-last", of paper S3 in METHODS:
         h = alpha * mean(first hidden layer) + (1 - alpha) * mean(last hidden layer),  alpha = 0.5
     """
 

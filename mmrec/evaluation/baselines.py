@@ -1,4 +1,4 @@
-"""Simple baselines that every figure stands beside (METHODS M36): decayed popularity, exact and streaming."""
+"""Simple baselines that every figure stands beside: decayed popularity, exact and streaming (METHODS M36)."""
 
 from collections.abc import Collection, Sequence
 

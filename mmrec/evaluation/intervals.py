@@ -1,6 +1,7 @@
 """Intervals around measured means: paired differences, clustered by user.
 
-Events of one user are not independent, so the bootstrap draws users, not events (METHODS M33).
+Events of one user are not independent, so the bootstrap draws users, not events (bootstrap by
+clusters, Field and Welsh, JRSS B 2007; METHODS M33).
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Ranking metrics (METHODS M33): the one place where they are computed.
+"""Ranking metrics: HR, NDCG, MRR, recall, precision, coverage, AUC (METHODS M33), in one place.
 
 Axes: N users or events, K ranked results. `ranks` are 1-based; 0 means the relevant item is not on the list.
 """
@@ -23,7 +23,7 @@ def rank_of(item_id: str, ranked: Sequence[str]) -> int:
 def rank_among(scores_NC: FloatArray, *, generator: np.random.Generator) -> IntArray:
     """1-based rank of candidate 0 among C candidates, ties broken at random.
 
-    A constant scorer therefore ranks candidate 0 anywhere with equal probability: HR@k is k / C.
+    A constant scorer therefore ranks candidate 0 anywhere with equal probability: HR@k is k / C (METHODS M35).
 
     Args:
         scores_NC: Scores, higher is better; column 0 is the relevant candidate.
@@ -41,7 +41,7 @@ def hits_at_k(ranks_N: IntArray, k: int) -> FloatArray:
 
 
 def ndcg_at_k(ranks_N: IntArray, k: int) -> FloatArray:
-    """1 / log2(1 + rank) within the first k, else 0: NDCG with one relevant item."""
+    """1 / log2(1 + rank) within the first k, else 0: NDCG with one relevant item (Järvelin, Kekäläinen, TOIS 2002)."""
     within = (ranks_N >= 1) & (ranks_N <= k)
     return np.where(within, 1.0 / np.log2(1.0 + np.maximum(ranks_N, 1)), 0.0)
 

@@ -1,8 +1,10 @@
-"""Test, then learn: each event is predicted from what was known just before it, then becomes known.
+"""Test, then learn (prequential, Dawid, JRSS A 1984; METHODS M34): each event is predicted from what was known just
+before it, then becomes known.
 
 The system and decayed popularity are asked for the same events with the same items excluded; hits are paired, and the
 interval of their difference is drawn over users. The half-life of the baseline is chosen on an earlier part of the
-stream, never on the part that is reported (METHODS M33 to M36).
+stream, never on the part that is reported. Lists are drawn from the whole catalogue, without sampled negatives (METHODS
+M35).
 """
 
 from collections import defaultdict

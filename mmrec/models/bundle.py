@@ -134,7 +134,7 @@ class ModelBundle:
         return replace(self, metrics=metrics)
 
     def save(self, folder: Path) -> None:
-        """Write weights.safetensors and model.json."""
+        """Write weights.safetensors and model.json: all that serving needs of a model (METHODS M30)."""
         folder.mkdir(parents=True, exist_ok=True)
         networks = {"item_tower": self.item_tower, "user_tower": self.user_tower, "ranker": self.ranker}
         tensors = {

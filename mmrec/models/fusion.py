@@ -1,4 +1,4 @@
-"""Several modalities of an item -> one vector (METHODS M16 to M18). Missing modalities never count.
+"""Several modalities of an item -> one vector. Missing modalities never count.
 
     fused = fusion(tokens_NMD, present_NM)      fused.vector_ND, fused.weights_NM
 
@@ -37,7 +37,7 @@ def _even_shares(present_NM: Tensor) -> Tensor:
 
 
 class ConcatFusion(nn.Module):
-    """[t; v; ...], then a linear map back to D; missing modalities enter as zeros."""
+    """[t; v; ...], then a linear map back to D; missing modalities enter as zeros (METHODS M16)."""
 
     def __init__(self, num_modalities: int, width: int) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class ConcatFusion(nn.Module):
 
 
 class WeightedSumFusion(nn.Module):
-    """alpha_t t + alpha_v v + ...: one learned alpha per modality for all items, normalized over present ones."""
+    """alpha_t t + alpha_v v + ...: one learned alpha per modality, normalized over present ones (METHODS M16)."""
 
     def __init__(self, num_modalities: int, width: int) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class WeightedSumFusion(nn.Module):
 
 
 class MultiplicativeFusion(nn.Module):
-    """t * v * ..., element by element; a missing modality multiplies by one."""
+    """t * v * ..., element by element; a missing modality multiplies by one (METHODS M16)."""
 
     def __init__(self, num_modalities: int, width: int) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class MultiplicativeFusion(nn.Module):
 
 
 class AttentionFusion(nn.Module):
-    """Softmax weights per item (METHODS M17).
+    """Softmax weights per item: additive attention (Bahdanau et al., ICLR 2015; METHODS M17).
 
     a_m = softmax_m( q . tanh(W x_m) + b_m ),   fused = sum_m a_m x_m
     """
@@ -91,7 +91,9 @@ class AttentionFusion(nn.Module):
 
 
 class SelfAttentionFusion(nn.Module):
-    """One token per modality, multi-head self-attention, residual, LayerNorm, mean over present ones (M18, strong)."""
+    """One token per modality, multi-head self-attention (Vaswani et al., NIPS 2017), residual, LayerNorm, mean over
+    present ones (METHODS M18, strong).
+    """
 
     def __init__(self, num_modalities: int, width: int, *, num_heads: int = 8) -> None:
         super().__init__()
@@ -112,7 +114,7 @@ class SelfAttentionFusion(nn.Module):
 
 
 class PrintedSelfAttentionFusion(nn.Module):
-    """M18 as printed: [t; v; ...] is one single token through 8-head self-attention.
+    """[t; v; ...] as one single token through 8-head self-attention (METHODS M18, as printed).
 
     Over one token the softmax is 1, so this is W_o W_v x + b: a linear map, kept to show what it is worth.
     """

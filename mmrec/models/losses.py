@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 class Temperature(nn.Module):
-    """A learned temperature within bounds (METHODS M20).
+    """A learned temperature within bounds (as in CLIP, Radford et al., ICML 2021; METHODS M20).
 
     Kept as log(tau). The clamp is on the value, with the gradient let through, so that a temperature at a bound can
     come back.
@@ -37,9 +37,9 @@ def info_nce(
     ignored_NK: Tensor | None = None,
     weights_N: Tensor | None = None,
 ) -> Tensor:
-    """InfoNCE (METHODS M19; van den Oord et al. 2018), with the sampling correction of Yi et al. (RecSys 2019).
+    """InfoNCE (van den Oord et al. 2018; METHODS M19), with the sampling correction of Yi et al. (RecSys 2019).
 
-        L = - mean_n  log( exp(s_np / tau) / sum_k exp(s_nk / tau - log q_k) ),   s = cosine
+        L = - mean_n  log( exp(l_np) / sum_k exp(l_nk) ),   l_nk = s_nk / tau - log q_k,   s = cosine
 
     Args:
         queries_ND: Unit-norm queries.

@@ -66,7 +66,7 @@ class Ranker(nn.Module):
 
 
 class PrintedRanker(nn.Module):
-    """METHODS M25 as printed: fused item vector -> 256 ReLU -> 1, regressed on the affinity S.
+    """Fused item vector -> 256 ReLU -> 1, regressed on the affinity S (METHODS M25, as printed).
 
     `user_dim` > 0 is the second variant: the user vector comes in beside the item.
     """

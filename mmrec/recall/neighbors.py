@@ -1,6 +1,7 @@
 """Item neighbors from what users touched together: ItemKNN with decay, behavior weights and position proximity.
 
-METHODS M36 (ItemCF) in the tuned form of "What measuring has already taught". For user u and item i
+Item-based collaborative filtering (Sarwar et al., WWW 2001; Deshpande and Karypis, TOIS 2004; METHODS M36), tuned. For
+user u and item i
 
     x_ui = log(1 + sum of event weights of u on i) * decay(as_of - newest event of u on i)
     s_ij = sum_u  len_u ** -user_discount * x_ui * x_uj / (1 + (d_uij - 1) / position_scale)

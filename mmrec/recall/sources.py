@@ -1,4 +1,5 @@
-"""Recall: cheap sources that propose hundreds of items out of all (METHODS M26, M28).
+"""Recall, the first of two stages (Covington et al., RecSys 2016; METHODS M26): cheap sources propose hundreds of items
+out of all, some by content, some by what users touched together (a hybrid, METHODS M28).
 
 A source sees one request's context and answers rows of the catalogue, best first. How many each gives and in which
 order they are mixed is decided in fuse().

@@ -1,7 +1,7 @@
 """The open, configured set of behaviors.
 
-Weights follow METHODS M1 (browse 1, favorite 3, cart 5, purchase 10). The id of a behavior is what packed profiles
-store: it is small, stable, and never reused.
+Weights are 1 for browse, 3 for favorite, 5 for cart, 10 for purchase by default (Lu et al., CMC 2026; METHODS M1). The
+id of a behavior is what packed profiles store: it is small, stable, and never reused.
 """
 
 from collections.abc import Iterator, Sequence
@@ -131,7 +131,7 @@ class BehaviorSet:
 
 
 def shop_behaviors() -> BehaviorSet:
-    """Browse, favorite, cart, purchase with the weights of METHODS M1."""
+    """Browse, favorite, cart, purchase with weights 1, 3, 5, 10 (METHODS M1)."""
     return BehaviorSet(
         (
             Behavior(name="browse", behavior_id=1, weight=1.0),

@@ -1,4 +1,4 @@
-"""Re-ranking: the last order of a list (METHODS M31).
+"""Re-ranking: the last order of a list, by score or diversified (METHODS M31).
 
 A re-rank is a permutation of the candidates: it never drops, adds or repeats one. What must not be shown is taken out
 before ranking. Axes: N candidates, D embedding.

@@ -1,7 +1,7 @@
-"""Milvus as the store of record of item embeddings.
+"""Milvus as the store of record of item embeddings: what recall's first stage searches (METHODS M26).
 
 One code for Milvus Lite's own server and for a cluster. Milvus Lite accepts index types it does not know and then
-searches without them, so types are checked here (METHODS M26).
+searches without them, so types are checked here.
 
 Rows are numbered from 0 and keyed by that number; item ids are plain text beside it. So no id ever stands in an
 expression: engines differ in how they read quotes, backslashes and Han characters there, and pymilvus's own iterator

@@ -7,7 +7,7 @@ from mmrec.errors import ConfigurationError
 
 
 class Part(IntEnum):
-    """Parts of the log, one after another in time; each is known when the next begins."""
+    """Parts of the log by global time (METHODS M34), one after another; each is known when the next begins."""
 
     TOWERS = 0
     """Towers and neighbors are fit on it."""

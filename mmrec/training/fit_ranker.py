@@ -1,7 +1,9 @@
-"""Fitting the ranker: listwise over what recall proposes, with a head per behavior (METHODS M25, strong).
+"""Fitting the ranker: listwise (ListNet, Cao et al., ICML 2007) over what recall proposes, with a head per behavior
+(METHODS M25, strong).
 
     L = listwise softmax of log sum_b w_b p_b, gains w_b   +   c * mean binary cross-entropy of p_b        AdamW
-Early stopping on a held-out share of the lists, the latest ones. Axes: G lists, C candidates, F features, B behaviors.
+Early stopping (METHODS M23) on a held-out share of the lists, the latest ones.
+Axes: G lists, C candidates, F features, B behaviors.
 """
 
 import copy

@@ -1,6 +1,6 @@
-"""Fitting the towers: which item comes next, among all items (METHODS M19 to M21, M23).
+"""Fitting the towers: which item comes next, among all items (user-item contrastive learning, METHODS M21).
 
-    L = InfoNCE(user, item; tau)  +  w * InfoNCE(image, text; tau')        AdamW, early stopping
+    L = InfoNCE(user, item; tau)  +  w * InfoNCE(image, text; tau')        METHODS M19; tau learned, M20; AdamW, M23
 
 Up to `max_items_full` items every item is a negative (full softmax: no sampling, so no correction). Above, negatives
 are the batch's own positives and uniform items, each with its logQ. A user's own items are no negatives of theirs.
@@ -35,7 +35,7 @@ class TowerFitConfig:
 
     max_epochs: int = 6
     patience: int = 5
-    """Epochs without gain in recall@50 on the development labels after which fitting ends (METHODS M23)."""
+    """Early stopping (METHODS M23): epochs without gain in recall@50 on the development labels before fitting ends."""
     batch_size: int = 512
     """Labels per step and worker."""
     learning_rate: float = 3e-3
@@ -243,7 +243,7 @@ class TowerFit:
     def ranks(
         self, labels: IntArray, *, scores_I: npt.NDArray[np.float32] | None = None, batch_size: int = 512
     ) -> npt.NDArray[np.float64]:
-        """1-based rank of each label's item among all items but the user's history, shape (N,).
+        """1-based rank of each label's item among all items (METHODS M35) but the user's history, shape (N,).
 
         Equal scores share the middle of their ranks, and a score that is no number loses to every other: towers that
         collapsed or diverged gain nothing.

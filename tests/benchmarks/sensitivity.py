@@ -82,7 +82,7 @@ class Ranking:
 
 
 def default_parameters() -> Parameters:
-    """Decay rate and weights of METHODS M1 and M2."""
+    """The default decay rate and weights (METHODS M1, M2)."""
     return {"decay_per_day": DEFAULT_RATE, **{b.name: b.weight for b in shop_behaviors()}}
 
 
