@@ -14,7 +14,7 @@ from typing import Any
 
 from mmrec.declared_types import build
 from mmrec.errors import ConfigurationError
-from mmrec.scoring.behaviors import Behavior, BehaviorSet, behavior_set, shop_behaviors
+from mmrec.scoring.behaviors import Behavior, BehaviorSet, behavior_set, shop_behaviors, usual_traits
 from mmrec.scoring.settings import ScoringConfig
 
 
@@ -91,8 +91,6 @@ class ServingSettings:
     """Candidates that recall hands to ranking."""
     default_deadline_ms: float = 500.0
     """Deadline of a request that brings none."""
-    hide_behaviors: tuple[str, ...] = ("purchase", "watch")
-    """Items a user did one of these to are not listed for them again; names that are not configured say nothing."""
     diversity: float = 0.0
     """0 orders lists by score alone; towards 1 neighbors in a list look less alike."""
 
@@ -304,7 +302,9 @@ def parse_settings(document: dict[str, Any], *, where: str, folder: Path) -> Set
     if behaviors is not None:
         if not isinstance(behaviors, list):
             raise ConfigurationError(f"{where} [[behaviors]] is {behaviors!r:.80}; give a table for each behavior")
-        known_behaviors = behavior_set([build(Behavior, b, where=f"{where} [[behaviors]]") for b in behaviors])
+        known_behaviors = behavior_set(
+            [build(Behavior, _with_traits(b), where=f"{where} [[behaviors]]") for b in behaviors]
+        )
     scoring = tables.get("scoring", {})
     if isinstance(scoring, dict):
         scoring = {**scoring, "behaviors": known_behaviors}
@@ -317,3 +317,9 @@ def parse_settings(document: dict[str, Any], *, where: str, folder: Path) -> Set
     }
     built["stores"] = replace(stores, **paths)
     return Settings(**built, scoring=scoring)
+
+
+def _with_traits(table: Any) -> Any:
+    """A table of [[behaviors]] with the phrase and the hiding that a behavior of that name usually has."""
+    name = table.get("name") if isinstance(table, dict) else None
+    return {**usual_traits(name), **table} if isinstance(name, str) else table

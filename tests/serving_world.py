@@ -109,7 +109,6 @@ class ServingWorld:
             "unusable_release": False,
             "scoring": self.scoring,
             "num_candidates": 400,
-            "hide_behaviors": ("purchase",),
             "diversity": 0.0,
         }
         return ReplicaState(**{**values, **changes})

@@ -13,21 +13,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from mmrec.cli.standing import duration
-from mmrec.scoring.affinity import affinity
+from mmrec.scoring.as_of import ProfileAsOf, profile_as_of
 from mmrec.scoring.profile import UserProfile, align_behaviors
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.wire.instants import rfc3339
-
-
-def affinities(profile: UserProfile, *, config: ScoringConfig, as_of_s: float) -> npt.NDArray[np.float64]:
-    """Affinity for each item of a profile, read at `as_of_s` or the profile's newest event, whichever is later."""
-    at_s = max(as_of_s, float(profile.reference_times_I.max(initial=-math.inf)))
-    return affinity(
-        profile.counts(config.behaviors)[:, 0, :],
-        at_s - profile.reference_times_I,
-        config.behaviors.weights_B,
-        decay_per_day=config.decay_per_day[0],
-    )
 
 
 def profile_document(user_key: str, profile: UserProfile, *, config: ScoringConfig, as_of_s: float) -> dict[str, Any]:
@@ -35,7 +24,7 @@ def profile_document(user_key: str, profile: UserProfile, *, config: ScoringConf
     behaviors = config.behaviors
     name_of = {b.behavior_id: b.name for b in behaviors}
     names = [name_of.get(int(i), f"behavior {int(i)}") for i in profile.behavior_ids_B]
-    affinity_I = affinities(profile, config=config, as_of_s=as_of_s)
+    affinity_I = _as_of(profile, config, as_of_s).affinity_I
     order = np.argsort(-affinity_I, kind="stable").tolist()
 
     def rates(counts_HB: npt.NDArray[np.float64]) -> list[dict[str, float]]:
@@ -105,8 +94,8 @@ def print_profile(
         highlight=False,
         markup=False,
     )
-    affinity_I = affinities(profile, config=config, as_of_s=as_of_s)
-    counts_IB = profile.counts(behaviors)[:, 0, :]
+    state = _as_of(profile, config, as_of_s)
+    affinity_I, counts_IB = state.affinity_I, state.counts_IB
     items = Table("item", title="affinity now, decayed counts as of the item's newest event", title_justify="left")
     for column in ("affinity", *behaviors.names, "newest"):
         items.add_column(column, justify="right")
@@ -132,6 +121,10 @@ def print_profile(
         marks.add_row(source.topic_id, str(source.partition), str(offset))
     console.print(marks)
     console.print(f"{len(profile.ring_ids_R)} event ids remembered against duplicates")
+
+
+def _as_of(profile: UserProfile, config: ScoringConfig, as_of_s: float) -> ProfileAsOf:
+    return profile_as_of(profile, as_of_s=as_of_s, behaviors=config.behaviors, decay_per_day=config.decay_per_day[0])
 
 
 def _instant(time_s: float) -> str | None:

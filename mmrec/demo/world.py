@@ -5,7 +5,7 @@ Times are laid so that the last event of the world is now; the originals only sh
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mmrec.catalog.item import CatalogItem
@@ -92,20 +92,17 @@ def movielens_world(now_s: float, *, data_folder: str) -> DemoWorld:
     """
     films = MovieLens(movielens_folder(data_folder))
     shift_s = films.shift_to(now_s)
-    behaviors = media_behaviors()
+    # Films are rated once: what was seen is never shown again.
+    behaviors = BehaviorSet(tuple(replace(behavior, hides=True) for behavior in media_behaviors()))
     return DemoWorld(
         name="movielens",
         identity="movielens",
         behaviors=behaviors,
         configuration={
-            "behaviors": [
-                {"name": b.name, "behavior_id": b.behavior_id, "weight": b.weight, "undo_of": b.undo_of, "undo": b.undo}
-                for b in behaviors
-            ],
-            # Films are rated once: what was seen is never shown again, so all of it is kept.
+            "behaviors": [asdict(behavior) for behavior in behaviors],
+            # All that was seen is kept, since it is never shown again.
             # Thousands of ratings of one person are imported at once: the ring must hold them all to find repeats.
             "scoring": {"max_items": 0, "ring_size": MOVIELENS_RING},
-            "serving": {"hide_behaviors": list(behaviors.names)},
             # People of this log come back after months: statistics need longer memories than a shop's.
             "statistics": {"half_lives_days": [30.0, 365.0, 1460.0]},
         },

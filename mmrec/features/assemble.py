@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.features.item_columns import NO_TOKEN, ContentColumns
-from mmrec.scoring.affinity import affinity, net_counts
+from mmrec.scoring.affinity import net_counts
+from mmrec.scoring.as_of import ProfileAsOf, profile_as_of
 from mmrec.scoring.behaviors import BehaviorSet, shop_behaviors
 from mmrec.scoring.decay import SECONDS_PER_DAY, decay
 from mmrec.scoring.profile import UserProfile
@@ -140,13 +141,14 @@ def assemble(
         Finite float32 rows, shape (N, F), columns as feature_names() says.
     """
     num_candidates = len(items.own_positions_N)
-    read_s = _read_time(profile, items, as_of_s)
-    own = _own_columns(profile, items, read_s=read_s, behaviors=behaviors, decay_per_day=decay_per_day)
-    user_X = _user_values(profile, own.affinity_I, read_s=read_s, behaviors=behaviors)
+    as_of_s = max(as_of_s, float(np.nanmax(items.reference_times_N, initial=-np.inf)))
+    state = profile_as_of(profile, as_of_s=as_of_s, behaviors=behaviors, decay_per_day=decay_per_day)
+    own = _own_columns(profile, items, state, behaviors=behaviors, decay_per_day=decay_per_day)
+    user_X = _user_values(profile, state, own.affinity_I)
     # Each block holds whole columns one after the other: adding, comparing and looking up run along the candidates.
     blocks = (
         own.columns_XN,
-        _item_columns(items, read_s=read_s, behaviors=behaviors),
+        _item_columns(items, read_s=state.read_s, behaviors=behaviors),
         _price_columns(items, own.affinity_I),
         _known(np.log1p(np.maximum(signals.neighbor_score_N, 0.0))),
         _known(signals.tower_similarity_N),
@@ -163,24 +165,13 @@ class _Own:
     columns_XN: FloatArray
 
 
-def _read_time(profile: UserProfile, items: ItemFacts, as_of_s: float) -> float:
-    newest = max(as_of_s, profile.newest_event_time_s)
-    if profile.num_items:
-        newest = max(newest, float(profile.reference_times_I.max()))
-    if len(items.reference_times_N):
-        newest = max(newest, float(np.nanmax(items.reference_times_N, initial=-np.inf)))
-    return newest
-
-
 def _own_columns(
-    profile: UserProfile, items: ItemFacts, *, read_s: float, behaviors: BehaviorSet, decay_per_day: float
+    profile: UserProfile, items: ItemFacts, state: ProfileAsOf, *, behaviors: BehaviorSet, decay_per_day: float
 ) -> _Own:
     """How the user treated each candidate before."""
     num_items = profile.num_items
-    counts_IB = profile.counts(behaviors)[:, 0, :]
-    ages_I = read_s - profile.reference_times_I
-    affinity_I = np.maximum(affinity(counts_IB, ages_I, behaviors.weights_B, decay_per_day=decay_per_day), 0.0)
-    decayed_IB = counts_IB * decay(ages_I, decay_per_day=decay_per_day)[:, None]
+    ages_I, affinity_I = state.ages_I, state.positive_affinity_I
+    decayed_IB = state.counts_IB * decay(ages_I, decay_per_day=decay_per_day)[:, None]
     # 1 for the newest item, 1/2 for the one before: order says more than age where sessions are far apart.
     order_I = np.empty(num_items)
     order_I[np.argsort(-profile.reference_times_I, kind="stable")] = 1.0 / (1.0 + np.arange(num_items))
@@ -272,11 +263,11 @@ def _taste_columns(items: ItemFacts, affinity_I: FloatArray, order_I: FloatArray
     )
 
 
-def _user_values(profile: UserProfile, affinity_I: FloatArray, *, read_s: float, behaviors: BehaviorSet) -> FloatArray:
+def _user_values(profile: UserProfile, state: ProfileAsOf, affinity_I: FloatArray) -> FloatArray:
     """How much is known of the user, shape (X,); the same in every row."""
-    totals_B = np.maximum(profile.counts(behaviors)[:, 0, :].sum(axis=0), 0.0)
+    totals_B = np.maximum(state.counts_IB.sum(axis=0), 0.0)
     shares_B = totals_B / max(totals_B.sum(), 1e-12)
-    age_s = read_s - profile.newest_event_time_s
+    age_s = state.read_s - profile.newest_event_time_s
     known = [profile.num_events, profile.num_items, affinity_I.sum()]
     fresh_hour = 1.0 / (1.0 + age_s / 3_600.0)
     return np.array([*np.log1p(known), fresh_hour, *shares_B], dtype=np.float64)

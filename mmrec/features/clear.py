@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.scoring.affinity import affinity
+from mmrec.scoring.as_of import stored_affinity
 from mmrec.scoring.names import Names
 from mmrec.scoring.packed_columns import ProfileColumns
 from mmrec.scoring.profile import FloatArray, UserProfile, align_behaviors
@@ -82,12 +82,8 @@ def _texts(shown: _Shown, config: ScoringConfig) -> list[str]:
     ids_B = shown.behavior_ids_B
     sizes_U = np.array([len(names) for names in shown.names], dtype=np.int64)
     user_I = np.repeat(np.arange(len(sizes_U)), sizes_U)
-    affinity_I = affinity(
-        align_behaviors(shown.counts_IB, ids_B, config.behaviors),
-        shown.newest_U[user_I] - shown.reference_times_I,
-        config.behaviors.weights_B,
-        decay_per_day=config.decay_per_day[0],
-    )
+    ages_I = shown.newest_U[user_I] - shown.reference_times_I
+    affinity_I = stored_affinity(shown.counts_IB, ids_B, ages_I, config=config)
     first_U = np.cumsum(sizes_U) - sizes_U
     order_I = np.lexsort((-affinity_I, user_I))
     place_I = order_I - first_U[user_I]

@@ -7,7 +7,7 @@ Axes: I items, H half-lives, B behaviors, D embedding, K neighbors, N candidates
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -25,6 +25,11 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 RowArray = npt.NDArray[np.int64]
 NO_ROW = -1
+
+
+def rows_of(row_of: Mapping[str, int], item_ids: Iterable[str]) -> RowArray:
+    """Rows of items in a table of items, NO_ROW for those it does not know."""
+    return np.array([row_of.get(item_id, NO_ROW) for item_id in item_ids], dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +139,13 @@ class Catalogue:
 
     def rows(self, item_ids: Iterable[str]) -> RowArray:
         """Rows of items, NO_ROW for those the catalogue does not know."""
-        row_of = self.row_of
-        return np.array([row_of.get(item_id, NO_ROW) for item_id in item_ids], dtype=np.int64)
+        return rows_of(self.row_of, item_ids)
+
+    def counted(self, counts_IHB: FloatArray, reference_times_I: FloatArray, *, showable_I: BoolArray) -> "Catalogue":
+        """The same items with other statistics and another `showable_I`, for a look at many instants."""
+        other = replace(self, counts_IHB=counts_IHB, reference_times_I=reference_times_I, showable_I=showable_I)
+        other.__dict__["row_of"] = self.row_of  # the ids are the same, and making it anew costs most of such a look
+        return other
 
     def passing(self, item_filter: ItemFilter) -> BoolArray:
         """Mask of the items a filter lets through, shape (I,)."""

@@ -5,9 +5,10 @@ id of a behavior is what packed profiles store: it is small, stable, and never r
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +41,11 @@ class Behavior:
     """Name of the behavior this one takes back; empty where it takes nothing back."""
     undo: str = "subtract"
     """"subtract" or "cancel", see Undo; without meaning where `undo_of` is empty."""
+    phrase: str = field(default="", compare=False)
+    """What explanations say after "You", with {} for the item, such as "put {} in the cart"; without it they say
+    did "<name>" on {}. Behaviors that differ in this alone score alike, so they compare equal."""
+    hides: bool = field(default=False, compare=False)
+    """Whether items the user did this to are not listed for them again. Compared as `phrase` is."""
 
     def __post_init__(self) -> None:
         if not self.name or self.name != self.name.strip().lower() or self.name.startswith(CONTROL_PREFIX):
@@ -54,6 +60,11 @@ class Behavior:
             raise ConfigurationError(
                 f"behavior {self.name!r} has undo {self.undo!r}; known: {', '.join(sorted(set(Undo)))}"
             )
+        if self.phrase and (self.phrase.count("{}") != 1 or set(self.phrase.replace("{}", "")) & set("{}")):
+            raise ConfigurationError(
+                f"behavior {self.name!r} has phrase {self.phrase!r}; "
+                f'give what comes after "You", with one {{}} for the item'
+            )
         if self.undo_of and self.undo == Undo.SUBTRACT and self.weight > 0:
             raise ConfigurationError(
                 f"behavior {self.name!r} subtracts {self.undo_of!r} and has weight {self.weight}; give 0 or less"
@@ -63,6 +74,10 @@ class Behavior:
                 f"behavior {self.name!r} cancels {self.undo_of!r} and has weight {self.weight}; "
                 f"a behavior that cancels names another one in undo_of and has weight 0"
             )
+
+    def said_of(self, title: str) -> str:
+        """The phrase with an item in it."""
+        return (self.phrase or f'did "{self.name}" on {{}}').replace("{}", f'"{title}"')
 
 
 @dataclass(frozen=True)
@@ -125,6 +140,11 @@ class BehaviorSet:
         )
 
     @cached_property
+    def hiding(self) -> tuple[int, ...]:
+        """Positions on axis B of the behaviors that take an item off the user's lists."""
+        return tuple(place for place, behavior in enumerate(self.behaviors) if behavior.hides)
+
+    @cached_property
     def ids_B(self) -> np.ndarray:
         """Stable ids in the order of axis B, shape (B,), uint8."""
         return np.array([b.behavior_id for b in self.behaviors], dtype=np.uint8)
@@ -134,10 +154,10 @@ def shop_behaviors() -> BehaviorSet:
     """Browse, favorite, cart, purchase with weights 1, 3, 5, 10 (METHODS M1)."""
     return BehaviorSet(
         (
-            Behavior(name="browse", behavior_id=1, weight=1.0),
-            Behavior(name="favorite", behavior_id=2, weight=3.0),
-            Behavior(name="cart", behavior_id=3, weight=5.0),
-            Behavior(name="purchase", behavior_id=4, weight=10.0),
+            Behavior(name="browse", behavior_id=1, weight=1.0, phrase="browsed {}"),
+            Behavior(name="favorite", behavior_id=2, weight=3.0, phrase="saved {}"),
+            Behavior(name="cart", behavior_id=3, weight=5.0, phrase="put {} in the cart"),
+            Behavior(name="purchase", behavior_id=4, weight=10.0, phrase="bought {}", hides=True),
         )
     )
 
@@ -146,10 +166,22 @@ def media_behaviors() -> BehaviorSet:
     """Watch and like, for films and music; a like says about as much as a cart does in a shop."""
     return BehaviorSet(
         (
-            Behavior(name="watch", behavior_id=16, weight=1.0),
-            Behavior(name="like", behavior_id=17, weight=5.0),
+            Behavior(name="watch", behavior_id=16, weight=1.0, phrase="watched {}", hides=True),
+            Behavior(name="like", behavior_id=17, weight=5.0, phrase="liked {}"),
         )
     )
+
+
+def usual_traits(name: str) -> dict[str, Any]:
+    """Phrase and hiding of the behavior of that name in shop_behaviors() or media_behaviors(); nothing for other names.
+
+    For a configuration that lists such a behavior, with a weight of its own, say, and leaves these out.
+
+    Returns:
+        Arguments of Behavior.
+    """
+    usual = [behavior for behavior in (*shop_behaviors(), *media_behaviors()) if behavior.name == name]
+    return {"phrase": usual[0].phrase, "hides": usual[0].hides} if usual else {}
 
 
 def behavior_set(behaviors: Sequence[Behavior]) -> BehaviorSet:

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.scoring.affinity import affinity
+from mmrec.scoring.as_of import stored_affinity
 from mmrec.scoring.batch import EventBatch
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.caps import RateWindow
 from mmrec.scoring.decay import count_events
 from mmrec.scoring.names import Names
-from mmrec.scoring.profile import NEVER_S, FloatArray, UserProfile, align_behaviors, assembled
+from mmrec.scoring.profile import NEVER_S, FloatArray, UserProfile, assembled
 from mmrec.scoring.recent import Recent, columns_of, each_of, newest_events
 from mmrec.scoring.ring import IdArray, extended_rings
 from mmrec.scoring.settings import ScoringConfig
@@ -266,12 +266,8 @@ def _most_valuable(
     num_dropped = len(items.names) - config.max_items
     if not config.max_items or num_dropped <= 0:
         return None
-    affinity_I = affinity(
-        align_behaviors(items.counts_IHB[:, 0, :], ids_B, config.behaviors),
-        newest_s - items.reference_times_I,
-        config.behaviors.weights_B,
-        decay_per_day=config.decay_per_day[0],
-    )
+    ages_I = newest_s - items.reference_times_I
+    affinity_I = stored_affinity(items.counts_IHB[:, 0, :], ids_B, ages_I, config=config)
     last_dropped = np.partition(affinity_I, num_dropped - 1)[num_dropped - 1]
     kept_I = affinity_I > last_dropped
     tied = np.flatnonzero(affinity_I == last_dropped).tolist()

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mmrec.scoring.affinity import affinity
+from mmrec.scoring.as_of import profile_as_of
 from mmrec.scoring.behaviors import BehaviorSet, Undo
 from mmrec.scoring.decay import decay
 from mmrec.scoring.profile import UserProfile
@@ -82,18 +82,13 @@ def relative_errors(
 
     Args:
         profile: Profile with pruning off, or the caller compares only items that were never pruned.
-        expected: S of this user by item id, as of `as_of_s`.
+        expected: S of this user by item id, as of `as_of_s`, which is not before the newest event.
 
     Returns:
         |profile - expected| / |expected| by item id; inf for an item the profile lacks or has beyond the expected.
     """
-    affinities = affinity(
-        profile.counts(behaviors)[:, 0, :],
-        as_of_s - profile.reference_times_I,
-        behaviors.weights_B,
-        decay_per_day=decay_per_day,
-    )
-    kept = dict(zip(profile.item_ids, affinities.tolist(), strict=True))
+    state = profile_as_of(profile, as_of_s=as_of_s, behaviors=behaviors, decay_per_day=decay_per_day)
+    kept = dict(zip(profile.item_ids, state.affinity_I.tolist(), strict=True))
     errors = dict.fromkeys(set(kept) ^ set(expected), math.inf)
     for item_id in set(kept) & set(expected):
         difference = abs(kept[item_id] - expected[item_id])

@@ -1,18 +1,17 @@
 """Why an item is on a list: which behaviors, which source, which modality (METHODS M29).
 
-Reasons are read from the same numbers that recall used, and only of sources that proposed the item; nothing is made up
-afterwards. Axes: J items of the profile, K neighbors.
+Sources that proposed the item give the reasons, read from the numbers they proposed it by; nothing is made up
+afterwards. Here they are ordered and put into words. Axis: J items of the profile.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mmrec.catalog.item import CatalogEntry
-from mmrec.recall.catalogue import Catalogue
-from mmrec.scoring.behaviors import BehaviorSet
-from mmrec.scoring.profile import UserProfile
+from mmrec.recall.context import RecallContext
+from mmrec.recall.source import OwnReason, PlainReason, Reason
 from mmrec.serving.recommend import RecommendedList
 from mmrec.wire.instants import rfc3339
 
@@ -22,21 +21,6 @@ SESSION_S = 1_800.0
 DAY_S = 86_400.0
 NEW_S = 14 * DAY_S
 """An item published this short a time ago is new."""
-MIN_COSINE = 0.2
-"""Below this two items do not look alike."""
-_VERBS = {
-    "browse": "browsed {}",
-    "favorite": "saved {}",
-    "cart": "put {} in the cart",
-    "purchase": "bought {}",
-    "watch": "watched {}",
-    "like": "liked {}",
-}
-_RELATIONS = {
-    "same item": "and may still want it",
-    "neighbor": "and people who did also chose this",
-    "similar": "and this is like it",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +31,7 @@ class BehaviorReason:
     behavior: str
     event_time_s: float
     relation: str
-    """ "same item", "neighbor" or "similar"."""
+    """How it led there, by the source's name for it: "same item", "neighbor", "similar"."""
     strength: float
     """Affinity, affinity times neighbor weight, or cosine, by relation."""
 
@@ -62,101 +46,86 @@ class Explanation:
     source_scores: dict[str, float]
 
 
-def explain(
-    row: int, found: RecommendedList, source_scores: dict[str, float], *, behaviors: BehaviorSet
-) -> Explanation:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Told:
+    """A source's reason with the behavior it speaks of."""
+
+    reason: OwnReason
+    behavior: BehaviorReason
+    phrase: str
+
+
+def explain(row: int, found: RecommendedList, source_scores: dict[str, float]) -> Explanation:
     """Reasons for the item at `row` of the catalogue, the ones the user will recognize first.
 
     Args:
         source_scores: What found.candidates.sources_of() says of the row.
     """
-    catalogue = found.context.catalogue
-    read_s = found.context.read_s
-    reasons = sorted(
-        _reasons(row, found, behaviors, source_scores),
-        key=lambda r: (read_s - r.event_time_s > SESSION_S, list(_RELATIONS).index(r.relation), -r.strength),
+    context = found.context
+    proposing = [source for source, _ in found.candidates.found if source.name in source_scores]
+    reasons = [reason for source in proposing for reason in source.reasons(row, context)]
+    once: dict[tuple[str, int], OwnReason] = {}
+    for reason in reasons:
+        if isinstance(reason, OwnReason):
+            once.setdefault((reason.relation, reason.own), reason)
+    told = sorted(
+        [_told(each, context) for each in once.values()],
+        key=lambda t: (
+            context.read_s - t.behavior.event_time_s > SESSION_S,
+            t.reason.precedence,
+            -t.reason.strength,
+        ),
     )[:MAX_REASONS]
     return Explanation(
-        text=_sentence(row, reasons, source_scores, catalogue, read_s),
-        behaviors=tuple(reasons),
+        text=_sentence(row, told, reasons, context),
+        behaviors=tuple(each.behavior for each in told),
         modality_weights={
-            name: float(share_I[row]) for name, share_I in catalogue.modality_weights.items() if share_I[row] > 0
+            name: float(share_I[row])
+            for name, share_I in context.catalogue.modality_weights.items()
+            if share_I[row] > 0
         },
         source_scores=source_scores,
     )
 
 
-def _reasons(
-    row: int, found: RecommendedList, behaviors: BehaviorSet, source_scores: Mapping[str, float]
-) -> list[BehaviorReason]:
-    context, profile = found.context, found.profile
-    catalogue, own_rows_J = context.catalogue, context.own_rows_J
-    if not profile.num_items:
-        return []
-    reasons = []
-    same = np.flatnonzero(own_rows_J == row)
-    if "own" in source_scores and len(same):
-        reasons.append(_reason(profile, int(same[0]), "same item", float(context.affinity_J[same[0]]), behaviors))
-    if "neighbors" in source_scores and context.own_neighbors is not None:
-        near = context.own_neighbors
-        weights_J = (near.weights_IK * (near.rows_IK == row)).sum(axis=1) * context.affinity_J
-        leading = np.argsort(-weights_J, kind="stable")[:MAX_REASONS]
-        newest = np.argmax(np.where(weights_J > 0, profile.reference_times_I, -np.inf))
-        reasons += [
-            _reason(profile, own, "neighbor", float(weights_J[own]), behaviors)
-            for own in dict.fromkeys([int(newest), *leading.tolist()])
-            if weights_J[own] > 0
-        ]
-    if source_scores.keys() & {"similar", "vectors"} and catalogue.index is not None and catalogue.embedded_I[row]:
-        vectors_ID = catalogue.index.vectors_ID
-        known = np.flatnonzero((own_rows_J >= 0) & (own_rows_J != row))
-        if len(known):
-            # Among items about as alike, the one touched last is what the user remembers.
-            youngest = known[np.argsort(-profile.reference_times_I[known], kind="stable")][:5]
-            cosines = vectors_ID[own_rows_J[youngest]] @ vectors_ID[row]
-            best = int(np.argmax(cosines))
-            if cosines[best] >= MIN_COSINE:
-                reasons.append(_reason(profile, int(youngest[best]), "similar", float(cosines[best]), behaviors))
-    return reasons
-
-
-def _reason(profile: UserProfile, own: int, relation: str, strength: float, behaviors: BehaviorSet) -> BehaviorReason:
-    """The newest known behavior on an own item: the event itself, or the heaviest of its counts."""
-    item_id, recent_item_ids = profile.item_ids[own], profile.recent_item_ids
+def _told(reason: OwnReason, context: RecallContext) -> _Told:
+    """The newest known behavior on the own item of a reason: the event itself, or the heaviest of its counts."""
+    profile, behaviors = context.profile, context.behaviors
+    item_id, recent_item_ids = profile.item_ids[reason.own], profile.recent_item_ids
+    behavior, time_s = None, float(profile.reference_times_I[reason.own])
     for number in range(len(recent_item_ids) - 1, -1, -1):
         if recent_item_ids[number] == item_id:
             places = np.flatnonzero(behaviors.ids_B == profile.recent_behavior_ids_L[number])
             if len(places):
-                name = behaviors.names[int(places[0])]
-                time_s = float(profile.recent_event_times_L[number])
-                return BehaviorReason(
-                    item_id=item_id, behavior=name, event_time_s=time_s, relation=relation, strength=strength
-                )
-    counts_B = profile.counts(behaviors)[own, 0, :] * behaviors.weights_B
-    return BehaviorReason(
-        item_id=item_id,
-        behavior=behaviors.names[int(np.argmax(counts_B))],
-        event_time_s=float(profile.reference_times_I[own]),
-        relation=relation,
-        strength=strength,
+                behavior, time_s = int(places[0]), float(profile.recent_event_times_L[number])
+                break
+    if behavior is None:
+        behavior = int(np.argmax(profile.counts(behaviors)[reason.own, 0, :] * behaviors.weights_B))
+    configured = behaviors.behaviors[behavior]
+    row = context.catalogue.row_of.get(item_id)
+    title = (context.catalogue.entries[row].title if row is not None else "") or item_id
+    return _Told(
+        reason=reason,
+        behavior=BehaviorReason(
+            item_id=item_id,
+            behavior=configured.name,
+            event_time_s=time_s,
+            relation=reason.relation,
+            strength=reason.strength,
+        ),
+        phrase=configured.said_of(title),
     )
 
 
-def _sentence(
-    row: int, reasons: list[BehaviorReason], source_scores: dict[str, float], catalogue: Catalogue, read_s: float
-) -> str:
-    if reasons:
-        reason = reasons[0]
-        own_row = catalogue.row_of.get(reason.item_id)
-        title = (catalogue.entries[own_row].title if own_row is not None else "") or reason.item_id
-        verb = _VERBS.get(reason.behavior, f'did "{reason.behavior}" on {{}}').format(f'"{title}"')
-        return f"You {verb} {_ago(read_s - reason.event_time_s)} {_RELATIONS[reason.relation]}."
-    if "vectors" in source_scores:
-        return "It fits what you looked at lately."
-    if "popular" in source_scores and source_scores["popular"] > 0:
-        return "Many people choose it these days."
-    published_s = catalogue.entries[row].publish_time_s
-    if published_s and 0 <= read_s - published_s < NEW_S:
+def _sentence(row: int, told: list[_Told], reasons: Sequence[Reason], context: RecallContext) -> str:
+    if told:
+        first = told[0]
+        return f"You {first.phrase} {_ago(context.read_s - first.behavior.event_time_s)} {first.reason.words}."
+    plain = [reason for reason in reasons if isinstance(reason, PlainReason)]
+    if plain:
+        return min(plain, key=lambda reason: reason.precedence).sentence
+    published_s = context.catalogue.entries[row].publish_time_s
+    if published_s and 0 <= context.read_s - published_s < NEW_S:
         return "It is new here."
     return "Few people have found it yet."
 

@@ -3,13 +3,15 @@
     weights = LiveWeights(settings)
     behaviors = weights.behaviors()       every second or so; the file is read again only when it changed
 
-Profiles hold counts, so new weights apply to all that is stored at the next read. What needs more is said and not done
+Profiles hold counts, so new weights apply to all that is stored at the next read; phrases, and which behaviors hide
+items, change in the same way. What needs more is said and not done
 here: a behavior that is added or removed takes effect when processes start again (no replay: it had no events), other
 half-lives need `mmrec rebuild`. Rankers keep the weights their release was trained with.
 """
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from mmrec.config import Settings, load_settings
 from mmrec.errors import ConfigurationError
@@ -45,7 +47,7 @@ class LiveWeights:
             return self._behaviors
         if fresh.scoring.decay_per_day != self._settings.scoring.decay_per_day:
             log.warning("half_lives_changed", hint="run `mmrec rebuild`, then start this process again")
-        if fresh.behaviors != self._behaviors:
+        if _configured(fresh.behaviors) != _configured(self._behaviors):
             self._behaviors = fresh.behaviors
             log.info("weights_taken", **{behavior.name: behavior.weight for behavior in fresh.behaviors})
         return self._behaviors
@@ -58,6 +60,11 @@ class LiveWeights:
         return (found.st_mtime_ns, found.st_size) if found is not None else None
 
 
+def _configured(behaviors: BehaviorSet) -> list[dict[str, Any]]:
+    """Everything that is configured of behaviors, what does not change scores included."""
+    return [asdict(behavior) for behavior in behaviors]
+
+
 def _kinds(behaviors: BehaviorSet) -> list[Behavior]:
-    """Behaviors without their weights."""
+    """Behaviors without what may change while processes run."""
     return [replace(behavior, weight=0.0) for behavior in behaviors]

@@ -11,7 +11,6 @@ from mmrec.errors import InvalidRequestError
 from mmrec.events.columns import ANONYMOUS_PREFIX, user_key
 from mmrec.events.rules import number_problem
 from mmrec.recall.catalogue import ItemFilter
-from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.serving.explain import explain
 from mmrec.serving.page_token import page_token, shown_items
 from mmrec.serving.recommend import DEFAULT_ITEMS, MAX_ITEMS, ListRequest, RecommendedList, SessionEvent
@@ -146,7 +145,6 @@ def add_items(
     response: recommender_pb2.RecommendItemsResponse | recommender_pb2.SimilarItemsResponse,
     found: RecommendedList,
     *,
-    behaviors: BehaviorSet,
     first_rank: int,
     with_explanations: bool,
 ) -> None:
@@ -164,7 +162,7 @@ def add_items(
         item.rank, item.ranking_score = rank, score
         item.sources.extend(sources)
         if with_explanations:
-            reasons = explain(row, found, sources, behaviors=behaviors)
+            reasons = explain(row, found, sources)
             item.explanation.text = reasons.text
             item.explanation.modality_weights.update(reasons.modality_weights)
             item.explanation.source_scores.update(reasons.source_scores)
@@ -185,7 +183,6 @@ def list_response(
     *,
     request_id: str,
     release_id: str,
-    behaviors: BehaviorSet,
     stream_ingest_time_s: float,
 ) -> recommender_pb2.RecommendItemsResponse:
     """The answer to a request; `stream_ingest_time_s` as serving_state() takes it."""
@@ -197,7 +194,6 @@ def list_response(
     add_items(
         response,
         found,
-        behaviors=behaviors,
         first_rank=len(request.shown_item_ids) + 1,
         with_explanations=message.include_explanations,
     )

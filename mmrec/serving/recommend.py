@@ -19,10 +19,13 @@ from mmrec.catalog.item import Availability
 from mmrec.errors import DeadlineError, InvalidRequestError, MmrecError, NotFoundError
 from mmrec.features.assemble import CandidateSignals, assemble
 from mmrec.models.serving_model import ServingModel
-from mmrec.recall.catalogue import NO_ROW, BoolArray, Catalogue, FloatArray, ItemFilter, RowArray
-from mmrec.recall.sources import Candidates, Proposals, RecallContext, RecallSource, SimilarItems, default_sources, fuse
-from mmrec.scoring.affinity import affinity
+from mmrec.recall.catalogue import NO_ROW, Catalogue, FloatArray, ItemFilter, RowArray
+from mmrec.recall.context import RecallContext, allowed_items, item_context, recall_context
+from mmrec.recall.fusion import Candidates, fuse
+from mmrec.recall.source import Proposals, RecallSource
+from mmrec.recall.sources.registry import FINDING_SIMILAR, SOURCES
 from mmrec.scoring.apply import apply
+from mmrec.scoring.as_of import profile_as_of
 from mmrec.scoring.batch import session_batch
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.profile import NEVER_S, UserProfile, empty_profile
@@ -115,8 +118,6 @@ class ReplicaState:
     unusable_release: bool
     scoring: ScoringConfig
     num_candidates: int
-    hide_behaviors: tuple[str, ...]
-    """Items the user did one of these to are not shown again; names that are not configured say nothing."""
     diversity: float
     ranker_behaviors: BehaviorSet | None = None
     """Behaviors with the weights that the ranker was trained with; None where they are those of `scoring`."""
@@ -133,8 +134,7 @@ class RecommendedList:
     ranking_scores_K: FloatArray
     candidates: Candidates
     context: RecallContext
-    profile: UserProfile
-    """After the session's events."""
+    """With the profile after the session's events."""
     degraded: tuple[Degradation, ...]
     has_more: bool
     num_overlay_events: int = 0
@@ -158,13 +158,13 @@ def recommend(
     state: ReplicaState,
     read_profile: ReadProfile,
     deadline: Deadline,
-    sources: Sequence[RecallSource] | None = None,
+    sources: Sequence[RecallSource] = SOURCES,
 ) -> RecommendedList:
     """A list for a user, a session, or both. The same state and request give the same list.
 
     Args:
         read_profile: The user's profile, as the store has it or with the overlay's events; None where nobody is known.
-        sources: Who is asked; all of default_sources() where not given. The first one is never skipped.
+        sources: Which are asked, in this order. The first one is never skipped.
 
     Raises:
         InvalidRequestError: num_items out of range, a session event without item, an unknown behavior.
@@ -176,10 +176,18 @@ def recommend(
         raise DeadlineError("the deadline passed before the request was looked at; give it more time")
     progress = _Progress(deadline=deadline)
     profile = _profile(request, state, read_profile, progress)
-    context = _context(request, state, profile)
+    allowed_I = allowed_items(
+        state.catalogue,
+        as_of_s=min(request.as_of_s, request.shown_until_s),
+        item_filter=request.item_filter,
+        excluded=(*request.excluded_item_ids, *request.shown_item_ids),
+    )
+    context = recall_context(
+        profile, state.catalogue, state.scoring, as_of_s=request.as_of_s, allowed_I=allowed_I, tower=state.model
+    )
     num_candidates = max(state.num_candidates, request.num_items + 1)
-    candidates = _recall(context, sources or default_sources(), num_candidates, progress)
-    scores_N, features_NF = _rank(context, candidates, profile, state, progress)
+    candidates = _recall(context, sources, num_candidates, progress)
+    scores_N, features_NF = _rank(context, candidates, state, progress)
     order = by_score(scores_N)
     if state.diversity and context.catalogue.index is not None:
         vectors_ND = context.catalogue.index.vectors_ID[candidates.rows_N]
@@ -190,7 +198,6 @@ def recommend(
         ranking_scores_K=scores_N[shown],
         candidates=candidates,
         context=context,
-        profile=profile,
         degraded=tuple(progress.degraded),
         has_more=len(order) > request.num_items,
         num_overlay_events=progress.num_overlay_events,
@@ -229,26 +236,16 @@ def similar(
     degraded = [Degradation.RELEASE_UNUSABLE] if state.unusable_release else []
     if state.model is None:
         degraded.append(Degradation.NO_RELEASE)
-    rows = np.array([row], dtype=np.int64)
-    context = RecallContext(
-        catalogue=catalogue,
-        allowed_I=_allowed(catalogue, item_filter, [*excluded_item_ids, item_id], as_of_s=as_of_s),
-        own_rows_J=rows,
-        affinity_J=np.ones(1),
-        recent_rows=rows,
-        read_s=0.0,
-        user_vector_D=None,
-    )
-    asked = [source for source in default_sources() if source.name in {"neighbors", SimilarItems().name}]
-    found = [(source, source.propose(context, num_candidates=4 * num_items)) for source in asked]
+    excluded = [*excluded_item_ids, item_id]
+    allowed_I = allowed_items(catalogue, as_of_s=as_of_s, item_filter=item_filter, excluded=excluded)
+    context = item_context(row, catalogue, state.scoring, allowed_I=allowed_I)
+    found = [(source, source.propose(context, num_candidates=4 * num_items)) for source in FINDING_SIMILAR]
     candidates = fuse(found, num_candidates=4 * num_items)
-    profile = empty_profile(behaviors=state.scoring.behaviors, num_half_lives=len(state.scoring.decay_per_day))
     return RecommendedList(
         rows_K=candidates.rows_N[:num_items],
         ranking_scores_K=candidates.recall_scores_N[:num_items],
         candidates=candidates,
         context=context,
-        profile=profile,
         degraded=tuple(degraded),
         has_more=False,
     )
@@ -299,67 +296,6 @@ def _profile(
     return applied.profiles.get(request.user_key, profile)
 
 
-def _context(request: ListRequest, state: ReplicaState, profile: UserProfile) -> RecallContext:
-    catalogue, scoring = state.catalogue, state.scoring
-    read_s = max(request.as_of_s, profile.newest_event_time_s, float(profile.reference_times_I.max(initial=NEVER_S)))
-    own_rows_J = catalogue.rows(profile.item_ids)
-    counts_JB = profile.counts(scoring.behaviors)[:, 0, :]
-    unwanted = [*request.excluded_item_ids, *request.shown_item_ids]
-    allowed_I = _allowed(catalogue, request.item_filter, unwanted, as_of_s=min(request.as_of_s, request.shown_until_s))
-    hiding = [scoring.behaviors.index(name) for name in state.hide_behaviors if name in scoring.behaviors]
-    if hiding and profile.num_items:
-        hidden = own_rows_J[(counts_JB[:, hiding] > 0).any(axis=1) & (own_rows_J != NO_ROW)]
-        allowed_I[hidden] = False
-    rows_L = catalogue.rows(profile.recent_item_ids)
-    recent_rows = np.array(list(dict.fromkeys(rows_L[::-1].tolist())), dtype=np.int64)
-    return RecallContext(
-        catalogue=catalogue,
-        allowed_I=allowed_I,
-        own_rows_J=own_rows_J,
-        affinity_J=_affinity(counts_JB, profile, scoring.behaviors, read_s, scoring.decay_per_day[0]),
-        recent_rows=recent_rows[recent_rows != NO_ROW],
-        read_s=read_s,
-        user_vector_D=_user_vector(state, profile, rows_L, read_s),
-    )
-
-
-def _affinity(
-    counts_JB: FloatArray, profile: UserProfile, behaviors: BehaviorSet, read_s: float, decay_per_day: float
-) -> FloatArray:
-    """Affinity for the profile's own items, shape (J,), >= 0."""
-    ages_J = read_s - profile.reference_times_I
-    return np.maximum(affinity(counts_JB, ages_J, behaviors.weights_B, decay_per_day=decay_per_day), 0.0)
-
-
-def _allowed(
-    catalogue: Catalogue, item_filter: ItemFilter, excluded_item_ids: Sequence[str], *, as_of_s: float
-) -> BoolArray:
-    allowed_I = catalogue.showable(as_of_s)
-    if not item_filter.is_empty:
-        allowed_I &= catalogue.passing(item_filter)
-    if excluded_item_ids:
-        rows = catalogue.rows(excluded_item_ids)
-        allowed_I[rows[rows != NO_ROW]] = False
-    return allowed_I
-
-
-def _user_vector(
-    state: ReplicaState, profile: UserProfile, rows_L: RowArray, read_s: float
-) -> npt.NDArray[np.float32] | None:
-    """Output of the user tower over the newest events whose items have embeddings, oldest first."""
-    catalogue = state.catalogue
-    if state.model is None or catalogue.index is None or not len(rows_L):
-        return None
-    known_L = (rows_L != NO_ROW) & catalogue.embedded_I[rows_L]
-    if not known_L.any():
-        return None
-    return state.model.user_embedding(
-        catalogue.index.vectors_ID[rows_L[known_L]],
-        profile.recent_behavior_ids_L[known_L],
-        read_s - profile.recent_event_times_L[known_L],
-    )
-
-
 def _recall(
     context: RecallContext,
     sources: Sequence[RecallSource],
@@ -382,7 +318,6 @@ def _recall(
 def _rank(
     context: RecallContext,
     candidates: Candidates,
-    profile: UserProfile,
     state: ReplicaState,
     progress: _Progress,
 ) -> tuple[FloatArray, npt.NDArray[np.float32] | None]:
@@ -401,11 +336,12 @@ def _rank(
         if state.ranker_behaviors is not None and state.ranker_behaviors != behaviors:
             # Weights were changed since the ranker was trained: recall follows at once, the ranker's rows may not.
             behaviors = state.ranker_behaviors
-            counts_JB = profile.counts(behaviors)[:, 0, :]
-            trained_J = _affinity(counts_JB, profile, behaviors, context.read_s, decay_per_day)
-            neighbor_scores_I = replace(context, affinity_J=trained_J).neighbor_scores_I
+            trained = profile_as_of(
+                context.profile, as_of_s=context.read_s, behaviors=behaviors, decay_per_day=decay_per_day
+            )
+            neighbor_scores_I = replace(context, affinity_J=trained.positive_affinity_I).neighbor_scores_I
         features_NF = assemble(
-            profile,
+            context.profile,
             context.catalogue.facts(rows_N, context.own_rows_J),
             CandidateSignals(
                 tower_similarity_N=_tower_similarity(context, rows_N),

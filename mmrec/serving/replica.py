@@ -199,7 +199,6 @@ class Replica:
             found,
             request_id=uuid.uuid4().hex,
             release_id=state.release_id,
-            behaviors=state.scoring.behaviors,
             stream_ingest_time_s=state.stream_ingest_time_s,
         )
         self._count(response.state)
@@ -223,7 +222,7 @@ class Replica:
             release_id=state.release_id,
             state=serving_state(found, as_of_s=now_s, stream_ingest_time_s=state.stream_ingest_time_s),
         )
-        add_items(response, found, behaviors=state.scoring.behaviors, first_rank=1, with_explanations=False)
+        add_items(response, found, first_rank=1, with_explanations=False)
         self._count(response.state)
         return response
 
@@ -254,7 +253,6 @@ class Replica:
             unusable_release=bool(self._refused.release_id),
             scoring=self._scoring,
             num_candidates=settings.serving.num_candidates,
-            hide_behaviors=settings.serving.hide_behaviors,
             diversity=settings.serving.diversity,
             ranker_behaviors=loaded.behaviors if loaded is not None else None,
             stream_ingest_time_s=self._stream_ingest_time_s,

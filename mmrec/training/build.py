@@ -54,12 +54,11 @@ def build_examples(
         events: event_columns.EVENT_COLUMNS of the log, each event once, any order.
         entries: Serving fields by item id: publish times say what could be shown when, and items without events
             become candidates too. May be empty.
-        settings: Behaviors, bounds of profiles, statistics, and what serving hides.
+        settings: Behaviors, those that hide items among them, bounds of profiles, and statistics.
         config: Which events become labels.
     """
-    hide_behaviors = settings.serving.hide_behaviors
     columns = event_columns(events, behaviors=settings.behaviors, item_ids=entries)
-    labels = labels_of(columns, config=config, hide_behaviors=hide_behaviors)
+    labels = labels_of(columns, config=config)
     retrieval, retrieval_dropped = retrieval_examples(
         columns, labels, config=config, max_history=settings.scoring.max_recent
     )
@@ -83,11 +82,10 @@ def build_examples(
         item_history=history,
         config=config,
         scoring=settings.scoring,
-        hide_behaviors=hide_behaviors,
     )
     report: dict[str, Any] = {
         "config": asdict(config),
-        "hide_behaviors": list(hide_behaviors),
+        "hide_behaviors": [behavior.name for behavior in settings.behaviors if behavior.hides],
         "num_events": len(columns),
         "num_unknown_behavior": columns.num_unknown_behavior,
         "num_users": len(columns.user_keys),

@@ -12,7 +12,7 @@ Axes: N labels or lists, M candidates of all lists, I items, J items of a profil
 histories, K neighbors.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from mmrec.features.assemble import CandidateSignals, ItemFacts, own_positions
 from mmrec.features.item_columns import ContentColumns
-from mmrec.recall.catalogue import NeighborTable
+from mmrec.recall.catalogue import NO_ROW, NeighborTable, rows_of
 from mmrec.scoring.packing import unpack
 from mmrec.scoring.profile import UserProfile
 from mmrec.training.example_config import Part
@@ -33,7 +33,6 @@ from mmrec.training.item_history import ItemHistory
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 RowArray = npt.NDArray[np.int32]
-NO_ROW = -1
 NOT_A_LABEL = -1
 
 
@@ -131,41 +130,6 @@ def published_before(content: ContentColumns, time_s: float) -> npt.NDArray[np.b
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class UserHistory:
-    """What the user tower reads: newest events whose items are known, oldest first."""
-
-    rows_L: IntArray
-    behavior_ids_L: npt.NDArray[np.uint8]
-    ages_s_L: FloatArray
-
-
-def user_history(
-    profile: UserProfile,
-    row_of: Mapping[str, int],
-    *,
-    as_of_s: float,
-    embedded_I: npt.NDArray[np.bool_] | None = None,
-) -> UserHistory:
-    """The newest events of a profile, as serving hands them to the user tower.
-
-    Args:
-        row_of: Item id -> row; events on other items are left out.
-        as_of_s: Instant of the request; state is read at the newest of it and the profile's times.
-        embedded_I: Where given, events on items without an embedding are left out too.
-    """
-    read_s = max([as_of_s, profile.newest_event_time_s, *profile.reference_times_I.tolist()])
-    rows_L = np.array([row_of.get(item_id, NO_ROW) for item_id in profile.recent_item_ids], dtype=np.int64)
-    kept_L = rows_L != NO_ROW
-    if embedded_I is not None and len(embedded_I):
-        kept_L &= embedded_I[rows_L]
-    return UserHistory(
-        rows_L=rows_L[kept_L],
-        behavior_ids_L=profile.recent_behavior_ids_L[kept_L],
-        ages_s_L=read_s - profile.recent_event_times_L[kept_L],
-    )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class RankingInputs:
     """One list as assemble() reads it; only tower similarity is missing."""
 
@@ -238,15 +202,15 @@ class RankingExamples:
         begin, end = self.profile_offsets[number : number + 2]
         return unpack(self.profile_bytes[begin:end].tobytes())
 
-    def own_rows(self, profile: UserProfile) -> IntArray:
-        """Rows of a profile's items, NO_ROW where the vocabulary lacks one."""
-        return np.array([self.row_of.get(item_id, NO_ROW) for item_id in profile.item_ids], dtype=np.int64)
+    def rows(self, item_ids: Iterable[str]) -> IntArray:
+        """Rows of items, NO_ROW where the vocabulary lacks one."""
+        return rows_of(self.row_of, item_ids)
 
     def allowed(self, number: int, content: ContentColumns) -> npt.NDArray[np.bool_]:
         """What a list could have shown: published before the label, and not hidden from the user; shape (I,)."""
         allowed_I = published_before(content, float(self.label_times_N[number]))
         begin, end = self.own_offsets[number : number + 2]
-        own_rows_J = self.own_rows(self.profile(number))
+        own_rows_J = self.rows(self.profile(number).item_ids)
         allowed_I[own_rows_J[self.own_hidden[begin:end] & (own_rows_J != NO_ROW)]] = False
         return allowed_I
 
@@ -271,7 +235,7 @@ class RankingExamples:
             rows_N = together[order]
             labels_N = np.append(labels_N, np.full(len(more), NOT_A_LABEL, dtype=np.int16))[order]
         as_of_s = float(self.label_times_N[number])
-        own_rows_J = self.own_rows(profile)
+        own_rows_J = self.rows(profile.item_ids)
         own_begin, own_end = self.own_offsets[number : number + 2]
         neighbors = self.neighbors[Part(int(self.parts_N[number]))]
         counts_NHB, reference_times_N = self.item_history.as_of(rows_N, as_of_s)

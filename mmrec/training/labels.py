@@ -31,12 +31,8 @@ class Labels:
         return (-np.inf, self.ranker_begins_s, self.validation_begins_s)[part]
 
 
-def labels_of(events: EventColumns, *, config: ExampleConfig, hide_behaviors: tuple[str, ...]) -> Labels:
-    """All events as labels.
-
-    Args:
-        hide_behaviors: As ServingSettings has it: what a user did one of these to is not shown again.
-    """
+def labels_of(events: EventColumns, *, config: ExampleConfig) -> Labels:
+    """All events as labels; what serving hides, the events' behaviors say (Behavior.hides)."""
     times_E = events.event_times_E
     ordered = np.sort(times_E)
     ranker_begins_s = _time_at(ordered, config.towers_fraction)
@@ -46,7 +42,7 @@ def labels_of(events: EventColumns, *, config: ExampleConfig, hide_behaviors: tu
     return Labels(
         parts_E=parts_E,
         in_time_E=known_before(events.known_times_E, ends_s),
-        hidden_E=known_before(_first_hidden_s(events, hide_behaviors), times_E),
+        hidden_E=known_before(_first_hidden_s(events), times_E),
         ranker_begins_s=ranker_begins_s,
         validation_begins_s=validation_begins_s,
     )
@@ -58,11 +54,10 @@ def _time_at(ordered: FloatArray, fraction: float) -> float:
     return float(ordered[place]) if place < len(ordered) else float("inf")
 
 
-def _first_hidden_s(events: EventColumns, hide_behaviors: tuple[str, ...]) -> FloatArray:
+def _first_hidden_s(events: EventColumns) -> FloatArray:
     """When a hiding behavior on each event's (user, item) was first known, +inf where never."""
     pair_E = events.users_E * max(len(events.item_ids), 1) + events.items_E
-    columns = [events.behaviors.index(name) for name in hide_behaviors if name in events.behaviors]
-    hiding = np.flatnonzero(np.isin(events.behaviors_E, columns))
+    hiding = np.flatnonzero(np.isin(events.behaviors_E, events.behaviors.hiding))
     # Events stand in known order, so the first of a pair is the earliest.
     pairs, first = np.unique(pair_E[hiding], return_index=True)
     first_s = np.full(len(events), np.inf)

@@ -1,8 +1,8 @@
 """Lists as recall would have proposed them just before a label: profile, candidates and neighbor scores as of then.
 
 The profile is replayed with *apply* from the user's events in known order, up to the label. The sources are those of
-serving, asked over a catalogue whose statistics are as of the label and whose neighbors were built before the label's
-part of the log began. What the sources do not know yet, the vectors, is stood in for by random items.
+serving that need no model, asked over a catalogue whose statistics are as of the label and whose neighbors were built
+before the label's part of the log began. What they do not know yet, the vectors, is stood in for by random items.
 
 Axes: E events, G lists, I items, J items of the profile, N candidates.
 """
@@ -15,8 +15,10 @@ import numpy.typing as npt
 
 from mmrec.features.item_columns import ContentColumns
 from mmrec.recall.catalogue import NO_ROW, Catalogue, NeighborTable, empty_catalogue
-from mmrec.recall.sources import NeighborItems, OwnItems, PopularItems, RecallContext, RecallSource, fuse
-from mmrec.scoring.affinity import affinity, net_counts
+from mmrec.recall.context import RecallContext, allowed_items, recall_context
+from mmrec.recall.fusion import fuse
+from mmrec.recall.sources.registry import MODEL_FREE
+from mmrec.scoring.affinity import net_counts
 from mmrec.scoring.packing import pack
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
@@ -29,9 +31,6 @@ from mmrec.training.labels import Labels
 from mmrec.training.profiles_as_of import profiles_after
 from mmrec.training.retrieval_labels import num_known_events
 
-SOURCES: tuple[RecallSource, ...] = (PopularItems(), OwnItems(), NeighborItems())
-"""The sources of serving that need no model, in the order of serving."""
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ListWorld:
@@ -40,49 +39,22 @@ class ListWorld:
     catalogue: Catalogue
     """Items with their publish times and this part's neighbors; counts come from the history."""
     item_history: ItemHistory
-    row_of: Mapping[str, int]
     scoring: ScoringConfig
-    hide_behaviors: tuple[str, ...]
 
     def as_of(self, time_s: float) -> Catalogue:
         """The catalogue as it stood just before `time_s`: counts known by then, and only items published by then."""
         counts_IHB, reference_times_I = self.item_history.as_of(np.arange(len(self.catalogue.item_ids)), time_s)
-        return replace(
-            self.catalogue,
-            counts_IHB=net_counts(counts_IHB, self.scoring.behaviors.cancels),
-            reference_times_I=reference_times_I,
+        return self.catalogue.counted(
+            net_counts(counts_IHB, self.scoring.behaviors.cancels),
+            reference_times_I,
             showable_I=published_before(self.catalogue.content, time_s),
         )
 
     def context(self, profile: UserProfile, time_s: float) -> RecallContext:
         """One request of a user at `time_s`, as recommend() would see it without a model."""
-        catalogue, behaviors = self.as_of(time_s), self.scoring.behaviors
-        read_s = max([time_s, profile.newest_event_time_s, *profile.reference_times_I.tolist()])
-        own_rows_J = self._rows(profile.item_ids)
-        counts_JB = profile.counts(behaviors)[:, 0, :]
-        affinity_J = affinity(
-            counts_JB,
-            read_s - profile.reference_times_I,
-            behaviors.weights_B,
-            decay_per_day=self.scoring.decay_per_day[0],
-        )
-        hiding = [behaviors.index(name) for name in self.hide_behaviors if name in behaviors]
-        hidden = own_rows_J[(counts_JB[:, hiding] > 0).any(axis=1) & (own_rows_J != NO_ROW)]
-        allowed_I = catalogue.showable_I.copy()
-        allowed_I[hidden] = False
-        recent_rows = self._rows(tuple(dict.fromkeys(reversed(profile.recent_item_ids))))
-        return RecallContext(
-            catalogue=catalogue,
-            allowed_I=allowed_I,
-            own_rows_J=own_rows_J,
-            affinity_J=np.maximum(affinity_J, 0.0),
-            recent_rows=recent_rows[recent_rows != NO_ROW],
-            read_s=read_s,
-            user_vector_D=None,
-        )
-
-    def _rows(self, item_ids: tuple[str, ...]) -> IntArray:
-        return np.array([self.row_of.get(item_id, NO_ROW) for item_id in item_ids], dtype=np.int64)
+        catalogue = self.as_of(time_s)
+        allowed_I = allowed_items(catalogue, as_of_s=time_s)
+        return recall_context(profile, catalogue, self.scoring, as_of_s=time_s, allowed_I=allowed_I)
 
 
 def list_catalogue(
@@ -111,7 +83,6 @@ def ranking_examples(
     item_history: ItemHistory,
     config: ExampleConfig,
     scoring: ScoringConfig,
-    hide_behaviors: tuple[str, ...],
 ) -> tuple[RankingExamples, dict[str, int]]:
     """(lists in the order of label time, counts: what was dropped, by reason).
 
@@ -120,14 +91,11 @@ def ranking_examples(
         neighbors: For RANKER and VALIDATION, from events known before that part began.
     """
     lists, dropped = draw_lists(events, labels, config=config)
-    row_of = {item_id: row for row, item_id in enumerate(events.item_ids)}
     worlds = {
         part: ListWorld(
             catalogue=replace(catalogue, neighbors=neighbors[part]),
             item_history=item_history,
-            row_of=row_of,
             scoring=scoring,
-            hide_behaviors=hide_behaviors,
         )
         for part in (Part.RANKER, Part.VALIDATION)
     }
@@ -145,7 +113,7 @@ def ranking_examples(
         positives = positives_of(events, showable)
         if not len(positives.rows):
             continue
-        found = [(s, s.propose(context, num_candidates=config.num_candidates)) for s in SOURCES]
+        found = [(s, s.propose(context, num_candidates=config.num_candidates)) for s in MODEL_FREE]
         candidates = fuse(found, num_candidates=config.num_candidates).rows_N
         rows_N = np.union1d(candidates, positives.rows)
         others = context.allowed_I.copy()

@@ -16,10 +16,12 @@ import numpy.typing as npt
 from mmrec.features.assemble import NOT_OWN, assemble
 from mmrec.features.item_columns import ContentColumns
 from mmrec.models.serving_model import ServingModel
+from mmrec.recall.context import user_history
+from mmrec.scoring.as_of import read_instant
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.item_statistics import popularities
 from mmrec.scoring.profile import UserProfile
-from mmrec.training.examples import NOT_A_LABEL, RankingExamples, user_history
+from mmrec.training.examples import NOT_A_LABEL, RankingExamples
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -105,12 +107,11 @@ def ranked_lists(
 def _similarity(
     profile: UserProfile, examples: RankingExamples, towers: TowerView, as_of_s: float
 ) -> npt.NDArray[np.float32] | None:
-    history = user_history(profile, examples.row_of, as_of_s=as_of_s)
+    rows_L = examples.rows(profile.recent_item_ids)
+    history = user_history(profile, rows_L, read_s=read_instant(profile, as_of_s))
     if not len(history.rows_L):
         return None
-    user_D = towers.model.user_embedding(
-        towers.vectors_ID[history.rows_L], history.behavior_ids_L, history.ages_s_L.astype(np.float64)
-    )
+    user_D = towers.model.user_embedding(towers.vectors_ID[history.rows_L], history.behavior_ids_L, history.ages_s_L)
     similarity_I: npt.NDArray[np.float32] = towers.vectors_ID @ user_D
     return similarity_I
 

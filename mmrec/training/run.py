@@ -210,7 +210,7 @@ def describe(settings: Settings, config: TrainConfig) -> dict[str, Any]:
     return {
         "split": "global time: towers on the first part, ranker on the second, figures on the last; no refit before",
         "labels": "next event of a user; items hidden in serving are left out for everybody: "
-        + ", ".join(settings.serving.hide_behaviors),
+        + ", ".join(behavior.name for behavior in settings.behaviors if behavior.hides),
         "hr_at_10": "ranker over proposed candidates; a label nobody proposed is a miss",
         "hr_at_10_popularity": "decayed popularity at the middle half-life, the same labels and candidates",
         "config": asdict(config),

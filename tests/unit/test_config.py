@@ -74,7 +74,7 @@ def test_the_production_example_is_a_complete_configuration() -> None:
         ({"kafka": {"retention_days": float("nan")}}, "retention_days is nan; give a number"),
         ({"stores": {"event_log": {"a": 1}}}, "event_log is {'a': 1}; give a text"),
         ({"stores": {"redis_cluster": 1}}, "redis_cluster is 1; give true or false"),
-        ({"serving": {"hide_behaviors": "purchase"}}, "hide_behaviors is 'purchase'; give a list"),
+        ({"content": {"image_hosts": "purchase"}}, "image_hosts is 'purchase'; give a list"),
         ({"statistics": {"half_lives_days": [1.0, "7"]}}, "half_lives_days is '7'; give a number"),
         ({"scoring": [1]}, "[scoring] is [1]; give a table"),
         ({"behaviors": {}}, "give a table for each behavior"),

@@ -12,13 +12,15 @@ from mmrec.features.assemble import assemble
 from mmrec.features.item_columns import Vocabulary, content_columns
 from mmrec.index.vectors import ExactIndex
 from mmrec.recall.catalogue import Catalogue
+from mmrec.recall.context import user_history
+from mmrec.recall.sources.registry import MODEL_FREE
+from mmrec.scoring.as_of import read_instant
 from mmrec.serving.recommend import ListRequest, ReplicaState, recommend
 from mmrec.simulator.settings import StorefrontConfig
 from mmrec.simulator.storefront import Storefront
 from mmrec.training.build import BuiltExamples, build_examples
 from mmrec.training.example_config import ExampleConfig, Part
-from mmrec.training.examples import user_history
-from mmrec.training.ranking_lists import SOURCES
+from mmrec.training.ranking_lists import ListWorld
 from tests.serving_world import PlainModel, content_vectors, no_deadline
 
 SETTINGS = Settings()
@@ -90,7 +92,6 @@ def state_before(world: World, number: int) -> ReplicaState:
         unusable_release=False,
         scoring=SCORING,
         num_candidates=CONFIG.num_candidates,
-        hide_behaviors=SETTINGS.serving.hide_behaviors,
         diversity=0.0,
     )
 
@@ -103,7 +104,7 @@ def ask(world: World, number: int, state: ReplicaState):
         state=state,
         read_profile=lambda _: ranking.profile(number),
         deadline=no_deadline(),
-        sources=SOURCES,
+        sources=MODEL_FREE,
     )
 
 
@@ -143,10 +144,11 @@ def test_the_user_tower_reads_the_history_that_serving_hands_it(world: World) ->
         state = state_before(world, number)
         catalogue = dataclasses.replace(state.catalogue, index=world.index, embedded_I=embedded_I)
         served = ask(world, number, dataclasses.replace(state, catalogue=catalogue)).context.user_vector_D
+        profile = ranking.profile(number)
         history = user_history(
-            ranking.profile(number),
-            ranking.row_of,
-            as_of_s=float(ranking.label_times_N[number]),
+            profile,
+            ranking.rows(profile.recent_item_ids),
+            read_s=read_instant(profile, float(ranking.label_times_N[number])),
             embedded_I=embedded_I,
         )
         if served is None:
@@ -158,3 +160,26 @@ def test_the_user_tower_reads_the_history_that_serving_hands_it(world: World) ->
         )
         np.testing.assert_array_equal(mine, served)
     assert asked > 20
+
+
+def test_a_request_and_an_example_have_one_context(world: World) -> None:
+    ranking = world.built.ranking
+    hidden = 0
+    for number in range(0, len(ranking), 3):
+        state = state_before(world, number)
+        examples_world = ListWorld(
+            catalogue=dataclasses.replace(state.catalogue, showable_I=np.ones(len(ranking.item_ids), dtype=np.bool_)),
+            item_history=ranking.item_history,
+            scoring=SCORING,
+        )
+        profile = ranking.profile(number)
+        trained = examples_world.context(profile, float(ranking.label_times_N[number]))
+        served = ask(world, number, state).context
+        assert trained.read_s == served.read_s
+        for name in ("allowed_I", "own_rows_J", "affinity_J", "recent_rows", "neighbor_scores_I"):
+            np.testing.assert_array_equal(getattr(trained, name), getattr(served, name), err_msg=name)
+        for name in ("counts_IHB", "reference_times_I", "popular_rows_I"):
+            np.testing.assert_array_equal(getattr(trained.catalogue, name), getattr(served.catalogue, name))
+        assert trained.catalogue.row_of == served.catalogue.row_of
+        hidden += int((~served.allowed_I & served.catalogue.showable_I).sum())
+    assert hidden > 20

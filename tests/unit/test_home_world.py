@@ -83,7 +83,7 @@ def test_a_setting_that_the_state_can_follow_goes_on_and_says_what_to_do(
     [
         {},
         {"behaviors": changed("browse", weight=2.0)},
-        {"serving": {"num_candidates": 7, "hide_behaviors": ["cart"]}},
+        {"serving": {"num_candidates": 7}},
         {"publish": {"min_recall_at_100": 0.5}},
         {"kafka": {"bootstrap": "127.0.0.1:7", "retention_days": 1.0}},
         {"scoring": {"max_items": 10, "ring_size": 9}},

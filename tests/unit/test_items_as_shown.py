@@ -17,7 +17,7 @@ from mmrec.errors import InvalidRequestError, NotFoundError
 from mmrec.events.columns import RAW_SCHEMA
 from mmrec.events.served import decode_served
 from mmrec.recall.catalogue import Catalogue, ItemFilter
-from mmrec.recall.sources import default_sources
+from mmrec.recall.sources.registry import SOURCES
 from mmrec.serving.explain import shown_when
 from mmrec.serving.item_record import read_item_update
 from mmrec.serving.messages import check_ids, list_request
@@ -114,7 +114,7 @@ def listed(world: ServingWorld, keeper: Any, as_of_s: float) -> set[str]:
         state=world.state(keeper),
         read_profile=world.read_profile,
         deadline=no_deadline(),
-        sources=default_sources(),
+        sources=SOURCES,
     )
     return {found.context.catalogue.item_ids[row] for row in found.candidates.rows_N}
 

@@ -10,7 +10,7 @@ from google.protobuf.json_format import MessageToJson, Parse
 from mmrec.catalog.item import CatalogEntry
 from mmrec.config import EventSettings
 from mmrec.errors import InvalidRequestError
-from mmrec.recall.sources import default_sources
+from mmrec.recall.sources.registry import SOURCES
 from mmrec.serving.explain import explain
 from mmrec.serving.item_record import ItemUpdate
 from mmrec.serving.messages import list_request, list_response, served_list_record, timestamp
@@ -40,13 +40,12 @@ def answer(world, state, **fields):
         found,
         request_id="r1",
         release_id=state.release_id,
-        behaviors=state.scoring.behaviors,
         stream_ingest_time_s=state.stream_ingest_time_s,
     )
 
 
-def explained(row, found, state):
-    return explain(row, found, found.candidates.sources_of(row), behaviors=state.scoring.behaviors)
+def explained(row, found):
+    return explain(row, found, found.candidates.sources_of(row))
 
 
 def clicked(**event_time):
@@ -105,13 +104,13 @@ def test_a_click_is_named_where_it_led(world, state):
 
 def test_reasons_are_those_of_sources_that_proposed_the_item(world, state):
     relations = {"own": "same item", "neighbors": "neighbor"}
-    for source in default_sources():
+    for source in SOURCES:
         request = ListRequest(user_key=world.user_ids[0], as_of_s=world.end_s, num_items=100)
         asked = {"state": state, "read_profile": world.read_profile, "deadline": no_deadline()}
         found = recommend(request, **asked, sources=(source,))
         assert len(found.rows_K)
         for row in found.rows_K.tolist():
-            named = {reason.relation for reason in explained(row, found, state).behaviors}
+            named = {reason.relation for reason in explained(row, found).behaviors}
             expected = {"popular": set()}.get(source.name, {relations.get(source.name, "similar")})
             assert named <= expected, source.name
 
@@ -125,7 +124,7 @@ def test_only_an_item_published_lately_is_called_new(world):
     request = ListRequest(user_key="never seen", as_of_s=world.end_s, num_items=100)
     asked = {"state": world.state(keeper), "read_profile": world.read_profile, "deadline": no_deadline()}
     found = recommend(request, **asked)
-    texts = {i: explained(keeper.catalogue.row_of[i], found, asked["state"]).text for i in published}
+    texts = {i: explained(keeper.catalogue.row_of[i], found).text for i in published}
     assert texts == {
         fresh.item_id: "It is new here.",
         old.item_id: "Few people have found it yet.",

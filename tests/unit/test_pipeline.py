@@ -7,7 +7,10 @@ import pytest
 
 from mmrec.errors import DeadlineError, InvalidRequestError, NotFoundError, StoreError
 from mmrec.recall.catalogue import ItemFilter
-from mmrec.recall.sources import OwnItems, PopularItems, default_sources, fuse
+from mmrec.recall.fusion import fuse
+from mmrec.recall.sources.own_items import OwnItems
+from mmrec.recall.sources.popular_items import PopularItems
+from mmrec.recall.sources.registry import SOURCES
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.serving.item_record import ItemUpdate
 from mmrec.serving.recommend import Deadline, Degradation, ListRequest, SessionEvent, recommend, similar
@@ -34,7 +37,7 @@ def ids_of(found) -> list[str]:
     return [found.context.catalogue.item_ids[row] for row in found.rows_K]
 
 
-def ask(world, state, user_key, *, deadline=None, read_profile=None, sources=None, **changes):
+def ask(world, state, user_key, *, deadline=None, read_profile=None, sources=SOURCES, **changes):
     request = ListRequest(user_key=user_key, as_of_s=world.end_s, **changes)
     return recommend(
         request,
@@ -137,7 +140,7 @@ def test_an_event_that_the_profile_has_already_counts_once(world, state):
         SessionEvent(item_id=world.entries[0].item_id, behavior="cart", event_id="same"),
     )
     found = ask(world, state, "nobody yet", session_events=events)
-    assert found.profile.num_events == 1
+    assert found.context.profile.num_events == 1
 
 
 def test_users_nobody_knows_get_popular_items(world, state):
@@ -301,7 +304,7 @@ def test_the_ranker_reads_the_weights_it_was_trained_with(world, state, user):
 
 def test_fusion_keeps_every_proposal_once(world, state, user):
     found = ask(world, state, user)
-    proposals = [(s, s.propose(found.context, num_candidates=50)) for s in default_sources()]
+    proposals = [(s, s.propose(found.context, num_candidates=50)) for s in SOURCES]
     candidates = fuse(proposals, num_candidates=10_000)
     assert sorted(candidates.rows_N.tolist()) == sorted({row for _, p in proposals for row in p.rows_K.tolist()})
     assert (np.diff(candidates.recall_scores_N) <= 0).all()

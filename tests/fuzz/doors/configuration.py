@@ -16,7 +16,7 @@ LINES: Final = (
     *("[kafka]", 'bootstrap = "127.0.0.1:19092"', 'behavior_events = "events"', "num_partitions = 2"),
     *("retention_days = 30.0", "[events]", "max_future_s = 300.0", "horizon_s = 0.0", "max_value_bytes = 65536"),
     *("[stores]", 'event_log = "log"', 'online_store = "sqlite"', "redis_cluster = false", "[serving]"),
-    *('recommender = "127.0.0.1:18500"', "num_candidates = 400", 'hide_behaviors = ["purchase"]', "diversity = 0.5"),
+    *('recommender = "127.0.0.1:18500"', "num_candidates = 400", "diversity = 0.5"),
     *("[content]", 'text_encoder = "minilm"', "[statistics]", "half_lives_days = [1.0, 7.0]", "num_neighbors = 50"),
     *("[publish]", "num_collections = 5", "[metrics]", 'collector = "127.0.0.1:9100"', "late_s = 60.0", "[scoring]"),
     *("max_items = 256", "ring_size = 512", "decay_per_day = [0.05]", "[[behaviors]]", 'name = "browse"'),

@@ -1,0 +1,101 @@
+"""What a recall source is: it proposes items for one request, and says why it proposed one.
+
+A source is one file in mmrec/recall/sources/ and one line in its registry.py; serving, training examples, explanations
+and served lists read the registry and what the source says of itself.
+
+Axes: J items of the profile, K proposals.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from mmrec.index.vectors import best_positions
+from mmrec.recall.catalogue import FloatArray, RowArray
+from mmrec.recall.context import RecallContext
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Proposals:
+    """What one source proposes, best first."""
+
+    rows_K: RowArray
+    scores_K: FloatArray
+
+
+NOTHING = Proposals(rows_K=np.zeros(0, dtype=np.int64), scores_K=np.zeros(0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnReason:
+    """An item of the user's own that led to the proposal: "You <behavior> <own item> <when> <words>."."""
+
+    own: int
+    """Position of that item on axis J."""
+    relation: str
+    """Name of the relation in responses; two reasons of one relation to one item are one reason."""
+    words: str
+    """End of the sentence, such as "and people who did also chose this"."""
+    strength: float
+    """What the relation is worth, > 0; comparable within a relation alone."""
+    precedence: int
+    """Reasons of a lower one are named first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainReason:
+    """A reason that no single item of the user's stands for; said where there is no OwnReason."""
+
+    sentence: str
+    """For people, with its full stop."""
+    precedence: int
+    """As above."""
+
+
+Reason = OwnReason | PlainReason
+
+
+class RecallSource(Protocol):
+    """Proposes items. Stateless: one object serves all requests and threads at once."""
+
+    @property
+    def name(self) -> str:
+        """Name in responses, served lists and explanations; unique among sources, and never changed."""
+        ...
+
+    @property
+    def weight(self) -> float:
+        """Weight in the recall order, > 0, see fusion.fuse()."""
+        ...
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether it proposes nothing without a release; training lists are made before there is one, without it."""
+        ...
+
+    @property
+    def finds_similar(self) -> bool:
+        """Whether it is asked for items like one item as well, in an item_context()."""
+        ...
+
+    def propose(self, context: RecallContext, *, num_candidates: int) -> Proposals:
+        """At most `num_candidates` allowed items, best first.
+
+        It must not block. What it raises costs the list this source alone.
+        """
+        ...
+
+    def reasons(self, row: int, context: RecallContext) -> Sequence[Reason]:
+        """Why it proposed the item at `row`, from the numbers it proposed it by; empty where there is nothing to say.
+
+        Asked only about items that it proposed in this context, and only of users with items of their own.
+        """
+        ...
+
+
+def best(rows: RowArray, scores: FloatArray, num_candidates: int) -> Proposals:
+    """The best of `rows`, which ascend: equal scores are ordered by row."""
+    order = best_positions(scores, num_candidates)
+    return Proposals(rows_K=rows[order], scores_K=scores[order])

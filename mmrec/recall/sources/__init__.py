@@ -1,0 +1,1 @@
+"""Recall sources, one a file, and the registry of all."""

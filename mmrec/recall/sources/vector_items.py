@@ -1,0 +1,70 @@
+"""Nearest items to the user's embedding, and what two look-alikes have in common."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmrec.recall.context import RecallContext
+from mmrec.recall.source import NOTHING, OwnReason, PlainReason, Proposals, Reason
+
+MIN_COSINE = 0.2
+"""Below this two items do not look alike."""
+NUM_REMEMBERED = 5
+"""Own items touched last, among which the one that looks most like a proposal is named."""
+
+
+@dataclass(frozen=True)
+class VectorItems:
+    """See RecallSource."""
+
+    name: str = "vectors"
+    weight: float = 1.0
+    needs_model: bool = True
+    finds_similar: bool = False
+
+    def propose(self, context: RecallContext, *, num_candidates: int) -> Proposals:
+        """Items by the cosine of their embedding to the user's."""
+        index = context.catalogue.index
+        if index is None or context.user_vector_D is None:
+            return NOTHING
+        found = index.search(
+            context.user_vector_D[None, :],
+            num_results=num_candidates,
+            allowed_I=context.allowed_I & context.catalogue.embedded_I,
+        )
+        hit = found.rows_QK[0] >= 0
+        return Proposals(rows_K=found.rows_QK[0][hit], scores_K=found.scores_QK[0][hit].astype(np.float64))
+
+    def reasons(self, row: int, context: RecallContext) -> Sequence[Reason]:
+        """An own item that looks like it, or that it fits the history as a whole."""
+        return [
+            *look_alikes(row, context),
+            PlainReason(sentence="It fits what you looked at lately.", precedence=10),
+        ]
+
+
+def look_alikes(row: int, context: RecallContext) -> Sequence[OwnReason]:
+    """The own item, of those touched last, whose embedding is nearest; none where none is near."""
+    catalogue, profile = context.catalogue, context.profile
+    if catalogue.index is None or not catalogue.embedded_I[row] or not profile.num_items:
+        return []
+    known = np.flatnonzero((context.own_rows_J >= 0) & (context.own_rows_J != row))
+    if not len(known):
+        return []
+    # Among items about as alike, the one touched last is what the user remembers.
+    youngest = known[np.argsort(-profile.reference_times_I[known], kind="stable")][:NUM_REMEMBERED]
+    vectors_ID = catalogue.index.vectors_ID
+    cosines = vectors_ID[context.own_rows_J[youngest]] @ vectors_ID[row]
+    nearest = int(np.argmax(cosines))
+    if not cosines[nearest] >= MIN_COSINE:
+        return []
+    return [
+        OwnReason(
+            own=int(youngest[nearest]),
+            relation="similar",
+            words="and this is like it",
+            strength=float(cosines[nearest]),
+            precedence=2,
+        )
+    ]
