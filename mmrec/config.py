@@ -10,6 +10,7 @@ would be right. Environment variables override nothing but the file's place: MMR
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
@@ -333,7 +334,14 @@ def load_settings(path: Path) -> Settings:
     return replace(settings, config_file=str(path.resolve()))
 
 
-def parse_settings(document: dict[str, Any], *, where: str, folder: Path, text: str = "") -> Settings:
+def parse_settings(
+    document: dict[str, Any],
+    *,
+    where: str,
+    folder: Path,
+    text: str = "",
+    beside: Mapping[str, Any] = MappingProxyType({}),
+) -> Settings:
     """Settings from a parsed TOML document.
 
     Args:
@@ -341,12 +349,15 @@ def parse_settings(document: dict[str, Any], *, where: str, folder: Path, text: 
         where: What the document is, for messages.
         folder: What relative folders start from.
         text: What it was parsed from, if that is at hand: messages then name the line.
+        beside: Further tables that the document may have, as dataclasses by name; they are checked and left out.
 
     Raises:
         ConfigurationError: it has unknown or impossible values.
     """
     try:
-        return _built(document, folder)
+        for name, cls in beside.items():
+            build(cls, document.get(name, {}), at=(name,))
+        return _built({name: table for name, table in document.items() if name not in beside}, folder)
     except SettingError as error:
         line = line_of(text, error.path)
         place = where if line is None else f"{where}, line {line}"

@@ -1,7 +1,8 @@
 """TOML files: read with the line of a key at hand, and written in one way.
 
-document = read_toml(path)            tables, or a ConfigurationError that names file and line
-line_of(text, ("kafka", "bootstrap")) 3
+text = read_toml_text(path)
+document = parse_toml(text, where=str(path))               tables
+line_of(text, ("kafka", "bootstrap"))                      3
 toml_text(tables, header="Written by the stack at each start.")
 """
 

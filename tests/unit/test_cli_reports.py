@@ -19,7 +19,7 @@ from mmrec.console.listeners import check_ports
 from mmrec.console.log_lines import brief_line, follow, plain_line, reason_line, tail, timed_line
 from mmrec.console.profile_report import print_profile, profile_document
 from mmrec.console.programs import run_job
-from mmrec.console.worlds import check_behaviors, toml_text
+from mmrec.console.worlds import check_behaviors
 from mmrec.doctor import check_data, check_packages, check_runtime, diagnose
 from mmrec.errors import ConfigurationError, InvalidRequestError, MachineError
 from mmrec.events.behaviors import media_behaviors, shop_behaviors
@@ -201,16 +201,6 @@ def test_a_deployment_that_does_not_know_the_behaviors_is_told_at_once() -> None
     with pytest.raises(ConfigurationError, match="watch, like of movielens"):
         check_behaviors(Settings(), media_behaviors().names, dataset="movielens")
     check_behaviors(Settings(), shop_behaviors().names, dataset="storefront")
-
-
-def test_tables_written_as_toml_are_read_back() -> None:
-    import tomllib
-
-    tables = {
-        "behaviors": [{"name": "watch", "weight": 1.0}, {"name": "like", "weight": 5.0}],
-        "scoring": {"max_items": 0},
-    }
-    assert tomllib.loads(toml_text(tables)) == tables
 
 
 def test_packages_are_judged_by_the_lock(tmp_path: Path) -> None:
