@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal
 from msgspec import Meta
 
 from mmrec.errors import ConfigurationError, SettingError
-from mmrec.events.behaviors import Behavior, BehaviorSet, behavior_set, shop_behaviors
+from mmrec.scoring.behaviors import Behavior, BehaviorSet, behavior_set, shop_behaviors
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.wire.declared import (
     HOST_PORT,

@@ -13,19 +13,19 @@ from mmrec.config import Settings, load_settings
 from mmrec.errors import ConfigurationError, StoreError
 
 if TYPE_CHECKING:
+    from mmrec.collecting.overlay import Overlay
+    from mmrec.collecting.overlay_writer import OverlayWriter
     from mmrec.content.catalog_feed import CatalogFeed
     from mmrec.content.encoder import Encoder
     from mmrec.content.store import ContentStore
     from mmrec.events.forgotten import ForgottenUsers
     from mmrec.events.log import EventLog
-    from mmrec.events.overlay import Overlay
-    from mmrec.events.overlay_writer import OverlayWriter
     from mmrec.events.producer import RecordProducer
     from mmrec.features.stores import FeatureStore
     from mmrec.index.vectors import VectorStore
-    from mmrec.release import ReleaseStore
+    from mmrec.publishing.release import ReleaseStore
     from mmrec.serving.replica import ReplicaParts
-    from mmrec.stream import ScoringStream
+    from mmrec.stream.step import ScoringStream
 
 CONFIG_VARIABLE = "MMREC_CONFIG"
 
@@ -47,7 +47,7 @@ def open_feature_store(settings: Settings, *, lease: bytes | None = None) -> "Fe
 
 def open_generations(settings: Settings, *, lease: bytes | None = None) -> "FeatureStore":
     """The same, to be rebuilt or looked at: generations of any rates may stand in it."""
-    from mmrec.stores.feast_store import FeastFeatureStore
+    from mmrec.stores.feast.store import FeastFeatureStore
 
     return FeastFeatureStore(settings.stores.feature_repo, scoring=settings.scoring, lease=lease)
 
@@ -65,11 +65,11 @@ def open_overlay(settings: Settings, *, wait_s: float = 0.25) -> "Overlay":
     stores = settings.stores
     match stores.online_store:
         case "redis":
-            from mmrec.stores.redis_overlay import RedisOverlay
+            from mmrec.stores.redis.overlay import RedisOverlay
 
             return RedisOverlay(stores.overlay_connection or stores.redis_connection, timeout_s=wait_s)
         case "sqlite":
-            from mmrec.stores.sqlite_overlay import SqliteOverlay
+            from mmrec.stores.sqlite.overlay import SqliteOverlay
 
             return SqliteOverlay(stores.feature_repo, busy_timeout_s=wait_s)
         case other:
@@ -80,8 +80,8 @@ def open_overlay_writer(settings: Settings) -> "OverlayWriter":
     """The collector's side of it: the topic's identity from the broker, marks and identities from the feature store."""
     from functools import lru_cache
 
-    from mmrec.events.overlay_writer import OverlayWriter
-    from mmrec.stores.kafka import TopicWatch
+    from mmrec.collecting.overlay_writer import OverlayWriter
+    from mmrec.stores.kafka.topics import TopicWatch
 
     @lru_cache(maxsize=1)  # a failure is not kept: the repository may be applied later
     def store() -> "FeatureStore":
@@ -103,15 +103,15 @@ def open_overlay_writer(settings: Settings) -> "OverlayWriter":
 
 def open_event_log(settings: Settings) -> "EventLog":
     """The Parquet event log."""
-    from mmrec.stores.parquet_log import ParquetEventLog
+    from mmrec.stores.log.parquet_log import ParquetEventLog
 
     return ParquetEventLog(settings.stores.event_log)
 
 
 def open_forgotten_users(settings: Settings) -> "ForgottenUsers":
     """The registry of forgotten users, in the event log's folder."""
-    from mmrec.stores.forgotten_file import FileForgottenUsers
-    from mmrec.stores.parquet_log import local_folder
+    from mmrec.stores.log.forgotten_file import FileForgottenUsers
+    from mmrec.stores.log.parquet_log import local_folder
 
     return FileForgottenUsers(local_folder(settings.stores.event_log) / "forgotten")
 
@@ -125,7 +125,7 @@ def open_scoring_stream(
         lease: On Redis: what the writer's lease must hold for profiles to be written.
         timer: Seconds of a monotonic clock.
     """
-    from mmrec.stream import ScoringStream
+    from mmrec.stream.step import ScoringStream
 
     producer = open_producer(settings)
     stream = ScoringStream(
@@ -141,7 +141,7 @@ def open_scoring_stream(
 
 def open_producer(settings: Settings, *, linger_s: float = 0.0) -> "RecordProducer":
     """An idempotent Kafka producer; records wait `linger_s` for company."""
-    from mmrec.stores.kafka import KafkaRecordProducer
+    from mmrec.stores.kafka.producer import KafkaRecordProducer
 
     return KafkaRecordProducer(settings.kafka.bootstrap, linger_s=linger_s)
 
@@ -183,7 +183,8 @@ def open_catalog_feed(
     from mmrec.content.publish import FeedMark
     from mmrec.content.remote_images import RemoteImages
     from mmrec.home import cache_folder
-    from mmrec.stores.kafka import describe_topic, read_topic
+    from mmrec.stores.kafka.readers import read_topic
+    from mmrec.stores.kafka.topics import describe_topic
 
     kafka, policy = settings.kafka, replace(cleaning_policy(settings.catalog), picture_problem=picture_problem)
     identity = describe_topic(kafka.bootstrap, kafka.catalog_items)
@@ -220,7 +221,7 @@ def open_catalog_feed(
 
 def open_release_store(settings: Settings) -> "ReleaseStore":
     """Releases and the pointer to the one that serves."""
-    from mmrec.release import ReleaseStore
+    from mmrec.publishing.release import ReleaseStore
 
     return ReleaseStore(settings.stores.releases)
 
@@ -229,8 +230,9 @@ def replica_parts(settings: Settings) -> "ReplicaParts":
     """What a recommender replica is made of; nothing is connected yet but the release folder."""
     from mmrec.clock import SystemClock
     from mmrec.serving.replica import ReplicaParts
-    from mmrec.stores.kafka import describe_topic, follow_topic
-    from mmrec.stores.sound_batches import SkippedBatches
+    from mmrec.stores.kafka.readers import follow_topic
+    from mmrec.stores.kafka.sound_batches import SkippedBatches
+    from mmrec.stores.kafka.topics import describe_topic
 
     kafka, skipped = settings.kafka, SkippedBatches()
 

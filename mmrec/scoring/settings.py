@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from mmrec.errors import SettingError
-from mmrec.events.behaviors import BehaviorSet
+from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.wire.declared import Count, NotNegative, Positive, check
 
 MAX_RECENT: Final = (1 << 16) - 1

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmrec.config import KafkaSettings, ServingSettings, Settings, StoreSettings, parse_settings
 from mmrec.errors import ConfigurationError, MachineError
-from mmrec.metric_names import PROCESSES
+from mmrec.telemetry.metric_names import PROCESSES
 from mmrec.wire.declared import AddressOrNone, check
 from mmrec.wire.toml_text import parse_toml, read_toml_text, toml_text
 from services.stack.ports import HOST, is_free, next_free

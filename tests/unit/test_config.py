@@ -11,7 +11,7 @@ from msgspec import inspect
 from mmrec.config import IMAGE_ENCODERS, TEXT_ENCODERS, Settings, StoreSettings, load_settings, parse_settings
 from mmrec.content.registry import encoder_names
 from mmrec.errors import ConfigurationError, NotFoundError
-from mmrec.events.behaviors import Behavior, BehaviorSet, behavior_set, shop_behaviors
+from mmrec.scoring.behaviors import Behavior, BehaviorSet, behavior_set, shop_behaviors
 from mmrec.wire.declared import declared, describe
 
 ROOT = Path(__file__).resolve().parents[2]
