@@ -251,7 +251,6 @@ def test_a_whole_diagnosis_has_a_row_for_everything(tmp_path: Path) -> None:
         runtime={"check_error": "not asked"},
         lock=tmp_path / "requirements.lock",
         data_folder=str(tmp_path / "nowhere"),
-        data_is_named=False,
         now_s=time.time(),
     )
     names = {check.name for check in checks}
@@ -261,5 +260,7 @@ def test_a_whole_diagnosis_has_a_row_for_everything(tmp_path: Path) -> None:
 
 def test_a_data_folder_is_optional(tmp_path: Path) -> None:
     (tmp_path / "movielens_small_posters").mkdir()
-    assert check_data(str(tmp_path), is_named=True).found.endswith("movielens_small_posters")
-    assert check_data(str(tmp_path / "no"), is_named=False).health is Health.WARN
+    assert check_data(str(tmp_path)).found.endswith("movielens_small_posters")
+    assert check_data(str(tmp_path / "no")).health is Health.WARN
+    assert check_data("").health is Health.OK
+    assert "MMREC_DATA_DIR is not set" in check_data("").found
