@@ -2,150 +2,216 @@
 
     settings = load_settings(Path("mmrec.toml"))
 
-Every table of the file is one dataclass below; an unknown key is an error that names the known ones. Environment
-variables override nothing but the file's place: MMREC_CONFIG.
+Every table of the file is one dataclass below, and every field is declared with its type, range, choices or form
+(mmrec.wire.declared). What does not fit is refused where it is read: the error names file, line, key, value and what
+would be right. Environment variables override nothing but the file's place: MMREC_CONFIG.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal
 
-from mmrec.declared_types import build
-from mmrec.errors import ConfigurationError
+from msgspec import Meta
+
+from mmrec.errors import ConfigurationError, SettingError
 from mmrec.scoring.behaviors import Behavior, BehaviorSet, behavior_set, shop_behaviors, usual_traits
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.wire.declared import (
+    HOST_PORT,
+    Address,
+    Addresses,
+    AddressOrNone,
+    AtLeastOne,
+    Count,
+    Name,
+    NotNegative,
+    Positive,
+    Share,
+    build,
+    check,
+    refuse_unknown,
+)
+from mmrec.wire.shown import shown
+from mmrec.wire.toml_text import line_of, parse_toml, read_toml_text
+
+OnlineStore = Literal["sqlite", "redis"]
+"""Engines of the online store; whoever treats them differently matches all of them (typing.assert_never)."""
+TEXT_ENCODERS: Final = ("hashing-tf", "minilm", "minilm-first-last")
+IMAGE_ENCODERS: Final = ("color-histogram", "efficientnet-lite0")
+"""Names that mmrec.content.registry knows, beside hub ids and folders."""
+
+
+def _encoder(names: tuple[str, ...]) -> Meta:
+    known = ", ".join(f'"{name}"' for name in names)
+    return Meta(
+        pattern=rf"^(?:{'|'.join(names)}|.*/.*)\Z",
+        description=f'one of {known}, a hub id ("owner/model"), or a folder, with a "/" in it',
+    )
+
+
+Topic = Annotated[
+    str,
+    Meta(pattern=r"^(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,249}\Z", description="a topic: 1 to 249 of letters, digits, . _ -"),
+]
+Folder = Annotated[str, Meta(min_length=1, description="a folder or URL")]
+RedisConnection = Annotated[
+    str,
+    Meta(
+        pattern=rf"^(?:{HOST_PORT}(?:, *(?:{HOST_PORT}|[a-z_]+=[^,]*))*)?\Z",
+        description="host:port[,host:port...][,password=...], or nothing",
+    ),
+]
+TextEncoder = Annotated[str, _encoder(TEXT_ENCODERS)]
+ImageEncoder = Annotated[str, _encoder(IMAGE_ENCODERS)]
+Scheme = Annotated[
+    str, Meta(pattern=r"^[a-z0-9][a-z0-9+.-]*\Z", description='a scheme in small letters, such as "https"')
+]
+Host = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?:\*|(?:\*\.)?[^*/\sA-Z]+)\Z",
+        description='a host in small letters, "*." and such a name, or "*" for all',
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
 class KafkaSettings:
     """The broker and its topics."""
 
-    bootstrap: str = "127.0.0.1:19092"
+    bootstrap: Addresses = "127.0.0.1:19092"
     """host:port[,host:port...]"""
-    behavior_events: str = "behavior-events"
-    catalog_items: str = "catalog-items"
-    item_embeddings: str = "item-embeddings"
-    served_lists: str = "served-lists"
-    rejected: str = "behavior-events.rejected"
-    catalog_rejected: str = "catalog-items.rejected"
-    num_partitions: int = 2
+    behavior_events: Topic = "behavior-events"
+    catalog_items: Topic = "catalog-items"
+    item_embeddings: Topic = "item-embeddings"
+    served_lists: Topic = "served-lists"
+    rejected: Topic = "behavior-events.rejected"
+    catalog_rejected: Topic = "catalog-items.rejected"
+    num_partitions: Annotated[int, Meta(ge=1, le=10_000)] = 2
     """Partitions of topics that are created."""
-    retention_days: float = 30.0
+    retention_days: Annotated[float, Meta(ge=0, le=1_000_000)] = 30.0
     """How long the broker keeps events, served lists and refused records; 0 for ever. The event log keeps events
     longer, and who is forgotten stands in the broker's own files until then."""
 
     def __post_init__(self) -> None:
-        if self.retention_days < 0:
-            raise ConfigurationError(f"kafka.retention_days is {self.retention_days}; give days, or 0 for ever")
+        check(self, "kafka")
+        names = [f.name for f in fields(self) if f.type is Topic]
+        for place, name in enumerate(names):
+            for other in names[:place]:
+                if getattr(self, name) == getattr(self, other):
+                    raise SettingError(
+                        ("kafka", name), f"is {getattr(self, name)!r}, as kafka.{other}; give each topic its own name"
+                    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class EventSettings:
     """What the codec accepts; judged against ingest time, never the wall clock."""
 
-    max_future_s: float = 300.0
+    max_future_s: NotNegative = 300.0
     """Clock skew allowed to producers."""
     horizon_s: float = 0.0
     """Events before this instant (epoch seconds) are refused."""
-    max_value_bytes: int = 65_536
+    max_value_bytes: Annotated[int, Meta(ge=1, le=1 << 30)] = 65_536
+    """Longest value of a record; longer ones are refused."""
+
+    def __post_init__(self) -> None:
+        check(self, "events")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoreSettings:
     """Where state lives. Paths are folders or fsspec URLs."""
 
-    event_log: str = "log"
+    event_log: Folder = "log"
     """Folder of the Parquet event log."""
-    feature_repo: str = "feature_repo"
+    feature_repo: Folder = "feature_repo"
     """Folder of the applied Feast repository (feature_store.yaml, registry)."""
-    online_store: str = "sqlite"
-    """"sqlite" or "redis"."""
-    redis_connection: str = ""
+    online_store: OnlineStore = "sqlite"
+    """The engine of profiles and item views: a file in the feature repository's folder, or Redis."""
+    redis_connection: RedisConnection = ""
     """host:port[,host:port...][,password=...] where online_store is redis."""
     redis_cluster: bool = False
     """Whether those are nodes of a Redis Cluster."""
-    overlay_connection: str = ""
+    overlay_connection: RedisConnection = ""
     """A single Redis for the overlay; where empty, that of the online store, which a cluster cannot be."""
-    content: str = "content"
+    content: Folder = "content"
     """Folder of content embeddings, cached by content hash."""
-    releases: str = "releases"
+    releases: Folder = "releases"
     """Folder of releases and of the pointer to the one that serves."""
-    milvus_uri: str = "http://127.0.0.1:19530"
-    status: str = "status"
+    milvus_uri: Annotated[
+        str, Meta(pattern=r"^(?:[a-z]+://.+|.+\.db)\Z", description="a URI such as http://127.0.0.1:19530")
+    ] = "http://127.0.0.1:19530"
+    status: Folder = "status"
     """Folder where long-running processes keep their counters for `mmrec status`."""
-    checkpoint: str = "checkpoint"
+    checkpoint: Folder = "checkpoint"
     """Folder of the stream's checkpoint."""
+
+    def __post_init__(self) -> None:
+        check(self, "stores")
+        if self.online_store == "redis" and not self.redis_connection:
+            raise SettingError(
+                ("stores", "redis_connection"), "is empty and online_store is redis; give host:port[,password=...]"
+            )
+        if self.online_store == "redis" and self.redis_cluster and not self.overlay_connection:
+            raise SettingError(
+                ("stores", "overlay_connection"), "is empty and redis_cluster is set; name a single Redis, host:port"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServingSettings:
     """The recommender and the collector."""
 
-    recommender: str = "127.0.0.1:18500"
+    recommender: Address = "127.0.0.1:18500"
     """host:port of the recommender's gRPC endpoint."""
-    collector: str = "127.0.0.1:18501"
+    collector: Address = "127.0.0.1:18501"
     """host:port of the collector's gRPC endpoint."""
-    num_candidates: int = 400
+    num_candidates: AtLeastOne = 400
     """Candidates that recall hands to ranking."""
-    default_deadline_ms: float = 500.0
+    default_deadline_ms: Positive = 500.0
     """Deadline of a request that brings none."""
-    diversity: float = 0.0
+    diversity: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     """0 orders lists by score alone; towards 1 neighbors in a list look less alike."""
+
+    def __post_init__(self) -> None:
+        check(self, "serving")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContentSettings:
     """Encoders by name; see mmrec.content.registry."""
 
-    text_encoder: str = "minilm"
-    image_encoder: str = "efficientnet-lite0"
-    picture_timeout_s: float = 10.0
+    text_encoder: TextEncoder = "minilm"
+    image_encoder: ImageEncoder = "efficientnet-lite0"
+    picture_timeout_s: Positive = 10.0
     """Processor time that decoding one picture may take; one that takes more is broken."""
-    image_schemes: tuple[str, ...] = ("https", "http", "data")
+    image_schemes: tuple[Scheme, ...] = ("https", "http", "data")
     """Schemes of image URIs that are fetched; of others any that fsspec has installed, such as "s3" or "file", which
     are read with this process's own rights. Empty fetches nothing."""
-    image_hosts: tuple[str, ...] = ()
+    image_hosts: tuple[Host, ...] = ()
     """Where not empty: the only hosts that http and https may ask, such as "img.shop.example" or "*.cdn.example"."""
-    image_private_hosts: tuple[str, ...] = ()
+    image_private_hosts: tuple[Host, ...] = ()
     """Hosts, written in the same way, that may be at loopback, link-local, private and other addresses that are not
     public; "*" for all hosts."""
-    image_fetch_timeout_s: float = 20.0
+    image_fetch_timeout_s: Positive = 20.0
     """For one try: connecting, redirects and reading."""
-    image_fetch_retries: int = 2
+    image_fetch_retries: Count = 2
     """Tries after the first, at once; later ones follow with growing pauses."""
-    max_image_bytes: int = 16 * 1024 * 1024
+    max_image_bytes: AtLeastOne = 16 * 1024 * 1024
     """Of a fetched picture."""
-    max_image_redirects: int = 5
-    num_image_fetchers: int = 8
+    max_image_redirects: Count = 5
+    num_image_fetchers: AtLeastOne = 8
     """Pictures fetched at the same time."""
-    image_cache_bytes: int = 10 * 1024**3
+    image_cache_bytes: Count = 10 * 1024**3
     """Bound of the fetched pictures kept in the cache folder; the oldest go first."""
-    image_cache_days: float = 30.0
+    image_cache_days: Positive = 30.0
     """After this long a picture's host is asked whether it has changed, when its item comes again."""
 
     def __post_init__(self) -> None:
-        for name in ("image_schemes", "image_hosts", "image_private_hosts"):
-            names = getattr(self, name)
-            if not isinstance(names, tuple) or not all(isinstance(n, str) and n and n == n.lower() for n in names):
-                raise ConfigurationError(f"content.{name} is {names!r}; give a list of names in small letters")
-        for scheme in self.image_schemes:
-            if not scheme.replace("+", "").replace("-", "").replace(".", "").isalnum():
-                raise ConfigurationError(f'content.image_schemes has {scheme!r}; give schemes such as "https"')
-        for name in ("image_hosts", "image_private_hosts"):
-            for host in getattr(self, name):
-                if host != "*" and ("/" in host or "*" in host.removeprefix("*.")):
-                    raise ConfigurationError(f'content.{name} has {host!r}; give names, "*." and a name, or "*"')
-        lowest = {"image_fetch_retries": 0, "max_image_redirects": 0, "num_image_fetchers": 1, "max_image_bytes": 1}
-        for name, least in {**lowest, "image_cache_bytes": 0}.items():
-            number = getattr(self, name)
-            if not isinstance(number, int) or isinstance(number, bool) or number < least:
-                raise ConfigurationError(f"content.{name} is {number!r}; give a whole number of {least} or more")
-        for name in ("picture_timeout_s", "image_fetch_timeout_s", "image_cache_days"):
-            number = getattr(self, name)
-            if not isinstance(number, int | float) or isinstance(number, bool) or not 0 < number < float("inf"):
-                raise ConfigurationError(f"content.{name} is {number!r}; give a number above 0")
+        check(self, "content")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,33 +229,24 @@ class CatalogSettings:
     """Whether titles, descriptions, domains and values are HTML text, whose entities are decoded once."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.missing_values, Mapping) or not all(
-            isinstance(values, tuple | list) and all(isinstance(value, str) for value in values)
-            for values in self.missing_values.values()
-        ):
-            raise ConfigurationError(
-                f'catalog.missing_values is {self.missing_values!r}; give lists by attribute: {{ color = ["n/a"] }}'
-            )
-        for name in ("junk_attributes", "unknown_attributes"):
-            value = getattr(self, name)
-            if not isinstance(value, tuple) or not all(isinstance(each, str) for each in value):
-                raise ConfigurationError(f"catalog.{name} is {value!r}; give a list of names of attributes")
-        if not isinstance(self.decode_entities, bool):
-            raise ConfigurationError(f"catalog.decode_entities is {self.decode_entities!r}; give true or false")
+        check(self, "catalog")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatisticsSettings:
     """Item statistics and neighbors, built from the log."""
 
-    half_lives_days: tuple[float, ...] = (1.0, 7.0, 30.0)
-    """Half-lives of item statistics, axis H; popularity uses the second."""
-    refresh_s: float = 3.0
+    half_lives_days: Annotated[tuple[Positive, ...], Meta(min_length=1)] = (1.0, 7.0, 30.0)
+    """Half-lives of item statistics, axis H; popularity uses the second, or the only one."""
+    refresh_s: Positive = 3.0
     """Pause between two refreshes of item statistics."""
-    neighbors_refresh_s: float = 20.0
+    neighbors_refresh_s: Positive = 20.0
     """Pause between two builds of neighbors."""
-    num_neighbors: int = 50
+    num_neighbors: AtLeastOne = 50
     """Neighbors kept per item."""
+
+    def __post_init__(self) -> None:
+        check(self, "statistics")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,36 +255,32 @@ class PublishSettings:
 
     min_margin_over_popularity: float = 0.0
     """hr_at_10 must reach that of decayed popularity plus this; judged where training measured both."""
-    min_recall_at_100: float = 0.95
+    min_recall_at_100: Share = 0.95
     """Share of the exact 100 nearest items that the published collection must find."""
-    num_collections: int = 5
+    num_collections: AtLeastOne = 5
     """Releases, the newest ones, whose collections are kept; those of the current one and the one before always are."""
 
     def __post_init__(self) -> None:
-        if self.num_collections < 1:
-            raise ConfigurationError(f"publish.num_collections is {self.num_collections}; keep 1 or more")
+        check(self, "publish")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricsSettings:
     """Where processes show their metrics to Prometheus: host:port each, "" for nowhere. See mmrec.metric_names."""
 
-    score_stream: str = ""
-    collector: str = ""
-    recommender: str = ""
+    score_stream: AddressOrNone = ""
+    collector: AddressOrNone = ""
+    recommender: AddressOrNone = ""
     """Of the one replica on this machine."""
-    build_neighbors: str = ""
-    tend_log: str = ""
-    follow_events: str = ""
-    encode_items: str = ""
-    late_s: float = 3_600.0
+    build_neighbors: AddressOrNone = ""
+    tend_log: AddressOrNone = ""
+    follow_events: AddressOrNone = ""
+    encode_items: AddressOrNone = ""
+    late_s: NotNegative = 3_600.0
     """Events whose time is more than this before their ingest time are counted as late."""
 
     def __post_init__(self) -> None:
-        for field_ in fields(self):
-            address = getattr(self, field_.name)
-            if isinstance(address, str) and address and not address.rpartition(":")[2].isdigit():
-                raise ConfigurationError(f"metrics.{field_.name} is {address!r}; give host:port, or nothing")
+        check(self, "metrics")
 
     def address(self, process: str) -> str:
         """Where a process shows its metrics; empty for nowhere."""
@@ -257,66 +310,101 @@ class Settings:
         return self.scoring.behaviors
 
 
+_TABLES: Final = {f.name: f.default_factory for f in fields(Settings) if f.name not in ("scoring", "config_file")}
+"""Tables of the file that are one dataclass each; their classes make the defaults."""
+
+
 def load_settings(path: Path) -> Settings:
     """Settings from a TOML file; relative folders in [stores] are taken from the file's own folder.
 
     Raises:
-        ConfigurationError: the file is missing, no TOML, or has unknown or impossible values.
+        ConfigurationError: the file is missing, no TOML, or has unknown or impossible values; it names the line.
     """
     try:
-        document = tomllib.loads(path.read_bytes().decode("utf-8"))
+        text = read_toml_text(path)
     except FileNotFoundError:
         raise ConfigurationError(
             f"no configuration at {path}; start a stack with `mmrec up` or set MMREC_CONFIG"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is no TOML: {error}") from None
-    except RecursionError:
-        raise ConfigurationError(f"{path} is no TOML: nested too deeply") from None
-    settings = parse_settings(document, where=str(path), folder=path.parent.resolve())
+    document = parse_toml(text, where=str(path))
+    settings = parse_settings(document, where=str(path), folder=path.parent.resolve(), text=text)
     return replace(settings, config_file=str(path.resolve()))
 
 
-def parse_settings(document: dict[str, Any], *, where: str, folder: Path) -> Settings:
-    """Settings from a parsed TOML document; `folder` is what relative folders start from."""
-    tables = dict(document)
-    behaviors = tables.pop("behaviors", None)
-    sections = {
-        "kafka": KafkaSettings,
-        "events": EventSettings,
-        "stores": StoreSettings,
-        "serving": ServingSettings,
-        "content": ContentSettings,
-        "catalog": CatalogSettings,
-        "statistics": StatisticsSettings,
-        "publish": PublishSettings,
-        "metrics": MetricsSettings,
-    }
-    unknown = sorted(set(tables) - set(sections) - {"scoring"})
-    if unknown:
-        raise ConfigurationError(
-            f"{where} has unknown tables {unknown}; known: {sorted([*sections, 'behaviors', 'scoring'])}"
-        )
-    built = {name: build(cls, tables.get(name, {}), where=f"{where} [{name}]") for name, cls in sections.items()}
-    known_behaviors = shop_behaviors()
-    if behaviors is not None:
-        if not isinstance(behaviors, list):
-            raise ConfigurationError(f"{where} [[behaviors]] is {behaviors!r:.80}; give a table for each behavior")
-        known_behaviors = behavior_set(
-            [build(Behavior, _with_traits(b), where=f"{where} [[behaviors]]") for b in behaviors]
-        )
-    scoring = tables.get("scoring", {})
+def parse_settings(
+    document: dict[str, Any],
+    *,
+    where: str,
+    folder: Path,
+    text: str = "",
+    beside: Mapping[str, Any] = MappingProxyType({}),
+) -> Settings:
+    """Settings from a parsed TOML document.
+
+    Args:
+        document: As tomllib gives it.
+        where: What the document is, for messages.
+        folder: What relative folders start from.
+        text: What it was parsed from, if that is at hand: messages then name the line.
+        beside: Further tables that the document may have, as dataclasses by name; they are checked and left out.
+
+    Raises:
+        ConfigurationError: it has unknown or impossible values.
+    """
+    try:
+        for name, cls in beside.items():
+            build(cls, document.get(name, {}), at=(name,))
+        return _built({name: table for name, table in document.items() if name not in beside}, folder)
+    except SettingError as error:
+        line = line_of(text, error.path)
+        place = where if line is None else f"{where}, line {line}"
+        raise ConfigurationError(f"{place}: {error}") from None
+
+
+def _built(document: dict[str, Any], folder: Path) -> Settings:
+    refuse_unknown(document, [*_TABLES, "behaviors", "scoring"], at=())
+    document, hidden = _taken_out(document)
+    built: dict[str, Any] = {name: build(cls, document.get(name, {}), at=(name,)) for name, cls in _TABLES.items()}
+    scoring = document.get("scoring", {})
     if isinstance(scoring, dict):
-        scoring = {**scoring, "behaviors": known_behaviors}
-    scoring = build(ScoringConfig, scoring, where=f"{where} [scoring]")
+        refuse_unknown(scoring, {f.name for f in fields(ScoringConfig)} - {"behaviors"}, at=("scoring",))
+        behaviors = _behaviors(document.get("behaviors"))
+        if hidden is not None:
+            behaviors = BehaviorSet(tuple(replace(b, hides=b.name in hidden) for b in behaviors))
+        scoring = {**scoring, "behaviors": behaviors}
+    built["scoring"] = build(ScoringConfig, scoring, at=("scoring",))
     stores = built["stores"]
-    paths = {
-        name: value if "://" in value else str(folder / value)
-        for name in ("event_log", "feature_repo", "content", "releases", "status", "checkpoint")
-        if (value := getattr(stores, name))
-    }
-    built["stores"] = replace(stores, **paths)
-    return Settings(**built, scoring=scoring)
+    folders = {f.name: getattr(stores, f.name) for f in fields(StoreSettings) if f.type is Folder}
+    absolute = {name: value if "://" in value else str(folder / value) for name, value in folders.items()}
+    return Settings(**{**built, "stores": replace(stores, **absolute)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _EarlierServing:
+    """What [serving] had before behaviors said it themselves."""
+
+    hide_behaviors: tuple[Name, ...]
+    """Names of the behaviors that hide an item; unknown names are ignored."""
+
+
+def _taken_out(document: dict[str, Any]) -> tuple[dict[str, Any], frozenset[str] | None]:
+    """A document without `serving.hide_behaviors`, and the names it had; None where it had none."""
+    serving = document.get("serving")
+    if not isinstance(serving, dict) or "hide_behaviors" not in serving:
+        return document, None
+    table = {"hide_behaviors": serving["hide_behaviors"]}
+    names = frozenset(build(_EarlierServing, table, at=("serving",)).hide_behaviors)
+    return {**document, "serving": {n: v for n, v in serving.items() if n != "hide_behaviors"}}, names
+
+
+def _behaviors(tables: Any) -> BehaviorSet:
+    if tables is None:
+        return shop_behaviors()
+    if not isinstance(tables, list):
+        raise SettingError(("behaviors",), f"is {shown(tables)}; give a table [[behaviors]] for each")
+    return behavior_set(
+        [build(Behavior, _with_traits(table), at=("behaviors", place)) for place, table in enumerate(tables)]
+    )
 
 
 def _with_traits(table: Any) -> Any:

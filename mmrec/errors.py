@@ -2,6 +2,7 @@
 
     MmrecError
     ├── ConfigurationError (ValueError)   a setting is missing, unknown or impossible
+    │   └── SettingError                  it stands at a known place of a configuration
     ├── MachineError                      the machine lacks something: Java, disk, a free port, a jar
     ├── NotFoundError (LookupError)       an item, user, release or behavior that does not exist
     ├── InvalidRequestError (ValueError)  a caller asked for something that cannot be
@@ -21,6 +22,21 @@ class MmrecError(Exception):
 
 class ConfigurationError(MmrecError, ValueError):
     """A setting is missing, unknown or impossible."""
+
+
+class SettingError(ConfigurationError):
+    """A setting is missing, unknown or impossible; says which one."""
+
+    def __init__(self, path: tuple[str | int, ...], what: str) -> None:
+        """At `path`, keys and positions in lists; `what` goes on from there: "is 0; give a number above 0"."""
+        name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+        super().__init__(f"{name} {what}".strip())
+        self.path = path
+        self.what = what
+
+    def __reduce__(self) -> tuple[type["SettingError"], tuple[tuple[str | int, ...], str]]:
+        """Errors cross process borders pickled."""
+        return SettingError, (self.path, self.what)
 
 
 class MachineError(MmrecError):

@@ -18,6 +18,11 @@ def cache_folder() -> Path:
     return Path(base).expanduser() / "mmrec"
 
 
+def data_folder() -> str:
+    """Folder of public data sets, one folder each, that MMREC_DATA_DIR names; empty where it is not set."""
+    return os.environ.get("MMREC_DATA_DIR", "")
+
+
 @dataclass(frozen=True, kw_only=True)
 class StackHome:
     """The folder of one stack."""

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, assert_never
 
 from mmrec.config import Settings, StoreSettings, load_settings
 from mmrec.errors import ConfigurationError, StoreError
@@ -69,16 +69,18 @@ def open_overlay(settings: Settings, *, wait_s: float = 0.25) -> "Overlay":
     Args:
         wait_s: How long a call waits for the engine.
     """
-    if settings.stores.online_store == "redis":
-        from mmrec.stores.redis.overlay import RedisOverlay
+    stores = settings.stores
+    match stores.online_store:
+        case "redis":
+            from mmrec.stores.redis.overlay import RedisOverlay
 
-        stores = settings.stores
-        if stores.redis_cluster and not stores.overlay_connection:
-            raise ConfigurationError("redis_cluster is set and overlay_connection is empty; name a single Redis for it")
-        return RedisOverlay(stores.overlay_connection or stores.redis_connection, timeout_s=wait_s)
-    from mmrec.stores.sqlite.overlay import SqliteOverlay
+            return RedisOverlay(stores.overlay_connection or stores.redis_connection, timeout_s=wait_s)
+        case "sqlite":
+            from mmrec.stores.sqlite.overlay import SqliteOverlay
 
-    return SqliteOverlay(settings.stores.feature_repo, busy_timeout_s=wait_s)
+            return SqliteOverlay(stores.feature_repo, busy_timeout_s=wait_s)
+        case other:
+            assert_never(other)
 
 
 def open_overlay_writer(settings: Settings) -> "OverlayWriter":

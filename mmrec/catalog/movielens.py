@@ -27,6 +27,8 @@ from mmrec.catalog.values import VALUE_SEPARATOR, attribute_values
 from mmrec.errors import MachineError
 
 FOLDER = "movielens_small_posters"
+POSTERS = "posters_128x192.tar"
+FILES = ("movies.parquet", "ratings.parquet", "tags.parquet")
 DOMAIN = "movies"
 BEHAVIORS = ("watch", "like")
 LIKED_FROM = 4.0
@@ -46,12 +48,16 @@ def movielens_folder(data_folder: str) -> Path:
         MachineError: `data_folder` is empty or does not hold the data set.
     """
     if not data_folder:
-        raise MachineError(f"MovieLens needs its data: set MMREC_DATA_DIR to the folder that holds {FOLDER}/")
+        raise MachineError(
+            f"MovieLens needs its data, and MMREC_DATA_DIR is not set; set it to the folder that holds {FOLDER}/"
+            f" with {', '.join(FILES)} and, for pictures, {POSTERS}"
+        )
     folder = Path(data_folder).expanduser() / FOLDER
-    missing = [n for n in ("movies.parquet", "ratings.parquet", "tags.parquet") if not (folder / n).is_file()]
+    missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise MachineError(
-            f"{folder} lacks {', '.join(missing)}; set MMREC_DATA_DIR to the folder that holds {FOLDER}/"
+            f"MMREC_DATA_DIR is {data_folder}, and {folder} lacks {', '.join(missing)}; set it to the folder that holds"
+            f" {FOLDER}/ with {', '.join(FILES)}"
         )
     return folder
 
@@ -144,7 +150,7 @@ class MovieLens:
     @cached_property
     def _posters(self) -> dict[int, tuple[int, int]]:
         """Offset and size in the archive by movie id; empty where there is no archive."""
-        path = self._folder / "posters_128x192.tar"
+        path = self._folder / POSTERS
         if not path.is_file():
             return {}
         with tarfile.open(path, "r:") as archive:
@@ -158,7 +164,7 @@ class MovieLens:
         place = self._posters.get(movie_id)
         if place is None:
             return None
-        with (self._folder / "posters_128x192.tar").open("rb") as archive:
+        with (self._folder / POSTERS).open("rb") as archive:
             archive.seek(place[0])
             return archive.read(place[1])
 

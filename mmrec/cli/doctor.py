@@ -140,18 +140,21 @@ def check_memory() -> Check:
     )
 
 
-def check_data(data_folder: str, *, is_named: bool) -> Check:
-    """The folder of real data sets."""
+def check_data(data_folder: str) -> Check:
+    """The folder of public data sets; nothing but a data set needs it, so none is well, too."""
+    if not data_folder:
+        return Check(
+            name="data sets", health=Health.OK, found="MMREC_DATA_DIR is not set; only `--dataset movielens` needs it"
+        )
     folder = Path(data_folder).expanduser()
-    what = "MMREC_DATA_DIR" if is_named else "default data folder"
     if folder.is_dir():
         names = sorted(p.name for p in folder.iterdir() if p.is_dir())
-        return Check(name="data sets", health=Health.OK, found=f"{what} {folder}: {few(names) or 'no folder in it'}")
+        return Check(name="data sets", health=Health.OK, found=f"{folder}: {few(names) or 'no folder in it'}")
     return Check(
         name="data sets",
         health=Health.WARN,
-        found=f"{what} {folder} does not exist",
-        advice="only `--dataset movielens` needs it; set MMREC_DATA_DIR to the folder that holds the data sets",
+        found=f"MMREC_DATA_DIR is {folder}, which does not exist",
+        advice="only `--dataset movielens` needs it; name the folder that holds movielens_small_posters/, or unset it",
     )
 
 
@@ -179,17 +182,14 @@ def check_stack(home: StackHome, settings: Settings | None, *, now_s: float) -> 
     return Check(name="stack", health=Health.OK, found=f"all {len(record.programs)} programs are well")
 
 
-def diagnose(
-    home: StackHome, *, runtime: Mapping[str, Any], lock: Path, data_folder: str, data_is_named: bool, now_s: float
-) -> list[Check]:
+def diagnose(home: StackHome, *, runtime: Mapping[str, Any], lock: Path, data_folder: str, now_s: float) -> list[Check]:
     """All checks, in the order a person would make them.
 
     Args:
         home: The stack's folder.
         runtime: What services.stack.check printed.
         lock: requirements.lock of this installation.
-        data_folder: Folder of real data sets.
-        data_is_named: Whether MMREC_DATA_DIR names it.
+        data_folder: What MMREC_DATA_DIR names; empty where it is not set.
     """
     stack = running_stack(home)
     settings = load_settings(home.config) if stack else None
@@ -202,7 +202,7 @@ def diagnose(
         *check_ports(settings, stack),
         check_stack(home, settings, now_s=now_s),
         check_addresses(stack),
-        check_data(data_folder, is_named=data_is_named),
+        check_data(data_folder),
     ]
 
 

@@ -28,7 +28,6 @@ from mmrec.cli.terminal import (
     ConfigOption,
     RateOption,
     counting,
-    data_folder,
     deployment_settings,
     out,
     until_interrupted,
@@ -37,6 +36,7 @@ from mmrec.config import Settings
 from mmrec.errors import InvalidRequestError
 from mmrec.events.event_files import Record
 from mmrec.events.producer import RecordProducer
+from mmrec.home import data_folder
 
 MixOption = Annotated[bool, typer.Option("--mix", help="send it also where another data set is in the stores already")]
 
@@ -145,7 +145,7 @@ def import_(
         return
     if options != FileOptions():
         raise InvalidRequestError(f"--behavior, --skip-unknown and times are for files; {dataset} is a data set")
-    world = open_dataset(dataset, data_folder=data_folder()[0], now_s=time.time())
+    world = open_dataset(dataset, data_folder=data_folder(), now_s=time.time())
     check_behaviors(settings, world.behaviors.names, dataset=dataset)
     records = world_records(world, part=part)
     claim_home(settings, world.identity, mix=mix)

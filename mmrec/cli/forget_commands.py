@@ -5,7 +5,7 @@ import time
 import uuid
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
 import typer
 
@@ -127,9 +127,16 @@ def _older(profiles: dict[str, Any], instant_s: float) -> list[str]:
 
 
 def _redis_note(settings: Settings) -> str:
-    if settings.stores.online_store != "redis":
-        return ""
-    return "keys were deleted; files that Redis itself writes (RDB, AOF) lose them with its next BGSAVE or BGREWRITEAOF"
+    match settings.stores.online_store:
+        case "redis":
+            return (
+                "keys were deleted; files that Redis itself writes (RDB, AOF) lose them with its next BGSAVE or "
+                "BGREWRITEAOF"
+            )
+        case "sqlite":
+            return ""
+        case other:
+            assert_never(other)
 
 
 def _topics(settings: Settings, instant_s: float) -> list[dict[str, Any]]:

@@ -10,7 +10,6 @@ from mmrec.cli.running import configuration_file, running_stack
 from mmrec.cli.terminal import (
     ConfigOption,
     JsonOption,
-    data_folder,
     deployment_settings,
     err,
     out,
@@ -18,7 +17,7 @@ from mmrec.cli.terminal import (
     until_interrupted,
 )
 from mmrec.errors import InvalidRequestError, MmrecError
-from mmrec.home import StackHome
+from mmrec.home import StackHome, data_folder
 
 
 def up(
@@ -37,7 +36,7 @@ def up(
     if dataset != "storefront":
         if config:
             raise InvalidRequestError("--config and --dataset both say how to configure the stack; give one of them")
-        config = str(dataset_configuration(dataset, home, data_folder=data_folder()[0], now_s=time.time()))
+        config = str(dataset_configuration(dataset, home, data_folder=data_folder(), now_s=time.time()))
         named = ["--dataset", dataset]
     arguments = [*(["--config", config] if config else []), *(["--fresh"] if fresh else []), *named]
     become("services.stack", arguments)
@@ -124,13 +123,11 @@ def doctor(as_json: JsonOption = False) -> None:
             runtime = run_job("services.stack.check", [], environment={}, tell=lambda line: None)
         except MmrecError as error:
             runtime = {"check_error": str(error)}
-        folder, is_named = data_folder()
         checks = diagnose(
             StackHome.from_environment(),
             runtime=runtime,
             lock=Path(__file__).resolve().parents[2] / "requirements.lock",
-            data_folder=folder,
-            data_is_named=is_named,
+            data_folder=data_folder(),
             now_s=time.time(),
         )
     if as_json:

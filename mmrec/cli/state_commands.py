@@ -4,7 +4,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, assert_never
 
 import typer
 
@@ -179,8 +179,13 @@ def backup(
             told=told,
         )
     _say(f"{done.num_files:,} files, {done.num_bytes / 1e6:,.1f} MB to {folder}", began_s)
-    if settings.stores.online_store == "redis":
-        out.print("of Redis the profiles; item views are made anew from the log and the catalogue", markup=False)
+    match settings.stores.online_store:
+        case "redis":
+            out.print("of Redis the profiles; item views are made anew from the log and the catalogue", markup=False)
+        case "sqlite":
+            pass
+        case other:
+            assert_never(other)
 
 
 def restore(

@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -53,9 +52,3 @@ def until_interrupted() -> Iterator[None]:
     """Ctrl-C is how this block is meant to end."""
     with suppress(KeyboardInterrupt):
         yield
-
-
-def data_folder() -> tuple[str, bool]:
-    """Folder of data sets, and whether MMREC_DATA_DIR names it."""
-    named = os.environ.get("MMREC_DATA_DIR", "")
-    return named or str(Path("..") / "shared" / "data"), bool(named)

@@ -1,9 +1,7 @@
 """Data sets that the command line can bring in, and whether the running stack speaks their language."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from mmrec.config import Settings
 from mmrec.demo.world import DemoWorld, movielens_world
@@ -11,6 +9,7 @@ from mmrec.errors import ConfigurationError, InvalidRequestError
 from mmrec.events.event_files import Record, retimed
 from mmrec.home import StackHome
 from mmrec.state.home_world import claim
+from mmrec.wire.toml_text import toml_text
 
 DATASETS: Mapping[str, Callable[..., DemoWorld]] = {"movielens": movielens_world}
 PARTS = ("all", "history", "live")
@@ -59,14 +58,9 @@ def dataset_configuration(name: str, home: StackHome, *, data_folder: str, now_s
     world = open_dataset(name, data_folder=data_folder, now_s=now_s)
     home.folder.mkdir(parents=True, exist_ok=True)
     path = home.folder / f"{name}.toml"
-    path.write_text(toml_text(world.configuration), encoding="utf-8")
+    header = (
+        f"What {name} needs, written anew by each `mmrec up --dataset {name}`;\n"
+        "to change something, give a copy of this file another name and run `mmrec up --config COPY`."
+    )
+    path.write_text(toml_text(world.configuration, header=header), encoding="utf-8")
     return path
-
-
-def toml_text(tables: Mapping[str, Any]) -> str:
-    """Plain tables and arrays of tables as TOML; JSON's scalars and arrays are TOML's too."""
-    blocks = []
-    for name, value in tables.items():
-        titled = [(f"[[{name}]]", table) for table in value] if isinstance(value, list) else [(f"[{name}]", value)]
-        blocks += ["\n".join([title, *(f"{k} = {json.dumps(v)}" for k, v in table.items())]) for title, table in titled]
-    return "\n\n".join(blocks) + "\n"

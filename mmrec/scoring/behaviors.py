@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 
-from mmrec.errors import ConfigurationError, NotFoundError
+from mmrec.errors import NotFoundError, SettingError
+from mmrec.wire.declared import Name, check
 
 CONTROL_PREFIX = "mmrec."
 """Names that begin so are records of the system itself, not behaviors."""
@@ -31,16 +33,16 @@ class Undo(StrEnum):
 class Behavior:
     """One named kind of interaction."""
 
-    name: str
-    """Lower-case name as it stands in events."""
-    behavior_id: int
+    name: Name
+    """Lower-case name as it stands in events; names that begin with "mmrec." are the system's own."""
+    behavior_id: Annotated[int, Meta(ge=0, le=255)]
     """0 to 255, stable for ever: packed profiles hold it."""
     weight: float
     """Affinity that one event adds; negative where it subtracts, 0 where it cancels."""
     undo_of: str = ""
     """Name of the behavior this one takes back; empty where it takes nothing back."""
-    undo: str = "subtract"
-    """"subtract" or "cancel", see Undo; without meaning where `undo_of` is empty."""
+    undo: Undo = Undo.SUBTRACT
+    """How; without meaning where `undo_of` is empty."""
     phrase: str = field(default="", compare=False)
     """What explanations say after "You", with {} for the item, such as "put {} in the cart"; without it they say
     did "<name>" on {}. Behaviors that differ in this alone score alike, so they compare equal."""
@@ -48,31 +50,25 @@ class Behavior:
     """Whether items the user did this to are not listed for them again. Compared as `phrase` is."""
 
     def __post_init__(self) -> None:
-        if not self.name or self.name != self.name.strip().lower() or self.name.startswith(CONTROL_PREFIX):
-            raise ConfigurationError(
-                f"behavior name {self.name!r} will not do; use lower case, no {CONTROL_PREFIX!r} prefix"
-            )
-        if not 0 <= self.behavior_id <= 255:
-            raise ConfigurationError(f"behavior {self.name!r} has id {self.behavior_id}; ids go from 0 to 255")
-        if not np.isfinite(self.weight):
-            raise ConfigurationError(f"behavior {self.name!r} has weight {self.weight}; weights are finite numbers")
-        if self.undo not in set(Undo):
-            raise ConfigurationError(
-                f"behavior {self.name!r} has undo {self.undo!r}; known: {', '.join(sorted(set(Undo)))}"
+        check(self, "behaviors")
+        if self.name != self.name.strip().lower() or self.name.startswith(CONTROL_PREFIX):
+            raise SettingError(
+                ("behaviors", "name"), f"is {self.name!r}; use lower case, and no {CONTROL_PREFIX!r} as a prefix"
             )
         if self.phrase and (self.phrase.count("{}") != 1 or set(self.phrase.replace("{}", "")) & set("{}")):
-            raise ConfigurationError(
-                f"behavior {self.name!r} has phrase {self.phrase!r}; "
-                f'give what comes after "You", with one {{}} for the item'
+            raise SettingError(
+                ("behaviors", "phrase"), f'is {self.phrase!r}; give what comes after "You", with one {{}} for the item'
             )
         if self.undo_of and self.undo == Undo.SUBTRACT and self.weight > 0:
-            raise ConfigurationError(
-                f"behavior {self.name!r} subtracts {self.undo_of!r} and has weight {self.weight}; give 0 or less"
+            raise SettingError(
+                ("behaviors", "weight"),
+                f"is {self.weight} and {self.name!r} subtracts {self.undo_of!r}; give 0 or less",
             )
-        if self.undo == Undo.CANCEL and (self.weight != 0 or not self.undo_of):
-            raise ConfigurationError(
-                f"behavior {self.name!r} cancels {self.undo_of!r} and has weight {self.weight}; "
-                f"a behavior that cancels names another one in undo_of and has weight 0"
+        if self.undo == Undo.CANCEL and self.weight != 0:
+            raise SettingError(("behaviors", "weight"), f"is {self.weight} and {self.name!r} cancels; give 0")
+        if self.undo == Undo.CANCEL and not self.undo_of:
+            raise SettingError(
+                ("behaviors", "undo_of"), f"is empty and {self.name!r} cancels; name the behavior it takes back"
             )
 
     def said_of(self, title: str) -> str:
@@ -90,16 +86,17 @@ class BehaviorSet:
         ids = [b.behavior_id for b in self.behaviors]
         names = {b.name for b in self.behaviors}
         if not ids or ids != sorted(set(ids)) or len(names) != len(ids):
-            raise ConfigurationError(f"behaviors need unique names and unique, ascending ids; got ids {ids}")
+            got = ", ".join(f"{b.name} ({b.behavior_id})" for b in self.behaviors) or "none"
+            raise SettingError(("behaviors",), f"need unique names and unique, ascending ids; there are {got}")
         for behavior in self.behaviors:
             if behavior.undo_of and behavior.undo_of not in names:
-                raise ConfigurationError(
-                    f"behavior {behavior.name!r} undoes {behavior.undo_of!r}, which is not one of {sorted(names)}"
+                raise SettingError(
+                    ("behaviors",), f"has {behavior.name!r} undo {behavior.undo_of!r}; give one of {sorted(names)}"
                 )
             if behavior.undo_of and self.behaviors[self.index(behavior.undo_of)].undo_of:
-                raise ConfigurationError(
-                    f"behavior {behavior.name!r} undoes {behavior.undo_of!r}, which undoes another one itself; "
-                    f"undo what adds"
+                raise SettingError(
+                    ("behaviors",),
+                    f"has {behavior.name!r} undo {behavior.undo_of!r}, which undoes another one itself; undo what adds",
                 )
 
     def __len__(self) -> int:

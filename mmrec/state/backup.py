@@ -23,7 +23,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from mmrec.config import Settings
 from mmrec.disk.locks import locked
@@ -167,18 +167,21 @@ def _store_to(copy: "_Copy", settings: Settings, store: FeatureStore) -> None:
     repository = Path(settings.stores.feature_repo)
     for name in _STORE_FILES:
         copy.file(repository / name, f"store/{name}")
-    if settings.stores.online_store == "sqlite":
-        target = copy.place(f"store/{ONLINE}")
-        with (
-            closing(sqlite3.connect(repository / ONLINE, timeout=60.0)) as source,
-            closing(sqlite3.connect(target)) as database,
-        ):
-            source.backup(database)  # one instant of it, whoever writes meanwhile
-        copy.note(f"store/{ONLINE}")
-        return
-    for name in GENERATIONS:
-        dump_profiles(store, name, copy.place(f"store/profiles-{name}.bin"))
-        copy.note(f"store/profiles-{name}.bin")
+    match settings.stores.online_store:
+        case "sqlite":
+            target = copy.place(f"store/{ONLINE}")
+            with (
+                closing(sqlite3.connect(repository / ONLINE, timeout=60.0)) as source,
+                closing(sqlite3.connect(target)) as database,
+            ):
+                source.backup(database)  # one instant of it, whoever writes meanwhile
+            copy.note(f"store/{ONLINE}")
+        case "redis":
+            for name in GENERATIONS:
+                dump_profiles(store, name, copy.place(f"store/profiles-{name}.bin"))
+                copy.note(f"store/profiles-{name}.bin")
+        case other:
+            assert_never(other)
 
 
 def _log_to(copy: "_Copy", log: Path) -> None:

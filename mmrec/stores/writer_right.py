@@ -9,7 +9,7 @@ right.close()
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, assert_never
 
 from redis.exceptions import RedisError
 
@@ -66,12 +66,16 @@ def take_writer_right(stores: StoreSettings, *, lock: IO[str] | None = None) -> 
     """
     held = lock or take_writer_lock(Path(stores.feature_repo))
     try:
-        if stores.online_store != "redis":
-            return WriterRight(lock=held, lease=None, layouts={})
-        repository = open_repository(stores.feature_repo)
-        layouts = {name: redis_layout(repository, view) for name, view in PROFILE_VIEWS.items()}
-        client = next(iter(layouts.values())).connect()
-        return WriterRight(lock=held, lease=take_lease(client), layouts=layouts)
+        match stores.online_store:
+            case "sqlite":  # the lock on the folder is enough: the database lies in it
+                return WriterRight(lock=held, lease=None, layouts={})
+            case "redis":
+                repository = open_repository(stores.feature_repo)
+                layouts = {name: redis_layout(repository, view) for name, view in PROFILE_VIEWS.items()}
+                client = next(iter(layouts.values())).connect()
+                return WriterRight(lock=held, lease=take_lease(client), layouts=layouts)
+            case other:
+                assert_never(other)
     except BaseException as error:
         if lock is None:
             held.close()

@@ -3,16 +3,16 @@
 A port the user named must be free; a default one that is taken gives way to the next free one, which is said.
 """
 
-import json
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from mmrec.config import KafkaSettings, ServingSettings, StoreSettings, parse_settings
+from mmrec.config import KafkaSettings, ServingSettings, Settings, StoreSettings, parse_settings
 from mmrec.errors import ConfigurationError, MachineError
 from mmrec.telemetry.metric_names import PROCESSES
+from mmrec.wire.declared import AddressOrNone, check
+from mmrec.wire.toml_text import parse_toml, read_toml_text, toml_text
 from services.stack.ports import HOST, is_free, next_free
 
 _RAY_PORT = 18510
@@ -37,16 +37,40 @@ class StackPorts:
     """By process."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class StackTable:
+    """[stack] of the user's file: what the stack alone needs to know."""
+
+    ray: AddressOrNone = ""
+    """First of four ports of Ray; empty for the first free ones."""
+
+    def __post_init__(self) -> None:
+        check(self, "stack")
+
+
 def read_document(path: Path | None) -> dict[str, Any]:
     """The user's TOML document; empty where none is named."""
     if path is None:
         return {}
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path} is no TOML: {error}") from None
+        return parse_toml(read_toml_text(path), where=str(path))
+    except FileNotFoundError:
+        raise ConfigurationError(f"cannot read {path}: there is no such file; name another one") from None
+
+
+def asked_settings(document: dict[str, Any], *, file: Path | None, folder: Path) -> Settings:
+    """The settings that a user asks a stack for, before ports are chosen.
+
+    Args:
+        document: Of `file`, with what a data set adds.
+        file: For messages; None where no file was named.
+        folder: What relative paths start from.
+
+    Raises:
+        ConfigurationError: unknown keys or impossible values, in [stack] as well.
+    """
+    where, text = (str(file), read_toml_text(file)) if file else ("the stack's configuration", "")
+    return parse_settings(document, where=where, folder=folder, text=text, beside={"stack": StackTable})
 
 
 def choose_ports(document: Mapping[str, Any], *, say: Callable[[str], None]) -> StackPorts:
@@ -100,24 +124,8 @@ def write_configuration(path: Path, document: Mapping[str, Any], ports: StackPor
     for setting in fields(StoreSettings):
         if (value := getattr(settings.stores, setting.name)) not in ("", setting.default):
             tables["stores"][setting.name] = value
-    header = "# Written by the stack at each start; change the file named with --config instead.\n"
-    path.write_text(header + toml(tables), encoding="utf-8")
-
-
-def toml(tables: Mapping[str, Any]) -> str:
-    """A document of plain tables and arrays of tables, as TOML; JSON's scalars and arrays are TOML's too."""
-    blocks = []
-    for name, value in tables.items():
-        for title, table in [(f"[[{name}]]", t) for t in value] if isinstance(value, list) else [(f"[{name}]", value)]:
-            lines = [f"{key} = {_toml_value(entry)}" for key, entry in table.items()]
-            blocks.append("\n".join([title, *lines]))
-    return "\n\n".join(blocks) + "\n"
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{json.dumps(name)} = {_toml_value(each)}" for name, each in value.items()) + "}"
-    return json.dumps(value, ensure_ascii=False)
+    header = "Written by the stack at each start; change the file named with --config instead."
+    path.write_text(toml_text(tables, header=header), encoding="utf-8")
 
 
 def _loopback_port(what: str, address: str) -> int:

@@ -7,25 +7,22 @@ Writes demo.json and demo.html into the home folder, and stops everything it sta
 """
 
 import argparse
-import os
 import signal
 import sys
 import time
-from pathlib import Path
 
 from mmrec.demo.page import render_page
 from mmrec.demo.report import as_lines, as_rows, write_document
 from mmrec.demo.steps import Steps
 from mmrec.demo.world import DemoWorld, movielens_world, storefront_world
 from mmrec.errors import MmrecError
-from mmrec.home import StackHome
+from mmrec.home import StackHome, data_folder
 from mmrec.state.home_world import may_empty
 from mmrec.telemetry.logs import configure_logging
 from services.stack.demo_steps import DemoRun
 from services.stack.embedded import EmbeddedStack
 
 NUM_STEPS = 11
-DEFAULT_DATA = Path("..") / "shared" / "data"
 
 
 def main() -> int:
@@ -42,7 +39,7 @@ def main() -> int:
         if not arguments.fresh and (line := may_empty(home, command=f"mmrec demo --dataset {arguments.dataset}")):
             _say(line)
         if arguments.dataset == "movielens":
-            world = movielens_world(time.time(), data_folder=os.environ.get("MMREC_DATA_DIR") or str(DEFAULT_DATA))
+            world = movielens_world(time.time(), data_folder=data_folder())
         else:
             world = storefront_world(time.time())
         _run(world, home)

@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmrec.config import Settings, parse_settings
+from mmrec.config import Settings
 from mmrec.errors import IncompatibleStateError
 from mmrec.home import StackHome
 from mmrec.state.home_world import HomeWorld, Met, described, meet, world_of
 from mmrec.wiring import check_rates
+from services.stack.configuration import asked_settings
 
 
 def meet_home(
@@ -35,8 +36,7 @@ def meet_home(
         ConfigurationError: the configuration cannot be used, or the home keeps the state of another one.
         IncompatibleStateError: the home's record cannot be read.
     """
-    tables = {name: value for name, value in document.items() if name != "stack"}
-    settings = parse_settings(tables, where="the stack's configuration", folder=folder)
+    settings = asked_settings(dict(document), file=config, folder=folder)
     # The configuration of a data set lies in the home itself; the data set's name leads back to it.
     named = str(config.resolve()) if config and not dataset else ""
     asked = world_of(settings, made_s=time.time(), dataset=dataset, config=named, made_by=made_by)

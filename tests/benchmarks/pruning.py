@@ -30,8 +30,9 @@ from mmrec.scoring.settings import ScoringConfig
 from mmrec.simulator.settings import StorefrontConfig
 from mmrec.simulator.storefront import Storefront
 from tests.benchmarks.receipt import write_receipt
-from tests.benchmarks.sensitivity_data import DATA_SET, DATA_VARIABLE, DAY_S, Events, data_folder, item_id, read_events
+from tests.benchmarks.sensitivity_data import DATA_SET, DAY_S, Events, data_folder, item_id, read_events
 from tests.benchmarks.sensitivity_model import cases_of, measure, neighbor_matrix
+from tests.public_data import public_data
 
 BOUNDS = (256, 128, 64)
 BATCH = 1_000
@@ -176,7 +177,7 @@ def main() -> None:
     arguments = parser.parse_args()
     folder, figures, notes = data_folder(), {}, []
     if folder is None:
-        notes.append(f"{DATA_SET} is left out: not in ${DATA_VARIABLE} or ../shared/data")
+        notes.append(f"{DATA_SET} is left out: not in {public_data()}")
     else:
         figures[DATA_SET] = compare(read_events(folder, max_users=arguments.max_users, seed=0))
     figures["storefront"] = compare(storefront_events(STOREFRONT))

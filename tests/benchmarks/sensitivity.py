@@ -21,8 +21,9 @@ import numpy as np
 from mmrec.evaluation.intervals import clustered_interval
 from mmrec.scoring.behaviors import shop_behaviors
 from tests.benchmarks.receipt import write_receipt
-from tests.benchmarks.sensitivity_data import DATA_SET, DATA_VARIABLE, DAY_S, Events, data_folder, read_events
+from tests.benchmarks.sensitivity_data import DATA_SET, DAY_S, Events, data_folder, read_events
 from tests.benchmarks.sensitivity_model import Measured, affinity_matrix, cases_of, measure, neighbor_matrix
+from tests.public_data import public_data
 
 DEFAULT_RATE = 0.05
 GRID: dict[str, tuple[float, ...]] = {
@@ -138,7 +139,7 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = data_folder()
     if folder is None:
-        print(f"skipped: no {DATA_SET} in ${DATA_VARIABLE} or ../shared/data")
+        print(f"skipped: no {DATA_SET} in {public_data()}")
         return
     began_s = time.monotonic()
     figures, curves = sweep(read_events(folder, max_users=arguments.max_users, seed=arguments.seed))

@@ -3,7 +3,6 @@
 The log has days, not times of day: an event stands at noon of its day, and the order within a day is drawn by a seed.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.benchmarks.receipt import ROOT
+from tests.public_data import public_data
 
-DATA_VARIABLE = "MMREC_DATA_DIR"
 DATA_SET = "ecomm_tianchi_multibehavior"
 DAY_S = 86_400.0
 NAMES = {"pv": "browse", "fav": "favorite", "cart": "cart", "buy": "purchase"}
@@ -68,8 +66,8 @@ def item_id(number: int) -> str:
 
 
 def data_folder() -> Path | None:
-    """Folder of the data set, or None where it is not there: $MMREC_DATA_DIR, else ../shared/data."""
-    folder = Path(os.environ.get(DATA_VARIABLE) or ROOT.parent / "shared" / "data") / DATA_SET
+    """Folder of the data set, or None where it is not there; see public_data()."""
+    folder = public_data() / DATA_SET
     return folder if (folder / "events.parquet").is_file() else None
 
 

@@ -39,9 +39,9 @@ NOW_S = 1_760_000_000.0
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> FeatureStore:
     if request.param == "memory":
         return MemoryFeatureStore()
-    stores = StoreSettings(feature_repo=str(tmp_path / "repo"), online_store=request.param)
+    stores = StoreSettings(feature_repo=str(tmp_path / "repo"))
     if request.param == "redis":
-        stores = replace(stores, redis_connection=request.getfixturevalue("redis_server"))
+        stores = replace(stores, online_store="redis", redis_connection=request.getfixturevalue("redis_server"))
         with Redis.from_url(f"redis://{stores.redis_connection}") as server:
             server.flushdb()
     apply_repository(stores, CONFIG.decay_per_day)
@@ -356,5 +356,5 @@ def test_the_online_store_is_chosen_by_configuration() -> None:
     assert online.skip_dedup  # or Feast drops rows written by a clock that was set back
     with pytest.raises(ConfigurationError, match="redis_connection"):
         repository_yaml(StoreSettings(online_store="redis"))
-    with pytest.raises(ConfigurationError, match="known: sqlite, redis"):
+    with pytest.raises(ConfigurationError, match=r"online_store is .dynamo.; give"):
         repository_yaml(StoreSettings(online_store="dynamo"))

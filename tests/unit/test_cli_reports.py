@@ -19,7 +19,7 @@ from mmrec.cli.listeners import check_ports
 from mmrec.cli.log_lines import brief_line, follow, plain_line, reason_line, tail, timed_line
 from mmrec.cli.profile_report import print_profile, profile_document
 from mmrec.cli.programs import run_job
-from mmrec.cli.worlds import check_behaviors, toml_text
+from mmrec.cli.worlds import check_behaviors
 from mmrec.config import KafkaSettings, ServingSettings, Settings
 from mmrec.errors import ConfigurationError, InvalidRequestError, MachineError
 from mmrec.events.producer import TopicRecord
@@ -203,16 +203,6 @@ def test_a_deployment_that_does_not_know_the_behaviors_is_told_at_once() -> None
     check_behaviors(Settings(), shop_behaviors().names, dataset="storefront")
 
 
-def test_tables_written_as_toml_are_read_back() -> None:
-    import tomllib
-
-    tables = {
-        "behaviors": [{"name": "watch", "weight": 1.0}, {"name": "like", "weight": 5.0}],
-        "scoring": {"max_items": 0},
-    }
-    assert tomllib.loads(toml_text(tables)) == tables
-
-
 def test_packages_are_judged_by_the_lock(tmp_path: Path) -> None:
     lock = tmp_path / "requirements.lock"
     version = np.__version__
@@ -261,7 +251,6 @@ def test_a_whole_diagnosis_has_a_row_for_everything(tmp_path: Path) -> None:
         runtime={"check_error": "not asked"},
         lock=tmp_path / "requirements.lock",
         data_folder=str(tmp_path / "nowhere"),
-        data_is_named=False,
         now_s=time.time(),
     )
     names = {check.name for check in checks}
@@ -271,5 +260,7 @@ def test_a_whole_diagnosis_has_a_row_for_everything(tmp_path: Path) -> None:
 
 def test_a_data_folder_is_optional(tmp_path: Path) -> None:
     (tmp_path / "movielens_small_posters").mkdir()
-    assert check_data(str(tmp_path), is_named=True).found.endswith("movielens_small_posters")
-    assert check_data(str(tmp_path / "no"), is_named=False).health is Health.WARN
+    assert check_data(str(tmp_path)).found.endswith("movielens_small_posters")
+    assert check_data(str(tmp_path / "no")).health is Health.WARN
+    assert check_data("").health is Health.OK
+    assert "MMREC_DATA_DIR is not set" in check_data("").found

@@ -50,7 +50,7 @@ KEPT = world_of(settings(), made_s=0.0)
         ({"kafka": {"num_partitions": 4}}, "kafka.num_partitions"),
         ({"kafka": {"behavior_events": "clicks"}}, "kafka.behavior_events"),
         ({"kafka": {"catalog_items": "goods"}}, "kafka.catalog_items"),
-        ({"stores": {"online_store": "redis"}}, "stores.online_store"),
+        ({"stores": {"online_store": "redis", "redis_connection": "cache:6379"}}, "stores.online_store"),
     ],
 )
 def test_a_setting_that_the_state_cannot_follow_is_refused(tables: dict[str, object], setting: str) -> None:
@@ -66,8 +66,8 @@ def test_a_setting_that_the_state_cannot_follow_is_refused(tables: dict[str, obj
         ({"behaviors": [*SHOP, {"name": "buy", "behavior_id": 9, "weight": 9.0}]}, "behaviors", "mmrec train"),
         ({"behaviors": changed("uncart", weight=0.0, undo="cancel")}, "undo of uncart", "mmrec rebuild"),
         ({"statistics": {"half_lives_days": [2.0, 14.0]}}, "statistics.half_lives_days", "mmrec publish"),
-        ({"content": {"text_encoder": "hashed"}}, "content.text_encoder", "encoded anew"),
-        ({"content": {"image_encoder": "pixels"}}, "content.image_encoder", "encoded anew"),
+        ({"content": {"text_encoder": "hashing-tf"}}, "content.text_encoder", "encoded anew"),
+        ({"content": {"image_encoder": "color-histogram"}}, "content.image_encoder", "encoded anew"),
     ],
 )
 def test_a_setting_that_the_state_can_follow_goes_on_and_says_what_to_do(

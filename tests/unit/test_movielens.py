@@ -1,7 +1,6 @@
-"""MovieLens as a world of ours, on a tiny folder made here; on the real one where MMREC_DATA_DIR names it."""
+"""MovieLens as a world of ours, on a tiny folder made here; on the real one where it is there."""
 
 import io
-import os
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -19,6 +18,7 @@ from mmrec.demo.world import MOVIELENS_RING
 from mmrec.errors import MachineError
 from mmrec.scoring.behaviors import media_behaviors
 from mmrec.v1 import behavior_pb2
+from tests.public_data import public_data
 
 
 def jpeg(color: str) -> bytes:
@@ -142,16 +142,15 @@ def test_titles_read_as_people_say_them(text: str, title: str, year: int) -> Non
 
 
 @pytest.mark.parametrize("folder", ["", "/nowhere"])
-def test_missing_data_is_said_in_one_line(folder: str) -> None:
-    with pytest.raises(MachineError, match="MMREC_DATA_DIR") as caught:
+def test_missing_data_is_said_in_one_line_with_what_to_set_and_what_belongs_there(folder: str) -> None:
+    with pytest.raises(MachineError, match=r"MMREC_DATA_DIR is .* holds movielens_small_posters/") as caught:
         movielens_folder(folder)
     assert "\n" not in str(caught.value)
 
 
 def test_the_real_set_has_the_counts_of_its_provenance() -> None:
-    data_folder = os.environ.get("MMREC_DATA_DIR") or str(Path("..") / "shared" / "data")
     try:
-        folder = movielens_folder(data_folder)
+        folder = movielens_folder(str(public_data()))
     except MachineError as error:
         pytest.skip(str(error))
     world = MovieLens(folder)

@@ -7,7 +7,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-
 from mmrec.console.checks import Health
 from mmrec.doctor import NEWEST_PYTHON, OLDEST_PYTHON, check_python
 

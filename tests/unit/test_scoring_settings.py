@@ -18,7 +18,7 @@ CONFIG = ScoringConfig(behaviors=Settings().behaviors)
 @pytest.mark.parametrize(
     ("bounds", "most"),
     [
-        ({"max_recent": MAX_RECENT + 1}, "max_recent is 65536; a stored profile has room for 65535"),
+        ({"max_recent": MAX_RECENT + 1}, "max_recent is 65536; give a whole number from 1 to 65,535"),
         ({"ring_size": MAX_NUMBER + 1}, "ring_size"),
         ({"max_items": MAX_NUMBER + 1}, "max_items"),
         ({"cap_events": MAX_NUMBER + 1}, "cap_events"),

@@ -1,7 +1,7 @@
 """A stack takes the ports it was given, or says which ones it took instead; its configuration is complete."""
 
+import re
 import socket
-import tomllib
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import pytest
 from mmrec.config import load_settings
 from mmrec.errors import ConfigurationError, MachineError
 from mmrec.telemetry.metric_names import PROCESSES
-from services.stack.configuration import StackPorts, choose_ports, read_document, toml, write_configuration
+from services.stack.configuration import StackPorts, asked_settings, choose_ports, read_document, write_configuration
 from services.stack.ports import any_free, is_free, is_open, next_free
 
 
@@ -98,9 +98,24 @@ def test_what_is_written_is_what_every_process_reads(tmp_path: Path):
     assert [b.name for b in settings.behaviors.behaviors] == ["watch", "like"]
 
 
-def test_toml_is_read_back_as_it_was():
-    document = {"a": {"text": 'say "hi" \\ ü', "flag": True, "list": [1.5, 2.0]}, "b": [{"x": 1}, {"x": 2}]}
-    assert tomllib.loads(toml(document)) == document
+def test_the_users_file_is_named_with_the_line_of_what_is_wrong_in_it(tmp_path: Path):
+    path = tmp_path / "mine.toml"
+    for text, said in (
+        ("[kafka]\n\nnum_partitions = 0\n", f"{path}, line 3: kafka.num_partitions is 0; give a whole number"),
+        ("[stack]\nray = 18510\n", f"{path}, line 2: stack.ray is 18510; give host:port, or nothing"),
+        ("[stack]\nrya = 'x'\n", f"{path}, line 2: stack.rya is not a known name; did you mean 'ray'?"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ConfigurationError, match=re.escape(said)):
+            asked_settings(read_document(path), file=path, folder=tmp_path)
+
+
+def test_a_written_file_says_that_it_is_written_anew(tmp_path: Path):
+    ports = StackPorts(kafka=1, milvus=3, recommender=4, collector=5, ray=6)
+    write_configuration(tmp_path / "mmrec.toml", {}, ports, folder=tmp_path)
+    assert (
+        (tmp_path / "mmrec.toml").read_text().startswith("# Written by the stack at each start; change the file named")
+    )
 
 
 def test_a_missing_configuration_file_is_named(tmp_path: Path):

@@ -123,11 +123,11 @@ def test_cancelled_items_lose_their_popularity() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"undo": "cancels", "undo_of": "cart"}, "known: cancel, subtract"),
-        ({"undo": "cancel", "undo_of": "cart", "weight": -1.0}, "has weight 0"),
-        ({"undo": "cancel"}, "names another one"),
+        ({"undo": "cancels", "undo_of": "cart"}, 'give "subtract" or "cancel"'),
+        ({"undo": "cancel", "undo_of": "cart", "weight": -1.0}, "cancels; give 0"),
+        ({"undo": "cancel"}, "undo_of is empty"),
         ({"undo_of": "cart", "weight": 1.0}, "give 0 or less"),
-        ({"undo_of": "nothing"}, "not one of"),
+        ({"undo_of": "nothing"}, "give one of"),
         ({"undo_of": "uncart"}, "undo what adds"),
     ],
 )

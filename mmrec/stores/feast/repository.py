@@ -11,10 +11,10 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never, get_args
 
-from mmrec.config import StoreSettings
-from mmrec.errors import ConfigurationError, IncompatibleStateError, StoreError
+from mmrec.config import OnlineStore, StoreSettings
+from mmrec.errors import IncompatibleStateError, StoreError
 from mmrec.features.schema import USER_PROFILE, VIEWS, View, store_fingerprint
 from mmrec.stores.sqlite.profile_rows import ProfileRows
 
@@ -36,33 +36,26 @@ class FeastRepository:
     """feast Provider: online_write_batch and online_read."""
     views: dict[str, Any]
     """feast.FeatureView by name."""
-    is_sqlite: bool
+    online_store: OnlineStore
     tags: dict[str, str]
     """Tags of user_profile: schema fingerprint and decay rates it was applied with."""
 
 
 def repository_yaml(stores: StoreSettings) -> str:
-    """feature_store.yaml for SQLite or Redis; it names no folder, so the repository can be moved.
-
-    Raises:
-        ConfigurationError: the online store is neither, or Redis has no connection.
-    """
-    if stores.online_store == "sqlite":
-        online = ["  type: sqlite", "  path: online.db"]
-    elif stores.online_store == "redis":
-        if not stores.redis_connection:
-            raise ConfigurationError(
-                "online_store is redis and redis_connection is empty; give host:port[,password=...]"
-            )
-        online = [
-            "  type: redis",
-            *(["  redis_type: redis_cluster"] if stores.redis_cluster else []),
-            f"  connection_string: {json.dumps(stores.redis_connection)}",
-            # Without it Feast skips, in silence, a row that is not newer than the stored one.
-            "  skip_dedup: true",
-        ]
-    else:
-        raise ConfigurationError(f"online_store is {stores.online_store!r}; known: sqlite, redis")
+    """feature_store.yaml for SQLite or Redis; it names no folder, so the repository can be moved."""
+    match stores.online_store:
+        case "sqlite":
+            online = ["  type: sqlite", "  path: online.db"]
+        case "redis":
+            online = [
+                "  type: redis",
+                *(["  redis_type: redis_cluster"] if stores.redis_cluster else []),
+                f"  connection_string: {json.dumps(stores.redis_connection)}",
+                # Without it Feast skips, in silence, a row that is not newer than the stored one.
+                "  skip_dedup: true",
+            ]
+        case other:
+            assert_never(other)
     lines = [
         "project: mmrec",
         "provider: local",
@@ -105,17 +98,29 @@ def apply_objects(folder: Path, objects: Sequence[Any]) -> None:
 
     is_applied(folder)
     store = feast.FeatureStore(repo_path=str(folder))
-    if store.config.online_store.type == "sqlite" and not (folder / store.config.online_store.path).exists():
+    is_sqlite = _engine(store, str(folder)) == "sqlite"
+    if is_sqlite and not (folder / store.config.online_store.path).exists():
         with sqlite3.connect(folder / store.config.online_store.path, timeout=BUSY_TIMEOUT_S) as connection:
             # Profiles are some 10 KB: in the default pages of 4 KB each takes a chain of them.
             connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
             connection.execute("VACUUM")
         connection.close()
     store.apply(list(objects))
-    if store.config.online_store.type == "sqlite":
+    if is_sqlite:
         with sqlite3.connect(folder / store.config.online_store.path, timeout=BUSY_TIMEOUT_S) as connection:
             connection.execute("PRAGMA journal_mode=WAL")  # a property of the file: it holds for every process
         connection.close()
+
+
+def _engine(store: Any, folder: str) -> OnlineStore:
+    """The online store that feature_store.yaml names; nobody else than repository_yaml() should have written it."""
+    for engine in get_args(OnlineStore):
+        if store.config.online_store.type == engine:
+            return engine  # type: ignore[no-any-return]
+    raise IncompatibleStateError(
+        f"{folder}/feature_store.yaml has the online store {store.config.online_store.type!r}; known:"
+        f" {', '.join(get_args(OnlineStore))}"
+    )
 
 
 def open_repository(folder: str) -> FeastRepository:
@@ -141,10 +146,10 @@ def open_repository(folder: str) -> FeastRepository:
         config=store.config,
         provider=store._get_provider(),
         views=views,
-        is_sqlite=store.config.online_store.type == "sqlite",
+        online_store=_engine(store, folder),
         tags=tags,
     )
-    if repository.is_sqlite:
+    if repository.online_store == "sqlite":
         connection = repository.provider.online_store._get_conn(repository.config)
         connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
         connection.execute("PRAGMA wal_autocheckpoint=2000")

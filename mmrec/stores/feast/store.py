@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from redis.exceptions import RedisError
@@ -257,11 +257,13 @@ class FeastFeatureStore:
         """Rows of a generation; called with the lock held, or by a store nobody shares yet."""
         if name not in self._tables:
             view, repository = PROFILE_VIEWS[name], self._repository
-            self._tables[name] = (
-                open_profile_rows(repository, view)
-                if repository.is_sqlite
-                else RedisProfileRows(redis_layout(repository, view), lease=self._lease)
-            )
+            match repository.online_store:
+                case "sqlite":
+                    self._tables[name] = open_profile_rows(repository, view)
+                case "redis":
+                    self._tables[name] = RedisProfileRows(redis_layout(repository, view), lease=self._lease)
+                case other:
+                    assert_never(other)
         return self._tables[name]
 
     def _read_packed(self, name: str, keys: Iterable[str]) -> list[tuple[str, bytes]]:
