@@ -20,6 +20,7 @@ from mmrec.catalog.item import CatalogItem
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
 from mmrec.content.catalog_feed import CatalogFeed
+from mmrec.content.cleaning import CLEANINGS
 from mmrec.content.content_metrics import ContentMetrics
 from mmrec.content.encode import misses
 from mmrec.content.picture_worker import PictureWorker
@@ -35,6 +36,7 @@ from mmrec.stores.kafka.sound_batches import SkippedBatches
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
+from mmrec.wire.declared import AtLeastOne, argument
 from mmrec.wiring import open_catalog_feed, open_producer, settings_from
 
 log = get_logger("jobs.encode_items")
@@ -104,8 +106,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", help="settings file; MMREC_CONFIG where not given")
     parser.add_argument("--follow", action="store_true", help="stay and encode new items as they come")
-    parser.add_argument("--text-cleaning", dest="cleaning", default="none", help='"none" or "classic"')
-    parser.add_argument("--num-workers", type=int, default=os.cpu_count() or 1, help="encoder processes")
+    parser.add_argument("--text-cleaning", dest="cleaning", default="none", choices=tuple(CLEANINGS))
+    parser.add_argument(
+        "--num-workers", type=argument(AtLeastOne), default=os.cpu_count() or 1, help="encoder processes"
+    )
     asked = parser.parse_args()
     configure_logging()
     stop = threading.Event()

@@ -42,6 +42,7 @@ from mmrec.stream.status import stream_figures
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
+from mmrec.wire.declared import AtLeastOne, NotNegative, argument
 from mmrec.wiring import open_scoring_stream, settings_from
 
 log = get_logger("__main__")
@@ -128,8 +129,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Score behavior events from Kafka into profiles.")
     parser.add_argument("--config", help="mmrec.toml; MMREC_CONFIG where absent")
     parser.add_argument("--master", default="local[2,4]", help="Spark master (default: %(default)s)")
-    parser.add_argument("--max-offsets", type=int, help=f"records per batch ({MAX_OFFSETS}, on Redis {MAX_SPREAD})")
-    parser.add_argument("--every", type=float, default=1.0, help="seconds from batch to batch at least (%(default)s)")
+    parser.add_argument(
+        "--max-offsets", type=argument(AtLeastOne), help=f"records per batch ({MAX_OFFSETS}, on Redis {MAX_SPREAD})"
+    )
+    parser.add_argument(
+        "--every", type=argument(NotNegative), default=1.0, help="seconds from batch to batch at least (%(default)s)"
+    )
     parser.add_argument("--max-result", default="128m", help="bytes of a batch on the driver (default: %(default)s)")
     arguments = parser.parse_args()
     configure_logging()

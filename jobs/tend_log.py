@@ -21,6 +21,7 @@ from mmrec.stores.log.size import log_size
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
+from mmrec.wire.declared import NotNegative, argument
 from mmrec.wiring import open_event_log, settings_from
 
 MIN_APPENDS = 4
@@ -74,7 +75,9 @@ def main() -> int:
     """Parse the command line and tend."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", help="TOML file; default: MMREC_CONFIG")
-    parser.add_argument("--follow", type=float, default=0.0, metavar="SECONDS", help="keep going, with this pause")
+    parser.add_argument(
+        "--follow", type=argument(NotNegative), default=0.0, metavar="SECONDS", help="keep going, with this pause"
+    )
     parser.add_argument("--once", action="store_true", help="the default, for those who like to say it")
     arguments = parser.parse_args()
     configure_logging()
