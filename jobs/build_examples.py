@@ -17,6 +17,7 @@ from mmrec.telemetry.shell import exit_status, shell_parser
 from mmrec.training.build import BuiltExamples, build_examples
 from mmrec.training.event_columns import EVENT_COLUMNS
 from mmrec.training.example_config import ExampleConfig
+from mmrec.wire.declared import argument, declared
 from mmrec.wiring import open_content_store, open_event_log, open_feature_store, settings_from
 
 log = get_logger("jobs.build_examples")
@@ -46,7 +47,13 @@ def main() -> int:
     for field in fields(ExampleConfig):
         default = getattr(defaults, field.name)
         option = "--" + field.name.replace("_", "-")
-        parser.add_argument(option, dest=field.name, type=type(default), default=default, help=f"default {default}")
+        parser.add_argument(
+            option,
+            dest=field.name,
+            type=argument(declared(ExampleConfig, field.name)),
+            default=default,
+            help=f"default {default}",
+        )
     arguments = vars(parser.parse_args())
     configure_logging()
 

@@ -18,6 +18,7 @@ from mmrec.catalog.item import CatalogItem
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
 from mmrec.content.catalog_feed import CatalogFeed
+from mmrec.content.cleaning import CLEANINGS
 from mmrec.content.content_metrics import ContentMetrics
 from mmrec.content.encode import misses
 from mmrec.content.picture_worker import PictureWorker
@@ -32,6 +33,7 @@ from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
 from mmrec.telemetry.shell import exit_status, shell_parser, stop_on_signals
+from mmrec.wire.declared import AtLeastOne, argument
 from mmrec.wiring import open_catalog_feed, open_producer, open_topics, settings_from
 
 log = get_logger("jobs.encode_items")
@@ -100,8 +102,10 @@ def main() -> int:
     """Run the job; see the module's first lines."""
     parser = shell_parser(__doc__)
     parser.add_argument("--follow", action="store_true", help="stay and encode new items as they come")
-    parser.add_argument("--text-cleaning", dest="cleaning", default="none", help='"none" or "classic"')
-    parser.add_argument("--num-workers", type=int, default=os.cpu_count() or 1, help="encoder processes")
+    parser.add_argument("--text-cleaning", dest="cleaning", default="none", choices=tuple(CLEANINGS))
+    parser.add_argument(
+        "--num-workers", type=argument(AtLeastOne), default=os.cpu_count() or 1, help="encoder processes"
+    )
     asked = parser.parse_args()
     configure_logging()
     # The batch form can be ended anywhere: the next run goes on.

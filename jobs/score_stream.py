@@ -46,6 +46,7 @@ from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
 from mmrec.telemetry.patience import when_it_answers
 from mmrec.telemetry.shell import exit_status, shell_parser, stop_on_signals
+from mmrec.wire.declared import AtLeastOne, NotNegative, argument
 from mmrec.wiring import (
     open_scoring_stream,
     open_stream_topics,
@@ -189,8 +190,12 @@ def main() -> int:
     """Parse, run, report."""
     parser = shell_parser(__doc__)
     parser.add_argument("--master", default="local[2,4]", help="Spark master (default: %(default)s)")
-    parser.add_argument("--max-offsets", type=int, help=f"records per batch ({MAX_OFFSETS}, on Redis {MAX_SPREAD})")
-    parser.add_argument("--every", type=float, default=1.0, help="seconds from batch to batch at least (%(default)s)")
+    parser.add_argument(
+        "--max-offsets", type=argument(AtLeastOne), help=f"records per batch ({MAX_OFFSETS}, on Redis {MAX_SPREAD})"
+    )
+    parser.add_argument(
+        "--every", type=argument(NotNegative), default=1.0, help="seconds from batch to batch at least (%(default)s)"
+    )
     parser.add_argument("--max-result", default="128m", help="bytes of a batch on the driver (default: %(default)s)")
     arguments = parser.parse_args()
     configure_logging()

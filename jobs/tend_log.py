@@ -18,6 +18,7 @@ from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
 from mmrec.telemetry.shell import exit_status, shell_parser, stop_on_signals
+from mmrec.wire.declared import NotNegative, argument
 from mmrec.wiring import measure_event_log, open_event_log, settings_from
 
 MIN_APPENDS = 4
@@ -70,7 +71,9 @@ def run(settings: Settings, *, follow_s: float, stop: threading.Event) -> None:
 def main() -> int:
     """Parse the command line and tend."""
     parser = shell_parser(__doc__)
-    parser.add_argument("--follow", type=float, default=0.0, metavar="SECONDS", help="keep going, with this pause")
+    parser.add_argument(
+        "--follow", type=argument(NotNegative), default=0.0, metavar="SECONDS", help="keep going, with this pause"
+    )
     arguments = parser.parse_args()
     configure_logging()
     stop = stop_on_signals()

@@ -15,9 +15,10 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from mmrec.errors import ConfigurationError
+from mmrec.models.settings import Fusion
 from mmrec.telemetry.logs import configure_logging, get_logger
 from mmrec.telemetry.shell import exit_status, shell_parser
 from mmrec.training.checkpoint import METRICS, ProgressFile, open_run, restore_state, save_state, write_trained
@@ -33,6 +34,7 @@ from mmrec.training.run import (
     train_config,
     use_threads,
 )
+from mmrec.wire.declared import AtLeastOne, CountOrAll, argument
 from mmrec.wiring import open_content_store, open_feature_store, settings_from
 
 log = get_logger("jobs.train")
@@ -128,12 +130,15 @@ def main() -> int:
     parser = shell_parser(__doc__)
     parser.add_argument("--examples", required=True, help="folder of build_examples")
     parser.add_argument("--out", required=True, help="folder of the model and its figures")
-    parser.add_argument("--num-workers", type=int, default=1)
-    parser.add_argument("--num-threads", type=int, default=1, help="threads of each worker")
+    defaults, count = TrainConfig(), argument(AtLeastOne)
+    parser.add_argument("--num-workers", type=count, default=1)
+    parser.add_argument("--num-threads", type=count, default=1, help="threads of each worker")
     parser.add_argument("--gpu", action="store_true", help="one GPU per worker")
-    parser.add_argument("--epochs", type=int, default=TrainConfig().fit_towers.max_epochs, help="of the towers")
-    parser.add_argument("--fusion", default=TrainConfig().towers.fusion, help="fusion of modalities, by name")
-    parser.add_argument("--max-failures", type=int, default=2, help="times a run goes on after a lost worker")
+    parser.add_argument("--epochs", type=count, default=defaults.fit_towers.max_epochs, help="of the towers")
+    parser.add_argument("--fusion", default=defaults.towers.fusion, choices=get_args(Fusion), help="of modalities")
+    parser.add_argument(
+        "--max-failures", type=argument(CountOrAll), default=2, help="lost workers to outlive; -1: any number"
+    )
     arguments = parser.parse_args()
     configure_logging()
 

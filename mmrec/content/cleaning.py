@@ -41,12 +41,12 @@ def clean_classic(text: str) -> str:
     return " ".join(word for word in words if word not in STOP_WORDS and word.strip("'-_"))
 
 
-_CLEANINGS: dict[str, Callable[[str], str]] = {"none": clean_space, "classic": clean_classic}
+CLEANINGS: dict[str, Callable[[str], str]] = {"none": clean_space, "classic": clean_classic}
 
 
 def text_cleaning(name: str) -> Callable[[str], str]:
     """The cleaning of that name; NotFoundError names those that exist."""
     try:
-        return _CLEANINGS[name]
+        return CLEANINGS[name]
     except KeyError:
-        raise NotFoundError(f"text cleaning {name!r} does not exist; known: {', '.join(sorted(_CLEANINGS))}") from None
+        raise NotFoundError(f"text cleaning {name!r} does not exist; known: {', '.join(sorted(CLEANINGS))}") from None

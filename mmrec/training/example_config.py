@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
-from mmrec.errors import ConfigurationError
+from mmrec.errors import SettingError
+from mmrec.wire.declared import Count, Share, check
 
 
 class Part(IntEnum):
@@ -21,39 +22,30 @@ class Part(IntEnum):
 class ExampleConfig:
     """Which events become labels, and what stands beside them."""
 
-    towers_fraction: float = 0.8
+    towers_fraction: Share = 0.8
     """Share of the label events, by label time, before the ranker's labels begin."""
-    ranker_fraction: float = 0.1
+    ranker_fraction: Share = 0.1
     """Share that the ranker's labels take after that; the rest is validation."""
-    max_retrieval_labels: int = 500_000
+    max_retrieval_labels: Count = 500_000
     """Retrieval labels kept, a seeded draw; 0 keeps all."""
-    max_ranker_lists: int = 3_000
+    max_ranker_lists: Count = 3_000
     """Ranking lists for fitting, a seeded draw."""
-    max_validation_lists: int = 1_500
+    max_validation_lists: Count = 1_500
     """Ranking lists for validation, a seeded draw."""
-    max_lists_per_user: int = 50
+    max_lists_per_user: Count = 50
     """Ranking lists of one user in one part, so that scripts do not outvote people."""
-    num_candidates: int = 200
+    num_candidates: Count = 200
     """Candidates per list from the recall sources of serving, as of the label."""
-    num_random: int = 50
+    num_random: Count = 50
     """Items per list drawn uniformly from what could have been shown; they stand for sources that know no model yet."""
-    seed: int = 1
+    seed: Count = 1
     """Of every draw."""
 
     def __post_init__(self) -> None:
-        fractions = (self.towers_fraction, self.ranker_fraction)
-        if min(fractions) < 0 or sum(fractions) > 1:
-            raise ConfigurationError(
-                f"towers_fraction {self.towers_fraction} and ranker_fraction {self.ranker_fraction} are no shares of "
-                "one log; give numbers >= 0 with a sum <= 1"
+        check(self, "examples")
+        if self.towers_fraction + self.ranker_fraction > 1:
+            raise SettingError(
+                ("examples", "ranker_fraction"),
+                f"is {self.ranker_fraction} and towers_fraction {self.towers_fraction}: shares of one log; "
+                "give two with a sum of 1 at most",
             )
-        for name in (
-            "max_retrieval_labels",
-            "max_ranker_lists",
-            "max_validation_lists",
-            "max_lists_per_user",
-            "num_candidates",
-            "num_random",
-        ):
-            if getattr(self, name) < 0:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; give a number >= 0")

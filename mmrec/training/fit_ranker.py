@@ -10,41 +10,42 @@ import copy
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from msgspec import Meta
 from torch import Tensor
 
-from mmrec.errors import ConfigurationError
 from mmrec.models.losses import behavior_cross_entropy, listwise_softmax, log_utility
 from mmrec.models.ranker import Ranker
 from mmrec.training.examples import NOT_A_LABEL
 from mmrec.training.ranking_rows import RankedList
+from mmrec.wire.declared import AtLeastOne, Count, NotNegative, Positive, check
 
 
 @dataclass(frozen=True, kw_only=True)
 class RankerFitConfig:
     """How the ranker is fit."""
 
-    max_epochs: int = 12
-    patience: int = 5
+    max_epochs: AtLeastOne = 12
+    patience: AtLeastOne = 5
     """Epochs without gain on the held-out lists after which fitting ends."""
-    batch_lists: int = 64
-    num_negatives: int = 120
+    batch_lists: AtLeastOne = 64
+    num_negatives: AtLeastOne = 120
     """Candidates without label kept per list, a seeded draw; the draw is even, so proportions stay."""
-    num_tower_candidates: int = 150
+    num_tower_candidates: Count = 150
     """Items the towers add to each list."""
-    learning_rate: float = 5e-3
-    weight_decay: float = 1e-3
-    behavior_weight: float = 1.0
+    learning_rate: Positive = 5e-3
+    weight_decay: NotNegative = 1e-3
+    behavior_weight: NotNegative = 1.0
     """c: weight of the heads' cross-entropy."""
-    held_out: float = 0.15
-    seed: int = 1
+    held_out: Annotated[float, Meta(ge=0, lt=1)] = 0.15
+    seed: Count = 1
 
     def __post_init__(self) -> None:
-        if min(self.max_epochs, self.batch_lists, self.num_negatives) < 1 or not 0 <= self.held_out < 1:
-            raise ConfigurationError("max_epochs, batch_lists and num_negatives are at least 1, held_out in [0, 1)")
+        check(self, "fit_ranker")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -27,34 +27,34 @@ from mmrec.models.settings import TowerSettings
 from mmrec.models.towers import ItemTower, UserTower
 from mmrec.training.examples import RetrievalExamples
 from mmrec.training.tower_data import Batch, IntArray, fit_projections, make_batch, projected_content, usable_labels
+from mmrec.wire.declared import AtLeastOne, Count, NotNegative, Positive, check
 
 
 @dataclass(frozen=True, kw_only=True)
 class TowerFitConfig:
     """How the towers are fit."""
 
-    max_epochs: int = 6
-    patience: int = 5
+    max_epochs: AtLeastOne = 6
+    patience: AtLeastOne = 5
     """Early stopping (METHODS M23): epochs without gain in recall@50 on the development labels before fitting ends."""
-    batch_size: int = 512
+    batch_size: AtLeastOne = 512
     """Labels per step and worker."""
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-4
-    image_text_weight: float = 0.05
+    learning_rate: Positive = 3e-3
+    weight_decay: NotNegative = 1e-4
+    image_text_weight: NotNegative = 0.05
     """Weight of the image-text term; 0 leaves it out."""
-    max_items_full: int = 20_000
+    max_items_full: Count = 20_000
     """Catalogues up to this size use the full softmax."""
-    num_uniform: int = 4_096
+    num_uniform: AtLeastOne = 4_096
     """Uniform negatives per step beyond that size."""
-    max_labels_per_epoch: int = 60_000
+    max_labels_per_epoch: Count = 60_000
     """Labels drawn per epoch over all workers; 0 takes all."""
-    refit_epochs: int = 2
+    refit_epochs: Count = 2
     """Epochs over all labels, the newest included, after everything has been measured: freshness is accuracy."""
-    seed: int = 1
+    seed: Count = 1
 
     def __post_init__(self) -> None:
-        if min(self.max_epochs, self.patience, self.batch_size) < 1 or self.learning_rate <= 0:
-            raise ConfigurationError("max_epochs, patience and batch_size are at least 1, learning_rate above 0")
+        check(self, "fit_towers")
 
 
 class TwoTowers(nn.Module):

@@ -18,13 +18,14 @@ from mmrec.features.assemble import feature_names
 from mmrec.features.item_columns import ItemEntry, Vocabulary, content_columns
 from mmrec.models.bundle import ModelBundle
 from mmrec.models.ranker import Ranker
-from mmrec.models.settings import RankerSettings, TowerSettings
+from mmrec.models.settings import Fusion, RankerSettings, TowerSettings
 from mmrec.training.example_config import Part
 from mmrec.training.examples import RankingExamples, RetrievalExamples
 from mmrec.training.figures import RankingFigures, share_within
 from mmrec.training.fit_ranker import RankerFitConfig, fit_ranker, list_tensors
 from mmrec.training.fit_towers import TowerFit, TowerFitConfig, TwoTowers, labels_of_part
 from mmrec.training.ranking_rows import TowerView, ranked_lists
+from mmrec.wire.declared import AtLeastOne, check
 
 Progress = Callable[[str, Mapping[str, Any]], None]
 
@@ -37,8 +38,11 @@ class TrainConfig:
     ranker: RankerSettings = field(default_factory=RankerSettings)
     fit_towers: TowerFitConfig = field(default_factory=TowerFitConfig)
     fit_ranker: RankerFitConfig = field(default_factory=RankerFitConfig)
-    max_development_labels: int = 3_000
+    max_development_labels: AtLeastOne = 3_000
     """Labels that early stopping looks at."""
+
+    def __post_init__(self) -> None:
+        check(self, "train")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,7 +65,7 @@ class Trained:
     curves: dict[str, Any]
 
 
-def train_config(*, fusion: str, max_epochs: int) -> TrainConfig:
+def train_config(*, fusion: Fusion, max_epochs: int) -> TrainConfig:
     """The default configuration with another fusion and number of epochs."""
     config = TrainConfig()
     return replace(

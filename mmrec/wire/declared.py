@@ -23,6 +23,7 @@ from functools import cache
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
+import numpy as np
 from msgspec import Meta, inspect
 
 from mmrec.errors import SettingError
@@ -32,6 +33,8 @@ NotNegative = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
+CountOrAll = Annotated[int, Meta(ge=-1)]
+"""-1 stands for any number."""
 AtLeastOne = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 Name = Annotated[str, Meta(min_length=1)]
@@ -55,7 +58,8 @@ def check(instance: Any, table: str) -> None:
         SettingError: a value is of another type, out of range, or none of the choices. `table` begins its path.
     """
     for name, kind in _kinds(type(instance)).items():
-        _converted(getattr(instance, name), kind, (table, name))
+        value = getattr(instance, name)
+        _converted(value.item() if isinstance(value, np.generic) else value, kind, (table, name))
 
 
 def build(cls: Any, table: Any, *, at: Path) -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from mmrec.telemetry.logs import configure_logging, get_logger
+from mmrec.wire.declared import Port, given
 from mmrec.wiring import CONFIG_VARIABLE, settings_from
 from services.recommender.environment import (
     HAPROXY_FOLDER_VARIABLE,
@@ -73,7 +74,7 @@ def _serve(config: str) -> None:
         ray.init(namespace="mmrec")
     else:
         ray.init(_node_ip_address="127.0.0.1", include_dashboard=False, num_cpus=1, namespace="mmrec")
-    http_options = HTTPOptions(host=host, port=int(os.environ[HTTP_PORT_VARIABLE]))
+    http_options = HTTPOptions(host=host, port=given(Port, HTTP_PORT_VARIABLE, os.environ[HTTP_PORT_VARIABLE]))
     # Serve's own reflection finds no methods, knows v1alpha only, and answers whoever reaches it: ours is a service.
     grpc_options = gRPCOptions(port=port, grpc_servicer_functions=SERVICES, enable_reflection=False)
     try:

@@ -17,6 +17,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 
 from mmrec.v1 import recommender_pb2, recommender_pb2_grpc
+from mmrec.wire.declared import given
 from services.recommender.environment import LOOPBACK_VARIABLE
 from services.reflection.servicer import add_reflection
 from services.reflection.symbols import SERVICES
@@ -52,7 +53,7 @@ def add_server_reflection(_: Any, server: Any) -> None:
 
 
 def _is_loopback_only() -> bool:
-    return os.environ.get(LOOPBACK_VARIABLE) == "1"
+    return bool(given(bool, LOOPBACK_VARIABLE, os.environ.get(LOOPBACK_VARIABLE, "0")))
 
 
 def _add(add: Callable[[Any, Any], None], servicer: Any, server: Any) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmrec.errors import MachineError
+from mmrec.wire.declared import Port, argument
 from services.stack.jars import ensure_jars
 from services.stack.java import ensure_java_home, java_environment
 from services.stack.ports import HOST, wait_open
@@ -121,7 +122,7 @@ def main() -> None:
     """Format, then become the broker."""
     parser = argparse.ArgumentParser(description="An embedded Kafka broker.")
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--port", type=argument(Port), required=True)
     arguments = parser.parse_args()
     home = ensure_java_home()
     broker = KafkaBroker(folder=arguments.folder, port=arguments.port, java_home=home, jars=ensure_jars(home).kafka)

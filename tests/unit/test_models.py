@@ -1,6 +1,7 @@
 """Fusion, losses, towers, ranker and bundle: equations against closed forms, and NumPy against the networks."""
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from mmrec.models.bundle import ModelBundle, new_bundle
 from mmrec.models.fusion import FUSIONS, PrintedSelfAttentionFusion, apply_fusion, fusion
 from mmrec.models.losses import Temperature, info_nce, listwise_softmax, log_utility, paired_info_nce
 from mmrec.models.ranker import PrintedRanker
-from mmrec.models.settings import RankerSettings, TowerSettings
+from mmrec.models.settings import Fusion, RankerSettings, TowerSettings
 from mmrec.models.towers import Projection
 
 TOWERS = TowerSettings(embedding_dim=16, projected_dim=8, hidden_dim=16, max_history=6)
@@ -274,10 +275,16 @@ def test_rows_of_another_width_are_refused() -> None:
 
 
 def test_impossible_towers_cannot_be_configured() -> None:
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=r"towers\.embedding_dim is 10; give a multiple of 8"):
         TowerSettings(embedding_dim=10)
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=r"towers\.user_tower is 'crystal ball'; give .pooling. or"):
         TowerSettings(user_tower="crystal ball")
+    with pytest.raises(ConfigurationError, match=r"towers\.fusion is 'attenshun'; give .*attention"):
+        TowerSettings(fusion="attenshun")
+
+
+def test_the_fusions_that_may_be_configured_are_those_that_there_are() -> None:
+    assert set(get_args(Fusion)) == set(FUSIONS)
 
 
 def test_the_printed_ranker_learns_the_affinity_it_is_given() -> None:
