@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmrec.control_rows import is_login
+from mmrec.control_rows import gathered, is_login
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.forgotten_rows import kept_rows
 from mmrec.events.log import EventLog
@@ -60,9 +60,8 @@ class Owners:
 
     def learn(self, logins: pa.Table) -> None:
         """Identify rows, in any order."""
-        columns = (logins[name].to_pylist() for name in ("user_key", "item_id", "known_time_s"))
-        for user, guest, known_s in zip(*columns, strict=True):
-            self._logins[guest].append((known_s, user))
+        for guest, more in gathered(logins).items():
+            self._logins[guest] += more
             self._histories.pop(guest, None)
 
     def __bool__(self) -> bool:
