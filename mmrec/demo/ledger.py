@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mmrec.errors import StoreError
-from mmrec.events.behaviors import BehaviorSet
 from mmrec.features.stores import FeatureStore
+from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
 from mmrec.scoring.settings import ScoringConfig
 

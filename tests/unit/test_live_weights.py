@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmrec.config import Settings, load_settings
-from mmrec.live_weights import LiveWeights
+from mmrec.serving.live_weights import LiveWeights
 
 BEHAVIORS = """
 [[behaviors]]
