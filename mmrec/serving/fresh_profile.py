@@ -20,6 +20,7 @@ from mmrec.scoring.identity import Reading, identify, links_of
 from mmrec.scoring.profile import NEVER_S, UserProfile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.scoring.together import logins_by_guest, one_person
+from mmrec.scoring.verdicts import Verdict
 from mmrec.telemetry.logs import get_logger
 
 log = get_logger(__name__)

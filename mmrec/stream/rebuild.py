@@ -28,6 +28,7 @@ from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.scoring.together import Link, all_linked
+from mmrec.stream.control_rows import is_login
 from mmrec.stream.replay import LogStretch, profiles_from_log
 
 MAX_BYTES: Final = 384 << 20
