@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.events.control import FORGET, IDENTIFY
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.features.stores import FeatureStore
@@ -155,6 +156,12 @@ def asked_to_forget(
             gone.pop(key, None)  # it comes behind whom this request found, too
             gone[key] = row["known_time_s"]
     return gone
+
+
+def sharing(gone: Mapping[str, float], read: ReadProfiles) -> set[str]:
+    """Users who are not to go but have used a device that is: some of its events stand in their profiles."""
+    guests = [key for key in gone if key.startswith(ANONYMOUS_PREFIX)]
+    return {user for user, guest in links_of(read(guests)) if guest in gone and user not in gone}
 
 
 def _together(

@@ -18,12 +18,11 @@ from typing import Final
 import pyarrow.compute as pc
 
 from mmrec.errors import InvalidRequestError
-from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.log import EventLog
 from mmrec.features.stores import FeatureStore, other_generation
 from mmrec.features.values import StreamProgress
-from mmrec.scoring.identity import Reading, links_of
+from mmrec.scoring.identity import MAX_MERGED_FROM, Reading, links_of
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
@@ -211,20 +210,25 @@ def _mend(parts: Parts, target: FeatureStore, *, up_to_sequence: int, write_time
     links: dict[str, set[Link]] = defaultdict(set)
     keys = iter(target.user_keys())
     while chunk := list(islice(keys, KEYS_AT_ONCE)):
+        profiles = target.read_profiles(chunk)
+        _add(links, links_of(profiles))
+        # They may have been on a forgotten device that they name no more.
+        found.update(key for key, profile in profiles.items() if len(profile.merged_from) >= MAX_MERGED_FROM)
         found.update(parts.forgotten.forgotten_s(chunk))
-        anonymous = [key for key in chunk if key.startswith(ANONYMOUS_PREFIX)]
-        _add(links, links_of(target.read_profiles(anonymous)))
+    # Whoever was forgotten may have no profile here any more: they go from all generations.
+    found.update(parts.forgotten.forgotten_s(links))
     columns = ["user_key", "item_id", "behavior"]
     for table in parts.log.scan(up_to_sequence=up_to_sequence, columns=columns):
         found.update(parts.forgotten.forgotten_s(pc.unique(table["user_key"]).to_pylist()))
         logins = table.filter(is_login(table))
         _add(links, zip(logins["user_key"].to_pylist(), logins["item_id"].to_pylist(), strict=True))
     found = all_linked(found, lambda names: (link for name in names for link in links.get(name, ())))
-    target.delete_profiles(found)
     regrown = profiles_from_log(
         parts.log, found, up_to_sequence=up_to_sequence, forgotten=parts.forgotten, config=parts.config
     )
+    # Written first: what a crash leaves is found again.
     target.write_profiles(regrown, write_time_s=write_time_s)
+    target.delete_profiles(found.difference(regrown))
 
 
 def _add(links: dict[str, set[Link]], more: Iterable[Link]) -> None:

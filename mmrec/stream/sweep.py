@@ -38,9 +38,10 @@ def sweep(
         stored = store.read_profiles(instants)
         stale += [key for key, profile in stored.items() if not _all_later(profile, instants[key])]
     # Whoever shares a device with them has its events, too.
-    regrown = from_log(all_linked(stale, lambda keys: links_of(store.read_profiles(keys))))
+    anew = all_linked(stale, lambda keys: links_of(store.read_profiles(keys)))
+    regrown = from_log(anew)
     store.write_profiles(regrown, write_time_s=write_time_s)
-    store.delete_profiles([key for key in stale if key not in regrown])
+    store.delete_profiles([key for key in anew if key not in regrown])
     return len(stale)
 
 
