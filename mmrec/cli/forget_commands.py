@@ -36,6 +36,8 @@ def forget(
 ) -> None:
     """Remove everything that is kept about a user, and search every store for what might be left.
 
+    The exit code is 1 where something is left or could not be read; the same command goes on from there.
+
     Example: `mmrec forget u00001`
     """
     settings = deployment_settings(config)
@@ -83,6 +85,7 @@ def forget_user(
     from mmrec.events.codec import decode_batch
     from mmrec.events.columns import user_key
     from mmrec.forgetting import erase
+    from mmrec.forgetting.pending import pending_folder
     from mmrec.forgetting.removal import Stores, offline_folder
     from mmrec.stores.kafka.readers import read_topic
     from mmrec.stores.kafka.topics import describe_topic
@@ -123,7 +126,7 @@ def forget_user(
         read_topic=lambda starts: read_topic(kafka.bootstrap, kafka.behavior_events, start=starts),
         decode=decode,
         send=lambda: _send(settings, user, anonymous=anonymous),
-        pending_folder=folders["event_log"] / "forgetting",
+        pending_folder=pending_folder(folders["event_log"]),
     )
     key = user_key("", user) if anonymous else user
     forgotten = erase.forget_user(parts, key, wait_s=wait_s, doing=err.status)

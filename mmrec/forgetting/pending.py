@@ -21,6 +21,16 @@ from mmrec.stores.log.files import LogFiles
 FORMAT_VERSION: Final = 1
 
 
+def pending_folder(event_log: Path) -> Path:
+    """Where the requests of a deployment are kept that have no complete receipt yet."""
+    return event_log / "forgetting"
+
+
+def num_pending(event_log: Path) -> int:
+    """How many those are."""
+    return sum(1 for _ in pending_folder(event_log).glob("*.json"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """What was known before a request was sent."""

@@ -94,12 +94,10 @@ class LoginHistory:
         return LoginHistory(users, first_s, last_s)
 
 
-def logins_by_guest(
-    user_keys: Iterable[str], guest_keys: Iterable[str], known_times_s: Iterable[float]
-) -> dict[str, list[Login]]:
-    """Logins by anonymous key, in the order given; the arguments are columns of equal length."""
+def logins_by_guest(logins: Iterable[tuple[str, str, float]]) -> dict[str, list[Login]]:
+    """Logins by anonymous key, in the order given: (user key, anonymous key, known time in epoch seconds) each."""
     found: dict[str, list[Login]] = {}
-    for user, guest, known_s in zip(user_keys, guest_keys, known_times_s, strict=True):
+    for user, guest, known_s in logins:
         found.setdefault(guest, []).append((known_s, user))
     return found
 

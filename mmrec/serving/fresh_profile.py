@@ -80,7 +80,10 @@ def read_fresh_profile(
 
 
 def _linked(pending: Pending, profiles: Mapping[str, UserProfile]) -> set[str]:
-    """Keys whose events count for the same person."""
+    """Keys whose events count for the same person, as of now.
+
+    Not whom else a shared device had logged in: a request would read thousands of profiles that it does not need.
+    """
     linked = {entry.item_id for entries in pending.values() for entry in entries if entry.behavior == IDENTIFY}
     for profile in profiles.values():
         linked.update(profile.merged_from)
@@ -101,12 +104,11 @@ def _with_pending(
         if entry.behavior == FORGET:
             kept = _forget(entry, in_order, profiles, forgotten)
             profiles = {key: profile for key, profile in profiles.items() if key in kept}
-    count = [
+    logged_in = logins_by_guest(
         (*_pair(login), login.known_time_s)
         for login in in_order
         if login.known_time_s > max(forgotten.get(key, NEVER_S) for key in _pair(login))
-    ]
-    logged_in = logins_by_guest(*(zip(*count, strict=True) if count else ((), (), ())))
+    )
     brought = identify(profiles, logged_in, config=config, reading=Reading.PASSING)
     profiles = {**profiles, **brought.profiles}
     applied = apply(profiles, overlay_batch(entries, config.behaviors), config=config, forgotten=forgotten)

@@ -84,7 +84,7 @@ def is_login(rows: pa.Table) -> BoolArray:
 
 def gathered(rows: pa.Table) -> dict[str, list[Login]]:
     """Identify rows by anonymous key, see logins_by_guest()."""
-    return logins_by_guest(*(rows[name].to_pylist() for name in LOGIN_COLUMNS))
+    return logins_by_guest(zip(*(rows[name].to_pylist() for name in LOGIN_COLUMNS), strict=True))
 
 
 def bring_logins(

@@ -45,7 +45,7 @@ def identities(events: pa.Table) -> Identities:
     """
     rows = events.filter(pc.equal(events["behavior"], IDENTIFY))
     columns = (rows[name].to_pylist() for name in ("user_key", "item_id", "known_time_s"))
-    found = logins_by_guest(*columns)
+    found = logins_by_guest(zip(*columns, strict=True))
     return Identities(records={key: LoginHistory.of(logins) for key, logins in found.items()})
 
 

@@ -9,7 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mmrec.cli.checks import Health
+from mmrec.cli.doctor import check_forgetting
 from mmrec.collecting.overlay import MemoryOverlay
+from mmrec.config import Settings, StoreSettings
 from mmrec.errors import DeadlineError, IncompatibleStateError, StoreError
 from mmrec.events.codec import decode_batch
 from mmrec.events.control import forget_event, identify_event
@@ -18,7 +21,7 @@ from mmrec.events.log import MemoryEventLog
 from mmrec.events.producer import RecordPlace, TopicRecord
 from mmrec.forgetting.erase import Forgotten, Parts, forget_user
 from mmrec.forgetting.keys import KnownLogins
-from mmrec.forgetting.pending import Asked, PendingRequest
+from mmrec.forgetting.pending import Asked, PendingRequest, pending_folder
 from mmrec.forgetting.removal import Stores
 from mmrec.forgetting.user_bytes import remove_from_parquet, rows_of_users, scan_folder
 from mmrec.scoring.identity import MAX_MERGED_FROM
@@ -95,7 +98,7 @@ class World:
                 ).control
             ),
             send=send,
-            pending_folder=self.folder / "log" / "forgetting",
+            pending_folder=pending_folder(self.folder / "log"),
         )
         return forget_user(parts, f"~{user}" if anonymous else user, wait_s=0.0)
 
@@ -279,6 +282,12 @@ def test_a_pending_request_comes_back_as_it_was_kept_and_another_format_is_refus
     request.write(asked)
     assert request.read() == asked
     assert [path.name for path in request.path.parent.iterdir()] == ["ab.json"]
+    settings = Settings(stores=StoreSettings(event_log=str(tmp_path)))
+    assert check_forgetting(settings) == check_forgetting(None) == []
+    request = PendingRequest(pending_folder(tmp_path), "ab")
+    request.write(asked)
+    (check,) = check_forgetting(settings)
+    assert (check.health, check.found[:2]) == (Health.WARN, "1 ")
     for text in ("", "[]", '{"format_version": 2}'):
         request.path.write_text(text)
         with pytest.raises(IncompatibleStateError, match=r"ab\.json"):
