@@ -12,11 +12,12 @@ from mmrec.config import Settings, StoreSettings
 from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError
 from mmrec.features.stores import FeatureStore, MemoryFeatureStore
 from mmrec.features.values import StreamProgress
+from mmrec.forgetting.pending import Asked, PendingRequest, pending_folder
 from mmrec.scoring.packing import pack
 from mmrec.state.backup import MANIFEST, backup, restore, verify
 from mmrec.state.profile_dump import dump_profiles, load_profiles
 from mmrec.stores.log.forgotten_file import FileForgottenUsers
-from mmrec.stores.log.parquet_log import ParquetEventLog
+from mmrec.stores.log.parquet_log import ParquetEventLog, local_folder
 from mmrec.stream.rebuild import fill, flip
 from mmrec.wiring import open_event_log, open_feature_store, open_forgotten_users
 from tests.unit.test_rebuild import CONFIG, NOW_S, Log, check, parts_of, rows, stream_of
@@ -131,7 +132,10 @@ def test_who_was_forgotten_after_the_backup_stays_forgotten(settings: Settings, 
     recovered(settings, log)
     made(settings, folder)
     open_forgotten_users(settings).forget("u1", known_time_s=NOW_S + 500)
+    pending = PendingRequest(pending_folder(local_folder(settings.stores.event_log)), "ab")
+    pending.write(Asked(at_least_s={"~g": NOW_S}, sure=["~g"]))
     put_back(settings, folder)
+    assert pending.read() == Asked(at_least_s={"~g": NOW_S}, sure=["~g"])
     assert set(open_forgotten_users(settings).forgotten_s(["u0", "u1", "u2"])) == {"u0", "u1"}
     log.log = open_event_log(settings)
     found = recovered(settings, log).read_profiles(["u0", "u1", "u2"])
