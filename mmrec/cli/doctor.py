@@ -18,6 +18,8 @@ from mmrec.cli.checks import Check, Health, few
 from mmrec.cli.listeners import check_addresses, check_ports
 from mmrec.cli.running import read_record, running_stack
 from mmrec.config import Settings, load_settings
+from mmrec.events.log import local_folder
+from mmrec.forgetting.pending import num_pending
 from mmrec.home import StackHome
 from mmrec.telemetry.logs import read_status
 
@@ -182,6 +184,17 @@ def check_stack(home: StackHome, settings: Settings | None, *, now_s: float) -> 
     return Check(name="stack", health=Health.OK, found=f"all {len(record.programs)} programs are well")
 
 
+def check_forgetting(settings: Settings | None) -> list[Check]:
+    """Requests to forget without a complete receipt, where there are any."""
+    number = num_pending(local_folder(settings.stores.event_log)) if settings else 0
+    if not number:
+        return []
+    found = f"{number} requests to forget have no complete receipt"
+    return [
+        Check(name="forgetting", health=Health.WARN, found=found, advice="run `mmrec forget` for those users again")
+    ]
+
+
 def diagnose(home: StackHome, *, runtime: Mapping[str, Any], lock: Path, data_folder: str, now_s: float) -> list[Check]:
     """All checks, in the order a person would make them.
 
@@ -202,6 +215,7 @@ def diagnose(home: StackHome, *, runtime: Mapping[str, Any], lock: Path, data_fo
         *check_ports(settings, stack),
         check_stack(home, settings, now_s=now_s),
         check_addresses(stack),
+        *check_forgetting(settings),
         check_data(data_folder),
     ]
 

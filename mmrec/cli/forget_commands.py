@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
@@ -14,7 +14,10 @@ from mmrec.config import Settings
 from mmrec.errors import InvalidRequestError, StoreError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from mmrec.events.producer import RecordPlace
+    from mmrec.forgetting.erase import Forgotten
 
 COLLECTOR_TIMEOUT_S = 5.0
 
@@ -34,56 +37,71 @@ def forget(
 ) -> None:
     """Remove everything that is kept about a user, and search every store for what might be left.
 
+    The exit code is 1 where something is left or could not be read; the same command goes on from there.
+
     Example: `mmrec forget u00001`
     """
     settings = deployment_settings(config)
-    document = forget_user(settings, user, anonymous=anonymous, wait_s=wait, also=[Path(name) for name in also or ()])
+    forgotten = forget_user(settings, user, anonymous=anonymous, wait_s=wait, also=[Path(name) for name in also or ()])
+    document = forgotten.document
     place = Path(receipt or f"forgotten-{document['user_hash'][:12]}.json")
     place.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    forgotten.settle()
     if as_json:
         print_json(document)
-        return
+    else:
+        _tell(document)
+        typer.echo(f"receipt: {place}")
+    if not forgotten.is_complete:
+        err.print("not complete: mend what is named above and run the command again; it goes on from here")
+        raise typer.Exit(1)
+
+
+def _tell(document: dict[str, Any]) -> None:
     for store in document["stores"]:
         gone = ", ".join(f"{number:,} {name}" for name, number in store["removed"].items() if number) or "nothing to do"
         left = f"; STILL IN {', '.join(store['found'])}" if store["found"] else ""
-        typer.echo(f"{store['name']}: {gone}; {store['num_bytes_scanned']:,} bytes searched{left}")
+        unread = f"; COULD NOT READ {', '.join(store['unread'])}" if store["unread"] else ""
+        typer.echo(f"{store['name']}: {gone}; {store['num_bytes_scanned']:,} bytes searched{left}{unread}")
+    if document["not_forgotten_hashes"]:
+        typer.echo(f"{len(document['not_forgotten_hashes'])} of the user's keys ARE NOT FORGOTTEN by the stream")
+    if document["profiles_left"]:
+        typer.echo(f"{document['profiles_left']} PROFILES ARE LEFT in the online store")
     for topic in document["kafka"]:
         until_s = topic["bytes_may_stand_until_s"]
         told = time.strftime("until %Y-%m-%d %H:%MZ", time.gmtime(until_s)) if until_s else "for ever (retention.ms=-1)"
         typer.echo(f"Kafka's own segments of {topic['topic']} may hold the id {told}")
-    typer.echo(f"receipt: {place}")
 
 
 def forget_user(
     settings: Settings, user: str, *, anonymous: bool = False, wait_s: float = 60.0, also: list[Path] | None = None
-) -> dict[str, Any]:
-    """Forget a user and return the receipt, which holds the user's keyed hash, not the id.
+) -> "Forgotten":
+    """Open the deployment's stores and forget a user; the receipt holds keyed hashes, not ids.
 
     Raises:
         InvalidRequestError: the id is empty.
         DeadlineError: the stream did not read the request in time; nothing else was done yet.
         StoreError: an engine failed; the same call again goes on.
     """
+    from mmrec.events.codec import decode_batch
     from mmrec.events.columns import user_key
     from mmrec.events.log import local_folder
-    from mmrec.forgetting.erase import AGGREGATES, erase, keys_of, num_rows_of, offline_folder, wait_until_read
-    from mmrec.scoring.source import Source
-    from mmrec.stores.kafka.topics import describe_topic
-    from mmrec.wiring import open_event_log, open_feature_store, open_forgotten_users, open_overlay
+    from mmrec.forgetting import erase
+    from mmrec.forgetting.pending import pending_folder
+    from mmrec.forgetting.removal import Stores, offline_folder
+    from mmrec.wiring import open_event_log, open_feature_store, open_forgotten_users, open_overlay, open_topics
 
     if not user:
         raise InvalidRequestError("the user id is empty; name the user to forget")
-    key = user_key("", user) if anonymous else user
-    store, log, stores = open_feature_store(settings), open_event_log(settings), settings.stores
-    keys = keys_of(store, key)
-    with err.status("counting ..."):
-        num_events, num_lists = num_rows_of(log, keys)
-    had = {"log_rows": num_events, "served_lists": num_lists, "profiles": len(store.read_profiles(keys))}
-    identity = describe_topic(settings.kafka.bootstrap, settings.kafka.behavior_events)
-    with err.status("waiting for the stream ..."):
-        place = _send(settings, user, anonymous=anonymous)
-        source = Source(cluster_id=identity.cluster_id, topic_id=identity.topic_id, partition=place.partition)
-        wait_until_read(store, source, place.offset, wait_s=wait_s)
+    kafka, stores = settings.kafka, settings.stores
+    topics = open_topics(settings)
+    topic = topics.describe(kafka.behavior_events)
+    more = {str(folder): folder for folder in also or ()}
+
+    def decode(records: "pa.Table") -> "pa.Table":
+        source = {"cluster_id": topic.cluster_id, "topic_id": topic.topic_id}
+        return decode_batch(records, **source, behaviors=settings.behaviors, settings=settings.events).control
+
     folders = {
         "event_log": local_folder(stores.event_log),
         "feature_repo": Path(stores.feature_repo),
@@ -92,38 +110,34 @@ def forget_user(
         "checkpoint": Path(stores.checkpoint),
         "content": Path(stores.content),
         "releases": Path(stores.releases),
-        **{str(folder): folder for folder in also or ()},
+        **more,
     }
-    with err.status("removing and searching ..."):
-        erased = erase(
-            keys,
-            had=had,
-            log=log,
-            keep_s=settings.scoring.idle_horizon_s,
+    parts = erase.Parts(
+        store=open_feature_store(settings),
+        users=open_forgotten_users(settings),
+        stores=Stores(
+            log=open_event_log(settings),
             overlay=open_overlay(settings),
+            keep_s=settings.scoring.idle_horizon_s,
             folders=folders,
-            parquet=["offline", *(str(folder) for folder in also or ())],
-        )
-    users = open_forgotten_users(settings)
-    return {
-        "user_hash": users.hash_of(key),
-        "merged_hashes": [users.hash_of(name) for name in keys if name != key],
-        "forgotten_up_to_s": place.ingest_time_s,
-        "finished_s": time.time(),
-        "request": {"topic": settings.kafka.behavior_events, "partition": place.partition, "offset": place.offset},
-        "profiles_left": len(_older(store.read_profiles(keys), place.ingest_time_s)),
-        "stores": [asdict(part) for part in erased],
+            parquet=["offline", *more],
+        ),
+        topic=topic,
+        read_topic=lambda starts: topics.read(kafka.behavior_events, start=starts),
+        decode=decode,
+        send=lambda: _send(settings, user, anonymous=anonymous),
+        pending_folder=pending_folder(folders["event_log"]),
+    )
+    key = user_key("", user) if anonymous else user
+    forgotten = erase.forget_user(parts, key, wait_s=wait_s, doing=err.status)
+    forgotten.document["request"]["topic"] = kafka.behavior_events
+    forgotten.document |= {
         "redis": _redis_note(settings),
-        "kafka": _topics(settings, place.ingest_time_s),
-        "aggregates_without_ids": list(AGGREGATES),
+        "kafka": _topics(settings, forgotten.document["forgotten_up_to_s"]),
         "backups": "backups made before this receipt still hold the user; a restored one is swept by the registry, "
         "if the registry (the folder `forgotten` of the event log) is the newer one",
     }
-
-
-def _older(profiles: dict[str, Any], instant_s: float) -> list[str]:
-    """Profiles that hold something from before; a user who came back has a new one."""
-    return [key for key, profile in profiles.items() if profile.newest_ingest_time_s <= instant_s]
+    return forgotten
 
 
 def _redis_note(settings: Settings) -> str:
@@ -140,15 +154,14 @@ def _redis_note(settings: Settings) -> str:
 
 
 def _topics(settings: Settings, instant_s: float) -> list[dict[str, Any]]:
-    from mmrec.forgetting.erase import retention_document
-    from mmrec.stores.kafka.topics import TopicAdmin
+    from mmrec.forgetting.removal import retention_document
+    from mmrec.wiring import open_topics
 
-    kafka = settings.kafka
-    with TopicAdmin(kafka.bootstrap) as admin:
-        return [
-            retention_document(topic, lambda name, topic=topic: admin.config(topic, name), forgotten_s=instant_s)  # type: ignore[misc]
-            for topic in (kafka.behavior_events, kafka.served_lists, kafka.rejected)
-        ]
+    kafka, topics = settings.kafka, open_topics(settings)
+    return [
+        retention_document(topic, partial(topics.setting, topic), forgotten_s=instant_s)
+        for topic in (kafka.behavior_events, kafka.served_lists, kafka.rejected)
+    ]
 
 
 def _send(settings: Settings, user: str, *, anonymous: bool) -> "RecordPlace":

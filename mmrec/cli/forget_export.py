@@ -14,7 +14,8 @@ from mmrec.collecting.overlay import Overlay
 from mmrec.config import Settings
 from mmrec.events.log import EventLog
 from mmrec.features.stores import FeatureStore
-from mmrec.forgetting.erase import keys_of, offline_folder
+from mmrec.forgetting.keys import KnownLogins
+from mmrec.forgetting.removal import offline_folder
 from mmrec.forgetting.user_bytes import rows_of_users
 
 
@@ -22,7 +23,7 @@ def export_document(
     settings: Settings, user_key: str, *, store: FeatureStore, log: EventLog, overlay: Overlay, as_of_s: float
 ) -> dict[str, Any]:
     """What `mmrec forget` would remove: profiles (merged ones too), log rows, served lists, overlay, offline rows."""
-    keys = keys_of(store, user_key)
+    keys = KnownLogins(store, log).keys_of(user_key)
     repository = Path(settings.stores.feature_repo)
     return {
         "user_keys": keys,

@@ -49,6 +49,27 @@ def first_day_kept(newest_ingest_s: float, keep_s: float) -> int:
     return int((newest_ingest_s - keep_s) // SECONDS_PER_DAY) if keep_s > 0 else -(1 << 62)
 
 
+def expired_rows(table: pa.Table, first_day: int) -> BoolArray:
+    """Mask of the rows of earlier ingest days that go because of their age, shape (rows,).
+
+    Identify rows stay: they say whose the events are that are kept, and those of a guest who comes back.
+
+    Args:
+        table: Events, with `behavior`, or served lists.
+        first_day: See first_day_kept().
+    """
+    old_N: BoolArray = ingest_days(table) < first_day
+    return old_N & ageing_rows(table)
+
+
+def ageing_rows(table: pa.Table) -> BoolArray:
+    """Mask of the rows that go once they are old enough, shape (rows,)."""
+    if "behavior" not in table.column_names:
+        return np.ones(table.num_rows, dtype=np.bool_)
+    ageing_N: BoolArray = pc.not_equal(table["behavior"], IDENTIFY).to_numpy()
+    return ageing_N
+
+
 def ingest_days(table: pa.Table) -> npt.NDArray[np.int64]:
     """Ingest day of each row, shape (rows,)."""
     days_N: npt.NDArray[np.int64] = (table["ingest_time_s"].to_numpy() // SECONDS_PER_DAY).astype(np.int64)

@@ -7,7 +7,7 @@ Laws, for both implementations (tests/contract/test_event_log.py):
   batches overlap; so a stream that starts again with other boundaries does no harm.
 - read(after_sequence=n) gives what appends after n added: reading in steps gives the same as reading at once.
 - Readers get no row that a forget request covers. tend() removes these for good, and rows of ingest days that are too
-  old; it changes nothing else that a reader gets, wherever it stands, and no number.
+  old, but for identify rows; it changes nothing else that a reader gets, wherever it stands, and no number.
 - A reader who asks for the column SEQUENCE gets the number of the append that each row came with first. It never falls
   from one row to the next, and is the same whenever and from wherever it is read.
 """
@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 from mmrec.errors import ConfigurationError
 from mmrec.events.columns import EVENT_SCHEMA
 from mmrec.events.forgotten import ForgottenUsers, MemoryForgottenUsers
-from mmrec.events.forgotten_rows import first_day_kept, ingest_days, kept_rows
+from mmrec.events.forgotten_rows import expired_rows, first_day_kept, kept_rows
 from mmrec.events.served import SERVED_SCHEMA
 
 PLACE_COLUMNS: Final = ("cluster_id", "topic_id", "partition", "offset")
@@ -121,6 +121,7 @@ class EventLog(Protocol):
 
         Args:
             keep_s: Rows whose ingest day (UTC) lies before that of the newest ingest time minus this go; 0 keeps all.
+                Identify rows stay for as long as nobody asks to forget either side: counting anew needs every login.
             min_appends: Fewer new appends than this wait for the next run.
         """
         ...
@@ -186,11 +187,11 @@ class MemoryEventLog:
         newest_s = max((pc.max(a.table["ingest_time_s"]).as_py() or 0.0 for a in appends), default=0.0)
         num_expired = num_forgotten = 0
         for number, append in enumerate(appends):
-            young_N = ingest_days(append.table) >= first_day_kept(newest_s, keep_s)
+            expired_N = expired_rows(append.table, first_day_kept(newest_s, keep_s))
             kept_N = kept_rows(append.table, self._users)
             num_forgotten += int(np.sum(~kept_N))
-            num_expired += int(np.sum(kept_N & ~young_N))
-            appends[number] = _Append(append.digest, append.table.filter(pa.array(young_N & kept_N)))
+            num_expired += int(np.sum(kept_N & expired_N))
+            appends[number] = _Append(append.digest, append.table.filter(pa.array(~expired_N & kept_N)))
         return TableTended(num_expired=num_expired, num_forgotten=num_forgotten)
 
 

@@ -114,6 +114,10 @@ class Topics(Protocol):
         """
         ...
 
+    def setting(self, topic: str, name: str) -> str:
+        """Value of one setting of a topic, the broker's default where the topic has none of its own."""
+        ...
+
 
 class TopicWatch(Protocol):
     """Looks at one topic's identity again and again."""

@@ -1,60 +1,173 @@
-"""Everything about a user out of every store, once the stream has read the request.
+"""Everything about a user out of every store, and a receipt that says what was done and what could not be seen.
 
-    keys = keys_of(store, "ann")                    the user and the anonymous ids that were merged
-    ... the request goes onto the topic of events ...
-    wait_until_read(store, place, ...)              registry and profiles: the stream has done these
-    erased = erase(keys, ...)                       log, lists, offline rows, overlay; then files are searched
+    forgotten = forget_user(parts, "ann", wait_s=60.0)
+    ... the receipt, forgotten.document, is written ...
+    forgotten.settle()
+
+    1  which keys are meant: profiles, the log and the topic know the logins; kept in a file (pending.py)
+    2  the request goes onto the topic of events, and the stream obeys: registry, then profiles
+    3  of the keys, and of those of logins that came meanwhile, the registry says which are forgotten
+    4  log, served lists, offline rows and overlay lose them; then all files are searched
 
 What stays: item statistics, neighbors, popular items and models are sums over many users that hold no id. They lose the
 user's share as they are built anew from the log.
 """
 
+import math
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from mmrec.collecting.overlay import Overlay
 from mmrec.errors import DeadlineError
-from mmrec.events.log import EventLog
+from mmrec.events.forgotten import ForgottenUsers
+from mmrec.events.producer import RecordPlace, TopicRecord
+from mmrec.events.topics import TopicIdentity
 from mmrec.features.stores import FeatureStore
-from mmrec.forgetting.user_bytes import remove_from_parquet, scan_folder, vacuum_databases
+from mmrec.features.values import StreamProgress
+from mmrec.forgetting.keys import Decode, KnownLogins, first_known, logins_among
+from mmrec.forgetting.pending import Asked, PendingRequest
+from mmrec.forgetting.removal import AGGREGATES, Stores, erase, num_rows_of
 from mmrec.scoring.source import Source
 
 POLL_S: Final = 0.2
-AGGREGATES: Final = (
-    "item_stats: decayed counts per item over all users; no user id",
-    "item_neighbors: weights between items over all users; no user id",
-    "popular_items: items by decayed counts over all users; no user id",
-    "models and releases: parameters trained on many users; no user id",
-)
+CLOCK_STEP_S: Final = 1e-3
+"""The broker's clock counts milliseconds; instants that came another way differ in the digits below."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Erased:
-    """One store of a receipt."""
+class Parts:
+    """What forgetting needs of a deployment."""
 
-    name: str
-    place: str
-    removed: Mapping[str, int]
-    """What went, by kind."""
-    num_files_scanned: int
-    num_bytes_scanned: int
-    found: tuple[str, ...]
-    """Files that still hold the id's bytes, relative to the place."""
-    note: str = ""
+    store: FeatureStore
+    stores: Stores
+    users: ForgottenUsers
+    topic: TopicIdentity
+    """Of events."""
+    read_topic: Callable[[Mapping[int, int]], Iterable[TopicRecord]]
+    """Its records from an offset per partition, to where it ends as of the call; see mmrec.stores.kafka.readers."""
+    decode: Decode
+    send: Callable[[], RecordPlace]
+    """Puts the request onto it."""
+    pending_folder: Path
+    """Of requests that have no receipt yet; see pending.py."""
 
 
-def keys_of(store: FeatureStore, user_key: str) -> list[str]:
-    """The profile keys that a request for `user_key` concerns, itself first."""
-    profiles = store.read_profiles([user_key])
-    users = [user_key, *(p.merged_into for p in profiles.values() if p.merged_into)]
-    profiles |= store.read_profiles(users)
-    return list(dict.fromkeys([*users, *(name for p in profiles.values() for name in p.merged_from)]))
+@dataclass(frozen=True, kw_only=True)
+class Forgotten:
+    """A user who was forgotten."""
+
+    document: dict[str, Any]
+    """The receipt; it holds keyed hashes, no ids."""
+    pending: PendingRequest
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that was known of the user is gone, and every file could be read."""
+        return bool(self.document["complete"])
+
+    def settle(self) -> None:
+        """The receipt is written: what was kept for another run goes, where none is needed."""
+        if self.is_complete:
+            self.pending.remove()
+
+
+def forget_user(
+    parts: Parts,
+    user_key: str,
+    *,
+    wait_s: float,
+    doing: Callable[[str], AbstractContextManager[Any]] = lambda what: nullcontext(),
+) -> Forgotten:
+    """Forget a user, or go on where an earlier call broke off.
+
+    Args:
+        user_key: Profile key: user id, or "~" + anonymous id.
+        wait_s: Seconds the stream has to read the request.
+        doing: Entered with a word for people while something takes its time.
+
+    Raises:
+        DeadlineError: the stream did not read the request in time. Call again: what is needed is kept.
+        StoreError: an engine failed; the same call again goes on.
+    """
+    pending = PendingRequest(parts.pending_folder, parts.users.hash_of(user_key))
+    with doing("looking for what is known ..."):
+        known = KnownLogins(parts.store, parts.stores.log)
+        asked = _asked(parts, user_key, known, before=pending.read())
+        pending.write(asked)
+    with doing("waiting for the stream ..."):
+        place = parts.send()
+        source = Source(cluster_id=parts.topic.cluster_id, topic_id=parts.topic.topic_id, partition=place.partition)
+        wait_until_read(parts.store, source, place.offset, num_forgotten=parts.users.num_forgotten, wait_s=wait_s)
+    with doing("removing and searching ..."):
+        gone, missed = _obeyed(parts, user_key, known, asked, place)
+        erased = erase(gone, had=asked.had, stores=parts.stores, pending=pending.path)
+    profiles = parts.store.read_profiles(gone)
+    # A user who came back has a new profile, which holds nothing from before.
+    left = [key for key, profile in profiles.items() if profile.newest_ingest_time_s <= gone[key]]
+    document = {
+        "user_hash": parts.users.hash_of(user_key),
+        "complete": not (missed or left or any(store.unread for store in erased)),
+        "merged_hashes": [parts.users.hash_of(key) for key in gone if key != user_key],
+        "not_forgotten_hashes": [parts.users.hash_of(key) for key in missed],
+        "forgotten_up_to_s": place.ingest_time_s,
+        "finished_s": time.time(),
+        "request": {"partition": place.partition, "offset": place.offset},
+        "profiles_left": len(left),
+        "stores": [asdict(store) for store in erased],
+        "aggregates_without_ids": list(AGGREGATES),
+    }
+    return Forgotten(document=document, pending=pending)
+
+
+def _asked(parts: Parts, user_key: str, known: KnownLogins, *, before: Asked | None) -> Asked:
+    """What is known before a request is sent, and what an earlier run knew."""
+    progress = parts.store.read_progress() or StreamProgress()
+    identity = (parts.topic.cluster_id, parts.topic.topic_id)
+    starts = {s.partition: mark + 1 for s, mark in progress.marks.items() if (s.cluster_id, s.topic_id) == identity}
+    if before is not None and before.topic_id == parts.topic.topic_id:
+        starts = dict(before.starts)
+    unread = logins_among(parts.read_topic(starts), parts.decode)
+    in_stores, on_topic = set(known.keys_of(user_key)), first_known(unread)
+    keys = dict.fromkeys((*in_stores, *known.keys_of(user_key, more=unread)))
+    instants = parts.users.forgotten_s(keys)
+    after_s = {key: math.nextafter(instants.get(key, 0.0), math.inf) for key in keys}
+    at_least_s = dict(before.at_least_s) if before is not None else {}
+    for key in keys:
+        needed_s = after_s[key] if key in in_stores else on_topic.get(key, after_s[key])
+        at_least_s[key] = max(needed_s, at_least_s.get(key, needed_s))
+    num_rows, num_lists = num_rows_of(parts.stores.log, keys)
+    had = {"log_rows": num_rows, "served_lists": num_lists, "profiles": len(parts.store.read_profiles(keys))}
+    if before is not None and instants.get(user_key, -math.inf) >= before.user_at_least_s:
+        had = {name: number + before.had.get(name, 0) for name, number in had.items()}
+    sure = in_stores.union(before.sure if before is not None else ())
+    return Asked(
+        at_least_s={key: time_s for key, time_s in at_least_s.items() if key != user_key},
+        user_at_least_s=after_s[user_key],
+        sure=sure - {user_key},
+        topic_id=parts.topic.topic_id,
+        starts=starts,
+        had=had,
+    )
+
+
+def _obeyed(
+    parts: Parts, user_key: str, known: KnownLogins, asked: Asked, place: RecordPlace
+) -> tuple[dict[str, float], list[str]]:
+    """Keys that the stream has forgotten, with the instant up to which, `user_key` first; and those it should have."""
+    at_least_s = {user_key: place.ingest_time_s - CLOCK_STEP_S, **asked.at_least_s}
+    # Logins between the reading of profiles and the request have left no trace in them.
+    later = logins_among(parts.read_topic(asked.starts), parts.decode)
+    on_topic = first_known(later)
+    for key in known.keys_of(user_key, more=later):
+        if key not in at_least_s and key in on_topic:
+            at_least_s[key] = on_topic[key]
+    instants = parts.users.forgotten_s(at_least_s)
+    gone = {key: instants[key] for key, time_s in at_least_s.items() if instants.get(key, -math.inf) >= time_s}
+    missed = [key for key in (user_key, *asked.sure) if key not in gone]
+    return gone, missed
 
 
 def wait_until_read(
@@ -63,10 +176,14 @@ def wait_until_read(
     offset: int,
     *,
     wait_s: float,
+    num_forgotten: Callable[[], int] = lambda: 0,
     sleep: Callable[[float], None] = time.sleep,
     timer: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Return once the stream has passed a record.
+    """Return once the stream has passed a record and removed whom it asked to forget.
+
+    Args:
+        num_forgotten: Entries of the registry of forgotten users.
 
     Raises:
         DeadlineError: it has not within `wait_s`.
@@ -74,7 +191,12 @@ def wait_until_read(
     until_s = timer() + wait_s
     while True:
         progress = store.read_progress()
-        if progress is not None and progress.marks.get(source, -1) >= offset:
+        # Marks come before profiles are deleted; the count comes after.
+        if (
+            progress is not None
+            and progress.marks.get(source, -1) >= offset
+            and progress.num_forgotten >= num_forgotten()
+        ):
             return
         if timer() >= until_s:
             raise DeadlineError(
@@ -82,84 +204,3 @@ def wait_until_read(
                 " it stands in Kafka and will be obeyed; run `mmrec forget` again when the stream is up"
             )
         sleep(POLL_S)
-
-
-def num_rows_of(log: EventLog, keys: Collection[str]) -> tuple[int, int]:
-    """(events, served lists) that the log has of these profile keys, as readers see it."""
-    wanted = pa.array(sorted(keys))
-    events = sum(
-        pc.sum(pc.is_in(table["user_key"], value_set=wanted)).as_py() or 0 for table in log.scan(columns=["user_key"])
-    )
-    lists = sum(pc.sum(pc.is_in(table["user_key"], value_set=wanted)).as_py() or 0 for table in log.scan_served())
-    return events, lists
-
-
-def erase(
-    keys: Collection[str],
-    *,
-    had: Mapping[str, int],
-    log: EventLog,
-    keep_s: float,
-    overlay: Overlay,
-    folders: Mapping[str, Path],
-    parquet: Collection[str],
-) -> list[Erased]:
-    """Remove what the stream leaves to others, then search all files.
-
-    Args:
-        keys: Profile keys that stand in the registry of forgotten users.
-        had: Rows that were there before, by kind: log_rows, served_lists, profiles.
-        keep_s: See EventLog.tend.
-        folders: Folders of the deployment's stores by name: event_log, feature_repo and others.
-        parquet: Names of those folders whose Parquet rows go by their column of users.
-    """
-    log.tend(keep_s=keep_s)
-    removed: dict[str, dict[str, int]] = {name: {} for name in folders}
-    removed["event_log"] = {name: had.get(name, 0) for name in ("log_rows", "served_lists")}
-    removed["feature_repo"] = {
-        "profiles": had.get("profiles", 0),
-        "overlay_entries": sum(overlay.forget(key) for key in keys),
-    }
-    for name in parquet:
-        removed[name]["parquet_rows"] = remove_from_parquet(folders[name], keys)
-    return [_searched(name, folder, keys, removed[name]) for name, folder in folders.items()]
-
-
-def offline_folder(feature_repo: Path) -> Path:
-    """Folder of Feast's offline rows."""
-    return feature_repo / "offline"
-
-
-def _searched(name: str, folder: Path, keys: Collection[str], removed: Mapping[str, int]) -> Erased:
-    scan = scan_folder(folder, keys)
-    note = ""
-    if scan.found and (done := vacuum_databases(folder, scan.found)):
-        note = f"written anew: {', '.join(done)}"
-        scan = scan_folder(folder, keys)
-    return Erased(
-        name=name,
-        place=str(folder),
-        removed=dict(removed),
-        num_files_scanned=scan.num_files,
-        num_bytes_scanned=scan.num_bytes,
-        found=scan.found,
-        note=note,
-    )
-
-
-def retention_document(topic: str, config: Callable[[str], str], *, forgotten_s: float) -> dict[str, Any]:
-    """How long a topic's own segments may still hold the id's bytes.
-
-    Args:
-        config: Value of a topic's setting by name.
-        forgotten_s: Ingest time of the request; records of the user stand before it.
-    """
-    retention_ms, segment_ms = int(config("retention.ms")), int(config("segment.ms"))
-    until_s = forgotten_s + (retention_ms + segment_ms) / 1_000 if retention_ms >= 0 else None
-    return {
-        "topic": topic,
-        "retention_ms": retention_ms,
-        "segment_ms": segment_ms,
-        "bytes_may_stand_until_s": until_s,
-        "note": "" if until_s else f"kept for ever; set retention.ms of {topic} so that Kafka deletes its segments",
-    }

@@ -2,13 +2,15 @@
 
 Parquet files are searched as they stand and in their decoded text and binary columns, since pages are compressed. What
 else is compressed or packed (a profile) is judged by its store, not by its bytes. An id that is part of another id is
-found in that one, too: a finding says where to look, nothing found says that there is nothing.
+found in that one, too: a finding says where to look; nothing found says that there is nothing in what could be read.
+What could not be read is named.
 """
 
+import os
 import sqlite3
 import uuid
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,13 +19,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mmrec.disk.files import DurableFiles
 from mmrec.errors import StoreError
 from mmrec.events.columns import ANONYMOUS_PREFIX
-from mmrec.stores.log.files import LogFiles
 
 CHUNK_BYTES: Final = 8 << 20
 BATCH_ROWS: Final = 65_536
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"
+_UNREADABLE: Final = (pa.ArrowException, OSError)
 KEY_COLUMNS: Final = ("user_key", "user_id")
 """Columns of a Parquet file that say whose row it is."""
 
@@ -36,56 +39,102 @@ class Scan:
     num_bytes: int
     found: tuple[str, ...]
     """Files, relative to the folder, that hold one of the ids."""
+    unread: tuple[str, ...]
+    """Files and folders, relative to the folder, that could not be read: what they hold is not known."""
 
 
-def scan_folder(folder: Path, user_keys: Collection[str]) -> Scan:
-    """Search every file of a folder for the ids of profile keys; an absent folder has no files."""
+def scan_folder(folder: Path, user_keys: Collection[str], *, leave_out: Path | None = None) -> Scan:
+    """Search every file of a folder for the ids of profile keys; an absent folder has no files.
+
+    Args:
+        leave_out: A file that is known to hold them.
+    """
     needles = [key.removeprefix(ANONYMOUS_PREFIX).encode() for key in user_keys]
     num_files = num_bytes = 0
-    found = []
-    for path in sorted(folder.rglob("*")):
-        with suppress(FileNotFoundError):  # compacted away meanwhile: its successor is looked at, too
-            if path.is_symlink() or not path.is_file():
+    found, unread = list[str](), list[str]()
+    left_out = leave_out.resolve() if leave_out is not None else None
+
+    def unlisted(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            unread.append(os.path.relpath(error.filename, folder))
+
+    paths = (Path(place) / name for place, _, names in os.walk(folder, onerror=unlisted) for name in names)
+    for path in sorted(paths):
+        try:
+            if path.is_symlink() or not path.is_file() or (left_out and path.resolve() == left_out):
                 continue
             num_files += 1
             num_bytes += path.stat().st_size
             if _holds(path, needles):
                 found.append(str(path.relative_to(folder)))
-    return Scan(num_files=num_files, num_bytes=num_bytes, found=tuple(found))
+        except FileNotFoundError:  # compacted away meanwhile: its successor is looked at, too
+            continue
+        except _UNREADABLE:
+            unread.append(str(path.relative_to(folder)))
+    return Scan(num_files=num_files, num_bytes=num_bytes, found=tuple(found), unread=tuple(unread))
 
 
-def remove_from_parquet(folder: Path, user_keys: Collection[str]) -> int:
-    """Write every Parquet file anew that has rows of these users, without them; the number of rows that went.
+@dataclass(frozen=True, kw_only=True)
+class RowsRemoved:
+    """What went from the Parquet files of a folder."""
+
+    num_rows: int
+    unread: tuple[str, ...]
+    """Files, relative to the folder, that could not be read or written anew; they stay as they are."""
+
+
+def remove_from_parquet(folder: Path, user_keys: Collection[str]) -> RowsRemoved:
+    """Write every Parquet file anew that has rows of these users, without them.
 
     A reader sees the old or the new file. Files without one of KEY_COLUMNS stay as they are.
     """
-    files, removed = LogFiles(), 0
+    num_rows, unread = 0, []
     keys = pa.array(sorted(user_keys), pa.string())
     for path in sorted(folder.rglob("*.parquet")):
-        names = [name for name in KEY_COLUMNS if name in pq.read_schema(path).names]
-        if not names or not (gone := _num_rows_of(path, names[0], keys)):
-            continue
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        with pq.ParquetFile(path) as file, pq.ParquetWriter(temporary, file.schema_arrow, compression="zstd") as writer:
-            for batch in file.iter_batches(batch_size=BATCH_ROWS):
-                table = pa.Table.from_batches([batch])
-                writer.write_table(table.filter(pc.invert(_is_in(table[names[0]], keys))))
-        files.sync(temporary)
-        files.move(temporary, path)
-        removed += gone
-    return removed
+        try:
+            num_rows += _write_without(path, temporary, keys)
+        except FileNotFoundError:
+            continue
+        except _UNREADABLE:
+            unread.append(str(path.relative_to(folder)))
+        finally:
+            temporary.unlink(missing_ok=True)
+    return RowsRemoved(num_rows=num_rows, unread=tuple(unread))
+
+
+def _write_without(path: Path, temporary: Path, keys: pa.Array) -> int:
+    """Replace a file by one without these users' rows; how many those were."""
+    files = DurableFiles()
+    names = [name for name in KEY_COLUMNS if name in pq.read_schema(path).names]
+    if not names or not (num_rows := _num_rows_of(path, names[0], keys)):
+        return 0
+    with pq.ParquetFile(path) as file, pq.ParquetWriter(temporary, file.schema_arrow, compression="zstd") as writer:
+        for batch in file.iter_batches(batch_size=BATCH_ROWS):
+            table = pa.Table.from_batches([batch])
+            writer.write_table(table.filter(pc.invert(_is_in(table[names[0]], keys))))
+    files.sync(temporary)
+    files.move(temporary, path)
+    return num_rows
 
 
 def rows_of_users(folder: Path, user_keys: Collection[str]) -> Iterator[tuple[Path, pa.Table]]:
-    """Every row of these users in the Parquet files of a folder, file by file."""
+    """Every row of these users in the Parquet files of a folder, file by file.
+
+    Raises:
+        StoreError: a file cannot be read.
+    """
     keys = pa.array(sorted(user_keys), pa.string())
     for path in sorted(folder.rglob("*.parquet")):
-        with pq.ParquetFile(path) as file:
-            names = [name for name in KEY_COLUMNS if name in file.schema_arrow.names]
-            for batch in file.iter_batches(batch_size=BATCH_ROWS) if names else ():
-                table = pa.Table.from_batches([batch])
-                if (mine := table.filter(_is_in(table[names[0]], keys))).num_rows:
-                    yield path, mine
+        try:
+            with pq.ParquetFile(path) as file:
+                names = [name for name in KEY_COLUMNS if name in file.schema_arrow.names]
+                for batch in file.iter_batches(batch_size=BATCH_ROWS) if names else ():
+                    table = pa.Table.from_batches([batch])
+                    if (mine := table.filter(_is_in(table[names[0]], keys))).num_rows:
+                        yield path, mine
+        except _UNREADABLE as error:
+            raise StoreError(f"{path} cannot be read: {error}; restore or remove it") from error
 
 
 def vacuum_databases(folder: Path, names: Sequence[str]) -> list[str]:
@@ -139,16 +188,13 @@ def _holds(path: Path, needles: Sequence[bytes]) -> bool:
 
 
 def _holds_decoded(path: Path, needles: Sequence[bytes]) -> bool:
-    try:
-        with pq.ParquetFile(path) as file:
-            names = [field.name for field in file.schema_arrow if _is_text(field.type)]
-            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=names) if names else ():
-                for column in batch.columns:
-                    values = column.unique().cast(pa.binary()) if not pa.types.is_binary(column.type) else column
-                    if any(pc.any(pc.match_substring(values, needle)).as_py() for needle in needles):
-                        return True
-    except pa.ArrowInvalid:
-        return False  # no Parquet file in spite of its name; its bytes were looked at
+    with pq.ParquetFile(path) as file:
+        names = [field.name for field in file.schema_arrow if _is_text(field.type)]
+        for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=names) if names else ():
+            for column in batch.columns:
+                values = column.unique().cast(pa.binary()) if not pa.types.is_binary(column.type) else column
+                if any(pc.any(pc.match_substring(values, needle)).as_py() for needle in needles):
+                    return True
     return False
 
 

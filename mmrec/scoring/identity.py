@@ -16,7 +16,7 @@ later, those may stand in another user's profile: `unclear` names the anonymous 
 Axes: I items, H half-lives, B behaviors, L newest events, R ring.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
@@ -32,7 +32,7 @@ from mmrec.scoring.profile import NEVER_S, UserProfile, align_columns, empty_pro
 from mmrec.scoring.recent import latest, recent_of
 from mmrec.scoring.ring import united
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.scoring.together import Login, LoginHistory
+from mmrec.scoring.together import Link, Login, LoginHistory
 
 NewLogins = Mapping[str, Sequence[Login]]
 """By anonymous profile key."""
@@ -69,6 +69,14 @@ def history_of(profile: UserProfile | None) -> LoginHistory | None:
         return LoginHistory((profile.merged_into,), (NEVER_S,), (NEVER_S,))
     first_s, last_s = profile.recent_event_times_L.tolist(), profile.recent_known_times_L.tolist()
     return LoginHistory(profile.recent_names.all, tuple(first_s), tuple(last_s))
+
+
+def links_of(profiles: Mapping[str, UserProfile]) -> Iterator[Link]:
+    """What profiles say about who belongs together: stubs name all their users, users the guests they know of."""
+    for key, profile in profiles.items():
+        history = history_of(profile)
+        yield from ((user, key) for user in dict.fromkeys(history.users if history is not None else ()))
+        yield from ((key, guest) for guest in profile.merged_from)
 
 
 def keys_to_read(logins: NewLogins) -> list[str]:

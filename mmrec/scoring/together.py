@@ -1,7 +1,9 @@
-"""Whose an anonymous id's events are: its logins, by the instant from which they were known.
+"""Who is one person: whose an anonymous id's events are, and which profile keys logins tie together.
 
     history = LoginHistory.of([(known_s, user_key), ...])     in any order
     history.owner_at(known_s)                                 the user whose event it is, if it was known then
+    one_person("ann", linked)                                 keys that a request to forget Ann concerns
+    all_linked(["ann"], linked)                               keys whose profiles may hold events of one another
 
     owner of an event = user of the newest login known at or before the event, else of the first login
 
@@ -10,12 +12,16 @@ the same instant the one of the greater user key is taken as the later one.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 Login = tuple[float, str]
 """(known time in epoch seconds, user key)."""
+Link = tuple[str, str]
+"""(user key, anonymous key) of a login, whenever it was."""
+Linked = Callable[[Collection[str]], Iterable[Link]]
+"""The links that name one of these keys on either side; others among them do no harm."""
 MAX_RUNS: Final = 4_096
 """Changes of users that a history remembers: the first one and the newest, some 50 bytes each. Beyond that, an event
 that was known before the others and comes only now, or is counted anew, counts for the first user."""
@@ -86,3 +92,37 @@ class LoginHistory:
         if len(users) > MAX_RUNS:
             users, first_s, last_s = ((column[0], *column[2:]) for column in (users, first_s, last_s))  # type: ignore[assignment]
         return LoginHistory(users, first_s, last_s)
+
+
+def logins_by_guest(logins: Iterable[tuple[str, str, float]]) -> dict[str, list[Login]]:
+    """Logins by anonymous key, in the order given: (user key, anonymous key, known time in epoch seconds) each."""
+    found: dict[str, list[Login]] = {}
+    for user, guest, known_s in logins:
+        found.setdefault(guest, []).append((known_s, user))
+    return found
+
+
+def one_person(key: str, linked: Linked) -> list[str]:
+    """Keys of the person whom a key stands for, each once; `key` itself comes last.
+
+        users  = the key, and whom it ever logged in as
+        guests = all anonymous ids that ever logged in as one of these users
+
+    The guests' other users are other people: two who share a device are not one person.
+    """
+    users = dict.fromkeys([key, *(user for user, guest in linked([key]) if guest == key)])
+    guests = [guest for user, guest in linked(users) if user in users]
+    return [*(name for name in dict.fromkeys((*guests, *users)) if name != key), key]
+
+
+def all_linked(keys: Iterable[str], linked: Linked) -> set[str]:
+    """The keys, and all that links tie to them, over however many others.
+
+    Events of an anonymous id stand in the profiles of all its users; so this is who must be counted anew with whom.
+    """
+    together: set[str] = set()
+    fresh = set(keys)
+    while fresh:
+        together |= fresh
+        fresh = {name for link in linked(fresh) for name in link} - together
+    return together

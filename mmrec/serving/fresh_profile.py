@@ -16,10 +16,10 @@ from mmrec.errors import StoreError
 from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.events.control import FORGET, IDENTIFY
 from mmrec.scoring.apply import apply
-from mmrec.scoring.identity import Reading, identify
+from mmrec.scoring.identity import Reading, identify, links_of
 from mmrec.scoring.profile import NEVER_S, UserProfile
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.scoring.together import Login
+from mmrec.scoring.together import logins_by_guest, one_person
 from mmrec.scoring.verdicts import Verdict
 from mmrec.telemetry.logs import get_logger
 
@@ -80,7 +80,10 @@ def read_fresh_profile(
 
 
 def _linked(pending: Pending, profiles: Mapping[str, UserProfile]) -> set[str]:
-    """Keys whose events count for the same person."""
+    """Keys whose events count for the same person, as of now.
+
+    Not whom else a shared device had logged in: a request would read thousands of profiles that it does not need.
+    """
     linked = {entry.item_id for entries in pending.values() for entry in entries if entry.behavior == IDENTIFY}
     for profile in profiles.values():
         linked.update(profile.merged_from)
@@ -101,11 +104,11 @@ def _with_pending(
         if entry.behavior == FORGET:
             kept = _forget(entry, in_order, profiles, forgotten)
             profiles = {key: profile for key, profile in profiles.items() if key in kept}
-    logged_in: dict[str, list[Login]] = {}
-    for login in in_order:
-        user, guest = _pair(login)
-        if login.known_time_s > max(forgotten.get(key, NEVER_S) for key in (user, guest)):
-            logged_in.setdefault(guest, []).append((login.known_time_s, user))
+    logged_in = logins_by_guest(
+        (*_pair(login), login.known_time_s)
+        for login in in_order
+        if login.known_time_s > max(forgotten.get(key, NEVER_S) for key in _pair(login))
+    )
     brought = identify(profiles, logged_in, config=config, reading=Reading.PASSING)
     profiles = {**profiles, **brought.profiles}
     applied = apply(profiles, overlay_batch(entries, config.behaviors), config=config, forgotten=forgotten)
@@ -135,15 +138,10 @@ def _forget(
     if own is not None and own.marks.get(request.source, -1) >= request.offset:
         forgotten[key] = max(request.known_time_s, forgotten.get(key, request.known_time_s))
         return set(profiles)
-    gone, size = {key}, 0
-    while len(gone) > size:
-        size = len(gone)
-        for each in [profiles[name] for name in gone if name in profiles]:
-            gone.update(each.merged_from)
-            gone.update({each.merged_into} - {""})
-        for login in logins:
-            if login.known_time_s <= request.known_time_s and gone & set(_pair(login)):
-                gone.update(_pair(login))
+    bound = [_pair(login) for login in logins if login.known_time_s <= request.known_time_s]
+    gone = one_person(
+        key, lambda keys: (*links_of({name: profiles[name] for name in keys if name in profiles}), *bound)
+    )
     for name in gone:
         forgotten[name] = max(request.known_time_s, forgotten.get(name, request.known_time_s))
-    return set(profiles) - gone
+    return set(profiles).difference(gone)

@@ -268,9 +268,12 @@ def _replace(source: Path, target: Path, *, entries: bytes | None) -> None:
         (fresh / "forgotten" / "entries").write_bytes(entries)
         key = next(p / "key" for p in (source / "forgotten", target / "forgotten") if (p / "entries").is_file())
         _copied(key, fresh / "forgotten" / "key")
-    for path in _files(target / "imports"):  # what was sent since stands in Kafka: it must not be sent again
-        (fresh / "imports").mkdir(exist_ok=True)
-        _copied(path, fresh / "imports" / path.name)
+    # What was imported since stands in Kafka and must not be sent again; of requests to forget that have no receipt yet
+    # nothing else knows the anonymous ids.
+    for name in ("imports", "forgetting"):
+        for path in _files(target / name):
+            (fresh / name).mkdir(exist_ok=True)
+            _copied(path, fresh / name / path.name)
     if target.exists():
         target.replace(old)
     fresh.replace(target)

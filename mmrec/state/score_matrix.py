@@ -30,7 +30,7 @@ from mmrec.scoring.affinity import affinity, net_counts
 from mmrec.scoring.decay import decay
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.scoring.together import Login, LoginHistory
-from mmrec.stream.control_rows import is_login
+from mmrec.stream.control_rows import gathered, is_login
 
 ROWS_PER_PART: Final = 2_000_000
 """Rows of the log whose pairs are summed at a time; some 200 bytes each."""
@@ -60,9 +60,8 @@ class Owners:
 
     def learn(self, logins: pa.Table) -> None:
         """Identify rows, in any order."""
-        columns = (logins[name].to_pylist() for name in ("user_key", "item_id", "known_time_s"))
-        for user, guest, known_s in zip(*columns, strict=True):
-            self._logins[guest].append((known_s, user))
+        for guest, more in gathered(logins).items():
+            self._logins[guest] += more
             self._histories.pop(guest, None)
 
     def __bool__(self) -> bool:

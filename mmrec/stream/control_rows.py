@@ -5,8 +5,9 @@ instant of known time, so events up to it are refused wherever they come from, i
 come next, before the events: whose an event is, known times say (scoring/together.py).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -14,14 +15,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.events.control import FORGET, IDENTIFY
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.features.stores import FeatureStore
 from mmrec.features.values import PackedProfile, StreamProgress
-from mmrec.scoring.identity import MAX_MERGED_FROM, Reading, identify, keys_to_read, targets_to_read
+from mmrec.scoring.identity import MAX_MERGED_FROM, Reading, identify, keys_to_read, links_of, targets_to_read
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.scoring.together import Login
+from mmrec.scoring.together import Link, Login, logins_by_guest, one_person
 
 ReadProfiles = Callable[[Iterable[str]], dict[str, UserProfile]]
 GuestsInLog = Callable[[str], Iterable[str]]
@@ -31,6 +33,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 FromLog = Callable[[Iterable[str], pa.Table], dict[str, UserProfile]]
 """(anonymous keys, identify rows that the log has not) -> their profiles and those of all their users, from the log."""
+LOGIN_COLUMNS: Final = ("user_key", "item_id", "known_time_s")
+"""Columns of an identify row that say who logged in: user, anonymous key, from when on that was known."""
 LOGINS_AT_ONCE: Final = 10_000
 """Logins whose profiles are in memory at a time where many are brought in."""
 
@@ -78,6 +82,11 @@ def is_login(rows: pa.Table) -> BoolArray:
     return mask_N
 
 
+def gathered(rows: pa.Table) -> dict[str, list[Login]]:
+    """Identify rows by anonymous key, see logins_by_guest()."""
+    return logins_by_guest(zip(*(rows[name].to_pylist() for name in LOGIN_COLUMNS), strict=True))
+
+
 def bring_logins(
     rows: pa.Table,
     read: ReadProfiles,
@@ -97,10 +106,7 @@ def bring_logins(
         from_log: Asked where stored profiles cannot tell whose events they hold.
     """
     known_N = login_counts(rows, forgotten)
-    logins: dict[str, list[Login]] = {}
-    columns = (rows[name].filter(pa.array(known_N)).to_pylist() for name in ("user_key", "item_id", "known_time_s"))
-    for user, guest, known_s in zip(*columns, strict=True):
-        logins.setdefault(guest, []).append((known_s, user))
+    logins = gathered(rows.filter(pa.array(known_N)))
     profiles = read_with_targets(read, keys_to_read(logins)) if logins else {}
     brought = identify(profiles, logins, config=config, reading=reading)
     changed = brought.profiles
@@ -136,7 +142,7 @@ def asked_to_forget(
     Args:
         guests_in_log: Asked where a profile names as many anonymous keys as it can.
     """
-    names = ["user_key", "item_id", "known_time_s"]
+    names = list(LOGIN_COLUMNS)
     logins = control.filter(pa.array(is_login(control))).select(names).to_pylist()
     gone: dict[str, float] = {}
     requests = control.filter(pc.equal(control["behavior"], FORGET)).select(names).sort_by("known_time_s").to_pylist()
@@ -152,6 +158,12 @@ def asked_to_forget(
     return gone
 
 
+def sharing(gone: Mapping[str, float], read: ReadProfiles) -> set[str]:
+    """Users who are not to go but have used a device that is: some of its events stand in their profiles."""
+    guests = [key for key in gone if key.startswith(ANONYMOUS_PREFIX)]
+    return {user for user, guest in links_of(read(guests)) if guest in gone and user not in gone}
+
+
 def _together(
     key: str,
     until_s: float,
@@ -162,6 +174,7 @@ def _together(
     guests_in_log: GuestsInLog,
 ) -> list[str]:
     """Keys of one person, as of an instant; what was forgotten before binds nobody any more."""
+    guests_of = cache(guests_in_log)
 
     def known(keys: Iterable[str]) -> dict[str, UserProfile]:
         return read([name for name in keys if name not in gone])
@@ -171,13 +184,13 @@ def _together(
         for login in logins
         if max(gone.get(login[name], -np.inf) for name in ("user_key", "item_id")) < login["known_time_s"] <= until_s
     ]
-    users = {key, *(profile.merged_into for profile in known([key]).values() if profile.merged_into)}
-    users |= {user for user, guest in bound if guest in users}
-    guests = [
-        name
-        for user, profile in known(users).items()
-        for name in (profile.merged_from if len(profile.merged_from) < MAX_MERGED_FROM else guests_in_log(user))
-    ]
-    guests += [guest for user, guest in bound if user in users]
-    others = [name for name in dict.fromkeys((*guests, *users)) if name != key]
-    return [*others, key]
+
+    def linked(keys: Collection[str]) -> Iterator[Link]:
+        profiles = known(keys)
+        yield from links_of(profiles)
+        for user, profile in profiles.items():
+            if len(profile.merged_from) >= MAX_MERGED_FROM:
+                yield from ((user, guest) for guest in guests_of(user))
+        yield from bound
+
+    return one_person(key, linked)

@@ -9,6 +9,7 @@ touched: a crash costs the work done so far, and the next rebuild begins again. 
 every event in the log counts once in both: profiles are absolute values, and their marks say what they hold.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -21,10 +22,11 @@ from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.log import EventLog
 from mmrec.features.stores import FeatureStore, other_generation
 from mmrec.features.values import StreamProgress
-from mmrec.scoring.identity import Reading
+from mmrec.scoring.identity import MAX_MERGED_FROM, Reading, links_of
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.together import Link, all_linked
 from mmrec.stream.control_rows import is_login
 from mmrec.stream.replay import LogStretch, profiles_from_log
 
@@ -205,30 +207,32 @@ def _replay(parts: Parts, name: str, progress: StreamProgress, *, reading: Readi
 def _mend(parts: Parts, target: FeatureStore, *, up_to_sequence: int, write_time_s: float) -> None:
     """Make the profiles of forgotten users anew: somebody was forgotten after this generation was filled."""
     found: set[str] = set()
-    pairs: set[tuple[str, str]] = set()
+    links: dict[str, set[Link]] = defaultdict(set)
     keys = iter(target.user_keys())
     while chunk := list(islice(keys, KEYS_AT_ONCE)):
+        profiles = target.read_profiles(chunk)
+        _add(links, links_of(profiles))
+        # They may have been on a forgotten device that they name no more.
+        found.update(key for key, profile in profiles.items() if len(profile.merged_from) >= MAX_MERGED_FROM)
         found.update(parts.forgotten.forgotten_s(chunk))
-        pairs.update(_logins(target, chunk))
+    # Whoever was forgotten may have no profile here any more: they go from all generations.
+    found.update(parts.forgotten.forgotten_s(links))
     columns = ["user_key", "item_id", "behavior"]
     for table in parts.log.scan(up_to_sequence=up_to_sequence, columns=columns):
         found.update(parts.forgotten.forgotten_s(pc.unique(table["user_key"]).to_pylist()))
         logins = table.filter(is_login(table))
-        pairs.update(zip(logins["user_key"].to_pylist(), logins["item_id"].to_pylist(), strict=True))
-    size = -1
-    while len(found) > size:  # events of profiles that were merged stand in one profile: all of them, or none
-        size = len(found)
-        found.update(key for pair in pairs for key in pair if found.intersection(pair))
-    target.delete_profiles(found)
+        _add(links, zip(logins["user_key"].to_pylist(), logins["item_id"].to_pylist(), strict=True))
+    found = all_linked(found, lambda names: (link for name in names for link in links.get(name, ())))
     regrown = profiles_from_log(
         parts.log, found, up_to_sequence=up_to_sequence, forgotten=parts.forgotten, config=parts.config
     )
+    # Written first: what a crash leaves is found again.
     target.write_profiles(regrown, write_time_s=write_time_s)
+    target.delete_profiles(found.difference(regrown))
 
 
-def _logins(target: FeatureStore, keys: Iterable[str]) -> Iterable[tuple[str, str]]:
-    """(user key, anonymous key) of profiles that were merged, as far as `keys` are stubs of them."""
-    anonymous = [key for key in keys if key.startswith("~")]
-    for key, profile in target.read_profiles(anonymous).items():
-        if profile.merged_into:
-            yield profile.merged_into, key
+def _add(links: dict[str, set[Link]], more: Iterable[Link]) -> None:
+    """Links, to be found by either side."""
+    for link in more:
+        for name in link:
+            links[name].add(link)

@@ -24,13 +24,14 @@ from mmrec.scoring.apply import apply
 from mmrec.scoring.identity import Reading, identify
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.scoring.together import Login
 from mmrec.scoring.verdicts import Verdict
 from mmrec.stream.control_rows import (
+    LOGIN_COLUMNS,
     LOGINS_AT_ONCE,
     BoolArray,
     ReadProfiles,
     bring_logins,
+    gathered,
     is_login,
     login_counts,
     read_with_targets,
@@ -38,7 +39,6 @@ from mmrec.stream.control_rows import (
 
 _COLUMNS: Final = tuple(NUMBERED_SCHEMA.names)
 _SIDES: Final = ("user_key", "item_id")
-LOGIN_COLUMNS: Final = (*_SIDES, "known_time_s")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -184,10 +184,7 @@ def _grown(
     concern = pc.or_(*(pc.is_in(logins[name], value_set=pa.array(sorted(keys), pa.string())) for name in _SIDES))
     # Whose a guest's events are, all of its logins say.
     guests = set(logins.filter(concern)["item_id"].to_pylist())
-    theirs: dict[str, list[Login]] = {}
-    for user, guest, known_s in zip(*(logins[name].to_pylist() for name in LOGIN_COLUMNS), strict=True):
-        if guest in guests:
-            theirs.setdefault(guest, []).append((known_s, user))
+    theirs = gathered(logins.filter(pc.is_in(logins["item_id"], value_set=pa.array(sorted(guests), pa.string()))))
     grown = identify({}, theirs, config=config).profiles
     wanted = pa.array(sorted(keys | guests), pa.string())
 

@@ -44,6 +44,7 @@ from mmrec.scoring.verdicts import Verdict
 from mmrec.stream.control_rows import (
     BoolArray,
     asked_to_forget,
+    sharing,
     write_users_first,
 )
 from mmrec.stream.judged_batch import Judged, judge_batch, judge_concerned, left_by_a_crash
@@ -224,8 +225,9 @@ class ScoringStream:
         batch = beyond(batch, self._progress.marks)
         began_s = self._timer()
         gone = self._forget(batch.control)
-        kept = self._kept_of(gone)
-        judged = self._judge(batch, gone, kept)
+        anew = {*gone, *sharing(gone, self._store.read_profiles)}
+        kept = self._kept_of(gone, anew)
+        judged = self._judge(batch, anew, kept)
         phases_s = dict(judged.phases_s)
         phases_s["apply"] = self._timer() - began_s - sum(phases_s.values())
         sequence = self._log_and_reject(batch, judged, phases_s)
@@ -233,7 +235,7 @@ class ScoringStream:
         progress = self._moved_progress(batch, judged, sequence)
         written = {**kept, **judged.profiles}
         if gone:
-            self._write_and_remove(written, gone, write_time_s=write_time_s, progress=progress)
+            self._write_and_remove(written, anew, write_time_s=write_time_s, progress=progress)
         else:
             write_users_first(self._store, written, write_time_s=write_time_s, progress=progress)
         self._take_up(progress)
@@ -275,7 +277,7 @@ class ScoringStream:
         batch = beyond(batch, self._progress.marks)
         recovered_N = self._held(batch.events)
         concerned = judge_concerned(
-            batch, owners, self._store.read_profiles, judge=lambda mine: self._judge(mine, {}, {})
+            batch, owners, self._store.read_profiles, judge=lambda mine: self._judge(mine, set(), {})
         )
         again = batch.events.filter(pa.array(concerned.others_N & (verdicts_N == Verdict.ALREADY_APPLIED)))
         if again.num_rows:
@@ -349,19 +351,24 @@ class ScoringStream:
             self._forgotten.forget(key, known_time_s=until_s)
         return gone
 
-    def _kept_of(self, gone: Mapping[str, float]) -> dict[str, UserProfile]:
-        """What stays of profiles that are to go: events known later than the instant, by the log."""
+    def _kept_of(self, gone: Mapping[str, float], anew: Collection[str]) -> dict[str, UserProfile]:
+        """What stays of profiles that are to go: events known later than the instant, by the log.
+
+        Args:
+            anew: Those, and the users who share a device with them: they lose its events.
+        """
         stored = self._store.read_profiles(gone) if gone else {}
         # Anonymous events in it may have to go up to an earlier instant only: that of the request their login binds to.
         up_to_s = {k: min(gone[n] for n in (k, *p.merged_from) if n in gone) for k, p in stored.items()}
-        if not any(profile.newest_ingest_time_s > up_to_s[key] for key, profile in stored.items()):
+        came_back = any(profile.newest_ingest_time_s > up_to_s[key] for key, profile in stored.items())
+        if not came_back and len(anew) == len(gone):
             return {}
-        return self._from_log(gone, up_to_sequence=self._log.sequence())
+        return self._from_log(anew, up_to_sequence=self._log.sequence())
 
     def _write_and_remove(
         self,
         written: Mapping[str, UserProfile | PackedProfile],
-        gone: Mapping[str, float],
+        anew: Collection[str],
         *,
         write_time_s: float,
         progress: StreamProgress,
@@ -369,16 +376,16 @@ class ScoringStream:
         """Profiles and progress first: until the progress says that the store has seen the requests, it is swept."""
         unseen = replace(progress, num_forgotten=progress.num_forgotten - 1)
         write_users_first(self._store, written, write_time_s=write_time_s, progress=unseen)
-        self._store.delete_profiles([key for key in gone if key not in written])
+        self._store.delete_profiles([key for key in anew if key not in written])
         self._store.write_profiles({}, write_time_s=write_time_s, progress=progress)
 
-    def _judge(self, batch: StreamBatch, gone: Mapping[str, float], kept: Mapping[str, UserProfile]) -> Judged:
-        """Apply the batch's events, where profiles that are to go are gone."""
+    def _judge(self, batch: StreamBatch, anew: Collection[str], kept: Mapping[str, UserProfile]) -> Judged:
+        """Apply the batch's events, where profiles that are to go are gone, and `kept` is what is left of them."""
 
         def read(keys: Iterable[str]) -> dict[str, bytes]:
             wanted = list(keys)
-            stored = self._store.read_packed([key for key in wanted if key not in gone])
-            return {**stored, **{key: pack(kept[key]) for key in wanted if key in kept}} if gone else stored
+            stored = self._store.read_packed([key for key in wanted if key not in anew])
+            return {**stored, **{key: pack(kept[key]) for key in wanted if key in kept}} if anew else stored
 
         return judge_batch(
             batch,

@@ -1,6 +1,6 @@
 """What forgotten users have left in a store that did not see their requests, such as one restored from a backup."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from itertools import islice
 from typing import Final
 
@@ -8,7 +8,9 @@ import numpy as np
 
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.features.stores import FeatureStore
+from mmrec.scoring.identity import links_of
 from mmrec.scoring.profile import UserProfile
+from mmrec.scoring.together import all_linked
 
 SWEEP_CHUNK: Final = 10_000
 """User keys looked up at a time."""
@@ -35,21 +37,12 @@ def sweep(
         instants = forgotten.forgotten_s(chunk)
         stored = store.read_profiles(instants)
         stale += [key for key, profile in stored.items() if not _all_later(profile, instants[key])]
-    regrown = from_log(_merged_with(store, stale))
+    # Whoever shares a device with them has its events, too.
+    anew = all_linked(stale, lambda keys: links_of(store.read_profiles(keys)))
+    regrown = from_log(anew)
     store.write_profiles(regrown, write_time_s=write_time_s)
-    store.delete_profiles([key for key in stale if key not in regrown])
+    store.delete_profiles([key for key in anew if key not in regrown])
     return len(stale)
-
-
-def _merged_with(store: FeatureStore, keys: Iterable[str]) -> set[str]:
-    """The keys, and all whose events stand in the same profiles."""
-    together: set[str] = set()
-    fresh = set(keys)
-    while fresh:
-        together |= fresh
-        profiles = store.read_profiles(fresh).values()
-        fresh = {name for p in profiles for name in (p.merged_into, *p.merged_from) if name} - together
-    return together
 
 
 def _all_later(profile: UserProfile, known_time_s: float) -> bool:

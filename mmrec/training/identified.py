@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmrec.events.control import IDENTIFY
-from mmrec.scoring.together import Login, LoginHistory
+from mmrec.scoring.together import LoginHistory, logins_by_guest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +44,8 @@ def identities(events: pa.Table) -> Identities:
         events: `user_key`, `item_id` (of such a record: the anonymous key), `behavior`, `known_time_s`; any order.
     """
     rows = events.filter(pc.equal(events["behavior"], IDENTIFY))
-    found: dict[str, list[Login]] = {}
-    for row in rows.select(["item_id", "known_time_s", "user_key"]).to_pylist():
-        found.setdefault(row["item_id"], []).append((row["known_time_s"], row["user_key"]))
+    columns = (rows[name].to_pylist() for name in ("user_key", "item_id", "known_time_s"))
+    found = logins_by_guest(zip(*columns, strict=True))
     return Identities(records={key: LoginHistory.of(logins) for key, logins in found.items()})
 
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mmrec.disk.files import DurableFiles
 from mmrec.events.forgotten import MemoryForgottenUsers
 from mmrec.events.log import EventLog, MemoryEventLog
-from mmrec.stores.log.files import LogFiles
 from mmrec.stores.log.manifest import MAX_DIGESTS
 from mmrec.stores.log.parquet_log import ParquetEventLog
 from tests.contract.test_event_log import INGEST_S, events, ids, served
@@ -149,6 +149,49 @@ def test_days_before_the_span_are_dropped_and_numbers_stay(reopen: Reopen) -> No
     assert reopen().append(events(12, step_s=DAY_S / 2), batch_key="6") == 7
 
 
+def with_logins(table: pa.Table, **guests: str) -> pa.Table:
+    """The same rows, those of these users as logins on these devices."""
+    for name, values in (("behavior", dict.fromkeys(guests, "mmrec.identify")), ("item_id", guests)):
+        column = [
+            values.get(user, was)
+            for user, was in zip(table["user_key"].to_pylist(), table[name].to_pylist(), strict=True)
+        ]
+        table = table.set_column(table.column_names.index(name), table.schema.field(name), pa.array(column))
+    return table
+
+
+def test_logins_stay_however_old_until_one_of_their_sides_is_forgotten(
+    reopen: Reopen, users: MemoryForgottenUsers
+) -> None:
+    days = {"step_s": DAY_S}
+    reopen().append(with_logins(of_users("ann", "~g", "bob", **days), ann="~g", bob="~h"), batch_key="0")
+    reopen().append(of_users(*["cat"] * 7, start=3, **days), batch_key="1")
+    done = reopen().tend(keep_s=2 * DAY_S)
+    assert done.events.num_expired == 5
+    assert ids(reopen().read()) == [f"t-0-{n}" for n in (0, 2, 7, 8, 9)]
+    assert ids(reopen().read(after_sequence=1)) == [f"t-0-{n}" for n in (7, 8, 9)]
+    again = reopen().tend(keep_s=2 * DAY_S)
+    assert (again.events.num_expired, again.events.num_rows_written) == (0, 0)  # nothing is due for ever
+    users.forget("~g", known_time_s=INGEST_S + 9 * DAY_S)
+    assert reopen().tend(keep_s=2 * DAY_S).events.num_forgotten == 1
+    assert ids(reopen().read()) == [f"t-0-{n}" for n in (2, 7, 8, 9)]
+
+
+def test_days_of_which_logins_are_left_share_few_files(tmp_path: Path) -> None:
+    num_days, written = 64, 0
+    log = ParquetEventLog(str(tmp_path))
+    for number in range(num_days):
+        rows = with_logins(of_users("ann", "bob", start=2 * number, step_s=DAY_S / 2), ann="~g")
+        log.append(rows, batch_key=str(number))
+        written += log.tend(keep_s=2 * DAY_S).events.num_rows_written
+    assert ids(log.read())[: num_days - 3] == [f"t-0-{2 * number}" for number in range(num_days - 3)]
+    assert len(log._events.manifest.parts) <= 3 + 6
+    assert written <= num_days * (2 + 1 + 6)
+    assert sorted(p.day for p in log._events.manifest.parts) == [p.day for p in log._events.manifest.parts]
+    for cut in range(num_days):
+        assert ids(log.read(after_sequence=cut)) == [name for name in ids(log.read()) if int(name[4:]) >= 2 * cut]
+
+
 def test_an_emptied_log_goes_on_counting(reopen: Reopen, users: MemoryForgottenUsers) -> None:
     reopen().append(of_users("ann"), batch_key="0")
     users.forget("ann", known_time_s=INGEST_S)
@@ -162,7 +205,7 @@ class KilledError(Exception):
     """The process ended here."""
 
 
-class FilesUntil(LogFiles):
+class FilesUntil(DurableFiles):
     """File operations of a process that is killed before operation number `left`."""
 
     def __init__(self, left: int) -> None:

@@ -217,3 +217,45 @@ def test_no_byte_of_a_forgotten_user_is_left_and_nothing_revives_one(
     deployment.send(deployment.event(user_id=MARK))
     deployment.pump(stream)
     assert open_feature_store(settings).read_profiles([MARK])[MARK].num_events == 1
+
+
+def test_a_request_that_timed_out_is_finished_by_the_next_one_guests_and_broken_files_included(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = deployment.settings
+    guests = [f"{MARK}-guest-{number}" for number in range(3)]
+    stream = deployment.open()
+    deployment.send(*(deployment.event(anonymous_id=guest) for guest in guests), deployment.event(user_id="bob"))
+    deployment.send(*(identify_event(event_id=f"l{g}", user_id=MARK, anonymous_id=g) for g in guests[:2]))
+    deployment.pump(stream)
+    # Nobody has read this one when the command looks.
+    deployment.send(identify_event(event_id="late", user_id=MARK, anonymous_id=guests[2]))
+    folder = tmp_path / "examples"
+    folder.mkdir()
+    pq.write_table(pa.table({"user_key": ["~" + guests[1], "bob", "~" + guests[2]]}), folder / "rows.parquet")
+    (folder / "broken.parquet").write_bytes(b"PAR1, cut short")
+    receipt = tmp_path / "receipt.json"
+    command = ["forget", MARK, "--config", str(deployment.config), "--receipt", str(receipt), "--also", str(folder)]
+
+    timed_out = CliRunner().invoke(app, [*command, "--wait", "0"])
+    assert timed_out.exit_code == 1
+    assert not receipt.exists()
+    deployment.pump(stream)
+    monkeypatch.chdir(folder)  # the second run may come from anywhere
+    with deployment.pumping(stream):
+        incomplete = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert incomplete.exit_code == 1
+    assert "COULD NOT READ broken.parquet" in incomplete.output
+    document = json.loads(receipt.read_text())
+    assert (document["complete"], len(document["merged_hashes"])) == (False, 3)
+    assert pq.read_table(folder / "rows.parquet")["user_key"].to_pylist() == ["bob"]
+    assert [Path(name).parts[:2] for name in deployment.found()] == [("log", "forgetting")]
+
+    (folder / "broken.parquet").unlink()
+    with deployment.pumping(stream):
+        run(*command)
+    document = json.loads(receipt.read_text())
+    assert (document["complete"], len(document["merged_hashes"])) == (True, 3)
+    assert [store["found"] + store["unread"] for store in document["stores"]] == [[]] * len(document["stores"])
+    assert deployment.found() == []
+    assert set(open_feature_store(settings).read_profiles([MARK, "bob", *(f"~{g}" for g in guests)])) == {"bob"}

@@ -10,8 +10,10 @@ import pytest
 from feature_repo.apply import apply_repository
 from mmrec.config import Settings, StoreSettings
 from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError
+from mmrec.events.log import local_folder
 from mmrec.features.stores import FeatureStore, MemoryFeatureStore
 from mmrec.features.values import StreamProgress
+from mmrec.forgetting.pending import Asked, PendingRequest, pending_folder
 from mmrec.scoring.packing import pack
 from mmrec.state.backup import MANIFEST, backup, restore, verify
 from mmrec.state.profile_dump import dump_profiles, load_profiles
@@ -131,7 +133,10 @@ def test_who_was_forgotten_after_the_backup_stays_forgotten(settings: Settings, 
     recovered(settings, log)
     made(settings, folder)
     open_forgotten_users(settings).forget("u1", known_time_s=NOW_S + 500)
+    pending = PendingRequest(pending_folder(local_folder(settings.stores.event_log)), "ab")
+    pending.write(Asked(at_least_s={"~g": NOW_S}, sure=["~g"]))
     put_back(settings, folder)
+    assert pending.read() == Asked(at_least_s={"~g": NOW_S}, sure=["~g"])
     assert set(open_forgotten_users(settings).forgotten_s(["u0", "u1", "u2"])) == {"u0", "u1"}
     log.log = open_event_log(settings)
     found = recovered(settings, log).read_profiles(["u0", "u1", "u2"])

@@ -1,5 +1,6 @@
 """The log applied again gives the live profiles, whoever shared a device, however the log's pieces begin and end."""
 
+import copy
 import random
 from collections import defaultdict
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mmrec.events.control import identify_event
+from mmrec.events.control import forget_event, identify_event
 from mmrec.events.encoding import encode_event
 from mmrec.events.log import EventLog, MemoryEventLog
 from mmrec.events.to_batch import event_batch
@@ -21,14 +22,15 @@ from mmrec.state.profile_dump import dump_profiles, load_profiles
 from mmrec.state.score_matrix import score_matrix
 from mmrec.stores.log.parquet_log import ParquetEventLog
 from mmrec.stream.partition_step import JudgedEvents
-from mmrec.stream.rebuild import Parts, fill
+from mmrec.stream.rebuild import Parts, catch_up, fill
 from mmrec.stream.replay import profiles_from_log
 from tests.unit.test_stream import NOW_S, SETTINGS, CrashError, Deployment, event
-from tests.unit.test_stream_control import Fragile, Portioned, guest_event, run_out
+from tests.unit.test_stream_control import WRITES, Fragile, Portioned, guest_event, run_out
 
 FIRST, SECOND = ("behavior-events", 0), ("behavior-events", 1)
 KEYS = ["u0", "u1", "u2", "~g0", "~g1"]
 Items = dict[str, set[str]]
+Records = dict[tuple[str, int], list[tuple[bytes, bytes]]]
 
 
 class SlicedLog(MemoryEventLog):
@@ -123,6 +125,73 @@ def test_rebuild_and_recovery_give_the_live_profiles_of_shared_devices(
         for place, key in enumerate(part.user_keys):
             scored[key] |= set(part.item_ids[part.starts_U[place] : part.starts_U[place + 1]])
     assert scored == live
+
+
+def with_requests(records: Records, shuffle: random.Random, number: int) -> Records:
+    """The same records with requests to forget users and guests between them."""
+    for n in range(number):
+        who = shuffle.choice([{"user_id": f"u{shuffle.randrange(3)}"}, {"anonymous_id": f"g{shuffle.randrange(2)}"}])
+        place = shuffle.choice([FIRST, SECOND])
+        at = shuffle.randrange(len(records[place]) + 1)
+        records[place].insert(at, encode_event(forget_event(event_id=f"f{n}", **who)))
+    return records
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    crash_share=st.sampled_from([0.0, 0.4]),
+    largest=st.sampled_from([1, 4, 100]),
+    number=st.sampled_from([1, 3]),
+)
+def test_after_forgetting_on_shared_devices_the_live_profiles_are_those_of_a_rebuild(
+    seed: int, crash_share: float, largest: int, number: int
+) -> None:
+    shuffle = random.Random(seed)
+    deployment = Fragile()
+    deployment.log._users = deployment.forgotten
+    deployment.records.update(with_requests(shared_devices(shuffle, number=30), shuffle, number))
+    stream = deployment.start()
+    sizes = dict.fromkeys(deployment.records, shuffle.randrange(20))
+    stream.process(deployment.batch(deployment.starts(stream), sizes), write_time_s=NOW_S)
+    store = copy.copy(deployment.store)  # the same profiles; a rebuild is no part of the process that crashes
+    for name in WRITES:
+        vars(store).pop(name, None)
+    parts = Parts(store=store, log=deployment.log, forgotten=deployment.forgotten, config=SETTINGS.scoring)
+    fill(parts, write_time_s=NOW_S)
+    run_out(deployment, shuffle, crash_share=crash_share, largest=largest)
+    live = held(deployment.store.read_profiles(KEYS))
+    assert live == owned(deployment.log)
+    catch_up(parts, "b", write_time_s=NOW_S)
+    assert held(store.generation("b").read_profiles(KEYS)) == live
+    assert rebuilt(deployment) == live
+
+
+def test_who_shares_a_device_with_somebody_who_is_forgotten_keeps_what_is_their_own() -> None:
+    deployment = Deployment()
+    deployment.log._users = deployment.forgotten
+    deployment.records[FIRST] = [
+        event(0, "u0", item="own", age_s=90.0),
+        guest_event(1, "g0", "before-anybody", 80.0),
+        login(2, "u0", "g0"),
+        guest_event(3, "g0", "as-u0", 70.0),
+        login(4, "u1", "g0"),
+        guest_event(5, "g0", "as-u1", 60.0),
+        guest_event(6, "g1", "other-device", 50.0),
+        login(7, "u0", "g1"),
+        login(8, "u2", "g0"),
+        encode_event(forget_event(event_id="f", user_id="u1")),
+        guest_event(10, "g0", "after", 40.0),
+        login(11, "u2", "g0"),
+    ]
+    stream = deployment.start()
+    stream.process(deployment.batch(deployment.starts(stream), {FIRST: 9}), write_time_s=NOW_S)
+    assert held(deployment.store.read_profiles(KEYS))["u0"] == {"own", "before-anybody", "as-u0", "other-device"}
+    stream.process(deployment.batch(deployment.starts(stream), {FIRST: 100}), write_time_s=NOW_S)
+    expected = {"u0": {"own", "other-device"}, "u2": {"after"}}
+    assert held(deployment.store.read_profiles(KEYS)) == expected == rebuilt(deployment)
+    assert deployment.store.read_profiles(["u0"])["u0"].merged_from == ("~g1",)
+    assert set(deployment.forgotten.forgotten_s(KEYS)) == {"u1", "~g0"}
 
 
 @settings(max_examples=6, deadline=None)

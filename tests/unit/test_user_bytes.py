@@ -10,7 +10,8 @@ import pytest
 
 from mmrec.errors import DeadlineError
 from mmrec.features.stores import MemoryFeatureStore
-from mmrec.forgetting.erase import retention_document, wait_until_read
+from mmrec.forgetting.erase import wait_until_read
+from mmrec.forgetting.removal import retention_document
 from mmrec.forgetting.user_bytes import CHUNK_BYTES, remove_from_parquet, rows_of_users, scan_folder, vacuum_databases
 from mmrec.scoring.source import Source
 
@@ -45,10 +46,10 @@ def test_only_the_rows_of_the_user_go_and_files_without_users_stay(tmp_path: Pat
     pq.write_table(pa.table({"user_key": keys, "n": [1, 2, 3, 4]}), folder / "rows.parquet")
     pq.write_table(pa.table({"item_id": ["ann"]}), folder / "items.parquet")
     assert [table["n"].to_pylist() for _, table in rows_of_users(tmp_path, ["ann"])] == [[1, 3]]
-    assert remove_from_parquet(tmp_path, ["ann", f"~{MARK}"]) == 3
+    assert remove_from_parquet(tmp_path, ["ann", f"~{MARK}"]).num_rows == 3
     assert pq.read_table(folder / "rows.parquet")["n"].to_pylist() == [2]
     assert pq.read_table(folder / "items.parquet").num_rows == 1
-    assert remove_from_parquet(tmp_path, ["ann"]) == 0
+    assert remove_from_parquet(tmp_path, ["ann"]).num_rows == 0
 
 
 def test_a_vacuumed_database_holds_no_byte_of_a_removed_row(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from mmrec.events.producer import TopicRecord
 from mmrec.events.topics import SkippedBatches, TopicIdentity
 from mmrec.stores.kafka.readers import follow_topic, read_topic
 from mmrec.stores.kafka.topic_ends import end_offsets
-from mmrec.stores.kafka.topics import describe_topic
+from mmrec.stores.kafka.topics import TopicAdmin, describe_topic
 
 
 class KafkaTopics:
@@ -45,3 +45,8 @@ class KafkaTopics:
     def ends(self, topic: str) -> dict[int, int]:
         """See Topics."""
         return end_offsets(self._bootstrap, topic)
+
+    def setting(self, topic: str, name: str) -> str:
+        """See Topics."""
+        with TopicAdmin(self._bootstrap) as admin:
+            return admin.config(topic, name)

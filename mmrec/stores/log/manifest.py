@@ -7,7 +7,8 @@ A reader reads the state, then the entries after it one by one until there is no
 first and removes entries and files then; so an entry that is missing is either yet to come or the state has changed.
 
 Bounds: entries are those since the last compaction; the state has one part per ingest day and file of MAX_PART_ROWS,
-log2(rows) more for the newest day, and the digests of the last MAX_DIGESTS appends.
+log2(rows) more for the newest day, log2(rows) for all days of which only logins are left, and the digests of the last
+MAX_DIGESTS appends.
 """
 
 import json
@@ -16,13 +17,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from mmrec.disk.files import DurableFiles
 from mmrec.errors import IncompatibleStateError
-from mmrec.stores.log.files import LogFiles
 
 FORMAT_VERSION: Final = 1
 MAX_DIGESTS: Final = 1_024
 """A batch that is sent again is recognized by its digest among so many; a later one adds an append without rows."""
 MAX_PART_ROWS: Final = 8_000_000
+NEVER_DUE: Final = 1 << 62
+"""Ingest day of a part whose rows stay, however old."""
 Ranges = dict[str, tuple[int, int]]
 
 
@@ -42,7 +45,7 @@ class Part:
     reaches_back: bool = False
     """Whether an earlier append may hold the same records; never so once compacted."""
     oldest_day: int = 0
-    """Lowest ingest day of its rows, where compacted."""
+    """Lowest ingest day of its rows that go with age, where compacted; NEVER_DUE where none does."""
     newest_ingest_s: float = 0.0
     num_forgotten: int = -1
     """Entries of the registry of forgotten users that its rows were checked against."""
@@ -63,7 +66,7 @@ class Part:
 class Manifest:
     """What is known of it so far; refresh() learns the rest."""
 
-    def __init__(self, folder: Path, files: LogFiles) -> None:
+    def __init__(self, folder: Path, files: DurableFiles) -> None:
         self.folder = folder
         self._files = files
         self._state_path = folder / "state.json"

@@ -17,11 +17,11 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
+from mmrec.disk.files import DurableFiles
 from mmrec.events.columns import EVENT_SCHEMA
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.log import Tended, local_folder
 from mmrec.events.served import SERVED_SCHEMA
-from mmrec.stores.log.files import LogFiles
 from mmrec.stores.log.forgotten_file import FileForgottenUsers
 from mmrec.stores.log.table import LogTable
 from mmrec.stores.log.tend import tend_table
@@ -30,7 +30,7 @@ from mmrec.stores.log.tend import tend_table
 class ParquetEventLog:
     """EventLog in a folder."""
 
-    def __init__(self, folder: str, *, users: ForgottenUsers | None = None, files: LogFiles | None = None) -> None:
+    def __init__(self, folder: str, *, users: ForgottenUsers | None = None, files: DurableFiles | None = None) -> None:
         """Open or make the log.
 
         Args:
@@ -40,8 +40,8 @@ class ParquetEventLog:
         """
         root = local_folder(folder)
         users = users or FileForgottenUsers(root / "forgotten")
-        self._events = LogTable(root / "events", EVENT_SCHEMA, users=users, files=files or LogFiles())
-        self._served = LogTable(root / "served", SERVED_SCHEMA, users=users, files=files or LogFiles())
+        self._events = LogTable(root / "events", EVENT_SCHEMA, users=users, files=files or DurableFiles())
+        self._served = LogTable(root / "served", SERVED_SCHEMA, users=users, files=files or DurableFiles())
 
     def append(self, events: pa.Table, *, batch_key: str) -> int:
         """See EventLog."""

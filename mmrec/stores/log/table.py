@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mmrec.disk.files import DurableFiles
 from mmrec.disk.locks import locked
 from mmrec.errors import StoreError
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.forgotten_rows import SECONDS_PER_DAY, filter_columns, kept_rows
 from mmrec.events.log import NUMBERED_SCHEMA, PLACE_COLUMNS, SEQUENCE, batch_digest, first_of_each_place
 from mmrec.events.table_rows import rows_where
-from mmrec.stores.log.files import LogFiles
 from mmrec.stores.log.manifest import Manifest, Part, Ranges
 
 SEEN_ROWS: Final = 1 << 17
@@ -29,7 +29,7 @@ SEEN_ROWS: Final = 1 << 17
 class LogTable:
     """Files of one schema under one folder."""
 
-    def __init__(self, folder: Path, schema: pa.Schema, *, users: ForgottenUsers, files: LogFiles) -> None:
+    def __init__(self, folder: Path, schema: pa.Schema, *, users: ForgottenUsers, files: DurableFiles) -> None:
         self.folder = folder
         self.schema = schema
         self.numbered = schema.append(NUMBERED_SCHEMA.field(SEQUENCE))

@@ -2,6 +2,7 @@
 
 Appends not yet compacted are written into one file per ingest day. It is joined with the file before it when that is
 not larger, so a row is rewritten log2(appends) times at most; all files of a day are joined once a later day has begun.
+Files of which age has left nothing but logins are joined in the same way, whatever their days.
 An append belongs to the newest day that any append up to it began with, so days follow each other as appends do.
 Every step replaces the manifest's state as a whole; a crash before or after leaves a log with the same rows, and files
 that nothing names are removed by the next run. Memory: ROW_GROUP rows, and the manifest.
@@ -10,6 +11,7 @@ A new entry in the registry of forgotten users costs one pass over the column of
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Final
 
 import numpy as np
@@ -17,9 +19,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmrec.disk.locks import locked
-from mmrec.events.forgotten_rows import filter_columns, first_day_kept, ingest_days, kept_rows
+from mmrec.events.forgotten_rows import (
+    ageing_rows,
+    expired_rows,
+    filter_columns,
+    first_day_kept,
+    ingest_days,
+    kept_rows,
+)
 from mmrec.events.log import TableTended
-from mmrec.stores.log.manifest import MAX_PART_ROWS, Part
+from mmrec.stores.log.manifest import MAX_PART_ROWS, NEVER_DUE, Part
 from mmrec.stores.log.table import LogTable, joined_ranges
 
 ROW_GROUP: Final = 131_072
@@ -60,6 +69,8 @@ class _Tender:
         for part in list(manifest.compacted):
             if self._must_rewrite(part, entries):
                 self._replace([part], [self._write([part], part.day, entries)], manifest.compacted_to)
+        for group in group_lasting(manifest.compacted):
+            self._replace(group.parts, [self._write(group.parts, group.day, entries)], manifest.compacted_to)
         unchecked = any(part.num_forgotten < entries for part in manifest.compacted)
         if unchecked:
             checked = [replace(part, num_forgotten=max(part.num_forgotten, entries)) for part in manifest.compacted]
@@ -119,12 +130,13 @@ class _Tender:
         temporary = path.with_suffix(".tmp")
         self.log.files.make_folder(path.parent)
         schema = self.log.numbered
-        num_rows, oldest_day = 0, 1 << 62
+        num_rows, oldest_day = 0, NEVER_DUE
         with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
             for table in _grouped(self._rows(parts, schema), ROW_GROUP):
                 writer.write_table(table, row_group_size=ROW_GROUP)
                 num_rows += table.num_rows
-                oldest_day = min(oldest_day, int(ingest_days(table).min()))
+                ageing = table.filter(pa.array(ageing_rows(table)))
+                oldest_day = min(oldest_day, int(ingest_days(ageing).min(initial=NEVER_DUE)))
         self.num_written += num_rows
         if num_rows == 0:
             self.log.files.remove(temporary)
@@ -149,9 +161,9 @@ class _Tender:
             num_given = 0
             for table in self.log.open_rows(part, schema.names, max_rows=ROW_GROUP):
                 num_given += table.num_rows
-                young_N = ingest_days(table) >= limit
-                self.num_expired += int(np.sum(~young_N))
-                yield table.filter(pa.array(young_N)).cast(schema)
+                expired_N = expired_rows(table, limit)
+                self.num_expired += int(np.sum(expired_N))
+                yield table.filter(pa.array(~expired_N)).cast(schema)
             if not part.reaches_back:  # otherwise rows are missing that stand in earlier appends
                 self.num_forgotten += part.num_rows - num_given
 
@@ -192,6 +204,16 @@ def group_parts(compacted: Sequence[Part], tail: Sequence[Part]) -> list[Group]:
         groups.append(Group(day=day, parts=[part]))
     _join(groups, closed=False)
     return groups
+
+
+def group_lasting(compacted: Sequence[Part]) -> list[Group]:
+    """The oldest parts, as far as they hold nothing that goes with age: those that go into one file, two or more."""
+    groups: list[Group] = []
+    for part in takewhile(lambda part: part.oldest_day == NEVER_DUE, compacted):
+        groups.append(Group(day=part.day, parts=[part]))
+        while len(groups) > 1 and groups[-2].num_rows <= groups[-1].num_rows <= MAX_PART_ROWS - groups[-2].num_rows:
+            groups[-2:] = [Group(day=part.day, parts=[*groups[-2].parts, *groups[-1].parts])]
+    return [group for group in groups if len(group.parts) > 1]
 
 
 def _join(groups: list[Group], *, closed: bool) -> None:

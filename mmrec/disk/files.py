@@ -1,11 +1,15 @@
-"""The file operations that the event log is made of, each durable when it returns; tests interrupt them one by one."""
+"""File operations that are durable when they return: what the event log is made of, and whole files replaced at once.
+
+replace_file(path, data)          readers see the old file or the new one, after a crash as well
+"""
 
 import os
+import uuid
 from pathlib import Path
 from typing import Any
 
 
-class LogFiles:
+class DurableFiles:
     """Operations on files of one machine or a POSIX share. A crash lies before or after each, never inside."""
 
     def make_folder(self, folder: Path) -> None:
@@ -43,6 +47,26 @@ class LogFiles:
     def remove(self, path: Path) -> None:
         """Remove a file, if it is there."""
         path.unlink(missing_ok=True)
+
+
+def replace_file(path: Path, data: bytes | str, *, mode: int = 0o666) -> None:
+    """Give `path` this content in one step: whoever reads meanwhile, or after a crash, finds the old or the new one.
+
+    Args:
+        data: Text is written as UTF-8.
+        mode: Permissions before the umask.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

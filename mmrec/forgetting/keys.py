@@ -1,0 +1,94 @@
+"""Which profile keys a request to forget concerns, by everything that knows of logins.
+
+    known = KnownLogins(store, log)
+    keys = known.keys_of("ann", more=logins_among(records, decode))
+
+Profiles name the newest guests alone, and the log hides the logins of whoever was forgotten: so both are asked before
+the request is sent. What the stream has not read yet stands on the topic.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import islice
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmrec.events.columns import EVENT_SCHEMA, RAW_SCHEMA
+from mmrec.events.control import IDENTIFY
+from mmrec.events.log import EventLog
+from mmrec.events.producer import TopicRecord
+from mmrec.features.stores import FeatureStore
+from mmrec.scoring.identity import links_of
+from mmrec.scoring.together import Link, one_person
+from mmrec.stream.control_rows import LOGIN_COLUMNS, is_login
+from mmrec.stream.replay import logins_in_log
+
+Decode = Callable[[pa.Table], pa.Table]
+"""Records, RAW_SCHEMA -> the control records among them that hold, EVENT_SCHEMA."""
+PORTION: Final = 10_000
+"""Records decoded at a time."""
+NO_LOGINS: Final = pa.schema([EVENT_SCHEMA.field(name) for name in LOGIN_COLUMNS]).empty_table()
+
+
+class KnownLogins:
+    """Who logged in as whom, by the log as of now, and by the profiles as of each call."""
+
+    def __init__(self, store: FeatureStore, log: EventLog) -> None:
+        """Read the log's identify rows.
+
+        Raises:
+            StoreError: the log failed.
+        """
+        self._store = store
+        self._logged = logins_in_log(log, up_to_sequence=log.sequence())
+
+    def keys_of(self, user_key: str, *, more: pa.Table = NO_LOGINS) -> list[str]:
+        """The profile keys of one person, `user_key` first.
+
+        Args:
+            more: Further logins: at least LOGIN_COLUMNS.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        logins = pa.concat_tables([self._logged, more.select(LOGIN_COLUMNS)])
+
+        def linked(keys: Collection[str]) -> Iterator[Link]:
+            yield from links_of(self._store.read_profiles(keys))
+            mine = _naming(logins, keys)
+            yield from zip(mine["user_key"].to_pylist(), mine["item_id"].to_pylist(), strict=True)
+
+        return one_person(user_key, linked)[::-1]
+
+
+def first_known(logins: pa.Table) -> dict[str, float]:
+    """Known time of the first login that names each key, on either side."""
+    found: dict[str, float] = {}
+    for *sides, known_s in zip(*(logins[name].to_pylist() for name in LOGIN_COLUMNS), strict=True):
+        for key in sides:
+            found[key] = min(known_s, found.get(key, known_s))
+    return found
+
+
+def _naming(logins: pa.Table, keys: Collection[str]) -> pa.Table:
+    wanted = pa.array(sorted(keys), pa.string())
+    return logins.filter(pc.or_(*(pc.is_in(logins[side], value_set=wanted) for side in LOGIN_COLUMNS[:2])))
+
+
+def logins_among(records: Iterable[TopicRecord], decode: Decode) -> pa.Table:
+    """The logins among records of the topic of events: LOGIN_COLUMNS."""
+    # Names may be written with escapes in JSON; whatever has neither is no login, and is not decoded.
+    likely = (r for r in records if r.value is not None and (IDENTIFY.encode() in r.value or b"\\u" in r.value))
+    found = [NO_LOGINS]
+    while portion := list(islice(likely, PORTION)):
+        columns = {
+            "key": [r.key for r in portion],
+            "value": [r.value for r in portion],
+            "partition": [r.partition for r in portion],
+            "offset": [r.offset for r in portion],
+            "ingest_time_s": [r.timestamp_s for r in portion],
+        }
+        control = decode(pa.table([columns[name] for name in RAW_SCHEMA.names], schema=RAW_SCHEMA))
+        found.append(control.filter(pa.array(is_login(control))).select(LOGIN_COLUMNS))
+    return pa.concat_tables(found)

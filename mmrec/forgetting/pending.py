@@ -1,0 +1,117 @@
+"""What a request to forget is about, kept until a receipt says that it is done.
+
+    <event_log>/forgetting/<keyed hash of the user>.json        readable by its owner only
+
+Once the stream has obeyed, nothing else knows which anonymous ids were the user's: a second `mmrec forget`, after a
+time-out or a crash, takes them from here, wherever it is run. The file names the user by the hash alone; the anonymous
+ids stand in it as they are, since files are searched for them. Backups leave it out.
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from mmrec.disk.files import DurableFiles
+from mmrec.errors import IncompatibleStateError, StoreError
+
+FORMAT_VERSION: Final = 1
+
+
+def pending_folder(event_log: Path) -> Path:
+    """Where the requests of a deployment are kept that have no complete receipt yet."""
+    return event_log / "forgetting"
+
+
+def num_pending(event_log: Path) -> int:
+    """How many those are."""
+    return sum(1 for _ in pending_folder(event_log).glob("*.json"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What was known before a request was sent."""
+
+    at_least_s: Mapping[str, float] = field(default_factory=dict)
+    """By anonymous key (or user, where an anonymous id is to go): the instant in the registry of forgotten users from
+    which on the stream has obeyed. The key that the request names is not among them."""
+    user_at_least_s: float = 0.0
+    """The same of the key that the request names."""
+    sure: Collection[str] = ()
+    """Those of the keys that profiles or the log tie to the user. Others stand in logins that the stream had not read:
+    it decides whether those count."""
+    topic_id: str = ""
+    starts: Mapping[int, int] = field(default_factory=dict)
+    """Offset by partition of the topic of events: logins before it are in the profiles that the keys were read from."""
+    had: Mapping[str, int] = field(default_factory=dict)
+    """Rows and profiles that were there, by kind."""
+
+
+class PendingRequest:
+    """The file of one user's request."""
+
+    def __init__(self, folder: Path, user_hash: str) -> None:
+        """Name the file; nothing is written yet.
+
+        Args:
+            folder: Of all pending requests.
+            user_hash: See ForgottenUsers.hash_of.
+        """
+        self.path = folder / f"{user_hash}.json"
+
+    def read(self) -> Asked | None:
+        """What an earlier run left; None where none did.
+
+        Raises:
+            IncompatibleStateError: the file holds something else.
+        """
+        try:
+            document = json.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (ValueError, OSError) as error:
+            raise IncompatibleStateError(f"{self.path} cannot be read ({error}); restore or remove it") from error
+        if not isinstance(document, dict) or document.get("format_version") != FORMAT_VERSION:
+            raise IncompatibleStateError(f"{self.path} is no pending request of format {FORMAT_VERSION}")
+        return Asked(
+            at_least_s=document["at_least_s"],
+            user_at_least_s=document["user_at_least_s"],
+            sure=document["sure"],
+            topic_id=document["topic_id"],
+            starts={int(partition): offset for partition, offset in document["starts"].items()},
+            had=document["had"],
+        )
+
+    def write(self, asked: Asked) -> None:
+        """Keep it; readers see the old or the new one.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        document = {
+            "format_version": FORMAT_VERSION,
+            "at_least_s": dict(asked.at_least_s),
+            "user_at_least_s": asked.user_at_least_s,
+            "sure": sorted(asked.sure),
+            "topic_id": asked.topic_id,
+            "starts": dict(asked.starts),
+            "had": dict(asked.had),
+        }
+        files, temporary = DurableFiles(), self.path.with_name(f".{uuid.uuid4().hex}.tmp")
+        try:
+            files.make_folder(self.path.parent)
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                json.dump(document, file)
+                file.flush()
+                os.fsync(file.fileno())
+            files.move(temporary, self.path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise StoreError(f"{self.path} cannot be written: {error}") from error
+
+    def remove(self) -> None:
+        """The receipt is written; nobody needs it any more."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,294 @@
+"""What a receipt of forgetting says is so: whoever broke off, logged in meanwhile or could not be read is in it."""
+
+import json
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mmrec.cli.checks import Health
+from mmrec.cli.doctor import check_forgetting
+from mmrec.collecting.overlay import MemoryOverlay
+from mmrec.config import Settings, StoreSettings
+from mmrec.errors import DeadlineError, IncompatibleStateError, StoreError
+from mmrec.events.codec import decode_batch
+from mmrec.events.control import forget_event, identify_event
+from mmrec.events.encoding import encode_event
+from mmrec.events.log import MemoryEventLog
+from mmrec.events.producer import RecordPlace, TopicRecord
+from mmrec.events.topics import TopicIdentity
+from mmrec.forgetting.erase import Forgotten, Parts, forget_user
+from mmrec.forgetting.keys import KnownLogins
+from mmrec.forgetting.pending import Asked, PendingRequest, pending_folder
+from mmrec.forgetting.removal import Stores
+from mmrec.forgetting.user_bytes import remove_from_parquet, rows_of_users, scan_folder
+from mmrec.scoring.identity import MAX_MERGED_FROM
+from tests.unit.test_stream import NOW_S, Deployment, event
+from tests.unit.test_stream_control import guest_event
+
+PLACE = ("behavior-events", 0)
+ALL = {PLACE: 10_000}
+Hook = Callable[[], None]
+
+
+def nothing() -> None:
+    """Happens where nothing is to happen."""
+
+
+def login(number: int, user: str, guest: str) -> tuple[bytes, bytes]:
+    return encode_event(identify_event(event_id=f"l{number}", user_id=user, anonymous_id=guest))
+
+
+class World:
+    """A deployment, its stream, and `mmrec forget` on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.deployment = Deployment()
+        self.deployment.log = MemoryEventLog(users=self.deployment.forgotten)
+        self.stream = self.deployment.start()
+        self.folder = folder
+        self.rows = folder / "offline" / "rows.parquet"
+        self.rows.parent.mkdir(parents=True)
+
+    def send(self, *records: tuple[bytes, bytes]) -> int:
+        self.deployment.records[PLACE].extend(records)
+        return len(self.deployment.records[PLACE]) - 1
+
+    def read(self) -> None:
+        """The stream reads everything."""
+        batch = self.deployment.batch(self.deployment.starts(self.stream), ALL)
+        self.stream.process(batch, write_time_s=NOW_S)
+
+    def forget(self, user: str, *, anonymous: bool = False, before: Hook = nothing, reads: bool = True) -> Forgotten:
+        """One run of the command.
+
+        Args:
+            before: Happens between the reading of what is known and the request.
+            reads: Whether the stream is up.
+        """
+
+        def send() -> RecordPlace:
+            before()
+            ids = {"anonymous_id": user} if anonymous else {"user_id": user}
+            number = len(self.deployment.records[PLACE])
+            offset = self.send(encode_event(forget_event(event_id=f"f{number}", **ids)))
+            if reads:
+                self.read()
+            return RecordPlace(0, offset, NOW_S + offset)
+
+        deployment, settings = self.deployment, self.deployment.settings
+        parts = Parts(
+            store=deployment.store,
+            users=deployment.forgotten,
+            stores=Stores(
+                log=deployment.log,
+                overlay=MemoryOverlay(),
+                keep_s=0.0,
+                folders={"event_log": self.folder / "log", "feature_repo": self.folder, "offline": self.rows.parent},
+                parquet=["offline"],
+            ),
+            topic=TopicIdentity(cluster_id="c", topic_id="t", num_partitions=1),
+            read_topic=self._records,
+            decode=lambda raw: (
+                decode_batch(
+                    raw, cluster_id="c", topic_id="t", behaviors=settings.behaviors, settings=settings.events
+                ).control
+            ),
+            send=send,
+            pending_folder=pending_folder(self.folder / "log"),
+        )
+        return forget_user(parts, f"~{user}" if anonymous else user, wait_s=0.0)
+
+    def pending(self) -> list[Path]:
+        return list((self.folder / "log").rglob("*.json"))
+
+    def hashes(self, *keys: str) -> set[str]:
+        return {self.deployment.forgotten.hash_of(key) for key in keys}
+
+    def _records(self, start: Mapping[int, int]) -> Iterator[TopicRecord]:
+        for offset, (key, value) in enumerate(self.deployment.records[PLACE]):
+            if offset >= start.get(0, 0):
+                yield TopicRecord(key, value, 0, offset, NOW_S + offset)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Ann has logged in on g0 and g1, Bob on h; offline rows of all of them."""
+    world = World(tmp_path)
+    world.send(
+        guest_event(0, "g0", "i0", 9.0),
+        guest_event(1, "g1", "i1", 8.0),
+        event(2, "ann", item="i2", age_s=7.0),
+        event(3, "bob", item="i3", age_s=6.0),
+        login(4, "ann", "g0"),
+        login(5, "ann", "g1"),
+        login(6, "bob", "h"),
+    )
+    world.read()
+    pq.write_table(pa.table({"user_key": ["~g0", "ann", "~g2", "bob", "~g1"], "n": range(5)}), world.rows)
+    return world
+
+
+def test_after_a_time_out_the_second_run_still_knows_the_guests(world: World) -> None:
+    with pytest.raises(DeadlineError):
+        world.forget("ann", reads=False)
+    (kept,) = world.pending()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert "ann" not in kept.read_text() + kept.name
+    world.read()  # the stream comes up, obeys, and takes away every trace of who belonged together
+    assert KnownLogins(world.deployment.store, world.deployment.log).keys_of("ann") == ["ann"]
+
+    forgotten = world.forget("ann")
+    assert forgotten.is_complete
+    assert set(forgotten.document["merged_hashes"]) == world.hashes("~g0", "~g1")
+    removed = {name: n for store in forgotten.document["stores"] for name, n in store["removed"].items()}
+    assert removed == {"log_rows": 5, "served_lists": 0, "profiles": 3, "overlay_entries": 0, "parquet_rows": 3}
+    assert pq.read_table(world.rows)["user_key"].to_pylist() == ["~g2", "bob"]
+    assert world.pending() == [kept]  # no receipt is written yet
+    forgotten.settle()
+    assert world.pending() == []
+
+
+def test_rows_that_the_stream_removed_later_than_a_second_run_was_begun_count_once(world: World) -> None:
+    for _ in range(2):
+        with pytest.raises(DeadlineError):
+            world.forget("ann", reads=False)
+    document = world.forget("ann").document
+    assert document["stores"][0]["removed"] == {"log_rows": 5, "served_lists": 0}
+    assert document["complete"]
+
+
+def test_three_hundred_guests_are_forgotten_and_named_though_a_profile_names_fewer(world: World) -> None:
+    guests = [f"many{number}" for number in range(300)]
+    assert len(guests) > MAX_MERGED_FROM
+    world.send(*(login(100 + number, "ann", guest) for number, guest in enumerate(guests)))
+    world.read()
+    keys = ["~g0", "~g1", *(f"~{guest}" for guest in guests)]
+    pq.write_table(pa.table({"user_id": [*keys, "bob"]}), world.rows)
+    assert set(KnownLogins(world.deployment.store, world.deployment.log).keys_of("ann")) == {"ann", *keys}
+    document = world.forget("ann").document
+    assert document["complete"]
+    assert set(document["merged_hashes"]) == world.hashes(*keys)
+    assert pq.read_table(world.rows)["user_id"].to_pylist() == ["bob"]
+    assert list(world.deployment.store.user_keys()) == ["bob", "~h"]
+
+
+@pytest.mark.parametrize("times_out", [False, True])
+def test_a_login_between_reading_and_asking_is_forgotten_with_its_user(world: World, times_out: bool) -> None:
+    def logs_in() -> None:
+        world.send(guest_event(10, "g2", "i9", 1.0), login(11, "ann", "g2"))
+
+    if times_out:
+        with pytest.raises(DeadlineError):
+            world.forget("ann", before=logs_in, reads=False)
+        world.read()
+        document = world.forget("ann").document
+    else:
+        document = world.forget("ann", before=logs_in).document
+    assert document["complete"]
+    assert set(document["merged_hashes"]) == world.hashes("~g0", "~g1", "~g2")
+    assert pq.read_table(world.rows)["user_key"].to_pylist() == ["bob"]
+
+
+def test_a_login_that_the_stream_has_not_read_yet_is_known_and_one_after_the_request_is_somebodys_new_life(
+    world: World,
+) -> None:
+    world.send(login(10, "ann", "g2"))
+    with pytest.raises(DeadlineError):
+        world.forget("ann", reads=False)
+    world.send(guest_event(11, "late", "i9", 1.0), login(12, "ann", "late"))
+    world.read()
+    again = world.forget("ann", before=lambda: None)
+    assert again.is_complete
+    # What was asked first went up to the first request, what came since went with the second.
+    assert set(again.document["merged_hashes"]) == world.hashes("~g0", "~g1", "~g2", "~late")
+    world.send(login(20, "ann", "newest"))
+    world.read()
+    assert world.deployment.forgotten.forgotten_s(["~newest"]) == {}
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_guests_are_kept_for_the_next_run(world: World) -> None:
+    data = world.rows.read_bytes()
+    broken, cut = world.rows.with_name("broken.parquet"), world.rows.with_name("cut.parquet")
+    broken.write_bytes(b"PAR1 and nothing that follows")
+    cut.write_bytes(data[: len(data) // 2])
+    forgotten = world.forget("ann")
+    stores = {store["name"]: store for store in forgotten.document["stores"]}
+    assert stores["offline"]["unread"] == ("broken.parquet", "cut.parquet")
+    assert stores["feature_repo"]["unread"] == ("offline/broken.parquet",)
+    assert stores["feature_repo"]["found"] == ("offline/cut.parquet",)  # its bytes show an id as they stand
+    assert not forgotten.is_complete
+    assert json.loads(json.dumps(forgotten.document))["complete"] is False
+    assert pq.read_table(world.rows)["user_key"].to_pylist() == ["~g2", "bob"]  # the others went
+    forgotten.settle()
+    assert len(world.pending()) == 1
+
+    broken.unlink()
+    pq.write_table(pa.table({"user_key": ["~g1", "bob"]}), cut)
+    again = world.forget("ann")
+    assert again.is_complete
+    assert set(again.document["merged_hashes"]) == world.hashes("~g0", "~g1")
+    assert pq.read_table(cut)["user_key"].to_pylist() == ["bob"]
+    again.settle()
+    assert world.pending() == []
+
+
+def test_damage_inside_a_file_leaves_it_as_it_is_and_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "rows.parquet"
+    rows = pa.table({"user_key": ["ann", "bob"] * 5_000, "n": range(10_000)})
+    pq.write_table(rows, file, compression="zstd")
+    column = pq.ParquetFile(file).metadata.row_group(0).column(1)
+    data = bytearray(file.read_bytes())
+    start = column.data_page_offset
+    data[start : start + 400] = bytes(400)
+    file.write_bytes(data)
+    done = remove_from_parquet(tmp_path, ["ann"])
+    assert (done.num_rows, done.unread) == (0, ("rows.parquet",))
+    assert file.read_bytes() == bytes(data)
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.parquet"]
+    with pytest.raises(StoreError, match=r"rows\.parquet cannot be read"):
+        list(rows_of_users(tmp_path, ["ann"]))
+    file.write_bytes(b"no Parquet")
+    assert scan_folder(tmp_path, ["ann"]).unread == ("rows.parquet",)
+    file.write_bytes(b"no Parquet, but ann")
+    assert scan_folder(tmp_path, ["ann"]).found == ("rows.parquet",)
+
+
+def test_an_anonymous_id_takes_all_its_users_along_and_their_guests(world: World) -> None:
+    world.send(login(10, "eve", "g1"))
+    world.read()
+    document = world.forget("g1", anonymous=True, before=lambda: None).document
+    assert document["complete"]
+    assert set(document["merged_hashes"]) == world.hashes("ann", "eve", "~g0")
+
+
+def test_a_user_of_whom_nothing_is_known_gets_a_receipt_too(world: World) -> None:
+    forgotten = world.forget("nobody")
+    assert forgotten.is_complete
+    assert forgotten.document["merged_hashes"] == []
+    assert forgotten.document["user_hash"] in world.hashes("nobody")
+
+
+def test_a_pending_request_comes_back_as_it_was_kept_and_another_format_is_refused(tmp_path: Path) -> None:
+    request = PendingRequest(tmp_path / "folder", "ab")
+    assert request.read() is None
+    asked = Asked(
+        at_least_s={"~g": 1.5}, user_at_least_s=2.5, sure=["~g"], topic_id="t", starts={3: 7}, had={"log_rows": 2}
+    )
+    request.write(Asked())
+    request.write(asked)
+    assert request.read() == asked
+    assert [path.name for path in request.path.parent.iterdir()] == ["ab.json"]
+    settings = Settings(stores=StoreSettings(event_log=str(tmp_path)))
+    assert check_forgetting(settings) == check_forgetting(None) == []
+    request = PendingRequest(pending_folder(tmp_path), "ab")
+    request.write(asked)
+    (check,) = check_forgetting(settings)
+    assert (check.health, check.found[:2]) == (Health.WARN, "1 ")
+    for text in ("", "[]", '{"format_version": 2}'):
+        request.path.write_text(text)
+        with pytest.raises(IncompatibleStateError, match=r"ab\.json"):
+            request.read()
