@@ -180,6 +180,7 @@ def open_catalog_feed(
     from mmrec.content.catalog_feed import CatalogFeed, marked_choices
     from mmrec.content.publish import FeedMark
     from mmrec.content.remote_images import RemoteImages
+    from mmrec.content.store import CATALOG_MARK
     from mmrec.home import cache_folder
     from mmrec.stores.kafka import describe_topic, read_topic
 
@@ -191,7 +192,7 @@ def open_catalog_feed(
             topic=f"{identity.cluster_id}/{identity.topic_id}",
             encoders=marked_choices(names, cleaning=cleaning, policy=policy),
         ),
-        mark_path=Path(settings.stores.content) / "catalog_mark.json",
+        mark_path=Path(settings.stores.content) / CATALOG_MARK,
         policy=policy,
         refused=RefusedItems(
             producer,
