@@ -9,9 +9,11 @@ readers never wait for a writer) or Redis, as [stores] says.
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
 
 from mmrec.config import StoreSettings
+from mmrec.errors import MmrecError
 from mmrec.stores.feast_repository import apply_objects, is_applied, repository_yaml
 from mmrec.stores.feast_store import check_rates
 from mmrec.telemetry import configure_logging, get_logger
@@ -36,22 +38,27 @@ def apply_repository(stores: StoreSettings, decay_per_day: tuple[float, ...]) ->
     apply_objects(folder, definitions(offline_folder=folder / "offline", decay_per_day=decay_per_day))
 
 
-def main() -> None:
+def main() -> int:
     """Parse, apply, report."""
     parser = argparse.ArgumentParser(description="Apply the feature views of a deployment.")
     parser.add_argument("--config", help="mmrec.toml; MMREC_CONFIG where absent")
     arguments = parser.parse_args()
     configure_logging()
     os.environ.setdefault("FEAST_USAGE", "False")
-    settings = settings_from(arguments.config)
-    apply_repository(settings.stores, settings.scoring.decay_per_day)
+    try:
+        settings = settings_from(arguments.config)
+        apply_repository(settings.stores, settings.scoring.decay_per_day)
+    except MmrecError as error:
+        log.error("features_not_applied", reason=str(error))
+        return 1
     log.info(
         "features_applied",
         folder=settings.stores.feature_repo,
         online_store=settings.stores.online_store,
         decay_per_day=json.dumps(list(settings.scoring.decay_per_day)),
     )
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
