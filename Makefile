@@ -61,7 +61,7 @@ setup: .venv/ready     ## environment from the hashed lock, jars, the mmrec comm
 	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip .venv
 	@.boot/bin/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
 	@printf '%s\n' "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/mmrec.pth"
-	@printf '#!/bin/sh\nexec "%s/$(BIN)/python" -m mmrec.cli "$$@"\n' "$(CURDIR)" > $(BIN)/mmrec && chmod +x $(BIN)/mmrec
+	@printf '#!/bin/sh\nexec "%s/$(BIN)/python" -m mmrec.cli.main "$$@"\n' "$(CURDIR)" > $(BIN)/mmrec && chmod +x $(BIN)/mmrec
 	@echo "[setup] environment ready after $$(( $$(date +%s) - $$(cat .boot/started) )) s"
 	@touch $@
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from mmrec.config import StoreSettings
 from mmrec.errors import MmrecError
-from mmrec.stores.feast_repository import apply_objects, is_applied, repository_yaml
-from mmrec.stores.feast_store import check_rates
-from mmrec.telemetry import configure_logging, get_logger
+from mmrec.stores.feast.repository import apply_objects, is_applied, repository_yaml
+from mmrec.stores.feast.store import check_rates
+from mmrec.telemetry.logs import configure_logging, get_logger
 from mmrec.wiring import settings_from
 
 log = get_logger("__main__")

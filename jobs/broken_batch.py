@@ -13,12 +13,12 @@ import pyarrow as pa
 from mmrec.config import Settings
 from mmrec.events.columns import RAW_SCHEMA
 from mmrec.events.producer import TopicRecord
-from mmrec.events.stream_rows import MAX_KEY_BYTES, StreamTopic, decode_rows, split_rows
-from mmrec.scoring.profile import Source
-from mmrec.stores.kafka import read_topic
-from mmrec.stores.sound_batches import SkippedBatches
-from mmrec.stores.topic_ends import end_offsets
-from mmrec.stream import ScoringStream
+from mmrec.scoring.source import Source
+from mmrec.stores.kafka.readers import read_topic
+from mmrec.stores.kafka.sound_batches import SkippedBatches
+from mmrec.stores.kafka.topic_ends import end_offsets
+from mmrec.stream.rows import MAX_KEY_BYTES, StreamTopic, decode_rows, split_rows
+from mmrec.stream.step import ScoringStream
 
 PORTION = 10_000
 """Records taken together."""

@@ -14,7 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from mmrec.errors import MmrecError
-from mmrec.telemetry import configure_logging, get_logger
+from mmrec.telemetry.logs import configure_logging, get_logger
 from mmrec.training.build import BuiltExamples, build_examples
 from mmrec.training.event_columns import EVENT_COLUMNS
 from mmrec.training.example_config import ExampleConfig

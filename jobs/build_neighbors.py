@@ -14,11 +14,11 @@ from mmrec.clock import SystemClock
 from mmrec.config import Settings
 from mmrec.errors import MmrecError
 from mmrec.features.schema import GENERATIONS
-from mmrec.live_weights import LiveWeights
-from mmrec.metrics import Metrics
-from mmrec.metrics_endpoint import serve_metrics
 from mmrec.recall.item_views import ItemViews
-from mmrec.telemetry import StatusFile, configure_logging, get_logger
+from mmrec.serving.live_weights import LiveWeights
+from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
+from mmrec.telemetry.metrics import Metrics
+from mmrec.telemetry.metrics_endpoint import serve_metrics
 from mmrec.wiring import open_event_log, open_feature_store, settings_from
 
 MAX_BUILD_SHARE = 0.1

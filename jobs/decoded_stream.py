@@ -17,9 +17,9 @@ from pyspark.sql.functions import sum as total
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.spark_worker import settle
+from jobs.table_bytes import parts_by_size, table_of, table_pieces
 from mmrec.config import Settings
-from mmrec.events.stream_rows import MAX_KEY_BYTES, STREAM_SCHEMA, StreamTopic, decode_rows
-from mmrec.events.table_bytes import parts_by_size, table_of, table_pieces
+from mmrec.stream.rows import MAX_KEY_BYTES, STREAM_SCHEMA, StreamTopic, decode_rows
 
 MAX_OFFSETS, MAX_SPREAD = 400_000, 1_000_000
 """Records of a micro-batch at most: where the driver holds its profiles, and where workers write them."""

@@ -30,11 +30,11 @@ from mmrec.content.store import ContentStore
 from mmrec.errors import MmrecError
 from mmrec.events.producer import TopicRecord
 from mmrec.home import cache_folder
-from mmrec.metrics import Metrics
-from mmrec.metrics_endpoint import serve_metrics
-from mmrec.stores.kafka import follow_topic, read_topic
-from mmrec.stores.sound_batches import SkippedBatches
-from mmrec.telemetry import StatusFile, configure_logging, get_logger
+from mmrec.stores.kafka.readers import follow_topic, read_topic
+from mmrec.stores.kafka.sound_batches import SkippedBatches
+from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
+from mmrec.telemetry.metrics import Metrics
+from mmrec.telemetry.metrics_endpoint import serve_metrics
 from mmrec.wiring import open_catalog_feed, open_producer, settings_from
 
 log = get_logger("jobs.encode_items")

@@ -14,14 +14,15 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from mmrec.clock import SystemClock
+from mmrec.collecting.overlay_follower import OverlayFollower
 from mmrec.config import KafkaSettings, Settings
 from mmrec.errors import MmrecError, StoreError
-from mmrec.events.overlay_follower import OverlayFollower
-from mmrec.metrics import Metrics
-from mmrec.metrics_endpoint import serve_metrics
-from mmrec.stores.kafka import TopicIdentity, TopicWatch, follow_topic
-from mmrec.stores.sound_batches import SkippedBatches
-from mmrec.telemetry import StatusFile, configure_logging, get_logger
+from mmrec.stores.kafka.readers import follow_topic
+from mmrec.stores.kafka.sound_batches import SkippedBatches
+from mmrec.stores.kafka.topics import TopicIdentity, TopicWatch
+from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
+from mmrec.telemetry.metrics import Metrics
+from mmrec.telemetry.metrics_endpoint import serve_metrics
 from mmrec.wiring import open_overlay_writer, settings_from
 
 PAUSE_S = 0.05

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from mmrec.errors import InvalidRequestError, MmrecError
 from mmrec.features.assemble import feature_names
 from mmrec.features.schema import ITEM_STATS, USER_PROFILE
-from mmrec.stores.feast_offline import FeastOfflineStore
-from mmrec.telemetry import configure_logging, get_logger
+from mmrec.stores.feast.offline import FeastOfflineStore
+from mmrec.telemetry.logs import configure_logging, get_logger
 from mmrec.training.event_columns import EVENT_COLUMNS
 from mmrec.training.offline_rows import Asked, assemble_asked, offline_rows
 from mmrec.wiring import open_event_log, open_feature_store, settings_from

@@ -12,16 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.spark_worker import settle
+from jobs.table_bytes import table_of, table_pieces
 from mmrec.events.forgotten import ForgottenUsers
-from mmrec.events.table_bytes import table_of, table_pieces
 from mmrec.features.schema import GENERATIONS, LIVE_KEY
 from mmrec.features.values import PackedProfile
-from mmrec.partition_step import JUDGED_SCHEMA, OWNED_SCHEMA, OWNER, JudgedRows, judge_rows, with_owners
 from mmrec.scoring.apply import collector_paused
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.stores.forgotten_file import FileForgottenUsers
-from mmrec.stores.kept_profiles import ProfileKeeper, kept_profiles
-from mmrec.stores.redis_profile_rows import RedisLayout, RedisProfileRows
+from mmrec.stores.feast.kept_profiles import ProfileKeeper, kept_profiles
+from mmrec.stores.log.forgotten_file import FileForgottenUsers
+from mmrec.stores.redis.profile_rows import RedisLayout, RedisProfileRows
+from mmrec.stream.partition_step import JUDGED_SCHEMA, OWNED_SCHEMA, OWNER, JudgedRows, judge_rows, with_owners
 
 EVENTS, KEPT = "events", "kept"
 OWNED_PIECE_SCHEMA = pa.schema([pa.field("part", pa.int32()), pa.field("piece", pa.binary())])

@@ -29,15 +29,15 @@ from jobs.partition_workers import (
     judge,
     write,
 )
+from jobs.table_bytes import table_of
 from mmrec.config import Settings
-from mmrec.events.stream_rows import StreamBatch, StreamTopic, split_rows
-from mmrec.events.table_bytes import table_of
-from mmrec.partition_step import JUDGED_SCHEMA, Written, asks_to_forget, judged_events
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.stores.parquet_log import local_folder
-from mmrec.stores.redis_profile_rows import RedisLayout, RedisProfileRows
+from mmrec.stores.log.parquet_log import local_folder
+from mmrec.stores.redis.profile_rows import RedisLayout, RedisProfileRows
 from mmrec.stores.writer_right import WriterRight
-from mmrec.stream import ScoringStream, StepReport
+from mmrec.stream.partition_step import JUDGED_SCHEMA, Written, asks_to_forget, judged_events
+from mmrec.stream.rows import StreamBatch, StreamTopic, split_rows
+from mmrec.stream.step import ScoringStream, StepReport
 
 SPARK_SEED: Final = 42
 """Of Spark's hash."""

@@ -8,8 +8,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmrec.events.stream_rows import StreamTopic
-from mmrec.scoring.profile import Source
+from mmrec.scoring.source import Source
+from mmrec.stream.rows import StreamTopic
 
 
 def planned_ends(checkpoint: Path, batch_id: int, topics: Mapping[str, StreamTopic]) -> dict[Source, int]:

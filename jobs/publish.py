@@ -17,11 +17,11 @@ from typing import Any
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
 from mmrec.errors import MmrecError, ReleaseGateError
-from mmrec.publishing import EmbeddingsMark, let_serve, publish, roll_back
-from mmrec.release import Release, ReleaseStore
-from mmrec.stores.kafka import describe_topic
-from mmrec.stores.topic_ends import end_offsets
-from mmrec.telemetry import configure_logging, get_logger
+from mmrec.publishing.publish import EmbeddingsMark, let_serve, publish, roll_back
+from mmrec.publishing.release import Release, ReleaseStore
+from mmrec.stores.kafka.topic_ends import end_offsets
+from mmrec.stores.kafka.topics import describe_topic
+from mmrec.telemetry.logs import configure_logging, get_logger
 from mmrec.wiring import (
     open_content_store,
     open_feature_store,

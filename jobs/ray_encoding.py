@@ -9,7 +9,7 @@ import numpy as np
 
 from mmrec.content.registry import encoder
 from mmrec.content.store import ContentStore
-from mmrec.telemetry import get_logger
+from mmrec.telemetry.logs import get_logger
 
 log = get_logger("jobs.encode_items")
 

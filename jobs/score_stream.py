@@ -32,16 +32,16 @@ from jobs.spark_session import local_spark
 from jobs.stream_step import StreamStep, answer_flip
 from mmrec.config import Settings
 from mmrec.errors import MmrecError, StoreError
-from mmrec.metrics import Metrics
-from mmrec.metrics_endpoint import serve_metrics
+from mmrec.stores.kafka.stream_topics import begin_reading, check_topics
+from mmrec.stores.kafka.topic_ends import source_ends
 from mmrec.stores.patience import when_it_answers
-from mmrec.stores.stream_topics import begin_reading, check_topics
-from mmrec.stores.topic_ends import source_ends
-from mmrec.stores.writer_lock import take_writer_lock
+from mmrec.stores.sqlite.writer_lock import take_writer_lock
 from mmrec.stores.writer_right import take_writer_right
-from mmrec.stream_metrics import StreamMetrics
-from mmrec.stream_status import stream_figures
-from mmrec.telemetry import StatusFile, configure_logging, get_logger
+from mmrec.stream.metrics import StreamMetrics
+from mmrec.stream.status import stream_figures
+from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
+from mmrec.telemetry.metrics import Metrics
+from mmrec.telemetry.metrics_endpoint import serve_metrics
 from mmrec.wiring import open_scoring_stream, settings_from
 
 log = get_logger("__main__")

@@ -18,12 +18,12 @@ from jobs.decoded_stream import SPARK_ERRORS, decoded_tables, portions
 from jobs.partition_writers import PartitionWriters
 from jobs.planned_ends import planned_ends
 from mmrec.errors import StoreError
-from mmrec.events.stream_rows import StreamBatch, StreamTopic, split_rows
-from mmrec.scoring.profile import Source
-from mmrec.stream import ScoringStream, StepReport
-from mmrec.stream_metrics import WHOLE, StreamMetrics
-from mmrec.stream_status import RecentSteps
-from mmrec.telemetry import get_logger
+from mmrec.scoring.source import Source
+from mmrec.stream.metrics import WHOLE, StreamMetrics
+from mmrec.stream.rows import StreamBatch, StreamTopic, split_rows
+from mmrec.stream.status import RecentSteps
+from mmrec.stream.step import ScoringStream, StepReport
+from mmrec.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 DECODE = "decode"

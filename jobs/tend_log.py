@@ -17,10 +17,10 @@ from typing import Any
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
 from mmrec.errors import MmrecError
-from mmrec.metrics import Metrics
-from mmrec.metrics_endpoint import serve_metrics
-from mmrec.stores.log_size import log_size
-from mmrec.telemetry import StatusFile, configure_logging, get_logger
+from mmrec.stores.log.size import log_size
+from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
+from mmrec.telemetry.metrics import Metrics
+from mmrec.telemetry.metrics_endpoint import serve_metrics
 from mmrec.wiring import open_event_log, settings_from
 
 MIN_APPENDS = 4

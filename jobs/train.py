@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mmrec.errors import ConfigurationError, MmrecError
-from mmrec.telemetry import configure_logging, get_logger
+from mmrec.telemetry.logs import configure_logging, get_logger
 from mmrec.training.checkpoint import METRICS, ProgressFile, open_run, restore_state, save_state, write_trained
 from mmrec.training.examples import RankingExamples, RetrievalExamples
 from mmrec.training.fit_towers import TowerFit

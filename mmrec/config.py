@@ -14,7 +14,7 @@ from typing import Any
 
 from mmrec.declared_types import build
 from mmrec.errors import ConfigurationError
-from mmrec.events.behaviors import Behavior, BehaviorSet, behavior_set, shop_behaviors
+from mmrec.scoring.behaviors import Behavior, BehaviorSet, behavior_set, shop_behaviors
 from mmrec.scoring.settings import ScoringConfig
 
 

@@ -13,19 +13,19 @@ from mmrec.config import Settings, load_settings
 from mmrec.errors import ConfigurationError, StoreError
 
 if TYPE_CHECKING:
+    from mmrec.collecting.overlay import Overlay
+    from mmrec.collecting.overlay_writer import OverlayWriter
     from mmrec.content.catalog_feed import CatalogFeed
     from mmrec.content.encoder import Encoder
     from mmrec.content.store import ContentStore
     from mmrec.events.forgotten import ForgottenUsers
     from mmrec.events.log import EventLog
-    from mmrec.events.overlay import Overlay
-    from mmrec.events.overlay_writer import OverlayWriter
     from mmrec.events.producer import RecordProducer
     from mmrec.features.stores import FeatureStore
     from mmrec.index.vectors import VectorStore
-    from mmrec.release import ReleaseStore
+    from mmrec.publishing.release import ReleaseStore
     from mmrec.serving.replica import ReplicaParts
-    from mmrec.stream import ScoringStream
+    from mmrec.stream.step import ScoringStream
 
 CONFIG_VARIABLE = "MMREC_CONFIG"
 
@@ -47,7 +47,7 @@ def open_feature_store(settings: Settings, *, lease: bytes | None = None) -> "Fe
 
 def open_generations(settings: Settings, *, lease: bytes | None = None) -> "FeatureStore":
     """The same, to be rebuilt or looked at: generations of any rates may stand in it."""
-    from mmrec.stores.feast_store import FeastFeatureStore
+    from mmrec.stores.feast.store import FeastFeatureStore
 
     return FeastFeatureStore(settings.stores.feature_repo, scoring=settings.scoring, lease=lease)
 
@@ -63,13 +63,13 @@ def open_overlay(settings: Settings, *, wait_s: float = 0.25) -> "Overlay":
         wait_s: How long a call waits for the engine.
     """
     if settings.stores.online_store == "redis":
-        from mmrec.stores.redis_overlay import RedisOverlay
+        from mmrec.stores.redis.overlay import RedisOverlay
 
         stores = settings.stores
         if stores.redis_cluster and not stores.overlay_connection:
             raise ConfigurationError("redis_cluster is set and overlay_connection is empty; name a single Redis for it")
         return RedisOverlay(stores.overlay_connection or stores.redis_connection, timeout_s=wait_s)
-    from mmrec.stores.sqlite_overlay import SqliteOverlay
+    from mmrec.stores.sqlite.overlay import SqliteOverlay
 
     return SqliteOverlay(settings.stores.feature_repo, busy_timeout_s=wait_s)
 
@@ -78,8 +78,8 @@ def open_overlay_writer(settings: Settings) -> "OverlayWriter":
     """The collector's side of it: the topic's identity from the broker, marks and identities from the feature store."""
     from functools import lru_cache
 
-    from mmrec.events.overlay_writer import OverlayWriter
-    from mmrec.stores.kafka import TopicWatch
+    from mmrec.collecting.overlay_writer import OverlayWriter
+    from mmrec.stores.kafka.topics import TopicWatch
 
     @lru_cache(maxsize=1)  # a failure is not kept: the repository may be applied later
     def store() -> "FeatureStore":
@@ -101,15 +101,15 @@ def open_overlay_writer(settings: Settings) -> "OverlayWriter":
 
 def open_event_log(settings: Settings) -> "EventLog":
     """The Parquet event log."""
-    from mmrec.stores.parquet_log import ParquetEventLog
+    from mmrec.stores.log.parquet_log import ParquetEventLog
 
     return ParquetEventLog(settings.stores.event_log)
 
 
 def open_forgotten_users(settings: Settings) -> "ForgottenUsers":
     """The registry of forgotten users, in the event log's folder."""
-    from mmrec.stores.forgotten_file import FileForgottenUsers
-    from mmrec.stores.parquet_log import local_folder
+    from mmrec.stores.log.forgotten_file import FileForgottenUsers
+    from mmrec.stores.log.parquet_log import local_folder
 
     return FileForgottenUsers(local_folder(settings.stores.event_log) / "forgotten")
 
@@ -123,7 +123,7 @@ def open_scoring_stream(
         lease: On Redis: what the writer's lease must hold for profiles to be written.
         timer: Seconds of a monotonic clock.
     """
-    from mmrec.stream import ScoringStream
+    from mmrec.stream.step import ScoringStream
 
     producer = open_producer(settings)
     stream = ScoringStream(
@@ -139,7 +139,7 @@ def open_scoring_stream(
 
 def open_producer(settings: Settings, *, linger_s: float = 0.0) -> "RecordProducer":
     """An idempotent Kafka producer; records wait `linger_s` for company."""
-    from mmrec.stores.kafka import KafkaRecordProducer
+    from mmrec.stores.kafka.producer import KafkaRecordProducer
 
     return KafkaRecordProducer(settings.kafka.bootstrap, linger_s=linger_s)
 
@@ -182,7 +182,8 @@ def open_catalog_feed(
     from mmrec.content.remote_images import RemoteImages
     from mmrec.content.store import CATALOG_MARK
     from mmrec.home import cache_folder
-    from mmrec.stores.kafka import describe_topic, read_topic
+    from mmrec.stores.kafka.readers import read_topic
+    from mmrec.stores.kafka.topics import describe_topic
 
     kafka, policy = settings.kafka, replace(cleaning_policy(settings.catalog), picture_problem=picture_problem)
     identity = describe_topic(kafka.bootstrap, kafka.catalog_items)
@@ -219,7 +220,7 @@ def open_catalog_feed(
 
 def open_release_store(settings: Settings) -> "ReleaseStore":
     """Releases and the pointer to the one that serves."""
-    from mmrec.release import ReleaseStore
+    from mmrec.publishing.release import ReleaseStore
 
     return ReleaseStore(settings.stores.releases)
 
@@ -228,8 +229,9 @@ def replica_parts(settings: Settings) -> "ReplicaParts":
     """What a recommender replica is made of; nothing is connected yet but the release folder."""
     from mmrec.clock import SystemClock
     from mmrec.serving.replica import ReplicaParts
-    from mmrec.stores.kafka import describe_topic, follow_topic
-    from mmrec.stores.sound_batches import SkippedBatches
+    from mmrec.stores.kafka.readers import follow_topic
+    from mmrec.stores.kafka.sound_batches import SkippedBatches
+    from mmrec.stores.kafka.topics import describe_topic
 
     kafka, skipped = settings.kafka, SkippedBatches()
 

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.events.log import EventLog
 from mmrec.features.stores import FeatureStore
 from mmrec.scoring.affinity import affinity
+from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum
 from mmrec.scoring.profile import UserProfile
 from mmrec.wire.instants import parse_time

@@ -11,18 +11,18 @@ import numpy as np
 import pyarrow as pa
 
 from mmrec.catalog.item import CatalogEntry, catalog_entry
-from mmrec.events.behaviors import shop_behaviors
 from mmrec.features.assemble import FEATURE_NAMES
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.features.values import PopularItems
 from mmrec.index.vectors import StoredVectors
-from mmrec.pipeline import Deadline, ReplicaState
 from mmrec.recall.neighbors import build_neighbors
 from mmrec.scoring.apply import apply
 from mmrec.scoring.batch import session_batch
+from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.scoring.item_statistics import accumulate, decay_rates, popularity
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.serving.keeper import CatalogueKeeper
+from mmrec.serving.recommend import Deadline, ReplicaState
 from mmrec.simulator.settings import StorefrontConfig
 from mmrec.simulator.storefront import Storefront
 

@@ -18,11 +18,11 @@ from pathlib import Path
 import grpc
 
 from mmrec.config import load_settings
-from mmrec.events.next_offsets import next_offsets
 from mmrec.features.stores import FeatureStore
-from mmrec.scoring.profile import Source
-from mmrec.stores.kafka import describe_topic
-from mmrec.stores.topic_ends import end_offsets
+from mmrec.scoring.source import Source
+from mmrec.stores.kafka.topic_ends import end_offsets
+from mmrec.stores.kafka.topics import describe_topic
+from mmrec.stream.next_offsets import next_offsets
 from mmrec.wiring import open_feature_store
 
 

@@ -25,7 +25,7 @@ from mmrec.content.remote_images import RemoteImages
 from mmrec.content.store import ContentStore
 from mmrec.events.producer import RecordProducer, TopicRecord
 from mmrec.features.stores import FeatureStore
-from mmrec.telemetry import get_logger
+from mmrec.telemetry.logs import get_logger
 from mmrec.wire.ids import id_problem
 
 log = get_logger(__name__)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mmrec.metrics import Metrics
+from mmrec.telemetry.metrics import Metrics
 
 
 class ContentMetrics:

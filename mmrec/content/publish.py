@@ -20,7 +20,7 @@ from mmrec.content.fetch_errors import FetchReason
 from mmrec.content.store import ContentStore
 from mmrec.events.producer import RecordProducer
 from mmrec.features.stores import FeatureStore
-from mmrec.telemetry import get_logger
+from mmrec.telemetry.logs import get_logger
 
 MAX_SAMPLES = 5
 log = get_logger(__name__)

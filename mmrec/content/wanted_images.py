@@ -14,7 +14,7 @@ from typing import Final
 
 from mmrec.catalog.item import CatalogItem, from_json_value, to_json_value
 from mmrec.errors import InvalidRequestError
-from mmrec.telemetry import get_logger
+from mmrec.telemetry.logs import get_logger
 
 AWAITED: Final = "awaited"
 """Reason of what was not tried yet."""

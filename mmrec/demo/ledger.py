@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mmrec.errors import StoreError
-from mmrec.events.behaviors import BehaviorSet
-from mmrec.events.verdicts import Verdict
 from mmrec.features.stores import FeatureStore
+from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.verdicts import Verdict
 
 _READ_BATCH = 200
 

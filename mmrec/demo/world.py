@@ -11,7 +11,7 @@ from typing import Any
 from mmrec.catalog.item import CatalogItem
 from mmrec.catalog.movielens import MovieLens, ReplayChunk, movielens_folder
 from mmrec.evaluation.prequential import PrequentialConfig
-from mmrec.events.behaviors import BehaviorSet, media_behaviors, shop_behaviors
+from mmrec.scoring.behaviors import BehaviorSet, media_behaviors, shop_behaviors
 from mmrec.scoring.plain_sum import LedgerEvent
 from mmrec.simulator.chunks import EventChunk
 from mmrec.simulator.settings import DAY_S, StorefrontConfig

@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmrec.config import EventSettings
-from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.columns import EVENT_SCHEMA, RAW_SCHEMA, REJECTED_SCHEMA, user_key
 from mmrec.events.control import CONTROL_BEHAVIORS, IDENTIFY
 from mmrec.events.encoding import check_event, encode_event
 from mmrec.events.plain_records import CONTENT_SCHEMA, plain_events
 from mmrec.events.rules import EventFields, Refusal, decode_record
+from mmrec.scoring.behaviors import BehaviorSet
 
 __all__ = ["Decoded", "check_event", "decode_batch", "decode_record", "encode_event"]
 

@@ -9,7 +9,7 @@ say from which known time on an anonymous event is whose. encode_event gives key
 
 from typing import Final
 
-from mmrec.events.behaviors import CONTROL_PREFIX
+from mmrec.scoring.behaviors import CONTROL_PREFIX
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 
 IDENTIFY: Final = CONTROL_PREFIX + "identify"

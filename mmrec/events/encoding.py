@@ -7,9 +7,9 @@ from typing import Final, NamedTuple
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mmrec.config import EventSettings
-from mmrec.events.behaviors import BehaviorSet
+from mmrec.events.rejection import Rejection
 from mmrec.events.rules import DOUBLE_FIELDS, STRING_FIELDS, Refusal, context_json, judge
-from mmrec.events.verdicts import Rejection
+from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 from mmrec.wire.instants import MAX_SECONDS, MIN_SECONDS, instant_s, instant_text
 

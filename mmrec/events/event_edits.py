@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from mmrec.config import EventSettings
 from mmrec.errors import InvalidRequestError
-from mmrec.events.behaviors import CONTROL_PREFIX
 from mmrec.events.rules import FIELD_NAMES
+from mmrec.scoring.behaviors import CONTROL_PREFIX
 from mmrec.wire.documents import DocumentError, camel_case, load_document
 from mmrec.wire.instants import exact_text, parse_time
 from mmrec.wire.shown import shown

@@ -16,12 +16,12 @@ import pyarrow as pa
 
 from mmrec.config import EventSettings
 from mmrec.errors import InvalidRequestError
-from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.codec import decode_batch
 from mmrec.events.columns import RAW_SCHEMA
 from mmrec.events.event_edits import EventEdit, document_of
 from mmrec.events.event_files import FileRow
-from mmrec.events.verdicts import Rejection
+from mmrec.events.rejection import Rejection
+from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.wire.shown import shown
 
 MAX_SAMPLES: Final = 5

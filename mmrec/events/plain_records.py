@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.json
 
 from mmrec.config import EventSettings
-from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.columns import ANONYMOUS_PREFIX, EVENT_SCHEMA
 from mmrec.events.rules import DOUBLE_FIELDS, FIELD_NAMES, parse_context
+from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.wire.documents import camel_case
 from mmrec.wire.ids import MAX_ID_BYTES
 from mmrec.wire.instants import instant_s

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from mmrec.events.columns import ANONYMOUS_PREFIX, REJECTED_SCHEMA
 from mmrec.events.encoding import encode_event
-from mmrec.events.verdicts import Rejection
+from mmrec.events.rejection import Rejection
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 
 _SAME = (

@@ -25,11 +25,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from mmrec.config import EventSettings
 from mmrec.errors import InvalidRequestError
-from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.columns import RESUBMITTED
 from mmrec.events.producer import RecordPlace, RecordProducer, TopicRecord
 from mmrec.events.rejected import decode_rejected, encode_rejected, is_cut
 from mmrec.events.rules import Refusal, decode_record
+from mmrec.scoring.behaviors import BehaviorSet
 
 MARKER: Final = "resubmitted"
 """Reason of the records that say what was sent again."""

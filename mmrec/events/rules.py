@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from mmrec.config import EventSettings
-from mmrec.events.behaviors import CONTROL_PREFIX, BehaviorSet
 from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.events.control import CONTROL_BEHAVIORS, IDENTIFY
-from mmrec.events.verdicts import Rejection
+from mmrec.events.rejection import Rejection
+from mmrec.scoring.behaviors import CONTROL_PREFIX, BehaviorSet
 from mmrec.wire.documents import JSON_NUMBER, DocumentError, camel_case, check_text, load_document, load_json
 from mmrec.wire.ids import id_problem
 from mmrec.wire.instants import parse_time

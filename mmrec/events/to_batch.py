@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmrec.errors import NotFoundError
-from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.columns import RESUBMITTED
 from mmrec.scoring.batch import EventBatch, event_hashes
-from mmrec.scoring.profile import Source, source_of
+from mmrec.scoring.behaviors import BehaviorSet
+from mmrec.scoring.source import Source, source_of
 
 
 def event_batch(table: pa.Table, behaviors: BehaviorSet) -> EventBatch:

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.events.behaviors import BehaviorSet, shop_behaviors
 from mmrec.features.item_columns import NO_TOKEN, ContentColumns
 from mmrec.scoring.affinity import affinity, net_counts
+from mmrec.scoring.behaviors import BehaviorSet, shop_behaviors
 from mmrec.scoring.decay import SECONDS_PER_DAY, decay
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.rates import smoothed_rates

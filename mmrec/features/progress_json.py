@@ -4,7 +4,7 @@ import json
 
 from mmrec.errors import IncompatibleStateError
 from mmrec.features.values import StreamProgress
-from mmrec.scoring.profile import Source
+from mmrec.scoring.source import Source
 
 FORMAT = 1
 

@@ -5,7 +5,7 @@ value of a key), so writing again is harmless. One process writes profiles, one 
 
 Profiles and their progress are kept in two generations, "a" and "b"; a pointer names the live one. A store reads and
 writes the live one as of each call; store.generation(name) is the same store fixed to one of them. A rebuild fills the
-other one and has the pointer moved (mmrec/rebuild.py).
+other one and has the pointer moved (mmrec/stream/rebuild.py).
 """
 
 import copy

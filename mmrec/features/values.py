@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.scoring.profile import Source
+from mmrec.scoring.source import Source
 
 FloatArray = npt.NDArray[np.float64]
 ALL_DOMAINS = ""

@@ -22,6 +22,8 @@ MAX_ITEM_ID_BYTES = 1_024
 """Of an item id in a collection, in UTF-8; four times what the doors let in."""
 NO_ROW = -1
 """Fills up results where fewer items than asked for exist."""
+WEIGHT_FIELD = "modality_weight_"
+"""Text columns of a collection that begin so hold the share of one modality."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmrec.config import StatisticsSettings
-from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.log import EventLog
 from mmrec.features.stores import FeatureStore
 from mmrec.features.values import Neighbors, PopularItems
 from mmrec.recall.neighbors import EVENT_COLUMNS, NeighborSettings, build_neighbors
 from mmrec.scoring.batch import NO_SOURCE, EventBatch
+from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.item_statistics import ItemStatistics, accumulate, popularity
 from mmrec.scoring.profile import NEVER_S
 

@@ -24,8 +24,8 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from mmrec.errors import ConfigurationError
-from mmrec.events.behaviors import BehaviorSet
 from mmrec.features.values import Neighbors
+from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.decay import decay
 
 FloatArray = npt.NDArray[np.float64]

@@ -4,8 +4,8 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from mmrec.events.behaviors import BehaviorSet
 from mmrec.recall.neighbors import NeighborSettings
+from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.decay import decay
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.index.vectors import best_positions
-from mmrec.serving.catalogue import NO_ROW, BoolArray, Catalogue, FloatArray, NeighborTable, RowArray
+from mmrec.recall.catalogue import NO_ROW, BoolArray, Catalogue, FloatArray, NeighborTable, RowArray
 
 FUSION_OFFSET = 20.0
 """k of reciprocal rank fusion: how fast the first ranks of a source lose weight (Cormack et al., SIGIR 2009, use 60

@@ -26,7 +26,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.errors import IncompatibleStateError
-from mmrec.events.verdicts import Verdict
 from mmrec.scoring.batch import NO_SOURCE, EventBatch
 from mmrec.scoring.caps import RateWindow
 from mmrec.scoring.fold import Addition, fold, widened_axis
@@ -36,6 +35,7 @@ from mmrec.scoring.profile import NEVER_S, UserProfile, empty_profile
 from mmrec.scoring.ring import IdRing
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.scoring.together import LoginHistory
+from mmrec.scoring.verdicts import Verdict
 
 ACCEPTED, DUPLICATE, ALREADY_APPLIED = int(Verdict.ACCEPTED), int(Verdict.DUPLICATE), int(Verdict.ALREADY_APPLIED)
 FORGOTTEN = int(Verdict.FORGOTTEN)

@@ -26,8 +26,9 @@ from mmrec.scoring.marks import moved as marks_moved
 from mmrec.scoring.packed_columns import Axes, ProfileColumns, columns_of, same_behaviors, sections_of
 from mmrec.scoring.packed_fold import PlainUsers, fold_columns
 from mmrec.scoring.packing import pack, pack_marks, stub_of, unpack, unpack_marks
-from mmrec.scoring.profile import Source, UserProfile, empty_profile
+from mmrec.scoring.profile import UserProfile, empty_profile
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.source import Source
 from mmrec.scoring.together import LoginHistory
 
 IntArray = npt.NDArray[np.int64]

@@ -11,7 +11,8 @@ from hashlib import blake2b
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.scoring.profile import FloatArray, Source
+from mmrec.scoring.profile import FloatArray
+from mmrec.scoring.source import Source
 
 NO_SOURCE = -1
 """source_index of an event that no partition delivered, such as a session event of a request."""

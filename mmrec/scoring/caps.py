@@ -11,9 +11,9 @@ its window cannot be counted any more.
 
 import math
 
-from mmrec.events.verdicts import Verdict
 from mmrec.scoring.profile import NEVER_S, UserProfile
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.verdicts import Verdict
 
 ACCEPTED, CAPPED, BOT = int(Verdict.ACCEPTED), int(Verdict.CAPPED), int(Verdict.BOT)
 

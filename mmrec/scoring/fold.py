@@ -16,16 +16,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.events.behaviors import BehaviorSet
 from mmrec.scoring.affinity import affinity
 from mmrec.scoring.batch import EventBatch
+from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.caps import RateWindow
 from mmrec.scoring.decay import count_events
 from mmrec.scoring.names import Names
-from mmrec.scoring.profile import NEVER_S, FloatArray, Source, UserProfile, align_behaviors, assembled
+from mmrec.scoring.profile import NEVER_S, FloatArray, UserProfile, align_behaviors, assembled
 from mmrec.scoring.recent import Recent, columns_of, each_of, newest_events
 from mmrec.scoring.ring import IdArray, extended_rings
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.source import Source
 
 IntArray = npt.NDArray[np.int64]
 

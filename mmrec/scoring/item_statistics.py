@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.errors import IncompatibleStateError
-from mmrec.events.behaviors import BehaviorSet
 from mmrec.scoring.affinity import affinity
 from mmrec.scoring.batch import EventBatch
+from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.decay import LN_2, count_events, decay
 from mmrec.scoring.profile import NEVER_S, FloatArray, align_behaviors, align_columns
 

@@ -9,7 +9,7 @@ repeats.
 from collections.abc import Mapping
 from typing import Final
 
-from mmrec.scoring.profile import Source
+from mmrec.scoring.source import Source
 
 MAX_SOURCES: Final = 64
 """Sources a profile remembers."""

@@ -16,7 +16,8 @@ import numpy as np
 
 from mmrec.errors import IncompatibleStateError
 from mmrec.scoring.names import Names
-from mmrec.scoring.profile import Source, UserProfile, assembled, source_of
+from mmrec.scoring.profile import UserProfile, assembled
+from mmrec.scoring.source import Source, source_of
 
 FORMAT = 3
 """Version of the layout below; another number in stored bytes is an IncompatibleStateError."""

@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mmrec.events.behaviors import BehaviorSet, Undo
 from mmrec.scoring.affinity import affinity
+from mmrec.scoring.behaviors import BehaviorSet, Undo
 from mmrec.scoring.decay import decay
 from mmrec.scoring.profile import UserProfile
 

@@ -8,34 +8,19 @@ Axes: I items, H half-lives, B behaviors, L newest events, R ring.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.events.behaviors import BehaviorSet
 from mmrec.scoring.affinity import net_counts
+from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.names import Names
+from mmrec.scoring.source import Source
 
 FloatArray = npt.NDArray[np.float64]
 NEVER_S = -np.inf
 """Instant of something that has not happened."""
-
-
-@dataclass(frozen=True, order=True)
-class Source:
-    """One partition of one topic of one cluster; a recreated or mirrored topic is another source."""
-
-    cluster_id: str
-    topic_id: str
-    partition: int
-
-
-@lru_cache(maxsize=4_096)
-def source_of(cluster_id: str, topic_id: str, partition: int) -> Source:
-    """One object per source, which profiles share: equal ones are then found without a comparison."""
-    return Source(cluster_id=cluster_id, topic_id=topic_id, partition=partition)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mmrec.errors import ConfigurationError
-from mmrec.events.behaviors import BehaviorSet
+from mmrec.scoring.behaviors import BehaviorSet
 
 MAX_RECENT: Final = (1 << 16) - 1
 MAX_RATES: Final = (1 << 8) - 1

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmrec.catalog.item import CatalogEntry
-from mmrec.events.behaviors import BehaviorSet
-from mmrec.pipeline import RecommendedList
+from mmrec.recall.catalogue import Catalogue
+from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.profile import UserProfile
-from mmrec.serving.catalogue import Catalogue
+from mmrec.serving.recommend import RecommendedList
 from mmrec.wire.instants import rfc3339
 
 MAX_REASONS = 3

@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from mmrec.collecting.overlay import Overlay, OverlayEntry, overlay_batch
 from mmrec.errors import StoreError
 from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.events.control import FORGET, IDENTIFY
-from mmrec.events.overlay import Overlay, OverlayEntry, overlay_batch
-from mmrec.events.verdicts import Verdict
 from mmrec.scoring.apply import apply
 from mmrec.scoring.identity import Reading, identify
 from mmrec.scoring.profile import NEVER_S, UserProfile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.scoring.together import Login
-from mmrec.telemetry import get_logger
+from mmrec.scoring.verdicts import Verdict
+from mmrec.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 ReadProfiles = Callable[[Iterable[str]], dict[str, UserProfile]]

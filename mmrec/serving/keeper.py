@@ -22,18 +22,16 @@ import numpy.typing as npt
 
 from mmrec.catalog.item import Availability, CatalogEntry
 from mmrec.content.matrix import ContentMatrix, content_matrix
-from mmrec.events.behaviors import BehaviorSet
 from mmrec.features.item_columns import Vocabulary, content_columns
 from mmrec.features.stores import FeatureStore
 from mmrec.features.values import Neighbors
 from mmrec.index.faiss_index import serving_index
-from mmrec.index.vectors import StoredVectors
+from mmrec.index.vectors import WEIGHT_FIELD, StoredVectors
+from mmrec.recall.catalogue import Catalogue, FloatArray, NeighborTable, empty_catalogue, neighbor_table
+from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.profile import NEVER_S, align_behaviors
-from mmrec.serving.catalogue import Catalogue, FloatArray, NeighborTable, empty_catalogue, neighbor_table
 from mmrec.serving.item_record import ItemUpdate
 
-WEIGHT_FIELD = "modality_weight_"
-"""Text columns of a collection that begin so hold the share of one modality."""
 Float32Array = npt.NDArray[np.float32]
 
 

@@ -8,13 +8,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from mmrec.config import EventSettings
 from mmrec.errors import InvalidRequestError
-from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.columns import ANONYMOUS_PREFIX, user_key
 from mmrec.events.rules import number_problem
-from mmrec.pipeline import DEFAULT_ITEMS, MAX_ITEMS, ListRequest, RecommendedList, SessionEvent
-from mmrec.serving.catalogue import ItemFilter
+from mmrec.recall.catalogue import ItemFilter
+from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.serving.explain import explain
 from mmrec.serving.page_token import page_token, shown_items
+from mmrec.serving.recommend import DEFAULT_ITEMS, MAX_ITEMS, ListRequest, RecommendedList, SessionEvent
 from mmrec.v1 import behavior_pb2, recommender_pb2
 from mmrec.wire.ids import first_id_problem, id_problem
 from mmrec.wire.instants import MAX_SECONDS, MIN_SECONDS

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from mmrec.config import Settings
 from mmrec.errors import IncompatibleStateError
-from mmrec.events.behaviors import BehaviorSet
 from mmrec.features.assemble import feature_names
 from mmrec.features.stores import FeatureStore
-from mmrec.index.vectors import StoredVectors, VectorStore
+from mmrec.index.vectors import VectorStore
 from mmrec.models.bundle import ModelBundle
-from mmrec.release import Release, ReleaseStore
+from mmrec.publishing.release import Release, ReleaseStore, load_collection
+from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.item_statistics import decay_rates
 from mmrec.serving.keeper import CatalogueKeeper
 
@@ -70,23 +70,6 @@ def load_release(
     weights = release.behavior_weights
     behaviors = BehaviorSet(tuple(replace(b, weight=weights[b.name]) for b in settings.behaviors))
     return LoadedRelease(release=release, model=model, behaviors=behaviors, keeper=keeper)
-
-
-def load_collection(release: Release, vectors: VectorStore) -> StoredVectors:
-    """The whole collection of a release.
-
-    Raises:
-        NotFoundError: it was dropped.
-        IncompatibleStateError: it holds another number of items than the release was made with.
-        StoreError: it cannot be read, or not whole.
-    """
-    stored = vectors.load(release.collection)
-    if len(stored.item_ids) != release.num_items:
-        raise IncompatibleStateError(
-            f"collection {release.collection!r} holds {len(stored.item_ids)} items, release {release.release_id!r} "
-            f"was made with {release.num_items}; publish its model again"
-        )
-    return stored
 
 
 def refresh_all(keeper: CatalogueKeeper, features: FeatureStore) -> None:

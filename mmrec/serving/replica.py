@@ -23,20 +23,19 @@ from typing import Any
 import numpy as np
 
 from mmrec.clock import Clock
+from mmrec.collecting.overlay import Overlay
 from mmrec.config import Settings
 from mmrec.errors import IncompatibleStateError, NotFoundError
-from mmrec.events.overlay import Overlay
 from mmrec.events.producer import TopicRecord
 from mmrec.features.stores import FeatureStore
 from mmrec.index.vectors import VectorStore
-from mmrec.live_weights import LiveWeights
-from mmrec.pipeline import Deadline, ReplicaState, recommend, similar
-from mmrec.release import ReleaseStore
+from mmrec.publishing.release import ReleaseStore
 from mmrec.scoring.item_statistics import decay_rates
 from mmrec.scoring.profile import NEVER_S
 from mmrec.serving.fresh_profile import FreshProfile, read_fresh_profile
 from mmrec.serving.item_record import ItemUpdate, read_item_update
 from mmrec.serving.keeper import CatalogueKeeper
+from mmrec.serving.live_weights import LiveWeights
 from mmrec.serving.messages import (
     add_items,
     check_id,
@@ -47,8 +46,9 @@ from mmrec.serving.messages import (
     number_of_items,
     serving_state,
 )
+from mmrec.serving.recommend import Deadline, ReplicaState, recommend, similar
 from mmrec.serving.release_loading import PORTION, LoadedRelease, load_release, refresh_all
-from mmrec.telemetry import StatusFile, get_logger
+from mmrec.telemetry.logs import StatusFile, get_logger
 from mmrec.v1 import recommender_pb2
 
 log = get_logger(__name__)

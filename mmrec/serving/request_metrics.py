@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mmrec.metrics import Metrics
+from mmrec.telemetry.metrics import Metrics
 
 
 class RequestMetrics:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from mmrec.events.producer import RecordPlace, RecordProducer
-from mmrec.telemetry import get_logger
+from mmrec.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 QUEUE_SIZE = 10_000

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from mmrec.errors import UnreachableError
-from mmrec.telemetry import get_logger
+from mmrec.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 PATIENCE_S: Final = 60.0

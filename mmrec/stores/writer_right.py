@@ -15,11 +15,11 @@ from redis.exceptions import RedisError
 
 from mmrec.config import StoreSettings
 from mmrec.features.schema import PROFILE_VIEWS
-from mmrec.stores.feast_repository import open_repository
-from mmrec.stores.redis_layout import redis_layout
-from mmrec.stores.redis_profile_rows import RedisLayout
-from mmrec.stores.writer_lease import WriterLease, lease_failure, take_lease
-from mmrec.stores.writer_lock import take_writer_lock
+from mmrec.stores.feast.repository import open_repository
+from mmrec.stores.redis.layout import redis_layout
+from mmrec.stores.redis.profile_rows import RedisLayout
+from mmrec.stores.redis.writer_lease import WriterLease, lease_failure, take_lease
+from mmrec.stores.sqlite.writer_lock import take_writer_lock
 
 
 @dataclass(frozen=True, kw_only=True)

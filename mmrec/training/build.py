@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from mmrec.config import Settings
 from mmrec.features.item_columns import ItemEntry, Vocabulary, content_columns
+from mmrec.recall.catalogue import NeighborTable, neighbor_table
 from mmrec.recall.neighbors import NeighborSettings, build_neighbors
 from mmrec.scoring.item_statistics import decay_rates
-from mmrec.serving.catalogue import NeighborTable, neighbor_table
 from mmrec.training.event_columns import EventColumns, event_columns
 from mmrec.training.example_config import ExampleConfig, Part
 from mmrec.training.examples import RankingExamples, RetrievalExamples

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmrec.events.behaviors import BehaviorSet
 from mmrec.scoring.batch import NO_SOURCE, EventBatch
+from mmrec.scoring.behaviors import BehaviorSet
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

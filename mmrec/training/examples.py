@@ -23,9 +23,9 @@ import numpy.typing as npt
 
 from mmrec.features.assemble import CandidateSignals, ItemFacts, own_positions
 from mmrec.features.item_columns import ContentColumns
+from mmrec.recall.catalogue import NeighborTable
 from mmrec.scoring.packing import unpack
 from mmrec.scoring.profile import UserProfile
-from mmrec.serving.catalogue import NeighborTable
 from mmrec.training.example_config import Part
 from mmrec.training.example_folder import read_folder, write_folder
 from mmrec.training.item_history import ItemHistory

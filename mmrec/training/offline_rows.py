@@ -23,10 +23,10 @@ from mmrec.features.assemble import CandidateSignals, ItemFacts, assemble
 from mmrec.features.clear import clear_texts
 from mmrec.features.item_columns import Vocabulary, content_columns
 from mmrec.features.schema import ITEM_STATS, USER_PROFILE
+from mmrec.recall.catalogue import NO_ROW
 from mmrec.scoring.item_statistics import ItemStatistics, decay_rates, pack_statistics, unpack_statistics
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.profile import FloatArray, align_behaviors
-from mmrec.serving.catalogue import NO_ROW
 from mmrec.training.event_columns import EventColumns, event_columns
 from mmrec.training.identified import Identities, identities, with_owners
 from mmrec.training.item_history import item_history

@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.features.item_columns import ContentColumns
+from mmrec.recall.catalogue import NO_ROW, Catalogue, NeighborTable, empty_catalogue
 from mmrec.recall.sources import NeighborItems, OwnItems, PopularItems, RecallContext, RecallSource, fuse
 from mmrec.scoring.affinity import affinity, net_counts
 from mmrec.scoring.packing import pack
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.serving.catalogue import NO_ROW, Catalogue, NeighborTable, empty_catalogue
 from mmrec.training.drawn_lists import draw_lists, positives_of
 from mmrec.training.event_columns import EventColumns, IntArray
 from mmrec.training.example_config import ExampleConfig, Part

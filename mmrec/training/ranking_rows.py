@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.events.behaviors import BehaviorSet
 from mmrec.features.assemble import NOT_OWN, assemble
 from mmrec.features.item_columns import ContentColumns
-from mmrec.ranking.model import ServingModel
+from mmrec.models.serving_model import ServingModel
+from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.item_statistics import popularities
 from mmrec.scoring.profile import UserProfile
 from mmrec.training.examples import NOT_A_LABEL, RankingExamples, user_history

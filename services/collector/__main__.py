@@ -16,19 +16,19 @@ import grpc
 import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from mmrec.catalog.upsert import CatalogWriter
 from mmrec.clock import SystemClock
+from mmrec.collecting.collect import EventCollector
+from mmrec.collecting.collect_metrics import CollectorMetrics
+from mmrec.collecting.overlay_writer import OverlayWriter
+from mmrec.collecting.upsert import CatalogWriter
 from mmrec.config import Settings
 from mmrec.errors import MachineError, MmrecError
-from mmrec.events.collect import EventCollector
-from mmrec.events.collect_metrics import CollectorMetrics
-from mmrec.events.overlay_writer import OverlayWriter
 from mmrec.events.producer import OVERLAY_HEADER
-from mmrec.metrics import Metrics
-from mmrec.metrics_endpoint import serve_metrics
-from mmrec.stores.kafka import KafkaRecordProducer
+from mmrec.stores.kafka.producer import KafkaRecordProducer
 from mmrec.stores.patience import when_it_answers
-from mmrec.telemetry import StatusFile, configure_logging, get_logger
+from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
+from mmrec.telemetry.metrics import Metrics
+from mmrec.telemetry.metrics_endpoint import serve_metrics
 from mmrec.v1 import collector_pb2, collector_pb2_grpc
 from mmrec.wiring import open_overlay_writer, settings_from
 from services.collector.servicer import CollectorServicer

@@ -13,10 +13,10 @@ from typing import Any
 
 import grpc
 
-from mmrec.catalog.upsert import CatalogWriter
 from mmrec.clock import Clock
-from mmrec.events.collect import EventCollector
-from mmrec.events.collect_metrics import CollectorMetrics
+from mmrec.collecting.collect import EventCollector
+from mmrec.collecting.collect_metrics import CollectorMetrics
+from mmrec.collecting.upsert import CatalogWriter
 from mmrec.events.control import forget_event
 from mmrec.v1 import collector_pb2, collector_pb2_grpc
 from mmrec.v1.behavior_pb2 import BehaviorEvent

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from mmrec.errors import MmrecError
-from mmrec.telemetry import configure_logging, get_logger
+from mmrec.telemetry.logs import configure_logging, get_logger
 from mmrec.wiring import CONFIG_VARIABLE, settings_from
 from services.recommender.environment import (
     HAPROXY_FOLDER_VARIABLE,

@@ -14,14 +14,14 @@ import grpc
 from grpc_health.v1 import health_pb2
 from ray import serve
 
-from mmrec.metrics import Metrics
-from mmrec.metrics_endpoint import serve_metrics
-from mmrec.pipeline import Deadline
 from mmrec.serving.messages import served_list_record
+from mmrec.serving.recommend import Deadline
 from mmrec.serving.replica import Replica
 from mmrec.serving.request_metrics import RequestMetrics
 from mmrec.serving.served_lists import LINGER_S, ServedListWriter
-from mmrec.telemetry import configure_logging, get_logger
+from mmrec.telemetry.logs import configure_logging, get_logger
+from mmrec.telemetry.metrics import Metrics
+from mmrec.telemetry.metrics_endpoint import serve_metrics
 from mmrec.v1 import recommender_pb2
 from mmrec.wiring import open_producer, replica_parts, settings_from
 from services.recommender.codes import code_of, details_of

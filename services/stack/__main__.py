@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mmrec.errors import MmrecError
 from mmrec.home import StackHome
-from mmrec.telemetry import configure_logging
+from mmrec.telemetry.logs import configure_logging
 from services.stack.embedded import EmbeddedStack
 
 

@@ -9,7 +9,7 @@ import json
 
 from mmrec.errors import MmrecError
 from mmrec.home import StackHome, cache_folder
-from mmrec.telemetry import configure_logging
+from mmrec.telemetry.logs import configure_logging
 from services.stack.jars import missing_jars, read_lock
 from services.stack.java import ensure_java_home, java_version
 from services.stack.machine import check_machine

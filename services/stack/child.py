@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from mmrec.telemetry import get_logger
+from mmrec.telemetry.logs import get_logger
 from services.stack.guard import child_environment, end_processes
 from services.stack.niceness import make_nice
 from services.stack.program import Patience, Program, is_well

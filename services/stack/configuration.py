@@ -12,7 +12,7 @@ from typing import Any
 
 from mmrec.config import KafkaSettings, ServingSettings, StoreSettings, parse_settings
 from mmrec.errors import ConfigurationError, MachineError
-from mmrec.metric_names import PROCESSES
+from mmrec.telemetry.metric_names import PROCESSES
 from services.stack.ports import HOST, is_free, next_free
 
 _RAY_PORT = 18510

@@ -19,8 +19,8 @@ from mmrec.demo.steps import Steps
 from mmrec.demo.world import DemoWorld, movielens_world, storefront_world
 from mmrec.errors import MmrecError
 from mmrec.home import StackHome
-from mmrec.home_world import may_empty
-from mmrec.telemetry import configure_logging
+from mmrec.state.home_world import may_empty
+from mmrec.telemetry.logs import configure_logging
 from services.stack.demo_steps import DemoRun
 from services.stack.embedded import EmbeddedStack
 

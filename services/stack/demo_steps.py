@@ -15,7 +15,7 @@ from mmrec.demo.steps import Steps
 from mmrec.demo.world import DemoWorld, refused_records
 from mmrec.errors import MachineError
 from mmrec.evaluation.prequential import PrequentialResult
-from mmrec.release import Release
+from mmrec.publishing.release import Release
 from mmrec.wiring import open_feature_store, open_producer, open_release_store
 from services.stack.embedded import EmbeddedStack
 from services.stack.jobs import run_job

@@ -15,7 +15,7 @@ from typing import Any
 
 from mmrec.config import Settings, load_settings
 from mmrec.home import StackHome
-from mmrec.home_world import keep
+from mmrec.state.home_world import keep
 from services.stack.configuration import choose_ports, read_document, write_configuration
 from services.stack.guard import new_stack_id, start_guard
 from services.stack.home_met import meet_home

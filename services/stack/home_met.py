@@ -8,7 +8,7 @@ from typing import Any
 from mmrec.config import Settings, parse_settings
 from mmrec.errors import IncompatibleStateError
 from mmrec.home import StackHome
-from mmrec.home_world import HomeWorld, Met, described, meet, world_of
+from mmrec.state.home_world import HomeWorld, Met, described, meet, world_of
 
 
 def meet_home(
@@ -51,8 +51,8 @@ def meet_home(
 
 def rates_fit(settings: Settings) -> bool:
     """Whether the live profiles decay by the configured rates already, or there are none."""
-    from mmrec.stores.feast_repository import is_applied
-    from mmrec.stores.feast_store import check_rates
+    from mmrec.stores.feast.repository import is_applied
+    from mmrec.stores.feast.store import check_rates
 
     folder = Path(settings.stores.feature_repo)
     if not (folder / "feature_store.yaml").is_file() or not is_applied(folder):

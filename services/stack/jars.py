@@ -18,7 +18,7 @@ from xml.sax.saxutils import quoteattr
 
 from mmrec.errors import MachineError
 from mmrec.home import cache_folder
-from mmrec.telemetry import get_logger
+from mmrec.telemetry.logs import get_logger
 from services.stack.truststore import java_trust_options
 
 LOCK = Path(__file__).with_name("jars.lock")

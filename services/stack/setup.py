@@ -7,7 +7,7 @@ import sys
 import time
 
 from mmrec.errors import MmrecError
-from mmrec.telemetry import configure_logging
+from mmrec.telemetry.logs import configure_logging
 from services.stack.jars import ensure_jars
 from services.stack.java import ensure_java_home
 

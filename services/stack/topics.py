@@ -7,8 +7,8 @@ import argparse
 import sys
 
 from mmrec.errors import MmrecError
-from mmrec.stores.kafka import TopicAdmin
-from mmrec.telemetry import configure_logging, get_logger
+from mmrec.stores.kafka.topics import TopicAdmin
+from mmrec.telemetry.logs import configure_logging, get_logger
 from mmrec.wiring import settings_from
 
 log = get_logger(__name__)

@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 
 from mmrec.config import Settings
-from mmrec.telemetry import read_status
+from mmrec.telemetry.logs import read_status
 from mmrec.v1 import recommender_pb2, recommender_pb2_grpc
 from mmrec.wiring import settings_from
 from tests.benchmarks.receipt import write_receipt

@@ -18,7 +18,7 @@ import grpc
 
 from mmrec.config import Settings
 from mmrec.errors import StoreError
-from mmrec.stores.kafka import KafkaRecordProducer
+from mmrec.stores.kafka.producer import KafkaRecordProducer
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 from mmrec.v1.collector_pb2 import EventOutcome, RecordBehaviorsRequest
 from mmrec.v1.collector_pb2_grpc import CollectorServiceStub

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mmrec.events.next_offsets import next_offsets
-from mmrec.scoring.profile import Source
-from mmrec.stores.kafka import describe_topic
-from mmrec.stores.topic_ends import end_offsets
+from mmrec.scoring.source import Source
+from mmrec.stores.kafka.topic_ends import end_offsets
+from mmrec.stores.kafka.topics import describe_topic
+from mmrec.stream.next_offsets import next_offsets
 from mmrec.wiring import open_event_log, open_feature_store
 from tests.benchmarks.chaos_stream_kills import Killer, Kills, StoreWatch
 from tests.benchmarks.chaos_stream_load import DAY_S, Load

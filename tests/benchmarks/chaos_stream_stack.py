@@ -22,7 +22,7 @@ from redis import Redis
 from mmrec.config import load_settings
 from mmrec.errors import MachineError, StoreError
 from mmrec.home import StackHome
-from mmrec.stores.writer_lock import take_writer_lock
+from mmrec.stores.sqlite.writer_lock import take_writer_lock
 from services.stack.configuration import StackPorts, write_configuration
 from services.stack.guard import new_stack_id, processes_of, start_guard
 from services.stack.jars import ensure_jars

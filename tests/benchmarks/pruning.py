@@ -21,10 +21,10 @@ import numpy as np
 from scipy import sparse
 
 from mmrec.evaluation.intervals import clustered_interval
-from mmrec.events.behaviors import shop_behaviors
 from mmrec.scoring.affinity import affinity
 from mmrec.scoring.apply import apply
 from mmrec.scoring.batch import EventBatch, event_hashes
+from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.simulator.settings import StorefrontConfig

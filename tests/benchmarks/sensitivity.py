@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mmrec.evaluation.intervals import clustered_interval
-from mmrec.events.behaviors import shop_behaviors
+from mmrec.scoring.behaviors import shop_behaviors
 from tests.benchmarks.receipt import write_receipt
 from tests.benchmarks.sensitivity_data import DATA_SET, DATA_VARIABLE, DAY_S, Events, data_folder, read_events
 from tests.benchmarks.sensitivity_model import Measured, affinity_matrix, cases_of, measure, neighbor_matrix

@@ -11,9 +11,9 @@ import numpy as np
 from scipy import sparse
 
 from mmrec.evaluation.metrics import hits_at_k, ndcg_at_k
-from mmrec.events.behaviors import BehaviorSet
 from mmrec.recall.neighbors import build_neighbors
 from mmrec.scoring.affinity import affinity
+from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.decay import count_events
 from tests.benchmarks.sensitivity_data import Events, FloatArray, IndexArray, item_id
 

@@ -19,9 +19,9 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.spark_session import local_spark
 from mmrec.config import Settings
-from mmrec.events.stream_rows import STREAM_SCHEMA, decode_rows
-from mmrec.stores.stream_topics import stream_topics
-from mmrec.stores.topic_ends import end_offsets
+from mmrec.stores.kafka.stream_topics import stream_topics
+from mmrec.stores.kafka.topic_ends import end_offsets
+from mmrec.stream.rows import STREAM_SCHEMA, decode_rows
 from mmrec.wiring import settings_from
 from tests.benchmarks.repeated import median_seconds
 

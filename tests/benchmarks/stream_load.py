@@ -19,7 +19,7 @@ import numpy as np
 
 from mmrec.config import Settings
 from mmrec.simulator.settings import BEHAVIORS, FUNNEL_SHARES
-from mmrec.stores.kafka import KafkaRecordProducer
+from mmrec.stores.kafka.producer import KafkaRecordProducer
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 from mmrec.v1.collector_pb2 import RecordBehaviorsRequest
 from mmrec.v1.collector_pb2_grpc import CollectorServiceStub

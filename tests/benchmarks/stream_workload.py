@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmrec.simulator.settings import BEHAVIORS, FUNNEL_SHARES
-from mmrec.stores.kafka import KafkaRecordProducer
+from mmrec.stores.kafka.producer import KafkaRecordProducer
 
 CHUNK = 20_000
 DAY_S = 86_400.0

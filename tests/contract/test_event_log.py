@@ -12,7 +12,7 @@ from mmrec.errors import ConfigurationError, IncompatibleStateError
 from mmrec.events.columns import EVENT_SCHEMA, RAW_SCHEMA
 from mmrec.events.log import SEQUENCE, EventLog, MemoryEventLog
 from mmrec.events.served import SERVED_SCHEMA, decode_served
-from mmrec.stores.parquet_log import ParquetEventLog
+from mmrec.stores.log.parquet_log import ParquetEventLog
 
 INGEST_S = 1_767_225_600.0
 Reopen = Callable[[], EventLog]

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from mmrec.errors import StoreError
 from mmrec.events.forgotten import MemoryForgottenUsers
 from mmrec.events.log import EventLog, MemoryEventLog
-from mmrec.stores.log_files import LogFiles
-from mmrec.stores.log_manifest import MAX_DIGESTS
-from mmrec.stores.parquet_log import ParquetEventLog
+from mmrec.stores.log.files import LogFiles
+from mmrec.stores.log.manifest import MAX_DIGESTS
+from mmrec.stores.log.parquet_log import ParquetEventLog
 from tests.contract.test_event_log import INGEST_S, events, ids, served
 
 DAY_S = 86_400.0

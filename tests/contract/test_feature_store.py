@@ -18,17 +18,18 @@ from feature_repo.apply import apply_repository
 from mmrec.catalog.item import Availability, CatalogEntry
 from mmrec.config import StoreSettings
 from mmrec.errors import ConfigurationError, IncompatibleStateError, InvalidRequestError, NotFoundError, StoreError
-from mmrec.events.behaviors import shop_behaviors
 from mmrec.features.stores import FeatureStore, MemoryFeatureStore
 from mmrec.features.values import Neighbors, PopularItems, StreamProgress
 from mmrec.scoring.apply import apply
 from mmrec.scoring.batch import session_batch
+from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.scoring.item_statistics import ItemStatistics
 from mmrec.scoring.packing import pack
-from mmrec.scoring.profile import Source, UserProfile
+from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.stores.feast_repository import repository_yaml
-from mmrec.stores.feast_store import FeastFeatureStore
+from mmrec.scoring.source import Source
+from mmrec.stores.feast.repository import repository_yaml
+from mmrec.stores.feast.store import FeastFeatureStore
 
 CONFIG = ScoringConfig(behaviors=shop_behaviors())
 NOW_S = 1_760_000_000.0
@@ -275,7 +276,7 @@ def test_feast_itself_reads_the_values_in_the_clear(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from mmrec.features.values import PopularItems
-from mmrec.stores.feast_store import FeastFeatureStore
+from mmrec.stores.feast.store import FeastFeatureStore
 import numpy as np
 store = FeastFeatureStore(sys.argv[1])
 print("ready", flush=True)

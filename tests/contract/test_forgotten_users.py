@@ -7,7 +7,7 @@ import pytest
 
 from mmrec.errors import IncompatibleStateError
 from mmrec.events.forgotten import ForgottenUsers, MemoryForgottenUsers
-from mmrec.stores.forgotten_file import FileForgottenUsers
+from mmrec.stores.log.forgotten_file import FileForgottenUsers
 
 Reopen = Callable[[], ForgottenUsers]
 

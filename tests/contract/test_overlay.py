@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from mmrec.collecting.overlay import MAX_READ, MemoryOverlay, Overlay, OverlayEntry, overlay_batch
 from mmrec.errors import StoreError
-from mmrec.events.behaviors import shop_behaviors
-from mmrec.events.overlay import MAX_READ, MemoryOverlay, Overlay, OverlayEntry, overlay_batch
-from mmrec.scoring.profile import Source
-from mmrec.stores.sqlite_overlay import FILE_NAME, SqliteOverlay
+from mmrec.scoring.behaviors import shop_behaviors
+from mmrec.scoring.source import Source
+from mmrec.stores.sqlite.overlay import FILE_NAME, SqliteOverlay
 
 NOW_S = 1_767_225_600.0
 LEFT, RIGHT = Source("c", "t", 0), Source("c", "t", 1)
@@ -34,7 +34,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
         return made[-1]
 
     def redis(**options: int) -> Overlay:
-        from mmrec.stores.redis_overlay import RedisOverlay
+        from mmrec.stores.redis.overlay import RedisOverlay
 
         made.append(RedisOverlay(connection, timeout_s=10.0, **options))
         return made[-1]
@@ -223,7 +223,7 @@ def test_forgotten_bytes_are_gone_from_file_and_wal(tmp_path: Path) -> None:
 
 READER = """
 import sys
-from mmrec.stores.sqlite_overlay import SqliteOverlay
+from mmrec.stores.sqlite.overlay import SqliteOverlay
 overlay = SqliteOverlay(sys.argv[1])
 for line in sys.stdin:
     print(len(overlay.read([line.strip()]).get(line.strip(), [])), flush=True)

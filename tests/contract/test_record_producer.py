@@ -23,7 +23,8 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
         memory = MemoryRecordProducer(clock=ManualClock(1_767_225_600.25))
         yield Broker(memory, "t", lambda: memory.records("t"))
         return
-    from mmrec.stores.kafka import KafkaRecordProducer, read_topic
+    from mmrec.stores.kafka.producer import KafkaRecordProducer
+    from mmrec.stores.kafka.readers import read_topic
 
     settings: KafkaSettings = request.getfixturevalue("topics")()
     producer = KafkaRecordProducer(settings.bootstrap)

@@ -13,14 +13,14 @@ from redis import Redis
 from feature_repo.apply import apply_repository
 from mmrec.config import StoreSettings
 from mmrec.errors import StoreError
-from mmrec.events.behaviors import shop_behaviors
 from mmrec.features.schema import USER_PROFILE
+from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.stores.feast_repository import open_repository
-from mmrec.stores.redis_layout import redis_layout
-from mmrec.stores.redis_profile_rows import PORTION, RedisLayout, RedisProfileRows
-from mmrec.stores.value_bytes import bytes_value, value_message
-from mmrec.stores.writer_lease import LEASE_KEY, LeaseLostError, StaleBatchError, take_lease
+from mmrec.stores.feast.repository import open_repository
+from mmrec.stores.feast.value_bytes import bytes_value, value_message
+from mmrec.stores.redis.layout import redis_layout
+from mmrec.stores.redis.profile_rows import PORTION, RedisLayout, RedisProfileRows
+from mmrec.stores.redis.writer_lease import LEASE_KEY, LeaseLostError, StaleBatchError, take_lease
 from services.stack.guard import child_environment
 from services.stack.ports import HOST, any_free, wait_open
 

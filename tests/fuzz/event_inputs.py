@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from mmrec.clock import ManualClock
 from mmrec.config import EventSettings
-from mmrec.events.behaviors import shop_behaviors
 from mmrec.events.control import FORGET, IDENTIFY
+from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.wire.instants import rfc3339
 from tests.fuzz import awkward
 from tests.fuzz.door import Fuzzed, Parts

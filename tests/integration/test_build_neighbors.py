@@ -14,7 +14,7 @@ from mmrec.config import Settings
 from mmrec.events.columns import EVENT_SCHEMA
 from mmrec.features.stores import FeatureStore
 from mmrec.features.values import PopularItems
-from mmrec.telemetry import read_status
+from mmrec.telemetry.logs import read_status
 from mmrec.wiring import open_event_log, open_feature_store
 
 pytestmark = pytest.mark.integration

@@ -16,8 +16,8 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 from mmrec.config import Settings
 from mmrec.events.rejected import decode_rejected
-from mmrec.stores.kafka import read_topic
-from mmrec.telemetry import read_status
+from mmrec.stores.kafka.readers import read_topic
+from mmrec.telemetry.logs import read_status
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 from mmrec.v1.catalog_pb2 import CatalogItem
 from mmrec.v1.collector_pb2 import EventOutcome, ForgetUserRequest, RecordBehaviorsRequest, UpsertItemsRequest
@@ -150,7 +150,7 @@ def test_without_the_broker_events_are_to_be_sent_again(
 ) -> None:
     from dataclasses import replace
 
-    from mmrec.stores.kafka import TopicAdmin
+    from mmrec.stores.kafka.topics import TopicAdmin
 
     broker = new_broker()
     broker.start()

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from mmrec.collecting.collect import EventCollector
 from mmrec.config import EventSettings, KafkaSettings
-from mmrec.events.behaviors import shop_behaviors
-from mmrec.events.collect import EventCollector
-from mmrec.stores.kafka import KafkaRecordProducer, TopicAdmin, read_topic
+from mmrec.scoring.behaviors import shop_behaviors
+from mmrec.stores.kafka.producer import KafkaRecordProducer
+from mmrec.stores.kafka.readers import read_topic
+from mmrec.stores.kafka.topics import TopicAdmin
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 from mmrec.v1.collector_pb2 import EventOutcome
 

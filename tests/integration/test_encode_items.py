@@ -18,8 +18,8 @@ from mmrec.catalog.item import to_json_value
 from mmrec.serving.item_record import ItemUpdate, read_item_update
 from mmrec.simulator.settings import StorefrontConfig
 from mmrec.simulator.storefront import Storefront
-from mmrec.stores.kafka import read_topic
-from mmrec.telemetry import read_status
+from mmrec.stores.kafka.readers import read_topic
+from mmrec.telemetry.logs import read_status
 from mmrec.wiring import open_content_store, open_feature_store, open_producer
 from tests.damaged_pictures import damaged_avif, endless_jpeg
 from tests.picture_shop import Shop, png

@@ -15,8 +15,8 @@ import pytest
 from feature_repo.apply import apply_repository
 from mmrec.config import Settings
 from mmrec.serving.fresh_profile import read_fresh_profile
-from mmrec.stores.kafka import KafkaRecordProducer
-from mmrec.telemetry import read_status
+from mmrec.stores.kafka.producer import KafkaRecordProducer
+from mmrec.telemetry.logs import read_status
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 from mmrec.v1.collector_pb2 import RecordBehaviorsRequest
 from mmrec.v1.collector_pb2_grpc import CollectorServiceStub

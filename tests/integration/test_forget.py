@@ -18,18 +18,19 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from typer.testing import CliRunner
 
 from feature_repo.apply import apply_repository
-from mmrec.cli import app
+from mmrec.cli.main import app
+from mmrec.collecting.overlay import OverlayEntry
 from mmrec.config import Settings
 from mmrec.events.columns import RAW_SCHEMA
 from mmrec.events.control import identify_event
 from mmrec.events.encoding import encode_event
-from mmrec.events.overlay import OverlayEntry
-from mmrec.events.stream_rows import decode_rows, split_rows
-from mmrec.scoring.profile import Source
-from mmrec.stores.kafka import TopicAdmin, read_topic
-from mmrec.stores.stream_topics import starting_offsets, stream_topics
-from mmrec.stores.user_bytes import scan_folder
-from mmrec.stream import ScoringStream
+from mmrec.forgetting.user_bytes import scan_folder
+from mmrec.scoring.source import Source
+from mmrec.stores.kafka.readers import read_topic
+from mmrec.stores.kafka.stream_topics import starting_offsets, stream_topics
+from mmrec.stores.kafka.topics import TopicAdmin
+from mmrec.stream.rows import decode_rows, split_rows
+from mmrec.stream.step import ScoringStream
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 from mmrec.wiring import open_event_log, open_feature_store, open_overlay, open_producer, open_scoring_stream
 from services.stack.kafka_broker import KafkaBroker

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmrec.cli import main
+from mmrec.cli.main import main
 from mmrec.config import Settings, load_settings
 from mmrec.events.rejected import decode_rejected
-from mmrec.stores.kafka import read_topic
+from mmrec.stores.kafka.readers import read_topic
 from tests.integration.test_rejected import KNOWN, Stream
 
 pytestmark = pytest.mark.integration

@@ -14,7 +14,7 @@ from mmrec.config import Settings
 from mmrec.features.stores import FeatureStore
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
 from mmrec.serving.fresh_profile import read_fresh_profile
-from mmrec.telemetry import read_status
+from mmrec.telemetry.logs import read_status
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 from mmrec.v1.collector_pb2 import EventOutcome, RecordBehaviorsRequest
 from mmrec.v1.collector_pb2_grpc import CollectorServiceStub

@@ -14,8 +14,8 @@ from feature_repo.apply import apply_repository
 from mmrec.errors import StoreError
 from mmrec.events.control import identify_event
 from mmrec.events.encoding import encode_event
-from mmrec.stores.redis_profile_rows import RedisProfileRows
-from mmrec.stores.writer_lease import LEASE_KEY, LeaseLostError
+from mmrec.stores.redis.profile_rows import RedisProfileRows
+from mmrec.stores.redis.writer_lease import LEASE_KEY, LeaseLostError
 from mmrec.stores.writer_right import take_writer_right
 from mmrec.wiring import open_event_log, open_producer
 from tests.oracle import Oracle, new_event, record_of

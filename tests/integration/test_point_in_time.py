@@ -17,7 +17,7 @@ from mmrec.scoring.batch import NO_SOURCE, EventBatch
 from mmrec.scoring.item_statistics import ItemStatistics, accumulate, pack_statistics, unpack_statistics
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.profile import NEVER_S, empty_profile
-from mmrec.stores.feast_offline import FeastOfflineStore
+from mmrec.stores.feast.offline import FeastOfflineStore
 from mmrec.training.offline_rows import Asked, assemble_asked, offline_rows
 
 pytestmark = pytest.mark.integration

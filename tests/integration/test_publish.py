@@ -8,10 +8,10 @@ import time
 import pytest
 
 from feature_repo.apply import apply_repository
-from mmrec.pipeline import Deadline
+from mmrec.serving.recommend import Deadline
 from mmrec.serving.replica import Replica
-from mmrec.stores.kafka import KafkaRecordProducer
-from mmrec.stores.topic_ends import end_offsets
+from mmrec.stores.kafka.producer import KafkaRecordProducer
+from mmrec.stores.kafka.topic_ends import end_offsets
 from mmrec.v1 import recommender_pb2
 from mmrec.wiring import (
     open_content_store,

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from feature_repo.apply import apply_repository
-from mmrec.audit import audit_profiles
-from mmrec.backup import backup, restore
-from mmrec.rebuild import Parts
-from mmrec.rebuild_run import back, rebuild
-from mmrec.stores.writer_lock import take_writer_lock
+from mmrec.state.audit import audit_profiles
+from mmrec.state.backup import backup, restore
+from mmrec.state.rebuild_run import back, rebuild
+from mmrec.stores.sqlite.writer_lock import take_writer_lock
+from mmrec.stream.rebuild import Parts
 from mmrec.wiring import open_event_log, open_feature_store, open_forgotten_users, open_generations, open_producer
 from tests.oracle import Oracle, new_event, record_of
 from tests.servers import Deployment

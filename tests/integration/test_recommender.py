@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from mmrec.stores.kafka import read_topic
+from mmrec.stores.kafka.readers import read_topic
 from tests.recommender_server import ProtoClient, RunningRecommender, announce_item, promote_release
 
 pytestmark = pytest.mark.integration

@@ -9,20 +9,20 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from mmrec.cli import main
+from mmrec.cli.main import main
+from mmrec.cli.readings import parse_metrics
 from mmrec.config import Settings, load_settings
 from mmrec.events.columns import RAW_SCHEMA
 from mmrec.events.forgotten import MemoryForgottenUsers
 from mmrec.events.log import MemoryEventLog
-from mmrec.events.stream_rows import decode_rows, split_rows
 from mmrec.features.stores import MemoryFeatureStore
-from mmrec.metrics import Metrics
-from mmrec.metrics_endpoint import parse_metrics
-from mmrec.stores.kafka import read_topic
-from mmrec.stores.stream_topics import stream_topics
-from mmrec.stores.topic_ends import source_ends
-from mmrec.stream import ScoringStream
-from mmrec.stream_metrics import WHOLE, StreamMetrics
+from mmrec.stores.kafka.readers import read_topic
+from mmrec.stores.kafka.stream_topics import stream_topics
+from mmrec.stores.kafka.topic_ends import source_ends
+from mmrec.stream.metrics import WHOLE, StreamMetrics
+from mmrec.stream.rows import decode_rows, split_rows
+from mmrec.stream.step import ScoringStream
+from mmrec.telemetry.metrics import Metrics
 from mmrec.wiring import open_producer
 
 pytestmark = pytest.mark.integration

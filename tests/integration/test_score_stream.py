@@ -19,8 +19,8 @@ from feature_repo.apply import apply_repository
 from mmrec.config import Settings
 from mmrec.events.rejected import decode_rejected
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
-from mmrec.stores.kafka import read_topic
-from mmrec.telemetry import read_status
+from mmrec.stores.kafka.readers import read_topic
+from mmrec.telemetry.logs import read_status
 from mmrec.wiring import open_event_log, open_feature_store, open_producer
 
 pytestmark = pytest.mark.integration

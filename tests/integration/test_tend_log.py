@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jobs.tend_log import run
-from mmrec.telemetry import read_status
+from mmrec.telemetry.logs import read_status
 from mmrec.wiring import open_event_log, open_forgotten_users
 from tests.contract.test_event_log import events, ids
 

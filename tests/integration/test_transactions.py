@@ -8,9 +8,10 @@ import kafka as kafka_python
 import pytest
 
 from mmrec.config import KafkaSettings
-from mmrec.stores.kafka import KafkaRecordProducer, follow_topic, read_topic
-from mmrec.stores.stream_topics import starting_offsets, stream_topics
-from mmrec.stores.topic_ends import end_offsets, source_ends
+from mmrec.stores.kafka.producer import KafkaRecordProducer
+from mmrec.stores.kafka.readers import follow_topic, read_topic
+from mmrec.stores.kafka.stream_topics import starting_offsets, stream_topics
+from mmrec.stores.kafka.topic_ends import end_offsets, source_ends
 
 pytestmark = pytest.mark.integration
 Topics = Callable[..., KafkaSettings]

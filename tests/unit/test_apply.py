@@ -10,16 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmrec.errors import IncompatibleStateError
-from mmrec.events.behaviors import BehaviorSet, shop_behaviors
-from mmrec.events.verdicts import Verdict
 from mmrec.scoring.affinity import affinity
 from mmrec.scoring.apply import apply
 from mmrec.scoring.batch import NO_SOURCE, EventBatch, event_hashes, session_batch
+from mmrec.scoring.behaviors import BehaviorSet, shop_behaviors
 from mmrec.scoring.decay import count_events, decay
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
-from mmrec.scoring.profile import Source, UserProfile
+from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.source import Source
+from mmrec.scoring.verdicts import Verdict
 
 DAY_S = 86_400.0
 NOW_S = 1_760_000_000.0

@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmrec.errors import IncompatibleStateError
-from mmrec.events.behaviors import shop_behaviors
 from mmrec.scoring.apply import apply
 from mmrec.scoring.apply_packed import AppliedPacked, apply_packed
 from mmrec.scoring.batch import NO_SOURCE, EventBatch, event_hashes
+from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.scoring.identity import Reading, history_of, identify
 from mmrec.scoring.packed_columns import Axes, columns_of, packed_of
 from mmrec.scoring.packing import pack, stub_of, unpack
-from mmrec.scoring.profile import Source
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.source import Source
 from mmrec.scoring.together import LoginHistory
 
 NOW_S = 1_760_000_000.0

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mmrec.events.behaviors import Behavior, behavior_set, media_behaviors, shop_behaviors
 from mmrec.features.assemble import FEATURE_NAMES, NOT_OWN, CandidateSignals, ItemFacts, assemble, feature_names
 from mmrec.features.item_columns import Vocabulary, content_columns
 from mmrec.recall.neighbors import neighbor_scores
+from mmrec.scoring.behaviors import Behavior, behavior_set, media_behaviors, shop_behaviors
 from mmrec.scoring.decay import decay
 from mmrec.scoring.profile import align_behaviors, empty_profile
 from tests.serving_world import ServingWorld, serving_world

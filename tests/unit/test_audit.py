@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from mmrec.audit import audit_profiles, audit_statistics, sample
 from mmrec.config import Settings
 from mmrec.events.control import IDENTIFY
 from mmrec.recall.item_views import ItemViews
+from mmrec.state.audit import audit_profiles, audit_statistics, sample
 from tests.unit.test_rebuild import CONFIG, NOW_S, Log, MemoryFeatureStore, Row, parts_of, rows, stream_of
 
 HALF_LIVES = Settings().statistics.half_lives_days

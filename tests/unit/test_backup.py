@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 
 from feature_repo.apply import apply_repository
-from mmrec.backup import MANIFEST, backup, restore, verify
 from mmrec.config import Settings, StoreSettings
 from mmrec.content.matrix import content_matrix
 from mmrec.content.store import CATALOG_MARK, MAX_PARTS, ContentStore
 from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError
 from mmrec.features.stores import FeatureStore, MemoryFeatureStore
 from mmrec.features.values import StreamProgress
-from mmrec.profile_dump import dump_profiles, load_profiles
-from mmrec.rebuild import fill, flip
 from mmrec.scoring.packing import pack
-from mmrec.stores.forgotten_file import FileForgottenUsers
-from mmrec.stores.parquet_log import ParquetEventLog
+from mmrec.state.backup import MANIFEST, backup, restore, verify
+from mmrec.state.profile_dump import dump_profiles, load_profiles
+from mmrec.stores.log.forgotten_file import FileForgottenUsers
+from mmrec.stores.log.parquet_log import ParquetEventLog
+from mmrec.stream.rebuild import fill, flip
 from mmrec.wiring import open_event_log, open_feature_store, open_forgotten_users
 from tests.unit.test_rebuild import CONFIG, NOW_S, Log, check, parts_of, rows, stream_of
 

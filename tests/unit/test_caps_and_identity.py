@@ -9,19 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmrec.errors import ConfigurationError
-from mmrec.events.behaviors import shop_behaviors
-from mmrec.events.verdicts import Verdict
 from mmrec.scoring.affinity import affinity
 from mmrec.scoring.apply import apply
 from mmrec.scoring.batch import EventBatch, event_hashes
+from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.scoring.identity import Reading, history_of, identify, keys_to_read, targets_to_read
 from mmrec.scoring.marks import MAX_SOURCES, joined, moved
 from mmrec.scoring.names import Names
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum
-from mmrec.scoring.profile import Source, UserProfile, empty_profile
+from mmrec.scoring.profile import UserProfile, empty_profile
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.source import Source
 from mmrec.scoring.together import LoginHistory
+from mmrec.scoring.verdicts import Verdict
 
 DAY_S = 86_400.0
 NOW_S = 1_760_000_040.0

@@ -17,8 +17,8 @@ from mmrec.catalog.refusals import ItemRefusal, ItemRejection
 from mmrec.catalog.refused import RefusedItems, refused_record
 from mmrec.catalog.resubmit import ItemDoor
 from mmrec.catalog.values import decode_entities, shown_text
+from mmrec.cli.rejected_report import by_reason, print_groups
 from mmrec.clock import ManualClock
-from mmrec.console.rejected_report import by_reason, print_groups
 from mmrec.content.attributes import AttributeHashEncoder
 from mmrec.content.catalog_feed import CatalogFeed, marked_choices
 from mmrec.content.matrix import content_matrix

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mmrec.catalog.item import Availability
 from mmrec.catalog.refusals import ItemRefusal
 from mmrec.catalog.rules import MAX_ITEM_BYTES, ItemChange, parse_change
-from mmrec.catalog.upsert import encode_item
+from mmrec.collecting.upsert import encode_item
 from mmrec.errors import InvalidRequestError
 from mmrec.serving.item_record import read_item_update
 from mmrec.v1.catalog_pb2 import CatalogItem, Image

@@ -8,14 +8,14 @@ import pytest
 
 from mmrec.catalog.item import Availability, CatalogEntry
 from mmrec.errors import InvalidRequestError
-from mmrec.events.behaviors import behavior_set, shop_behaviors
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.features.values import Neighbors
-from mmrec.pipeline import ListRequest, SessionEvent, recommend
+from mmrec.recall.catalogue import NO_ROW, neighbor_table
+from mmrec.scoring.behaviors import behavior_set, shop_behaviors
 from mmrec.scoring.item_statistics import decay_rates
-from mmrec.serving.catalogue import NO_ROW, neighbor_table
 from mmrec.serving.item_record import read_item_update
 from mmrec.serving.keeper import CatalogueKeeper
+from mmrec.serving.recommend import ListRequest, SessionEvent, recommend
 from tests.serving_world import EMBEDDING_DIM, HALF_LIVES, PlainModel, ServingWorld, no_deadline, serving_world
 
 

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mmrec.cli import app, main
+from mmrec.cli.main import app, main
+from mmrec.cli.running import read_record, require_stack, running_stack
 from mmrec.config import Settings, parse_settings
-from mmrec.console.running import read_record, require_stack, running_stack
 from mmrec.content.matrix import content_matrix
 from mmrec.content.store import ContentStore
 from mmrec.demo.world import storefront_name
 from mmrec.errors import MachineError
-from mmrec.events.behaviors import media_behaviors
 from mmrec.home import StackHome
-from mmrec.home_world import keep, meet, world_of
+from mmrec.scoring.behaviors import media_behaviors
+from mmrec.state.home_world import keep, meet, world_of
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = (
@@ -126,7 +126,7 @@ def called(home: Path, *arguments: str) -> Ended:
     """The command line as a process of its own: `up` and `demo` become the stack's shell."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("MMREC_")}
     ended = subprocess.run(
-        [sys.executable, "-m", "mmrec.cli", *arguments],
+        [sys.executable, "-m", "mmrec.cli.main", *arguments],
         cwd=ROOT,
         env={**variables, "MMREC_HOME": str(home)},
         capture_output=True,
@@ -293,7 +293,7 @@ def test_logs_are_listed_and_shown_without_a_stack(call: Caller, tmp_path: Path)
 
 
 def test_the_installed_program_ends_without_a_traceback(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mmrec.cli", "profile", "u1"]
+    command = [sys.executable, "-m", "mmrec.cli.main", "profile", "u1"]
     variables = {**os.environ, "MMREC_HOME": str(tmp_path), "MMREC_CONFIG": ""}
     ended = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False, timeout=120)
     assert ended.returncode == 1

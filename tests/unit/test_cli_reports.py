@@ -11,24 +11,24 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from mmrec.cli.checks import Health, worst
+from mmrec.cli.doctor import check_data, check_packages, check_runtime, diagnose
+from mmrec.cli.event_lines import event_line, record_document, rejected_line
+from mmrec.cli.list_report import list_document, print_list, session_event
+from mmrec.cli.listeners import check_ports
+from mmrec.cli.log_lines import brief_line, follow, plain_line, reason_line, tail, timed_line
+from mmrec.cli.profile_report import print_profile, profile_document
+from mmrec.cli.programs import run_job
+from mmrec.cli.worlds import check_behaviors, toml_text
 from mmrec.config import KafkaSettings, ServingSettings, Settings
-from mmrec.console.checks import Health, worst
-from mmrec.console.event_lines import event_line, record_document, rejected_line
-from mmrec.console.list_report import list_document, print_list, session_event
-from mmrec.console.listeners import check_ports
-from mmrec.console.log_lines import brief_line, follow, plain_line, reason_line, tail, timed_line
-from mmrec.console.profile_report import print_profile, profile_document
-from mmrec.console.programs import run_job
-from mmrec.console.worlds import check_behaviors, toml_text
-from mmrec.doctor import check_data, check_packages, check_runtime, diagnose
 from mmrec.errors import ConfigurationError, InvalidRequestError, MachineError
-from mmrec.events.behaviors import media_behaviors, shop_behaviors
 from mmrec.events.producer import TopicRecord
 from mmrec.events.rejected import encode_rejected
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.home import StackHome
 from mmrec.scoring.apply import apply
 from mmrec.scoring.batch import session_batch
+from mmrec.scoring.behaviors import media_behaviors, shop_behaviors
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.v1 import recommender_pb2

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmrec.config import EventSettings
-from mmrec.events.behaviors import Behavior, BehaviorSet, shop_behaviors
 from mmrec.events.codec import check_event, decode_batch, encode_event
 from mmrec.events.columns import EVENT_SCHEMA, RAW_SCHEMA, REJECTED_SCHEMA, user_key
 from mmrec.events.control import CONTROL_BEHAVIORS, FORGET, IDENTIFY, forget_event, identify_event
 from mmrec.events.plain_records import plain_events
+from mmrec.events.rejection import Rejection
 from mmrec.events.rules import EventFields, Refusal, decode_record
-from mmrec.events.verdicts import Rejection
+from mmrec.scoring.behaviors import Behavior, BehaviorSet, shop_behaviors
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 from mmrec.wire import documents as wire_documents
 from mmrec.wire.instants import parse_time

@@ -3,13 +3,13 @@
 from collections import Counter
 from concurrent.futures import Future
 
-from mmrec.catalog.upsert import CatalogWriter
 from mmrec.clock import ManualClock
+from mmrec.collecting.collect import EventCollector
+from mmrec.collecting.upsert import CatalogWriter
 from mmrec.config import EventSettings, KafkaSettings
-from mmrec.events.behaviors import shop_behaviors
-from mmrec.events.collect import EventCollector
 from mmrec.events.producer import MemoryRecordProducer, RecordPlace
 from mmrec.events.rejected import decode_rejected, is_cut
+from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 from mmrec.v1.catalog_pb2 import CatalogItem, Image
 from mmrec.v1.collector_pb2 import EventOutcome, EventStatus

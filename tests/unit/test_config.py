@@ -7,7 +7,7 @@ import pytest
 
 from mmrec.config import load_settings, parse_settings
 from mmrec.errors import ConfigurationError, NotFoundError
-from mmrec.events.behaviors import Behavior, BehaviorSet, behavior_set, shop_behaviors
+from mmrec.scoring.behaviors import Behavior, BehaviorSet, behavior_set, shop_behaviors
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -14,14 +14,14 @@ from mmrec.demo.page import ShownItem, render_page
 from mmrec.demo.steps import Steps
 from mmrec.demo.world import refused_records, storefront_world
 from mmrec.errors import NotFoundError
-from mmrec.events.behaviors import shop_behaviors
-from mmrec.events.verdicts import Verdict
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.scoring.apply import apply
 from mmrec.scoring.batch import session_batch
+from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.scoring.plain_sum import LedgerEvent
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.verdicts import Verdict
 
 NOW_S = 1_767_225_600.0
 CONFIG = ScoringConfig(behaviors=shop_behaviors())

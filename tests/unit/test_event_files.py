@@ -10,12 +10,12 @@ import pytest
 from mmrec.clock import ManualClock
 from mmrec.config import EventSettings, KafkaSettings
 from mmrec.errors import InvalidRequestError, StoreError
-from mmrec.events.behaviors import shop_behaviors
 from mmrec.events.columns import EVENT_SCHEMA
 from mmrec.events.event_files import newest_event_time_s, open_event_file, read_records, retimed
 from mmrec.events.feed import feed
 from mmrec.events.producer import MemoryRecordProducer
 from mmrec.events.rules import EventFields, Refusal, decode_record
+from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.simulator.live import live_records, storefront_until
 from mmrec.simulator.settings import StorefrontConfig
 from mmrec.wire.instants import parse_time, rfc3339

@@ -11,8 +11,8 @@ from mmrec.config import Settings
 from mmrec.features.assemble import assemble
 from mmrec.features.item_columns import Vocabulary, content_columns
 from mmrec.index.vectors import ExactIndex
-from mmrec.pipeline import ListRequest, ReplicaState, recommend
-from mmrec.serving.catalogue import Catalogue
+from mmrec.recall.catalogue import Catalogue
+from mmrec.serving.recommend import ListRequest, ReplicaState, recommend
 from mmrec.simulator.settings import StorefrontConfig
 from mmrec.simulator.storefront import Storefront
 from mmrec.training.build import BuiltExamples, build_examples

@@ -6,7 +6,7 @@ import sys
 LOOK = """
 import sys, typeguard
 checked = typeguard.typechecked
-import mmrec.stores.feast_store
+import mmrec.stores.feast.store
 assert "feast" in sys.modules
 assert "torch" not in sys.modules, "torch was loaded"
 assert typeguard.typechecked is checked

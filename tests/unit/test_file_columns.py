@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from mmrec.config import EventSettings
 from mmrec.errors import InvalidRequestError
-from mmrec.events.behaviors import shop_behaviors
 from mmrec.events.event_files import open_event_file, read_records
 from mmrec.events.file_columns import ColumnTypeError, FileReading, column_reader
 from mmrec.events.rules import FIELD_NAMES, EventFields, Refusal, decode_record
+from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.wire.instants import exact_text, parse_time
 
 NOW_S = 1_767_225_600.0  # 2026-01-01T00:00:00Z

@@ -8,14 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmrec.cli import main
+from mmrec.cli.main import main
 from mmrec.config import EventSettings
 from mmrec.errors import InvalidRequestError
-from mmrec.events.behaviors import shop_behaviors
 from mmrec.events.event_edits import EventEdit
 from mmrec.events.event_files import open_event_file
 from mmrec.events.file_survey import FileSurvey, counted, survey
 from mmrec.events.rules import Refusal, decode_record
+from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.wire.instants import rfc3339
 
 NOW_S = 1_767_225_600.0

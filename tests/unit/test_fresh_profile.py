@@ -5,17 +5,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mmrec.collecting.overlay import MemoryOverlay, OverlayEntry, overlay_batch
 from mmrec.errors import StoreError
-from mmrec.events.behaviors import shop_behaviors
 from mmrec.events.control import FORGET, IDENTIFY
-from mmrec.events.overlay import MemoryOverlay, OverlayEntry, overlay_batch
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.features.values import StreamProgress
 from mmrec.scoring.apply import apply
+from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.scoring.identity import identify, keys_to_read, targets_to_read
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
-from mmrec.scoring.profile import Source
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.source import Source
 from mmrec.serving.fresh_profile import FreshProfile, read_fresh_profile
 
 NOW_S = 1_767_225_600.0

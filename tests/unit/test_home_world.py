@@ -9,9 +9,9 @@ import pytest
 from mmrec.config import Settings, parse_settings
 from mmrec.demo.world import storefront_name
 from mmrec.errors import ConfigurationError, IncompatibleStateError, InvalidRequestError, MmrecError
-from mmrec.events.behaviors import media_behaviors
 from mmrec.home import StackHome
-from mmrec.home_world import claim, differences, keep, may_empty, meet, read_world, world_of
+from mmrec.scoring.behaviors import media_behaviors
+from mmrec.state.home_world import claim, differences, keep, may_empty, meet, read_world, world_of
 from services.stack.embedded import EmbeddedStack
 from services.stack.home_met import rates_fit
 

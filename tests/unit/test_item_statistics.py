@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmrec.errors import IncompatibleStateError
-from mmrec.events.behaviors import media_behaviors, shop_behaviors
 from mmrec.features.schema import PACKED_FORMATS, VIEWS
 from mmrec.scoring.batch import EventBatch, session_batch
+from mmrec.scoring.behaviors import media_behaviors, shop_behaviors
 from mmrec.scoring.item_statistics import (
     ItemStatistics,
     accumulate,

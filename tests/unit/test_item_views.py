@@ -7,12 +7,12 @@ import pyarrow as pa
 import pytest
 
 from mmrec.config import StatisticsSettings
-from mmrec.events.behaviors import behavior_set, shop_behaviors
 from mmrec.events.columns import EVENT_SCHEMA
 from mmrec.events.log import MemoryEventLog
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.recall.item_views import ItemViews
 from mmrec.recall.neighbors import build_neighbors
+from mmrec.scoring.behaviors import behavior_set, shop_behaviors
 
 NOW_S = 1_767_225_600.0
 SETTINGS = StatisticsSettings(num_neighbors=5)

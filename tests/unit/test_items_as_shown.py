@@ -16,12 +16,12 @@ from mmrec.content.payloads import ATTRIBUTES, payloads
 from mmrec.errors import InvalidRequestError, NotFoundError
 from mmrec.events.columns import RAW_SCHEMA
 from mmrec.events.served import decode_served
-from mmrec.pipeline import ListRequest, SessionEvent, recommend, similar
+from mmrec.recall.catalogue import Catalogue, ItemFilter
 from mmrec.recall.sources import default_sources
-from mmrec.serving.catalogue import Catalogue, ItemFilter
 from mmrec.serving.explain import shown_when
 from mmrec.serving.item_record import read_item_update
 from mmrec.serving.messages import check_ids, list_request
+from mmrec.serving.recommend import ListRequest, SessionEvent, recommend, similar
 from mmrec.v1 import recommender_pb2
 from tests.serving_world import EMBEDDING_DIM, ServingWorld, no_deadline, serving_world
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mmrec.features.values import PackedProfile
-from mmrec.stores.kept_profiles import PORTION, ProfileKeeper, kept_profiles
+from mmrec.stores.feast.kept_profiles import PORTION, ProfileKeeper, kept_profiles
 
 PROFILES = {f"u{n}": PackedProfile(packed=bytes([n % 251]) * n, clear=f"{{{n}}}") for n in range(PORTION + 3)}
 

@@ -10,12 +10,12 @@ from google.protobuf.json_format import MessageToJson, Parse
 from mmrec.catalog.item import CatalogEntry
 from mmrec.config import EventSettings
 from mmrec.errors import InvalidRequestError
-from mmrec.pipeline import ListRequest, recommend
 from mmrec.recall.sources import default_sources
 from mmrec.serving.explain import explain
 from mmrec.serving.item_record import ItemUpdate
 from mmrec.serving.messages import list_request, list_response, served_list_record, timestamp
 from mmrec.serving.page_token import page_token, shown_items
+from mmrec.serving.recommend import ListRequest, recommend
 from mmrec.v1 import behavior_pb2, recommender_pb2
 from tests.serving_world import ServingWorld, no_deadline, serving_world
 

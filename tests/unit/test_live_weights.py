@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from mmrec.clock import ManualClock
+from mmrec.collecting.overlay import MemoryOverlay, OverlayEntry
 from mmrec.config import Settings, load_settings
-from mmrec.events.overlay import MemoryOverlay, OverlayEntry
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.index.vectors import MemoryVectorStore
-from mmrec.live_weights import LiveWeights
-from mmrec.release import ReleaseStore
-from mmrec.scoring.profile import Source
+from mmrec.publishing.release import ReleaseStore
+from mmrec.scoring.source import Source
+from mmrec.serving.live_weights import LiveWeights
 from mmrec.serving.replica import Replica, ReplicaParts
 from tests.unit.test_stream import NOW_S, Deployment
 

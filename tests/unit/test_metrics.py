@@ -13,22 +13,23 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
-from mmrec.cli import app
+from mmrec.cli.main import app
+from mmrec.cli.observed import observe
+from mmrec.cli.readings import parse_metrics, read_metrics
+from mmrec.collecting.collect_metrics import CollectorMetrics
 from mmrec.config import MetricsSettings
-from mmrec.console.observed import observe
 from mmrec.errors import ConfigurationError
-from mmrec.events.collect_metrics import CollectorMetrics
 from mmrec.events.columns import EVENT_SCHEMA, REJECTED_SCHEMA, RESUBMITTED
 from mmrec.events.served import SERVED_SCHEMA
-from mmrec.events.stream_rows import StreamBatch
 from mmrec.features.values import StreamProgress
-from mmrec.metric_names import METRICS, PROCESSES, MetricKind, MetricName
-from mmrec.metrics import MAX_SERIES, OTHER, Metrics
-from mmrec.metrics_endpoint import parse_metrics, read_metrics, serve_metrics
-from mmrec.scoring.profile import Source
+from mmrec.scoring.source import Source
 from mmrec.serving.request_metrics import RequestMetrics
-from mmrec.stores.log_size import log_size
-from mmrec.stream_metrics import WHOLE, StreamMetrics
+from mmrec.stores.log.size import log_size
+from mmrec.stream.metrics import WHOLE, StreamMetrics
+from mmrec.stream.rows import StreamBatch
+from mmrec.telemetry.metric_names import METRICS, PROCESSES, MetricKind, MetricName
+from mmrec.telemetry.metrics import MAX_SERIES, OTHER, Metrics
+from mmrec.telemetry.metrics_endpoint import serve_metrics
 from mmrec.v1.collector_pb2 import EventOutcome, EventStatus
 from services.stack.ports import any_free
 

@@ -17,7 +17,7 @@ from mmrec.catalog.movielens import MovieLens, ReplayChunk, movielens_folder, sp
 from mmrec.catalog.values import attribute_values
 from mmrec.demo.world import MOVIELENS_RING
 from mmrec.errors import MachineError
-from mmrec.events.behaviors import media_behaviors
+from mmrec.scoring.behaviors import media_behaviors
 from mmrec.v1 import behavior_pb2
 
 

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmrec.errors import ConfigurationError
-from mmrec.events.behaviors import shop_behaviors
 from mmrec.features.values import Neighbors
 from mmrec.recall.neighbors import NeighborSettings, build_neighbors, neighbor_scores
 from mmrec.recall.neighbors_reference import neighbor_weights
+from mmrec.scoring.behaviors import shop_behaviors
 
 BEHAVIORS = shop_behaviors()
 NOW_S = 1_767_225_600.0

@@ -7,17 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmrec.clock import ManualClock
+from mmrec.collecting.overlay import MemoryOverlay
+from mmrec.collecting.overlay_follower import MAX_LAG_S, OverlayFollower
+from mmrec.collecting.overlay_writer import MAX_FOLLOWED, OverlayWriter
 from mmrec.config import EventSettings
-from mmrec.events.behaviors import shop_behaviors
 from mmrec.events.columns import RESUBMITTED
 from mmrec.events.control import FORGET, IDENTIFY, forget_event, identify_event
 from mmrec.events.encoding import encode_event
-from mmrec.events.overlay import MemoryOverlay
-from mmrec.events.overlay_follower import MAX_LAG_S, OverlayFollower
-from mmrec.events.overlay_writer import MAX_FOLLOWED, OverlayWriter
 from mmrec.events.producer import RecordPlace, TopicRecord
-from mmrec.metrics import Metrics
-from mmrec.scoring.profile import Source
+from mmrec.scoring.behaviors import shop_behaviors
+from mmrec.scoring.source import Source
+from mmrec.telemetry.metrics import Metrics
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 
 NOW_S = 1_767_225_600.25

@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 
 from mmrec.clock import ManualClock
+from mmrec.collecting.collect import EventCollector
+from mmrec.collecting.overlay import MemoryOverlay, OverlayEntry
+from mmrec.collecting.overlay_writer import OverlayWriter
 from mmrec.config import EventSettings, KafkaSettings
 from mmrec.errors import StoreError
-from mmrec.events.behaviors import shop_behaviors
-from mmrec.events.collect import EventCollector
 from mmrec.events.control import FORGET, IDENTIFY, forget_event, identify_event
-from mmrec.events.overlay import MemoryOverlay, OverlayEntry
-from mmrec.events.overlay_writer import OverlayWriter
 from mmrec.events.producer import MemoryRecordProducer
-from mmrec.scoring.profile import Source
+from mmrec.scoring.behaviors import shop_behaviors
+from mmrec.scoring.source import Source
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 from mmrec.v1.collector_pb2 import EventOutcome
 

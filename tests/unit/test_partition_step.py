@@ -15,15 +15,15 @@ from jobs.partition_writers import shuffle_parts
 from mmrec.config import Settings
 from mmrec.events.columns import EVENT_SCHEMA, RAW_SCHEMA
 from mmrec.events.forgotten import MemoryForgottenUsers
-from mmrec.events.stream_rows import RecordKind, StreamTopic, decode_rows, split_rows
 from mmrec.events.to_batch import event_batch
-from mmrec.events.verdicts import Verdict
 from mmrec.features.values import PackedProfile
-from mmrec.partition_step import JUDGED_SCHEMA, OWNER, judge_rows, judged_events, with_owners
 from mmrec.scoring.apply import apply
 from mmrec.scoring.identity import Reading, identify
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.profile import UserProfile
+from mmrec.scoring.verdicts import Verdict
+from mmrec.stream.partition_step import JUDGED_SCHEMA, OWNER, judge_rows, judged_events, with_owners
+from mmrec.stream.rows import RecordKind, StreamTopic, decode_rows, split_rows
 
 NOW_S = 1_760_000_000.0
 SETTINGS = Settings()

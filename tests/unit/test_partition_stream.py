@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from mmrec.events.control import forget_event, identify_event
 from mmrec.events.encoding import encode_event
-from mmrec.events.stream_rows import split_rows
-from mmrec.partition_step import (
+from mmrec.scoring.packing import pack
+from mmrec.stream.partition_step import (
     OWNER,
     Written,
     asks_to_forget,
@@ -19,8 +19,8 @@ from mmrec.partition_step import (
     judged_events,
     with_owners,
 )
-from mmrec.scoring.packing import pack
-from mmrec.stream import ScoringStream
+from mmrec.stream.rows import split_rows
+from mmrec.stream.step import ScoringStream
 from tests.unit.test_stream import NOW_S, CrashError, Deployment, event
 from tests.unit.test_stream_control import WRITES, Fragile, guest_event
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from jobs.planned_ends import planned_ends
+from mmrec.cli.readings import parse_metrics
+from mmrec.cli.standing import read_standing
 from mmrec.config import Settings
-from mmrec.console.standing import read_standing
-from mmrec.metrics import Metrics
-from mmrec.metrics_endpoint import parse_metrics
-from mmrec.scoring.profile import Source
-from mmrec.stream_metrics import StreamMetrics
-from mmrec.telemetry import StatusFile
+from mmrec.scoring.source import Source
+from mmrec.stream.metrics import StreamMetrics
+from mmrec.telemetry.logs import StatusFile
+from mmrec.telemetry.metrics import Metrics
 from tests.unit.test_stream import NOW_S, TOPICS, CrashError, Deployment, event
 
 PLACE, SOURCE = ("behavior-events", 0), Source("c", "t", 0)

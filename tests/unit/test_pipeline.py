@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from mmrec.errors import DeadlineError, InvalidRequestError, NotFoundError, StoreError
-from mmrec.events.behaviors import BehaviorSet
-from mmrec.pipeline import Deadline, Degradation, ListRequest, SessionEvent, recommend, similar
+from mmrec.recall.catalogue import ItemFilter
 from mmrec.recall.sources import OwnItems, PopularItems, default_sources, fuse
-from mmrec.serving.catalogue import ItemFilter
+from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.serving.item_record import ItemUpdate
+from mmrec.serving.recommend import Deadline, Degradation, ListRequest, SessionEvent, recommend, similar
 from tests.serving_world import ServingWorld, no_deadline, serving_world
 
 

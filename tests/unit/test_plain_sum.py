@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmrec.events.behaviors import shop_behaviors
+from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum
 
 NOW_S = 1_700_000_000.0

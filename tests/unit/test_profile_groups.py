@@ -13,13 +13,13 @@ from mmrec.events.control import identify_event
 from mmrec.events.encoding import encode_event
 from mmrec.events.to_batch import event_batch
 from mmrec.features.values import PackedProfile
-from mmrec.judged_batch import Judged, judge_batch
-from mmrec.profile_groups import profile_groups
 from mmrec.scoring.identity import history_of, stub
 from mmrec.scoring.packing import pack
 from mmrec.scoring.profile import UserProfile, empty_profile
 from mmrec.scoring.together import LoginHistory
-from mmrec.stream_offsets import Offsets
+from mmrec.stream.judged_batch import Judged, judge_batch
+from mmrec.stream.offsets import Offsets
+from mmrec.stream.profile_groups import profile_groups
 from tests.unit.test_stream import NOW_S, SETTINGS, CrashError, Deployment, event
 from tests.unit.test_stream_control import guest_event
 

@@ -19,14 +19,14 @@ from mmrec.events.log import EventLog, MemoryEventLog
 from mmrec.events.producer import MemoryRecordProducer
 from mmrec.features.stores import FeatureStore, MemoryFeatureStore
 from mmrec.features.values import StreamProgress
-from mmrec.rebuild import Held, Parts, catch_up, fill, flip
-from mmrec.rebuild_run import back, rebuild
-from mmrec.replay import replay_table
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.stream import ScoringStream
+from mmrec.state.rebuild_run import back, rebuild
+from mmrec.stream.rebuild import Held, Parts, catch_up, fill, flip
+from mmrec.stream.replay import replay_table
+from mmrec.stream.step import ScoringStream
 from tests.unit.test_replay_logins import SlicedLog
 
 NOW_S = 1_760_000_000.0

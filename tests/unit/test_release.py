@@ -13,19 +13,19 @@ from mmrec.clock import ManualClock
 from mmrec.config import PublishSettings, Settings, StoreSettings
 from mmrec.content.matrix import content_matrix
 from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError, ReleaseGateError, StoreError
-from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.producer import TopicRecord
 from mmrec.features.assemble import FEATURE_NAMES
 from mmrec.features.values import StreamProgress
 from mmrec.index.vectors import MemoryVectorStore, StoredVectors
 from mmrec.models.bundle import new_bundle
 from mmrec.models.settings import RankerSettings, TowerSettings
-from mmrec.pipeline import Deadline
-from mmrec.publishing import LIVE_ALIAS, EmbeddingsMark, drop_old_collections, let_serve, publish, roll_back
-from mmrec.release import ReleaseStore, check_gates
+from mmrec.publishing.publish import LIVE_ALIAS, EmbeddingsMark, drop_old_collections, let_serve, publish, roll_back
+from mmrec.publishing.release import ReleaseStore, check_gates
+from mmrec.scoring.behaviors import BehaviorSet
+from mmrec.serving.recommend import Deadline
 from mmrec.serving.release_loading import load_release
 from mmrec.serving.replica import Replica, ReplicaParts
-from mmrec.telemetry import read_status
+from mmrec.telemetry.logs import read_status
 from mmrec.v1 import recommender_pb2
 from tests.serving_world import EMBEDDING_DIM, ServingWorld, serving_world
 from tests.unit.test_catalogue_keeper import record

@@ -15,14 +15,14 @@ from mmrec.events.encoding import encode_event
 from mmrec.events.log import EventLog, MemoryEventLog
 from mmrec.events.to_batch import event_batch
 from mmrec.features.stores import FeatureStore, MemoryFeatureStore
-from mmrec.partition_step import JudgedEvents
-from mmrec.profile_dump import dump_profiles, load_profiles
-from mmrec.rebuild import Parts, fill
-from mmrec.replay import profiles_from_log
-from mmrec.score_matrix import score_matrix
 from mmrec.scoring.apply import apply
 from mmrec.scoring.profile import UserProfile
-from mmrec.stores.parquet_log import ParquetEventLog
+from mmrec.state.profile_dump import dump_profiles, load_profiles
+from mmrec.state.score_matrix import score_matrix
+from mmrec.stores.log.parquet_log import ParquetEventLog
+from mmrec.stream.partition_step import JudgedEvents
+from mmrec.stream.rebuild import Parts, fill
+from mmrec.stream.replay import profiles_from_log
 from tests.unit.test_stream import NOW_S, SETTINGS, CrashError, Deployment, event
 from tests.unit.test_stream_control import Fragile, Portioned, guest_event, run_out
 

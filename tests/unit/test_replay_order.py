@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from mmrec.config import Settings
-from mmrec.events.verdicts import Verdict
 from mmrec.scoring.apply import apply
 from mmrec.scoring.batch import EventBatch, event_hashes
-from mmrec.scoring.profile import Source
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.source import Source
+from mmrec.scoring.verdicts import Verdict
 
 SETTINGS = Settings()
 CONFIG = ScoringConfig(behaviors=SETTINGS.behaviors, max_items=0, ring_size=20, ring_window_s=100.0)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmrec.errors import ConfigurationError
-from mmrec.ranking.rerank import by_score, diversified
+from mmrec.serving.rerank import by_score, diversified
 
 
 @given(

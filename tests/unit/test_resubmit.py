@@ -12,18 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from mmrec.cli.rejected_commands import instant
+from mmrec.cli.rejected_report import by_reason, full_lines, groups_document, print_groups, record_line
 from mmrec.clock import ManualClock
 from mmrec.config import EventSettings, KafkaSettings
-from mmrec.console.rejected_commands import instant
-from mmrec.console.rejected_report import by_reason, full_lines, groups_document, print_groups, record_line
 from mmrec.errors import InvalidRequestError, StoreError
-from mmrec.events.behaviors import Behavior, BehaviorSet, behavior_set, shop_behaviors
 from mmrec.events.columns import RAW_SCHEMA, RESUBMITTED
 from mmrec.events.producer import MemoryRecordProducer
 from mmrec.events.rejected import MAX_KEPT_BYTES, decode_rejected, encode_rejected, is_cut
 from mmrec.events.resubmit import MARKER, PORTION, EventDoor, Fate, RefusedRecords, ResubmitTopics, resubmit
 from mmrec.events.rules import EventFields, decode_record
-from mmrec.events.stream_rows import RecordKind, StreamTopic, decode_rows
+from mmrec.scoring.behaviors import Behavior, BehaviorSet, behavior_set, shop_behaviors
+from mmrec.stream.rows import RecordKind, StreamTopic, decode_rows
 
 NOW_S = 1_767_225_600.0
 KAFKA = KafkaSettings()

@@ -9,9 +9,9 @@ import pytest
 from mmrec.errors import InvalidRequestError
 from mmrec.events.control import IDENTIFY
 from mmrec.events.forgotten import MemoryForgottenUsers
-from mmrec.score_matrix import score_matrix
-from mmrec.score_matrix_files import write_scores
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum
+from mmrec.state.score_matrix import score_matrix
+from mmrec.state.score_matrix_files import write_scores
 from tests.unit.test_rebuild import CONFIG, NOW_S, Log, Row, rows
 
 AS_OF_S = NOW_S + 150

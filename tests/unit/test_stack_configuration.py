@@ -9,7 +9,7 @@ import pytest
 
 from mmrec.config import load_settings
 from mmrec.errors import ConfigurationError, MachineError
-from mmrec.metric_names import PROCESSES
+from mmrec.telemetry.metric_names import PROCESSES
 from services.stack.configuration import StackPorts, choose_ports, read_document, toml, write_configuration
 from services.stack.ports import any_free, is_free, is_open, next_free
 

@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from mmrec.clock import ManualClock
 from mmrec.config import Settings
 from mmrec.errors import StoreError
-from mmrec.events.behaviors import BehaviorSet
 from mmrec.events.columns import RAW_SCHEMA
 from mmrec.events.forgotten import MemoryForgottenUsers
 from mmrec.events.log import MemoryEventLog
-from mmrec.events.next_offsets import next_offsets
 from mmrec.events.producer import MemoryRecordProducer
-from mmrec.events.stream_rows import RecordKind, StreamBatch, StreamTopic, decode_rows, split_rows
 from mmrec.features.stores import MemoryFeatureStore
+from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
-from mmrec.scoring.profile import Source
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.stream import ScoringStream
+from mmrec.scoring.source import Source
+from mmrec.stream.next_offsets import next_offsets
+from mmrec.stream.rows import RecordKind, StreamBatch, StreamTopic, decode_rows, split_rows
+from mmrec.stream.step import ScoringStream
 
 NOW_S = 1_760_000_000.0
 SETTINGS = Settings(scoring=ScoringConfig(behaviors=Settings().behaviors, max_items=0))

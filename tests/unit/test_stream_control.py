@@ -15,8 +15,8 @@ from mmrec.events.rejected import decode_rejected
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.scoring.identity import MAX_MERGED_FROM
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
-from mmrec.stream import ScoringStream
-from mmrec.stream_status import NUM_STEPS, RecentSteps
+from mmrec.stream.status import NUM_STEPS, RecentSteps
+from mmrec.stream.step import ScoringStream
 from tests.unit.test_stream import NOW_S, SETTINGS, CrashError, Deployment, event
 
 WRITES = ("forget", "append", "send_many", "delete_profiles", "write_profiles")

@@ -4,7 +4,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmrec.events.table_bytes import MAX_GAIN, parts_by_size, table_of, table_pieces
+from jobs.table_bytes import MAX_GAIN, parts_by_size, table_of, table_pieces
 
 SCHEMA = pa.schema([pa.field("n", pa.int64()), pa.field("text", pa.string()), pa.field("data", pa.binary())])
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from mmrec.catalog.item import CatalogEntry
 from mmrec.config import Settings
 from mmrec.errors import ConfigurationError, IncompatibleStateError, NotFoundError
-from mmrec.events.behaviors import shop_behaviors
 from mmrec.features.item_columns import Vocabulary, content_columns
+from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.scoring.decay import decay
 from mmrec.scoring.item_statistics import decay_rates
 from mmrec.scoring.settings import ScoringConfig

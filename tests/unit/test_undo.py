@@ -8,14 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmrec.errors import ConfigurationError
-from mmrec.events.behaviors import Behavior, BehaviorSet
 from mmrec.scoring.affinity import affinity, net_counts
 from mmrec.scoring.apply import apply
 from mmrec.scoring.batch import EventBatch, event_hashes
+from mmrec.scoring.behaviors import Behavior, BehaviorSet
 from mmrec.scoring.item_statistics import accumulate, popularity
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum
-from mmrec.scoring.profile import Source, UserProfile
+from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.source import Source
 
 DAY_S = 86_400.0
 NOW_S = 1_760_000_000.0

@@ -10,9 +10,9 @@ import pytest
 
 from mmrec.errors import DeadlineError
 from mmrec.features.stores import MemoryFeatureStore
-from mmrec.forgetting import retention_document, wait_until_read
-from mmrec.scoring.profile import Source
-from mmrec.stores.user_bytes import CHUNK_BYTES, remove_from_parquet, rows_of_users, scan_folder, vacuum_databases
+from mmrec.forgetting.erase import retention_document, wait_until_read
+from mmrec.forgetting.user_bytes import CHUNK_BYTES, remove_from_parquet, rows_of_users, scan_folder, vacuum_databases
+from mmrec.scoring.source import Source
 
 MARK = "a-very-unique-user"
 

@@ -8,9 +8,9 @@ from mmrec.content.feed import CatalogChanges, read_changes
 from mmrec.content.publish import ContentCounts, publish_content
 from mmrec.content.registry import encoder
 from mmrec.content.store import ContentStore
-from mmrec.events.behaviors import shop_behaviors
 from mmrec.events.producer import MemoryRecordProducer
 from mmrec.features.stores import MemoryFeatureStore
+from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.scoring.item_statistics import decay_rates
 from mmrec.serving.item_record import ItemUpdate, read_item_update
 from mmrec.serving.keeper import CatalogueKeeper

@@ -11,16 +11,16 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from mmrec.catalog.rules import ItemChange, parse_change
-from mmrec.catalog.upsert import CatalogWriter
+from mmrec.collecting.collect import EventCollector
+from mmrec.collecting.collect_metrics import CollectorMetrics
+from mmrec.collecting.upsert import CatalogWriter
 from mmrec.config import KafkaSettings
-from mmrec.events.collect import EventCollector
-from mmrec.events.collect_metrics import CollectorMetrics
 from mmrec.events.control import FORGET, IDENTIFY
 from mmrec.events.encoding import encode_event
 from mmrec.events.producer import MemoryRecordProducer
 from mmrec.events.rejected import decode_rejected
 from mmrec.events.rules import Refusal, decode_record
-from mmrec.metrics import Metrics
+from mmrec.telemetry.metrics import Metrics
 from mmrec.v1 import collector_pb2_grpc
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 from mmrec.v1.catalog_pb2 import CatalogItem

@@ -5,9 +5,9 @@ from random import Random
 from typing import Any
 
 from mmrec.errors import InvalidRequestError
-from mmrec.pipeline import ListRequest, recommend
 from mmrec.serving.item_record import ItemUpdate, read_item_update
 from mmrec.serving.keeper import CatalogueKeeper
+from mmrec.serving.recommend import ListRequest, recommend
 from tests.fuzz.catalog_inputs import malformed_embedding, valid_embedding
 from tests.fuzz.door import Fuzzed, Outcome, Parts, accepted, refused
 from tests.serving_world import no_deadline, serving_world

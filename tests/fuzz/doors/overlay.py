@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from random import Random
 
+from mmrec.collecting.overlay import MemoryOverlay
+from mmrec.collecting.overlay_follower import OverlayFollower
+from mmrec.collecting.overlay_writer import OverlayWriter
 from mmrec.events.columns import user_key
 from mmrec.events.control import CONTROL_BEHAVIORS
-from mmrec.events.overlay import MemoryOverlay
-from mmrec.events.overlay_follower import OverlayFollower
-from mmrec.events.overlay_writer import OverlayWriter
 from mmrec.events.producer import TopicRecord
 from mmrec.events.rules import Refusal, decode_record
-from mmrec.metrics import Metrics
+from mmrec.telemetry.metrics import Metrics
 from tests.fuzz.door import Fuzzed, Outcome, Parts, accepted, refused
 from tests.fuzz.event_inputs import BEHAVIORS, NOW_S, SETTINGS, clock, malformed_event, valid_event
 

@@ -16,9 +16,9 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from mmrec.events.producer import TopicRecord
-from mmrec.pipeline import Deadline
 from mmrec.serving.messages import served_list_record
 from mmrec.serving.page_token import page_token
+from mmrec.serving.recommend import Deadline
 from mmrec.serving.replica import Replica
 from mmrec.v1 import recommender_pb2, recommender_pb2_grpc
 from services.recommender.codes import code_of, details_of

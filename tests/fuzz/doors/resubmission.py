@@ -5,11 +5,11 @@ from random import Random
 from typing import Any
 
 from mmrec.config import KafkaSettings
-from mmrec.events.behaviors import Behavior, behavior_set
 from mmrec.events.producer import MemoryRecordProducer
 from mmrec.events.rejected import encode_rejected
 from mmrec.events.resubmit import EventDoor, Fate, RefusedRecord, RefusedRecords, ResubmitTopics, resubmit
 from mmrec.events.rules import EventFields, Refusal, decode_record
+from mmrec.scoring.behaviors import Behavior, behavior_set
 from tests.fuzz.byte_damage import damaged
 from tests.fuzz.door import NO_DETAIL, Fuzzed, Outcome, Parts, accepted, refused
 from tests.fuzz.event_inputs import BEHAVIORS, NOW_S, SETTINGS, clock, event_document, key_of, malformed_event

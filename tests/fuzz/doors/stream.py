@@ -14,10 +14,10 @@ from mmrec.events.log import MemoryEventLog
 from mmrec.events.producer import MemoryRecordProducer
 from mmrec.events.rejected import decode_rejected
 from mmrec.events.rules import Refusal, decode_record
-from mmrec.events.stream_rows import RecordKind, StreamTopic, decode_rows, split_rows
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.stream import ScoringStream
+from mmrec.stream.rows import RecordKind, StreamTopic, decode_rows, split_rows
+from mmrec.stream.step import ScoringStream
 from tests.fuzz.door import Fuzzed, Outcome, Parts, accepted, refused
 from tests.fuzz.event_inputs import BEHAVIORS, NOW_S, SETTINGS, clock, malformed_event, valid_event
 

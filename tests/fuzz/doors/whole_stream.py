@@ -15,7 +15,7 @@ from mmrec.events.control import CONTROL_BEHAVIORS
 from mmrec.events.producer import RecordPlace
 from mmrec.events.rejected import decode_rejected
 from mmrec.events.rules import Refusal, decode_record
-from mmrec.stores.kafka import read_topic
+from mmrec.stores.kafka.readers import read_topic
 from mmrec.wiring import open_event_log, open_producer
 from tests.benchmarks.stream_stack import StreamStack
 from tests.fuzz.door import Fuzzed, Outcome, Parts, accepted, refused

@@ -1,0 +1,1 @@
+"""The command line: `mmrec` and its commands."""

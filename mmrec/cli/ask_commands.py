@@ -1,0 +1,135 @@
+"""Commands that ask: recommend, profile, events tail."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmrec.cli.terminal import (
+    ConfigOption,
+    JsonOption,
+    deployment_settings,
+    err,
+    out,
+    print_json,
+    until_interrupted,
+)
+from mmrec.config import Settings
+from mmrec.errors import InvalidRequestError, NotFoundError
+
+
+def recommend(
+    user: Annotated[str, typer.Argument(help="user id; known or not")],
+    *,
+    config: ConfigOption = "",
+    num_items: Annotated[int, typer.Option("--num-items", "-n", min=1, max=200, help="length of the list")] = 20,
+    exclude: Annotated[list[str] | None, typer.Option(help="item id to leave out; repeatable")] = None,
+    session: Annotated[list[str] | None, typer.Option(help="item:behavior done just now; repeatable")] = None,
+    as_of: Annotated[str, typer.Option("--as-of", help="instant, such as 2026-01-31T12:00:00Z; now where absent")] = "",
+    page: Annotated[str, typer.Option("--page", help="next page token of the answer before")] = "",
+    target: Annotated[str, typer.Option(help="host:port of another recommender")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """A user's list, and why each item is on it.
+
+    Example: `mmrec recommend u00001 -n 10 --session i00042:browse`
+    """
+    from mmrec.cli.list_report import list_document, print_list, session_event
+    from mmrec.client import RecommenderClient
+    from mmrec.wire.instants import parse_time
+
+    as_of_s = parse_time(as_of) if as_of else None
+    if as_of and as_of_s is None:
+        raise InvalidRequestError(f"--as-of is {as_of!r}; give RFC 3339, such as 2026-01-31T12:00:00Z")
+    clicks = [session_event(text) for text in session or ()]
+    with RecommenderClient(target or deployment_settings(config).serving.recommender) as client:
+        answer = client.recommend(
+            user,
+            num_items=num_items,
+            excluded_item_ids=exclude or (),
+            session_events=clicks,
+            page_token=page,
+            include_explanations=True,
+            as_of_s=as_of_s,
+        )
+    if as_json:
+        print_json(list_document(answer))
+    else:
+        print_list(answer, out)
+
+
+def profile(
+    user: Annotated[str, typer.Argument(help="user id; an anonymous id with ~ in front")],
+    config: ConfigOption = "",
+    rows: Annotated[int, typer.Option(min=1, help="items and events to show")] = 15,
+    export: Annotated[
+        str, typer.Option("--export", metavar="FILE", help="all that is kept about the user, as JSON")
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """What the stream keeps about a user: affinities now, counts, newest events, marks; --json is the whole profile.
+
+    Example: `mmrec profile u00001`
+    """
+    from mmrec.cli.profile_report import print_profile, profile_document
+
+    settings = deployment_settings(config)
+    if export:
+        _export(settings, user, export)
+        return
+    with err.status("opening the feature store ..."):
+        from mmrec.wiring import open_feature_store
+
+        found = open_feature_store(settings).read_profiles([user]).get(user)
+    if found is None:
+        raise NotFoundError(f"nothing is known of user {user!r}; events make a profile, `mmrec events tail` shows them")
+    if as_json:
+        print_json(profile_document(user, found, config=settings.scoring, as_of_s=time.time()))
+    else:
+        print_profile(user, found, config=settings.scoring, as_of_s=time.time(), num_rows=rows, console=out)
+
+
+def _export(settings: Settings, user: str, file: str) -> None:
+    from mmrec.cli.forget_export import export_document
+    from mmrec.wiring import open_event_log, open_feature_store, open_overlay
+
+    with err.status("reading every store ..."):
+        document = export_document(
+            settings,
+            user,
+            store=open_feature_store(settings),
+            log=open_event_log(settings),
+            overlay=open_overlay(settings),
+            as_of_s=time.time(),
+        )
+    Path(file).write_text(json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    typer.echo(", ".join(f"{len(rows):,} {name}" for name, rows in document.items()) + f" in {file}")
+
+
+def events_tail(
+    config: ConfigOption = "",
+    rejected: Annotated[bool, typer.Option("--rejected", help="refused records, with the reason")] = False,
+    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="all that the topic holds first")] = False,
+    count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="end after so many")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Events as they arrive in Kafka, one a line, until Ctrl-C.
+
+    Example: `mmrec events tail --rejected --from-beginning`
+    """
+    from mmrec.cli.event_lines import event_line, record_document, rejected_line
+
+    kafka = deployment_settings(config).kafka
+    from mmrec.stores.kafka.readers import follow_topic
+
+    topic, num_shown = kafka.rejected if rejected else kafka.behavior_events, 0
+    shown = rejected_line if rejected else event_line
+    with until_interrupted():
+        for records in follow_topic(kafka.bootstrap, topic, stop=lambda: False, from_end=not from_beginning):
+            for record in records:
+                typer.echo(json.dumps(record_document(record)) if as_json else shown(record))
+                num_shown += 1
+                if num_shown == count:
+                    return

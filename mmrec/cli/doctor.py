@@ -1,0 +1,202 @@
+"""What `mmrec doctor` looks at: whether this machine and this installation will carry the stack, and what to do if not.
+
+Each check is one function that returns a Check and starts nothing.
+"""
+
+import importlib.metadata
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from mmrec.cli.checks import Check, Health, few
+from mmrec.cli.listeners import check_addresses, check_ports
+from mmrec.cli.running import read_record, running_stack
+from mmrec.config import Settings, load_settings
+from mmrec.home import StackHome
+from mmrec.telemetry.logs import read_status
+
+DISK_BYTES = 10 * 1024**3
+MEMORY_BYTES = 6 * 1024**3
+STATUS_AGE_S = 30.0
+_LOCKED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^ ;\\]+)\s*(;)?")
+
+
+def check_python() -> Check:
+    """The one version of Python that the lock is made for."""
+    version = platform.python_version()
+    found = f"{version} at {sys.executable}"
+    if sys.version_info[:2] == (3, 11):
+        return Check(name="Python", health=Health.OK, found=found)
+    return Check(
+        name="Python", health=Health.FAIL, found=found, advice="use Python 3.11; `make setup` builds .venv with it"
+    )
+
+
+def check_packages(lock: Path) -> Check:
+    """Installed packages against the lock; packages for other platforms are judged only where they are installed."""
+    try:
+        lines = lock.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return Check(
+            name="packages",
+            health=Health.WARN,
+            found=f"no {lock.name} at {lock.parent}",
+            advice="run from a clone of the repository to compare",
+        )
+    installed = {_normal(d.name): d.version for d in importlib.metadata.distributions() if d.name}
+    locked: dict[str, set[str]] = {}  # a package stands there once for each platform that needs another version
+    required: set[str] = set()
+    for match in filter(None, map(_LOCKED.match, lines)):
+        name, version, marker = match.groups()
+        locked.setdefault(_normal(name), set()).add(version)
+        if not marker:
+            required.add(_normal(name))
+    wrong, num_same = [], 0
+    for name, versions in locked.items():
+        here = installed.get(name, "")
+        if here in versions:
+            num_same += 1
+        elif here or name in required:
+            wrong.append(f"{name} {here or 'missing'} (locked {' or '.join(sorted(versions))})")
+    if not wrong:
+        return Check(name="packages", health=Health.OK, found=f"{num_same} as {lock.name} says")
+    return Check(name="packages", health=Health.FAIL, found=few(wrong), advice="run `make setup`")
+
+
+def check_runtime(found: Mapping[str, Any]) -> list[Check]:
+    """Java, archives and bare minimum of the machine, from what `services.stack.check` printed.
+
+    Args:
+        found: Its JSON object; `check_error` says why it did not run.
+    """
+    if "num_jars" not in found:
+        return [
+            Check(
+                name="Java",
+                health=Health.FAIL,
+                found=str(found.get("check_error", "services.stack.check printed nothing")),
+                advice="run `make setup`, then `python -m services.stack.check` to see why",
+            )
+        ]
+    version, java_error = str(found.get("java_version", "")), str(found.get("java_error", ""))
+    java = Check(name="Java", health=Health.OK, found=f"{version} starts")
+    if not version:
+        java = Check(
+            name="Java",
+            health=Health.FAIL,
+            found=java_error or "the Java runtime does not start",
+            advice="unset MMREC_JAVA_HOME or name a Java 17 or later in it, then run `make setup`",
+        )
+    missing, number = list(found.get("missing_jars", [])), int(found.get("num_jars", 0))
+    jars = Check(name="Java archives", health=Health.OK, found=f"{number} complete, checksums hold")
+    if missing:
+        jars = Check(
+            name="Java archives",
+            health=Health.FAIL,
+            found=f"{len(missing)} of {number} missing or damaged: {few(missing)}",
+            advice="run `make setup` with a network; what is there is kept",
+        )
+    machine_error = str(found.get("machine_error", ""))
+    machine = [Check(name="machine", health=Health.FAIL, found=machine_error)] if machine_error else []
+    return [java, jars, *machine]
+
+
+def check_disk(folder: Path) -> Check:
+    """Free space where the stack keeps its state."""
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    enough = free >= DISK_BYTES
+    return Check(
+        name="disk",
+        health=Health.OK if enough else Health.WARN,
+        found=f"{free / 1024**3:.1f} GiB free at {place}",
+        advice="" if enough else f"{DISK_BYTES // 1024**3} GiB are comfortable; free some, or set MMREC_HOME elsewhere",
+    )
+
+
+def check_memory() -> Check:
+    """Memory that programs could still take."""
+    memory = psutil.virtual_memory()
+    enough = memory.available >= MEMORY_BYTES
+    return Check(
+        name="memory",
+        health=Health.OK if enough else Health.WARN,
+        found=f"{memory.available / 1024**3:.1f} of {memory.total / 1024**3:.1f} GiB available",
+        advice="" if enough else f"{MEMORY_BYTES // 1024**3} GiB are comfortable; end other programs",
+    )
+
+
+def check_data(data_folder: str, *, is_named: bool) -> Check:
+    """The folder of real data sets."""
+    folder = Path(data_folder).expanduser()
+    what = "MMREC_DATA_DIR" if is_named else "default data folder"
+    if folder.is_dir():
+        names = sorted(p.name for p in folder.iterdir() if p.is_dir())
+        return Check(name="data sets", health=Health.OK, found=f"{what} {folder}: {few(names) or 'no folder in it'}")
+    return Check(
+        name="data sets",
+        health=Health.WARN,
+        found=f"{what} {folder} does not exist",
+        advice="only `--dataset movielens` needs it; set MMREC_DATA_DIR to the folder that holds the data sets",
+    )
+
+
+def check_stack(home: StackHome, settings: Settings | None, *, now_s: float) -> Check:
+    """Whether a stack runs, and whether all its programs are well."""
+    record = read_record(home)
+    if record is None:
+        return Check(name="stack", health=Health.OK, found=f"none runs in {home.folder}")
+    if not record.is_alive:
+        return Check(
+            name="stack",
+            health=Health.WARN,
+            found=f"the one in {home.folder} was killed",
+            advice="`mmrec down` clears what is left",
+        )
+    unwell = [f"{p.name} is {p.state}" for p in record.programs if p.state not in ("ready", "done")]
+    restarted = [f"{p.name} was restarted {p.restarts} times" for p in record.programs if p.restarts]
+    status = read_status(settings.stores.status) if settings else {}
+    silent = [n for n, f in status.items() if now_s - float(f.get("updated_s", 0.0)) > STATUS_AGE_S]
+    notes = [*unwell, *restarted, *(f"{name} does not write its counters" for name in silent)]
+    if notes:
+        return Check(
+            name="stack", health=Health.WARN, found=few(notes), advice="see `mmrec status` and `mmrec logs NAME`"
+        )
+    return Check(name="stack", health=Health.OK, found=f"all {len(record.programs)} programs are well")
+
+
+def diagnose(
+    home: StackHome, *, runtime: Mapping[str, Any], lock: Path, data_folder: str, data_is_named: bool, now_s: float
+) -> list[Check]:
+    """All checks, in the order a person would make them.
+
+    Args:
+        home: The stack's folder.
+        runtime: What services.stack.check printed.
+        lock: requirements.lock of this installation.
+        data_folder: Folder of real data sets.
+        data_is_named: Whether MMREC_DATA_DIR names it.
+    """
+    stack = running_stack(home)
+    settings = load_settings(home.config) if stack else None
+    return [
+        check_python(),
+        check_packages(lock),
+        *check_runtime(runtime),
+        check_disk(home.folder),
+        check_memory(),
+        *check_ports(settings, stack),
+        check_stack(home, settings, now_s=now_s),
+        check_addresses(stack),
+        check_data(data_folder, is_named=data_is_named),
+    ]
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

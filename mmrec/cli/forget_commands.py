@@ -1,0 +1,179 @@
+"""`mmrec forget USER`: the request on the topic of events, what the stream leaves to others, and a receipt."""
+
+import json
+import time
+import uuid
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmrec.cli.terminal import ConfigOption, JsonOption, deployment_settings, err, print_json
+from mmrec.config import Settings
+from mmrec.errors import InvalidRequestError, StoreError
+
+if TYPE_CHECKING:
+    from mmrec.events.producer import RecordPlace
+
+COLLECTOR_TIMEOUT_S = 5.0
+
+
+def forget(
+    user: Annotated[str, typer.Argument(help="user id; with --anonymous an anonymous id")],
+    *,
+    config: ConfigOption = "",
+    anonymous: Annotated[bool, typer.Option("--anonymous", help="USER is an anonymous id")] = False,
+    receipt: Annotated[str, typer.Option("--receipt", help="file of the receipt; default: forgotten-HASH.json")] = "",
+    wait: Annotated[float, typer.Option("--wait", min=0.0, help="seconds the stream has to read the request")] = 60.0,
+    also: Annotated[
+        list[str] | None,
+        typer.Option("--also", help="further folder to clean and search, such as training examples; repeatable"),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove everything that is kept about a user, and search every store for what might be left.
+
+    Example: `mmrec forget u00001`
+    """
+    settings = deployment_settings(config)
+    document = forget_user(settings, user, anonymous=anonymous, wait_s=wait, also=[Path(name) for name in also or ()])
+    place = Path(receipt or f"forgotten-{document['user_hash'][:12]}.json")
+    place.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    if as_json:
+        print_json(document)
+        return
+    for store in document["stores"]:
+        gone = ", ".join(f"{number:,} {name}" for name, number in store["removed"].items() if number) or "nothing to do"
+        left = f"; STILL IN {', '.join(store['found'])}" if store["found"] else ""
+        typer.echo(f"{store['name']}: {gone}; {store['num_bytes_scanned']:,} bytes searched{left}")
+    for topic in document["kafka"]:
+        until_s = topic["bytes_may_stand_until_s"]
+        told = time.strftime("until %Y-%m-%d %H:%MZ", time.gmtime(until_s)) if until_s else "for ever (retention.ms=-1)"
+        typer.echo(f"Kafka's own segments of {topic['topic']} may hold the id {told}")
+    typer.echo(f"receipt: {place}")
+
+
+def forget_user(
+    settings: Settings, user: str, *, anonymous: bool = False, wait_s: float = 60.0, also: list[Path] | None = None
+) -> dict[str, Any]:
+    """Forget a user and return the receipt, which holds the user's keyed hash, not the id.
+
+    Raises:
+        InvalidRequestError: the id is empty.
+        DeadlineError: the stream did not read the request in time; nothing else was done yet.
+        StoreError: an engine failed; the same call again goes on.
+    """
+    from mmrec.events.columns import user_key
+    from mmrec.forgetting.erase import AGGREGATES, erase, keys_of, num_rows_of, offline_folder, wait_until_read
+    from mmrec.scoring.source import Source
+    from mmrec.stores.kafka.topics import describe_topic
+    from mmrec.stores.log.parquet_log import local_folder
+    from mmrec.wiring import open_event_log, open_feature_store, open_forgotten_users, open_overlay
+
+    if not user:
+        raise InvalidRequestError("the user id is empty; name the user to forget")
+    key = user_key("", user) if anonymous else user
+    store, log, stores = open_feature_store(settings), open_event_log(settings), settings.stores
+    keys = keys_of(store, key)
+    with err.status("counting ..."):
+        num_events, num_lists = num_rows_of(log, keys)
+    had = {"log_rows": num_events, "served_lists": num_lists, "profiles": len(store.read_profiles(keys))}
+    identity = describe_topic(settings.kafka.bootstrap, settings.kafka.behavior_events)
+    with err.status("waiting for the stream ..."):
+        place = _send(settings, user, anonymous=anonymous)
+        source = Source(cluster_id=identity.cluster_id, topic_id=identity.topic_id, partition=place.partition)
+        wait_until_read(store, source, place.offset, wait_s=wait_s)
+    folders = {
+        "event_log": local_folder(stores.event_log),
+        "feature_repo": Path(stores.feature_repo),
+        "offline": offline_folder(Path(stores.feature_repo)),
+        "status": Path(stores.status),
+        "checkpoint": Path(stores.checkpoint),
+        "content": Path(stores.content),
+        "releases": Path(stores.releases),
+        **{str(folder): folder for folder in also or ()},
+    }
+    with err.status("removing and searching ..."):
+        erased = erase(
+            keys,
+            had=had,
+            log=log,
+            keep_s=settings.scoring.idle_horizon_s,
+            overlay=open_overlay(settings),
+            folders=folders,
+            parquet=["offline", *(str(folder) for folder in also or ())],
+        )
+    users = open_forgotten_users(settings)
+    return {
+        "user_hash": users.hash_of(key),
+        "merged_hashes": [users.hash_of(name) for name in keys if name != key],
+        "forgotten_up_to_s": place.ingest_time_s,
+        "finished_s": time.time(),
+        "request": {"topic": settings.kafka.behavior_events, "partition": place.partition, "offset": place.offset},
+        "profiles_left": len(_older(store.read_profiles(keys), place.ingest_time_s)),
+        "stores": [asdict(part) for part in erased],
+        "redis": _redis_note(settings),
+        "kafka": _topics(settings, place.ingest_time_s),
+        "aggregates_without_ids": list(AGGREGATES),
+        "backups": "backups made before this receipt still hold the user; a restored one is swept by the registry, "
+        "if the registry (the folder `forgotten` of the event log) is the newer one",
+    }
+
+
+def _older(profiles: dict[str, Any], instant_s: float) -> list[str]:
+    """Profiles that hold something from before; a user who came back has a new one."""
+    return [key for key, profile in profiles.items() if profile.newest_ingest_time_s <= instant_s]
+
+
+def _redis_note(settings: Settings) -> str:
+    if settings.stores.online_store != "redis":
+        return ""
+    return "keys were deleted; files that Redis itself writes (RDB, AOF) lose them with its next BGSAVE or BGREWRITEAOF"
+
+
+def _topics(settings: Settings, instant_s: float) -> list[dict[str, Any]]:
+    from mmrec.forgetting.erase import retention_document
+    from mmrec.stores.kafka.topics import TopicAdmin
+
+    kafka = settings.kafka
+    with TopicAdmin(kafka.bootstrap) as admin:
+        return [
+            retention_document(topic, lambda name, topic=topic: admin.config(topic, name), forgotten_s=instant_s)  # type: ignore[misc]
+            for topic in (kafka.behavior_events, kafka.served_lists, kafka.rejected)
+        ]
+
+
+def _send(settings: Settings, user: str, *, anonymous: bool) -> "RecordPlace":
+    """Through the collector if it answers, so that its overlay forgets at once; else straight onto the topic."""
+    from contextlib import closing
+
+    import grpc
+
+    from mmrec.events.control import forget_event
+    from mmrec.events.encoding import encode_event
+    from mmrec.events.producer import RecordPlace
+    from mmrec.v1 import collector_pb2, collector_pb2_grpc
+    from mmrec.wiring import open_producer
+
+    if not anonymous:
+        with grpc.insecure_channel(settings.serving.collector) as channel:
+            stub: Any = collector_pb2_grpc.CollectorServiceStub  # generated, without types
+            try:
+                answer = stub(channel).ForgetUser(
+                    collector_pb2.ForgetUserRequest(user_id=user), timeout=COLLECTOR_TIMEOUT_S
+                )
+                ingest_s = answer.ingest_time.seconds + answer.ingest_time.nanos / 1e9
+                return RecordPlace(answer.partition, answer.offset, ingest_s)
+            except grpc.RpcError as error:
+                if error.code() is grpc.StatusCode.INVALID_ARGUMENT:  # type: ignore[attr-defined]
+                    raise InvalidRequestError(f"the collector refuses: {error.details()}") from None  # type: ignore[attr-defined]
+    ids = {"anonymous_id": user} if anonymous else {"user_id": user}
+    key, value = encode_event(forget_event(event_id=f"forget-{uuid.uuid4().hex}", **ids))
+    with closing(open_producer(settings)) as producer:
+        sent = producer.send(settings.kafka.behavior_events, key, value)
+        producer.flush()
+        try:
+            return sent.result(timeout=30.0)
+        except TimeoutError:
+            raise StoreError(f"Kafka ({settings.kafka.bootstrap}) did not take the request within 30 s") from None

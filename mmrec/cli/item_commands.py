@@ -1,0 +1,35 @@
+"""`mmrec items show`: what serving knows of an item, and whether and when it is shown."""
+
+import time
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from mmrec.cli.terminal import ConfigOption, JsonOption, deployment_settings, print_json
+from mmrec.errors import NotFoundError
+
+
+def items_show(
+    item_id: Annotated[str, typer.Argument(help="the item")],
+    *,
+    config: ConfigOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """One item as lists show it, and whether they may hold it now.
+
+    Example: `mmrec items show b00042`
+    """
+    from mmrec.cli.rejected_report import printable
+    from mmrec.serving.explain import shown_when
+    from mmrec.wiring import open_feature_store
+
+    entry = open_feature_store(deployment_settings(config)).read_item_content([item_id]).get(item_id)
+    if entry is None:
+        raise NotFoundError(f"item {item_id!r} is not in the catalogue; `mmrec items rejected` says if it was refused")
+    when = shown_when(entry, now_s=time.time())
+    if as_json:
+        print_json({**asdict(entry), "availability": entry.availability.name, "shown": when})
+        return
+    for name, value in {**asdict(entry), "availability": entry.availability.name, "shown": when}.items():
+        typer.echo(f"{name:<16} {printable(str(value))}")

@@ -1,0 +1,109 @@
+"""The main metrics of a deployment, asked from its processes: rates over an interval, lag, freshness, latencies.
+
+observed = observe(settings.metrics, interval_s=1.0, sleep=time.sleep)
+observed.rates, observed.figures          empty where no endpoint answers
+"""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from mmrec.cli.readings import Readings, read_metrics
+from mmrec.config import MetricsSettings
+from mmrec.telemetry.metric_names import PROCESSES
+
+_NOTHING = Readings(values={})
+_RATES: tuple[tuple[str, str, str, str], ...] = (
+    ("score_stream", "events", "mmrec_events_total", "verdict"),
+    ("score_stream", "", "mmrec_profiles_written_total", ""),
+    ("collector", "collector", "mmrec_collector_events_total", "outcome"),
+    ("recommender", "requests", "mmrec_requests_total", "method"),
+    ("recommender", "degraded", "mmrec_degraded_total", "reason"),
+    ("follow_events", "kafka", "mmrec_followed_records_total", "outcome"),
+)
+"""Process, word in front of the label's value, counter, label that parts it."""
+_QUANTILES: tuple[tuple[str, str, str, dict[str, str]], ...] = (
+    ("score_stream", "freshness_stream", "mmrec_event_to_servable_seconds", {"path": "stream"}),
+    ("collector", "freshness_overlay", "mmrec_event_to_servable_seconds", {"path": "overlay"}),
+    ("follow_events", "freshness_kafka", "mmrec_event_to_servable_seconds", {"path": "followed"}),
+    ("score_stream", "batch", "mmrec_stream_batch_seconds", {"phase": "whole"}),
+    ("score_stream", "store_read", "mmrec_store_seconds", {"operation": "read"}),
+    ("score_stream", "store_write", "mmrec_store_seconds", {"operation": "write"}),
+    ("score_stream", "log_append", "mmrec_log_append_seconds", {}),
+    ("recommender", "request", "mmrec_request_seconds", {"method": "RecommendItems"}),
+)
+_GAUGES: tuple[tuple[str, str, str], ...] = (
+    ("score_stream", "stream_lag_records", "mmrec_stream_lag_records"),
+    ("score_stream", "stream_lag_s", "mmrec_stream_lag_seconds"),
+    ("score_stream", "late_events_since_start", "mmrec_late_events_total"),
+    ("score_stream", "resubmitted_events_since_start", "mmrec_resubmitted_total"),
+    ("score_stream", "profile_items_pruned", "mmrec_profile_items_pruned_total"),
+    ("score_stream", "identified", "mmrec_identified_total"),
+    ("score_stream", "forgotten", "mmrec_forgotten_total"),
+    ("collector", "overlay_entries", "mmrec_overlay_entries"),
+    ("collector", "overlay_dropped_since_start", "mmrec_overlay_dropped_total"),
+    ("tend_log", "log_files", "mmrec_log_files"),
+    ("tend_log", "log_bytes", "mmrec_log_bytes"),
+)
+"""Process, name shown, metric; of several series the largest is shown. Counters that a process keeps for itself alone
+are told as such: since_start."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """What endpoints say."""
+
+    processes: tuple[str, ...] = ()
+    """Those that answered."""
+    rates: Mapping[str, float] = field(default_factory=dict)
+    """Per second, over the interval."""
+    figures: Mapping[str, float | str] = field(default_factory=dict)
+    """By name; names that end in _s are seconds. Quantiles are linear within buckets, since the process
+    began; those of freshness `now` are of the interval alone, and absent where it saw nothing."""
+
+
+def observe(settings: MetricsSettings, *, interval_s: float, sleep: Callable[[float], None]) -> Observed:
+    """Ask every endpoint twice, `interval_s` apart; once, and without rates, where that is 0.
+
+    Args:
+        sleep: Waits so many seconds; not called where nobody answers.
+    """
+    before = _ask(settings)
+    after = before
+    if before and interval_s > 0:
+        sleep(interval_s)
+        after = _ask(settings)
+    rates: dict[str, float] = {}
+    for process, word, name, label in _RATES:
+        if interval_s > 0 and process in before and process in after:
+            counts = _counted(before[process], after[process], word=word, name=name, label=label)
+            rates |= {shown: round(count / interval_s, 2) for shown, count in counts.items() if count > 0}
+    figures: dict[str, float | str] = {}
+    for process, shown, name in _GAUGES:
+        if (value := after.get(process, _NOTHING).most(name)) is not None:
+            figures[shown] = value if shown.endswith("_s") else int(value)
+    for process, shown, name, labels in _QUANTILES:
+        for percent in (50, 95):
+            value = after.get(process, _NOTHING).quantile(name, percent / 100, **labels)
+            if value is not None:
+                figures[f"{shown}_p{percent}_s"] = round(value, 4)
+            lately = after.get(process, _NOTHING).since(before.get(process, _NOTHING))
+            if shown.startswith("freshness") and (value := lately.quantile(name, percent / 100, **labels)) is not None:
+                figures[f"{shown}_now_p{percent}_s"] = round(value, 4)
+    for generation, is_live in after.get("build_neighbors", _NOTHING).by("generation", "mmrec_live_generation").items():
+        if is_live:
+            figures["generation"] = generation
+    return Observed(processes=tuple(after), rates=rates, figures=figures)
+
+
+def _ask(settings: MetricsSettings) -> dict[str, Readings]:
+    with ThreadPoolExecutor(len(PROCESSES)) as pool:
+        asked = {process: pool.submit(read_metrics, settings.address(process)) for process in PROCESSES}
+        return {process: found for process, answer in asked.items() if (found := answer.result()) is not None}
+
+
+def _counted(before: Readings, after: Readings, *, word: str, name: str, label: str) -> dict[str, float]:
+    if not label:
+        return {name.removeprefix("mmrec_").removesuffix("_total"): after.total(name) - before.total(name)}
+    earlier = before.by(label, name)
+    return {f"{word} {value}".strip(): n - earlier.get(value, 0.0) for value, n in after.by(label, name).items()}

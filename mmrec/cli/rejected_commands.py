@@ -1,0 +1,241 @@
+"""`mmrec events rejected` and `mmrec items rejected`: what was refused, why, and sending it again after a fix."""
+
+import re
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmrec.cli.terminal import ConfigOption, JsonOption, counting, deployment_settings, err, out, print_json
+from mmrec.config import Settings
+from mmrec.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from mmrec.cli.rejected_report import ReasonGroup
+    from mmrec.events.resubmit import Door, RefusedRecords, ResubmitTopics
+
+MALFORMED_LISTS = "malformed_served_lists"
+"""The stream's count of served lists that hold none."""
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|min|h|d)")
+_UNITS_S = {"s": 1.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wish:
+    """What was asked for."""
+
+    reason: str
+    since_s: float
+    show: str
+    limit: int
+    again: bool
+    yes: bool
+    as_json: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Refusals:
+    """The refused records of one topic."""
+
+    topics: "ResubmitTopics"
+    door: "Door"
+    num_malformed_lists: int = 0
+    """Malformed served lists, which are counted with events and kept nowhere."""
+
+
+ReasonOption = Annotated[str, typer.Option("--reason", help="only records refused for this")]
+SinceOption = Annotated[
+    str, typer.Option("--since", help="only what came in since: RFC 3339, or a span as 90min, 2h, 3d")
+]
+ShowOption = Annotated[str, typer.Option("--show", metavar="REASON", help="the records of a reason, one by one")]
+LimitOption = Annotated[int, typer.Option("--limit", "-n", min=0, help="records to show (20) or to send (all) at most")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="send without asking")]
+
+
+def events_rejected(
+    *,
+    config: ConfigOption = "",
+    reason: ReasonOption = "",
+    since: SinceOption = "",
+    show: ShowOption = "",
+    limit: LimitOption = 0,
+    again: Annotated[bool, typer.Option("--resubmit", help="send what the codec takes now, each record once")] = False,
+    yes: YesOption = False,
+    as_they_were: Annotated[
+        bool,
+        typer.Option("--edit-none", help="send the original bytes: caps and the bot rule judge them like any other"),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Refused records by reason; --show lists them, --resubmit sends them again after a fix.
+
+    Example: `mmrec events rejected --reason unknown_behavior --resubmit`
+    """
+    from mmrec.events.resubmit import EventDoor, ResubmitTopics
+
+    now_s = time.time()
+    wish = _wish(reason=reason, since=since, show=show, limit=limit, again=again, yes=yes, as_json=as_json, now_s=now_s)
+    settings = deployment_settings(config)
+    door = EventDoor(behaviors=settings.behaviors, settings=settings.events, now_s=now_s, as_they_were=as_they_were)
+    topics = ResubmitTopics(records=settings.kafka.behavior_events, rejected=settings.kafka.rejected)
+    _look(_Refusals(topics=topics, door=door, num_malformed_lists=_malformed_lists(settings)), wish, settings)
+
+
+def items_rejected(
+    *,
+    config: ConfigOption = "",
+    reason: ReasonOption = "",
+    since: SinceOption = "",
+    show: ShowOption = "",
+    limit: LimitOption = 0,
+    again: Annotated[
+        bool,
+        typer.Option("--resubmit", help="send what the rules take now, each record once, where nothing newer stands"),
+    ] = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Refused catalogue records by reason; --show lists them, --resubmit sends them again after a fix.
+
+    The state before a refused one is served on. Example: `mmrec items rejected --show bad_price`
+    """
+    from mmrec.catalog.resubmit import ItemDoor
+    from mmrec.events.resubmit import ResubmitTopics
+    from mmrec.stores.kafka.readers import read_topic
+
+    wish = _wish(
+        reason=reason, since=since, show=show, limit=limit, again=again, yes=yes, as_json=as_json, now_s=time.time()
+    )
+    settings = deployment_settings(config)
+    kafka = settings.kafka
+    topics = ResubmitTopics(records=kafka.catalog_items, rejected=kafka.catalog_rejected)
+    door = ItemDoor(lambda: read_topic(kafka.bootstrap, kafka.catalog_items))
+    _look(_Refusals(topics=topics, door=door), wish, settings)
+
+
+def _wish(
+    *, reason: str, since: str, show: str, limit: int, again: bool, yes: bool, as_json: bool, now_s: float
+) -> _Wish:
+    if show and again:
+        raise InvalidRequestError("--show and --resubmit are two things; ask for one of them")
+    since_s = instant(since, now_s=now_s) if since else 0.0
+    return _Wish(reason=reason, since_s=since_s, show=show, limit=limit, again=again, yes=yes, as_json=as_json)
+
+
+def _look(refusals: _Refusals, wish: _Wish, settings: Settings) -> None:
+    from mmrec.cli.rejected_report import by_reason, groups_document
+    from mmrec.events.resubmit import Fate
+
+    with err.status("reading the rejected topic ..."):
+        refused = _refused(refusals, wish, settings)
+        if wish.show:
+            _show(refused, limit=wish.limit or 20, as_json=wish.as_json)
+            return
+        groups = by_reason(refused)
+    if not wish.as_json:
+        _print_groups(groups, refused, num_malformed_lists=refusals.num_malformed_lists)
+    elif not wish.again:
+        counts = {"num_unreadable": refused.num_unreadable, f"num_{MALFORMED_LISTS}": refusals.num_malformed_lists}
+        print_json({"groups": groups_document(groups), **counts})
+    if wish.again:
+        num_sendable = sum(group.fates[Fate.SENDABLE] for group in groups)
+        _send_again(refused, refusals.topics, wish, settings, num_sendable=num_sendable)
+
+
+def instant(text: str, *, now_s: float) -> float:
+    """Epoch seconds of an RFC 3339 instant, or of a span before now.
+
+    Raises:
+        InvalidRequestError: it is neither.
+    """
+    from mmrec.wire.instants import parse_time
+
+    if span := _SPAN.fullmatch(text):
+        return now_s - float(span[1]) * _UNITS_S[span[2]]
+    time_s = parse_time(text)
+    if time_s is None:
+        raise InvalidRequestError(f"--since is {text!r}; give RFC 3339, such as 2026-01-31T12:00:00Z, or 90min, 2h, 3d")
+    return time_s
+
+
+def _refused(refusals: _Refusals, wish: _Wish, settings: Settings) -> "RefusedRecords":
+    from mmrec.events.resubmit import RefusedRecords
+    from mmrec.stores.kafka.readers import read_topic
+    from mmrec.stores.kafka.topics import describe_topic
+
+    bootstrap, topic = settings.kafka.bootstrap, refusals.topics.rejected
+    identity = describe_topic(bootstrap, topic)
+    return RefusedRecords(
+        lambda: read_topic(bootstrap, topic),
+        cluster_id=identity.cluster_id,
+        topic_id=identity.topic_id,
+        door=refusals.door,
+        reason=wish.show or wish.reason,
+        since_s=wish.since_s,
+    )
+
+
+def _show(refused: "RefusedRecords", *, limit: int, as_json: bool) -> None:
+    from collections import deque
+
+    from mmrec.cli.rejected_report import full_lines, refused_document
+    from mmrec.events.resubmit import Fate
+
+    num_records = 0
+    newest = deque[object](maxlen=limit)
+    for record in refused:
+        if record.fate is not Fate.COPY:
+            num_records += 1
+            newest.append(refused_document(record) if as_json else "\n".join(full_lines(record)))
+    if as_json:
+        print_json(list(newest))
+        return
+    for lines in newest:
+        typer.echo(lines)
+    typer.echo(f"{len(newest):,} of {num_records:,} records, the newest of each partition last")
+
+
+def _print_groups(groups: "list[ReasonGroup]", refused: "RefusedRecords", *, num_malformed_lists: int) -> None:
+    from mmrec.cli.rejected_report import print_groups
+    from mmrec.events.resubmit import Fate
+
+    if groups:
+        print_groups(groups, out)
+    else:
+        typer.echo("nothing was refused")
+    if num_cut := sum(group.fates[Fate.CUT] for group in groups):
+        typer.echo(f"{num_cut:,} records were kept by their beginning only and cannot be sent again")
+    if refused.num_unreadable:
+        typer.echo(f"{refused.num_unreadable:,} records of the topic hold no refusal; somebody else wrote them")
+    if num_malformed_lists:
+        typer.echo(f"{num_malformed_lists:,} malformed served lists were counted; they are not kept")
+
+
+def _malformed_lists(settings: Settings) -> int:
+    from mmrec.telemetry.logs import read_status
+
+    return int(read_status(settings.stores.status).get("score_stream", {}).get("counts", {}).get(MALFORMED_LISTS, 0))
+
+
+def _send_again(
+    refused: "RefusedRecords", topics: "ResubmitTopics", wish: _Wish, settings: Settings, *, num_sendable: int
+) -> None:
+    from mmrec.events.resubmit import resubmit
+    from mmrec.wiring import open_producer
+
+    num_planned = min(num_sendable, wish.limit) if wish.limit else num_sendable
+    if num_planned and not wish.yes:
+        if not sys.stdin.isatty():
+            raise InvalidRequestError(f"{num_planned} records would be sent again; say --yes where nobody can be asked")
+        typer.confirm(f"Send {num_planned:,} records to {topics.records} again?", abort=True, err=True)
+    num_sent = 0
+    if num_planned:
+        with closing(open_producer(settings)) as producer, counting(f"of {num_planned:,} records sent") as told:
+            num_sent = resubmit(refused, producer, topics, max_records=wish.limit or None, told=told)
+    if wish.as_json:
+        print_json({"num_sent": num_sent})
+    else:
+        typer.echo(f"{num_sent:,} records sent again")

@@ -1,0 +1,247 @@
+"""How a deployment stands: its programs, its events by verdict and reason, and how fresh everything is.
+
+standing = read_standing(record, settings, now_s=...)      facts
+print_standing(standing, console)                          tables
+
+Totals come from what outlives a process: the stream's progress, the content store, the mark of the catalogue's feed.
+What a process counts for itself alone says so: "since start".
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mmrec.cli.observed import Observed
+from mmrec.cli.running import ProgramState, StackRecord
+from mmrec.config import Settings
+from mmrec.content.store import ContentStore
+from mmrec.errors import InvalidRequestError, StoreError
+from mmrec.telemetry.logs import read_status
+from mmrec.wire.instants import rfc3339
+
+NOTHING_OBSERVED = Observed()
+MAX_AGE_S = 30.0
+"""A process writes its counters every second or two; older ones are told as stale."""
+_REJECTED = "rejected."
+_OTHER_COUNTS = ("served_lists", "malformed_served_lists", "unknown_fields", "skipped_batches")
+_STATE_STYLES = {"ready": "green", "done": "green", "failed": "red", "unwell": "red"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What `mmrec status` shows."""
+
+    as_of_s: float
+    home: str
+    """Folder of the stack; empty where only a configuration is known."""
+    pid: int
+    started_s: float
+    programs: tuple[ProgramState, ...]
+    events: Mapping[str, int]
+    """Events by verdict, and `rejected` for all that were refused."""
+    rejected: Mapping[str, int]
+    """Refused records by reason."""
+    catalogue_rejected: Mapping[str, int]
+    """Refused records of catalog-items by reason; those that the collector refused are among its answers."""
+    collector: Mapping[str, int]
+    """What the collector answered since it started, by outcome and reason."""
+    figures: Mapping[str, str | int | float | bool | None]
+    """Freshness and sizes by name."""
+    rates: Mapping[str, float]
+    """Events, profiles and requests per second; empty where no metrics endpoint answers."""
+    stale: tuple[str, ...]
+    """Processes whose counters are older than they should be."""
+
+
+def read_standing(
+    settings: Settings,
+    *,
+    now_s: float,
+    record: StackRecord | None = None,
+    home: str = "",
+    release_id: str = "",
+    observed: Observed = NOTHING_OBSERVED,
+) -> Standing:
+    """Facts from the stack's record, the status files, and the metrics endpoints that answered.
+
+    Args:
+        settings: Whose status folder is read.
+        record: The stack's record; None where no embedded stack runs.
+        home: The stack's folder, for display.
+        release_id: The release that the pointer names.
+        observed: What the endpoints said.
+    """
+    status = read_status(settings.stores.status)
+    stream, views, content, serving, collector = (
+        status.get(name, {}) for name in ("score_stream", "build_neighbors", "encode_items", "recommender", "collector")
+    )
+    counts = {str(name): int(number) for name, number in dict(stream.get("counts", {})).items()}
+    rejected = {name.removeprefix(_REJECTED): n for name, n in counts.items() if name.startswith(_REJECTED)}
+    verdicts = {n: counts[n] for n in counts if not n.startswith(_REJECTED) and n not in _OTHER_COUNTS}
+    figures: dict[str, Any] = {
+        "stream_records_behind": stream.get("records_behind"),
+        "stream_batch_ms": _total_ms(stream.get("batch_ms")),
+        "seconds_since_newest_record": _since(stream.get("newest_ingest_time_s"), now_s),
+        "log_sequence": views.get("sequence"),
+        "item_views_age_s": _since(views.get("updated_s"), now_s),
+        "neighbors_sequence": views.get("neighbors_sequence"),
+        "neighbors_age_s": _since(views.get("neighbors_built_s"), now_s),
+        "served_lists": counts.get("served_lists"),
+        "catalogue_items": _catalogue_items(settings, content),
+        "catalogue_items_not_published_yet": serving.get("num_items_to_come"),
+        "next_publish_time": _moment(serving.get("next_publish_s")),
+        "skipped_batches": _skipped_batches(status) or None,
+        "release_id": release_id or None,
+        "serving_release_id": serving.get("release_id") or None,
+        "serving_ready": serving.get("ready"),
+        "serving_refused_release_id": serving.get("unusable_release_id") or None,
+        "serving_items": serving.get("num_items"),
+        "serving_items_indexed": serving.get("num_items_indexed"),
+        "serving_has_neighbors": serving.get("has_neighbors"),
+        "serving_updates_refused_since_start": serving.get("num_broken_updates"),
+        "serving_error": serving.get("error"),
+        "generation": stream.get("generation"),
+        **observed.figures,
+    }
+    return Standing(
+        as_of_s=now_s,
+        home=home,
+        pid=record.pid if record else 0,
+        started_s=record.started_s if record else 0.0,
+        programs=record.programs if record else (),
+        events={**verdicts, "rejected": sum(rejected.values())} if counts else {},
+        rejected=rejected,
+        catalogue_rejected={str(name): int(n) for name, n in dict(content.get("rejected_total", {})).items()},
+        collector={name: n for name, n in collector.items() if name.split(".")[0] in _COLLECTOR and isinstance(n, int)},
+        figures={name: value for name, value in figures.items() if value is not None},
+        rates=observed.rates,
+        stale=tuple(n for n, f in status.items() if now_s - float(f.get("updated_s", 0.0)) > MAX_AGE_S),
+    )
+
+
+_COLLECTOR = frozenset({"acknowledged", "rejected", "retry", "events", "items", "in_flight"})
+
+
+def _catalogue_items(settings: Settings, content: Mapping[str, Any]) -> int | None:
+    """Items of the content store; as its writer said last, where the store is not on this machine."""
+    folder = Path(settings.stores.content)
+    if folder.is_dir():
+        try:
+            return len(ContentStore(folder).item_ids())
+        except StoreError:
+            pass  # a merge that never rests: the writer's word will do
+    told = content.get("num_catalogue_items")
+    return None if told is None else int(told)
+
+
+def _moment(time_s: Any) -> str | None:
+    try:
+        return None if time_s is None else rfc3339(float(time_s))
+    except InvalidRequestError:
+        return None
+
+
+def _skipped_batches(status: Mapping[str, Mapping[str, Any]]) -> int:
+    """Batches of Kafka's that some process could not decode; several may have met the same one."""
+    stream = dict(status.get("score_stream", {}).get("counts", {})).get("skipped_batches", 0)
+    return int(stream) + sum(int(figures.get("num_skipped_batches", 0)) for figures in status.values())
+
+
+def _total_ms(batch_ms: Any) -> Any:
+    return batch_ms.get("triggerExecution") if isinstance(batch_ms, Mapping) else batch_ms
+
+
+def _since(time_s: Any, now_s: float) -> float | None:
+    return None if not time_s else round(max(now_s - float(time_s), 0.0), 1)
+
+
+def standing_document(standing: Standing) -> dict[str, Any]:
+    """The same facts for machines."""
+    return asdict(standing)
+
+
+def print_standing(standing: Standing, console: Console) -> None:
+    """Tables of programs, events, refusals and freshness."""
+    if standing.pid:
+        age = duration(standing.as_of_s - standing.started_s)
+        where = f"stack in {standing.home}, pid {standing.pid}, up for {age}"
+        console.print(where, highlight=False, markup=False, soft_wrap=True)
+        console.print(_programs(standing))
+    if not standing.events:
+        console.print("the scoring stream has counted no events yet; send some with `mmrec simulate`")
+    elif standing.rejected:
+        console.print(_counts("events", standing.events))
+        console.print(_counts("rejected, by reason", standing.rejected))
+    else:
+        console.print(_counts("events", standing.events))
+    if standing.catalogue_rejected:
+        title = "catalogue records rejected, by reason; see mmrec items rejected"
+        console.print(_counts(title, standing.catalogue_rejected))
+    if standing.collector:
+        console.print(_counts("collector, since it started", standing.collector))
+    if standing.rates:
+        console.print(_rates(standing.rates))
+    facts = Table(title="freshness and sizes", title_justify="left", show_header=False)
+    facts.add_column(style="bold")
+    facts.add_column(justify="right", overflow="fold")
+    for name, value in standing.figures.items():
+        is_seconds = name.endswith("_s") or name.startswith("seconds")
+        label = name.removesuffix("_s").replace("seconds_since", "since").replace("_", " ")
+        facts.add_row(label, duration(float(value)) if is_seconds and value is not None else escape(_shown(value)))
+    console.print(facts)
+    for name in standing.stale:
+        console.print(f"[yellow]{name} has not written its counters for more than {MAX_AGE_S:.0f} s[/yellow]")
+
+
+def duration(seconds: float) -> str:
+    """A span as people say it."""
+    for unit_s, unit in ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * unit_s:
+            return f"{seconds / unit_s:.0f} {unit}"
+    if seconds < 0.995:
+        return f"{seconds * 1_000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def _shown(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _rates(rates: Mapping[str, float]) -> Table:
+    table = Table(title="per second", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    for name, rate in rates.items():
+        table.add_row(name.replace("_", " "), f"{rate:,.1f}")
+    return table
+
+
+def _programs(standing: Standing) -> Table:
+    table = Table("program", "state")
+    for column in ("pid", "port", "restarts", "since"):
+        table.add_column(column, justify="right")
+    for program in standing.programs:
+        style = _STATE_STYLES.get(program.state, "yellow")
+        table.add_row(
+            program.name,
+            f"[{style}]{program.state}[/{style}]",
+            str(program.pid or ""),
+            str(program.port or ""),
+            str(program.restarts),
+            duration(max(standing.as_of_s - program.since_s, 0.0)),
+        )
+    return table
+
+
+def _counts(title: str, counts: Mapping[str, int]) -> Table:
+    table = Table(title=title, title_justify="left", show_header=False, min_width=len(title))
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    for name, number in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
+        table.add_row(name, f"{number:,}")
+    return table

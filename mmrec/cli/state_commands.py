@@ -1,0 +1,242 @@
+"""Commands about the state as a whole: rebuild, scores export, audit, backup, restore."""
+
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmrec.cli.terminal import ConfigOption, JsonOption, counting, deployment_settings, out, print_json
+from mmrec.errors import InvalidRequestError
+
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="do it without asking")]
+
+
+def rebuild(
+    *,
+    config: ConfigOption = "",
+    back: Annotated[
+        bool, typer.Option("--back", help="go to the other generation as it is, caught up, instead of filling it")
+    ] = False,
+    with_flip: Annotated[bool, typer.Option("--flip/--no-flip", help="let readers see it once it is whole")] = True,
+    wait: Annotated[float, typer.Option(min=1.0, help="seconds a running stream may take to answer")] = 120.0,
+    yes: YesOption = False,
+) -> None:
+    """Make all profiles anew from the event log, with the configured half-lives, while the stream runs on.
+
+    Example: `mmrec rebuild`, and where the new ones are not to your liking `mmrec rebuild --back`
+    """
+    from mmrec.state.rebuild_run import back as go_back
+    from mmrec.state.rebuild_run import rebuild as run
+    from mmrec.stores.sqlite.writer_lock import take_rebuild_lock
+    from mmrec.stores.writer_right import take_writer_right
+    from mmrec.stream.rebuild import Parts
+    from mmrec.wiring import open_event_log, open_forgotten_users, open_generations
+
+    settings = deployment_settings(config)
+    folder = Path(settings.stores.feature_repo)
+    what = "bring the other generation up to date" if back else "fill the other generation from the log"
+    confirm(f"{what}{' and show it to readers' if with_flip or back else ''}?", yes=yes)
+    with counting("rows of the log") as told:
+        parts = Parts(
+            store=open_generations(settings),
+            log=open_event_log(settings),
+            forgotten=open_forgotten_users(settings),
+            config=settings.scoring,
+            told=told,
+        )
+        with take_rebuild_lock(folder):
+            if back:
+                done = go_back(parts, take_lock=lambda: take_writer_right(settings.stores), waiting=Wall(), wait_s=wait)
+            else:
+                done = run(
+                    parts,
+                    take_lock=lambda: take_writer_right(settings.stores),
+                    waiting=Wall(),
+                    with_flip=with_flip,
+                    wait_s=wait,
+                )
+    rate = done.num_rows / done.seconds if done.seconds else 0.0
+    live = f"live, flipped by {done.flipped_by}" if done.flipped_by else "filled; `mmrec rebuild --back` makes it live"
+    out.print(
+        f"generation {done.generation}: {done.num_rows:,} rows of the log in {done.seconds:.1f} s "
+        f"({rate:,.0f}/s); {live}",
+        highlight=False,
+        markup=False,
+    )
+
+
+def scores_export(
+    file: Annotated[Path, typer.Option("--out", "-o", help="scores.npz (CSR) or scores.parquet (a row per pair)")],
+    as_of: Annotated[str, typer.Option("--as-of", help="RFC 3339; now where absent")] = "",
+    config: ConfigOption = "",
+) -> None:
+    """Write the scoring matrix, users x items, as it was known at an instant, from the event log.
+
+    Example: `mmrec scores export --as-of 2026-01-31T12:00:00Z --out scores.npz`
+    """
+    from mmrec.state.score_matrix import score_matrix
+    from mmrec.state.score_matrix_files import write_scores
+    from mmrec.wire.instants import parse_time
+    from mmrec.wiring import open_event_log, open_forgotten_users
+
+    settings = deployment_settings(config)
+    as_of_s = parse_time(as_of) if as_of else time.time()
+    if as_of_s is None:
+        raise InvalidRequestError(f"--as-of is {as_of!r}; give RFC 3339, such as 2026-01-31T12:00:00Z")
+    began_s = time.monotonic()
+    with counting("rows of the log") as told:
+        parts = score_matrix(
+            open_event_log(settings),
+            as_of_s=as_of_s,
+            forgotten=open_forgotten_users(settings),
+            config=settings.scoring,
+            told=told,
+        )
+        written = write_scores(parts, file, as_of_s=as_of_s)
+    _say(
+        f"{written.num_scores:,} scores of {written.num_users:,} users and {written.num_items:,} items to {file}",
+        began_s,
+    )
+
+
+def audit(
+    config: ConfigOption = "",
+    num_sample: Annotated[int, typer.Option("--sample", min=1, help="profiles, and items, to compare")] = 200,
+    seed: Annotated[int, typer.Option(help="the same seed takes the same sample of the same keys")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare live profiles and item statistics with the plain sum over the event log; status 1 where they differ.
+
+    Example: `mmrec audit --sample 1000`
+    """
+    from mmrec.cli.audit_report import audit_document, print_audit
+    from mmrec.state.audit import audit_profiles, audit_statistics
+    from mmrec.wiring import open_event_log, open_feature_store, open_forgotten_users
+
+    settings = deployment_settings(config)
+    store, events = open_feature_store(settings), open_event_log(settings)
+    with counting("rows of the log") as told:
+        profiles = audit_profiles(
+            store,
+            events,
+            forgotten=open_forgotten_users(settings),
+            config=settings.scoring,
+            num_sample=num_sample,
+            seed=seed,
+            told=told,
+        )
+        items = audit_statistics(
+            store,
+            events,
+            half_lives_days=settings.statistics.half_lives_days,
+            config=settings.scoring,
+            num_sample=num_sample,
+            seed=seed,
+            told=told,
+        )
+    found = {"profiles": profiles, "item statistics": items}
+    if as_json:
+        print_json({name: audit_document(one) for name, one in found.items()})
+    else:
+        print_audit(found, out)
+    if any(one.differences for one in found.values()):
+        raise typer.Exit(1)
+
+
+def backup(
+    folder: Annotated[Path, typer.Argument(help="where to; a folder of its own")],
+    config: ConfigOption = "",
+    with_content: Annotated[
+        bool, typer.Option("--content/--no-content", help="content embeddings, too; they can be computed anew")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="replace the backup that is there")] = False,
+) -> None:
+    """Copy the whole state, consistent, while the stream runs: profiles, event log, forgotten users, releases.
+
+    Example: `mmrec backup backups/monday`
+    """
+    from mmrec.cli.running import configuration_file
+    from mmrec.home import StackHome
+    from mmrec.state.backup import backup as make
+    from mmrec.wiring import open_feature_store
+
+    settings, began_s = deployment_settings(config), time.monotonic()
+    with counting("bytes") as told:
+        done = make(
+            settings,
+            folder,
+            store=open_feature_store(settings),
+            config=configuration_file(config, StackHome.from_environment()),
+            made_time_s=time.time(),
+            with_content=with_content,
+            overwrite=yes,
+            told=told,
+        )
+    _say(f"{done.num_files:,} files, {done.num_bytes / 1e6:,.1f} MB to {folder}", began_s)
+    if settings.stores.online_store == "redis":
+        out.print("of Redis the profiles; item views are made anew from the log and the catalogue", markup=False)
+
+
+def restore(
+    folder: Annotated[Path, typer.Argument(help="a backup")],
+    config: ConfigOption = "",
+    store_only: Annotated[
+        bool, typer.Option("--store-only", help="profiles and item views alone; the stream applies the rest of the log")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="replace the state that is there")] = False,
+) -> None:
+    """Put a backup back, with the stack stopped; its checksums are verified first, forgotten users stay forgotten.
+
+    Example: `mmrec restore backups/monday --yes`
+    """
+    from mmrec.state.backup import restore as put_back
+    from mmrec.stores.sqlite.writer_lock import take_writer_lock
+    from mmrec.wiring import open_generations
+
+    settings, began_s = deployment_settings(config), time.monotonic()
+    repository = Path(settings.stores.feature_repo)
+    repository.mkdir(parents=True, exist_ok=True)
+    with take_writer_lock(repository), counting("bytes") as told:
+        done = put_back(
+            settings,
+            folder,
+            open_store=lambda: open_generations(settings),
+            store_only=store_only,
+            overwrite=yes,
+            told=told,
+        )
+    made = datetime.fromtimestamp(done.made_time_s, UTC).isoformat(timespec="seconds")
+    _say(f"backup of {made}: {done.num_files:,} files, {done.num_bytes / 1e6:,.1f} MB restored", began_s)
+    out.print("the stream applies at its start what the log has beyond the profiles: `mmrec up`", markup=False)
+
+
+def _say(what: str, began_s: float) -> None:
+    out.print(f"{what} in {time.monotonic() - began_s:.1f} s", highlight=False, markup=False)
+
+
+class Wall:
+    """The machine's clock, and its sleep."""
+
+    def now_s(self) -> float:
+        """Epoch seconds."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Go on, or end with status 1.
+
+    Raises:
+        InvalidRequestError: nobody is there to ask, and --yes was not given.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidRequestError(f"{question} Nobody is there to ask; give --yes")
+    typer.confirm(question, abort=True, err=True)

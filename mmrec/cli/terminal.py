@@ -1,0 +1,61 @@
+"""What all commands share: the two streams of the terminal, common options, progress."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from mmrec.cli.running import configuration_file
+from mmrec.config import Settings, load_settings
+from mmrec.home import StackHome
+
+PIPE_WIDTH = 160
+"""Tables that go into a file or a pipe are not folded to the 80 columns that rich assumes there."""
+
+out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH)
+err = Console(stderr=True)
+
+ConfigOption = Annotated[
+    str, typer.Option("--config", "-c", envvar="MMREC_CONFIG", help="mmrec.toml; the running stack's where absent")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON for machines")]
+RateOption = Annotated[float, typer.Option("--rate", min=0.0, help="events per second; 0: as fast as Kafka takes them")]
+
+
+def deployment_settings(config: str) -> Settings:
+    """Settings of --config, MMREC_CONFIG, or the running stack; errors as configuration_file()."""
+    return load_settings(configuration_file(config, StackHome.from_environment()))
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on one line."""
+    typer.echo(json.dumps(document, ensure_ascii=False, default=str))
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int], None]]:
+    """A counter on stderr while records are sent; silent where stderr is no terminal."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,.0f}"))
+    with Progress(*columns, TimeElapsedColumn(), console=err, disable=not err.is_terminal) as progress:
+        task = progress.add_task(what)
+        yield lambda count: progress.advance(task, count)
+
+
+@contextmanager
+def until_interrupted() -> Iterator[None]:
+    """Ctrl-C is how this block is meant to end."""
+    with suppress(KeyboardInterrupt):
+        yield
+
+
+def data_folder() -> tuple[str, bool]:
+    """Folder of data sets, and whether MMREC_DATA_DIR names it."""
+    named = os.environ.get("MMREC_DATA_DIR", "")
+    return named or str(Path("..") / "shared" / "data"), bool(named)

@@ -1,0 +1,71 @@
+"""What the collector shows to Prometheus: its answers, how long they took, and how full the overlay is."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from mmrec.telemetry.metrics import Metrics
+from mmrec.v1.collector_pb2 import EventOutcome, EventStatus
+
+_OUTCOMES: Final = {
+    EventOutcome.EVENT_OUTCOME_ACKNOWLEDGED: "acknowledged",
+    EventOutcome.EVENT_OUTCOME_REJECTED: "rejected",
+    EventOutcome.EVENT_OUTCOME_RETRY: "retry",
+}
+
+
+class CollectorMetrics:
+    """Fills one registry. Safe to call from several threads."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def answered(self, statuses: Sequence[EventStatus], *, seconds: float) -> None:
+        """One request whose events are decided.
+
+        Args:
+            statuses: One per event; those that are acknowledged stand in the overlay, so that requests see them.
+            seconds: Since the request arrived.
+        """
+        found = Counter((_OUTCOMES.get(status.outcome, "unknown"), status.reason) for status in statuses)
+        for (outcome, reason), number in found.items():
+            self._metrics.add("mmrec_collector_events_total", number, outcome=outcome, reason=reason)
+        self._metrics.observe("mmrec_collector_ack_seconds", seconds)
+        if acknowledged := found["acknowledged", ""]:
+            self._metrics.observe("mmrec_event_to_servable_seconds", seconds, times=acknowledged, path="overlay")
+
+    def answered_many(self, answers: Sequence[tuple[Sequence[EventStatus], float]]) -> None:
+        """The same for (statuses, seconds) of several requests at once: an observation costs more than an event."""
+        found: Counter[tuple[EventOutcome, str]] = Counter()
+        acknowledged_R = np.zeros(len(answers), dtype=np.int64)
+        for place, (statuses, _) in enumerate(answers):
+            outcomes = [(status.outcome, status.reason) for status in statuses]
+            found.update(outcomes)
+            acknowledged_R[place] = outcomes.count((EventOutcome.EVENT_OUTCOME_ACKNOWLEDGED, ""))
+        for (outcome, reason), number in found.items():
+            name = _OUTCOMES.get(outcome, "unknown")
+            self._metrics.add("mmrec_collector_events_total", number, outcome=name, reason=reason)
+        seconds_R = np.array([seconds for _, seconds in answers], dtype=np.float64)
+        self._metrics.observe_many("mmrec_collector_ack_seconds", seconds_R)
+        if acknowledged_R.any():
+            seen_E = np.repeat(seconds_R, acknowledged_R)
+            self._metrics.observe_many("mmrec_event_to_servable_seconds", seen_E, path="overlay")
+
+    def figures(self, figures: Mapping[str, int]) -> None:
+        """What the collector says about itself for the status file, as far as metrics tell it, too."""
+        if "in_flight" in figures:
+            self._metrics.set("mmrec_collector_in_flight", figures["in_flight"])
+        if "overlay_entries" in figures:
+            self._metrics.set("mmrec_overlay_entries", figures["overlay_entries"])
+        for name, number in figures.items():
+            if name.startswith("items."):
+                _, outcome, *reason = name.split(".")
+                by_reason = [key for key in figures if key.startswith(f"{name}.")]
+                if reason or not by_reason:
+                    self._metrics.set(
+                        "mmrec_collector_items_total", number, outcome=outcome, reason=reason[0] if reason else ""
+                    )
+        if "overlay_dropped" in figures:
+            self._metrics.set("mmrec_overlay_dropped_total", figures["overlay_dropped"])

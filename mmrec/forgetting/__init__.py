@@ -1,0 +1,1 @@
+"""Forgetting a user: what is asked, erased, searched for and written down in a receipt."""

@@ -1,0 +1,158 @@
+"""A user's bytes in files: looking for them in every file of a folder, and removing their rows from Parquet and SQLite.
+
+Parquet files are searched as they stand and in their decoded text and binary columns, since pages are compressed. What
+else is compressed or packed (a profile) is judged by its store, not by its bytes. An id that is part of another id is
+found in that one, too: a finding says where to look, nothing found says that there is nothing.
+"""
+
+import sqlite3
+import uuid
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mmrec.errors import StoreError
+from mmrec.events.columns import ANONYMOUS_PREFIX
+from mmrec.stores.log.files import LogFiles
+
+CHUNK_BYTES: Final = 8 << 20
+BATCH_ROWS: Final = 65_536
+_SQLITE_MAGIC: Final = b"SQLite format 3\0"
+KEY_COLUMNS: Final = ("user_key", "user_id")
+"""Columns of a Parquet file that say whose row it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """What a search through a folder saw."""
+
+    num_files: int
+    num_bytes: int
+    found: tuple[str, ...]
+    """Files, relative to the folder, that hold one of the ids."""
+
+
+def scan_folder(folder: Path, user_keys: Collection[str]) -> Scan:
+    """Search every file of a folder for the ids of profile keys; an absent folder has no files."""
+    needles = [key.removeprefix(ANONYMOUS_PREFIX).encode() for key in user_keys]
+    num_files = num_bytes = 0
+    found = []
+    for path in sorted(folder.rglob("*")):
+        with suppress(FileNotFoundError):  # compacted away meanwhile: its successor is looked at, too
+            if path.is_symlink() or not path.is_file():
+                continue
+            num_files += 1
+            num_bytes += path.stat().st_size
+            if _holds(path, needles):
+                found.append(str(path.relative_to(folder)))
+    return Scan(num_files=num_files, num_bytes=num_bytes, found=tuple(found))
+
+
+def remove_from_parquet(folder: Path, user_keys: Collection[str]) -> int:
+    """Write every Parquet file anew that has rows of these users, without them; the number of rows that went.
+
+    A reader sees the old or the new file. Files without one of KEY_COLUMNS stay as they are.
+    """
+    files, removed = LogFiles(), 0
+    keys = pa.array(sorted(user_keys), pa.string())
+    for path in sorted(folder.rglob("*.parquet")):
+        names = [name for name in KEY_COLUMNS if name in pq.read_schema(path).names]
+        if not names or not (gone := _num_rows_of(path, names[0], keys)):
+            continue
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        with pq.ParquetFile(path) as file, pq.ParquetWriter(temporary, file.schema_arrow, compression="zstd") as writer:
+            for batch in file.iter_batches(batch_size=BATCH_ROWS):
+                table = pa.Table.from_batches([batch])
+                writer.write_table(table.filter(pc.invert(_is_in(table[names[0]], keys))))
+        files.sync(temporary)
+        files.move(temporary, path)
+        removed += gone
+    return removed
+
+
+def rows_of_users(folder: Path, user_keys: Collection[str]) -> Iterator[tuple[Path, pa.Table]]:
+    """Every row of these users in the Parquet files of a folder, file by file."""
+    keys = pa.array(sorted(user_keys), pa.string())
+    for path in sorted(folder.rglob("*.parquet")):
+        with pq.ParquetFile(path) as file:
+            names = [name for name in KEY_COLUMNS if name in file.schema_arrow.names]
+            for batch in file.iter_batches(batch_size=BATCH_ROWS) if names else ():
+                table = pa.Table.from_batches([batch])
+                if (mine := table.filter(_is_in(table[names[0]], keys))).num_rows:
+                    yield path, mine
+
+
+def vacuum_databases(folder: Path, names: Sequence[str]) -> list[str]:
+    """Write the SQLite databases among these files anew, so that no byte of a removed row is left; which ones.
+
+    Raises:
+        StoreError: one stayed busy for a minute.
+    """
+    databases = {name.removesuffix("-wal").removesuffix("-shm") for name in names}
+    done = []
+    for name in sorted(databases):
+        path = folder / name
+        if not path.is_file() or not _is_database(path):
+            continue
+        try:
+            with closing(sqlite3.connect(path, timeout=60.0, isolation_level=None)) as connection:
+                connection.execute("PRAGMA secure_delete=ON").fetchall()
+                connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(f"{path} could not be vacuumed: {error}; run the command again") from error
+        done.append(name)
+    return done
+
+
+def _is_database(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
+
+
+def _num_rows_of(path: Path, name: str, keys: pa.Array) -> int:
+    with pq.ParquetFile(path) as file:
+        batches = file.iter_batches(batch_size=BATCH_ROWS, columns=[name])
+        return sum(pc.sum(_is_in(batch[name], keys)).as_py() or 0 for batch in batches)
+
+
+def _is_in(column: pa.Array | pa.ChunkedArray, keys: pa.Array) -> pa.Array | pa.ChunkedArray:
+    return pc.is_in(column.cast(pa.string()), value_set=keys)
+
+
+def _holds(path: Path, needles: Sequence[bytes]) -> bool:
+    overlap = max(map(len, needles)) - 1
+    with path.open("rb") as file:
+        before = b""
+        while chunk := file.read(CHUNK_BYTES):
+            data = before + chunk
+            if any(needle in data for needle in needles):
+                return True
+            before = data[-overlap:] if overlap else b""
+    return path.suffix == ".parquet" and _holds_decoded(path, needles)
+
+
+def _holds_decoded(path: Path, needles: Sequence[bytes]) -> bool:
+    try:
+        with pq.ParquetFile(path) as file:
+            names = [field.name for field in file.schema_arrow if _is_text(field.type)]
+            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=names) if names else ():
+                for column in batch.columns:
+                    values = column.unique().cast(pa.binary()) if not pa.types.is_binary(column.type) else column
+                    if any(pc.any(pc.match_substring(values, needle)).as_py() for needle in needles):
+                        return True
+    except pa.ArrowInvalid:
+        return False  # no Parquet file in spite of its name; its bytes were looked at
+    return False
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    return bool(pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind))

@@ -1,0 +1,1 @@
+"""Releases: what belongs together in serving, how it is made, promoted and rolled back."""

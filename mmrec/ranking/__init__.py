@@ -1,1 +1,0 @@
-"""Ranking and re-ranking of candidates."""

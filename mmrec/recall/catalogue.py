@@ -1,0 +1,223 @@
+"""The catalogue as one replica holds it: aligned columns, so that a request is array indexing.
+
+A Catalogue never changes; a refresh makes the next one and swaps the reference, so a request sees one state from
+beginning to end. Row i of every column speaks of item_ids[i]; rows are never reused within a process.
+
+Axes: I items, H half-lives, B behaviors, D embedding, K neighbors, N candidates.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from mmrec.catalog.item import CatalogEntry
+from mmrec.catalog.values import attribute_values
+from mmrec.features.assemble import ItemFacts, own_positions
+from mmrec.features.item_columns import NO_TOKEN, ContentColumns, Vocabulary
+from mmrec.index.vectors import VectorIndex
+from mmrec.scoring.behaviors import BehaviorSet
+from mmrec.scoring.item_statistics import popularities
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+RowArray = npt.NDArray[np.int64]
+NO_ROW = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemFilter:
+    """Conditions that must all hold."""
+
+    conditions: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """(attribute, values): one of the item's values must be among these; case and compatibility forms are one."""
+    domain: str = ""
+    price_min: float = 0.0
+    """0 means no bound."""
+    price_max: float = 0.0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether every item passes."""
+        return not (self.conditions or self.domain or self.price_min or self.price_max)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NeighborTable:
+    """Neighbors of every item, as rows."""
+
+    rows_IK: npt.NDArray[np.int32]
+    """NO_ROW beyond the last neighbor."""
+    weights_IK: FloatArray
+    """0 beyond the last neighbor."""
+
+    def of(self, own_rows_J: RowArray) -> "NeighborTable":
+        """The table of own items alone, axis J instead of I; an unknown item has no neighbors."""
+        known = (own_rows_J >= 0)[:, None]
+        return NeighborTable(
+            rows_IK=np.where(known, self.rows_IK[own_rows_J], NO_ROW), weights_IK=self.weights_IK[own_rows_J] * known
+        )
+
+    def scores(self, own_rows_J: RowArray, affinity_J: FloatArray) -> FloatArray:
+        """Sum over own items of affinity times neighbor weight, for every item, shape (I,)."""
+        known = own_rows_J >= 0
+        rows, weights = self.rows_IK[own_rows_J[known]], self.weights_IK[own_rows_J[known]]
+        spread = affinity_J[known][:, None] * weights
+        scores = np.bincount((rows + 1).ravel(), weights=spread.ravel(), minlength=len(self.rows_IK) + 1)
+        return scores[1:].astype(np.float64)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Catalogue:
+    """All items a replica knows."""
+
+    item_ids: tuple[str, ...]
+    entries: tuple[CatalogEntry, ...]
+    content: ContentColumns
+    vocabulary: Vocabulary
+    showable_I: BoolArray
+    """Whether lists may hold the item once it is published; see showable()."""
+    counts_IHB: FloatArray
+    """Decayed counts of all users, axis B in the order of the configured behaviors."""
+    reference_times_I: FloatArray
+    """-inf where an item has no counts."""
+    decay_per_day_H: FloatArray
+    weights_B: FloatArray
+    index: VectorIndex | None
+    """Embeddings by row, zeros where an item has none; None without a release."""
+    embedded_I: BoolArray
+    """Whether the item has an embedding."""
+    modality_weights: Mapping[str, npt.NDArray[np.float32]]
+    """Modality -> share in each item's embedding, shape (I,); empty without a release."""
+    neighbors: NeighborTable | None
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """Rows by item id."""
+        return {item_id: row for row, item_id in enumerate(self.item_ids)}
+
+    @cached_property
+    def published_from_I(self) -> FloatArray:
+        """Instant from which on lists may hold the item; -inf where no publish time is known."""
+        return np.nan_to_num(self.content.publish_times_X, nan=-np.inf)
+
+    def showable(self, as_of_s: float) -> BoolArray:
+        """Mask of the items that lists may hold as of an instant, shape (I,); a new array.
+
+        Judged at each request, so that an item appears at its publish time without another record, and a list as of an
+        instant of the past holds what was published then.
+        """
+        showable_I: BoolArray = self.showable_I & (self.published_from_I <= as_of_s)
+        return showable_I
+
+    def to_come(self, now_s: float) -> tuple[int, float]:
+        """Number of items that will be shown later, and the instant of the next of them; inf where there are none."""
+        times = self.published_from_I[self.showable_I & (self.published_from_I > now_s)]
+        return len(times), float(times.min(initial=np.inf))
+
+    @cached_property
+    def popularity_I(self) -> FloatArray:
+        """Affinity of all users together, as of the newest count; below 0 where more was undone than done."""
+        return popularities(
+            self.counts_IHB,
+            self.reference_times_I,
+            weights_B=self.weights_B,
+            decay_per_day_H=self.decay_per_day_H,
+        )
+
+    @cached_property
+    def popular_rows_I(self) -> RowArray:
+        """All rows, most popular first; the newest items first among those without counts."""
+        return np.lexsort((np.arange(len(self.item_ids)), -self.published_from_I, -self.popularity_I))
+
+    def rows(self, item_ids: Iterable[str]) -> RowArray:
+        """Rows of items, NO_ROW for those the catalogue does not know."""
+        row_of = self.row_of
+        return np.array([row_of.get(item_id, NO_ROW) for item_id in item_ids], dtype=np.int64)
+
+    def passing(self, item_filter: ItemFilter) -> BoolArray:
+        """Mask of the items a filter lets through, shape (I,)."""
+        passing_I = np.ones(len(self.item_ids), dtype=np.bool_)
+        if item_filter.domain:
+            domain = self.vocabulary.known("", item_filter.domain)
+            passing_I &= (self.content.tokens_TX[-1] == domain) & (domain != NO_TOKEN)
+        with np.errstate(invalid="ignore"):
+            if item_filter.price_min:
+                passing_I &= self.content.prices_X >= item_filter.price_min
+            if item_filter.price_max:
+                passing_I &= self.content.prices_X <= item_filter.price_max
+        for attribute, values in item_filter.conditions:
+            parts = [part for value in values for part in attribute_values(value)]
+            tokens = [t for part in parts if (t := self.vocabulary.known(attribute, part)) != NO_TOKEN]
+            passing_I &= np.isin(self.content.tokens_TX[:-1], tokens).any(axis=0)
+        return passing_I
+
+    def facts(self, rows_N: RowArray, own_rows_J: RowArray) -> ItemFacts:
+        """What assemble() reads about the items at `rows_N` and the profile's own items at `own_rows_J`."""
+        return ItemFacts(
+            own_positions_N=own_positions(rows_N, own_rows_J, num_rows=len(self.item_ids)),
+            content=self.content.take(rows_N),
+            profile_content=self.content.take(own_rows_J),
+            counts_NHB=self.counts_IHB[rows_N],
+            reference_times_N=self.reference_times_I[rows_N],
+            decay_per_day_H=self.decay_per_day_H,
+        )
+
+
+def neighbor_table(
+    item_ids: Sequence[str],
+    neighbors: Mapping[str, tuple[Sequence[str], Sequence[float]]],
+    *,
+    before: NeighborTable | None = None,
+) -> NeighborTable:
+    """Neighbor lists as rows of `item_ids`; neighbors the catalogue does not know are left out.
+
+    Args:
+        before: Table over the first of `item_ids`; items without a list in `neighbors` keep theirs.
+    """
+    row_of = {item_id: row for row, item_id in enumerate(item_ids)}
+    width = max((len(ids) for ids, _ in neighbors.values()), default=0)
+    if before is not None:
+        width = max(width, before.rows_IK.shape[1])
+    rows_IK = np.full((len(item_ids), width), NO_ROW, dtype=np.int32)
+    weights_IK = np.zeros((len(item_ids), width))
+    if before is not None:
+        num_rows, num_kept = before.rows_IK.shape
+        rows_IK[:num_rows, :num_kept] = before.rows_IK
+        weights_IK[:num_rows, :num_kept] = before.weights_IK
+    for item_id, (ids, weights) in neighbors.items():
+        row = row_of.get(item_id)
+        if row is None:
+            continue
+        known = [(row_of[other], float(weight)) for other, weight in zip(ids, weights, strict=True) if other in row_of]
+        rows_IK[row] = NO_ROW
+        weights_IK[row] = 0.0
+        rows_IK[row, : len(known)] = [other for other, _ in known]
+        weights_IK[row, : len(known)] = [weight for _, weight in known]
+    return NeighborTable(rows_IK=rows_IK, weights_IK=weights_IK)
+
+
+def empty_catalogue(*, behaviors: BehaviorSet, decay_per_day_H: FloatArray) -> Catalogue:
+    """A catalogue of no items."""
+    return Catalogue(
+        item_ids=(),
+        entries=(),
+        content=ContentColumns(
+            prices_X=np.zeros(0),
+            publish_times_X=np.zeros(0),
+            tokens_TX=np.zeros((1, 0), dtype=np.int64),
+            num_tokens=1,
+        ),
+        vocabulary=Vocabulary(),
+        showable_I=np.zeros(0, dtype=np.bool_),
+        counts_IHB=np.zeros((0, len(decay_per_day_H), len(behaviors))),
+        reference_times_I=np.zeros(0),
+        decay_per_day_H=decay_per_day_H,
+        weights_B=behaviors.weights_B,
+        index=None,
+        embedded_I=np.zeros(0, dtype=np.bool_),
+        modality_weights={},
+        neighbors=None,
+    )

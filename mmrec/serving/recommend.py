@@ -1,0 +1,431 @@
+"""recommend(): recall -> features -> rank -> re-rank, with a deadline and named fallbacks.
+
+One request reads one profile and touches arrays only. Degrading happens here and nowhere else: by name, and said in
+the answer. The ladder, from whole to bare: sources are skipped, then the ranker (the list keeps its recall order);
+popular items are always there because that source comes first and costs an index operation.
+
+Axes: I items of the catalogue, J items of the profile, N candidates, L newest events, D embedding, F features.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+from mmrec.catalog.item import Availability
+from mmrec.errors import DeadlineError, InvalidRequestError, MmrecError, NotFoundError
+from mmrec.features.assemble import CandidateSignals, assemble
+from mmrec.models.serving_model import ServingModel
+from mmrec.recall.catalogue import NO_ROW, BoolArray, Catalogue, FloatArray, ItemFilter, RowArray
+from mmrec.recall.sources import Candidates, Proposals, RecallContext, RecallSource, SimilarItems, default_sources, fuse
+from mmrec.scoring.affinity import affinity
+from mmrec.scoring.apply import apply
+from mmrec.scoring.batch import session_batch
+from mmrec.scoring.behaviors import BehaviorSet
+from mmrec.scoring.profile import NEVER_S, UserProfile, empty_profile
+from mmrec.scoring.settings import ScoringConfig
+from mmrec.serving.fresh_profile import FreshProfile
+from mmrec.serving.rerank import by_score, diversified
+from mmrec.telemetry.logs import get_logger
+from mmrec.wire.instants import rfc3339
+
+log = get_logger(__name__)
+ReadProfile = Callable[[str], FreshProfile | UserProfile | None]
+MAX_ITEMS = 200
+DEFAULT_ITEMS = 20
+RECALL_MARGIN_S = 0.010
+"""Time kept back for ranking: with less left, sources beyond the popular one are skipped."""
+RANK_MARGIN_S = 0.004
+"""Time kept back for the answer: with less left, the ranker is skipped."""
+
+
+class Degradation(Enum):
+    """Every way in which a list can be less than whole."""
+
+    NO_RELEASE = "no_release"
+    """No release is promoted: recall order, without vectors."""
+    RELEASE_UNUSABLE = "release_unusable"
+    """The promoted release does not fit this code or these features; the one before serves, or none."""
+    OVERLAY_UNAVAILABLE = "overlay_unavailable"
+    """Acknowledged events that the stream has not scored yet are missing from the profile."""
+    PROFILE_UNAVAILABLE = "profile_unavailable"
+    """The profile could not be read: session events and popular items only."""
+    SOURCE_FAILED = "source_failed"
+    """A recall source raised; the others answered."""
+    SOURCES_SKIPPED = "sources_skipped"
+    """The deadline left no time for all sources."""
+    RANKING_SKIPPED = "ranking_skipped"
+    """The deadline left no time for the ranker: recall order."""
+    RANKING_FAILED = "ranking_failed"
+    """The ranker raised: recall order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionEvent:
+    """A behavior that came with the request."""
+
+    item_id: str
+    behavior: str
+    event_time_s: float = 0.0
+    """0 means now."""
+    event_id: str = ""
+    """Where given, the event counts once even if the stream has it already."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListRequest:
+    """What a caller wants."""
+
+    user_key: str
+    """Profile key; empty where nobody is known."""
+    as_of_s: float
+    shown_until_s: float = math.inf
+    """Now by the server's clock: what is published later is shown to nobody, whatever instant is asked for."""
+    num_items: int = DEFAULT_ITEMS
+    excluded_item_ids: tuple[str, ...] = ()
+    item_filter: ItemFilter = field(default_factory=ItemFilter)
+    session_events: tuple[SessionEvent, ...] = ()
+    shown_item_ids: tuple[str, ...] = ()
+    """Items of the pages before, in order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deadline:
+    """Instant on a clock that only goes forward."""
+
+    at_s: float
+    clock: Callable[[], float]
+
+    def left_s(self) -> float:
+        """Seconds left; negative when it has passed."""
+        return self.at_s - self.clock()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReplicaState:
+    """What one request sees of the replica, from beginning to end."""
+
+    catalogue: Catalogue
+    model: ServingModel | None
+    release_id: str
+    """Empty without a release."""
+    unusable_release: bool
+    scoring: ScoringConfig
+    num_candidates: int
+    hide_behaviors: tuple[str, ...]
+    """Items the user did one of these to are not shown again; names that are not configured say nothing."""
+    diversity: float
+    ranker_behaviors: BehaviorSet | None = None
+    """Behaviors with the weights that the ranker was trained with; None where they are those of `scoring`."""
+    stream_ingest_time_s: float = NEVER_S
+    """Ingest time of the newest record that the profiles in the store have seen; -inf where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RecommendedList:
+    """A list, and what led to it."""
+
+    rows_K: RowArray
+    """Rows of the catalogue, best first."""
+    ranking_scores_K: FloatArray
+    candidates: Candidates
+    context: RecallContext
+    profile: UserProfile
+    """After the session's events."""
+    degraded: tuple[Degradation, ...]
+    has_more: bool
+    num_overlay_events: int = 0
+    """Acknowledged events among the profile's that the store did not have yet."""
+    features_NF: npt.NDArray[np.float32] | None = None
+    """Feature rows of candidates.rows_N as the ranker saw them."""
+
+
+@dataclass(kw_only=True)
+class _Progress:
+    """How one request gets on."""
+
+    deadline: Deadline
+    degraded: dict[Degradation, None] = field(default_factory=dict)
+    num_overlay_events: int = 0
+
+
+def recommend(
+    request: ListRequest,
+    *,
+    state: ReplicaState,
+    read_profile: ReadProfile,
+    deadline: Deadline,
+    sources: Sequence[RecallSource] | None = None,
+) -> RecommendedList:
+    """A list for a user, a session, or both. The same state and request give the same list.
+
+    Args:
+        read_profile: The user's profile, as the store has it or with the overlay's events; None where nobody is known.
+        sources: Who is asked; all of default_sources() where not given. The first one is never skipped.
+
+    Raises:
+        InvalidRequestError: num_items out of range, a session event without item, an unknown behavior.
+        DeadlineError: the deadline had passed before anything was done.
+    """
+    if not 1 <= request.num_items <= MAX_ITEMS:
+        raise InvalidRequestError(f"num_items is {request.num_items}; give 1 to {MAX_ITEMS}, or 0 for {DEFAULT_ITEMS}")
+    if deadline.left_s() <= 0:
+        raise DeadlineError("the deadline passed before the request was looked at; give it more time")
+    progress = _Progress(deadline=deadline)
+    profile = _profile(request, state, read_profile, progress)
+    context = _context(request, state, profile)
+    num_candidates = max(state.num_candidates, request.num_items + 1)
+    candidates = _recall(context, sources or default_sources(), num_candidates, progress)
+    scores_N, features_NF = _rank(context, candidates, profile, state, progress)
+    order = by_score(scores_N)
+    if state.diversity and context.catalogue.index is not None:
+        vectors_ND = context.catalogue.index.vectors_ID[candidates.rows_N]
+        order = diversified(order, scores_N, vectors_ND, diversity=state.diversity)
+    shown = order[: request.num_items]
+    return RecommendedList(
+        rows_K=candidates.rows_N[shown],
+        ranking_scores_K=scores_N[shown],
+        candidates=candidates,
+        context=context,
+        profile=profile,
+        degraded=tuple(progress.degraded),
+        has_more=len(order) > request.num_items,
+        num_overlay_events=progress.num_overlay_events,
+        features_NF=features_NF,
+    )
+
+
+def similar(
+    item_id: str,
+    *,
+    as_of_s: float,
+    num_items: int,
+    excluded_item_ids: Sequence[str],
+    item_filter: ItemFilter,
+    state: ReplicaState,
+) -> RecommendedList:
+    """Items like one item: by embedding, by neighbors, or by both.
+
+    Args:
+        as_of_s: Items that are published later are not listed.
+
+    Raises:
+        InvalidRequestError: empty item id, num_items out of range.
+        NotFoundError: the catalogue does not know the item, it was removed, or its publish time is to come.
+    """
+    if not item_id:
+        raise InvalidRequestError("item_id is empty; name the item whose like you want")
+    if not 1 <= num_items <= MAX_ITEMS:
+        raise InvalidRequestError(f"num_items is {num_items}; give 1 to {MAX_ITEMS}, or 0 for {DEFAULT_ITEMS}")
+    catalogue = state.catalogue
+    row = catalogue.row_of.get(item_id, NO_ROW)
+    if row == NO_ROW or catalogue.entries[row].availability is Availability.HIDDEN:
+        raise NotFoundError(f"item {item_id!r} is not in the catalogue of {len(catalogue.item_ids)} items")
+    if (publish_time_s := catalogue.entries[row].publish_time_s) > as_of_s:
+        raise NotFoundError(f"item {item_id!r} is not shown before its publish_time, {rfc3339(publish_time_s)}")
+    degraded = [Degradation.RELEASE_UNUSABLE] if state.unusable_release else []
+    if state.model is None:
+        degraded.append(Degradation.NO_RELEASE)
+    rows = np.array([row], dtype=np.int64)
+    context = RecallContext(
+        catalogue=catalogue,
+        allowed_I=_allowed(catalogue, item_filter, [*excluded_item_ids, item_id], as_of_s=as_of_s),
+        own_rows_J=rows,
+        affinity_J=np.ones(1),
+        recent_rows=rows,
+        read_s=0.0,
+        user_vector_D=None,
+    )
+    asked = [source for source in default_sources() if source.name in {"neighbors", SimilarItems().name}]
+    found = [(source, source.propose(context, num_candidates=4 * num_items)) for source in asked]
+    candidates = fuse(found, num_candidates=4 * num_items)
+    profile = empty_profile(behaviors=state.scoring.behaviors, num_half_lives=len(state.scoring.decay_per_day))
+    return RecommendedList(
+        rows_K=candidates.rows_N[:num_items],
+        ranking_scores_K=candidates.recall_scores_N[:num_items],
+        candidates=candidates,
+        context=context,
+        profile=profile,
+        degraded=tuple(degraded),
+        has_more=False,
+    )
+
+
+def _profile(
+    request: ListRequest,
+    state: ReplicaState,
+    read_profile: ReadProfile,
+    progress: _Progress,
+) -> UserProfile:
+    """The stored profile with the session's events applied to it, for this request alone."""
+    scoring = state.scoring
+    profile: UserProfile | None = None
+    if request.user_key:
+        try:
+            found = read_profile(request.user_key)
+            if isinstance(found, FreshProfile):
+                profile, progress.num_overlay_events = found.profile, found.num_overlay_events
+                if not found.overlay_available:
+                    progress.degraded[Degradation.OVERLAY_UNAVAILABLE] = None
+            else:
+                profile = found
+        except MmrecError as error:
+            log.warning("profile_unavailable", error=str(error))
+            progress.degraded[Degradation.PROFILE_UNAVAILABLE] = None
+    profile = profile or empty_profile(behaviors=scoring.behaviors, num_half_lives=len(scoring.decay_per_day))
+    if not request.session_events:
+        return profile
+    events = request.session_events
+    for event in events:
+        if not event.item_id:
+            raise InvalidRequestError("a session event has no item_id; name the item")
+        if event.behavior not in scoring.behaviors:
+            known = ", ".join(scoring.behaviors.names)
+            raise InvalidRequestError(f"session behavior {event.behavior!r} is not configured; known: {known}")
+    batch = session_batch(
+        user_key=request.user_key,
+        item_ids=[e.item_id for e in events],
+        behavior_ids=[
+            int(scoring.behaviors.ids_B[scoring.behaviors.index(e.behavior)]) for e in request.session_events
+        ],
+        event_times_s=[e.event_time_s or request.as_of_s for e in events],
+        event_ids=[e.event_id or f"session {n}" for n, e in enumerate(events)],
+        ingest_time_s=max(request.as_of_s, profile.newest_ingest_time_s),
+    )
+    applied = apply({request.user_key: profile}, batch, config=scoring)
+    return applied.profiles.get(request.user_key, profile)
+
+
+def _context(request: ListRequest, state: ReplicaState, profile: UserProfile) -> RecallContext:
+    catalogue, scoring = state.catalogue, state.scoring
+    read_s = max(request.as_of_s, profile.newest_event_time_s, float(profile.reference_times_I.max(initial=NEVER_S)))
+    own_rows_J = catalogue.rows(profile.item_ids)
+    counts_JB = profile.counts(scoring.behaviors)[:, 0, :]
+    unwanted = [*request.excluded_item_ids, *request.shown_item_ids]
+    allowed_I = _allowed(catalogue, request.item_filter, unwanted, as_of_s=min(request.as_of_s, request.shown_until_s))
+    hiding = [scoring.behaviors.index(name) for name in state.hide_behaviors if name in scoring.behaviors]
+    if hiding and profile.num_items:
+        hidden = own_rows_J[(counts_JB[:, hiding] > 0).any(axis=1) & (own_rows_J != NO_ROW)]
+        allowed_I[hidden] = False
+    rows_L = catalogue.rows(profile.recent_item_ids)
+    recent_rows = np.array(list(dict.fromkeys(rows_L[::-1].tolist())), dtype=np.int64)
+    return RecallContext(
+        catalogue=catalogue,
+        allowed_I=allowed_I,
+        own_rows_J=own_rows_J,
+        affinity_J=_affinity(counts_JB, profile, scoring.behaviors, read_s, scoring.decay_per_day[0]),
+        recent_rows=recent_rows[recent_rows != NO_ROW],
+        read_s=read_s,
+        user_vector_D=_user_vector(state, profile, rows_L, read_s),
+    )
+
+
+def _affinity(
+    counts_JB: FloatArray, profile: UserProfile, behaviors: BehaviorSet, read_s: float, decay_per_day: float
+) -> FloatArray:
+    """Affinity for the profile's own items, shape (J,), >= 0."""
+    ages_J = read_s - profile.reference_times_I
+    return np.maximum(affinity(counts_JB, ages_J, behaviors.weights_B, decay_per_day=decay_per_day), 0.0)
+
+
+def _allowed(
+    catalogue: Catalogue, item_filter: ItemFilter, excluded_item_ids: Sequence[str], *, as_of_s: float
+) -> BoolArray:
+    allowed_I = catalogue.showable(as_of_s)
+    if not item_filter.is_empty:
+        allowed_I &= catalogue.passing(item_filter)
+    if excluded_item_ids:
+        rows = catalogue.rows(excluded_item_ids)
+        allowed_I[rows[rows != NO_ROW]] = False
+    return allowed_I
+
+
+def _user_vector(
+    state: ReplicaState, profile: UserProfile, rows_L: RowArray, read_s: float
+) -> npt.NDArray[np.float32] | None:
+    """Output of the user tower over the newest events whose items have embeddings, oldest first."""
+    catalogue = state.catalogue
+    if state.model is None or catalogue.index is None or not len(rows_L):
+        return None
+    known_L = (rows_L != NO_ROW) & catalogue.embedded_I[rows_L]
+    if not known_L.any():
+        return None
+    return state.model.user_embedding(
+        catalogue.index.vectors_ID[rows_L[known_L]],
+        profile.recent_behavior_ids_L[known_L],
+        read_s - profile.recent_event_times_L[known_L],
+    )
+
+
+def _recall(
+    context: RecallContext,
+    sources: Sequence[RecallSource],
+    num_candidates: int,
+    progress: _Progress,
+) -> Candidates:
+    found: list[tuple[RecallSource, Proposals]] = []
+    for number, source in enumerate(sources):
+        if number and progress.deadline.left_s() < RECALL_MARGIN_S:
+            progress.degraded[Degradation.SOURCES_SKIPPED] = None
+            break
+        try:
+            found.append((source, source.propose(context, num_candidates=num_candidates)))
+        except Exception as error:  # one source must not take the list with it
+            log.error("source_failed", source=source.name, error=repr(error))
+            progress.degraded[Degradation.SOURCE_FAILED] = None
+    return fuse(found, num_candidates=num_candidates)
+
+
+def _rank(
+    context: RecallContext,
+    candidates: Candidates,
+    profile: UserProfile,
+    state: ReplicaState,
+    progress: _Progress,
+) -> tuple[FloatArray, npt.NDArray[np.float32] | None]:
+    """Ranking scores of the candidates, and the rows they came from; recall scores where the ranker is not asked."""
+    if state.unusable_release:
+        progress.degraded[Degradation.RELEASE_UNUSABLE] = None
+    if state.model is None:
+        progress.degraded[Degradation.NO_RELEASE] = None
+        return candidates.recall_scores_N, None
+    if progress.deadline.left_s() < RANK_MARGIN_S:
+        progress.degraded[Degradation.RANKING_SKIPPED] = None
+        return candidates.recall_scores_N, None
+    rows_N, decay_per_day = candidates.rows_N, state.scoring.decay_per_day[0]
+    try:
+        behaviors, neighbor_scores_I = state.scoring.behaviors, context.neighbor_scores_I
+        if state.ranker_behaviors is not None and state.ranker_behaviors != behaviors:
+            # Weights were changed since the ranker was trained: recall follows at once, the ranker's rows may not.
+            behaviors = state.ranker_behaviors
+            counts_JB = profile.counts(behaviors)[:, 0, :]
+            trained_J = _affinity(counts_JB, profile, behaviors, context.read_s, decay_per_day)
+            neighbor_scores_I = replace(context, affinity_J=trained_J).neighbor_scores_I
+        features_NF = assemble(
+            profile,
+            context.catalogue.facts(rows_N, context.own_rows_J),
+            CandidateSignals(
+                tower_similarity_N=_tower_similarity(context, rows_N),
+                neighbor_score_N=neighbor_scores_I[rows_N],
+            ),
+            as_of_s=context.read_s,
+            behaviors=behaviors,
+            decay_per_day=decay_per_day,
+        )
+        return state.model.rank(features_NF), features_NF
+    except Exception as error:  # a list in recall order is better than none
+        log.error("ranking_failed", error=repr(error))
+        progress.degraded[Degradation.RANKING_FAILED] = None
+        return candidates.recall_scores_N, None
+
+
+def _tower_similarity(context: RecallContext, rows_N: RowArray) -> FloatArray:
+    """Cosine of user and item embedding; NaN where either is missing."""
+    index = context.catalogue.index
+    if index is None or context.user_vector_D is None:
+        return np.full(len(rows_N), np.nan)
+    similarity_N = (index.vectors_ID[rows_N] @ context.user_vector_D).astype(np.float64)
+    return np.where(context.catalogue.embedded_I[rows_N], similarity_N, np.nan)

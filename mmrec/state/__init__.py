@@ -1,0 +1,1 @@
+"""What is done to the whole state: backup, audit, rebuild, export."""

@@ -1,0 +1,174 @@
+"""A Feast repository on disk: its configuration, its registry, and how its online store is opened.
+
+repository_yaml(stores)                        text of feature_store.yaml
+apply_objects(folder, objects, ...)            registry and tables, refused where stored state would not fit
+repository = open_repository(folder)           provider and views, checked against this code's schema
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmrec.config import StoreSettings
+from mmrec.errors import ConfigurationError, IncompatibleStateError, StoreError
+from mmrec.features.schema import USER_PROFILE, VIEWS, View, store_fingerprint
+from mmrec.stores.sqlite.profile_rows import ProfileRows
+
+os.environ.setdefault("FEAST_USAGE", "False")  # read when feast is imported
+
+PAGE_BYTES = 16_384
+"""Of a new online store; writing profiles takes a quarter less than with the default."""
+BUSY_TIMEOUT_S = 60.0
+"""How long a SQLite write waits for the other writer's transaction."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeastRepository:
+    """An opened repository."""
+
+    config: Any
+    """feast.RepoConfig"""
+    provider: Any
+    """feast Provider: online_write_batch and online_read."""
+    views: dict[str, Any]
+    """feast.FeatureView by name."""
+    is_sqlite: bool
+    tags: dict[str, str]
+    """Tags of user_profile: schema fingerprint and decay rates it was applied with."""
+
+
+def repository_yaml(stores: StoreSettings) -> str:
+    """feature_store.yaml for SQLite or Redis; it names no folder, so the repository can be moved.
+
+    Raises:
+        ConfigurationError: the online store is neither, or Redis has no connection.
+    """
+    if stores.online_store == "sqlite":
+        online = ["  type: sqlite", "  path: online.db"]
+    elif stores.online_store == "redis":
+        if not stores.redis_connection:
+            raise ConfigurationError(
+                "online_store is redis and redis_connection is empty; give host:port[,password=...]"
+            )
+        online = [
+            "  type: redis",
+            *(["  redis_type: redis_cluster"] if stores.redis_cluster else []),
+            f"  connection_string: {json.dumps(stores.redis_connection)}",
+            # Without it Feast skips, in silence, a row that is not newer than the stored one.
+            "  skip_dedup: true",
+        ]
+    else:
+        raise ConfigurationError(f"online_store is {stores.online_store!r}; known: sqlite, redis")
+    lines = [
+        "project: mmrec",
+        "provider: local",
+        "registry:",
+        "  registry_type: file",
+        "  path: registry.db",
+        "  cache_ttl_seconds: 600",
+        "offline_store:",
+        "  type: file",
+        "online_store:",
+        *online,
+        "entity_key_serialization_version: 3",
+        "auth:",
+        "  type: no_auth",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def is_applied(folder: Path) -> bool:
+    """Whether views were applied to the repository in `folder` before; its feature_store.yaml is written.
+
+    Raises:
+        IncompatibleStateError: they were, with another schema.
+    """
+    from mmrec.stores.feast.engine import feast
+
+    tags = [dict(v.tags) for v in feast.FeatureStore(repo_path=str(folder)).list_feature_views()]
+    for found in tags:
+        _check_schema(found, str(folder))
+    return bool(tags)
+
+
+def apply_objects(folder: Path, objects: Sequence[Any]) -> None:
+    """Apply Feast objects to the repository in `folder`, whose feature_store.yaml is written.
+
+    Raises:
+        IncompatibleStateError: it was applied before with another schema, so stored state would be read wrongly.
+    """
+    from mmrec.stores.feast.engine import feast
+
+    is_applied(folder)
+    store = feast.FeatureStore(repo_path=str(folder))
+    if store.config.online_store.type == "sqlite" and not (folder / store.config.online_store.path).exists():
+        with sqlite3.connect(folder / store.config.online_store.path, timeout=BUSY_TIMEOUT_S) as connection:
+            # Profiles are some 10 KB: in the default pages of 4 KB each takes a chain of them.
+            connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
+            connection.execute("VACUUM")
+        connection.close()
+    store.apply(list(objects))
+    if store.config.online_store.type == "sqlite":
+        with sqlite3.connect(folder / store.config.online_store.path, timeout=BUSY_TIMEOUT_S) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")  # a property of the file: it holds for every process
+        connection.close()
+
+
+def open_repository(folder: str) -> FeastRepository:
+    """Open an applied repository.
+
+    Raises:
+        StoreError: nothing was applied there.
+        IncompatibleStateError: it was applied with another schema than this code's.
+    """
+    from mmrec.stores.feast.engine import feast
+
+    if not (Path(folder) / "feature_store.yaml").is_file():
+        raise StoreError(f"no feature repository at {folder}; run `python -m feature_repo.apply`")
+    store = feast.FeatureStore(repo_path=folder)
+    views = {view.name: view for view in store.list_feature_views()}
+    for view in views.values():
+        _check_schema(dict(view.tags), folder)
+    missing = sorted({view.name for view in VIEWS} - set(views))
+    if missing:
+        raise StoreError(f"the feature repository at {folder} lacks {missing}; run `python -m feature_repo.apply`")
+    tags = dict(views[USER_PROFILE.name].tags)
+    repository = FeastRepository(
+        config=store.config,
+        provider=store._get_provider(),
+        views=views,
+        is_sqlite=store.config.online_store.type == "sqlite",
+        tags=tags,
+    )
+    if repository.is_sqlite:
+        connection = repository.provider.online_store._get_conn(repository.config)
+        connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
+        connection.execute("PRAGMA wal_autocheckpoint=2000")
+    return repository
+
+
+def open_profile_rows(repository: FeastRepository, view: View) -> ProfileRows:
+    """The rows of a profile view of a repository on SQLite."""
+    from feast.infra.online_stores.helpers import compute_table_id  # of the package that is loaded by now
+
+    config = repository.config
+    return ProfileRows(
+        repository.provider.online_store._get_db_path(config),
+        table=compute_table_id(
+            config.project, repository.views[view.name], config.registry.enable_online_feature_view_versioning
+        ),
+        join_key=view.join_key,
+        busy_timeout_s=BUSY_TIMEOUT_S,
+    )
+
+
+def _check_schema(tags: dict[str, str], folder: str) -> None:
+    if tags.get("schema") != store_fingerprint():
+        raise IncompatibleStateError(
+            f"{folder} was applied with schema {tags.get('schema')}, this code has {store_fingerprint()}; move the "
+            "folder away, run `python -m feature_repo.apply`, and the stream fills it from the event log at its start"
+        )

@@ -1,0 +1,141 @@
+"""The idempotent producer behind RecordProducer."""
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import kafka
+from kafka.errors import KafkaError
+
+from mmrec.events.producer import RecordPlace, Settled
+from mmrec.stores.kafka.append import RecordAppender, TersePollSelector, mend_sender
+from mmrec.stores.kafka.errors import MAX_RECORD_BYTES, store_error
+from mmrec.stores.kafka.topics import describe_topic
+
+
+class KafkaRecordProducer:
+    """Idempotent producer: every in-sync replica has a record before its future answers; zstd on the wire."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        delivery_timeout_s: float = 30.0,
+        linger_s: float = 0.0,
+        busy_linger_s: float = 0.0,
+        max_requests: int = 5,
+        header: str = "",
+    ) -> None:
+        """Connect.
+
+        Args:
+            bootstrap: host:port[,host:port...].
+            delivery_timeout_s: After this long without the broker a record's future fails.
+            linger_s: How long a record waits for company; 0 answers soonest and still batches under load.
+            busy_linger_s: How long instead while send_each() gets more than BUSY_PER_S records per second, if longer.
+            max_requests: Requests to one broker under way at once, 1 to 5. With 1 what comes meanwhile goes with the
+                next one: the fewest requests, and company without waiting.
+            header: Name of a header, without a value, that records of send_each() bear.
+
+        Raises:
+            StoreError: no broker answers.
+        """
+        timeout_ms = int(delivery_timeout_s * 1000)
+        try:
+            self._producer = kafka.KafkaProducer(
+                bootstrap_servers=bootstrap.split(","),
+                acks="all",
+                enable_idempotence=True,
+                compression_type="zstd",
+                linger_ms=int(linger_s * 1000),
+                max_in_flight_requests_per_connection=max_requests,
+                batch_size=256 * 1024,
+                max_request_size=MAX_RECORD_BYTES,
+                delivery_timeout_ms=timeout_ms,
+                request_timeout_ms=min(10_000, timeout_ms),
+                max_block_ms=timeout_ms,
+                reconnect_backoff_max_ms=1_000,
+                allow_auto_create_topics=False,
+                metrics_enabled=False,
+                selector=TersePollSelector,
+            )
+        except KafkaError as error:
+            raise store_error(bootstrap, error) from error
+        mend_sender(self._producer)
+        self._appender = RecordAppender(
+            self._producer,
+            max_record_bytes=MAX_RECORD_BYTES,
+            busy_linger_s=busy_linger_s,
+            headers=[(header, b"")] if header else [],
+        )
+        self._bootstrap, self._timeout_s = bootstrap, delivery_timeout_s
+
+    def learn_topics(self, topics: Iterable[str]) -> None:
+        """Ask the broker for the topics' partitions, so that no send has to wait for that.
+
+        Raises:
+            StoreError: the broker does not answer.
+            NotFoundError: it has no such topic.
+        """
+        for topic in topics:
+            try:
+                self._producer.partitions_for(topic)
+            except KafkaError as error:  # the library only says that it waited in vain
+                describe_topic(self._bootstrap, topic)
+                raise store_error(topic, error) from error
+
+    def send(self, topic: str, key: bytes, value: bytes | None) -> "Future[RecordPlace]":
+        """Hand over one record; blocks only while the topic is not known yet."""
+        answer: Future[RecordPlace] = Future()
+
+        def taken(metadata: Any) -> None:
+            answer.set_result(RecordPlace(metadata.partition, metadata.offset, metadata.timestamp / 1000))
+
+        def failed(error: BaseException) -> None:
+            answer.set_exception(store_error(topic, error))
+
+        try:
+            sent = self._producer.send(topic, value, key)
+        except (KafkaError, ValueError, TypeError) as error:
+            failed(error)
+            return answer
+        sent.add_callback(taken)
+        sent.add_errback(failed)
+        return answer
+
+    def send_each(self, topic: str, records: Sequence[tuple[bytes, bytes | None]], settled: Settled) -> None:
+        """Hand over many records; blocks only while the topic is not known yet."""
+
+        def taken(index: int, metadata: Any) -> None:
+            settled(index, RecordPlace(metadata.partition, metadata.offset, metadata.timestamp / 1000))
+
+        def failed(index: int, error: BaseException) -> None:
+            settled(index, store_error(topic, error))
+
+        self._appender.append(topic, records, taken=taken, failed=failed)
+
+    def send_many(self, topic: str, records: Iterable[tuple[bytes, bytes | None]]) -> int:
+        """Send all; StoreError names the first failure."""
+        failures: list[BaseException] = []
+        num_sent = 0
+        try:
+            for key, value in records:
+                self._producer.send(topic, value, key).add_errback(failures.append)
+                num_sent += 1
+            self._producer.flush(timeout=max(self._timeout_s, 1.0) + num_sent / 1_000)
+        except (KafkaError, TypeError) as error:
+            raise store_error(topic, error) from error
+        if failures:
+            raise store_error(topic, failures[0]) from failures[0]
+        return num_sent
+
+    def flush(self) -> None:
+        """Wait until nothing is under way."""
+        try:
+            self._producer.flush(timeout=self._timeout_s)
+        except KafkaError as error:
+            raise store_error("flush", error) from error
+
+    def close(self) -> None:
+        """Send what is left, at most for the delivery timeout, and disconnect."""
+        self._producer.close(timeout=self._timeout_s)

@@ -1,0 +1,153 @@
+"""Readers of whole topics: the one opening of a consumer, reading to the end, and following."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any, Literal
+
+import kafka
+from kafka.errors import KafkaError
+
+from mmrec.errors import NotFoundError, StoreError
+from mmrec.events.producer import OVERLAY_HEADER, TopicRecord
+from mmrec.stores.kafka.append import TersePollSelector
+from mmrec.stores.kafka.errors import MAX_RECORD_BYTES, store_error
+from mmrec.stores.kafka.sound_batches import SkippedBatches, check_codecs, mend_reading
+
+_IN_OVERLAY = (OVERLAY_HEADER, b"")
+
+
+@contextmanager
+def open_consumer(
+    bootstrap: str,
+    what: str,
+    *,
+    isolation: Literal["read_committed", "read_uncommitted"] = "read_committed",
+    skipped: SkippedBatches | None = None,
+) -> Iterator[Any]:
+    """The one opening of a Kafka consumer: without a group, assigned to nothing; nothing is ever committed.
+
+    Records of a transaction are read once it is committed. Until then a partition ends before it (at the last stable
+    offset), for positions, end_offsets() and records alike; what was aborted is never seen. All codecs of Kafka are
+    read, and a batch that cannot be decoded is left out (mmrec/stores/kafka/sound_batches.py).
+
+    Args:
+        what: What it is for; errors name it.
+        isolation: With read_uncommitted end_offsets() tells where the broker ends, open transactions included.
+        skipped: Counts the batches that cannot be decoded; they are logged in any case.
+
+    Raises:
+        StoreError: no broker answers; or what the library raises within the block.
+        ConfigurationError: a codec is not installed.
+    """
+    check_codecs()
+    try:
+        consumer = kafka.KafkaConsumer(
+            bootstrap_servers=bootstrap.split(","),
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level=isolation,
+            max_poll_records=5_000,
+            fetch_max_wait_ms=100,
+            max_partition_fetch_bytes=MAX_RECORD_BYTES,
+            reconnect_backoff_max_ms=1_000,
+            allow_auto_create_topics=False,
+            metrics_enabled=False,
+            selector=TersePollSelector,
+        )
+    except KafkaError as error:
+        raise store_error(bootstrap, error) from error
+    mend_reading(consumer, skipped or SkippedBatches())
+    with closing(consumer):
+        try:
+            yield consumer
+        except KafkaError as error:
+            raise store_error(what, error) from error
+
+
+def places_of(consumer: Any, bootstrap: str, topic: str) -> list[Any]:
+    """The topic's partitions, as the library names them; NotFoundError where the broker has no such topic."""
+    partitions = consumer.partitions_for_topic(topic)
+    if not partitions:
+        raise NotFoundError(f"topic {topic!r} does not exist at {bootstrap}; `mmrec up` creates it")
+    return [kafka.TopicPartition(topic, partition) for partition in sorted(partitions)]
+
+
+def _records(polled: Mapping[Any, list[Any]]) -> list[TopicRecord]:
+    return [
+        TopicRecord(r.key, r.value, r.partition, r.offset, r.timestamp / 1000, _IN_OVERLAY in r.headers)
+        for records in polled.values()
+        for r in records
+    ]
+
+
+def _seek(consumer: Any, places: list[Any], start: Mapping[int, int]) -> None:
+    for place in places:
+        if place.partition in start:
+            consumer.seek(place, start[place.partition])
+        else:
+            consumer.seek_to_beginning(place)
+
+
+def read_topic(
+    bootstrap: str,
+    topic: str,
+    *,
+    start: Mapping[int, int] | None = None,
+    timeout_s: float = 60.0,
+    skipped: SkippedBatches | None = None,
+) -> Iterator[TopicRecord]:
+    """Every record from `start` to the end offsets at the time of the call, ordered within each partition.
+
+    Args:
+        start: First offset per partition; partitions left out are read from their beginning.
+        timeout_s: Longest silence of the broker before StoreError.
+        skipped: As in open_consumer().
+    """
+    with open_consumer(bootstrap, topic, skipped=skipped) as consumer:
+        places = places_of(consumer, bootstrap, topic)
+        consumer.assign(places)
+        ends = consumer.end_offsets(places)
+        _seek(consumer, places, start or {})
+        heard_s, before = time.monotonic(), dict[Any, int]()
+        while True:
+            positions = {place: consumer.position(place) for place in places}
+            if all(positions[place] >= ends[place] for place in places):
+                return
+            # What transactions leave behind has offsets and no records: who passes that is not waiting in vain.
+            if positions != before:
+                heard_s, before = time.monotonic(), positions
+            elif time.monotonic() - heard_s > timeout_s:
+                raise StoreError(f"Kafka ({topic}): silent for {timeout_s} s before the end was reached")
+            records = _records(consumer.poll(timeout_ms=200))
+            yield from (r for r in records if r.offset < ends[kafka.TopicPartition(topic, r.partition)])
+
+
+def follow_topic(
+    bootstrap: str,
+    topic: str,
+    *,
+    stop: Callable[[], bool],
+    start: Mapping[int, int] | None = None,
+    from_end: bool = False,
+    poll_s: float = 0.2,
+    skipped: SkippedBatches | None = None,
+) -> Iterator[list[TopicRecord]]:
+    """Records as they arrive, one list per poll, until `stop()`; an empty list says that nothing came.
+
+    Args:
+        start: First offset per partition; partitions left out are read from their beginning.
+        from_end: Skip what is there; `start` is then not used. What an open transaction holds is still to come.
+        skipped: As in open_consumer().
+    """
+    with open_consumer(bootstrap, topic, skipped=skipped) as consumer:
+        places = places_of(consumer, bootstrap, topic)
+        consumer.assign(places)
+        if from_end:
+            for place, end in consumer.end_offsets(places).items():
+                consumer.seek(place, end)
+        else:
+            _seek(consumer, places, start or {})
+        while not stop():
+            yield _records(consumer.poll(timeout_ms=int(poll_s * 1000)))

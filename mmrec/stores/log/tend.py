@@ -1,0 +1,250 @@
+"""Compaction, retention and removal of users for one table of the event log, while it is appended to and read.
+
+Appends not yet compacted are written into one file per ingest day. It is joined with the file before it when that is
+not larger, so a row is rewritten log2(appends) times at most; all files of a day are joined once a later day has begun.
+An append belongs to the newest day that any append up to it began with, so days follow each other as appends do.
+Every step replaces the manifest's state as a whole; a crash before or after leaves a log with the same rows, and files
+that nothing names are removed by the next run. Memory: ROW_GROUP rows, and the manifest.
+A new entry in the registry of forgotten users costs one pass over the column of user keys.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmrec.errors import StoreError
+from mmrec.events.forgotten_rows import filter_columns, first_day_kept, ingest_days, kept_rows
+from mmrec.events.log import TableTended
+from mmrec.stores.log.files import locked
+from mmrec.stores.log.manifest import MAX_PART_ROWS, Part
+from mmrec.stores.log.table import LogTable, joined_ranges, opened
+
+ROW_GROUP: Final = 131_072
+MAX_STEP_APPENDS: Final = 4_096
+"""Appends compacted before the state is replaced."""
+
+
+def tend_table(log: LogTable, *, keep_s: float, min_appends: int) -> TableTended:
+    """Compact, drop rows of ingest days that are too old, and remove forgotten users; one at a time.
+
+    Args:
+        keep_s: Rows whose ingest day is older than the newest ingest time minus this go; 0 keeps all.
+        min_appends: Fewer new appends than this stay as they are.
+    """
+    with locked(log.folder / "tend.lock"):
+        _sweep(log)
+        return _Tender(log, keep_s).run(min_appends)
+
+
+@dataclass
+class _Tender:
+    log: LogTable
+    keep_s: float
+    num_appends: int = 0
+    num_written: int = 0
+    num_expired: int = 0
+    num_forgotten: int = 0
+
+    def run(self, min_appends: int) -> TableTended:
+        manifest = self.log.manifest
+        manifest.refresh()
+        entries = self.log.users.num_forgotten()
+        # Rows of forgotten users may stand in the newest appends, too: then none of them waits.
+        enough = len(manifest.tail) >= (1 if entries else min_appends)
+        wanted = manifest.last if enough else manifest.compacted_to
+        while manifest.compacted_to < wanted:
+            self._compact(manifest.tail[: min(MAX_STEP_APPENDS, wanted - manifest.compacted_to)], entries)
+        for part in list(manifest.compacted):
+            if self._must_rewrite(part, entries):
+                self._replace([part], [self._write([part], part.day, entries)], manifest.compacted_to)
+        unchecked = any(part.num_forgotten < entries for part in manifest.compacted)
+        if unchecked:
+            checked = [replace(part, num_forgotten=max(part.num_forgotten, entries)) for part in manifest.compacted]
+            self._publish(checked, manifest.compacted_to, manifest.newest_ingest_s)
+        return TableTended(
+            num_appends=self.num_appends,
+            num_rows_written=self.num_written,
+            num_expired=self.num_expired,
+            num_forgotten=self.num_forgotten,
+            num_files=len(manifest.compacted),
+            num_waiting=len(manifest.tail),
+        )
+
+    def _compact(self, tail: Sequence[Part], entries: int) -> None:
+        """Move the first appends that are not compacted into files of their days."""
+        manifest = self.log.manifest
+        changed = [group for group in group_parts(manifest.compacted, tail) if not group.stays]
+        gone = [part for group in changed for part in group.parts]
+        made = [self._write(group.parts, group.day, entries) for group in changed]
+        self.num_appends += len(tail)
+        self._replace(gone, made, tail[-1].last, max(part.newest_ingest_s for part in tail))
+
+    def _replace(
+        self, gone: Sequence[Part], made: Sequence[Part | None], compacted_to: int, newest_s: float = 0.0
+    ) -> None:
+        manifest = self.log.manifest
+        removed = {part.first for part in gone}
+        kept = [part for part in manifest.compacted if part.first not in removed]
+        parts = sorted([*kept, *(part for part in made if part is not None)], key=lambda part: part.first)
+        self._publish(parts, compacted_to, max(manifest.newest_ingest_s, newest_s))
+        for part in gone:
+            if part.digest:
+                self.log.files.remove(manifest.entry_path(part.first))
+        for part in gone:
+            self.log.files.remove(self.log.folder / part.file)
+
+    def _publish(self, parts: list[Part], compacted_to: int, newest_s: float) -> None:
+        self.log.manifest.publish(parts, compacted_to=compacted_to, newest_ingest_s=newest_s)
+
+    def _must_rewrite(self, part: Part, entries: int) -> bool:
+        if part.oldest_day < first_day_kept(self.log.manifest.newest_ingest_s, self.keep_s):
+            return True
+        if part.num_forgotten >= entries:
+            return False
+        names = filter_columns(self.log.schema)
+        with opened(self.log.folder / part.file, read_dictionary=("user_key",)) as file:
+            return any(
+                not kept_rows(pa.Table.from_batches([batch]), self.log.users).all()
+                for batch in file.iter_batches(batch_size=ROW_GROUP, columns=names)
+            )
+
+    def _write(self, parts: Sequence[Part], day: str, entries: int) -> Part | None:
+        """One file with the rows of `parts` that stay; None where no row does."""
+        first, last = parts[0].first, parts[-1].last
+        name = f"day={day}/part-{first:012d}-{last:012d}-{self.log.manifest.version:08d}.parquet"
+        path = self.log.folder / name
+        temporary = path.with_suffix(".tmp")
+        self.log.files.make_folder(path.parent)
+        schema = self.log.numbered
+        num_rows, oldest_day = 0, 1 << 62
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            for table in _grouped(self._rows(parts, schema), ROW_GROUP):
+                writer.write_table(table, row_group_size=ROW_GROUP)
+                num_rows += table.num_rows
+                oldest_day = min(oldest_day, int(ingest_days(table).min()))
+        self.num_written += num_rows
+        if num_rows == 0:
+            self.log.files.remove(temporary)
+            return None
+        self.log.files.sync(temporary)
+        self.log.files.move(temporary, path)
+        newest_s = max(part.newest_ingest_s for part in parts)
+        return Part(
+            first=first,
+            last=last,
+            file=name,
+            num_rows=num_rows,
+            ranges=joined_ranges(parts),
+            oldest_day=oldest_day,
+            newest_ingest_s=newest_s,
+            num_forgotten=entries,
+        )
+
+    def _rows(self, parts: Sequence[Part], schema: pa.Schema) -> Iterator[pa.Table]:
+        limit = first_day_kept(self.log.manifest.newest_ingest_s, self.keep_s)
+        for part in parts:
+            num_given = 0
+            for table in self.log.open_rows(part, schema.names, max_rows=ROW_GROUP):
+                num_given += table.num_rows
+                young_N = ingest_days(table) >= limit
+                self.num_expired += int(np.sum(~young_N))
+                yield table.filter(pa.array(young_N)).cast(schema)
+            if not part.reaches_back:  # otherwise rows are missing that stand in earlier appends
+                self.num_forgotten += part.num_rows - num_given
+
+
+@dataclass(kw_only=True)
+class Group:
+    """Parts that go into one file."""
+
+    day: str
+    parts: list[Part]
+
+    @property
+    def stays(self) -> bool:
+        """Whether it is one compacted part, which stays as it is."""
+        return len(self.parts) == 1 and not self.parts[0].digest
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of all parts, before any is removed."""
+        return sum(part.num_rows for part in self.parts)
+
+
+def group_parts(compacted: Sequence[Part], tail: Sequence[Part]) -> list[Group]:
+    """Which parts go into one file, in order.
+
+    Args:
+        tail: Appends that come next.
+    """
+    groups = [Group(day=part.day, parts=[part]) for part in compacted]
+    for part in tail:
+        newest = groups[-1] if groups else Group(day=part.day, parts=[])
+        day = max(part.day, newest.day)
+        fits = newest.num_rows + part.num_rows <= MAX_PART_ROWS
+        if newest.parts and newest.parts[-1].digest and newest.day == day and fits:
+            newest.parts.append(part)
+            continue
+        _join(groups, closed=newest.day < day)
+        groups.append(Group(day=day, parts=[part]))
+    _join(groups, closed=False)
+    return groups
+
+
+def _join(groups: list[Group], *, closed: bool) -> None:
+    """Join the newest groups of one day: all of a closed day, else those that are not larger than what follows them."""
+    while len(groups) > 1 and groups[-2].day == groups[-1].day:
+        before, after = groups[-2], groups[-1]
+        if before.num_rows + after.num_rows > MAX_PART_ROWS or (before.num_rows > after.num_rows and not closed):
+            return
+        groups[-2:] = [Group(day=before.day, parts=[*before.parts, *after.parts])]
+
+
+def _grouped(tables: Iterator[pa.Table], num_rows: int) -> Iterator[pa.Table]:
+    """The same rows in tables of `num_rows` or a little more; no empty one."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        if table.num_rows:
+            waiting.append(table)
+        if _num_rows(waiting) >= num_rows:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def _num_rows(tables: Sequence[pa.Table]) -> int:
+    return sum(table.num_rows for table in tables)
+
+
+def _sweep(log: LogTable) -> None:
+    """Remove what a crash left: files that no part names and entries of appends that are compacted."""
+    with locked(log.append_lock):
+        manifest = log.manifest
+        manifest.refresh()
+        _check_whole(log)
+        named = {log.folder / part.file for part in manifest.parts}
+        for path in log.folder.glob("day=*/*"):
+            if path not in named:
+                log.files.remove(path)
+        for path in manifest.folder.iterdir():
+            number = path.stem
+            if path.suffix == ".tmp" or (number.isdecimal() and int(number) <= manifest.compacted_to):
+                log.files.remove(path)
+
+
+def _check_whole(log: LogTable) -> None:
+    """StoreError where the state or an entry is gone: rows behind it would pass for what a crash left."""
+    manifest = log.manifest
+    newest = max((int(p.stem) for p in manifest.folder.glob("*.json") if p.stem.isdecimal()), default=0)
+    if not manifest.last and (compacted := next(log.folder.glob("day=*/part-*.parquet"), None)):
+        gone = f"{manifest.state_path} is gone, and {compacted} is there"
+    elif newest > manifest.last:
+        gone = f"{manifest.entry_path(manifest.last + 1)} is gone, and append {newest} is there"
+    else:
+        return
+    raise StoreError(f"{gone}; the log's rows stay as they are: put the manifest back from a backup")

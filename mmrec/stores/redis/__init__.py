@@ -1,0 +1,1 @@
+"""Redis: profile rows, overlay, the writer's lease."""

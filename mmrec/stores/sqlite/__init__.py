@@ -1,0 +1,1 @@
+"""SQLite: profile rows, overlay, the writer's lock."""

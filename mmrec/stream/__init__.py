@@ -1,0 +1,1 @@
+"""One micro-batch of the scoring stream, and what repairs it."""

@@ -1,0 +1,234 @@
+"""Profiles made anew from the event log, beside the live ones, and the flip that lets readers see them.
+
+    filled = fill(store, log, ...)           the generation that is not live, from nothing
+    catch_up(store.generation(name), ...)    what came to the log since
+    flip(store, name, log, ...)              the last of it, then the pointer; by the one writer of profiles only
+
+Counts decay by the configured rates, so this is how other half-lives come into force. The live generation is never
+touched: a crash costs the work done so far, and the next rebuild begins again. Readers see all old or all new, and
+every event in the log counts once in both: profiles are absolute values, and their marks say what they hold.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Final
+
+import pyarrow.compute as pc
+
+from mmrec.errors import InvalidRequestError
+from mmrec.events.forgotten import ForgottenUsers
+from mmrec.events.log import EventLog
+from mmrec.features.stores import FeatureStore, other_generation
+from mmrec.features.values import StreamProgress
+from mmrec.scoring.identity import Reading
+from mmrec.scoring.packing import pack, unpack
+from mmrec.scoring.profile import UserProfile
+from mmrec.scoring.settings import ScoringConfig
+from mmrec.stream.control_rows import is_login
+from mmrec.stream.replay import LogStretch, profiles_from_log
+
+MAX_BYTES: Final = 384 << 20
+"""Packed profiles kept in memory between two writes."""
+_ENTRY_BYTES: Final = 250
+"""What a profile takes beside its bytes: its key, and its place in the tables."""
+PORTION: Final = 1_000
+"""Profiles unpacked for one write."""
+KEYS_AT_ONCE: Final = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """What came from the log into a generation."""
+
+    generation: str
+    num_rows: int
+    """Rows of the log that were read."""
+    num_applied: int
+    """Events that count in the profiles now and did not before."""
+    log_sequence: int
+    """Appends of the log that the generation holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What every step of a rebuild needs."""
+
+    store: FeatureStore
+    """Not fixed to a generation."""
+    log: EventLog
+    forgotten: ForgottenUsers
+    config: ScoringConfig
+    max_bytes: int = MAX_BYTES
+    """Packed profiles kept in memory between two writes."""
+    portion: int = PORTION
+    """Profiles per write."""
+    told: Callable[[int], None] = lambda num_rows: None
+    """Handed the number of rows of each portion of the log that was read."""
+
+
+def fill(parts: Parts, *, write_time_s: float) -> Replay:
+    """Fill the generation that is not live from the whole log.
+
+    It has a progress only once it is whole; before, neither catch_up nor flip will take it.
+    """
+    name = other_generation(parts.store.live_generation())
+    parts.store.begin_generation(name)
+    num_forgotten = parts.forgotten.num_forgotten()
+    nothing = StreamProgress(num_forgotten=num_forgotten)
+    return _replay(parts, name, nothing, reading=Reading.WHOLE, write_time_s=write_time_s)
+
+
+def catch_up(parts: Parts, name: str, *, write_time_s: float) -> Replay:
+    """Bring a filled generation up to the newest append of the log, requests to forget included.
+
+    Raises:
+        InvalidRequestError: it was never filled, or not to the end.
+        IncompatibleStateError: it decays by other rates than those configured.
+    """
+    target = parts.store.generation(name)
+    progress = target.read_progress()
+    if progress is None:
+        raise InvalidRequestError(f"generation {name!r} of profiles was never filled to the end; run `mmrec rebuild`")
+    num_forgotten = parts.forgotten.num_forgotten()
+    if num_forgotten > progress.num_forgotten:
+        _mend(parts, target, up_to_sequence=progress.log_sequence, write_time_s=write_time_s)
+    progress = replace(progress, num_forgotten=num_forgotten)
+    return _replay(parts, name, progress, reading=Reading.BROKEN_OFF, write_time_s=write_time_s)
+
+
+def flip(parts: Parts, name: str, *, progress: StreamProgress, write_time_s: float) -> Replay:
+    """Make a filled generation the live one; called by whoever may write profiles, between two micro-batches.
+
+    Args:
+        progress: Where the writer stands: the generation takes it over, so that the stream goes on behind it.
+
+    Raises:
+        InvalidRequestError: it was never filled, or not to the end.
+        IncompatibleStateError: it decays by other rates than those configured.
+    """
+    caught_up = catch_up(parts, name, write_time_s=write_time_s)
+    target = parts.store.generation(name)
+    num_forgotten = (target.read_progress() or progress).num_forgotten
+    target.write_profiles({}, write_time_s=write_time_s, progress=replace(progress, num_forgotten=num_forgotten))
+    parts.store.set_live_generation(name)
+    return caught_up
+
+
+class Held:
+    """Profiles of one generation in memory, written when they are large and at the end.
+
+    They are held packed: the arrays that *apply* gives are views of those of a whole piece of the log, so that one
+    profile would keep the arrays of thousands.
+    """
+
+    def __init__(
+        self, store: FeatureStore, *, write_time_s: float, max_bytes: int = MAX_BYTES, portion: int = PORTION
+    ) -> None:
+        self._store = store
+        self._write_time_s = write_time_s
+        self._max_bytes, self._portion = max_bytes, portion
+        self._packed: dict[str, bytes] = {}
+        self._changed: set[str] = set()
+        self.num_bytes = 0
+
+    def read(self, keys: Iterable[str]) -> dict[str, UserProfile]:
+        wanted = list(keys)
+        missing = [key for key in wanted if key not in self._packed]
+        stored = self._store.read_profiles(missing)
+        self._hold(stored)
+        return {
+            key: stored[key] if key in stored else unpack(self._packed[key]) for key in wanted if key in self._packed
+        }
+
+    def put(self, profiles: dict[str, UserProfile]) -> None:
+        self._hold(profiles)
+        self._changed.update(profiles)
+        if self.num_bytes > self._max_bytes:
+            self.write(None)
+            self._packed.clear()
+            self.num_bytes = 0
+
+    def write(self, progress: StreamProgress | None) -> None:
+        """Users before the stubs of their anonymous profiles (see write_users_first), progress last."""
+        stubs: list[str] = []
+        for profiles in self._portions(self._changed):
+            stubs += [key for key, profile in profiles.items() if profile.merged_into]
+            others = {key: profile for key, profile in profiles.items() if not profile.merged_into}
+            self._store.write_profiles(others, write_time_s=self._write_time_s)
+        for profiles in self._portions(stubs):
+            self._store.write_profiles(profiles, write_time_s=self._write_time_s)
+        if progress is not None:
+            self._store.write_profiles({}, write_time_s=self._write_time_s, progress=progress)
+        self._changed.clear()
+
+    def _hold(self, profiles: dict[str, UserProfile]) -> None:
+        for key, profile in profiles.items():
+            data = pack(profile)
+            self.num_bytes += len(data) - len(self._packed[key]) if key in self._packed else len(data) + _ENTRY_BYTES
+            self._packed[key] = data
+
+    def _portions(self, keys: Iterable[str]) -> Iterator[dict[str, UserProfile]]:
+        left = iter(keys)
+        while portion := list(islice(left, self._portion)):
+            yield {key: unpack(self._packed[key]) for key in portion}
+
+
+def _replay(parts: Parts, name: str, progress: StreamProgress, *, reading: Reading, write_time_s: float) -> Replay:
+    """Apply what the log holds beyond a progress, up to its newest append as of now."""
+    last = parts.log.sequence()
+    held = Held(
+        parts.store.generation(name), write_time_s=write_time_s, max_bytes=parts.max_bytes, portion=parts.portion
+    )
+    num_rows = num_applied = 0
+    stretch = LogStretch(
+        log=parts.log,
+        read=held.read,
+        forgotten=parts.forgotten,
+        config=parts.config,
+        after_sequence=progress.log_sequence,
+        up_to_sequence=last,
+        reading=reading,
+    )
+    for profiles in stretch.bring():
+        held.put(profiles)
+    for table in stretch.tables():
+        replayed = stretch.apply(table)
+        held.put(replayed.profiles)
+        num_rows += table.num_rows
+        num_applied += replayed.num_applied
+        parts.told(table.num_rows)
+    held.write(replace(progress, log_sequence=last))
+    return Replay(generation=name, num_rows=num_rows, num_applied=num_applied, log_sequence=last)
+
+
+def _mend(parts: Parts, target: FeatureStore, *, up_to_sequence: int, write_time_s: float) -> None:
+    """Make the profiles of forgotten users anew: somebody was forgotten after this generation was filled."""
+    found: set[str] = set()
+    pairs: set[tuple[str, str]] = set()
+    keys = iter(target.user_keys())
+    while chunk := list(islice(keys, KEYS_AT_ONCE)):
+        found.update(parts.forgotten.forgotten_s(chunk))
+        pairs.update(_logins(target, chunk))
+    columns = ["user_key", "item_id", "behavior"]
+    for table in parts.log.scan(up_to_sequence=up_to_sequence, columns=columns):
+        found.update(parts.forgotten.forgotten_s(pc.unique(table["user_key"]).to_pylist()))
+        logins = table.filter(is_login(table))
+        pairs.update(zip(logins["user_key"].to_pylist(), logins["item_id"].to_pylist(), strict=True))
+    size = -1
+    while len(found) > size:  # events of profiles that were merged stand in one profile: all of them, or none
+        size = len(found)
+        found.update(key for pair in pairs for key in pair if found.intersection(pair))
+    target.delete_profiles(found)
+    regrown = profiles_from_log(
+        parts.log, found, up_to_sequence=up_to_sequence, forgotten=parts.forgotten, config=parts.config
+    )
+    target.write_profiles(regrown, write_time_s=write_time_s)
+
+
+def _logins(target: FeatureStore, keys: Iterable[str]) -> Iterable[tuple[str, str]]:
+    """(user key, anonymous key) of profiles that were merged, as far as `keys` are stubs of them."""
+    anonymous = [key for key in keys if key.startswith("~")]
+    for key, profile in target.read_profiles(anonymous).items():
+        if profile.merged_into:
+            yield profile.merged_into, key

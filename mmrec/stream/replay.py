@@ -1,0 +1,210 @@
+"""The log applied again: what recovery, rebuild and a flip of generations do with it.
+
+    stretch = LogStretch(log=log, read=..., ...)
+    for profiles in stretch.bring(): write(profiles)           logins first
+    for table in stretch.tables(): write(stretch.apply(table).profiles)
+
+Events were accepted once, so caps do not judge them a second time; those of forgotten users, and of behaviors that are
+configured no more, are left out. Whose an event is, the logins' known times say, not where its append ends.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmrec.events.columns import EVENT_SCHEMA
+from mmrec.events.forgotten import ForgottenUsers
+from mmrec.events.log import NUMBERED_SCHEMA, EventLog
+from mmrec.events.to_batch import configured, event_batch
+from mmrec.scoring.apply import apply
+from mmrec.scoring.identity import Reading, identify
+from mmrec.scoring.profile import UserProfile
+from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.together import Login
+from mmrec.scoring.verdicts import Verdict
+from mmrec.stream.control_rows import (
+    LOGINS_AT_ONCE,
+    BoolArray,
+    ReadProfiles,
+    bring_logins,
+    is_login,
+    login_counts,
+    read_with_targets,
+)
+
+_COLUMNS: Final = tuple(NUMBERED_SCHEMA.names)
+_SIDES: Final = ("user_key", "item_id")
+LOGIN_COLUMNS: Final = (*_SIDES, "known_time_s")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Replayed:
+    """What one table of the log changed."""
+
+    profiles: dict[str, UserProfile]
+    """Those that changed."""
+    logins_N: BoolArray
+    """Rows of the table that are identify rows."""
+    events_N: BoolArray
+    """Rows that are events of configured behaviors; the others are events of behaviors configured no more."""
+    num_applied: int
+    """Events that the profiles did not have."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LogStretch:
+    """Appends of a log, applied again: the logins first (bring()), then the rows, in any portions (apply())."""
+
+    log: EventLog
+    read: ReadProfiles
+    """Profiles as the log's reader has them so far."""
+    forgotten: ForgottenUsers
+    config: ScoringConfig
+    up_to_sequence: int
+    after_sequence: int = 0
+    reading: Reading = Reading.BROKEN_OFF
+    """WHOLE where nothing of the stretch was ever applied."""
+
+    def bring(self) -> Iterator[dict[str, UserProfile]]:
+        """What the logins of the stretch change, a portion after the other; write each before the next."""
+        rows = self._logins().sort_by("known_time_s")
+        for start in range(0, rows.num_rows, LOGINS_AT_ONCE):
+            yield bring_logins(
+                rows.slice(start, LOGINS_AT_ONCE),
+                self.read,
+                from_log=self._from_log,
+                forgotten=self.forgotten,
+                config=self.config,
+                reading=self.reading,
+            ).profiles
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The rows, NUMBERED_SCHEMA."""
+        return self.log.scan(after_sequence=self.after_sequence, up_to_sequence=self.up_to_sequence, columns=_COLUMNS)
+
+    def apply(self, table: pa.Table) -> "Replayed":
+        """Apply rows of the stretch; nothing is written."""
+        return replay_table(table, self.read, forgotten=self.forgotten, config=self.config)
+
+    def _logins(self) -> pa.Table:
+        return logins_in_log(self.log, after_sequence=self.after_sequence, up_to_sequence=self.up_to_sequence)
+
+    def _from_log(self, guests: Iterable[str], _rows: pa.Table) -> dict[str, UserProfile]:
+        return people_from_log(
+            self.log, guests, up_to_sequence=self.up_to_sequence, forgotten=self.forgotten, config=self.config
+        )
+
+
+def logins_in_log(log: EventLog, *, up_to_sequence: int, after_sequence: int = 0) -> pa.Table:
+    """The log's identify rows: `user_key`, `item_id` and `known_time_s`."""
+    columns = [*LOGIN_COLUMNS, "behavior"]
+    tables = log.scan(after_sequence=after_sequence, up_to_sequence=up_to_sequence, columns=columns)
+    found = [table.filter(pa.array(is_login(table))).select(LOGIN_COLUMNS) for table in tables]
+    return pa.concat_tables([pa.schema([EVENT_SCHEMA.field(name) for name in LOGIN_COLUMNS]).empty_table(), *found])
+
+
+def replay_table(table: pa.Table, read: ReadProfiles, *, forgotten: ForgottenUsers, config: ScoringConfig) -> Replayed:
+    """Apply rows of the log whose logins were brought in; nothing is written.
+
+    Args:
+        table: NUMBERED_SCHEMA.
+    """
+    events_N = configured(table, config.behaviors)
+    events = table.filter(pa.array(events_N))
+    keys = pc.unique(events["user_key"]).to_pylist()
+    applied = apply(
+        read_with_targets(read, keys),
+        event_batch(events, config.behaviors),
+        config=config,
+        forgotten=forgotten.forgotten_s(keys),
+        with_caps=False,
+    )
+    return Replayed(
+        profiles=applied.profiles,
+        logins_N=is_login(table),
+        events_N=events_N,
+        num_applied=int(np.sum(applied.verdicts_N == Verdict.ACCEPTED)),
+    )
+
+
+def people_from_log(
+    log: EventLog,
+    guests: Iterable[str],
+    *,
+    up_to_sequence: int,
+    forgotten: ForgottenUsers,
+    config: ScoringConfig,
+    more_logins: pa.Table | None = None,
+) -> dict[str, UserProfile]:
+    """Profiles of anonymous keys and of everybody they ever logged in as, made anew."""
+    wanted = set(guests)
+    logins = _logins_that_count(log, more_logins, up_to_sequence=up_to_sequence, forgotten=forgotten)
+    named = logins.filter(pc.is_in(logins["item_id"], value_set=pa.array(sorted(wanted), pa.string())))
+    keys = wanted | set(named["user_key"].to_pylist())
+    return _grown(log, keys, logins, up_to_sequence=up_to_sequence, forgotten=forgotten, config=config)
+
+
+def profiles_from_log(
+    log: EventLog, user_keys: Collection[str], *, up_to_sequence: int, forgotten: ForgottenUsers, config: ScoringConfig
+) -> dict[str, UserProfile]:
+    """The profiles of these keys as the log has them, made anew; it is read from its beginning."""
+    if not user_keys:
+        return {}
+    logins = _logins_that_count(log, None, up_to_sequence=up_to_sequence, forgotten=forgotten)
+    return _grown(log, set(user_keys), logins, up_to_sequence=up_to_sequence, forgotten=forgotten, config=config)
+
+
+def _logins_that_count(
+    log: EventLog, more: pa.Table | None, *, up_to_sequence: int, forgotten: ForgottenUsers
+) -> pa.Table:
+    rows = logins_in_log(log, up_to_sequence=up_to_sequence)
+    if more is not None:
+        rows = pa.concat_tables([rows, more.select(LOGIN_COLUMNS)])
+    return rows.filter(pa.array(login_counts(rows, forgotten)))
+
+
+def _grown(
+    log: EventLog,
+    keys: set[str],
+    logins: pa.Table,
+    *,
+    up_to_sequence: int,
+    forgotten: ForgottenUsers,
+    config: ScoringConfig,
+) -> dict[str, UserProfile]:
+    """Profiles of `keys`, stubs among them, from all events that are theirs.
+
+    Args:
+        logins: All that count.
+    """
+    concern = pc.or_(*(pc.is_in(logins[name], value_set=pa.array(sorted(keys), pa.string())) for name in _SIDES))
+    # Whose a guest's events are, all of its logins say.
+    guests = set(logins.filter(concern)["item_id"].to_pylist())
+    theirs: dict[str, list[Login]] = {}
+    for user, guest, known_s in zip(*(logins[name].to_pylist() for name in LOGIN_COLUMNS), strict=True):
+        if guest in guests:
+            theirs.setdefault(guest, []).append((known_s, user))
+    grown = identify({}, theirs, config=config).profiles
+    wanted = pa.array(sorted(keys | guests), pa.string())
+
+    def read(names: Iterable[str]) -> dict[str, UserProfile]:
+        return {name: grown[name] for name in names if name in grown}
+
+    for table in log.scan(up_to_sequence=up_to_sequence, columns=_COLUMNS):
+        mine = table.filter(pc.is_in(table["user_key"], value_set=wanted))
+        if mine.num_rows:
+            grown.update(replay_table(mine, read, forgotten=forgotten, config=config).profiles)
+    return {key: profile for key, profile in grown.items() if key in keys}
+
+
+def guests_in_log(log: EventLog, user_key: str) -> list[str]:
+    """Anonymous profile keys that the log's identify rows name for a user, each once; it is read from its beginning."""
+    found: dict[str, None] = {}
+    for table in log.scan(columns=["user_key", "item_id", "behavior"]):
+        mine = table.filter(pa.array(is_login(table))).filter(pc.field("user_key") == user_key)
+        found.update(dict.fromkeys(mine["item_id"].to_pylist()))
+    return list(found)

@@ -1,0 +1,472 @@
+"""One step of the scoring stream, without any engine: a decoded micro-batch in, the log and the store moved on.
+
+    stream = ScoringStream(store=..., log=..., producer=..., forgotten=..., settings=...)
+    stream.recover(starts=..., write_time_s=...)     once at the start: what a crash left between log and store
+    stream.process(batch, write_time_s=...)          per micro-batch
+
+Order of writes: registry of forgotten users, log, rejected topic, profiles with progress. A crash anywhere in between
+is mended by the next start: what the log holds beyond the stored progress is applied (the profiles' marks make it
+harmless where it was), reading goes on behind the marks of the stored progress. So the log decides: an event that
+stands in it counts, however the next start cuts its batches. The rejected topic gets a refused record at least once.
+
+Control records (mmrec/stream/control_rows.py): a forget request removes everything known before it, including events
+of the same batch; logins say by known times whose an anonymous event is, wherever batches end.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmrec.config import Settings
+from mmrec.errors import InvalidRequestError, StoreError
+from mmrec.events.control import FORGET
+from mmrec.events.forgotten import ForgottenUsers
+from mmrec.events.log import EventLog
+from mmrec.events.producer import RecordProducer
+from mmrec.events.refused_events import refused_events
+from mmrec.events.rejected import rejected_records
+from mmrec.events.rejection import Rejection
+from mmrec.events.to_batch import event_batch, sources_of
+from mmrec.features.stores import FeatureStore
+from mmrec.features.values import PackedProfile, StreamProgress
+from mmrec.scoring.packing import pack
+from mmrec.scoring.profile import UserProfile
+from mmrec.scoring.source import Source
+from mmrec.scoring.verdicts import Verdict
+from mmrec.stream.control_rows import (
+    BoolArray,
+    asked_to_forget,
+    write_users_first,
+)
+from mmrec.stream.judged_batch import Judged, judge_batch, judge_concerned, left_by_a_crash
+from mmrec.stream.offsets import Offsets, batch_key, beyond, is_beyond
+from mmrec.stream.partition_step import JudgedEvents, Written
+from mmrec.stream.profile_groups import packed_with_targets
+from mmrec.stream.rebuild import Parts, Replay, flip
+from mmrec.stream.replay import LogStretch, guests_in_log, people_from_log, profiles_from_log
+from mmrec.stream.rows import StreamBatch
+from mmrec.stream.sweep import sweep
+from mmrec.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+REJECTED_PREFIX = "rejected."
+"""Counts of refused records stand under this prefix and the reason."""
+NOT_CONFIGURED = "not_configured"
+"""Count of logged events that no profile has, since their behavior is configured no more."""
+IDENTIFIED, FORGOTTEN_USERS = "identified", "forgotten_users"
+"""Counts of logins, and of requests to forget."""
+SKIPPED_BATCHES = "skipped_batches"
+"""Count of Kafka's batches that cannot be decoded."""
+_REFUSALS: Final = {Verdict.CAPPED: Rejection.RATE_CAPPED, Verdict.BOT: Rejection.BOT}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovery:
+    """What was found in the log beyond the stored progress."""
+
+    num_applied: int
+    """Events that the profiles did not have."""
+    num_left_out: int
+    """Events of behaviors that are configured no more; they stay in the log."""
+    num_swept: int
+    """Profiles of forgotten users that the store still had."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReport:
+    """What became of one micro-batch."""
+
+    num_records: int
+    """Records of every kind, malformed ones included, that were not processed before."""
+    num_accepted: int
+    num_profiles: int
+    """Profiles written."""
+    phases_s: Mapping[str, float] = field(default_factory=dict)
+    """Seconds by phase, by the stream's timer: read, apply, log, rejected, write."""
+
+
+class ScoringStream:
+    """The one writer of profiles."""
+
+    def __init__(
+        self,
+        *,
+        store: FeatureStore,
+        log: EventLog,
+        producer: RecordProducer,
+        forgotten: ForgottenUsers,
+        settings: Settings,
+        timer: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """Continue where the store stands.
+
+        Args:
+            timer: Seconds of a monotonic clock, for StepReport.phases_s.
+        """
+        self._store = store
+        self._log = log
+        self._producer = producer
+        self._forgotten = forgotten
+        self._settings = settings
+        self._timer = timer
+        self._progress = store.read_progress() or StreamProgress()
+        self._recovered = Offsets()
+        self._turn = threading.RLock()
+
+    @property
+    def progress(self) -> StreamProgress:
+        """How far the store has come."""
+        return self._progress
+
+    @contextmanager
+    def turn(self) -> Iterator[str]:
+        """From reading profiles until they are written: no flip comes between. Names the live generation."""
+        with self._turn:
+            yield self._store.live_generation()
+
+    def recover(self, *, starts: Mapping[Source, int], write_time_s: float) -> Recovery:
+        """Apply what the log holds beyond the stored progress; a store that was lost or restored is filled up again.
+
+        Records that will be read once more are then found applied, and counted; those of a topic that is gone, or that
+        its broker has deleted, are counted here, and progress moves past them. A store that has not seen all requests
+        to forget is swept first.
+
+        Args:
+            starts: Where reading will start, for every source that will be read.
+        """
+        before, last = self._progress, self._log.sequence()
+        num_forgotten = self._forgotten.num_forgotten()
+        num_swept = 0
+        if num_forgotten > before.num_forgotten:
+            num_swept = sweep(self._store, self._forgotten, self._from_log_so_far, write_time_s=write_time_s)
+        marks, counts = dict(before.marks), Counter(before.counts)
+        ahead = Offsets()
+        num_applied = num_left_out = 0
+        stretch = LogStretch(
+            log=self._log,
+            read=self._store.read_profiles,
+            forgotten=self._forgotten,
+            config=self._settings.scoring,
+            after_sequence=before.log_sequence,
+            up_to_sequence=last,
+        )
+        for profiles in stretch.bring():
+            write_users_first(self._store, profiles, write_time_s=write_time_s)
+        for logged in stretch.tables():
+            replayed = stretch.apply(logged)
+            offsets_N = logged["offset"].to_numpy()
+            sources, source_index_N = sources_of(logged)
+            for index, source in enumerate(sources):
+                mine_N = source_index_N == index
+                ahead_N = mine_N & (offsets_N >= starts[source]) if source in starts else np.zeros_like(mine_N)
+                gone_N = mine_N & ~ahead_N & (offsets_N > before.marks.get(source, -1))
+                ahead.add(source, offsets_N[ahead_N])
+                if gone_N.any():
+                    marks[source] = max(marks.get(source, -1), int(offsets_N[gone_N].max()))
+                    counts["accepted"] += int(np.sum(gone_N & replayed.events_N))
+                    counts[IDENTIFIED] += int(np.sum(gone_N & replayed.logins_N))
+                    counts[NOT_CONFIGURED] += int(np.sum(gone_N & ~replayed.events_N & ~replayed.logins_N))
+            write_users_first(self._store, replayed.profiles, write_time_s=write_time_s)
+            num_applied += replayed.num_applied
+            num_left_out += int(np.sum(~replayed.events_N & ~replayed.logins_N))
+        progress = replace(
+            before,
+            marks=marks,
+            counts=_present(counts),
+            log_sequence=before.log_sequence if ahead else last,
+            num_forgotten=num_forgotten,
+        )
+        if progress != before:
+            self._store.write_profiles({}, write_time_s=write_time_s, progress=progress)
+        self._recovered, self._progress = ahead, progress
+        return Recovery(num_applied=num_applied, num_left_out=num_left_out, num_swept=num_swept)
+
+    def process(self, batch: StreamBatch, *, write_time_s: float) -> StepReport:
+        """Move log and store on by one micro-batch; records that were processed before change nothing.
+
+        Raises:
+            StoreError: an engine failed. Nothing is lost: start again with recover().
+        """
+        with self._turn:
+            return self._process(batch, write_time_s=write_time_s)
+
+    def answer_flip(self, *, write_time_s: float) -> Replay | None:
+        """Make the generation live that a rebuild has filled, where one asks for it; None where none does.
+
+        It waits for the batch under way, and the next one waits for it, so it may be called from another thread.
+
+        Raises:
+            StoreError: the generation cannot be taken; the request is withdrawn, and all is as before.
+        """
+        name = self._store.requested_flip()
+        if name is None:
+            return None
+        parts = Parts(store=self._store, log=self._log, forgotten=self._forgotten, config=self._settings.scoring)
+        with self._turn:
+            try:
+                return flip(parts, name, progress=self._progress, write_time_s=write_time_s)
+            except InvalidRequestError as error:
+                self._store.request_flip(None)
+                raise StoreError(f"no flip to generation {name!r}: {error}") from error
+            except StoreError:
+                self._store.request_flip(None)
+                raise
+
+    def _process(self, batch: StreamBatch, *, write_time_s: float) -> StepReport:
+        batch = beyond(batch, self._progress.marks)
+        began_s = self._timer()
+        gone = self._forget(batch.control)
+        kept = self._kept_of(gone)
+        judged = self._judge(batch, gone, kept)
+        phases_s = dict(judged.phases_s)
+        phases_s["apply"] = self._timer() - began_s - sum(phases_s.values())
+        sequence = self._log_and_reject(batch, judged, phases_s)
+        began_s = self._timer()
+        progress = self._moved_progress(batch, judged, sequence)
+        written = {**kept, **judged.profiles}
+        if gone:
+            self._write_and_remove(written, gone, write_time_s=write_time_s, progress=progress)
+        else:
+            write_users_first(self._store, written, write_time_s=write_time_s, progress=progress)
+        self._take_up(progress)
+        phases_s["write"] += self._timer() - began_s
+        return StepReport(
+            num_records=_num_records(batch),
+            num_accepted=int(np.sum(judged.verdicts_N == Verdict.ACCEPTED)),
+            num_profiles=len(written),
+            phases_s=phases_s,
+        )
+
+    def process_judged(
+        self,
+        batch: StreamBatch,
+        judged_events: JudgedEvents,
+        *,
+        write: Callable[[frozenset[str]], Written],
+        write_time_s: float,
+    ) -> StepReport:
+        """The same for a micro-batch whose events were judged in partitions, against the profiles as they stand.
+
+        The partitions did not know the batch's logins, so whoever these concern is judged here, again.
+
+        Args:
+            batch: Without requests to forget: those must be known before events are judged, so process() takes them.
+            judged_events: Of batch.events.
+            write: Writes the profiles that the partitions changed, but those of the keys it is given; called once the
+                log has the events.
+
+        Call it within turn(), from before the partitions read profiles.
+
+        Raises:
+            StoreError: an engine failed. Nothing is lost: start again with recover().
+        """
+        phases_s: dict[str, float] = {}
+        began_s = self._timer()
+        beyond_N = is_beyond(batch.events, self._progress.marks)
+        verdicts_N, owners = judged_events.verdicts_N[beyond_N], judged_events.owners.filter(pa.array(beyond_N))
+        batch = beyond(batch, self._progress.marks)
+        recovered_N = self._held(batch.events)
+        concerned = judge_concerned(
+            batch, owners, self._store.read_profiles, judge=lambda mine: self._judge(mine, {}, {})
+        )
+        again = batch.events.filter(pa.array(concerned.others_N & (verdicts_N == Verdict.ALREADY_APPLIED)))
+        if again.num_rows:
+            verdicts_N = left_by_a_crash(
+                event_batch(batch.events, self._settings.behaviors),
+                np.where(concerned.others_N, verdicts_N, Verdict.ACCEPTED),
+                recovered_N,
+                packed_with_targets(self._store.read_packed, pc.unique(again["user_key"]).to_pylist()),
+                self._settings.scoring,
+            )
+        verdicts_N = verdicts_N.copy()
+        verdicts_N[~concerned.others_N] = concerned.judged.verdicts_N
+        judged = replace(concerned.judged, events=batch.events, verdicts_N=verdicts_N, recovered_N=recovered_N)
+        phases_s["apply"] = self._timer() - began_s
+        sequence = self._log_and_reject(batch, judged, phases_s)
+        began_s = self._timer()
+        written = write(concerned.keys)
+        progress = self._moved_progress(
+            batch, replace(judged, num_pruned=written.num_pruned + judged.num_pruned), sequence
+        )
+        write_users_first(self._store, judged.profiles, write_time_s=write_time_s, progress=progress)
+        self._take_up(progress)
+        phases_s["write"] = self._timer() - began_s
+        return StepReport(
+            num_records=_num_records(batch),
+            num_accepted=int(np.sum(judged.verdicts_N == Verdict.ACCEPTED)),
+            num_profiles=written.num_profiles + len(judged.profiles),
+            phases_s=phases_s,
+        )
+
+    def pass_over(self, ends: Mapping[Source, int], *, num_skipped: int = 0, write_time_s: float) -> None:
+        """Move progress over offsets that have no record for anybody; writes nothing where it has passed them.
+
+        Args:
+            ends: Highest such offset per source; all records below are in the store.
+            num_skipped: Batches among them that cannot be decoded.
+
+        Raises:
+            StoreError: an engine failed.
+        """
+        with self._turn:
+            before = self._progress
+            left = {source: end for source, end in ends.items() if end > before.marks.get(source, -1)}
+            if not left:
+                return
+            counts = Counter(before.counts) + Counter({SKIPPED_BATCHES: num_skipped})
+            moved = replace(before, marks={**before.marks, **left}, counts=_present(counts))
+            if self._recovered.passed_by(moved.marks):
+                moved = replace(moved, log_sequence=self._log.sequence())
+            self._store.write_profiles({}, write_time_s=write_time_s, progress=moved)
+            self._take_up(moved)
+
+    def _log_and_reject(self, batch: StreamBatch, judged: Judged, phases_s: dict[str, float]) -> int:
+        """What comes before profiles: the log, then the rejected topic. Returns the log's number."""
+        began_s = self._timer()
+        sequence = self._log.append(judged.accepted, batch_key=batch_key(batch.ends))
+        self._log.append_served(batch.served, batch_key=batch_key(batch.ends))
+        phases_s["log"] = self._timer() - began_s
+        began_s = self._timer()
+        self._reject(batch.rejected, judged)
+        phases_s["rejected"] = self._timer() - began_s
+        return sequence
+
+    def _forget(self, control: pa.Table) -> dict[str, float]:
+        """Requests to forget, durably in the registry: profile keys that are to go, and up to which instant."""
+        if not control.num_rows:
+            return {}
+        read, forgotten = self._store.read_profiles, self._forgotten
+        gone = asked_to_forget(control, read, forgotten=forgotten, guests_in_log=partial(guests_in_log, self._log))
+        for key, until_s in gone.items():
+            self._forgotten.forget(key, known_time_s=until_s)
+        return gone
+
+    def _kept_of(self, gone: Mapping[str, float]) -> dict[str, UserProfile]:
+        """What stays of profiles that are to go: events known later than the instant, by the log."""
+        stored = self._store.read_profiles(gone) if gone else {}
+        # Anonymous events in it may have to go up to an earlier instant only: that of the request their login binds to.
+        up_to_s = {k: min(gone[n] for n in (k, *p.merged_from) if n in gone) for k, p in stored.items()}
+        if not any(profile.newest_ingest_time_s > up_to_s[key] for key, profile in stored.items()):
+            return {}
+        return self._from_log(gone, up_to_sequence=self._log.sequence())
+
+    def _write_and_remove(
+        self,
+        written: Mapping[str, UserProfile | PackedProfile],
+        gone: Mapping[str, float],
+        *,
+        write_time_s: float,
+        progress: StreamProgress,
+    ) -> None:
+        """Profiles and progress first: until the progress says that the store has seen the requests, it is swept."""
+        unseen = replace(progress, num_forgotten=progress.num_forgotten - 1)
+        write_users_first(self._store, written, write_time_s=write_time_s, progress=unseen)
+        self._store.delete_profiles([key for key in gone if key not in written])
+        self._store.write_profiles({}, write_time_s=write_time_s, progress=progress)
+
+    def _judge(self, batch: StreamBatch, gone: Mapping[str, float], kept: Mapping[str, UserProfile]) -> Judged:
+        """Apply the batch's events, where profiles that are to go are gone."""
+
+        def read(keys: Iterable[str]) -> dict[str, bytes]:
+            wanted = list(keys)
+            stored = self._store.read_packed([key for key in wanted if key not in gone])
+            return {**stored, **{key: pack(kept[key]) for key in wanted if key in kept}} if gone else stored
+
+        return judge_batch(
+            batch,
+            self._store,
+            read,
+            recovered=self._recovered,
+            from_log=self._people_from_log,
+            forgotten=self._forgotten,
+            config=self._settings.scoring,
+            timer=self._timer,
+        )
+
+    def _reject(self, rejected: pa.Table, judged: Judged) -> None:
+        """Send what the codec and what rate cap and bot rule refused."""
+        refused_N = np.isin(judged.verdicts_N, list(_REFUSALS))
+        if refused_N.any():
+            reasons = [_REFUSALS[Verdict(verdict)] for verdict in judged.verdicts_N[refused_N].tolist()]
+            rejected = pa.concat_tables([rejected, refused_events(judged.events.filter(pa.array(refused_N)), reasons)])
+        if rejected.num_rows:
+            self._producer.send_many(self._settings.kafka.rejected, rejected_records(rejected))
+
+    def _moved_progress(self, batch: StreamBatch, judged: Judged, sequence: int) -> StreamProgress:
+        """Where the store will stand with the batch."""
+        marks, counts = self._progress.marks, Counter(self._progress.counts)
+        verdicts_N, accepted_N = judged.verdicts_N, (judged.verdicts_N == Verdict.ACCEPTED) | judged.recovered_N
+        counts["accepted"] += int(np.sum(accepted_N))
+        for verdict in (Verdict.DUPLICATE, Verdict.CAPPED, Verdict.BOT, Verdict.FORGOTTEN):
+            counts[verdict.name.lower()] += int(np.sum((verdicts_N == verdict) & ~accepted_N))
+        logins_N = judged.logins_known_N | self._held(judged.logins)
+        counts[IDENTIFIED] += int(np.sum(logins_N))
+        counts[FORGOTTEN_USERS] += pc.sum(pc.equal(batch.control["behavior"], FORGET)).as_py() or 0
+        counts["pruned"] += judged.num_pruned
+        counts["served_lists"] += batch.served.num_rows
+        counts["malformed_served_lists"] += batch.malformed_served.num_rows
+        counts["unknown_fields"] += pc.sum(batch.unknown_fields["num_unknown_fields"]).as_py() or 0
+        for found in batch.rejected["reason"].value_counts().to_pylist():
+            counts[REJECTED_PREFIX + found["values"]] += found["counts"]
+        moved = replace(
+            self._progress,
+            marks={**marks, **{s: max(end, marks.get(s, -1)) for s, end in batch.ends.items()}},
+            counts=_present(counts),
+            newest_ingest_time_s=max(self._progress.newest_ingest_time_s, batch.newest_ingest_time_s),
+            num_forgotten=self._forgotten.num_forgotten(),
+        )
+        if self._recovered.passed_by(moved.marks):
+            moved = replace(moved, log_sequence=max(sequence, self._log.sequence()))
+        return moved
+
+    def _take_up(self, progress: StreamProgress) -> None:
+        """The store has it."""
+        self._progress = progress
+        if self._recovered.passed_by(progress.marks):
+            self._recovered = Offsets()
+
+    def _held(self, rows: pa.Table) -> BoolArray:
+        """Mask of the rows that a crash left in the log."""
+        sources, source_index_N = sources_of(rows)
+        return self._recovered.hold(sources, source_index_N, rows["offset"].to_numpy())
+
+    def _people_from_log(self, guests: Iterable[str], logins: pa.Table) -> dict[str, UserProfile]:
+        found = people_from_log(
+            self._log,
+            guests,
+            up_to_sequence=self._log.sequence(),
+            forgotten=self._forgotten,
+            config=self._settings.scoring,
+            more_logins=logins,
+        )
+        log.info("counted_anew_from_the_log", num_profiles=len(found))
+        return found
+
+    def _from_log_so_far(self, keys: Collection[str]) -> dict[str, UserProfile]:
+        return self._from_log(keys, up_to_sequence=self._progress.log_sequence)
+
+    def _from_log(self, keys: Collection[str], *, up_to_sequence: int) -> dict[str, UserProfile]:
+        return profiles_from_log(
+            self._log,
+            keys,
+            up_to_sequence=up_to_sequence,
+            forgotten=self._forgotten,
+            config=self._settings.scoring,
+        )
+
+
+def _num_records(batch: StreamBatch) -> int:
+    tables = (batch.events, batch.control, batch.rejected, batch.served, batch.malformed_served)
+    return sum(table.num_rows for table in tables)
+
+
+def _present(counts: Counter[str]) -> dict[str, int]:
+    return {name: number for name, number in sorted(counts.items()) if number}

@@ -1,0 +1,1 @@
+"""Logs and metrics: their names and how they are read."""
