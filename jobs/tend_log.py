@@ -75,14 +75,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", help="TOML file; default: MMREC_CONFIG")
     parser.add_argument("--follow", type=float, default=0.0, metavar="SECONDS", help="keep going, with this pause")
-    parser.add_argument("--once", action="store_true", help="the default, for those who like to say it")
     arguments = parser.parse_args()
     configure_logging()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        run(settings_from(arguments.config), follow_s=0.0 if arguments.once else arguments.follow, stop=stop)
+        run(settings_from(arguments.config), follow_s=arguments.follow, stop=stop)
     except MmrecError as error:
         log.error("tend_log_failed", reason=str(error))
         return 1

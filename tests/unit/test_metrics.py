@@ -95,7 +95,7 @@ def observed_collector() -> Metrics:
     watch = CollectorMetrics(metrics)
     acknowledged = EventStatus(outcome=EventOutcome.EVENT_OUTCOME_ACKNOWLEDGED)
     rejected = EventStatus(outcome=EventOutcome.EVENT_OUTCOME_REJECTED, reason="bad_id")
-    watch.answered([acknowledged, acknowledged, rejected], seconds=0.004)
+    watch.answered_many([([acknowledged, acknowledged, rejected], 0.004)])
     watch.figures({"in_flight": 2, "overlay_entries": 11, "overlay_dropped": 1, "acknowledged": 2})
     return metrics
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from mmrec.errors import ConfigurationError
 from mmrec.features.values import Neighbors
-from mmrec.recall.neighbors import NeighborSettings, build_neighbors, neighbor_scores
-from mmrec.recall.neighbors_reference import neighbor_weights
+from mmrec.recall.neighbors import NeighborSettings, build_neighbors
+from mmrec.recall.neighbors_reference import neighbor_scores, neighbor_weights
 from mmrec.scoring.behaviors import shop_behaviors
 
 BEHAVIORS = shop_behaviors()
