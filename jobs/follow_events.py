@@ -120,8 +120,7 @@ def _follow(
     def over() -> bool:
         return stop.is_set() or topic.changed.is_set()
 
-    identity = (opened.cluster_id, opened.topic_id)
-    at = kafka.bootstrap, kafka.behavior_events
+    at, identity = (kafka.bootstrap, kafka.behavior_events), (opened.cluster_id, opened.topic_id)
     for records in follow_topic(*at, from_end=True, stop=over, poll_s=POLL_S, skipped=topic.skipped):
         following.set()
         if not follower.take(records, topic=identity):
