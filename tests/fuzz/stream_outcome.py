@@ -1,4 +1,4 @@
-"""What became of one record that the scoring stream read, in memory or with every engine: log and rejected topic say."""
+"""What became of one record that the scoring stream read, in memory or with all engines: log and refusals say it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 import urllib.request
 
 import numpy as np
@@ -135,13 +136,13 @@ def test_the_list_names_every_metric_once_and_only_known_processes() -> None:
 
 def test_a_name_or_label_that_is_not_in_the_list_is_an_error() -> None:
     metrics = Metrics("collector")
-    for name, labels in (
-        ("mmrec_events", {}),
-        ("mmrec_events_total", {"verdict": "accepted", "reason": ""}),
-        ("mmrec_collector_events_total", {"outcome": "acknowledged"}),
-        ("mmrec_overlay_entries", {}),
+    for name, labels, says in (
+        ("mmrec_events", {}, "collector has no counter mmrec_events;"),
+        ("mmrec_events_total", {"verdict": "accepted", "reason": ""}, "collector has no counter mmrec_events_total;"),
+        ("mmrec_collector_events_total", {"outcome": "acknowledged"}, "has labels ('outcome', 'reason'), not"),
+        ("mmrec_overlay_entries", {}, "collector has no counter mmrec_overlay_entries;"),
     ):
-        with pytest.raises(KeyError):
+        with pytest.raises(KeyError, match=re.escape(says)):
             metrics.add(name, **labels)
 
 

@@ -273,7 +273,7 @@ def test_rows_of_another_width_are_refused() -> None:
 
 
 def test_impossible_towers_cannot_be_configured() -> None:
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match="embedding_dim is 10; give a multiple of 8"):
         TowerSettings(embedding_dim=10)
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match="'crystal ball' does not exist; known: pooling, transformer"):
         TowerSettings(user_tower="crystal ball")

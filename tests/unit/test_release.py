@@ -206,7 +206,7 @@ def test_a_broken_release_is_incompatible(deployment, model_folder, document):
     release_id = deployment.publish(model_folder).release_id
     path = next(deployment.folder.glob("releases/*/release.json"))
     path.write_text(document)
-    with pytest.raises(IncompatibleStateError):
+    with pytest.raises(IncompatibleStateError, match=r"publish( it)? again"):
         deployment.releases.read(release_id)
 
 
