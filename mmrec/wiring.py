@@ -306,6 +306,7 @@ def open_catalog_feed(
     from mmrec.content.catalog_feed import CatalogFeed, marked_choices
     from mmrec.content.publish import FeedMark
     from mmrec.content.remote_images import RemoteImages
+    from mmrec.content.store import CATALOG_MARK
     from mmrec.home import cache_folder
 
     kafka, policy = settings.kafka, replace(cleaning_policy(settings.catalog), picture_problem=picture_problem)
@@ -317,7 +318,7 @@ def open_catalog_feed(
             topic=f"{identity.cluster_id}/{identity.topic_id}",
             encoders=marked_choices(names, cleaning=cleaning, policy=policy),
         ),
-        mark_path=Path(settings.stores.content) / "catalog_mark.json",
+        mark_path=Path(settings.stores.content) / CATALOG_MARK,
         policy=policy,
         refused=RefusedItems(
             producer,

@@ -1,10 +1,8 @@
 """Catalogue cleaning: what is dropped, what is put right, and how often, by reason; none of it silent (METHODS M13).
 
-    report = CleaningReport()
-    policy = CleaningPolicy(rare_values=find_rare_values(items, min_count=5))
-    for item in items:
-        cleaned = clean_item(item, policy)
-        report.add(cleaned)
+    policy = cleaning_policy(settings.catalog)
+    cleaned = clean_item(item, policy)
+    cleaned.item, cleaned.reasons
 
 An item is dropped without a title, because text is what every catalogue has. A picture that does not decode is taken
 off the item, which stays: a missing modality is legal (METHODS M15). Texts stay as they were sent, but for HTML
@@ -13,8 +11,7 @@ never shown. No value is taken as missing but an empty one and those that the po
 Namibia.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -72,7 +69,7 @@ class CleaningPolicy:
     decode_entities: bool = True
     """Whether texts are HTML, as in most product feeds; False leaves "&amp;" as it was sent."""
     rare_values: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """By attribute: values that become "Other"; see find_rare_values()."""
+    """By attribute: values of too few items, which become "Other"."""
     picture_problem: Callable[[bytes], str] = picture_problem
     """Why a picture cannot be read, or nothing; a feed asks mmrec.content.picture_worker, which bounds the time."""
 
@@ -98,26 +95,6 @@ class CleanedItem:
     """Everything that was found, in the order of checks; empty for a clean item."""
     image_problem: str = ""
     """What is wrong with the picture where BROKEN_IMAGE is a reason."""
-
-
-class CleaningReport:
-    """Counts over a catalogue."""
-
-    def __init__(self) -> None:
-        self.num_items = 0
-        self.num_dropped = 0
-        self._reasons: Counter[CleaningReason] = Counter()
-
-    def add(self, cleaned: CleanedItem) -> None:
-        """Count one item."""
-        self.num_items += 1
-        self.num_dropped += cleaned.item is None
-        self._reasons.update(cleaned.reasons)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Findings by reason, most frequent first."""
-        return {str(reason): count for reason, count in self._reasons.most_common()}
 
 
 def clean_item(item: CatalogItem, policy: CleaningPolicy) -> CleanedItem:
@@ -152,19 +129,6 @@ def clean_item(item: CatalogItem, policy: CleaningPolicy) -> CleanedItem:
 
 def _text(text: str, policy: CleaningPolicy) -> str:
     return shown_text(decode_entities(text) if policy.decode_entities else text)
-
-
-def find_rare_values(items: Iterable[CatalogItem], *, min_count: int) -> dict[str, frozenset[str]]:
-    """By attribute, the values that fewer than `min_count` items have."""
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for item in items:
-        for name, value in item.attributes.items():
-            counts[name].update(set(attribute_values(shown_text(value))))
-    return {
-        name: rare
-        for name, values in counts.items()
-        if (rare := frozenset(value for value, count in values.items() if count < min_count))
-    }
 
 
 def _clean_attributes(

@@ -90,7 +90,6 @@ def read_standing(
         "log_sequence": views.get("sequence"),
         "item_views_age_s": _since(views.get("updated_s"), now_s),
         "neighbors_sequence": views.get("neighbors_sequence"),
-        "neighbors_age_s": _since(views.get("neighbors_built_s"), now_s),
         "served_lists": counts.get("served_lists"),
         "catalogue_items": _catalogue_items(settings, content),
         "catalogue_items_not_published_yet": serving.get("num_items_to_come"),
@@ -105,7 +104,6 @@ def read_standing(
         "serving_has_neighbors": serving.get("has_neighbors"),
         "serving_updates_refused_since_start": serving.get("num_broken_updates"),
         "serving_error": serving.get("error"),
-        "generation": stream.get("generation"),
         **observed.figures,
     }
     return Standing(

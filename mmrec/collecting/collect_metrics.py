@@ -22,22 +22,13 @@ class CollectorMetrics:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def answered(self, statuses: Sequence[EventStatus], *, seconds: float) -> None:
-        """One request whose events are decided.
+    def answered_many(self, answers: Sequence[tuple[Sequence[EventStatus], float]]) -> None:
+        """Requests whose events are decided, several at once: an observation costs more than an event.
 
         Args:
-            statuses: One per event; those that are acknowledged stand in the overlay, so that requests see them.
-            seconds: Since the request arrived.
+            answers: (statuses, seconds) per request: a status for each event, and the time since the request arrived.
+                Acknowledged events stand in the overlay, so that requests see them.
         """
-        found = Counter((_OUTCOMES.get(status.outcome, "unknown"), status.reason) for status in statuses)
-        for (outcome, reason), number in found.items():
-            self._metrics.add("mmrec_collector_events_total", number, outcome=outcome, reason=reason)
-        self._metrics.observe("mmrec_collector_ack_seconds", seconds)
-        if acknowledged := found["acknowledged", ""]:
-            self._metrics.observe("mmrec_event_to_servable_seconds", seconds, times=acknowledged, path="overlay")
-
-    def answered_many(self, answers: Sequence[tuple[Sequence[EventStatus], float]]) -> None:
-        """The same for (statuses, seconds) of several requests at once: an observation costs more than an event."""
         found: Counter[tuple[EventOutcome, str]] = Counter()
         acknowledged_R = np.zeros(len(answers), dtype=np.int64)
         for place, (statuses, _) in enumerate(answers):

@@ -3,8 +3,10 @@
     <cache folder>/<encoder>/<name>.npz     digests (N, 32) and values (N, D); shared between runs and deployments
     <folder>/parts/<sequence>.npz           upserted rows; the newest row of an item counts
 
-Both only ever gain whole files (written aside, then renamed), so any number of processes may write; a lock on the
-folder of parts hands out their sequence. Parts are merged into one when there are many.
+Both only ever gain whole files (written aside, synced, then renamed), so any number of processes may write; a lock on
+the folder of parts hands out their sequence. Parts are merged into one when there are many. Under that lock no part
+goes away, so one that cannot be read is damaged and ends what needs it: the feed's mark is past its items, which would
+stay without embeddings. What the cache holds can be encoded again, so a damaged file of it is left out.
 """
 
 import fcntl
@@ -13,9 +15,9 @@ import os
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from zipfile import BadZipFile
 
 import numpy as np
@@ -24,8 +26,15 @@ import numpy.typing as npt
 from mmrec.content.matrix import ContentMatrix, FloatArray, content_matrix
 from mmrec.errors import StoreError
 
-MAX_PARTS = 32
+MAX_PARTS: Final = 32
 """More parts than this are merged at the next put."""
+PARTS_LOCK: Final = "parts/writer.lock"
+"""Held by whoever writes or merges parts; what copies them holds it, too. Below the store's folder."""
+CATALOG_MARK: Final = "catalog_mark.json"
+"""In the store's folder: how far the catalogue's topic was encoded into it; without it the next run begins anew."""
+_PART: Final = ("item_ids", "removed", "encoders")
+"""Arrays of every part, beside those of its modalities."""
+_TRIES: Final = 3
 
 
 class ContentStore:
@@ -37,7 +46,8 @@ class ContentStore:
     """
 
     def __init__(self, folder: str | Path, *, cache_folder: str | Path | None = None) -> None:
-        self._parts = Path(folder) / "parts"
+        self._folder = Path(folder)
+        self._parts = self._folder / "parts"
         self._cache = Path(cache_folder) if cache_folder is not None else Path(folder) / "cache"
         self._known: dict[str, dict[bytes, FloatArray]] = {}
 
@@ -68,16 +78,19 @@ class ContentStore:
     def _read_cache(self, encoder: str) -> dict[bytes, FloatArray]:
         found: dict[bytes, FloatArray] = {}
         for path in sorted(self._cache_folder(encoder).glob("*.npz")):
-            block = _read(path)
-            if block is None:
-                continue
-            found.update(zip((d.tobytes() for d in block["digests"]), block["values"], strict=True))
+            with suppress(*_UNREADABLE):  # what is left out is encoded again
+                block = _read(path)
+                found.update(zip((d.tobytes() for d in block["digests"]), block["values"], strict=True))
         return found
 
     # The matrix: item -> what each modality's encoder made of it.
 
     def put(self, matrix: ContentMatrix, *, removed: Sequence[str] = ()) -> None:
-        """Insert or replace rows, and drop `removed` items."""
+        """Insert or replace rows, and drop `removed` items.
+
+        Raises:
+            StoreError: parts were to be merged and one is damaged; the rows are there, and so is every part.
+        """
         if not len(matrix) and not removed:
             return
         with self._sole_writer():
@@ -91,39 +104,56 @@ class ContentStore:
         """Every item's current row, items in ascending order; a modality's encoder is the newest part's.
 
         Rows that another encoder made are missing in that modality: they cannot be compared.
+
+        Raises:
+            StoreError: a part is damaged.
         """
-        for _ in range(3):
-            paths = self._part_paths()
-            parts = [_read(path) for path in paths]
-            if all(part is not None for part in parts):
-                return _merged([part for part in parts if part is not None])
-            # A merge replaced parts while we read them.
-        raise StoreError(f"parts under {self._parts} cannot be read; encode the catalogue again")
+        return _merged(self._read_parts())
 
     def item_ids(self) -> set[str]:
-        """Ids of the matrix's items, without reading a vector."""
-        for _ in range(3):
-            parts = [_read(path, names=("item_ids", "removed")) for path in self._part_paths()]
-            if all(part is not None for part in parts):
-                found: set[str] = set()
-                for part in parts:
-                    if part is not None:
-                        found.difference_update(_json(part["removed"]))
-                        found.update(_json(part["item_ids"]))
-                return found
-        raise StoreError(f"parts under {self._parts} cannot be read; encode the catalogue again")
+        """Ids of the matrix's items, without reading a vector.
+
+        Raises:
+            StoreError: a part is damaged.
+        """
+        found: set[str] = set()
+        for part in self._read_parts(names=("item_ids", "removed")):
+            found.difference_update(_json(part["removed"]))
+            found.update(_json(part["item_ids"]))
+        return found
+
+    def _read_parts(self, *, names: Sequence[str] | None = None) -> list[dict[str, npt.NDArray[Any]]]:
+        """All parts in order; a merge that replaces them meanwhile has them read again."""
+        for _ in range(_TRIES):
+            with suppress(FileNotFoundError):
+                return [self._read_part(path, names) for path in self._part_paths()]
+        raise StoreError(f"parts under {self._parts} were replaced {_TRIES} times while they were read; try again")
+
+    def _read_part(self, path: Path, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:
+        try:
+            part = _read(path, names=names)
+            if absent := set(_PART if names is None else names) - set(part):
+                raise KeyError(*absent)
+            return part
+        except FileNotFoundError:
+            raise
+        except _UNREADABLE as error:
+            raise StoreError(
+                f"{path} cannot be read ({type(error).__name__}: {error}); put it back from a backup, or remove it and "
+                f"{self._folder / CATALOG_MARK} and run jobs.encode_items, which then encodes the whole catalogue"
+            ) from error
 
     @contextmanager
     def _sole_writer(self) -> Iterator[None]:
         """Waits for other writers of parts; the system lets go of the lock when its holder ends."""
         self._parts.mkdir(parents=True, exist_ok=True)
-        with (self._parts / "writer.lock").open("w", encoding="utf-8") as lock:
+        with (self._folder / PARTS_LOCK).open("w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def _merge(self) -> None:
         paths = self._part_paths()
-        parts = [part for part in map(_read, paths) if part is not None]
+        parts = [self._read_part(path) for path in paths]
         # Replacing the newest part by the sum first keeps every state in between readable.
         self._write_part(int(paths[-1].stem), _merged(parts), ())
         for path in paths[:-1]:
@@ -184,14 +214,22 @@ def _write(path: Path, arrays: Mapping[str, Any]) -> None:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
     with temporary.open("wb") as file:
         np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(path)
-
-
-def _read(path: Path, *, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]] | None:
-    """The arrays of a file, or only those named; None where it is gone or broken."""
+    descriptor = os.open(path.parent, os.O_RDONLY)
     try:
-        # np.load leaves a broken file open that it opened itself.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in (archive.files if names is None else names)}
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile):
-        return None
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+_UNREADABLE: Final = (OSError, ValueError, EOFError, KeyError, BadZipFile)
+"""What NumPy raises over a file that is gone, cut, damaged, or that holds something else."""
+
+
+def _read(path: Path, *, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a file, or only those named; _UNREADABLE where it is gone or damaged."""
+    # np.load leaves a broken file open that it opened itself.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        return {name: archive[name] for name in (archive.files if names is None else names)}

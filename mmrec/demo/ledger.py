@@ -11,6 +11,7 @@ from mmrec.features.stores import FeatureStore
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.verdicts import Verdict
 
 _READ_BATCH = 200
 
@@ -130,8 +131,9 @@ def rejected(counts: Mapping[str, int]) -> int:
 
 
 def handled(counts: Mapping[str, int]) -> int:
-    """Records the stream has come to a verdict on, each counted once."""
-    return sum(counts.get(name, 0) for name in ("accepted", "duplicate", "capped")) + rejected(counts)
+    """Records the stream has come to a verdict on, each counted once, however often it was delivered."""
+    verdicts = (verdict for verdict in Verdict if verdict is not Verdict.ALREADY_APPLIED)
+    return sum(counts.get(verdict.name.lower(), 0) for verdict in verdicts) + rejected(counts)
 
 
 def wait_for_stream(store: FeatureStore, num_produced: int, *, timeout_s: float) -> Mapping[str, int]:

@@ -23,11 +23,6 @@ class Interval:
     num_values: int
     num_clusters: int
 
-    @property
-    def is_above_zero(self) -> bool:
-        """Whether the whole interval is above 0."""
-        return self.low > 0
-
 
 def clustered_interval(values: FloatArray, clusters: Sequence[str], *, seed: int, num_draws: int = 2_000) -> Interval:
     """Mean of `values` with a percentile bootstrap over clusters.

@@ -1,15 +1,16 @@
 """Ranking metrics: HR, NDCG, MRR, recall, precision, coverage, AUC (METHODS M33), in one place.
 
-Axes: N users or events, K ranked results. `ranks` are 1-based; 0 means the relevant item is not on the list.
+Axes: N users or events, R relevant items, C candidates. `ranks` are 1-based; 0 means that an item is not on the list.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+AnyFloatArray = npt.NDArray[np.float32] | FloatArray
 
 
 def rank_of(item_id: str, ranked: Sequence[str]) -> int:
@@ -20,22 +21,42 @@ def rank_of(item_id: str, ranked: Sequence[str]) -> int:
         return 0
 
 
-def rank_among(scores_NC: FloatArray, *, generator: np.random.Generator) -> IntArray:
-    """1-based rank of candidate 0 among C candidates, ties broken at random.
+def ranks_among(relevant_R: FloatArray, others_C: FloatArray, *, generator: np.random.Generator) -> IntArray:
+    """1-based rank of each relevant item among the same C others, ties broken at random; shape (R,).
 
-    A constant scorer therefore ranks candidate 0 anywhere with equal probability: HR@k is k / C (METHODS M35).
+    A constant scorer therefore ranks an item anywhere with equal probability: HR@k is k / (C + 1) (METHODS M35).
 
     Args:
-        scores_NC: Scores, higher is better; column 0 is the relevant candidate.
+        relevant_R: Scores of the relevant items, higher is better. They do not stand in each other's way.
+        others_C: Scores of the other candidates.
         generator: Source of the tie breaks.
+
+    Raises:
+        ValueError: a score is no number: the model diverged and must not be judged.
     """
-    better = (scores_NC[:, 1:] > scores_NC[:, :1]).sum(axis=1)
-    ties = (scores_NC[:, 1:] == scores_NC[:, :1]).sum(axis=1)
-    ranks: IntArray = 1 + better + generator.integers(0, ties + 1)
-    return ranks
+    num_wrong = int((~np.isfinite(relevant_R)).sum() + (~np.isfinite(others_C)).sum())
+    if num_wrong:
+        raise ValueError(f"{num_wrong} of {len(relevant_R) + len(others_C)} scores are no numbers; train again")
+    ordered_C = np.sort(others_C)
+    not_better_R = np.searchsorted(ordered_C, relevant_R, side="right")
+    ties_R = not_better_R - np.searchsorted(ordered_C, relevant_R, side="left")
+    ranks_R: IntArray = 1 + len(ordered_C) - not_better_R + generator.integers(0, ties_R + 1)
+    return ranks_R
 
 
-def hits_at_k(ranks_N: IntArray, k: int) -> FloatArray:
+def middle_ranks(scores_NC: AnyFloatArray, own_N: AnyFloatArray) -> FloatArray:
+    """1-based rank of own_N[n] among row n, in which it stands; equal scores share the middle of their ranks.
+
+    A score that is no number loses to every other, and others that are none stand before it: a model that collapsed or
+    diverged gains nothing.
+    """
+    not_worse_N = (~(scores_NC < own_N[:, None])).sum(axis=1) - np.isfinite(own_N)
+    equal_N = (scores_NC == own_N[:, None]).sum(axis=1) - 1
+    ranks_N: FloatArray = 1.0 + not_worse_N - np.maximum(equal_N, 0) / 2.0
+    return ranks_N
+
+
+def hits_at_k(ranks_N: IntArray | FloatArray, k: int) -> FloatArray:
     """1 where the relevant item is among the first k."""
     return ((ranks_N >= 1) & (ranks_N <= k)).astype(np.float64)
 
@@ -46,37 +67,6 @@ def ndcg_at_k(ranks_N: IntArray, k: int) -> FloatArray:
     return np.where(within, 1.0 / np.log2(1.0 + np.maximum(ranks_N, 1)), 0.0)
 
 
-def reciprocal_ranks(ranks_N: IntArray) -> FloatArray:
-    """1 / rank, 0 where the item is not on the list; their mean is MRR."""
-    return np.where(ranks_N >= 1, 1.0 / np.maximum(ranks_N, 1), 0.0)
-
-
-def recall_at_k(ranked: Sequence[str], relevant: Collection[str], k: int) -> float:
-    """Share of the relevant items among the first k; nan where nothing is relevant."""
-    if not relevant:
-        return float("nan")
-    return len(set(ranked[:k]) & set(relevant)) / len(set(relevant))
-
-
-def precision_at_k(ranked: Sequence[str], relevant: Collection[str], k: int) -> float:
-    """Share of the first k that is relevant."""
-    if k < 1:
-        raise ValueError(f"precision at k={k}; k is at least 1")
-    return len(set(ranked[:k]) & set(relevant)) / k
-
-
-def coverage(lists: Iterable[Sequence[str]], *, num_items: int) -> float:
-    """Share of the catalogue that is on at least one list."""
-    if num_items < 1:
-        raise ValueError(f"coverage of a catalogue of {num_items} items; give at least 1")
-    return len({item_id for ranked in lists for item_id in ranked}) / num_items
-
-
-def auc(scores_positive: FloatArray, scores_negative: FloatArray) -> float:
-    """Probability that a positive scores above a negative, ties counting half; nan where one side is empty."""
-    if not len(scores_positive) or not len(scores_negative):
-        return float("nan")
-    ordered = np.sort(scores_negative)
-    below = np.searchsorted(ordered, scores_positive, side="left")
-    not_above = np.searchsorted(ordered, scores_positive, side="right")
-    return float((below + not_above).mean() / 2 / len(ordered))
+def hit_rate(ranks_N: IntArray | FloatArray, k: int) -> float:
+    """HR@k: share of ranks within the first k; 0 where there are none."""
+    return float(hits_at_k(ranks_N, k).mean()) if len(ranks_N) else 0.0

@@ -20,12 +20,12 @@ import pyarrow.compute as pc
 from mmrec.config import EventSettings
 from mmrec.events.columns import EVENT_SCHEMA, RAW_SCHEMA, REJECTED_SCHEMA, user_key
 from mmrec.events.control import CONTROL_BEHAVIORS, IDENTIFY
-from mmrec.events.encoding import check_event, encode_event
+from mmrec.events.encoding import encode_event
 from mmrec.events.plain_records import CONTENT_SCHEMA, plain_events
 from mmrec.events.rules import EventFields, Refusal, decode_record
 from mmrec.scoring.behaviors import BehaviorSet
 
-__all__ = ["Decoded", "check_event", "decode_batch", "decode_record", "encode_event"]
+__all__ = ["Decoded", "decode_batch", "decode_record", "encode_event"]
 
 _MAX_ROWS: Final = 65_536
 """Records parsed in one piece; bounds the text that is joined."""

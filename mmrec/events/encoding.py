@@ -42,7 +42,7 @@ def event_key(event: BehaviorEvent) -> bytes:
 def encode_event(event: BehaviorEvent) -> tuple[bytes, bytes]:
     """Key and value of an event's record: proto3 JSON, snake_case, default values left out.
 
-    Every message can be written, those that check_event refuses included, so that a rejected record can hold it.
+    Every message can be written, those that check_record refuses included, so that a rejected record can hold it.
     """
     parts = [f'"{name}":{_quoted(value)}' for name in _TEXT_FIELDS if (value := getattr(event, name))]
     parts += [f'"{name}":{_number_text(value)}' for name in DOUBLE_FIELDS if (value := getattr(event, name))]
@@ -66,15 +66,6 @@ def _time_text(time: Timestamp) -> str:
     return instant_text(time.seconds, time.nanos) or f"{time.seconds}s {time.nanos}ns"
 
 
-def check_event(
-    event: BehaviorEvent, *, ingest_time_s: float, behaviors: BehaviorSet, settings: EventSettings
-) -> tuple[Rejection, str] | None:
-    """Why the codec would refuse this event if the broker got it at `ingest_time_s`; None where it would take it."""
-    key, value = encode_event(event)
-    refusal = check_record(event, key, value, ingest_time_s=ingest_time_s, behaviors=behaviors, settings=settings)
-    return None if refusal is None else (refusal.reason, refusal.detail)
-
-
 def check_record(
     event: BehaviorEvent,
     key: bytes,
@@ -84,7 +75,11 @@ def check_record(
     behaviors: BehaviorSet,
     settings: EventSettings,
 ) -> Refusal | None:
-    """The same for an event whose record, as encode_event gave it, is at hand."""
+    """Why the codec would refuse an event if the broker got it at `ingest_time_s`; None where it would take it.
+
+    Args:
+        key: Of its record, as encode_event gave it; `value` likewise.
+    """
     if len(value) > settings.max_value_bytes:
         return Refusal(Rejection.TOO_LARGE, f"the value has {len(value)} bytes; at most {settings.max_value_bytes}")
     for name in DOUBLE_FIELDS:

@@ -69,7 +69,6 @@ class RefusedRecord:
     """cluster/topic/partition:offset in the rejected topic."""
     row: dict[str, Any]
     """As decode_rejected."""
-    rejected_time_s: float
     fate: Fate
     now: str
     """Reason and detail of the refusal that it would meet now; empty where it would meet none."""
@@ -185,9 +184,7 @@ class RefusedRecords:
             seen.add(origin)
             if row["ingest_time_s"] >= self._since_s and self._reason in ("", row["reason"]):
                 fate, now, value = self._fate(row, place, is_copy=is_copy, is_sent=place in sent)
-                yield RefusedRecord(
-                    place=place, row=row, rejected_time_s=record.timestamp_s, fate=fate, now=now, value=value
-                )
+                yield RefusedRecord(place=place, row=row, fate=fate, now=now, value=value)
 
     def _sent_before(self) -> tuple[set[str], set[bytes]]:
         """Places of records that were sent again, and the keys of all."""

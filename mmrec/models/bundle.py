@@ -8,7 +8,7 @@ Axes: I items, M modalities, L history, D embedding, N candidates, F features, B
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -128,10 +128,6 @@ class ModelBundle:
                 f"feature rows have {features_NF.shape[1]} columns, the ranker was trained on {len(self.feature_names)}"
             )
         return self._fast_ranker(features_NF)
-
-    def with_metrics(self, metrics: Mapping[str, Any]) -> "ModelBundle":
-        """The same model with other metrics."""
-        return replace(self, metrics=metrics)
 
     def save(self, folder: Path) -> None:
         """Write weights.safetensors and model.json: all that serving needs of a model (METHODS M30)."""

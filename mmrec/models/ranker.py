@@ -11,7 +11,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from mmrec.models.losses import log_utility
 from mmrec.models.settings import RankerSettings
 
 CLIP = 8.0
@@ -59,27 +58,3 @@ class Ranker(nn.Module):
         x = self.standardized(rows_xF)
         logits: Tensor = self.skip(x) + self.deep(x)
         return logits
-
-    def score(self, rows_xF: Tensor) -> Tensor:
-        """Log sum_b w_b p_b, (...)."""
-        return log_utility(self(rows_xF), self.weights_B)
-
-
-class PrintedRanker(nn.Module):
-    """Fused item vector -> 256 ReLU -> 1, regressed on the affinity S (METHODS M25, as printed).
-
-    `user_dim` > 0 is the second variant: the user vector comes in beside the item.
-    """
-
-    def __init__(self, *, item_dim: int, user_dim: int = 0, hidden_dim: int = 256) -> None:
-        super().__init__()
-        self.network = nn.Sequential(nn.Linear(item_dim + user_dim, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, 1))
-        self.with_user = user_dim > 0
-
-    def forward(self, items_ND: Tensor, users_ND: Tensor | None = None) -> Tensor:
-        """Predicted affinity, (N,)."""
-        if self.with_user != (users_ND is not None):
-            raise ValueError("user vectors are given to the variant that was built with user_dim, and only to it")
-        inputs = items_ND if users_ND is None else torch.cat([items_ND, users_ND], dim=-1)
-        predicted: Tensor = self.network(inputs).squeeze(-1)
-        return predicted

@@ -18,7 +18,7 @@ from typing import Any
 from fsspec.core import url_to_fs
 
 from mmrec.config import PublishSettings
-from mmrec.errors import IncompatibleStateError, NotFoundError, ReleaseGateError
+from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError, ReleaseGateError
 from mmrec.index.vectors import StoredVectors, VectorStore
 
 _FORMAT = 2
@@ -73,10 +73,16 @@ class ReleaseStore:
         self._fs.makedirs(self._root, exist_ok=True)
 
     def write(self, release: Release, model_folder: Path) -> None:
-        """Keep a release and a copy of its model; it does not serve until it is promoted."""
+        """Keep a release and a copy of its model; it does not serve until it is promoted.
+
+        Raises:
+            InvalidRequestError: there is a release of that id already.
+        """
         place = self._place(release.release_id)
         if self._fs.exists(f"{place}/release.json"):
-            raise NotFoundError(f"release {release.release_id!r} exists already; releases are never changed")
+            raise InvalidRequestError(
+                f"release {release.release_id!r} exists already, and releases are never changed; give a new id"
+            )
         for path in sorted(p for p in model_folder.rglob("*") if p.is_file()):
             target = f"{place}/model/{PurePosixPath(path.relative_to(model_folder))}"
             self._fs.makedirs(str(PurePosixPath(target).parent), exist_ok=True)

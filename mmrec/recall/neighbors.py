@@ -15,7 +15,7 @@ the newest `max_history` of a user are looked at, which bounds the cost of one u
 Axes: N events or (user, item) pairs, I items, K neighbors, C candidates.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -207,31 +207,3 @@ def _strongest(
                 built_time_s=as_of_s,
             ),
         )
-
-
-def neighbor_scores(
-    affinities: Mapping[str, float], neighbors: Mapping[str, Neighbors], candidates: Sequence[str]
-) -> FloatArray:
-    """What a user's own items say about candidates.
-
-        score_j = sum_i  affinity_i * w_ij
-
-    Args:
-        affinities: Affinity of the user for the items of the profile, by item id.
-        neighbors: Neighbors by item id; items left out say nothing.
-
-    Returns:
-        Shape (C,), aligned with `candidates`; 0 where no own item has the candidate as neighbor.
-    """
-    row_of: dict[str, list[int]] = {}
-    for row, item_id in enumerate(candidates):
-        row_of.setdefault(item_id, []).append(row)
-    scores_C = np.zeros(len(candidates))
-    for item_id, affinity in affinities.items():
-        near = neighbors.get(item_id)
-        if near is None:
-            continue
-        for other, weight in zip(near.item_ids, near.weights_K.tolist(), strict=True):
-            for row in row_of.get(other, ()):
-                scores_C[row] += affinity * weight
-    return scores_C

@@ -2,8 +2,12 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
+from mmrec.features.values import Neighbors
 from mmrec.recall.neighbors import NeighborSettings
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.decay import decay
@@ -50,3 +54,31 @@ def neighbor_weights(
         for (item, other), total in sums.items()
         if total > 0
     }
+
+
+def neighbor_scores(
+    affinities: Mapping[str, float], neighbors: Mapping[str, Neighbors], candidates: Sequence[str]
+) -> npt.NDArray[np.float64]:
+    """What a user's own items say about candidates.
+
+        score_j = sum_i  affinity_i * w_ij
+
+    Args:
+        affinities: Affinity of the user for the items of the profile, by item id.
+        neighbors: Neighbors by item id; items left out say nothing.
+
+    Returns:
+        Shape (C,), aligned with `candidates`; 0 where no own item has the candidate as neighbor.
+    """
+    row_of: dict[str, list[int]] = {}
+    for row, item_id in enumerate(candidates):
+        row_of.setdefault(item_id, []).append(row)
+    scores_C = np.zeros(len(candidates))
+    for item_id, affinity in affinities.items():
+        near = neighbors.get(item_id)
+        if near is None:
+            continue
+        for other, weight in zip(near.item_ids, near.weights_K.tolist(), strict=True):
+            for row in row_of.get(other, ()):
+                scores_C[row] += affinity * weight
+    return scores_C

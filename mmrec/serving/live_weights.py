@@ -4,9 +4,11 @@
     behaviors = weights.behaviors()       every second or so; the file is read again only when it changed
 
 Profiles hold counts, so new weights apply to all that is stored at the next read; phrases, and which behaviors hide
-items, change in the same way. What needs more is said and not done
-here: a behavior that is added or removed takes effect when processes start again (no replay: it had no events), other
-half-lives need `mmrec rebuild`. Rankers keep the weights their release was trained with.
+items, change in the same way. The scoring stream alone keeps the weights of its start: by them it drops the least
+valuable items of a profile that is full, for good, and a batch that is judged twice must give the same bytes twice.
+What needs more is said and not done here: a behavior that is added or removed takes effect when processes start again
+(no replay: it had no events), other half-lives need `mmrec rebuild`. Rankers keep the weights their release was trained
+with.
 """
 
 from dataclasses import asdict, replace

@@ -236,9 +236,12 @@ class Replica:
 
     def read_profile(self, user_key: str) -> FreshProfile:
         """What a request that came now would know of a user; StoreError where the online store fails."""
-        scoring = self._parts.settings.scoring
-        read_profiles = self._features.read_profiles
-        return read_fresh_profile(user_key, overlay=self._overlay, read_profiles=read_profiles, config=scoring)
+        return read_fresh_profile(
+            user_key,
+            overlay=self._overlay,
+            read_profiles=self._features.read_profiles,
+            config=self._state.scoring,
+        )
 
     @property
     def _release_id(self) -> str:

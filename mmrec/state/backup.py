@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Final, assert_never
 
 from mmrec.config import Settings
+from mmrec.content.store import CATALOG_MARK, PARTS_LOCK
 from mmrec.disk.locks import locked
 from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError, StoreError
 from mmrec.events.log import local_folder
@@ -84,7 +85,7 @@ def backup(
     _log_to(copy, local_folder(settings.stores.event_log))
     copy.tree(Path(settings.stores.releases), "releases")
     if with_content:
-        copy.tree(Path(settings.stores.content), "content")
+        _content_to(copy, Path(settings.stores.content))
     copy.file(config, "mmrec.toml")
     document = {"format": FORMAT, "made_time_s": made_time_s, "files": copy.files}
     temporary = folder / f"{MANIFEST}.tmp"
@@ -169,13 +170,7 @@ def _store_to(copy: "_Copy", settings: Settings, store: FeatureStore) -> None:
         copy.file(repository / name, f"store/{name}")
     match settings.stores.online_store:
         case "sqlite":
-            target = copy.place(f"store/{ONLINE}")
-            with (
-                closing(sqlite3.connect(repository / ONLINE, timeout=60.0)) as source,
-                closing(sqlite3.connect(target)) as database,
-            ):
-                source.backup(database)  # one instant of it, whoever writes meanwhile
-            copy.note(f"store/{ONLINE}")
+            copy.database(repository / ONLINE, f"store/{ONLINE}")
         case "redis":
             for name in GENERATIONS:
                 dump_profiles(store, name, copy.place(f"store/profiles-{name}.bin"))
@@ -196,6 +191,21 @@ def _log_to(copy: "_Copy", log: Path) -> None:
     copy.tree(log / "forgotten", "log/forgotten")
 
 
+def _content_to(copy: "_Copy", content: Path) -> None:
+    parts = (content / PARTS_LOCK).parent
+    # The mark first: items of parts that are ahead of it are encoded again; those of parts behind it would be lost.
+    copy.file(content / CATALOG_MARK, f"content/{CATALOG_MARK}")
+    if parts.is_dir():
+        with locked(content / PARTS_LOCK):  # no part is merged into another meanwhile
+            copy.tree(parts, f"content/{parts.name}", leave_out=(Path(PARTS_LOCK).name,))
+    databases = sorted(content.glob("*.sqlite"))
+    for path in databases:
+        copy.database(path, f"content/{path.name}")
+    journals = [f"{path.name}-journal" for path in databases]
+    done = (CATALOG_MARK, parts.name, *(path.name for path in databases), *journals)
+    copy.tree(content, "content", leave_out=done, is_cache=True)
+
+
 class _Copy:
     """Files on their way into a backup, with their digests."""
 
@@ -214,14 +224,26 @@ class _Copy:
             _copied(source, self.place(name))
             self.note(name)
 
-    def tree(self, source: Path, name: str, *, leave_out: tuple[str, ...] = ()) -> None:
+    def database(self, source: Path, name: str) -> None:
+        """An SQLite file as it stands at one instant, whoever writes meanwhile."""
+        with (
+            closing(sqlite3.connect(source, timeout=60.0)) as connection,
+            closing(sqlite3.connect(self.place(name))) as target,
+        ):
+            connection.backup(target)
+        self.note(name)
+
+    def tree(self, source: Path, name: str, *, leave_out: tuple[str, ...] = (), is_cache: bool = False) -> None:
+        """All files below `source` that are no temporary ones; of a cache, those that are not dropped meanwhile."""
         for path in _files(source):
             relative = path.relative_to(source)
-            if relative.parts[0] not in leave_out and path.suffix != ".tmp":
-                try:
-                    self.file(path, f"{name}/{relative.as_posix()}")
-                except FileNotFoundError:  # a temporary file of another name that has gone
-                    continue
+            if relative.parts[0] in leave_out or path.suffix == ".tmp":
+                continue
+            try:
+                self.file(path, f"{name}/{relative.as_posix()}")
+            except FileNotFoundError as error:
+                if not is_cache:
+                    raise StoreError(f"{path} went away while it was copied; make the backup again") from error
 
     def note(self, name: str) -> None:
         digest, size = sha256(), 0

@@ -23,10 +23,6 @@ class Logger:
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
 
-    def debug(self, event: str, **fields: Any) -> None:
-        """Something only a developer wants to see."""
-        self._log(logging.DEBUG, event, fields)
-
     def info(self, event: str, **fields: Any) -> None:
         """Something that happened as it should."""
         self._log(logging.INFO, event, fields)

@@ -132,7 +132,8 @@ class Metrics:
         metric = self._names.get(name)
         if metric is None or metric.kind not in kinds:
             raise KeyError(
-                f"{self.process} has no {'/'.join(k.value for k in kinds)} {name}; mmrec.metric_names lists all"
+                f"{self.process} has no {'/'.join(k.value for k in kinds)} {name}; "
+                "mmrec.telemetry.metric_names lists all"
             )
         return metric
 

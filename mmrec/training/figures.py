@@ -7,19 +7,13 @@ much easier to foresee.
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.evaluation.metrics import hits_at_k, ndcg_at_k
+from mmrec.evaluation.metrics import hit_rate, ndcg_at_k, ranks_among
 from mmrec.training.examples import NOT_A_LABEL
-from mmrec.training.fit_ranker import label_ranks
 from mmrec.training.ranking_rows import RankedList
 
 MISSED = 1_000_000
 """Rank of a label that nobody proposed."""
 METHODS = ("ranker", "popularity", "neighbors", "towers")
-
-
-def share_within(ranks_N: npt.NDArray[np.int64] | npt.NDArray[np.float64], k: int) -> float:
-    """Share of ranks up to k; 0 where there are none."""
-    return float((ranks_N <= k).mean()) if len(ranks_N) else 0.0
 
 
 class RankingFigures:
@@ -41,7 +35,7 @@ class RankingFigures:
             "towers": one.tower_N,
         }
         for method, of_method in scores.items():
-            ranks = label_ranks(of_method, one.labels_N, generator=self._generator)
+            ranks = ranks_among(of_method[chosen], of_method[~chosen], generator=self._generator)
             if method == "ranker":
                 ranks = np.where(one.proposed_N[chosen], ranks, MISSED)
             self._ranks[method].append(ranks)
@@ -60,6 +54,6 @@ class RankingFigures:
             suffix = "" if method == "ranker" else f"_{method}"
             for name, kept in (("", np.ones(len(own), dtype=np.bool_)), ("_new", ~own)):
                 if kept.any():
-                    found[f"hr_at_10{name}{suffix}"] = float(hits_at_k(ranks[kept], 10).mean())
+                    found[f"hr_at_10{name}{suffix}"] = hit_rate(ranks[kept], 10)
                     found[f"ndcg_at_10{name}{suffix}"] = float(ndcg_at_k(ranks[kept], 10).mean())
         return found

@@ -8,7 +8,7 @@ Axes: G lists, C candidates, F features, B behaviors.
 
 import copy
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -161,21 +161,3 @@ def ranker_loss(ranker: Ranker, lists: ListTensors, *, config: RankerFitConfig) 
     weights_G = torch.log1p(lists.gains_GC.max(1).values)
     ranking = listwise_softmax(scores, lists.gains_GC, lists.valid_GC, weights_G)
     return ranking + config.behavior_weight * behavior_cross_entropy(logits, lists.labels_GCB, lists.valid_GC)
-
-
-def label_ranks(
-    scores_N: npt.NDArray[np.float64], labels_N: npt.NDArray[np.int16], *, generator: np.random.Generator
-) -> npt.NDArray[np.int64]:
-    """1-based rank of each label among the candidates that are no label, ties broken at random; shape (labels,).
-
-    Raises:
-        ValueError: a score is no number: the model diverged and must not be judged.
-    """
-    if not np.isfinite(scores_N).all():
-        raise ValueError(f"{int((~np.isfinite(scores_N)).sum())} of {len(scores_N)} scores are no numbers; train again")
-    others = scores_N[labels_N == NOT_A_LABEL]
-    ranks: Sequence[int] = [
-        1 + int((others > score).sum()) + int(generator.integers(0, int((others == score).sum()) + 1))
-        for score in scores_N[labels_N != NOT_A_LABEL]
-    ]
-    return np.array(ranks, dtype=np.int64)

@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from mmrec.content.matrix import ContentMatrix
 from mmrec.errors import ConfigurationError
+from mmrec.evaluation.metrics import middle_ranks
 from mmrec.models.losses import Temperature, info_nce, paired_info_nce
 from mmrec.models.settings import TowerSettings
 from mmrec.models.towers import ItemTower, UserTower
@@ -245,8 +246,7 @@ class TowerFit:
     ) -> npt.NDArray[np.float64]:
         """1-based rank of each label's item among all items (METHODS M35) but the user's history, shape (N,).
 
-        Equal scores share the middle of their ranks, and a score that is no number loses to every other: towers that
-        collapsed or diverged gain nothing.
+        Ties and scores that are no numbers as in evaluation.metrics.middle_ranks.
 
         Args:
             scores_I: One score per item, >= 0, ranked instead of the towers' similarity: a baseline on the same terms.
@@ -267,10 +267,8 @@ class TowerFit:
                 scores.scatter_(1, batch.rows_NL, -2.0)
                 scores[:, -1] = -2.0
                 scores.scatter_(1, batch.labels_N[:, None], own)
-                not_worse = (~(scores < own)).sum(1) - torch.isfinite(own[:, 0]).long()
-                equal = (scores == own).sum(1) - 1
-                ranks.append(1.0 + not_worse - equal.clamp(min=0) / 2.0)
-        return torch.cat(ranks).double().cpu().numpy() if ranks else np.zeros(0)
+                ranks.append(middle_ranks(scores.cpu().numpy(), own[:, 0].cpu().numpy()))
+        return np.concatenate(ranks) if ranks else np.zeros(0)
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed fit needs."""

@@ -14,6 +14,7 @@ import torch
 from mmrec.config import Settings
 from mmrec.content.matrix import ContentMatrix
 from mmrec.errors import ConfigurationError
+from mmrec.evaluation.metrics import hit_rate
 from mmrec.features.assemble import feature_names
 from mmrec.features.item_columns import ItemEntry, Vocabulary, content_columns
 from mmrec.models.bundle import ModelBundle
@@ -21,7 +22,7 @@ from mmrec.models.ranker import Ranker
 from mmrec.models.settings import Fusion, RankerSettings, TowerSettings
 from mmrec.training.example_config import Part
 from mmrec.training.examples import RankingExamples, RetrievalExamples
-from mmrec.training.figures import RankingFigures, share_within
+from mmrec.training.figures import RankingFigures
 from mmrec.training.fit_ranker import RankerFitConfig, fit_ranker, list_tensors
 from mmrec.training.fit_towers import TowerFit, TowerFitConfig, TwoTowers, labels_of_part
 from mmrec.training.ranking_rows import TowerView, ranked_lists
@@ -113,7 +114,7 @@ def run_tower_epochs(
         before = max((c.get("recall_at_50", -1.0) for c in fit.curves), default=-1.0)
         figures = fit.run_epoch(labels)
         ranks = fit.ranks(development)
-        figures["recall_at_50"], figures["hr_at_10"] = share_within(ranks, 50), share_within(ranks, 10)
+        figures["recall_at_50"], figures["hr_at_10"] = hit_rate(ranks, 50), hit_rate(ranks, 10)
         figures["labels"] = float(len(labels))
         after_epoch(figures, figures["recall_at_50"] >= before)
 
@@ -195,8 +196,8 @@ def tower_figures(fit: TowerFit, inputs: TrainInputs, config: TrainConfig) -> di
     popular_ranks = fit.ranks(labels, scores_I=inputs.retrieval.label_counts_I.astype(np.float32))
     return {
         "towers_labels": float(len(labels)),
-        **{f"towers_recall_at_{k}": share_within(ranks, k) for k in (10, 50, 100)},
-        **{f"towers_recall_at_{k}_popularity": share_within(popular_ranks, k) for k in (10, 50, 100)},
+        **{f"towers_recall_at_{k}": hit_rate(ranks, k) for k in (10, 50, 100)},
+        **{f"towers_recall_at_{k}_popularity": hit_rate(popular_ranks, k) for k in (10, 50, 100)},
     }
 
 

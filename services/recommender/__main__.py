@@ -9,10 +9,13 @@ import json
 import os
 import shutil
 import signal
+import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
+from mmrec.errors import MmrecError
 from mmrec.telemetry.logs import configure_logging, get_logger
 from mmrec.wire.declared import Port, given
 from mmrec.wiring import CONFIG_VARIABLE, settings_from
@@ -28,19 +31,27 @@ SERVICES = [f"services.recommender.ingress.add_{name}" for name in ("recommender
 STOP_S = 10.0
 
 
-def main() -> None:
+def main() -> int:
     """Deploy, wait for SIGTERM or SIGINT, take down."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", help=f"settings file; {CONFIG_VARIABLE} where not given")
     parser.add_argument("--print-environment", action="store_true", help="print the variables Ray needs, as JSON")
     arguments = parser.parse_args()
-    settings = settings_from(arguments.config)
-    config = str(Path(arguments.config or os.environ[CONFIG_VARIABLE]).resolve())
-    variables = ray_environment(settings)
-    if arguments.print_environment:
-        print(json.dumps(variables, indent=1))  # noqa: T201
-        return
     configure_logging()
+    try:
+        variables = ray_environment(settings_from(arguments.config))
+        if arguments.print_environment:
+            print(json.dumps(variables, indent=1))  # noqa: T201
+            return 0
+        _run(str(Path(arguments.config or os.environ[CONFIG_VARIABLE]).resolve()), variables)
+    except MmrecError as error:
+        log.error("recommender_failed", reason=str(error))
+        return 1
+    os._exit(0)  # Ray's threads may still hang
+
+
+def _run(config: str, variables: Mapping[str, str]) -> None:
+    """Serve until SIGTERM or SIGINT."""
     # Ray reads these when it is imported; what the stack gave the Ray head goes first.
     os.environ.update({name: value for name, value in variables.items() if name not in os.environ})
     haproxy = Path(os.environ[HAPROXY_FOLDER_VARIABLE])
@@ -58,7 +69,6 @@ def main() -> None:
     stop.wait()
     _take_down()
     shutil.rmtree(haproxy, ignore_errors=True)
-    os._exit(0)  # Ray's threads may still hang
 
 
 def _serve(config: str) -> None:
@@ -103,4 +113,4 @@ def _take_down() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

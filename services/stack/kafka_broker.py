@@ -11,11 +11,12 @@ import argparse
 import base64
 import os
 import subprocess
+import sys
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmrec.errors import MachineError
+from mmrec.errors import MachineError, MmrecError
 from mmrec.wire.declared import Port, argument
 from services.stack.jars import ensure_jars
 from services.stack.java import ensure_java_home, java_environment
@@ -124,9 +125,12 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--port", type=argument(Port), required=True)
     arguments = parser.parse_args()
-    home = ensure_java_home()
-    broker = KafkaBroker(folder=arguments.folder, port=arguments.port, java_home=home, jars=ensure_jars(home).kafka)
-    broker.prepare()
+    try:
+        home = ensure_java_home()
+        broker = KafkaBroker(folder=arguments.folder, port=arguments.port, java_home=home, jars=ensure_jars(home).kafka)
+        broker.prepare()
+    except MmrecError as error:
+        sys.exit(f"error: {error}")
     command = broker.command()
     os.execve(command[0], command, {**os.environ, **java_environment(home)})
 

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmrec.disk.files import DurableFiles
+from mmrec.errors import StoreError
 from mmrec.events.forgotten import MemoryForgottenUsers
 from mmrec.events.log import EventLog, MemoryEventLog
 from mmrec.stores.log.manifest import MAX_DIGESTS
@@ -330,6 +331,43 @@ def test_a_writer_that_slept_while_its_number_was_taken_and_compacted_takes_the_
     assert not manifest.claim(1, {"digest": "late", "files": ["x"], "num_rows": 1, "ranges": {}})
     assert [p.name for p in (tmp_path / "events" / "manifest").iterdir()] == ["state.json"]
     assert sleeper.append(events(2), batch_key="c") == 3
+
+
+@pytest.mark.parametrize("compacted", [0, 3, 6])
+@pytest.mark.parametrize("damage", ["manifest entry gone", "state gone", "state cut", "file cut"])
+def test_tending_a_damaged_log_says_what_is_wrong_and_removes_nothing(
+    tmp_path: Path, compacted: int, damage: str
+) -> None:
+    log, table = ParquetEventLog(str(tmp_path)), tmp_path / "events"
+    for number in range(6):
+        log.append(events(2 * number, 2 * number + 1), batch_key=str(number))
+        if number + 1 == compacted:
+            log.tend()
+    entries, state = sorted((table / "manifest").glob("0*.json")), table / "manifest" / "state.json"
+    rows = ids(log.read())
+    if damage == "manifest entry gone":
+        path = entries[1] if entries else state
+    elif damage.startswith("state"):
+        path = state if compacted else entries[0]
+    else:
+        path = next(table.glob("day=*/*.parquet"))
+    whole = path.read_bytes()
+    if damage.endswith("gone"):
+        path.unlink()
+    else:
+        path.write_bytes(whole[: len(whole) // 2])
+    before = set(table.rglob("*.parquet"))
+    if compacted == 6 and damage == "file cut":
+        with pytest.raises(StoreError, match=path.name):
+            ParquetEventLog(str(tmp_path)).read()
+    else:
+        with pytest.raises(StoreError, match=f"{path.name} (is gone|is no JSON|cannot be read).*backup"):
+            ParquetEventLog(str(tmp_path)).tend()
+    assert set(table.rglob("*.parquet")) == before
+    path.write_bytes(whole)
+    mended = ParquetEventLog(str(tmp_path))
+    mended.tend()
+    assert ids(mended.read()) == rows
 
 
 def test_the_manifest_stays_small(tmp_path: Path) -> None:

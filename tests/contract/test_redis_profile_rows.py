@@ -124,14 +124,27 @@ def test_a_worker_that_was_given_up_does_not_write_over_a_later_batch(layout: Re
 
 
 def test_only_one_holds_the_lease_until_it_is_given_back(client: Redis) -> None:
-    with take_lease(client), pytest.raises(StoreError, match="another score_stream writes the profiles"):
-        take_lease(client, wait_s=0.0)
-    take_lease(client, wait_s=0.0).close()
+    with take_lease(client) as held:
+        with pytest.raises(StoreError, match="another score_stream writes the profiles"):
+            take_lease(client, wait_s=0.0)
+        assert client.get(LEASE_KEY) == held.holder
+        assert not held.lost
+    assert client.get(LEASE_KEY) is None
+    with take_lease(client, wait_s=0.0) as later:
+        assert later.epoch > held.epoch
 
 
-def test_a_lease_that_nobody_renews_runs_out(client: Redis) -> None:
-    client.set(LEASE_KEY, b"1:dead", px=400)
-    take_lease(client, wait_s=30.0).close()
+def test_a_lease_that_nobody_renews_runs_out_and_its_holder_writes_no_more(layout: RedisLayout, client: Redis) -> None:
+    with take_lease(client) as before:
+        pass
+    dead = b"%d:dead" % before.epoch
+    client.set(LEASE_KEY, dead, px=400)
+    with take_lease(client, wait_s=30.0) as lease:
+        assert client.get(LEASE_KEY) == lease.holder != dead
+        assert lease.epoch > before.epoch
+        with pytest.raises(LeaseLostError, match="another writer has it"):
+            RedisProfileRows(layout, lease=dead).write(rows_of("ann"), write_time_s=NOW_S)
+        assert list(RedisProfileRows(layout).keys("packed")) == []
 
 
 def test_a_held_lease_is_renewed(client: Redis) -> None:

@@ -49,7 +49,7 @@ def test_a_topic_that_is_not_there_is_said_to_be_missing(kafka: str) -> None:
 
 
 def test_a_broker_that_is_not_there_is_a_store_error() -> None:
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match=r"127\.0\.0\.1:9"):
         TopicAdmin("127.0.0.1:9").close()
 
 

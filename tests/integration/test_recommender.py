@@ -219,11 +219,15 @@ def test_every_served_list_reaches_its_topic(client: ProtoClient, recommender: R
 
 
 def test_counters_are_kept_for_people(client: ProtoClient, recommender: RunningRecommender) -> None:
-    before = recommender.status()["num_requests"]
-    client.call("RecommendItems", user_id="u")
-    figures = recommender.wait_status(lambda figures: figures["num_requests"] > before)
-    assert figures["num_items"] > 100
-    assert figures["num_served_lists"] > 0
+    now_s = time.time()
+    before = recommender.wait_status(lambda figures: figures["updated_s"] > now_s + 2.0)  # earlier lists are sent
+    for _ in range(3):
+        client.call("RecommendItems", user_id="u")
+    client.call("SimilarItems", item_id=recommender.world.entries[0].item_id)
+    expected = {"num_requests": 4, "num_served_lists": 3, "num_served_lists_dropped": 0, "num_failed": 0}
+    wanted = {name: before[name] + number for name, number in expected.items()}
+    figures = recommender.wait_status(lambda figures: wanted.items() <= figures.items())
+    assert figures["num_items"] == len(recommender.world.entries)
 
 
 # From here on a release serves.

@@ -7,7 +7,7 @@ import pytest
 
 from mmrec.features.assemble import FEATURE_NAMES, NOT_OWN, CandidateSignals, ItemFacts, assemble, feature_names
 from mmrec.features.item_columns import Vocabulary, content_columns
-from mmrec.recall.neighbors import neighbor_scores
+from mmrec.recall.neighbors_reference import neighbor_scores
 from mmrec.scoring.behaviors import Behavior, behavior_set, media_behaviors, shop_behaviors
 from mmrec.scoring.decay import decay
 from mmrec.scoring.profile import align_behaviors, empty_profile

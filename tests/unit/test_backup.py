@@ -2,13 +2,20 @@
 
 import json
 import shutil
+import sqlite3
+import threading
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from feature_repo.apply import apply_repository
 from mmrec.config import Settings, StoreSettings
+from mmrec.content.matrix import content_matrix
+from mmrec.content.store import CATALOG_MARK, MAX_PARTS, ContentStore
 from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError
 from mmrec.events.log import local_folder
 from mmrec.features.stores import FeatureStore, MemoryFeatureStore
@@ -40,7 +47,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(stores=stores, scoring=CONFIG)
 
 
-def made(settings: Settings, folder: Path, **how: bool) -> None:
+def made(settings: Settings, folder: Path, **how: Any) -> None:
     how = {"with_content": False, "overwrite": False, **how}
     home = Path(settings.stores.feature_repo).parent
     store = open_feature_store(settings)
@@ -141,6 +148,39 @@ def test_who_was_forgotten_after_the_backup_stays_forgotten(settings: Settings, 
     log.log = open_event_log(settings)
     found = recovered(settings, log).read_profiles(["u0", "u1", "u2"])
     assert list(found) == ["u2"]
+
+
+def test_content_that_is_merged_while_it_is_copied_comes_back_whole(settings: Settings, tmp_path: Path) -> None:
+    home, store = Path(settings.stores.content), ContentStore(settings.stores.content)
+
+    def put(*item_ids: str) -> None:
+        for item_id in item_ids:
+            row = {"text": {item_id: np.ones(3, np.float32)}}
+            store.put(content_matrix([item_id], row, embedding_dims={"text": 3}, encoders={"text": "e"}))
+
+    before = [f"i{number}" for number in range(MAX_PARTS)]
+    put(*before)
+    (home / CATALOG_MARK).write_text("{}")
+    with closing(sqlite3.connect(home / "wanted.sqlite")) as database, database:
+        database.execute("create table wanted (item_id text)")
+        database.execute("insert into wanted values ('i0')")
+    merging = threading.Thread(target=put, args=("later", "later still"))
+
+    def begin(_: int) -> None:
+        if not merging.ident and any((folder / "content" / "parts").glob("*.npz")):
+            merging.start()
+            merging.join(0.5)  # as far as it comes while a part is being copied
+
+    folder = tmp_path / "backup"
+    made(settings, folder, with_content=True, told=begin)
+    merging.join(30)
+    assert store.item_ids() == {*before, "later", "later still"}
+    shutil.rmtree(home)
+    put_back(settings, folder)
+    assert {*before} <= ContentStore(settings.stores.content).item_ids()
+    assert (home / CATALOG_MARK).is_file()
+    with closing(sqlite3.connect(home / "wanted.sqlite")) as database:
+        assert database.execute("select item_id from wanted").fetchall() == [("i0",)]
 
 
 def test_registries_of_different_keys_are_not_joined(settings: Settings, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """New, changed, hidden and removed items reach a replica's catalogue; what was published before never changes."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -203,19 +204,19 @@ def test_values_that_are_no_row_of_finite_numbers_are_refused(values):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
+    ("key", "value", "says"),
     [
-        (b"", b"{}"),
-        (None, b"{}"),
-        (b"a", b"no json"),
-        (b"a", b"[]"),
-        (b"a", b'{"price": "dear"}'),
-        (b"a", b"\xff"),
-        (b"a", b"[" * 100_000),
+        (b"", b"{}", "missing_item_id"),
+        (None, b"{}", "missing_item_id"),
+        (b"a", b"no json", "malformed_json: record of item 'a'"),
+        (b"a", b"[]", "not_an_object: record of item 'a'"),
+        (b"a", b'{"price": "dear"}', "bad_price: record of item 'a': price is 'dear'; give a number"),
+        (b"a", b"\xff", "malformed_json: record of item 'a'"),
+        (b"a", b"[" * 100_000, "malformed_json: record of item 'a'"),
     ],
 )
-def test_broken_records_say_what_is_wrong(key, value):
-    with pytest.raises(InvalidRequestError):
+def test_broken_records_say_what_is_wrong(key, value, says):
+    with pytest.raises(InvalidRequestError, match=f"^{re.escape(says)}"):
         read_item_update(key, value)
 
 

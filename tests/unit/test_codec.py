@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmrec.config import EventSettings
-from mmrec.events.codec import check_event, decode_batch, encode_event
+from mmrec.events.codec import decode_batch, encode_event
 from mmrec.events.columns import EVENT_SCHEMA, RAW_SCHEMA, REJECTED_SCHEMA, user_key
 from mmrec.events.control import CONTROL_BEHAVIORS, FORGET, IDENTIFY, forget_event, identify_event
+from mmrec.events.encoding import check_record
 from mmrec.events.plain_records import plain_events
 from mmrec.events.rejection import Rejection
 from mmrec.events.rules import EventFields, Refusal, decode_record
@@ -252,13 +253,13 @@ def test_a_negative_number_is_refused_alike_on_every_way_in_and_the_undo_is_name
     for behaviors, hint in ((BEHAVIORS, False), (BehaviorSet((*BEHAVIORS, refund)), True)):
         event = BehaviorEvent(event_id="e1", user_id="u1", item_id="i1", behavior="purchase", **{name: -1})
         key, value = encode_event(event)
-        detail = check_event(event, ingest_time_s=INGEST_S, behaviors=behaviors, settings=SETTINGS)
-        assert detail is not None
-        assert detail[0] is Rejection.OUT_OF_RANGE
-        assert ("to take back a purchase send refund" in detail[1]) is hint
+        refusal = check_record(event, key, value, ingest_time_s=INGEST_S, behaviors=behaviors, settings=SETTINGS)
+        assert refusal is not None
+        assert refusal.reason is Rejection.OUT_OF_RANGE
+        assert ("to take back a purchase send refund" in refusal.detail) is hint
         raw = raw_table([(key, value)])
         decoded = decode_batch(raw, cluster_id="c", topic_id="t", behaviors=behaviors, settings=SETTINGS)
-        assert decoded.rejected["detail"].to_pylist() == [detail[1]]
+        assert decoded.rejected["detail"].to_pylist() == [refusal.detail]
         assert plain_events(raw, behaviors, SETTINGS)[0].tolist() == []
 
 
@@ -330,7 +331,8 @@ def test_control_records_stand_apart_from_events_and_need_no_item() -> None:
     forget = forget_event(event_id="c2", user_id="u1")
     stranger = forget_event(event_id="c3", anonymous_id="a2")
     for event in (login, forget, stranger):
-        assert check_event(event, ingest_time_s=INGEST_S, behaviors=BEHAVIORS, settings=SETTINGS) is None
+        record = encode_event(event)
+        assert check_record(event, *record, ingest_time_s=INGEST_S, behaviors=BEHAVIORS, settings=SETTINGS) is None
     raw = raw_table([encode_event(login), (b"u1", line()), encode_event(forget), encode_event(stranger)])
     decoded = decode_batch(raw, cluster_id="c", topic_id="t", behaviors=BEHAVIORS, settings=SETTINGS)
     assert decoded.events["behavior"].to_pylist() == ["cart"]
@@ -426,7 +428,7 @@ def test_the_check_before_sending_is_the_codecs_own(event: BehaviorEvent, time: 
     if time is not None:
         event.event_time.seconds, event.event_time.nanos = time
     key, value = encode_event(event)
-    checked = check_event(event, ingest_time_s=INGEST_S, behaviors=BEHAVIORS, settings=SETTINGS)
+    checked = check_record(event, key, value, ingest_time_s=INGEST_S, behaviors=BEHAVIORS, settings=SETTINGS)
     outcome = outcome_of(key, value)
     if checked is None:
         assert isinstance(outcome, EventFields)
@@ -445,7 +447,7 @@ def test_the_check_before_sending_is_the_codecs_own(event: BehaviorEvent, time: 
         assert math.isfinite(outcome.quantity)
     else:
         assert isinstance(outcome, Refusal)
-        assert outcome.reason is checked[0]
+        assert outcome.reason is checked.reason
 
 
 class NameThatCounts(str):

@@ -20,9 +20,9 @@ from mmrec.content.matrix import content_matrix
 from mmrec.content.payloads import digest, payloads
 from mmrec.content.publish import ContentCounts, FeedMark, publish_content
 from mmrec.content.registry import encoder, encoder_names
-from mmrec.content.store import MAX_PARTS, ContentStore
+from mmrec.content.store import CATALOG_MARK, MAX_PARTS, ContentStore
 from mmrec.content.text import HashingTextEncoder
-from mmrec.errors import NotFoundError
+from mmrec.errors import NotFoundError, StoreError
 from mmrec.events.producer import MemoryRecordProducer
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.serving.item_record import read_item_update
@@ -121,6 +121,34 @@ def test_the_matrix_is_what_was_put_last_however_many_parts_there_were(tmp_path)
     assert len(matrix) == MAX_PARTS + 5
     assert "b0" not in matrix.row_of
     assert matrix.values["text"][matrix.row_of["a"]][0] == MAX_PARTS + 4
+
+
+def put_row(store: ContentStore, item_id: str) -> None:
+    vectors = {"text": {item_id: np.ones(3, np.float32)}}
+    store.put(content_matrix([item_id], vectors, embedding_dims={"text": 3}, encoders={"text": "e"}))
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "of_something_else"])
+def test_a_damaged_part_is_named_and_no_merge_makes_it_vanish(tmp_path, damage) -> None:
+    store = ContentStore(tmp_path)
+    for number in range(MAX_PARTS):
+        put_row(store, f"i{number}")
+    part = tmp_path / "parts" / f"{5:010d}.npz"
+    whole = part.read_bytes()
+    if damage == "of_something_else":
+        with part.open("wb") as file:
+            np.savez(file, other=np.zeros(2))
+    else:
+        part.write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"")
+    for read in (lambda: put_row(store, "last"), store.load_matrix, store.item_ids):
+        with pytest.raises(StoreError, match=f"{part.name} cannot be read .*backup.*{CATALOG_MARK}"):
+            read()
+    part.write_bytes(whole)
+    ids = {*(f"i{number}" for number in range(MAX_PARTS)), "last"}
+    assert set(store.load_matrix().item_ids) == ids, "what was put over the damaged part is there, too"
+    put_row(store, "one more")
+    assert store.item_ids() == {*ids, "one more"}
+    assert len(list((tmp_path / "parts").glob("*.npz"))) == 1
 
 
 def test_writers_at_the_same_time_lose_nothing(tmp_path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -18,9 +19,12 @@ from mmrec.scoring.apply import apply
 from mmrec.scoring.batch import session_batch
 from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.scoring.plain_sum import LedgerEvent
+from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.verdicts import Verdict
 
 NOW_S = 1_767_225_600.0
+CONFIG = ScoringConfig(behaviors=shop_behaviors())
 
 
 def _event(event_id: str, item_id: str, *, user_key: str = "u", days_ago: float = 1.0) -> LedgerEvent:
@@ -33,6 +37,22 @@ def _event(event_id: str, item_id: str, *, user_key: str = "u", days_ago: float 
     )
 
 
+def _profiles(events: Sequence[LedgerEvent]) -> dict[str, UserProfile]:
+    """What *apply* makes of events."""
+    profiles: dict[str, UserProfile] = {}
+    for event in events:
+        batch = session_batch(
+            user_key=event.user_key,
+            item_ids=[event.item_id],
+            behavior_ids=[int(CONFIG.behaviors.ids_B[CONFIG.behaviors.index(event.behavior)])],
+            event_times_s=[event.event_time_s],
+            event_ids=[event.event_id],
+            ingest_time_s=NOW_S,
+        )
+        profiles |= apply(profiles, batch, config=CONFIG).profiles
+    return profiles
+
+
 def test_a_ledger_counts_repeats_of_a_users_event_id_as_duplicates() -> None:
     ledger = Ledger()
     ledger.add([_event("a", "i"), _event("a", "i"), _event("a", "i", user_key="v")])
@@ -42,17 +62,29 @@ def test_a_ledger_counts_repeats_of_a_users_event_id_as_duplicates() -> None:
 
 
 def test_a_missing_profile_and_a_missing_item_are_infinitely_wrong() -> None:
-    ledger = Ledger()
-    ledger.add([_event("a", "i")])
-    config = ScoringConfig(behaviors=shop_behaviors())
-    exactness = compare_profiles(ledger, MemoryFeatureStore(), scoring=config, as_of_s=NOW_S)
-    assert math.isinf(exactness.max_relative_error)
+    sent = [_event("a", "i"), _event("b", "j"), _event("c", "i", user_key="v")]
+
+    def error_of(*stored: LedgerEvent) -> float:
+        """Of a store that holds what these events make."""
+        store, ledger = MemoryFeatureStore(), Ledger()
+        ledger.add(sent)
+        store.write_profiles(_profiles(stored), write_time_s=NOW_S)
+        return compare_profiles(ledger, store, scoring=CONFIG, as_of_s=NOW_S).max_relative_error
+
+    assert error_of(*sent) < 1e-12
+    assert math.isinf(error_of(*sent[:2])), "a profile is missing"
+    assert math.isinf(error_of(*sent[1:])), "an item is missing"
+    assert math.isinf(error_of(*sent, _event("d", "k"))), "an item is too many"
+    assert error_of(*sent, _event("d", "i")) == pytest.approx(1.0), "an event was counted twice"
 
 
 def test_counts_of_the_stream_add_up_over_verdicts_and_reasons() -> None:
-    counts = {"accepted": 5, "duplicate": 2, "already_applied": 9, "rejected.bad_time": 1, "rejected.bad_id": 3}
-    assert rejected(counts) == 4
-    assert handled(counts) == 11
+    refused = {"rejected.bad_time": 1, "rejected.bad_id": 3}
+    verdicts = {"accepted": 5, "duplicate": 2, "capped": 10, "bot": 20, "forgotten": 40}
+    others = {"already_applied": 9, "pruned": 1_000, "identified": 1_000}
+    assert rejected({**verdicts, **others, **refused}) == 4
+    assert handled({**verdicts, **others, **refused}) == 81
+    assert {*verdicts, "already_applied"} == {verdict.name.lower() for verdict in Verdict}
 
 
 def test_the_user_of_a_demo_is_active_and_has_a_typical_number_of_events() -> None:
@@ -122,20 +154,13 @@ def test_the_page_marks_what_is_new_and_escapes_what_people_wrote() -> None:
 
 
 def test_profiles_that_apply_made_agree_with_the_plain_sum_and_a_wrong_one_does_not() -> None:
-    config = ScoringConfig(behaviors=shop_behaviors())
     ledger = Ledger()
     ledger.add([_event("a", "i", days_ago=2), _event("b", "i", days_ago=9), _event("c", "j", days_ago=40)])
     store = MemoryFeatureStore()
-    batch = session_batch(
-        user_key="u",
-        item_ids=[event.item_id for event in ledger.events],
-        behavior_ids=[int(config.behaviors.ids_B[config.behaviors.index(event.behavior)]) for event in ledger.events],
-        event_times_s=[event.event_time_s for event in ledger.events],
-        event_ids=[event.event_id for event in ledger.events],
-        ingest_time_s=NOW_S,
-    )
-    store.write_profiles(apply({}, batch, config=config).profiles, write_time_s=NOW_S)
-    assert compare_profiles(ledger, store, scoring=config, as_of_s=NOW_S).max_relative_error < 1e-12
+    store.write_profiles(_profiles(ledger.events), write_time_s=NOW_S)
+    assert compare_profiles(ledger, store, scoring=CONFIG, as_of_s=NOW_S).max_relative_error < 1e-12
     profile = store.read_profiles(["u"])["u"]
     store.write_profiles({"u": replace(profile, counts_IHB=profile.counts_IHB * 1.001)}, write_time_s=NOW_S + 1)
-    assert compare_profiles(ledger, store, scoring=config, as_of_s=NOW_S).max_relative_error > 1e-4
+    found = compare_profiles(ledger, store, scoring=CONFIG, as_of_s=NOW_S)
+    assert found.max_relative_error == pytest.approx(0.001)
+    assert (found.num_profiles, found.num_pairs, found.num_pruned) == (1, 2, 0)

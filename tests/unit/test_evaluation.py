@@ -1,9 +1,10 @@
 """Metrics, intervals and the prequential walk against numbers that can be checked by hand."""
 
 import itertools
-import math
+from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,15 +17,46 @@ from mmrec.scoring.decay import decay
 from mmrec.scoring.plain_sum import LedgerEvent
 
 
+def one_among(num_others: int, draw: Callable[[int], npt.NDArray[np.float64]]) -> npt.NDArray[np.int64]:
+    """Ranks of one relevant item among so many others, 20,000 times."""
+    generator = np.random.default_rng(4)
+    ranks = [metrics.ranks_among(draw(1), draw(num_others), generator=generator) for _ in range(20_000)]
+    return np.concatenate(ranks)
+
+
 def test_a_random_scorer_hits_k_out_of_m_plus_one() -> None:
-    generator = np.random.default_rng(3)
-    ranks = metrics.rank_among(generator.random((40_000, 20)), generator=generator)
-    assert metrics.hits_at_k(ranks, 5).mean() == pytest.approx(5 / 20, abs=0.01)
+    ranks = one_among(19, np.random.default_rng(3).random)
+    assert metrics.hit_rate(ranks, 5) == pytest.approx(5 / 20, abs=0.01)
 
 
 def test_a_constant_scorer_gains_nothing_from_ties() -> None:
-    ranks = metrics.rank_among(np.zeros((40_000, 10)), generator=np.random.default_rng(4))
-    assert metrics.hits_at_k(ranks, 3).mean() == pytest.approx(3 / 10, abs=0.01)
+    ranks = one_among(9, np.zeros)
+    assert metrics.hit_rate(ranks, 3) == pytest.approx(3 / 10, abs=0.01)
+
+
+SCORES = st.lists(st.integers(0, 4), min_size=1, max_size=8)
+
+
+@given(SCORES, SCORES)
+def test_every_relevant_item_is_ranked_among_the_others_alone(relevant: list[int], others: list[int]) -> None:
+    ranks = metrics.ranks_among(np.array(relevant, float), np.array(others, float), generator=np.random.default_rng(0))
+    for score, rank in zip(relevant, ranks.tolist(), strict=True):
+        better, equal = sum(other > score for other in others), others.count(score)
+        assert 1 + better <= rank <= 1 + better + equal
+
+
+def test_scores_that_are_no_numbers_are_not_judged() -> None:
+    for relevant, others in (([np.nan], [0.0, 1.0]), ([0.0], [np.inf, 1.0])):
+        with pytest.raises(ValueError, match="1 of 3 scores are no numbers; train again"):
+            metrics.ranks_among(np.array(relevant), np.array(others), generator=np.random.default_rng(1))
+
+
+def test_equal_scores_share_the_middle_of_their_ranks_and_no_number_is_last() -> None:
+    scores_NC = np.array(
+        [[3.0, 2.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0], [2.0, 2.0, 3.0, 0.0], [np.nan] * 4, [1.0, np.nan, 0.0, 0.0]]
+    )
+    ranks = metrics.middle_ranks(scores_NC, scores_NC[:, 0])
+    assert ranks.tolist() == [1.0, 2.5, 2.5, 5.0, 2.0]
 
 
 def test_ndcg_of_ranks_one_three_and_none() -> None:
@@ -32,25 +64,9 @@ def test_ndcg_of_ranks_one_three_and_none() -> None:
     assert values == pytest.approx([1.0, 0.5, 0.0, 0.0])
 
 
-def test_reciprocal_ranks_are_zero_off_the_list() -> None:
-    assert metrics.reciprocal_ranks(np.array([1, 4, 0])) == pytest.approx([1.0, 0.25, 0.0])
-
-
-def test_recall_counts_shares_of_what_is_relevant_and_precision_of_what_is_shown() -> None:
-    assert metrics.recall_at_k(["a", "b", "c"], {"a", "c", "x", "y"}, 3) == pytest.approx(0.5)
-    assert metrics.precision_at_k(["a", "b", "c", "d"], {"a", "c"}, 4) == pytest.approx(0.5)
-    assert math.isnan(metrics.recall_at_k(["a"], set(), 1))
-
-
-def test_auc_of_separated_equal_and_reversed_scores() -> None:
-    low, high = np.array([0.0, 1.0]), np.array([2.0, 3.0])
-    assert metrics.auc(high, low) == 1.0
-    assert metrics.auc(low, high) == 0.0
-    assert metrics.auc(np.ones(3), np.ones(4)) == 0.5
-
-
-def test_coverage_is_the_share_of_items_on_any_list() -> None:
-    assert metrics.coverage([["a", "b"], ["b"]], num_items=4) == 0.5
+def test_nothing_ranked_is_no_hit() -> None:
+    assert metrics.hit_rate(np.zeros(0), 10) == 0.0
+    assert metrics.hit_rate(np.array([1, 0, 10, 11]), 10) == 0.5
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcde"), st.floats(0, 1e8)), min_size=1, max_size=60))

@@ -1,16 +1,56 @@
-"""Rules of the house that a few lines can check: file lengths, and no stand-ins in tests."""
+"""Rules of the house that a few lines can check: file lengths, no stand-ins in tests, no patches of libraries."""
 
 import ast
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_SHELL_DECISIONS = 28
 """Of one module; what decides more belongs to mmrec."""
 ROOMS = ("mmrec", "jobs", "services", "feature_repo", "tests")
+PUBLIC_SETTINGS = frozenset({"ImageFile.LOAD_TRUNCATED_IMAGES"})
+"""Attributes of modules that their library says are there to be set."""
+KNOWN_PATCHES: dict[str, tuple[str, ...]] = {
+    "jobs/spark_worker.py": ("zipimport.zipimporter.invalidate_caches",),
+    "mmrec/stores/feast/engine.py": ("lazy.get_torch", "typeguard.typechecked", "typeguard.typechecked"),
+    "mmrec/stores/kafka/append.py": (
+        "manager.reset_producer_id",
+        "client.connection_delay",
+        "manager._current_state",
+    ),
+    "mmrec/stores/kafka/sound_batches.py": (
+        "consumer._fetcher.PartitionRecords",
+        "batch._buffer",
+        "batch._next_record_index",
+        "batch._pos",
+    ),
+    "services/recommender/ingress.py": ("server.service_handler_factory",),
+    "tests/integration/test_kafka_append.py": ("sender._send_producer_data",),
+}
+"""File -> assignments that change a library elsewhere than in a module named *insides*; none may be added."""
 
 
 def _sources() -> list[Path]:
     return [p for room in ROOMS for p in (ROOT / room).rglob("*.py") if p.parent != ROOT / "mmrec" / "v1"]
+
+
+@cache
+def _nodes() -> dict[str, list[ast.AST]]:
+    """All nodes of every source file, by its path."""
+    return {str(p.relative_to(ROOT)): _parsed(p.read_text(encoding="utf-8")) for p in _sources()}
+
+
+def _parsed(text: str) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(text)))
+
+
+@cache
+def _house_attributes() -> frozenset[str]:
+    """Private attributes that classes of the project have."""
+    return frozenset(name for nodes in _nodes().values() for name in _attributes(nodes) if name.startswith("_"))
 
 
 def test_no_source_file_is_above_500_lines() -> None:
@@ -31,10 +71,160 @@ def test_shells_take_few_decisions() -> None:
     assert {name: n for name, n in counts.items() if n > MAX_SHELL_DECISIONS} == {}
 
 
+def _stand_ins(nodes: list[ast.AST]) -> list[str]:
+    """Imports of unittest.mock, by whatever name, and pytest's ways to replace an attribute."""
+    found = []
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names if alias.name.startswith("unittest.mock")]
+        elif isinstance(node, ast.ImportFrom) and node.module in {"unittest", "unittest.mock"}:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found += [name for name in names if name.startswith("unittest.mock")]
+        elif isinstance(node, ast.Attribute) and node.attr in {"setattr", "delattr"}:
+            found.append(ast.unparse(node))  # of monkeypatch; environment and folder may be changed
+        elif isinstance(node, ast.arg) and node.arg in {"mocker", "mock"}:
+            found.append(node.arg)
+    return found
+
+
 def test_no_test_uses_a_stand_in_for_a_real_part() -> None:
-    forbidden = ("unittest" + ".mock", "Magic" + "Mock", "monkeypatch." + "setattr")
-    offenders = [str(p.relative_to(ROOT)) for p in _sources() if any(word in p.read_text() for word in forbidden)]
-    assert offenders == []
+    assert {name: found for name, nodes in _nodes().items() if (found := _stand_ins(nodes))} == {}
+
+
+def _patches(nodes: list[ast.AST], *, house: frozenset[str] = frozenset()) -> list[str]:
+    """Targets of assignments that change what another package defined.
+
+    That is an attribute of a name imported from outside the project; an attribute of an object, other than `self`, that
+    is given a function; and a private attribute that no class of the project has.
+
+    Args:
+        house: Private attributes of classes in other files.
+    """
+    functions = {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
+    own, foreign = {*_attributes(nodes)}, {*_foreign_names(nodes)}
+    found = []
+    for target, value in _assignments(nodes):
+        if isinstance(target.value, ast.Name) and target.value.id == "self":
+            continue
+        is_function = (isinstance(value, ast.Name) and value.id in functions) or (
+            isinstance(value, ast.Lambda) or (isinstance(value, ast.Call) and ast.unparse(value.func) == "partial")
+        )
+        is_strange = any(_is_private(name) and name not in own | house for name in _names(target))
+        if _root(target) in foreign or (is_function and target.attr not in own) or is_strange:
+            found.append(ast.unparse(target))
+    return [target for target in found if target not in PUBLIC_SETTINGS]
+
+
+def _assignments(nodes: list[ast.AST]) -> Iterator[tuple[ast.Attribute, ast.expr]]:
+    """(attribute, value) of every assignment to one, setattr() included."""
+    for node in nodes:
+        pairs: list[tuple[ast.expr, ast.expr]] = []
+        if isinstance(node, ast.Assign):
+            pairs = [pair for target in node.targets for pair in _pairs(target, node.value)]
+        elif isinstance(node, ast.AnnAssign | ast.AugAssign) and node.value is not None:
+            pairs = [(node.target, node.value)]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "setattr" and len(node.args) == 3:
+            pairs = [(ast.Attribute(value=node.args[0], attr="*", ctx=ast.Store()), node.args[2])]
+        yield from ((target, value) for target, value in pairs if isinstance(target, ast.Attribute))
+
+
+def _pairs(target: ast.expr, value: ast.expr) -> list[tuple[ast.expr, ast.expr]]:
+    if not isinstance(target, ast.Tuple):
+        return [(target, value)]
+    values = value.elts if isinstance(value, ast.Tuple) else [value] * len(target.elts)
+    return list(zip(target.elts, values, strict=True))
+
+
+def _root(node: ast.expr) -> str:
+    """Name that attributes are taken of; empty where it is what a call gave."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _names(node: ast.expr) -> Iterator[str]:
+    """Attributes on the way from the root to the target."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        node = node.value
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def _attributes(nodes: list[ast.AST]) -> Iterator[str]:
+    """Attributes that classes of a file have: set on `self`, or named in the class."""
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
+            yield node.attr
+        elif isinstance(node, ast.ClassDef):
+            bodies = [n for n in node.body if isinstance(n, ast.Assign | ast.AnnAssign)]
+            for part in (each for body in bodies for each in ast.walk(body)):
+                if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+                    yield part.id
+                elif isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    yield part.value  # of __slots__
+
+
+def _foreign_names(nodes: list[ast.AST]) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            modules = [(alias.name, alias.asname or alias.name.split(".")[0]) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [(node.module or "", alias.asname or alias.name) for alias in node.names]
+        else:
+            continue
+        yield from (name for module, name in modules if module.split(".")[0] not in ROOMS)
+
+
+def test_libraries_are_changed_only_in_modules_named_insides() -> None:
+    house = _house_attributes()
+    elsewhere = {name: nodes for name, nodes in _nodes().items() if "insides" not in Path(name).stem}
+    found = {name: tuple(_patches(nodes, house=house)) for name, nodes in elsewhere.items()}
+    assert {name: patches for name, patches in found.items() if patches} == KNOWN_PATCHES
+
+
+def test_the_rule_finds_every_way_to_change_a_library_and_nothing_else() -> None:
+    patched = """
+import lib
+from lib.deep import Part
+lib.function = 1
+Part.method = other
+def go(thing, maker):
+    def mine(): ...
+    thing.method = mine
+    thing.other = lambda: 0
+    thing._private = 1
+    thing._inner.public, y = 1, 2
+    setattr(lib, "x", 1)
+"""
+    fine = """
+import lib
+from mmrec.events import codec
+class Own:
+    after = None
+    def __init__(self, function):
+        self.call = lambda: 0
+        self._mine = function
+    def copy(self):
+        other = Own(None)
+        other._mine, other.size = self._mine, 3
+        other.call, other.after = self.call, lambda: 0
+        return lib.function(other)
+"""
+    targets = ["Part.method", "lib.*", "lib.function", "thing._inner.public", "thing._private", "thing.method"]
+    assert sorted(_patches(_parsed(patched))) == [*targets, "thing.other"]
+    assert _patches(_parsed(fine)) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["from unittest import mock", "import unittest.mock as m", "def t(m): m.setattr(1)", "def t(mocker): ..."]
+)
+def test_the_rule_finds_stand_ins_however_they_are_named(text: str) -> None:
+    assert len(_stand_ins(_parsed(text))) == 1
+    assert _stand_ins(_parsed("# unittest.mock and monkeypatch.setattr are not used\nname = 'MagicMock'")) == []
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:

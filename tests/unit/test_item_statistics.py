@@ -105,7 +105,7 @@ def test_packed_statistics_come_back_whole_and_other_versions_are_refused() -> N
     assert np.array_equal(back.counts_HB, statistics.counts_HB)
     assert np.array_equal(back.behavior_ids_B, statistics.behavior_ids_B)
     for broken in (b"", b"\x09" + packed[1:], packed[:-1]):
-        with pytest.raises(IncompatibleStateError):
+        with pytest.raises(IncompatibleStateError, match="statistics"):
             unpack_statistics(broken)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 import urllib.request
 
 import numpy as np
@@ -95,7 +96,7 @@ def observed_collector() -> Metrics:
     watch = CollectorMetrics(metrics)
     acknowledged = EventStatus(outcome=EventOutcome.EVENT_OUTCOME_ACKNOWLEDGED)
     rejected = EventStatus(outcome=EventOutcome.EVENT_OUTCOME_REJECTED, reason="bad_id")
-    watch.answered([acknowledged, acknowledged, rejected], seconds=0.004)
+    watch.answered_many([([acknowledged, acknowledged, rejected], 0.004)])
     watch.figures({"in_flight": 2, "overlay_entries": 11, "overlay_dropped": 1, "acknowledged": 2})
     return metrics
 
@@ -135,13 +136,13 @@ def test_the_list_names_every_metric_once_and_only_known_processes() -> None:
 
 def test_a_name_or_label_that_is_not_in_the_list_is_an_error() -> None:
     metrics = Metrics("collector")
-    for name, labels in (
-        ("mmrec_events", {}),
-        ("mmrec_events_total", {"verdict": "accepted", "reason": ""}),
-        ("mmrec_collector_events_total", {"outcome": "acknowledged"}),
-        ("mmrec_overlay_entries", {}),
+    for name, labels, says in (
+        ("mmrec_events", {}, "collector has no counter mmrec_events;"),
+        ("mmrec_events_total", {"verdict": "accepted", "reason": ""}, "collector has no counter mmrec_events_total;"),
+        ("mmrec_collector_events_total", {"outcome": "acknowledged"}, "has labels ('outcome', 'reason'), not"),
+        ("mmrec_overlay_entries", {}, "collector has no counter mmrec_overlay_entries;"),
     ):
-        with pytest.raises(KeyError):
+        with pytest.raises(KeyError, match=re.escape(says)):
             metrics.add(name, **labels)
 
 

@@ -13,7 +13,6 @@ from mmrec.errors import ConfigurationError, IncompatibleStateError, NotFoundErr
 from mmrec.models.bundle import ModelBundle, new_bundle
 from mmrec.models.fusion import FUSIONS, PrintedSelfAttentionFusion, apply_fusion, fusion
 from mmrec.models.losses import Temperature, info_nce, listwise_softmax, log_utility, paired_info_nce
-from mmrec.models.ranker import PrintedRanker
 from mmrec.models.settings import Fusion, RankerSettings, TowerSettings
 from mmrec.models.towers import Projection
 
@@ -242,7 +241,7 @@ def test_numpy_ranker_equals_the_network_with_missing_and_wild_values() -> None:
     rows = np.random.default_rng(0).normal(0, 5, (300, 9)).astype(np.float32)
     rows[0, 0], rows[1, 1], rows[2, 2] = np.nan, np.inf, 1e30
     with torch.inference_mode():
-        expected = made.ranker.score(torch.from_numpy(rows)).numpy()
+        expected = log_utility(made.ranker(torch.from_numpy(rows)), made.ranker.weights_B).numpy()
     found = made.rank(rows)
     np.testing.assert_allclose(found, expected, atol=2e-4)
     assert np.isfinite(found).all()
@@ -285,19 +284,3 @@ def test_impossible_towers_cannot_be_configured() -> None:
 
 def test_the_fusions_that_may_be_configured_are_those_that_there_are() -> None:
     assert set(get_args(Fusion)) == set(FUSIONS)
-
-
-def test_the_printed_ranker_learns_the_affinity_it_is_given() -> None:
-    torch.manual_seed(0)
-    items, users = torch.randn(256, 6), torch.randn(256, 4)
-    target = items[:, 0] * 2 + users[:, 1]
-    ranker = PrintedRanker(item_dim=6, user_dim=4, hidden_dim=32)
-    optimizer = torch.optim.Adam(ranker.parameters(), lr=0.02)
-    before = float(functional.mse_loss(ranker(items, users), target).detach())
-    for _ in range(150):
-        optimizer.zero_grad()
-        functional.mse_loss(ranker(items, users), target).backward()
-        optimizer.step()
-    assert float(functional.mse_loss(ranker(items, users), target).detach()) < before / 20
-    with pytest.raises(ValueError, match="user vectors"):
-        ranker(items)

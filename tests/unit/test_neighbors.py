@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from mmrec.errors import ConfigurationError
 from mmrec.features.values import Neighbors
-from mmrec.recall.neighbors import NeighborSettings, build_neighbors, neighbor_scores
-from mmrec.recall.neighbors_reference import neighbor_weights
+from mmrec.recall.neighbors import NeighborSettings, build_neighbors
+from mmrec.recall.neighbors_reference import neighbor_scores, neighbor_weights
 from mmrec.scoring.behaviors import shop_behaviors
 
 BEHAVIORS = shop_behaviors()
@@ -133,7 +133,7 @@ def test_a_score_is_the_sum_of_affinity_times_weight() -> None:
 
 
 def test_impossible_settings_cannot_be_built() -> None:
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match="max_history >= 2"):
         NeighborSettings(max_history=1)
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match="must not be negative"):
         NeighborSettings(shrinkage=-1.0)

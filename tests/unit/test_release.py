@@ -12,7 +12,7 @@ import pytest
 from mmrec.clock import ManualClock
 from mmrec.config import PublishSettings, Settings, StoreSettings
 from mmrec.content.matrix import content_matrix
-from mmrec.errors import IncompatibleStateError, NotFoundError, ReleaseGateError, StoreError
+from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError, ReleaseGateError, StoreError
 from mmrec.events.producer import TopicRecord
 from mmrec.features.assemble import FEATURE_NAMES
 from mmrec.features.values import StreamProgress
@@ -140,6 +140,13 @@ def test_nothing_serves_before_something_is_promoted(deployment):
         deployment.releases.promote("x")
 
 
+def test_a_release_is_never_written_twice(deployment, model_folder):
+    release = deployment.publish(model_folder)
+    with pytest.raises(InvalidRequestError, match=f"{release.release_id}.*exists already.*give a new id"):
+        deployment.releases.write(replace(release, num_items=1), model_folder)
+    assert deployment.releases.read(release.release_id) == release
+
+
 def test_publishing_writes_the_collection_the_release_and_the_pointer(deployment, model_folder):
     release = deployment.publish(model_folder)
     assert deployment.releases.current() == release.release_id
@@ -199,7 +206,7 @@ def test_a_broken_release_is_incompatible(deployment, model_folder, document):
     release_id = deployment.publish(model_folder).release_id
     path = next(deployment.folder.glob("releases/*/release.json"))
     path.write_text(document)
-    with pytest.raises(IncompatibleStateError):
+    with pytest.raises(IncompatibleStateError, match=r"publish( it)? again"):
         deployment.releases.read(release_id)
 
 

@@ -275,10 +275,17 @@ def test_tastes_drift() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"num_users": 1}, {"share_late": 1.5}, {"days": 0.0}, {"image_size": 4}, {"seed": -1}]
+    ("wrong", "says"),
+    [
+        ({"num_users": 1}, "a storefront of 1 users, .* needs at least 2, 20, 2 and 1"),
+        ({"share_late": 1.5}, "share_late is 1.5; shares go from 0 to 0.9"),
+        ({"days": 0.0}, "days and events_per_user_day above 0"),
+        ({"image_size": 4}, "image_size goes from 32 to 1024"),
+        ({"seed": -1}, "seed from 0 up"),
+    ],
 )
-def test_impossible_worlds_cannot_be_built(wrong: dict[str, float]) -> None:
-    with pytest.raises(ConfigurationError):
+def test_impossible_worlds_cannot_be_built(wrong: dict[str, float], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
         StorefrontConfig(**wrong)
 
 

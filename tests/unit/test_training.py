@@ -13,13 +13,14 @@ from mmrec.content.matrix import ContentMatrix
 from mmrec.errors import ConfigurationError
 from mmrec.features.assemble import feature_names
 from mmrec.models.bundle import ModelBundle
+from mmrec.models.losses import log_utility
 from mmrec.models.ranker import Ranker
 from mmrec.models.settings import RankerSettings, TowerSettings
 from mmrec.training.build import BuiltExamples, build_examples
 from mmrec.training.checkpoint import ProgressFile, open_run, restore_state, save_state, write_trained
 from mmrec.training.example_config import ExampleConfig, Part
 from mmrec.training.examples import NOT_A_LABEL
-from mmrec.training.fit_ranker import RankerFitConfig, fit_ranker, label_ranks, list_tensors
+from mmrec.training.fit_ranker import RankerFitConfig, fit_ranker, list_tensors
 from mmrec.training.fit_towers import TowerFit, TowerFitConfig, labels_of_part
 from mmrec.training.ranking_rows import RankedList
 from mmrec.training.run import TrainConfig, TrainInputs, behavior_ids, finish, run_tower_epochs, start_towers
@@ -196,7 +197,7 @@ def test_the_ranker_finds_the_feature_that_decides() -> None:
     ranker = Ranker(RankerSettings(hidden_dims=(8,)), num_features=3, behavior_weights=tuple(weights.tolist()))
     fit_ranker(ranker, tensors, config=config)
     with torch.inference_mode():
-        best = ranker.score(tensors.features_GCF).argmax(1)
+        best = log_utility(ranker(tensors.features_GCF), ranker.weights_B).argmax(1)
     assert (best == tensors.gains_GC.argmax(1)).float().mean() > 0.85
 
 
@@ -207,14 +208,6 @@ def test_a_label_that_nobody_proposed_is_no_training_example() -> None:
     assert kept is not None
     assert len(kept) == 1
     assert list_tensors(lists[:1], weights_B=SETTINGS.behaviors.weights_B, config=RankerFitConfig()) is None
-
-
-def test_ties_are_broken_at_random() -> None:
-    labels = np.full(10, NOT_A_LABEL, dtype=np.int16)
-    labels[4] = 0
-    generator = np.random.default_rng(0)
-    ranks = np.concatenate([label_ranks(np.zeros(10), labels, generator=generator) for _ in range(3_000)])
-    assert abs((ranks <= 5).mean() - 0.5) < 0.03
 
 
 def test_another_piece_of_work_starts_a_run_anew(tmp_path) -> None:
@@ -237,9 +230,3 @@ def test_towers_that_collapsed_or_diverged_rank_no_label_first(world) -> None:
             for parameter in fit.model.parameters():
                 parameter.fill_(broken)
         assert fit.ranks(labels).min() > 5
-
-
-def test_a_ranker_whose_scores_are_no_numbers_is_not_judged() -> None:
-    labels = np.array([0, NOT_A_LABEL, NOT_A_LABEL], dtype=np.int16)
-    with pytest.raises(ValueError, match="no numbers"):
-        label_ranks(np.array([np.nan, 0.0, 1.0]), labels, generator=np.random.default_rng(1))

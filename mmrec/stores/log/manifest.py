@@ -69,7 +69,7 @@ class Manifest:
     def __init__(self, folder: Path, files: DurableFiles) -> None:
         self.folder = folder
         self._files = files
-        self._state_path = folder / "state.json"
+        self.state_path = folder / "state.json"
         self._state_seen: tuple[int, ...] = ()
         self._tops: dict[str, int] = {}
         self.compacted: list[Part] = []
@@ -139,12 +139,12 @@ class Manifest:
         }
         temporary = self.folder / f"state.{os.getpid()}.tmp"
         self._files.write(temporary, json.dumps(document).encode())
-        self._files.move(temporary, self._state_path)
+        self._files.move(temporary, self.state_path)
         self.refresh()
 
     def _read_state(self) -> None:
         while (seen := self._stat()) != self._state_seen:
-            document = self._read(self._state_path)
+            document = self._read(self.state_path)
             if document is None:
                 return
             tail = [part for part in self.tail if part.first > document["compacted_to"]]
@@ -186,7 +186,7 @@ class Manifest:
 
     def _stat(self) -> tuple[int, ...]:
         try:
-            found = self._state_path.stat()
+            found = self.state_path.stat()
         except FileNotFoundError:
             return ()
         return (found.st_ino, found.st_mtime_ns, found.st_size)
@@ -196,6 +196,8 @@ class Manifest:
             document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
+        except ValueError as error:
+            raise IncompatibleStateError(f"{path} is no JSON ({error}); put it back from a backup") from None
         if document.get("format_version") != FORMAT_VERSION:
             found = document.get("format_version")
             raise IncompatibleStateError(f"{path} has format {found}; this code reads format {FORMAT_VERSION}")

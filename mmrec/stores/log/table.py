@@ -110,11 +110,12 @@ class LogTable:
 
         Raises:
             FileNotFoundError: the part was compacted away.
+            StoreError: its file is damaged.
         """
         earlier = self._earlier_places(part) if part.reaches_back else None
         checks = part.num_forgotten < self.users.num_forgotten()
         cuts = not part.digest and (after >= part.first or (up_to is not None and up_to < part.last))
-        file = pq.ParquetFile(self.folder / part.file)
+        file = opened(self.folder / part.file)
         groups = [g for g in range(file.num_row_groups) if not cuts or _highest(file, g, SEQUENCE) > after]
         read = dict.fromkeys(
             [
@@ -151,7 +152,7 @@ class LogTable:
         for other in self.manifest.parts:
             if other.last >= part.first or not other.overlaps(part):
                 continue
-            with pq.ParquetFile(self.folder / other.file) as file:
+            with opened(self.folder / other.file) as file:
                 groups = [g for g in range(file.num_row_groups) if _may_hold(file, g, low, high)]
                 for batch in file.iter_batches(batch_size=SEEN_ROWS, row_groups=groups, columns=list(PLACE_COLUMNS)):
                     table = pa.Table.from_batches([batch]).select(PLACE_COLUMNS)
@@ -171,6 +172,18 @@ class LogTable:
         self.files.write(temporary, sink.getvalue())
         self.files.move(temporary, path)
         return name
+
+
+def opened(path: Path, *, read_dictionary: Sequence[str] = ()) -> pq.ParquetFile:
+    """A file of the log.
+
+    Raises:
+        StoreError: it is damaged.
+    """
+    try:
+        return pq.ParquetFile(path, read_dictionary=list(read_dictionary))
+    except pa.ArrowInvalid as error:
+        raise StoreError(f"{path} cannot be read ({error}); put it back from a backup") from None
 
 
 def joined_ranges(parts: Sequence[Part]) -> Ranges:

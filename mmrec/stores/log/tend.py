@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmrec.disk.locks import locked
+from mmrec.errors import StoreError
 from mmrec.events.forgotten_rows import (
     ageing_rows,
     expired_rows,
@@ -29,7 +30,7 @@ from mmrec.events.forgotten_rows import (
 )
 from mmrec.events.log import TableTended
 from mmrec.stores.log.manifest import MAX_PART_ROWS, NEVER_DUE, Part
-from mmrec.stores.log.table import LogTable, joined_ranges
+from mmrec.stores.log.table import LogTable, joined_ranges, opened
 
 ROW_GROUP: Final = 131_072
 MAX_STEP_APPENDS: Final = 4_096
@@ -116,7 +117,7 @@ class _Tender:
         if part.num_forgotten >= entries:
             return False
         names = filter_columns(self.log.schema)
-        with pq.ParquetFile(self.log.folder / part.file, read_dictionary=["user_key"]) as file:
+        with opened(self.log.folder / part.file, read_dictionary=("user_key",)) as file:
             return any(
                 not kept_rows(pa.Table.from_batches([batch]), self.log.users).all()
                 for batch in file.iter_batches(batch_size=ROW_GROUP, columns=names)
@@ -247,6 +248,7 @@ def _sweep(log: LogTable) -> None:
     with locked(log.append_lock):
         manifest = log.manifest
         manifest.refresh()
+        _check_whole(log)
         named = {log.folder / part.file for part in manifest.parts}
         for path in log.folder.glob("day=*/*"):
             if path not in named:
@@ -255,3 +257,16 @@ def _sweep(log: LogTable) -> None:
             number = path.stem
             if path.suffix == ".tmp" or (number.isdecimal() and int(number) <= manifest.compacted_to):
                 log.files.remove(path)
+
+
+def _check_whole(log: LogTable) -> None:
+    """StoreError where the state or an entry is gone: rows behind it would pass for what a crash left."""
+    manifest = log.manifest
+    newest = max((int(p.stem) for p in manifest.folder.glob("*.json") if p.stem.isdecimal()), default=0)
+    if not manifest.last and (compacted := next(log.folder.glob("day=*/part-*.parquet"), None)):
+        gone = f"{manifest.state_path} is gone, and {compacted} is there"
+    elif newest > manifest.last:
+        gone = f"{manifest.entry_path(manifest.last + 1)} is gone, and append {newest} is there"
+    else:
+        return
+    raise StoreError(f"{gone}; the log's rows stay as they are: put the manifest back from a backup")

@@ -8,18 +8,18 @@ import pyarrow as pa
 
 from mmrec.config import Settings
 from mmrec.events.columns import RAW_SCHEMA
-from mmrec.events.control import CONTROL_BEHAVIORS
 from mmrec.events.forgotten import MemoryForgottenUsers
 from mmrec.events.log import MemoryEventLog
 from mmrec.events.producer import MemoryRecordProducer
 from mmrec.events.rejected import decode_rejected
-from mmrec.events.rules import Refusal, decode_record
+from mmrec.events.rules import decode_record
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.stream.rows import RecordKind, StreamTopic, decode_rows, split_rows
 from mmrec.stream.step import ScoringStream
-from tests.fuzz.door import Fuzzed, Outcome, Parts, accepted, refused
+from tests.fuzz.door import Fuzzed, Outcome, Parts
 from tests.fuzz.event_inputs import BEHAVIORS, NOW_S, SETTINGS, clock, malformed_event, valid_event
+from tests.fuzz.stream_outcome import stream_outcome
 
 TOPICS: Final = {
     "behavior-events": StreamTopic(
@@ -72,26 +72,14 @@ class StreamDoor:
             for record in self._producer.records(self._settings.kafka.rejected)
             if (row := decode_rejected(record.value or b""))
         }
-        return [self._outcome(offset, f, logged.get(offset), told.get(offset)) for offset, f in enumerate(inputs)]
+        return [self._outcome(f, logged.get(offset), told.get(offset)) for offset, f in enumerate(inputs)]
 
-    def _outcome(self, offset: int, fuzzed: Fuzzed, logged: Any, told: Any) -> Outcome:
+    def _outcome(self, fuzzed: Fuzzed, logged: Any, told: Any) -> Outcome:
         said = decode_record(*fuzzed.parts, ingest_time_s=NOW_S, behaviors=BEHAVIORS, settings=SETTINGS)
-        if isinstance(said, Refusal):
-            if logged is not None:
-                return accepted(problem=f"logged, and refused by the reference: {said}")
-            if told is None:
-                return refused("", "", problem=f"refused, and not on the rejected topic: {said}")
-            problem = "" if told["reason"] == said.reason.value else f"told another reason than {said.reason}"
-            return refused(told["reason"], told["detail"], problem=problem)
-        if told is not None:
-            return refused(told["reason"], told["detail"], problem=f"refused, the reference takes it: {told['reason']}")
-        if not fuzzed.valid:
-            # A repeat of somebody's event id, a login that changes nothing and a request to forget leave no row.
-            return accepted()
-        if said.behavior in CONTROL_BEHAVIORS or logged is None:
-            return accepted(intact=False)
-        profile = self._store.read_profiles([logged["user_key"]])
-        return accepted(intact=bool(profile) and logged["event_id"] == said.event_id)
+        return stream_outcome(fuzzed, said, logged=logged, told=told, has_profile=self._has_profile)
+
+    def _has_profile(self, user_key: str) -> bool:
+        return bool(self._store.read_profiles([user_key]))
 
     def close(self) -> None:
         """Nothing was opened."""

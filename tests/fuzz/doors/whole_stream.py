@@ -11,15 +11,15 @@ from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 from typing import Any, Final
 
-from mmrec.events.control import CONTROL_BEHAVIORS
 from mmrec.events.producer import RecordPlace
 from mmrec.events.rejected import decode_rejected
-from mmrec.events.rules import Refusal, decode_record
+from mmrec.events.rules import decode_record
 from mmrec.stores.kafka.readers import read_topic
 from mmrec.wiring import open_event_log, open_producer
 from tests.benchmarks.stream_stack import StreamStack
-from tests.fuzz.door import Fuzzed, Outcome, Parts, accepted, refused
+from tests.fuzz.door import Fuzzed, Outcome, Parts
 from tests.fuzz.event_inputs import malformed_event, valid_event
+from tests.fuzz.stream_outcome import stream_outcome
 
 DRAIN_S: Final = 150.0
 """The first batch waits for Spark to start."""
@@ -82,20 +82,10 @@ class WholeStreamDoor:
             behaviors=settings.behaviors,
             settings=settings.events,
         )
-        if isinstance(said, Refusal):
-            if logged is not None:
-                return accepted(problem=f"logged, and refused by the reference: {said}")
-            if told is None:
-                return refused("", "", problem=f"refused, and not on the rejected topic: {said}")
-            problem = "" if told["reason"] == said.reason.value else f"told another reason than {said.reason}"
-            return refused(told["reason"], told["detail"], problem=problem)
-        if told is not None:
-            return refused(told["reason"], told["detail"], problem=f"refused, the reference takes it: {told['reason']}")
-        if not fuzzed.valid or said.behavior in CONTROL_BEHAVIORS:
-            return accepted()
-        if logged is None or logged["event_id"] != said.event_id:
-            return accepted(intact=False)
-        return accepted(intact=bool(self._stack.store.read_profiles([logged["user_key"]])))
+        return stream_outcome(fuzzed, said, logged=logged, told=told, has_profile=self._has_profile)
+
+    def _has_profile(self, user_key: str) -> bool:
+        return bool(self._stack.store.read_profiles([user_key]))
 
     def close(self) -> None:
         self._ending.close()
