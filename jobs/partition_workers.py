@@ -18,7 +18,6 @@ from mmrec.events.forgotten import ForgottenUsers
 from mmrec.features.profile_rows import ProfileRows, RowLayout
 from mmrec.features.schema import GENERATIONS, LIVE_KEY
 from mmrec.features.values import PackedProfile
-from mmrec.scoring.apply import collector_paused
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.stream.partition_step import JUDGED_SCHEMA, OWNED_SCHEMA, OWNER, JudgedRows, judge_rows, with_owners
 from mmrec.wiring import open_forgotten_folder, open_profile_rows
@@ -53,7 +52,7 @@ def judge(
     if not found.num_rows:
         return
     part, rows = str(found["part"][0]), table_of(found["piece"].to_pylist(), OWNED_SCHEMA)
-    with collector_paused(), ProfileKeeper(_kept_folder(), batch=batch, part=part) as keeper:
+    with ProfileKeeper(_kept_folder(), batch=batch, part=part) as keeper:
         judged = _judged(rows, layout, scoring, forgotten_folder, put=keeper.put)
     for _, data in table_pieces(judged.rows):
         yield _judged_piece(EVENTS, data)
@@ -91,13 +90,12 @@ def write(
     is_said = pc.equal(found["kind"], KEPT)
     said = json.loads(found.filter(is_said)["piece"][0].as_py())
     kept = kept_profiles(_kept_folder(), batch=batch, part=said["part"])
-    with collector_paused():
-        if kept is None:
-            judged = table_of(found.filter(pc.invert(is_said))["piece"].to_pylist(), JUDGED_SCHEMA)
-            _judged(judged, layout, scoring, forgotten_folder, put=put)
-        else:
-            for profiles in kept:
-                put(profiles)
+    if kept is None:
+        judged = table_of(found.filter(pc.invert(is_said))["piece"].to_pylist(), JUDGED_SCHEMA)
+        _judged(judged, layout, scoring, forgotten_folder, put=put)
+    else:
+        for profiles in kept:
+            put(profiles)
     counts = {"num_profiles": [num_profiles], "num_pruned": [said["num_pruned"]]}
     yield pa.RecordBatch.from_pydict(counts, schema=WRITTEN_SCHEMA)
 

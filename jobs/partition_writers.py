@@ -10,10 +10,7 @@ Every write is made under the writer's lease.
 import uuid
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import count
-from typing import Final
 
-import mmh3
 import pyarrow.compute as pc
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
@@ -29,6 +26,7 @@ from jobs.partition_workers import (
     judge,
     write,
 )
+from jobs.spark_insides import shuffle_parts
 from jobs.table_bytes import table_of
 from mmrec.config import Settings
 from mmrec.events.log import local_folder
@@ -39,9 +37,6 @@ from mmrec.stream.rows import StreamBatch, StreamTopic, split_rows
 from mmrec.stream.step import ScoringStream, StepReport
 from mmrec.stream.writer_right import WriterRight
 from mmrec.wiring import open_profile_rows
-
-SPARK_SEED: Final = 42
-"""Of Spark's hash."""
 
 
 class PartitionWriters:
@@ -131,18 +126,3 @@ def partition_writers(settings: Settings, right: WriterRight, spark: SparkSessio
         forgotten_folder=str(local_folder(settings.stores.event_log) / "forgotten"),
         parts=shuffle_parts(int(spark.conf.get("spark.sql.shuffle.partitions") or 1)),
     )
-
-
-def shuffle_parts(num_partitions: int) -> list[int]:
-    """For each of `num_partitions` a number that Spark's shuffle sends there.
-
-    Asking Spark itself is a job of its own, which takes a cold JVM 4 s. Were its hash another one some day, partitions
-    would be uneven, and nothing else.
-    """
-    found: dict[int, int] = {}
-    for part in count():
-        # Spark's hash of an int: MurmurHash3, 32 bits, of its four bytes; the place is that modulo the partitions.
-        found.setdefault(mmh3.hash(part.to_bytes(4, "little"), SPARK_SEED) % num_partitions, part)
-        if len(found) == num_partitions:
-            break
-    return [found[place] for place in range(num_partitions)]

@@ -11,6 +11,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 import mmrec
+from jobs.spark_insides import CHECKPOINT_SETTINGS, SPARK
 from mmrec.errors import MachineError
 
 JARS_VARIABLE = "MMREC_SPARK_JARS"
@@ -32,7 +33,9 @@ def local_spark(name: str, *, master: str, folder: Path, max_result: str = "128m
 
     Raises:
         MachineError: the connector's jars are not named or not there.
+        LibraryVersionError: Spark is another version than the one that is known from within.
     """
+    SPARK.check()
     jars = [jar for jar in re.split("[,:]", os.environ.get(JARS_VARIABLE, "")) if jar]
     missing = [jar for jar in jars if not Path(jar).is_file()]
     if not jars or missing:
@@ -63,12 +66,7 @@ def local_spark(name: str, *, master: str, folder: Path, max_result: str = "128m
         "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
         "spark.sql.execution.arrow.maxBytesPerBatch": str(16 << 20),
         "spark.sql.streaming.metricsEnabled": "false",
-        # Every micro-batch writes two files there. The default manager asks a shell for each file's state and rights,
-        # and checksums it: 37 and 41 ms, with these two 8 and 7 ms. On a memory disk nothing more is won.
-        "spark.sql.streaming.checkpointFileManagerClass": (
-            "org.apache.spark.sql.execution.streaming.FileSystemBasedCheckpointFileManager"
-        ),
-        "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
+        **CHECKPOINT_SETTINGS,
         "spark.sql.streaming.noDataMicroBatches.enabled": "false",
         "spark.sql.streaming.numRecentProgressUpdates": "5",
     }

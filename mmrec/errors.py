@@ -4,6 +4,7 @@
     ├── ConfigurationError (ValueError)   a setting is missing, unknown or impossible
     │   └── SettingError                  it stands at a known place of a configuration
     ├── MachineError                      the machine lacks something: Java, disk, a free port, a jar
+    │   └── LibraryVersionError           a library is not the version whose insides are used
     ├── NotFoundError (LookupError)       an item, user, release or behavior that does not exist
     ├── InvalidRequestError (ValueError)  a caller asked for something that cannot be
     ├── StoreError                        an engine behind a port failed
@@ -41,6 +42,10 @@ class SettingError(ConfigurationError):
 
 class MachineError(MmrecError):
     """The machine lacks something the system needs."""
+
+
+class LibraryVersionError(MachineError):
+    """An installed library is another version than the one whose insides the code uses."""
 
 
 class NotFoundError(MmrecError, LookupError):

@@ -1,7 +1,7 @@
 """A BehaviorEvent message as a record: key, value, and whether the codec would take it."""
 
+import json
 import math
-from json.encoder import encode_basestring
 from typing import Final, NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -14,7 +14,7 @@ from mmrec.v1.behavior_pb2 import BehaviorEvent
 from mmrec.wire.instants import MAX_SECONDS, MIN_SECONDS, instant_s, instant_text
 
 _TEXT_FIELDS: Final = tuple(name for name in STRING_FIELDS if name != "event_time")
-_quoted: Final = encode_basestring  # type: ignore[attr-defined]
+_quoted: Final = json.JSONEncoder(ensure_ascii=False).encode
 _NON_FINITE: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 

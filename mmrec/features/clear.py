@@ -15,7 +15,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
-from json.encoder import encode_basestring
 from typing import Final
 
 import numpy as np
@@ -28,6 +27,7 @@ from mmrec.scoring.profile import FloatArray, UserProfile, align_behaviors
 from mmrec.scoring.settings import ScoringConfig
 
 NUM_TOP_ITEMS = 20
+_quoted: Final = json.JSONEncoder(ensure_ascii=False).encode
 _PAIRS: Final = [",".join(['"%s":%.9g'] * number) for number in range(NUM_TOP_ITEMS + 1)]
 """Templates of so many items; ids hold no control characters, so only quotes and backslashes need escaping."""
 
@@ -91,7 +91,7 @@ def _texts(shown: _Shown, config: ScoringConfig) -> list[str]:
     values, places = affinity_I[order_I[top_I]].tolist(), place_I[top_I].tolist()
     ends = np.cumsum(np.minimum(sizes_U, NUM_TOP_ITEMS)).tolist()
     totals_UB = align_behaviors(shown.totals_UB, ids_B, config.behaviors)
-    totals_text = ",".join(encode_basestring(name).replace("%", "%%") + ":%.9g" for name in config.behaviors.names)
+    totals_text = ",".join(_quoted(name).replace("%", "%%") + ":%.9g" for name in config.behaviors.names)
     version = json.dumps(weights_version(config))
     texts = []
     for names, start, end, totals, num_events, newest_s in zip(
@@ -101,7 +101,7 @@ def _texts(shown: _Shown, config: ScoringConfig) -> list[str]:
         ids = text.decode().split("\x1f")
         shown_ids = [ids[place + 1] for place in places[start:end]]
         if b'"' in text or b"\\" in text:
-            shown_ids = [encode_basestring(item_id)[1:-1] for item_id in shown_ids]
+            shown_ids = [_quoted(item_id)[1:-1] for item_id in shown_ids]
         items = _PAIRS[end - start] % tuple(chain.from_iterable(zip(shown_ids, values[start:end], strict=True)))
         newest = repr(newest_s) if math.isfinite(newest_s) else "null"
         texts.append(

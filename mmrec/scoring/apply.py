@@ -14,9 +14,7 @@ Only pruning looks at a batch as a whole: it happens at its end, by affinity at 
 Axes: N events, I items, H half-lives, B behaviors, L newest events.
 """
 
-import gc
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from types import MappingProxyType
@@ -80,30 +78,6 @@ def apply(
         IncompatibleStateError: a profile has another number of half-lives than the configuration; rebuild it.
         ValueError: an event has a behavior id that is neither configured nor known to the profile.
     """
-    with collector_paused():
-        return _applied(profiles, events, config, forgotten, with_caps=with_caps)
-
-
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """No garbage collection meanwhile: a batch makes many objects and no cycles, and looking for some costs a third."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def _applied(
-    profiles: Mapping[str, UserProfile],
-    events: EventBatch,
-    config: ScoringConfig,
-    forgotten: Mapping[str, float],
-    *,
-    with_caps: bool,
-) -> Applied:
     columns = _Columns(events)
     targets = {key: history for key, profile in profiles.items() if (history := history_of(profile)) is not None}
     blank = empty_profile(behaviors=config.behaviors, num_half_lives=len(config.decay_per_day))

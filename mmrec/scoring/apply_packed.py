@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.scoring.apply import ACCEPTED, DUPLICATE, NOBODY, apply, collector_paused
+from mmrec.scoring.apply import ACCEPTED, DUPLICATE, NOBODY, apply
 from mmrec.scoring.batch import NO_SOURCE, EventBatch
 from mmrec.scoring.identity import history_of
 from mmrec.scoring.marks import moved as marks_moved
@@ -65,13 +65,6 @@ def apply_packed(
     Args:
         packed: What is stored, by profile key; where a profile is merged into others, those are here, too.
     """
-    with collector_paused():
-        return _applied(packed, events, config, forgotten)
-
-
-def _applied(
-    packed: Mapping[str, bytes], events: EventBatch, config: ScoringConfig, forgotten: Mapping[str, float]
-) -> AppliedPacked:
     targets = {key: history for key, data in packed.items() if (history := history_of(stub_of(data))) is not None}
     owners = owners_of(events, targets)
     code_of: dict[str, int] = {}

@@ -22,7 +22,7 @@ from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.caps import RateWindow
 from mmrec.scoring.decay import count_events
 from mmrec.scoring.names import Names
-from mmrec.scoring.profile import NEVER_S, FloatArray, UserProfile, assembled
+from mmrec.scoring.profile import NEVER_S, FloatArray, UserProfile
 from mmrec.scoring.recent import Recent, columns_of, each_of, newest_events
 from mmrec.scoring.ring import IdArray, extended_rings
 from mmrec.scoring.settings import ScoringConfig
@@ -290,32 +290,30 @@ def _profile(
 ) -> UserProfile:
     profile = addition.profile
     rate = addition.rate or profile
-    return assembled(
-        {
-            "behavior_ids_B": profile.behavior_ids_B,
-            "names": items.names,
-            "reference_times_I": items.reference_times_I,
-            "counts_IHB": items.counts_IHB,
-            "recent_names": recent.names,
-            "recent_behavior_ids_L": recent.behavior_ids_L,
-            "recent_event_times_L": recent.event_times_L,
-            "recent_known_times_L": recent.known_times_L,
-            "totals_HB": totals_HB,
-            "num_events": profile.num_events + len(addition.rows),
-            "num_pruned_items": profile.num_pruned_items + num_pruned,
-            "first_event_time_s": min(profile.first_event_time_s, oldest_s) if profile.num_events else oldest_s,
-            "newest_event_time_s": newest_s,
-            "newest_ingest_time_s": addition.newest_ingest_time_s,
-            "marks": addition.marks,
-            "ring_ids_R": ring[0],
-            "ring_ingest_times_R": ring[1],
-            "window_start_s": rate.window_start_s,
-            "window_events": rate.window_events,
-            "full_windows": rate.full_windows,
-            "bot_until_s": rate.bot_until_s,
-            "merged_into": profile.merged_into,
-            "merged_from": profile.merged_from,
-        }
+    return UserProfile(
+        behavior_ids_B=profile.behavior_ids_B,
+        names=items.names,
+        reference_times_I=items.reference_times_I,
+        counts_IHB=items.counts_IHB,
+        recent_names=recent.names,
+        recent_behavior_ids_L=recent.behavior_ids_L,
+        recent_event_times_L=recent.event_times_L,
+        recent_known_times_L=recent.known_times_L,
+        totals_HB=totals_HB,
+        num_events=profile.num_events + len(addition.rows),
+        num_pruned_items=profile.num_pruned_items + num_pruned,
+        first_event_time_s=min(profile.first_event_time_s, oldest_s) if profile.num_events else oldest_s,
+        newest_event_time_s=newest_s,
+        newest_ingest_time_s=addition.newest_ingest_time_s,
+        marks=addition.marks,
+        ring_ids_R=ring[0],
+        ring_ingest_times_R=ring[1],
+        window_start_s=rate.window_start_s,
+        window_events=rate.window_events,
+        full_windows=rate.full_windows,
+        bot_until_s=rate.bot_until_s,
+        merged_into=profile.merged_into,
+        merged_from=profile.merged_from,
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from mmrec.errors import IncompatibleStateError
 from mmrec.scoring.names import Names
-from mmrec.scoring.profile import UserProfile, assembled
+from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.source import Source, source_of
 
 FORMAT = 3
@@ -131,32 +131,30 @@ def unpack(data: bytes) -> UserProfile:
     counts_at = num_items * (1 + width)
     recent_at = counts_at + width
     ring_at = recent_at + 2 * num_recent
-    return assembled(
-        {
-            "behavior_ids_B": small[num_recent:],
-            "names": Names.stored(data[text_at:recent_text_at], num_items),
-            "reference_times_I": floats[:num_items],
-            "counts_IHB": floats[num_items:counts_at].reshape(num_items, num_rates, num_behaviors),
-            "recent_names": Names.stored(data[recent_text_at:owners_at], num_recent),
-            "recent_behavior_ids_L": small[:num_recent],
-            "recent_event_times_L": floats[recent_at : recent_at + num_recent],
-            "recent_known_times_L": floats[recent_at + num_recent : ring_at],
-            "totals_HB": floats[counts_at:recent_at].reshape(num_rates, num_behaviors),
-            "num_events": num_events,
-            "num_pruned_items": num_pruned_items,
-            "first_event_time_s": first_event_time_s,
-            "newest_event_time_s": newest_event_time_s,
-            "newest_ingest_time_s": newest_ingest_time_s,
-            "marks": marks,
-            "ring_ids_R": ring_ids_R,
-            "ring_ingest_times_R": floats[ring_at:],
-            "window_start_s": window_start_s,
-            "window_events": window_events,
-            "full_windows": full_windows,
-            "bot_until_s": bot_until_s,
-            "merged_into": owners[0],
-            "merged_from": owners[1:],
-        }
+    return UserProfile(
+        behavior_ids_B=small[num_recent:],
+        names=Names.stored(data[text_at:recent_text_at], num_items),
+        reference_times_I=floats[:num_items],
+        counts_IHB=floats[num_items:counts_at].reshape(num_items, num_rates, num_behaviors),
+        recent_names=Names.stored(data[recent_text_at:owners_at], num_recent),
+        recent_behavior_ids_L=small[:num_recent],
+        recent_event_times_L=floats[recent_at : recent_at + num_recent],
+        recent_known_times_L=floats[recent_at + num_recent : ring_at],
+        totals_HB=floats[counts_at:recent_at].reshape(num_rates, num_behaviors),
+        num_events=num_events,
+        num_pruned_items=num_pruned_items,
+        first_event_time_s=first_event_time_s,
+        newest_event_time_s=newest_event_time_s,
+        newest_ingest_time_s=newest_ingest_time_s,
+        marks=marks,
+        ring_ids_R=ring_ids_R,
+        ring_ingest_times_R=floats[ring_at:],
+        window_start_s=window_start_s,
+        window_events=window_events,
+        full_windows=full_windows,
+        bot_until_s=bot_until_s,
+        merged_into=owners[0],
+        merged_from=owners[1:],
     )
 
 

@@ -8,7 +8,6 @@ Axes: I items, H half-lives, B behaviors, L newest events, R ring.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -85,21 +84,6 @@ class UserProfile:
     def counts(self, behaviors: BehaviorSet) -> FloatArray:
         """Net counts with axis B in the order of `behaviors`, shape (I, H, B), see align_behaviors."""
         return align_behaviors(self.counts_IHB, self.behavior_ids_B, behaviors)
-
-
-def assembled(fields: dict[str, Any]) -> UserProfile:
-    """UserProfile(**fields) in a fifth of the time: a frozen dataclass sets its many fields one by one.
-
-    Args:
-        fields: Every field by name, those with a default, too.
-    """
-    assert len(fields) == _NUM_FIELDS, "a field of UserProfile is missing"
-    profile = object.__new__(UserProfile)
-    profile.__dict__.update(fields)
-    return profile
-
-
-_NUM_FIELDS = len(UserProfile.__dataclass_fields__)
 
 
 def align_behaviors(counts_xB: FloatArray, behavior_ids_B: npt.NDArray[np.uint8], behaviors: BehaviorSet) -> FloatArray:

@@ -37,8 +37,6 @@ from services.unreadable import UnreadableRequests
 SERVICE = collector_pb2.DESCRIPTOR.services_by_name["CollectorService"].full_name
 DELIVERY_TIMEOUT_S = 10.0
 """A record the broker did not take within this time is answered by RETRY."""
-BUSY_LINGER_S = 0.02
-"""How long a record waits for company while more than 1,500 come per second."""
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 STATUS_S = 1.0
 TEND_S = 1.0
@@ -58,7 +56,6 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
         lambda: open_producer(
             settings,
             delivery_timeout_s=DELIVERY_TIMEOUT_S,
-            busy_linger_s=BUSY_LINGER_S,
             max_requests=1,
             header=OVERLAY_HEADER,
         ),

@@ -25,6 +25,7 @@ from services.recommender.environment import (
     ray_environment,
     recommender_address,
 )
+from services.recommender.ray_insides import start_own_ray
 
 log = get_logger(__name__)
 SERVICES = [f"services.recommender.ingress.add_{name}" for name in ("recommender", "health", "server_reflection")]
@@ -83,7 +84,7 @@ def _serve(config: str) -> None:
     if os.environ.get("RAY_ADDRESS"):
         ray.init(namespace="mmrec")
     else:
-        ray.init(_node_ip_address="127.0.0.1", include_dashboard=False, num_cpus=1, namespace="mmrec")
+        start_own_ray(include_dashboard=False, num_cpus=1, namespace="mmrec")
     http_options = HTTPOptions(host=host, port=given(Port, HTTP_PORT_VARIABLE, os.environ[HTTP_PORT_VARIABLE]))
     # Serve's own reflection finds no methods, knows v1alpha only, and answers whoever reaches it: ours is a service.
     grpc_options = gRPCOptions(port=port, grpc_servicer_functions=SERVICES, enable_reflection=False)

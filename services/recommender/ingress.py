@@ -1,9 +1,8 @@
 """What Serve's gRPC ingress leaves out: the caller's deadline, and who may call.
 
 Serve adds our services to its gRPC servers (one per replica, one in a proxy that stands in while there is no replica)
-by calling the functions below. They wrap each handler, because Serve hands on a copy of the gRPC context that
-has lost the deadline, and because its servers listen on all interfaces whatever they are told; HAProxy, which listens
-where the configuration says, reaches them from this machine.
+by calling the functions below. They wrap each handler (services/recommender/ray_insides.py says why); HAProxy, which
+listens where the configuration says, reaches the servers from this machine.
 """
 
 import os
@@ -19,6 +18,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from mmrec.v1 import recommender_pb2, recommender_pb2_grpc
 from mmrec.wire.declared import given
 from services.recommender.environment import LOOPBACK_VARIABLE
+from services.recommender.ray_insides import add_wrapped, pass_through
 from services.reflection.servicer import add_reflection
 from services.reflection.symbols import SERVICES
 
@@ -46,7 +46,7 @@ def add_health(servicer: Any, server: Any) -> None:
 def add_server_reflection(_: Any, server: Any) -> None:
     """Add both versions of grpc.reflection; they are answered where they arrive, as they need no replica."""
     for name in SERVICES:
-        server.add_passthrough_service(name)
+        pass_through(server, name)
     recommender = recommender_pb2.DESCRIPTOR.services_by_name["RecommenderService"].full_name
     admit = partial(_admit, loopback_only=_is_loopback_only())
     add_reflection(server, services=(recommender, health.SERVICE_NAME), admit=admit)
@@ -57,20 +57,14 @@ def _is_loopback_only() -> bool:
 
 
 def _add(add: Callable[[Any, Any], None], servicer: Any, server: Any) -> None:
-    serve_handler: Callable[..., Any] = server.service_handler_factory
     loopback_only = _is_loopback_only()
-
-    def handler(service_method: str, streaming_type: Any) -> Any:
-        inner = serve_handler(service_method=service_method, streaming_type=streaming_type)
-        # Serve asks for all kinds of handler for every method, and uses the one that the method is.
-        guard = guarded_stream if streaming_type.name.endswith("_STREAM") else guarded
-        return guard(inner, loopback_only=loopback_only)
-
-    server.service_handler_factory = handler
-    try:
-        add(servicer, server)
-    finally:
-        server.service_handler_factory = serve_handler
+    add_wrapped(
+        add,
+        servicer,
+        server,
+        one=partial(guarded, loopback_only=loopback_only),
+        many=partial(guarded_stream, loopback_only=loopback_only),
+    )
 
 
 def guarded(inner: Handler, *, loopback_only: bool) -> Handler:

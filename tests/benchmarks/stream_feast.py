@@ -43,7 +43,7 @@ def measure(settings: Settings, *, num_rows: int) -> dict[str, float]:
     view = PROFILE_VIEWS[generation]
     with _own_store(settings) as own:
         store, public = open_feature_store(own), FeatureStore(repo_path=own.stores.feature_repo)
-        provider, feature_view = public._get_provider(), public.get_feature_view(view.name)
+        provider, feature_view = public.provider, public.get_feature_view(view.name)
         frame = pd.DataFrame(
             {
                 view.join_key: list(packed),

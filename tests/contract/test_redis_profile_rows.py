@@ -14,8 +14,8 @@ from mmrec.errors import StoreError
 from mmrec.features.schema import USER_PROFILE
 from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.stores.feast.insides import bytes_value, value_message
 from mmrec.stores.feast.repository import open_repository
-from mmrec.stores.feast.value_bytes import bytes_value, value_message
 from mmrec.stores.redis.layout import redis_layout
 from mmrec.stores.redis.profile_rows import PORTION, RedisLayout, RedisProfileRows
 from mmrec.stores.redis.writer_lease import LEASE_KEY, LeaseLostError, StaleBatchError, take_lease
@@ -51,7 +51,7 @@ def rows_of(*keys: str, text: str = "{}") -> dict[str, dict[str, bytes | str]]:
 
 
 @pytest.mark.parametrize("value", [b"", b"x" * 127, b"x" * 128, b"\x00" * 70_000, "", "ü" * 100])
-def test_messages_are_those_of_protobuf(value: bytes | str) -> None:
+def test_stored_values_are_those_of_feast(value: bytes | str) -> None:
     from feast.protos.feast.types.Value_pb2 import Value
 
     expected = Value(bytes_val=value) if isinstance(value, bytes) else Value(string_val=value)

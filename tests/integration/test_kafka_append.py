@@ -39,12 +39,9 @@ class Outcomes:
         return self.found
 
 
-@pytest.mark.parametrize("busy_linger_s", [0.0, 0.02])
-def test_records_go_where_single_ones_go_and_keep_their_order(
-    topics: Callable[..., KafkaSettings], busy_linger_s: float
-) -> None:
+def test_records_go_where_single_ones_go_and_keep_their_order(topics: Callable[..., KafkaSettings]) -> None:
     settings = topics(num_partitions=3)
-    producer = KafkaRecordProducer(settings.bootstrap, busy_linger_s=busy_linger_s, max_requests=1)
+    producer = KafkaRecordProducer(settings.bootstrap, max_requests=1)
     records = [(f"u{n % 50}".encode(), str(n).encode()) for n in range(4_000)]
     outcomes = Outcomes(len(records))
     for start in range(0, len(records), 40):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from jobs.partition_writers import shuffle_parts
+from jobs.spark_insides import shuffle_parts
 from mmrec.config import Settings
 from mmrec.events.columns import EVENT_SCHEMA, RAW_SCHEMA
 from mmrec.events.forgotten import MemoryForgottenUsers

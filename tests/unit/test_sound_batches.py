@@ -2,6 +2,7 @@
 
 from base64 import b64decode
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -12,7 +13,8 @@ from kafka.record.util import calc_crc32c
 from kafka.structs import TopicPartition
 
 from mmrec.events.topics import SkippedBatches
-from mmrec.stores.kafka.sound_batches import SoundRecords, check_codecs
+from mmrec.stores.kafka.insides import WholeBatches
+from mmrec.stores.kafka.sound_batches import SoundBatches, check_codecs
 
 PLACE = TopicPartition("shop", 3)
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
@@ -109,14 +111,13 @@ class Reader:
     def poll(self) -> list[int]:
         """Offsets, as the values say them; a broker sends whole batches, from the one that holds the position on."""
         held = [b for b in self._batches if int.from_bytes(b[:8], "big") + last_delta(b) >= self.position]
-        part = SoundRecords(
+        part = WholeBatches(
             self.position,
             PLACE,
             MemoryRecords(b"".join(held)),
             isolation_level=IsolationLevel.READ_COMMITTED,
             aborted_transactions=self._aborted,
-            skipped=self.skipped,
-            highwater=lambda _: self.end,
+            whole=partial(SoundBatches, skipped=self.skipped, highwater=lambda _: self.end),
         )
         records = part.take()
         self.position = part.next_fetch_offset

@@ -8,7 +8,6 @@ Rows are made anew from the event log whenever somebody asks, so each write repl
 rows of one question list, not a history.
 """
 
-import os
 import shutil
 import uuid
 import warnings
@@ -35,7 +34,6 @@ class FeastOfflineStore:
         Raises:
             StoreError: nothing was applied there.
         """
-        os.environ.setdefault("FEAST_USAGE", "False")
         from mmrec.stores.feast.engine import feast
 
         self._folder = Path(repo_folder)

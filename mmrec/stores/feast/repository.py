@@ -6,7 +6,6 @@ repository = open_repository(folder)           provider and views, checked again
 """
 
 import json
-import os
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +15,8 @@ from typing import Any, assert_never, get_args
 from mmrec.config import OnlineStore, StoreSettings
 from mmrec.errors import IncompatibleStateError, StoreError
 from mmrec.features.schema import USER_PROFILE, VIEWS, View, store_fingerprint
+from mmrec.stores.feast.insides import KEY_VERSION, sqlite_table
 from mmrec.stores.sqlite.profile_rows import ProfileRows
-
-os.environ.setdefault("FEAST_USAGE", "False")  # read when feast is imported
 
 PAGE_BYTES = 16_384
 """Of a new online store; writing profiles takes a quarter less than with the default."""
@@ -67,7 +65,7 @@ def repository_yaml(stores: StoreSettings) -> str:
         "  type: file",
         "online_store:",
         *online,
-        "entity_key_serialization_version: 3",
+        f"entity_key_serialization_version: {KEY_VERSION}",
         "auth:",
         "  type: no_auth",
     ]
@@ -142,30 +140,21 @@ def open_repository(folder: str) -> FeastRepository:
     if missing:
         raise StoreError(f"the feature repository at {folder} lacks {missing}; run `python -m feature_repo.apply`")
     tags = dict(views[USER_PROFILE.name].tags)
-    repository = FeastRepository(
+    return FeastRepository(
         config=store.config,
-        provider=store._get_provider(),
+        provider=store.provider,
         views=views,
         online_store=_engine(store, folder),
         tags=tags,
     )
-    if repository.online_store == "sqlite":
-        connection = repository.provider.online_store._get_conn(repository.config)
-        connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
-        connection.execute("PRAGMA wal_autocheckpoint=2000")
-    return repository
 
 
 def open_profile_rows(repository: FeastRepository, view: View) -> ProfileRows:
     """The rows of a profile view of a repository on SQLite."""
-    from feast.infra.online_stores.helpers import compute_table_id  # of the package that is loaded by now
-
     config = repository.config
     return ProfileRows(
-        repository.provider.online_store._get_db_path(config),
-        table=compute_table_id(
-            config.project, repository.views[view.name], config.registry.enable_online_feature_view_versioning
-        ),
+        str(Path(config.repo_path) / config.online_store.path),
+        table=sqlite_table(config, repository.views[view.name]),
         join_key=view.join_key,
         busy_timeout_s=BUSY_TIMEOUT_S,
     )

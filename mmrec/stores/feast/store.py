@@ -43,9 +43,10 @@ from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.stores.feast.engine import DoubleList, EntityKey, FloatList, StringList, Value
 from mmrec.stores.feast.generation_pointer import GenerationPointer
-from mmrec.stores.feast.repository import FeastRepository, open_profile_rows, open_repository
+from mmrec.stores.feast.repository import BUSY_TIMEOUT_S, FeastRepository, open_profile_rows, open_repository
 from mmrec.stores.redis.layout import redis_layout
 from mmrec.stores.redis.profile_rows import RedisProfileRows
+from mmrec.stores.sqlite.busy import when_unlocked
 from mmrec.stores.sqlite.profile_rows import ProfileRows
 
 READ_CHUNK = 1_000
@@ -325,8 +326,11 @@ class FeastFeatureStore:
         data = [(_entity_key(view, key), row, instant, None) for key, row in rows.items()]
         with self._lock:
             try:
-                repository.provider.online_write_batch(
-                    repository.config, repository.views[view.name], data, progress=None
+                when_unlocked(
+                    lambda: repository.provider.online_write_batch(
+                        repository.config, repository.views[view.name], data, progress=None
+                    ),
+                    patience_s=BUSY_TIMEOUT_S,
                 )
             except (sqlite3.Error, RedisError, OSError) as error:
                 raise _store_error(f"writing {len(rows)} rows of {view.name}", error) from error

@@ -8,8 +8,9 @@ import kafka
 from kafka.errors import KafkaError
 
 from mmrec.events.producer import RecordPlace, Settled
-from mmrec.stores.kafka.append import RecordAppender, TersePollSelector, mend_sender
+from mmrec.stores.kafka.append import RecordAppender
 from mmrec.stores.kafka.errors import MAX_RECORD_BYTES, store_error
+from mmrec.stores.kafka.insides import ask_for_ids_again, wait_for_answers
 from mmrec.stores.kafka.topics import describe_topic
 
 
@@ -22,7 +23,6 @@ class KafkaRecordProducer:
         *,
         delivery_timeout_s: float = 30.0,
         linger_s: float = 0.0,
-        busy_linger_s: float = 0.0,
         max_requests: int = 5,
         header: str = "",
     ) -> None:
@@ -32,13 +32,13 @@ class KafkaRecordProducer:
             bootstrap: host:port[,host:port...].
             delivery_timeout_s: After this long without the broker a record's future fails.
             linger_s: How long a record waits for company; 0 answers soonest and still batches under load.
-            busy_linger_s: How long instead while send_each() gets more than BUSY_PER_S records per second, if longer.
             max_requests: Requests to one broker under way at once, 1 to 5. With 1 what comes meanwhile goes with the
                 next one: the fewest requests, and company without waiting.
             header: Name of a header, without a value, that records of send_each() bear.
 
         Raises:
             StoreError: no broker answers.
+            LibraryVersionError: kafka-python is another version than the one that is known from within.
         """
         timeout_ms = int(delivery_timeout_s * 1000)
         try:
@@ -57,15 +57,14 @@ class KafkaRecordProducer:
                 reconnect_backoff_max_ms=1_000,
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
-                selector=TersePollSelector,
             )
         except KafkaError as error:
             raise store_error(bootstrap, error) from error
-        mend_sender(self._producer)
+        ask_for_ids_again(self._producer)
+        wait_for_answers(self._producer)
         self._appender = RecordAppender(
             self._producer,
             max_record_bytes=MAX_RECORD_BYTES,
-            busy_linger_s=busy_linger_s,
             headers=[(header, b"")] if header else [],
         )
         self._bootstrap, self._timeout_s = bootstrap, delivery_timeout_s

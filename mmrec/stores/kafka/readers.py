@@ -11,7 +11,6 @@ from kafka.errors import KafkaError
 from mmrec.errors import NotFoundError, StoreError
 from mmrec.events.producer import OVERLAY_HEADER, TopicRecord
 from mmrec.events.topics import SkippedBatches
-from mmrec.stores.kafka.append import TersePollSelector
 from mmrec.stores.kafka.errors import MAX_RECORD_BYTES, store_error
 from mmrec.stores.kafka.sound_batches import check_codecs, mend_reading
 
@@ -40,6 +39,7 @@ def open_consumer(
     Raises:
         StoreError: no broker answers; or what the library raises within the block.
         ConfigurationError: a codec is not installed.
+        LibraryVersionError: kafka-python is another version than the one that is known from within.
     """
     check_codecs()
     try:
@@ -55,7 +55,6 @@ def open_consumer(
             reconnect_backoff_max_ms=1_000,
             allow_auto_create_topics=False,
             metrics_enabled=False,
-            selector=TersePollSelector,
         )
     except KafkaError as error:
         raise store_error(bootstrap, error) from error

@@ -1,4 +1,4 @@
-"""How a consumer of kafka-python (version 3.0.12) comes past a batch that it cannot decode.
+"""How a consumer of kafka-python comes past a batch that it cannot decode.
 
     skipped = SkippedBatches()
     mend_reading(consumer, skipped)
@@ -15,12 +15,12 @@ from functools import partial
 from typing import Any
 
 from kafka import codec
-from kafka.consumer.fetcher import Fetcher
 from kafka.errors import CorruptRecordError
 from kafka.structs import TopicPartition
 
 from mmrec.errors import ConfigurationError
 from mmrec.events.topics import SkippedBatch, SkippedBatches
+from mmrec.stores.kafka.insides import read_whole_batches, records_with_any_names
 from mmrec.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -36,33 +36,20 @@ def check_codecs() -> None:
 
 def mend_reading(consumer: Any, skipped: SkippedBatches) -> None:
     """Let a kafka.KafkaConsumer leave out what it cannot decode."""
-    consumer._fetcher.PartitionRecords = partial(SoundRecords, skipped=skipped, highwater=consumer.highwater)
+    read_whole_batches(consumer, partial(SoundBatches, skipped=skipped, highwater=consumer.highwater))
 
 
-class SoundRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
-    """What one fetch brought of a partition."""
-
-    def __init__(self, *args: Any, skipped: SkippedBatches, highwater: Callable[[Any], int | None], **named: Any):
-        self._skipped, self._highwater = skipped, highwater
-        super().__init__(*args, **named)
-
-    def _unpack_records(self, place: TopicPartition, records: Any, *deserializers: Any) -> Iterator[Any]:
-        batches = _SoundBatches(place, records, self._skipped, self._highwater)
-        found: Iterator[Any] = super()._unpack_records(place, batches, *deserializers)
-        return found
-
-    def _contains_abort_marker(self, batch: "_Decoded | _Gap") -> bool:
-        """Of a marker that cannot be read, too: an aborted transaction ends with it, and others may follow."""
-        return batch.is_control_batch and (isinstance(batch, _Gap) or any(marker.abort for marker in batch))
-
-
-class _SoundBatches:
+class SoundBatches:
     """The batches of a fetch, each decoded as a whole or replaced by a gap."""
 
     def __init__(
-        self, place: TopicPartition, records: Any, skipped: SkippedBatches, highwater: Callable[[Any], int | None]
+        self, place: TopicPartition, records: Any, *, skipped: SkippedBatches, highwater: Callable[[Any], int | None]
     ) -> None:
-        """Take them from `records`, a kafka.record.MemoryRecords."""
+        """Take them from `records`, a kafka.record.MemoryRecords.
+
+        Args:
+            highwater: The end of a partition as the last fetch told it; None before there was one.
+        """
         self._place, self._records, self._skipped, self._highwater = place, records, skipped, highwater
         self._ahead: Any = None
 
@@ -126,6 +113,9 @@ class _Decoded:
         """It was before it was decoded."""
         return True
 
+    def may_abort(self) -> bool:
+        return any(marker.abort for marker in self._records)
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Gap:
@@ -149,19 +139,12 @@ class _Gap:
     def has_producer_id(self) -> bool:
         return self.producer_id >= 0
 
-    def validate_crc(self) -> bool:
+    def may_abort(self) -> bool:
+        """A marker that cannot be read may: others may follow, and what it ended must not count."""
         return True
 
-
-class _AnyNames(bytearray):
-    """Bytes whose slices are texts in any encoding: what is not UTF-8 is replaced, as Kafka's own client does."""
-
-    def __getitem__(self, key: Any) -> Any:
-        found = super().__getitem__(key)
-        return _AnyNames(found) if isinstance(key, slice) else found
-
-    def decode(self, encoding: str = "utf-8", errors: str = "replace") -> str:
-        return super().decode(encoding, errors)
+    def validate_crc(self) -> bool:
+        return True
 
 
 def _decoded(batch: Any) -> list[Any]:
@@ -175,9 +158,5 @@ def _decoded(batch: Any) -> list[Any]:
         return records
     try:
         return list(batch)
-    except CorruptRecordError:
-        if not batch._decompressed:
-            raise
-        batch._buffer, batch._next_record_index = _AnyNames(batch._buffer), 0
-        batch._pos = 0 if batch.compression_type else batch.HEADER_STRUCT.size
-        return list(batch)
+    except CorruptRecordError as failure:
+        return records_with_any_names(batch, failure)

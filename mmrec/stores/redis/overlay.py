@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from mmrec.collecting.overlay import MAX_ENTRIES, OverlayEntry, OverlayFigures, in_order, outlives
 from mmrec.errors import ConfigurationError, StoreError
 from mmrec.scoring.source import Source
+from mmrec.stores.redis.connection import parse_connection
 
 PREFIX: Final = "mmrec:overlay:"
 TIME_TO_LIVE_S: Final = 7 * 86_400
@@ -172,21 +173,18 @@ class RedisOverlay:
 
 
 def _client(connection: str, timeout_s: float) -> Any:
-    address, *options = [part.strip() for part in connection.split(",")]
-    host, _, port = address.rpartition(":")
-    given = dict(option.partition("=")[::2] for option in options)
-    unknown = sorted(set(given) - {"password", "username", "db", "ssl"})
-    if not host or not port.isdecimal() or unknown:
+    found = parse_connection(connection)
+    unknown = sorted(set(found.options) - {"password", "username", "db", "ssl"})
+    if len(found.nodes) > 1 or unknown:
         raise ConfigurationError(
-            f"redis_connection is not host:port[,password=...][,db=...][,ssl=true]; unknown here: {unknown}"
+            "redis_connection is not host:port[,password=...][,db=...][,ssl=true]; unknown here: "
+            f"{unknown or 'more than one node'}"
         )
+    ((host, port),) = found.nodes
     return Redis(
         host=host,
-        port=int(port),
-        username=given.get("username"),
-        password=given.get("password"),
-        db=int(given.get("db", "0")),
-        ssl=given.get("ssl", "").lower() == "true",
+        port=port,
+        **found.options,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         decode_responses=True,

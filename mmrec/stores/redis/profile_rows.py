@@ -20,7 +20,7 @@ from redis import Redis
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import ConnectionError, RedisClusterException, WatchError
 
-from mmrec.stores.feast.value_bytes import LENGTH, bytes_value, value_message
+from mmrec.stores.feast.insides import bytes_value, entity_key, key_start, redis_field, redis_stamp_field, value_message
 from mmrec.stores.redis.writer_lease import BATCH_KEY, LEASE_KEY, LeaseLostError, StaleBatchError, connect_to_server_of
 
 PORTION: Final = 500
@@ -76,7 +76,7 @@ class RedisProfileRows:
         self._layout = layout
         self._lease = lease
         self._client: Any = layout.connect(lease=lease)
-        self._stamp_field = f"_ts:{layout.view}".encode()
+        self._stamp_field = redis_stamp_field(layout.view)
 
     def read(self, keys: Iterable[str], name: str) -> Iterator[tuple[str, bytes]]:
         """(key, value) of the bytes feature `name` for the keys that have it."""
@@ -133,7 +133,7 @@ class RedisProfileRows:
     def keys(self, name: str) -> Iterator[str]:
         """Every key that has the feature `name`; keys written meanwhile may be among them."""
         layout, field = self._layout, self._field(name)
-        start, end = len(layout.key_prefix) + LENGTH.size, len(layout.key_suffix)
+        start, end = key_start(layout.key_prefix), len(layout.key_suffix)
         pattern = _literal(layout.key_prefix) + b"*" + _literal(layout.key_suffix)
         found: set[bytes] = set()
         for place in self._client.scan_iter(pattern, count=PORTION):
@@ -175,13 +175,10 @@ class RedisProfileRows:
             raise StaleBatchError(batch)
 
     def _key(self, key: str) -> bytes:
-        encoded = key.encode()
-        return b"".join((self._layout.key_prefix, LENGTH.pack(len(encoded)), encoded, self._layout.key_suffix))
+        return entity_key(self._layout.key_prefix, key) + self._layout.key_suffix
 
     def _field(self, name: str) -> bytes:
-        import mmh3
-
-        return LENGTH.pack(mmh3.hash(f"{self._layout.view}:{name}", signed=False))
+        return redis_field(self._layout.view, name)
 
 
 def _put(pipe: Any, *, place: bytes, values: Mapping[bytes, bytes]) -> None:

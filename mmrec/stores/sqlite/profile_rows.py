@@ -1,7 +1,6 @@
 """Rows of a profile view in Feast's SQLite file, read and written below Feast: the same table, many times as fast.
 
-Feast sends one statement per value and builds a protobuf message for each. Here a batch of profiles is one prepared
-statement in one transaction, and the messages, which hold one bytes or text value, are written as bytes. What Feast
+Feast sends one statement per value. Here a batch of profiles is one prepared statement in one transaction. What Feast
 reads stays what it is (tests/contract/test_feature_store.py).
 
 - WAL with synchronous=NORMAL: the last transactions may be gone after a power loss, never half of one. The event log
@@ -16,8 +15,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import Final
 
-from mmrec.stores.feast.engine import EntityKey, Value, serialize_entity_key
-from mmrec.stores.feast.value_bytes import LENGTH, bytes_value, value_message
+from mmrec.stores.feast.insides import bytes_value, entity_key, key_prefix, key_start, value_message
 
 READ_CHUNK: Final = 1_000
 """Keys per SELECT."""
@@ -46,8 +44,7 @@ class ProfileRows:
         )
         for pragma in _PRAGMAS:
             self._connection.execute(f"PRAGMA {pragma}").fetchall()
-        empty = EntityKey(join_keys=[join_key], entity_values=[Value(string_val="")])
-        self._prefix: bytes = serialize_entity_key(empty, entity_key_serialization_version=3)[: -LENGTH.size]
+        self._prefix = key_prefix(join_key)
         self._table = f'"{table}"'
         self._upsert = (
             f"INSERT INTO {self._table} (entity_key, feature_name, value, event_ts) VALUES (?, ?, ?, ?) "
@@ -62,16 +59,16 @@ class ProfileRows:
             wanted = {self._entity_key(key): key for key in chunk}
             marks = ",".join("?" * len(wanted))
             query = f"SELECT entity_key, value FROM {self._table} WHERE feature_name = ? AND entity_key IN ({marks})"
-            for entity_key, message in self._connection.execute(query, (name, *wanted)).fetchall():
-                yield wanted[entity_key], bytes_value(message)
+            for place, message in self._connection.execute(query, (name, *wanted)).fetchall():
+                yield wanted[place], bytes_value(message)
 
     def write(self, rows: Mapping[str, Mapping[str, bytes | str]], *, write_time_s: float) -> None:
         """Replace the named values of each key, in one transaction; text becomes string_val, bytes bytes_val."""
         instant = int(write_time_s)
         data = (  # made as they are sent: a batch may have gigabytes of them
-            (entity_key, name, value_message(value), instant)
+            (place, name, value_message(value), instant)
             # Keys in the order of the table's index: neighbors share pages.
-            for entity_key, values in sorted(((self._entity_key(key), v) for key, v in rows.items()), key=itemgetter(0))
+            for place, values in sorted(((self._entity_key(key), v) for key, v in rows.items()), key=itemgetter(0))
             for name, value in values.items()
         )
         with self._transaction():
@@ -87,13 +84,13 @@ class ProfileRows:
 
     def keys(self, name: str) -> Iterator[str]:
         """Every key that has the feature `name`, in the order of bytes, read in pieces: writes may go on."""
-        last, start = b"", len(self._prefix) + LENGTH.size
+        last, start = b"", key_start(self._prefix)
         query = (
             f"SELECT entity_key FROM {self._table} WHERE entity_key > ? AND feature_name = ? "
             f"ORDER BY entity_key LIMIT {READ_CHUNK}"
         )
         while found := self._connection.execute(query, (last, name)).fetchall():
-            yield from (bytes(entity_key[start:]).decode() for (entity_key,) in found)
+            yield from (bytes(place[start:]).decode() for (place,) in found)
             last = found[-1][0]
 
     def close(self) -> None:
@@ -101,8 +98,7 @@ class ProfileRows:
         self._connection.close()
 
     def _entity_key(self, key: str) -> bytes:
-        encoded = key.encode()
-        return self._prefix + LENGTH.pack(len(encoded)) + encoded
+        return entity_key(self._prefix, key)
 
     def _transaction(self) -> "_Transaction":
         return _Transaction(self._connection)
