@@ -156,7 +156,6 @@ def open_producer(
     *,
     delivery_timeout_s: float = 30.0,
     linger_s: float = 0.0,
-    busy_linger_s: float = 0.0,
     max_requests: int = 5,
     header: str = "",
 ) -> "KafkaRecordProducer":
@@ -167,7 +166,6 @@ def open_producer(
         settings.kafka.bootstrap,
         delivery_timeout_s=delivery_timeout_s,
         linger_s=linger_s,
-        busy_linger_s=busy_linger_s,
         max_requests=max_requests,
         header=header,
     )

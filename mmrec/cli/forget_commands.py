@@ -86,7 +86,7 @@ def forget_user(
     from mmrec.events.codec import decode_batch
     from mmrec.events.columns import user_key
     from mmrec.events.log import local_folder
-    from mmrec.forgetting.erase import erase
+    from mmrec.forgetting import erase
     from mmrec.forgetting.pending import pending_folder
     from mmrec.forgetting.removal import Stores, offline_folder
     from mmrec.wiring import open_event_log, open_feature_store, open_forgotten_users, open_overlay, open_topics
