@@ -57,7 +57,8 @@ def check(instance: Any, table: str) -> None:
     Raises:
         SettingError: a value is of another type, out of range, or none of the choices. `table` begins its path.
     """
-    for name, kind in _kinds(type(instance)).items():
+    cls: Any = type(instance)
+    for name, kind in _kinds(cls).items():
         value = getattr(instance, name)
         _converted(value.item() if isinstance(value, np.generic) else value, kind, (table, name))
 
@@ -142,9 +143,9 @@ def _converted(value: Any, kind: Any, path: Path, *, strict: bool = True) -> Any
         for place, each, of in _parts(value, kind):
             _converted(each, of, (*path, place))  # an entry that is wrong is named, not the whole list
         raise SettingError(path, f"is {_shown(value)}; give {describe(kind)}") from None
-    for place, number in _numbers(found, path):
+    for where, number in _numbers(found, path):
         if not math.isfinite(number):
-            raise SettingError(place, f"is {number}; give a finite number")
+            raise SettingError(where, f"is {number}; give a finite number")
     return found
 
 
