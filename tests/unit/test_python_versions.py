@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mmrec.console.checks import Health
-from mmrec.doctor import NEWEST_PYTHON, OLDEST_PYTHON, check_python
+from mmrec.cli.checks import Health
+from mmrec.cli.doctor import NEWEST_PYTHON, OLDEST_PYTHON, check_python
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
