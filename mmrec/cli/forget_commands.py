@@ -65,10 +65,10 @@ def forget_user(
         StoreError: an engine failed; the same call again goes on.
     """
     from mmrec.events.columns import user_key
+    from mmrec.events.log import local_folder
     from mmrec.forgetting.erase import AGGREGATES, erase, keys_of, num_rows_of, offline_folder, wait_until_read
     from mmrec.scoring.source import Source
     from mmrec.stores.kafka.topics import describe_topic
-    from mmrec.stores.log.parquet_log import local_folder
     from mmrec.wiring import open_event_log, open_feature_store, open_forgotten_users, open_overlay
 
     if not user:

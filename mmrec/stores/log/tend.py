@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmrec.disk.locks import locked
 from mmrec.events.forgotten_rows import filter_columns, first_day_kept, ingest_days, kept_rows
 from mmrec.events.log import TableTended
-from mmrec.stores.log.files import locked
 from mmrec.stores.log.manifest import MAX_PART_ROWS, Part
 from mmrec.stores.log.table import LogTable, joined_ranges
 
