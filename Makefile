@@ -67,9 +67,11 @@ chaos-stream: setup    ## kill -9 of every part of the stream under load, on SQL
 setup: .venv/ready     ## environment from the hashed lock, jars, the mmrec command
 	@$(RUN) services.stack.setup
 
+# pyspark comes as a source archive: the lock pins what builds it, too.
 .venv/ready: requirements.lock Makefile | .boot/bin/uv .venv/bin/python $(if $(filter-out file,$(origin PYTHON)),same-python)
 	@echo "[setup] environment: 190 packages, a few GB the first time ..." && date +%s > .boot/started
-	@.boot/bin/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	@.boot/bin/uv pip sync --quiet --python $(BIN)/python --require-hashes --build-constraints requirements.lock --compile-bytecode \
+		requirements.lock
 	@printf '%s\n' "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/mmrec.pth"
 	@printf '#!/bin/sh\nexec "%s/$(BIN)/python" -m mmrec.cli.main "$$@"\n' "$(CURDIR)" > $(BIN)/mmrec && chmod +x $(BIN)/mmrec
 	@echo "[setup] environment ready after $$(( $$(date +%s) - $$(cat .boot/started) )) s"
