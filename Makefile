@@ -12,17 +12,21 @@ endif
 BIN := .venv/bin
 RUN := $(BIN)/python -m
 DATASET ?= storefront
+WORKERS ?= 2
 UV_VERSION := 0.13.8
 NEEDED := mmrec needs Python $(lastword $(PYTHONS)) to $(firstword $(PYTHONS))
 ADVICE := install one of these, or call make PYTHON=/path/to/it
 
-.PHONY: demo test up lint format proto lock setup bench-recommend bench-stream bench-stream-growth fuzz sensitivity chaos-stream same-python clean
+.PHONY: demo test test-unit up lint format proto lock setup bench-recommend bench-stream bench-stream-growth fuzz sensitivity chaos-stream same-python clean
 
 demo: setup            ## the whole way, from a click on Kafka to a changed list; DATASET=storefront|movielens
 	@$(BIN)/mmrec demo --dataset $(DATASET)
 
-test: setup            ## every test that must pass
-	@$(RUN) pytest
+test: setup            ## every test that must pass, by WORKERS processes at once
+	@$(RUN) pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
+
+test-unit: setup       ## the tests that start nothing, in about a minute
+	@$(RUN) pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder tests/unit
 
 up: setup              ## the embedded stack in the foreground, until Ctrl-C
 	@$(BIN)/mmrec up

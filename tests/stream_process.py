@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -79,26 +79,41 @@ class StreamProcess:
 
     def num_behind(self) -> int:
         """Records on the events' topic that the store has not seen."""
-        kafka = self.settings.kafka
-        topic = describe_topic(kafka.bootstrap, kafka.behavior_events)
-        held = {
-            Source(topic.cluster_id, topic.topic_id, partition): (0, end)
-            for partition, end in end_offsets(kafka.bootstrap, kafka.behavior_events).items()
-        }
-        progress = self.store.read_progress()
-        starts, _ = next_offsets(held, progress.marks if progress else {})
-        return sum(end - starts[source] for source, (_, end) in held.items())
+        return self._num_behind(self._ends())
 
     def wait_drained(self, *, timeout_s: float = 480.0) -> None:
-        """Wait until everything on the topic is in the store."""
-        self.wait_for(lambda: self.num_behind() == 0, timeout_s=timeout_s)
+        """Wait until everything on the topic is in the store, what came meanwhile too."""
+        while self._num_behind(ends := self._ends()):
+            # Asking the broker costs a tenth of a second of processor: not at every look.
+            self.wait_for(lambda: self._holds(ends), timeout_s=timeout_s)
 
     def wait_for(self, what: Callable[[], bool], *, timeout_s: float = 480.0) -> None:
         deadline = time.monotonic() + timeout_s
         while not what():
             assert time.monotonic() < deadline, self.log
             assert self._process is None or self._process.poll() is None, self.log
-            time.sleep(0.2)
+            time.sleep(0.1)
+
+    def _ends(self) -> dict[Source, int]:
+        """The offset of the next record of each source of events."""
+        kafka = self.settings.kafka
+        topic = describe_topic(kafka.bootstrap, kafka.behavior_events)
+        return {
+            Source(topic.cluster_id, topic.topic_id, partition): end
+            for partition, end in end_offsets(kafka.bootstrap, kafka.behavior_events).items()
+        }
+
+    def _marks(self) -> Mapping[Source, int]:
+        progress = self.store.read_progress()
+        return progress.marks if progress else {}
+
+    def _num_behind(self, ends: Mapping[Source, int]) -> int:
+        starts, _ = next_offsets({source: (0, end) for source, end in ends.items()}, self._marks())
+        return sum(end - starts[source] for source, end in ends.items())
+
+    def _holds(self, ends: Mapping[Source, int]) -> bool:
+        marks = self._marks()
+        return all(marks.get(source, -1) + 1 >= end for source, end in ends.items())
 
     @property
     def online_file(self) -> Path:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from feature_repo.apply import apply_repository
 from mmrec.catalog.item import catalog_entry
 from mmrec.events.columns import EVENT_SCHEMA
 from mmrec.simulator.settings import StorefrontConfig
@@ -43,7 +44,7 @@ def test_the_job_writes_examples_of_the_whole_log_and_says_what_it_dropped(
     settings: Callable[..., Any], tmp_path: Path
 ) -> None:
     deployment = settings()
-    subprocess.run([sys.executable, "-m", "feature_repo.apply", "--config", str(deployment.config)], check=True)
+    apply_repository(deployment.settings.stores, deployment.settings.scoring.decay_per_day)
     log, num_events = open_event_log(deployment.settings), 0
     for chunk in WORLD.events(chunk_events=300):
         log.append(log_table(num_events, chunk), batch_key=str(num_events))

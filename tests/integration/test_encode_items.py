@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from feature_repo.apply import apply_repository
 from mmrec.catalog.item import to_json_value
 from mmrec.serving.item_record import ItemUpdate, read_item_update
 from mmrec.simulator.settings import StorefrontConfig
@@ -86,7 +87,7 @@ def test_the_catalogue_reaches_store_feast_and_topic_and_is_encoded_once(
     settings: Callable[..., Any], tmp_path: Path
 ) -> None:
     deployment = settings(kafka=True, extra=CHEAP)
-    subprocess.run([sys.executable, "-m", "feature_repo.apply", "--config", str(deployment.config)], check=True)
+    apply_repository(deployment.settings.stores, deployment.settings.scoring.decay_per_day)
     broken = replace(ITEMS[0], item_id="broken", image=b"no image")
     untitled = replace(ITEMS[0], item_id="untitled", title="")
     records = [(item.item_id.encode(), to_json_value(item)) for item in [*ITEMS, broken, untitled]]
@@ -127,7 +128,7 @@ def test_a_picture_whose_decoder_raises_or_never_ends_stops_nothing_after_it(
     settings: Callable[..., Any], tmp_path: Path
 ) -> None:
     deployment = settings(kafka=True, extra=CHEAP + "picture_timeout_s = 0.5\n")
-    subprocess.run([sys.executable, "-m", "feature_repo.apply", "--config", str(deployment.config)], check=True)
+    apply_repository(deployment.settings.stores, deployment.settings.scoring.decay_per_day)
     bad = {"avif": damaged_avif(), "endless": endless_jpeg(20_000), "none": b"no picture"}
     with following(deployment, tmp_path) as process:
         wait_for(lambda: figures(deployment).get("ready", False))
@@ -155,7 +156,7 @@ def test_a_picture_given_by_uri_is_fetched_and_what_fails_is_kept_with_its_reaso
 ) -> None:
     hosts = 'image_private_hosts = ["127.0.0.1"]\nimage_fetch_retries = 0\n'
     deployment = settings(kafka=True, extra=CHEAP + hosts)
-    subprocess.run([sys.executable, "-m", "feature_repo.apply", "--config", str(deployment.config)], check=True)
+    apply_repository(deployment.settings.stores, deployment.settings.scoring.decay_per_day)
     uris = {
         "good": shop.gives("/red.png", png()),
         "away": shop.gives("/away.png", b"", status=503),

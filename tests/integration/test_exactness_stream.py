@@ -10,6 +10,7 @@ import random
 import shutil
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -178,6 +179,7 @@ def backlog(world: World) -> None:
     within, beyond = (skewed_s - 60) / DAY_S, (skewed_s + 600) / DAY_S
     records += world.send(skewed.name, [skewed.event(days=-within) for _ in range(30)])
     records += world.send(skewed.name, [skewed.event(days=-beyond, users=10) for _ in range(30)], refused=True)
+    records += damaged(world)
     for name in ("lost checkpoint", "made anew", "mirrored", "partitions"):
         world.seen[name] = world.case(name).events(120)
         records += world.send(name, world.seen[name])
@@ -203,6 +205,16 @@ def backlog(world: World) -> None:
         ],
     )
     world.produce(records)
+
+
+def damaged(world: World) -> list[tuple[bytes, bytes]]:
+    """Records that can only be refused; the oracle of their user's events knows nothing of them."""
+    event = new_event("x1", "shuffled-1", "i1", "cart", world.now_s - DAY_S)
+    odd = ({"behavior": "stare"}, {"item_id": ""}, {"event_time": "2999-01-01T00:00:00Z"})
+    values = [b"{no json", b"[]", *(record_of({**event, **change})[1] for change in odd)]
+    values.append(b" " * 500_000 + record_of(event)[1])
+    world.seen["damaged"] = len(values)
+    return [(b"shuffled-1", value) for value in values]
 
 
 def _stamped(bootstrap: str, topic: str, records: list[tuple[bytes, bytes]], stamp_s: float) -> None:
@@ -338,9 +350,14 @@ def test_the_log_holds_every_accepted_event_once(world: World) -> None:
 
 
 def test_what_is_refused_is_on_the_rejected_topic(world: World) -> None:
-    refused = {(row["partition"], row["offset"]) for row in world.seen["rejected"]}
-    assert len(refused) == sum(case.num_refused for case in world.cases.values())
-    assert {row["reason"] for row in world.seen["rejected"]} == {"time_in_future"}
+    refused = {(row["partition"], row["offset"]): row for row in world.seen["rejected"]}
+    num_skewed = sum(case.num_refused for case in world.cases.values())
+    assert len(refused) == num_skewed + world.seen["damaged"]
+    reasons = Counter(row["reason"] for row in refused.values())
+    assert reasons["time_in_future"] == num_skewed + 1
+    (long,) = [row for row in refused.values() if row["reason"] == "too_large"]
+    assert len(long["original_value"]) == world.settings.events.max_value_bytes + 1
+    assert long["detail"].endswith("its beginning is kept")
 
 
 def test_new_partitions_are_read_while_the_stream_runs(world: World) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from feature_repo.apply import apply_repository
 from mmrec.catalog.item import catalog_entry
 from mmrec.content.encode import encode_items
 from mmrec.content.registry import encoder
@@ -44,7 +45,7 @@ def events_table() -> pa.Table:
 
 
 def prepare(deployment: Any, folder: Path) -> Path:
-    subprocess.run([sys.executable, "-m", "feature_repo.apply", "--config", str(deployment.config)], check=True)
+    apply_repository(deployment.settings.stores, deployment.settings.scoring.decay_per_day)
     items = list(WORLD.catalog())
     entries = {item.item_id: catalog_entry(item) for item in items}
     open_feature_store(deployment.settings).write_item_content(entries, write_time_s=1.0)
