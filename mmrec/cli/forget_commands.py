@@ -131,12 +131,14 @@ def forget_user(
     key = user_key("", user) if anonymous else user
     forgotten = erase.forget_user(parts, key, wait_s=wait_s, doing=err.status)
     forgotten.document["request"]["topic"] = kafka.behavior_events
-    forgotten.document |= {
-        "redis": _redis_note(settings),
-        "kafka": _topics(settings, forgotten.document["forgotten_up_to_s"]),
-        "backups": "backups made before this receipt still hold the user; a restored one is swept by the registry, "
-        "if the registry (the folder `forgotten` of the event log) is the newer one",
-    }
+    forgotten.document.update(
+        {
+            "redis": _redis_note(settings),
+            "kafka": _topics(settings, forgotten.document["forgotten_up_to_s"]),
+            "backups": "backups made before this receipt still hold the user; a restored one is swept by the registry, "
+            "if the registry (the folder `forgotten` of the event log) is the newer one",
+        }
+    )
     return forgotten
 
 
