@@ -21,7 +21,7 @@ Login = tuple[float, str]
 Link = tuple[str, str]
 """(user key, anonymous key) of a login, whenever it was."""
 Linked = Callable[[Collection[str]], Iterable[Link]]
-"""The links that name one of these keys on either side; others among them do no harm."""
+"""The links that name one of these keys on either side; all_linked() follows others among them, too."""
 MAX_RUNS: Final = 4_096
 """Changes of users that a history remembers: the first one and the newest, some 50 bytes each. Beyond that, an event
 that was known before the others and comes only now, or is counted anew, counts for the first user."""

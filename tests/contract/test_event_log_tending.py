@@ -11,12 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mmrec.config import Settings
 from mmrec.disk.files import DurableFiles
 from mmrec.errors import StoreError
 from mmrec.events.forgotten import MemoryForgottenUsers
 from mmrec.events.log import EventLog, MemoryEventLog
+from mmrec.scoring.settings import ScoringConfig
 from mmrec.stores.log.manifest import MAX_DIGESTS
 from mmrec.stores.log.parquet_log import ParquetEventLog
+from mmrec.stream.replay import profiles_from_log
 from tests.contract.test_event_log import INGEST_S, events, ids, served
 
 DAY_S = 86_400.0
@@ -176,6 +179,18 @@ def test_logins_stay_however_old_until_one_of_their_sides_is_forgotten(
     users.forget("~g", known_time_s=INGEST_S + 9 * DAY_S)
     assert reopen().tend(keep_s=2 * DAY_S).events.num_forgotten == 1
     assert ids(reopen().read()) == [f"t-0-{n}" for n in (2, 7, 8, 9)]
+
+
+def test_after_years_a_guest_counts_for_the_user_who_had_logged_in(reopen: Reopen, users: MemoryForgottenUsers) -> None:
+    rows = with_logins(of_users("ann", "~g", step_s=DAY_S), ann="~g")
+    reopen().append(rows, batch_key="0")
+    late = of_users("~g", start=900, step_s=DAY_S)
+    place = late.column_names.index("behavior")
+    reopen().append(late.set_column(place, late.schema.field(place), pa.array(["cart"])), batch_key="1")
+    reopen().tend(keep_s=400 * DAY_S)
+    config = ScoringConfig(behaviors=Settings().behaviors)
+    grown = profiles_from_log(reopen(), ["ann", "~g"], up_to_sequence=2, forgotten=users, config=config)
+    assert (grown["ann"].num_events, grown["~g"].merged_into) == (1, "ann")
 
 
 def test_days_of_which_logins_are_left_share_few_files(tmp_path: Path) -> None:

@@ -86,9 +86,11 @@ class Deployment:
 
         thread = threading.Thread(target=work)
         thread.start()
-        yield
-        done.set()
-        thread.join(60)
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join(60)
 
     def send(self, *events: BehaviorEvent) -> None:
         with closing(open_producer(self.settings)) as producer:

@@ -2,14 +2,14 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import product
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmrec.scoring.together import MAX_RUNS, LoginHistory
+from mmrec.scoring.together import MAX_RUNS, Link, LoginHistory, all_linked, one_person
 from tests.unit.test_partition_stream import Partitioned
 from tests.unit.test_replay_logins import FIRST, KEYS, Items, held, login, owned, rebuilt, shared_devices
 from tests.unit.test_stream import NOW_S, Deployment, event
@@ -102,6 +102,30 @@ def test_any_two_ways_of_cutting_batches_give_the_same_profiles(
         run_out(other, shuffle, crash_share=crash_share, largest=largest)
     assert held(other.store.read_profiles(KEYS)) == at_once == owned(one.log)
     assert rebuilt(other) == rebuilt(one) == at_once
+
+
+LINKS = [("ann", "~phone"), ("ann", "~tablet"), ("bob", "~tablet"), ("bob", "~car"), ("eve", "~desk")]
+
+
+def linked(keys: Collection[str]) -> Iterator[Link]:
+    return (link for link in LINKS if set(link) & set(keys))
+
+
+def test_one_person_is_a_user_with_all_guests_and_a_guest_with_all_users_and_theirs() -> None:
+    assert one_person("ann", linked) == ["~phone", "~tablet", "ann"]
+    assert one_person("~tablet", linked) == ["~phone", "~car", "ann", "bob", "~tablet"]
+    assert one_person("nobody", linked) == ["nobody"]
+    assert all_linked(["ann"], linked) == {"ann", "bob", "~phone", "~tablet", "~car"}
+    assert all_linked([], linked) == set()
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_links_may_be_more_than_were_asked_for(wide: bool) -> None:
+    def all_links(keys: Collection[str]) -> Collection[Link]:
+        return LINKS if wide else list(linked(keys))
+
+    for key in ("ann", "bob", "eve", "~phone", "~tablet", "~car"):
+        assert one_person(key, all_links) == one_person(key, linked)
 
 
 HISTORY = st.lists(st.tuples(st.integers(0, 12).map(float), st.sampled_from(["ann", "bob", "eve"])), min_size=1)
