@@ -8,7 +8,6 @@ readers never wait for a writer) or Redis, as [stores] says.
 
 import argparse
 import json
-import os
 from pathlib import Path
 
 from mmrec.config import StoreSettings
@@ -42,7 +41,6 @@ def main() -> None:
     parser.add_argument("--config", help="mmrec.toml; MMREC_CONFIG where absent")
     arguments = parser.parse_args()
     configure_logging()
-    os.environ.setdefault("FEAST_USAGE", "False")
     settings = settings_from(arguments.config)
     apply_repository(settings.stores, settings.scoring.decay_per_day)
     log.info(
