@@ -7,7 +7,6 @@ readers never wait for a writer) or Redis, as [stores] says.
 """
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -35,7 +34,6 @@ def main() -> int:
     """Parse, apply, report."""
     arguments = shell_parser(__doc__).parse_args()
     configure_logging()
-    os.environ.setdefault("FEAST_USAGE", "False")
 
     def apply() -> None:
         settings = settings_from(arguments.config)

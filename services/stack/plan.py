@@ -38,7 +38,6 @@ def stack_environment(home: StackHome, ports: StackPorts, *, java_home: Path, sp
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE": "1",  # a small /dev/shm is no reason not to start
         "TOKENIZERS_PARALLELISM": "false",
-        "FEAST_USAGE": "False",
         # One thread a program: more stall each other on few cores. Training is told otherwise where it is started.
         **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     }
