@@ -12,10 +12,8 @@ import os
 from pathlib import Path
 
 from mmrec.config import StoreSettings
-from mmrec.stores.feast.repository import apply_objects, is_applied, repository_yaml
-from mmrec.stores.feast.store import check_rates
 from mmrec.telemetry.logs import configure_logging, get_logger
-from mmrec.wiring import settings_from
+from mmrec.wiring import apply_features, settings_from
 
 log = get_logger("__main__")
 
@@ -28,12 +26,8 @@ def apply_repository(stores: StoreSettings, decay_per_day: tuple[float, ...]) ->
     """
     from feature_repo.definitions import definitions
 
-    folder = Path(stores.feature_repo)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "feature_store.yaml").write_text(repository_yaml(stores), encoding="utf-8")
-    if is_applied(folder):
-        check_rates(str(folder), decay_per_day)
-    apply_objects(folder, definitions(offline_folder=folder / "offline", decay_per_day=decay_per_day))
+    objects = definitions(offline_folder=Path(stores.feature_repo) / "offline", decay_per_day=decay_per_day)
+    apply_features(stores, objects, decay_per_day=decay_per_day)
 
 
 def main() -> None:

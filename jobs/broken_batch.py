@@ -13,10 +13,8 @@ import pyarrow as pa
 from mmrec.config import Settings
 from mmrec.events.columns import RAW_SCHEMA
 from mmrec.events.producer import TopicRecord
+from mmrec.events.topics import SkippedBatches, Topics
 from mmrec.scoring.source import Source
-from mmrec.stores.kafka.readers import read_topic
-from mmrec.stores.kafka.sound_batches import SkippedBatches
-from mmrec.stores.kafka.topic_ends import end_offsets
 from mmrec.stream.rows import MAX_KEY_BYTES, StreamTopic, decode_rows, split_rows
 from mmrec.stream.step import ScoringStream
 
@@ -27,11 +25,12 @@ _PLACE = re.compile(r"fetching the next record from (\S+)-(\d+)\b")
 
 
 def pass_broken_batch(
-    stream: ScoringStream, settings: Settings, topics: Mapping[str, StreamTopic], failure: str
+    stream: ScoringStream, settings: Settings, topics: Mapping[str, StreamTopic], broker: Topics, failure: str
 ) -> str:
     """Move the stream past the batch at which Spark failed, with all records before it.
 
     Args:
+        broker: Where the topics are read.
         failure: What Spark says; it names topic and partition.
 
     Returns:
@@ -46,12 +45,10 @@ def pass_broken_batch(
         return unexplained
     topic, partition = topics[found[1]], int(found[2])
     source = Source(cluster_id=topic.cluster_id, topic_id=topic.topic_id, partition=partition)
-    start = end_offsets(settings.kafka.bootstrap, topic.name)
+    start = broker.ends(topic.name)
     start[partition] = stream.progress.marks.get(source, -1) + 1
     skipped = SkippedBatches()
-    records = _before_the_first(
-        read_topic(settings.kafka.bootstrap, topic.name, start=start, skipped=skipped), partition, skipped
-    )
+    records = _before_the_first(broker.read(topic.name, start=start, skipped=skipped), partition, skipped)
     while portion := list(islice(records, PORTION)):
         rows = decode_rows(
             _raw(portion, topic, settings), topics, behaviors=settings.behaviors, settings=settings.events

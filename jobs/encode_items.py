@@ -29,13 +29,12 @@ from mmrec.content.registry import LazyEncoder
 from mmrec.content.store import ContentStore
 from mmrec.errors import MmrecError
 from mmrec.events.producer import TopicRecord
+from mmrec.events.topics import SkippedBatches
 from mmrec.home import cache_folder
-from mmrec.stores.kafka.readers import follow_topic, read_topic
-from mmrec.stores.kafka.sound_batches import SkippedBatches
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
-from mmrec.wiring import open_catalog_feed, open_producer, settings_from
+from mmrec.wiring import open_catalog_feed, open_producer, open_topics, settings_from
 
 log = get_logger("jobs.encode_items")
 PROCESS = "encode_items"
@@ -48,12 +47,12 @@ def _records(
     settings: Settings, feed: CatalogFeed, follow: bool, stop: threading.Event, skipped: SkippedBatches
 ) -> Iterator[list[TopicRecord]]:
     """What is there, then with `follow` what comes, else an empty list as long as pictures are under way."""
-    bootstrap, topic = settings.kafka.bootstrap, settings.kafka.catalog_items
-    backlog = list(read_topic(bootstrap, topic, start=feed.mark.offsets, skipped=skipped))
+    topics, name = open_topics(settings), settings.kafka.catalog_items
+    backlog = list(topics.read(name, start=feed.mark.offsets, skipped=skipped))
     start = feed.mark.moved([(r.partition, r.offset) for r in backlog]).offsets
     yield backlog
     if follow:
-        yield from follow_topic(bootstrap, topic, stop=stop.is_set, start=start, skipped=skipped)
+        yield from topics.follow(name, stop=stop.is_set, start=start, skipped=skipped)
     while not follow and feed.is_fetching and not stop.wait(BATCH_PAUSE_S):
         yield []
 

@@ -15,19 +15,16 @@ from contextlib import suppress
 
 from mmrec.clock import SystemClock
 from mmrec.collecting.overlay_follower import OverlayFollower
-from mmrec.config import KafkaSettings, Settings
+from mmrec.config import Settings
 from mmrec.errors import MmrecError, StoreError
-from mmrec.stores.kafka.readers import follow_topic
-from mmrec.stores.kafka.sound_batches import SkippedBatches
-from mmrec.stores.kafka.topics import TopicIdentity, TopicWatch
+from mmrec.events.topics import SkippedBatches, TopicIdentity, TopicWatch
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
-from mmrec.wiring import open_overlay_writer, settings_from
+from mmrec.wiring import open_overlay_writer, open_topic_watch, open_topics, settings_from
 
 PAUSE_S = 0.05
 """Between two polls: every one costs a request to the broker and a commit, however few records it finds."""
-POLL_S = 0.2
 AGAIN_S = 1.0
 """Pause before the topic is opened anew."""
 TEND_S = 1.0
@@ -39,8 +36,8 @@ log = get_logger(__name__)
 class _Topic:
     """Looks at the topic now and then; `changed` is set where it is another one or has other partitions."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
-        self._watch = TopicWatch(settings.bootstrap, settings.behavior_events)
+    def __init__(self, watch: TopicWatch) -> None:
+        self._watch = watch
         self.known: TopicIdentity | None = None
         self.changed = threading.Event()
         self.skipped = SkippedBatches()
@@ -57,7 +54,7 @@ def run(settings: Settings, *, stop: threading.Event) -> None:
     """Follow until `stop`, or until something fails that is no matter of waiting."""
     clock, metrics = SystemClock(), Metrics("follow_events")
     status, endpoint = StatusFile(settings.stores.status, "follow_events"), serve_metrics(metrics, settings.metrics)
-    writer, topic = open_overlay_writer(settings), _Topic(settings.kafka)
+    writer, topic = open_overlay_writer(settings), _Topic(open_topic_watch(settings))
     follower = OverlayFollower(writer, metrics, clock, behaviors=settings.behaviors, settings=settings.events)
     following, failures = threading.Event(), list[Exception]()
 
@@ -93,7 +90,7 @@ def run(settings: Settings, *, stop: threading.Event) -> None:
         thread.start()
     while not stop.is_set():
         try:
-            _follow(settings.kafka, follower, topic, following, stop)
+            _follow(settings, follower, topic, following, stop)
         except MmrecError as error:
             log.warning("topic_not_followed", error=str(error))
         following.clear()
@@ -108,7 +105,7 @@ def run(settings: Settings, *, stop: threading.Event) -> None:
 
 
 def _follow(
-    kafka: KafkaSettings, follower: OverlayFollower, topic: _Topic, following: threading.Event, stop: threading.Event
+    settings: Settings, follower: OverlayFollower, topic: _Topic, following: threading.Event, stop: threading.Event
 ) -> None:
     """Until `stop`, a change of the topic, or a backlog that is left to the stream."""
     topic.changed.clear()
@@ -121,8 +118,8 @@ def _follow(
         return stop.is_set() or topic.changed.is_set()
 
     identity = (opened.cluster_id, opened.topic_id)
-    at = kafka.bootstrap, kafka.behavior_events
-    for records in follow_topic(*at, from_end=True, stop=over, poll_s=POLL_S, skipped=topic.skipped):
+    topics, name = open_topics(settings), settings.kafka.behavior_events
+    for records in topics.follow(name, from_end=True, stop=over, skipped=topic.skipped):
         following.set()
         if not follower.take(records, topic=identity):
             log.info("backlog_left_to_the_stream", num_records=len(records))

@@ -19,11 +19,10 @@ import pyarrow.parquet as pq
 from mmrec.errors import InvalidRequestError, MmrecError
 from mmrec.features.assemble import feature_names
 from mmrec.features.schema import ITEM_STATS, USER_PROFILE
-from mmrec.stores.feast.offline import FeastOfflineStore
 from mmrec.telemetry.logs import configure_logging, get_logger
 from mmrec.training.event_columns import EVENT_COLUMNS
 from mmrec.training.offline_rows import Asked, assemble_asked, offline_rows
-from mmrec.wiring import open_event_log, open_feature_store, settings_from
+from mmrec.wiring import open_event_log, open_feature_store, open_offline_store, settings_from
 
 log = get_logger("jobs.offline_features")
 ASKED_COLUMNS = ("user_key", "item_id", "time_s")
@@ -42,7 +41,7 @@ def run(config_file: str | None, asked_file: Path, out: Path) -> int:
     )
     events = open_event_log(settings).read(columns=EVENT_COLUMNS)
     log.info("log_read", num_events=events.num_rows, num_asked=len(asked))
-    offline = FeastOfflineStore(settings.stores.feature_repo)
+    offline = open_offline_store(settings)
     offline.replace(offline_rows(events, asked, settings=settings, created_s=time.time()))
     profiles = offline.packed_as_of(USER_PROFILE, asked.user_keys, asked.timestamps)
     statistics = offline.packed_as_of(ITEM_STATS, asked.item_ids, asked.timestamps)

@@ -11,17 +11,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jobs.kept_profiles import ProfileKeeper, kept_profiles
 from jobs.spark_worker import settle
 from jobs.table_bytes import table_of, table_pieces
 from mmrec.events.forgotten import ForgottenUsers
+from mmrec.features.profile_rows import ProfileRows, RowLayout
 from mmrec.features.schema import GENERATIONS, LIVE_KEY
 from mmrec.features.values import PackedProfile
 from mmrec.scoring.apply import collector_paused
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.stores.feast.kept_profiles import ProfileKeeper, kept_profiles
-from mmrec.stores.log.forgotten_file import FileForgottenUsers
-from mmrec.stores.redis.profile_rows import RedisLayout, RedisProfileRows
 from mmrec.stream.partition_step import JUDGED_SCHEMA, OWNED_SCHEMA, OWNER, JudgedRows, judge_rows, with_owners
+from mmrec.wiring import open_forgotten_folder, open_profile_rows
 
 EVENTS, KEPT = "events", "kept"
 OWNED_PIECE_SCHEMA = pa.schema([pa.field("part", pa.int32()), pa.field("piece", pa.binary())])
@@ -31,7 +31,7 @@ WRITTEN_SCHEMA = pa.schema([pa.field("num_profiles", pa.int64()), pa.field("num_
 
 
 def cut_by_owner(
-    rows: pa.Table, *, layouts: Mapping[str, RedisLayout], parts: Sequence[int]
+    rows: pa.Table, *, layouts: Mapping[str, RowLayout], parts: Sequence[int]
 ) -> Iterator[tuple[int, pa.Table]]:
     """Decoded rows with their owners, by the part their profile belongs to; for decoded_stream()."""
     pointer = dict(_rows(layouts[GENERATIONS[0]], None).read([LIVE_KEY], "packed"))
@@ -45,7 +45,7 @@ def cut_by_owner(
 
 
 def judge(
-    batches: Iterator[pa.RecordBatch], *, batch: str, layout: RedisLayout, scoring: ScoringConfig, forgotten_folder: str
+    batches: Iterator[pa.RecordBatch], *, batch: str, layout: RowLayout, scoring: ScoringConfig, forgotten_folder: str
 ) -> Iterator[pa.RecordBatch]:
     """Pieces of owned rows of one part -> pieces of judged rows; changed profiles are kept on this machine."""
     settle()
@@ -64,7 +64,7 @@ def write(
     batches: Iterator[pa.RecordBatch],
     *,
     batch: str,
-    layout: RedisLayout,
+    layout: RowLayout,
     lease: bytes,
     left_out: frozenset[str],
     write_time_s: float,
@@ -104,7 +104,7 @@ def write(
 
 def _judged(
     rows: pa.Table,
-    layout: RedisLayout,
+    layout: RowLayout,
     scoring: ScoringConfig,
     forgotten_folder: str,
     *,
@@ -124,11 +124,11 @@ def _kept_folder() -> Path:
 
 
 @lru_cache(maxsize=4)
-def _rows(layout: RedisLayout, lease: bytes | None) -> RedisProfileRows:
+def _rows(layout: RowLayout, lease: bytes | None) -> ProfileRows:
     """One connection per worker process."""
-    return RedisProfileRows(layout, lease=lease)
+    return open_profile_rows(layout, lease=lease)
 
 
 @lru_cache(maxsize=4)
 def _forgotten(folder: str) -> ForgottenUsers:
-    return FileForgottenUsers(folder)
+    return open_forgotten_folder(Path(folder))

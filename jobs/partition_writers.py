@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import count
-from typing import Final
+from typing import Final, Protocol
 
 import mmh3
 import pyarrow.compute as pc
@@ -31,16 +31,30 @@ from jobs.partition_workers import (
 )
 from jobs.table_bytes import table_of
 from mmrec.config import Settings
+from mmrec.events.log import local_folder
+from mmrec.features.profile_rows import ProfileRows, RowLayout
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.stores.log.parquet_log import local_folder
-from mmrec.stores.redis.profile_rows import RedisLayout, RedisProfileRows
-from mmrec.stores.writer_right import WriterRight
 from mmrec.stream.partition_step import JUDGED_SCHEMA, Written, asks_to_forget, judged_events
 from mmrec.stream.rows import StreamBatch, StreamTopic, split_rows
 from mmrec.stream.step import ScoringStream, StepReport
+from mmrec.wiring import open_profile_rows
 
 SPARK_SEED: Final = 42
 """Of Spark's hash."""
+
+
+class PartitionRight(Protocol):
+    """The right to write profiles, as far as it matters here."""
+
+    @property
+    def holder(self) -> bytes | None:
+        """What the lease must hold; None where there is none."""
+        ...
+
+    @property
+    def layouts(self) -> Mapping[str, RowLayout]:
+        """Where the rows of each generation are."""
+        ...
 
 
 class PartitionWriters:
@@ -48,7 +62,7 @@ class PartitionWriters:
 
     def __init__(
         self,
-        layouts: Mapping[str, RedisLayout],
+        layouts: Mapping[str, RowLayout],
         *,
         lease: bytes,
         scoring: ScoringConfig,
@@ -65,7 +79,7 @@ class PartitionWriters:
         """
         self._layouts, self._lease, self._scoring = layouts, lease, scoring
         self._forgotten_folder, self._parts = forgotten_folder, tuple(parts)
-        self._rows: dict[RedisLayout, RedisProfileRows] = {}
+        self._rows: dict[RowLayout, ProfileRows] = {}
 
     @property
     def cut(self) -> Cut:
@@ -90,7 +104,7 @@ class PartitionWriters:
             finally:
                 judged.unpersist()
 
-    def _judged(self, pieces: DataFrame, layout: RedisLayout, batch_name: str) -> DataFrame:
+    def _judged(self, pieces: DataFrame, layout: RowLayout, batch_name: str) -> DataFrame:
         """Pieces of JUDGED_PIECE_SCHEMA, kept until unpersist()."""
         judging = partial(
             judge, batch=batch_name, layout=layout, scoring=self._scoring, forgotten_folder=self._forgotten_folder
@@ -99,10 +113,10 @@ class PartitionWriters:
         return parts.mapInArrow(judging, from_arrow_schema(JUDGED_PIECE_SCHEMA)).persist(StorageLevel.MEMORY_AND_DISK)
 
     def _write(
-        self, judged: DataFrame, layout: RedisLayout, name: str, left_out: frozenset[str], *, write_time_s: float
+        self, judged: DataFrame, layout: RowLayout, name: str, left_out: frozenset[str], *, write_time_s: float
     ) -> Written:
         if layout not in self._rows:
-            self._rows[layout] = RedisProfileRows(layout, lease=self._lease)
+            self._rows[layout] = open_profile_rows(layout, lease=self._lease)
         self._rows[layout].begin_batch(name.encode())
         writing = partial(
             write,
@@ -119,7 +133,7 @@ class PartitionWriters:
         return Written(num_profiles=num_profiles, num_pruned=num_pruned)
 
 
-def partition_writers(settings: Settings, right: WriterRight, spark: SparkSession) -> PartitionWriters | None:
+def partition_writers(settings: Settings, right: PartitionRight, spark: SparkSession) -> PartitionWriters | None:
     """Writers in partitions where profiles are in Redis; None where one process writes them."""
     if right.holder is None:
         return None

@@ -19,13 +19,12 @@ from mmrec.config import Settings
 from mmrec.errors import MmrecError, ReleaseGateError
 from mmrec.publishing.publish import EmbeddingsMark, let_serve, publish, roll_back
 from mmrec.publishing.release import Release, ReleaseStore
-from mmrec.stores.kafka.topic_ends import end_offsets
-from mmrec.stores.kafka.topics import describe_topic
 from mmrec.telemetry.logs import configure_logging, get_logger
 from mmrec.wiring import (
     open_content_store,
     open_feature_store,
     open_release_store,
+    open_topics,
     open_vector_store,
     settings_from,
 )
@@ -66,11 +65,11 @@ def main() -> int:
 
 
 def _publish(settings: Settings, releases: ReleaseStore, model_folder: Path) -> Release:
-    kafka, features = settings.kafka, open_feature_store(settings)
-    topic = describe_topic(kafka.bootstrap, kafka.item_embeddings)
+    topics, features = open_topics(settings), open_feature_store(settings)
+    topic = topics.describe(settings.kafka.item_embeddings)
     # Taken before the content is read: what comes in between is replayed by replicas, twice at worst.
     mark = EmbeddingsMark(
-        topic=f"{topic.cluster_id}/{topic.topic_id}", offsets=end_offsets(kafka.bootstrap, kafka.item_embeddings)
+        topic=f"{topic.cluster_id}/{topic.topic_id}", offsets=topics.ends(settings.kafka.item_embeddings)
     )
     content = open_content_store(settings).load_matrix()
     entries = {}

@@ -32,17 +32,20 @@ from jobs.spark_session import local_spark
 from jobs.stream_step import StreamStep, answer_flip
 from mmrec.config import Settings
 from mmrec.errors import MmrecError, StoreError
-from mmrec.stores.kafka.stream_topics import begin_reading, check_topics
-from mmrec.stores.kafka.topic_ends import source_ends
-from mmrec.stores.patience import when_it_answers
-from mmrec.stores.sqlite.writer_lock import take_writer_lock
-from mmrec.stores.writer_right import take_writer_right
 from mmrec.stream.metrics import StreamMetrics
 from mmrec.stream.status import stream_figures
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
-from mmrec.wiring import open_scoring_stream, settings_from
+from mmrec.telemetry.patience import when_it_answers
+from mmrec.wiring import (
+    open_scoring_stream,
+    open_stream_topics,
+    open_topics,
+    settings_from,
+    take_writer_lock,
+    take_writer_right,
+)
 
 log = get_logger("__main__")
 COLLECT_S = 60
@@ -54,7 +57,7 @@ IDENTITY_CHECK_S = 5
 
 def run(settings: Settings, options: argparse.Namespace, *, stop: list[bool]) -> None:
     """Stream until `stop` is filled or something fails; `options` are those of main()."""
-    lock = take_writer_lock(Path(settings.stores.feature_repo))
+    lock = take_writer_lock(settings)
     checkpoint = Path(settings.stores.checkpoint) / "score_stream"
     shutil.rmtree(checkpoint, ignore_errors=True)
     status = StatusFile(settings.stores.status, "score_stream")
@@ -64,10 +67,11 @@ def run(settings: Settings, options: argparse.Namespace, *, stop: list[bool]) ->
     with ThreadPoolExecutor() as pool:  # the JVM starts while this process loads its engines
         start = partial(local_spark, "score_stream", master=options.master, max_result=options.max_result)
         started = pool.submit(start, folder=checkpoint / "scratch")
-        right = when_it_answers(partial(take_writer_right, settings.stores, lock=lock))
+        right = when_it_answers(partial(take_writer_right, settings, lock=lock))
         open_both = partial(open_scoring_stream, settings, timer=time.monotonic, lease=right.holder)
         stream, producer = when_it_answers(open_both)
-        reading = when_it_answers(partial(begin_reading, settings.kafka, stream.progress.marks))
+        broker = open_stream_topics(settings)
+        reading = when_it_answers(partial(broker.begin, stream.progress.marks))
         log.info("stream_recovered", **asdict(stream.recover(starts=reading.starts, write_time_s=time.time())))
         spark = started.result()
     gc.freeze()  # imports never become garbage, and the profiles of a batch are in no cycle:
@@ -76,9 +80,9 @@ def run(settings: Settings, options: argparse.Namespace, *, stop: list[bool]) ->
     topics, writers = reading.topics, partition_writers(settings, right, spark)
 
     def look() -> None:
-        if check_topics(settings.kafka, topics):
+        if broker.check(topics):
             with suppress(StoreError):  # a broker that is away has no ends to tell
-                ends = source_ends(settings.kafka.bootstrap, topics.values())
+                ends = broker.ends(topics)
                 watch.lag(ends, {t.topic_id: name for name, t in topics.items()}, stream.progress, now_s=time.time())
 
     cut, at = writers.cut if writers else None, checkpoint / uuid.uuid4().hex
@@ -107,9 +111,9 @@ def run(settings: Settings, options: argparse.Namespace, *, stop: list[bool]) ->
             if second % COLLECT_S == 0:
                 gc.collect()
     except StreamingQueryException as error:
-        check_topics(settings.kafka, topics)  # where a topic is gone or made anew, Spark's own words hide it
+        broker.check(topics)  # where a topic is gone or made anew, Spark's own words hide it
         step.wait()
-        raise StoreError(pass_broken_batch(stream, settings, topics, str(error))) from error
+        raise StoreError(pass_broken_batch(stream, settings, topics, open_topics(settings), str(error))) from error
     except JVM_GONE as error:
         raise StoreError(f"Spark does not answer: {error!r}") from error
     finally:

@@ -17,11 +17,10 @@ from typing import Any
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
 from mmrec.errors import MmrecError
-from mmrec.stores.log.size import log_size
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
-from mmrec.wiring import open_event_log, settings_from
+from mmrec.wiring import measure_event_log, open_event_log, settings_from
 
 MIN_APPENDS = 4
 """Fewer new appends than this wait for the next turn."""
@@ -55,7 +54,7 @@ def run(settings: Settings, *, follow_s: float, stop: threading.Event) -> None:
             done = events.tend(keep_s=settings.scoring.idle_horizon_s, min_appends=MIN_APPENDS if follow_s else 1)
             seconds = time.monotonic() - began_s
             figures = {"seconds": round(seconds, 3), **asdict(done)}
-            size = log_size(settings.stores.event_log)
+            size = measure_event_log(settings)
             metrics.set("mmrec_log_sequence", events.sequence())
             metrics.set("mmrec_log_files", size.num_files)
             metrics.set("mmrec_log_bytes", size.num_bytes)

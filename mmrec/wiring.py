@@ -4,12 +4,12 @@ Imports happen inside the functions, so that a process loads only the engines it
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
-from mmrec.config import Settings, load_settings
+from mmrec.config import Settings, StoreSettings, load_settings
 from mmrec.errors import ConfigurationError, StoreError
 
 if TYPE_CHECKING:
@@ -21,10 +21,17 @@ if TYPE_CHECKING:
     from mmrec.events.forgotten import ForgottenUsers
     from mmrec.events.log import EventLog
     from mmrec.events.producer import RecordProducer
+    from mmrec.events.topics import Topics, TopicWatch
+    from mmrec.features.profile_rows import ProfileRows, RowLayout
     from mmrec.features.stores import FeatureStore
     from mmrec.index.vectors import VectorStore
     from mmrec.publishing.release import ReleaseStore
     from mmrec.serving.replica import ReplicaParts
+    from mmrec.stores.feast.offline import FeastOfflineStore
+    from mmrec.stores.kafka.producer import KafkaRecordProducer
+    from mmrec.stores.kafka.stream_topics import StreamTopics
+    from mmrec.stores.log.size import LogSize
+    from mmrec.stores.writer_right import WriterRight
     from mmrec.stream.step import ScoringStream
 
 CONFIG_VARIABLE = "MMREC_CONFIG"
@@ -79,7 +86,6 @@ def open_overlay_writer(settings: Settings) -> "OverlayWriter":
     from functools import lru_cache
 
     from mmrec.collecting.overlay_writer import OverlayWriter
-    from mmrec.stores.kafka.topics import TopicWatch
 
     @lru_cache(maxsize=1)  # a failure is not kept: the repository may be applied later
     def store() -> "FeatureStore":
@@ -93,7 +99,7 @@ def open_overlay_writer(settings: Settings) -> "OverlayWriter":
 
     return OverlayWriter(
         open_overlay(settings, wait_s=WRITER_WAIT_S),
-        topic=TopicWatch(settings.kafka.bootstrap, settings.kafka.behavior_events),
+        topic=open_topic_watch(settings),
         read_marks=lambda: progress.marks if (progress := store().read_progress()) is not None else {},
         merged_from=merged_from,
     )
@@ -108,10 +114,16 @@ def open_event_log(settings: Settings) -> "EventLog":
 
 def open_forgotten_users(settings: Settings) -> "ForgottenUsers":
     """The registry of forgotten users, in the event log's folder."""
-    from mmrec.stores.log.forgotten_file import FileForgottenUsers
-    from mmrec.stores.log.parquet_log import local_folder
+    from mmrec.events.log import local_folder
 
-    return FileForgottenUsers(local_folder(settings.stores.event_log) / "forgotten")
+    return open_forgotten_folder(local_folder(settings.stores.event_log) / "forgotten")
+
+
+def open_forgotten_folder(folder: Path) -> "ForgottenUsers":
+    """The same, in a folder that is known."""
+    from mmrec.stores.log.forgotten_file import FileForgottenUsers
+
+    return FileForgottenUsers(folder)
 
 
 def open_scoring_stream(
@@ -137,11 +149,123 @@ def open_scoring_stream(
     return stream, producer
 
 
-def open_producer(settings: Settings, *, linger_s: float = 0.0) -> "RecordProducer":
-    """An idempotent Kafka producer; records wait `linger_s` for company."""
+def open_producer(
+    settings: Settings,
+    *,
+    delivery_timeout_s: float = 30.0,
+    linger_s: float = 0.0,
+    busy_linger_s: float = 0.0,
+    max_requests: int = 5,
+    header: str = "",
+) -> "KafkaRecordProducer":
+    """An idempotent Kafka producer; its arguments are KafkaRecordProducer's."""
     from mmrec.stores.kafka.producer import KafkaRecordProducer
 
-    return KafkaRecordProducer(settings.kafka.bootstrap, linger_s=linger_s)
+    return KafkaRecordProducer(
+        settings.kafka.bootstrap,
+        delivery_timeout_s=delivery_timeout_s,
+        linger_s=linger_s,
+        busy_linger_s=busy_linger_s,
+        max_requests=max_requests,
+        header=header,
+    )
+
+
+def open_topics(settings: Settings) -> "Topics":
+    """The topics of this deployment's broker, to be read; nothing is connected yet."""
+    from mmrec.stores.kafka.kafka_topics import KafkaTopics
+
+    return KafkaTopics(settings.kafka.bootstrap)
+
+
+def open_topic_watch(settings: Settings) -> "TopicWatch":
+    """What looks at the topic of behavior events again and again."""
+    from mmrec.stores.kafka.topics import KafkaTopicWatch
+
+    return KafkaTopicWatch(settings.kafka.bootstrap, settings.kafka.behavior_events)
+
+
+def open_stream_topics(settings: Settings) -> "StreamTopics":
+    """What the scoring stream must know of its topics."""
+    from mmrec.stores.kafka.stream_topics import StreamTopics
+
+    return StreamTopics(settings.kafka)
+
+
+def create_topics(settings: Settings) -> list[str]:
+    """Create the topics that do not exist yet, wait until they can be written, and name those that were made."""
+    from mmrec.stores.kafka.topics import TopicAdmin
+
+    with TopicAdmin(settings.kafka.bootstrap) as admin:
+        return admin.create_topics(settings.kafka)
+
+
+def take_writer_lock(settings: Settings) -> IO[str]:
+    """The lock of the one writer of profiles; StoreError where another process has it."""
+    from mmrec.stores.sqlite.writer_lock import take_writer_lock as take
+
+    return take(Path(settings.stores.feature_repo))
+
+
+def take_rebuild_lock(settings: Settings) -> IO[str]:
+    """The lock of who fills and flips generations; StoreError where another process has it."""
+    from mmrec.stores.sqlite.writer_lock import take_rebuild_lock as take
+
+    return take(Path(settings.stores.feature_repo))
+
+
+def take_writer_right(settings: Settings, *, lock: IO[str] | None = None) -> "WriterRight":
+    """The right to write profiles: the lock, and on Redis a lease; see mmrec.stores.writer_right."""
+    from mmrec.stores.writer_right import take_writer_right as take
+
+    return take(settings.stores, lock=lock)
+
+
+def open_profile_rows(layout: "RowLayout", *, lease: bytes | None) -> "ProfileRows":
+    """Rows of profiles on Redis, for a worker that has no Feast: where they are is what the writer's right says."""
+    from mmrec.stores.redis.profile_rows import RedisLayout, RedisProfileRows
+
+    assert isinstance(layout, RedisLayout), "made by the writer's right"
+    return RedisProfileRows(layout, lease=lease)
+
+
+def apply_features(stores: StoreSettings, objects: Sequence[object], *, decay_per_day: tuple[float, ...]) -> None:
+    """Create or confirm the Feast repository with these definitions.
+
+    Raises:
+        IncompatibleStateError: the folder was applied with another schema, or its profiles decay by other rates.
+    """
+    from mmrec.stores.feast.repository import apply_objects, repository_yaml
+
+    folder = Path(stores.feature_repo)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "feature_store.yaml").write_text(repository_yaml(stores), encoding="utf-8")
+    check_rates(stores, decay_per_day=decay_per_day)
+    apply_objects(folder, objects)
+
+
+def check_rates(stores: StoreSettings, *, decay_per_day: tuple[float, ...]) -> None:
+    """IncompatibleStateError where there are live profiles and they decay by other rates than these."""
+    from mmrec.stores.feast.repository import is_applied
+    from mmrec.stores.feast.store import check_rates as check
+
+    folder = Path(stores.feature_repo)
+    if (folder / "feature_store.yaml").is_file() and is_applied(folder):
+        check(str(folder), decay_per_day)
+
+
+def open_offline_store(settings: Settings) -> "FeastOfflineStore":
+    """Feast's offline store."""
+    from mmrec.stores.feast.offline import FeastOfflineStore
+
+    return FeastOfflineStore(settings.stores.feature_repo)
+
+
+def measure_event_log(settings: Settings) -> "LogSize":
+    """How many files and bytes the event log has."""
+    from mmrec.stores.log.size import log_size
+
+    return log_size(settings.stores.event_log)
 
 
 def open_vector_store(settings: Settings) -> "VectorStore":
@@ -181,11 +305,10 @@ def open_catalog_feed(
     from mmrec.content.publish import FeedMark
     from mmrec.content.remote_images import RemoteImages
     from mmrec.home import cache_folder
-    from mmrec.stores.kafka.readers import read_topic
-    from mmrec.stores.kafka.topics import describe_topic
 
     kafka, policy = settings.kafka, replace(cleaning_policy(settings.catalog), picture_problem=picture_problem)
-    identity = describe_topic(kafka.bootstrap, kafka.catalog_items)
+    topics = open_topics(settings)
+    identity = topics.describe(kafka.catalog_items)
     names = {modality: encoder.name for modality, encoder in encoders.items()}
     return CatalogFeed(
         mark=FeedMark(
@@ -199,7 +322,7 @@ def open_catalog_feed(
             topic=kafka.catalog_rejected,
             cluster_id=identity.cluster_id,
             topic_id=identity.topic_id,
-            read=lambda: read_topic(kafka.bootstrap, kafka.catalog_rejected),
+            read=lambda: topics.read(kafka.catalog_rejected),
         ),
         images=RemoteImages(
             settings.content,
@@ -227,15 +350,13 @@ def open_release_store(settings: Settings) -> "ReleaseStore":
 def replica_parts(settings: Settings) -> "ReplicaParts":
     """What a recommender replica is made of; nothing is connected yet but the release folder."""
     from mmrec.clock import SystemClock
+    from mmrec.events.topics import SkippedBatches
     from mmrec.serving.replica import ReplicaParts
-    from mmrec.stores.kafka.readers import follow_topic
-    from mmrec.stores.kafka.sound_batches import SkippedBatches
-    from mmrec.stores.kafka.topics import describe_topic
 
-    kafka, skipped = settings.kafka, SkippedBatches()
+    embeddings, topics, skipped = settings.kafka.item_embeddings, open_topics(settings), SkippedBatches()
 
     def topic_name() -> str:
-        topic = describe_topic(kafka.bootstrap, kafka.item_embeddings)
+        topic = topics.describe(embeddings)
         return f"{topic.cluster_id}/{topic.topic_id}"
 
     return ReplicaParts(
@@ -244,9 +365,7 @@ def replica_parts(settings: Settings) -> "ReplicaParts":
         open_overlay=lambda: open_overlay(settings),
         open_vectors=lambda: open_vector_store(settings),
         releases=open_release_store(settings),
-        follow=lambda start, stop: follow_topic(
-            kafka.bootstrap, kafka.item_embeddings, start=start, stop=stop, skipped=skipped
-        ),
+        follow=lambda start, stop: topics.follow(embeddings, start=start, stop=stop, skipped=skipped),
         num_skipped_batches=lambda: skipped.num_batches,
         topic_name=topic_name,
         clock=SystemClock(),

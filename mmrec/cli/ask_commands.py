@@ -120,14 +120,14 @@ def events_tail(
     Example: `mmrec events tail --rejected --from-beginning`
     """
     from mmrec.cli.event_lines import event_line, record_document, rejected_line
+    from mmrec.wiring import open_topics
 
-    kafka = deployment_settings(config).kafka
-    from mmrec.stores.kafka.readers import follow_topic
-
+    settings = deployment_settings(config)
+    kafka, topics = settings.kafka, open_topics(settings)
     topic, num_shown = kafka.rejected if rejected else kafka.behavior_events, 0
     shown = rejected_line if rejected else event_line
     with until_interrupted():
-        for records in follow_topic(kafka.bootstrap, topic, stop=lambda: False, from_end=not from_beginning):
+        for records in topics.follow(topic, stop=lambda: False, from_end=not from_beginning):
             for record in records:
                 typer.echo(json.dumps(record_document(record)) if as_json else shown(record))
                 num_shown += 1

@@ -157,7 +157,7 @@ def import_(
 def _import_file(settings: Settings, file: Path, options: FileOptions, *, again: bool, rate: float) -> None:
     from mmrec.events.event_files import open_event_file
     from mmrec.events.import_marks import ImportMarks
-    from mmrec.stores.log.parquet_log import local_folder
+    from mmrec.events.log import local_folder
 
     events = open_event_file(file, options.reading(settings.events))
     edit = replace(options.edit(settings), imported=True)

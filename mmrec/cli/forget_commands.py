@@ -84,18 +84,17 @@ def forget_user(
     """
     from mmrec.events.codec import decode_batch
     from mmrec.events.columns import user_key
+    from mmrec.events.log import local_folder
     from mmrec.forgetting import erase
     from mmrec.forgetting.pending import pending_folder
     from mmrec.forgetting.removal import Stores, offline_folder
-    from mmrec.stores.kafka.readers import read_topic
-    from mmrec.stores.kafka.topics import describe_topic
-    from mmrec.stores.log.parquet_log import local_folder
-    from mmrec.wiring import open_event_log, open_feature_store, open_forgotten_users, open_overlay
+    from mmrec.wiring import open_event_log, open_feature_store, open_forgotten_users, open_overlay, open_topics
 
     if not user:
         raise InvalidRequestError("the user id is empty; name the user to forget")
     kafka, stores = settings.kafka, settings.stores
-    topic = describe_topic(kafka.bootstrap, kafka.behavior_events)
+    topics = open_topics(settings)
+    topic = topics.describe(kafka.behavior_events)
     more = {str(folder): folder for folder in also or ()}
 
     def decode(records: "pa.Table") -> "pa.Table":
@@ -123,7 +122,7 @@ def forget_user(
             parquet=["offline", *more],
         ),
         topic=topic,
-        read_topic=lambda starts: read_topic(kafka.bootstrap, kafka.behavior_events, start=starts),
+        read_topic=lambda starts: topics.read(kafka.behavior_events, start=starts),
         decode=decode,
         send=lambda: _send(settings, user, anonymous=anonymous),
         pending_folder=pending_folder(folders["event_log"]),

@@ -104,7 +104,7 @@ def items_rejected(
     """
     from mmrec.catalog.resubmit import ItemDoor
     from mmrec.events.resubmit import ResubmitTopics
-    from mmrec.stores.kafka.readers import read_topic
+    from mmrec.wiring import open_topics
 
     wish = _wish(
         reason=reason, since=since, show=show, limit=limit, again=again, yes=yes, as_json=as_json, now_s=time.time()
@@ -112,7 +112,7 @@ def items_rejected(
     settings = deployment_settings(config)
     kafka = settings.kafka
     topics = ResubmitTopics(records=kafka.catalog_items, rejected=kafka.catalog_rejected)
-    door = ItemDoor(lambda: read_topic(kafka.bootstrap, kafka.catalog_items))
+    door = ItemDoor(lambda: open_topics(settings).read(kafka.catalog_items))
     _look(_Refusals(topics=topics, door=door), wish, settings)
 
 
@@ -163,13 +163,12 @@ def instant(text: str, *, now_s: float) -> float:
 
 def _refused(refusals: _Refusals, wish: _Wish, settings: Settings) -> "RefusedRecords":
     from mmrec.events.resubmit import RefusedRecords
-    from mmrec.stores.kafka.readers import read_topic
-    from mmrec.stores.kafka.topics import describe_topic
+    from mmrec.wiring import open_topics
 
-    bootstrap, topic = settings.kafka.bootstrap, refusals.topics.rejected
-    identity = describe_topic(bootstrap, topic)
+    topics, topic = open_topics(settings), refusals.topics.rejected
+    identity = topics.describe(topic)
     return RefusedRecords(
-        lambda: read_topic(bootstrap, topic),
+        lambda: topics.read(topic),
         cluster_id=identity.cluster_id,
         topic_id=identity.topic_id,
         door=refusals.door,

@@ -30,13 +30,16 @@ def rebuild(
     """
     from mmrec.state.rebuild_run import back as go_back
     from mmrec.state.rebuild_run import rebuild as run
-    from mmrec.stores.sqlite.writer_lock import take_rebuild_lock
-    from mmrec.stores.writer_right import take_writer_right
     from mmrec.stream.rebuild import Parts
-    from mmrec.wiring import open_event_log, open_forgotten_users, open_generations
+    from mmrec.wiring import (
+        open_event_log,
+        open_forgotten_users,
+        open_generations,
+        take_rebuild_lock,
+        take_writer_right,
+    )
 
     settings = deployment_settings(config)
-    folder = Path(settings.stores.feature_repo)
     what = "bring the other generation up to date" if back else "fill the other generation from the log"
     confirm(f"{what}{' and show it to readers' if with_flip or back else ''}?", yes=yes)
     with counting("rows of the log") as told:
@@ -47,13 +50,13 @@ def rebuild(
             config=settings.scoring,
             told=told,
         )
-        with take_rebuild_lock(folder):
+        with take_rebuild_lock(settings):
             if back:
-                done = go_back(parts, take_lock=lambda: take_writer_right(settings.stores), waiting=Wall(), wait_s=wait)
+                done = go_back(parts, take_lock=lambda: take_writer_right(settings), waiting=Wall(), wait_s=wait)
             else:
                 done = run(
                     parts,
-                    take_lock=lambda: take_writer_right(settings.stores),
+                    take_lock=lambda: take_writer_right(settings),
                     waiting=Wall(),
                     with_flip=with_flip,
                     wait_s=wait,
@@ -193,13 +196,11 @@ def restore(
     Example: `mmrec restore backups/monday --yes`
     """
     from mmrec.state.backup import restore as put_back
-    from mmrec.stores.sqlite.writer_lock import take_writer_lock
-    from mmrec.wiring import open_generations
+    from mmrec.wiring import open_generations, take_writer_lock
 
     settings, began_s = deployment_settings(config), time.monotonic()
-    repository = Path(settings.stores.feature_repo)
-    repository.mkdir(parents=True, exist_ok=True)
-    with take_writer_lock(repository), counting("bytes") as told:
+    Path(settings.stores.feature_repo).mkdir(parents=True, exist_ok=True)
+    with take_writer_lock(settings), counting("bytes") as told:
         done = put_back(
             settings,
             folder,

@@ -11,7 +11,7 @@ next tend(). Only requests to forget are kept until they are done.
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from mmrec.collecting.overlay import Overlay, OverlayEntry
 from mmrec.errors import MmrecError
@@ -19,6 +19,7 @@ from mmrec.events.columns import ANONYMOUS_PREFIX, RESUBMITTED, user_key
 from mmrec.events.control import FORGET, IDENTIFY
 from mmrec.events.producer import RecordPlace
 from mmrec.events.rules import EventFields
+from mmrec.events.topics import TopicWatch
 from mmrec.scoring.source import Source
 from mmrec.telemetry.logs import get_logger
 from mmrec.v1.behavior_pb2 import BehaviorEvent
@@ -29,18 +30,6 @@ MAX_FOLLOWED = 500
 """Records followed in one commit: the collector's own wait for no more than that."""
 MAX_FORGETS = 10_000
 """Requests to forget that wait for a broken overlay; beyond that the oldest is left to the stream alone."""
-
-
-class TopicWatcher(Protocol):
-    """Looks at the topic behavior-events; mmrec.stores.kafka.TopicWatch is one."""
-
-    def identity(self) -> tuple[str, str]:
-        """(cluster id, topic id) as of now; StoreError or NotFoundError where that is not known."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the broker."""
-        ...
 
 
 class _Said(NamedTuple):
@@ -64,7 +53,7 @@ class OverlayWriter:
         self,
         overlay: Overlay,
         *,
-        topic: TopicWatcher,
+        topic: TopicWatch,
         read_marks: Callable[[], Mapping[Source, int]],
         merged_from: Callable[[str], Iterable[str]],
     ) -> None:

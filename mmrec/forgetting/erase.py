@@ -24,13 +24,13 @@ from typing import Any, Final
 from mmrec.errors import DeadlineError
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.producer import RecordPlace, TopicRecord
+from mmrec.events.topics import TopicIdentity
 from mmrec.features.stores import FeatureStore
 from mmrec.features.values import StreamProgress
 from mmrec.forgetting.keys import Decode, KnownLogins, first_known, logins_among
 from mmrec.forgetting.pending import Asked, PendingRequest
 from mmrec.forgetting.removal import AGGREGATES, Stores, erase, num_rows_of
 from mmrec.scoring.source import Source
-from mmrec.stores.kafka.topics import TopicIdentity
 
 POLL_S: Final = 0.2
 CLOCK_STEP_S: Final = 1e-3
@@ -47,7 +47,7 @@ class Parts:
     topic: TopicIdentity
     """Of events."""
     read_topic: Callable[[Mapping[int, int]], Iterable[TopicRecord]]
-    """Its records from an offset per partition, to where it ends as of the call; see mmrec.stores.kafka.readers."""
+    """Its records from an offset per partition, to where it ends as of the call; see Topics.read."""
     decode: Decode
     send: Callable[[], RecordPlace]
     """Puts the request onto it."""

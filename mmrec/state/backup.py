@@ -26,12 +26,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from mmrec.config import Settings
+from mmrec.disk.locks import locked
 from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError, StoreError
+from mmrec.events.log import local_folder
 from mmrec.features.schema import GENERATIONS
 from mmrec.features.stores import FeatureStore
 from mmrec.state.profile_dump import dump_profiles, load_profiles
-from mmrec.stores.log.files import locked
-from mmrec.stores.log.parquet_log import local_folder
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"

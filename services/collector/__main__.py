@@ -24,13 +24,12 @@ from mmrec.collecting.upsert import CatalogWriter
 from mmrec.config import Settings
 from mmrec.errors import MachineError, MmrecError
 from mmrec.events.producer import OVERLAY_HEADER
-from mmrec.stores.kafka.producer import KafkaRecordProducer
-from mmrec.stores.patience import when_it_answers
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
+from mmrec.telemetry.patience import when_it_answers
 from mmrec.v1 import collector_pb2, collector_pb2_grpc
-from mmrec.wiring import open_overlay_writer, settings_from
+from mmrec.wiring import open_overlay_writer, open_producer, settings_from
 from services.collector.servicer import CollectorServicer
 from services.reflection.servicer import add_reflection
 from services.unreadable import UnreadableRequests
@@ -56,8 +55,8 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
     status_file = StatusFile(settings.stores.status, "collector")
     producer = await asyncio.to_thread(
         when_it_answers,
-        lambda: KafkaRecordProducer(
-            kafka.bootstrap,
+        lambda: open_producer(
+            settings,
             delivery_timeout_s=DELIVERY_TIMEOUT_S,
             busy_linger_s=BUSY_LINGER_S,
             max_requests=1,

@@ -9,6 +9,7 @@ from mmrec.config import Settings, parse_settings
 from mmrec.errors import IncompatibleStateError
 from mmrec.home import StackHome
 from mmrec.state.home_world import HomeWorld, Met, described, meet, world_of
+from mmrec.wiring import check_rates
 
 
 def meet_home(
@@ -51,14 +52,8 @@ def meet_home(
 
 def rates_fit(settings: Settings) -> bool:
     """Whether the live profiles decay by the configured rates already, or there are none."""
-    from mmrec.stores.feast.repository import is_applied
-    from mmrec.stores.feast.store import check_rates
-
-    folder = Path(settings.stores.feature_repo)
-    if not (folder / "feature_store.yaml").is_file() or not is_applied(folder):
-        return True
     try:
-        check_rates(str(folder), settings.scoring.decay_per_day)
+        check_rates(settings.stores, decay_per_day=settings.scoring.decay_per_day)
     except IncompatibleStateError:
         return False
     return True

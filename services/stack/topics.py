@@ -7,9 +7,8 @@ import argparse
 import sys
 
 from mmrec.errors import MmrecError
-from mmrec.stores.kafka.topics import TopicAdmin
 from mmrec.telemetry.logs import configure_logging, get_logger
-from mmrec.wiring import settings_from
+from mmrec.wiring import create_topics, settings_from
 
 log = get_logger(__name__)
 
@@ -21,9 +20,7 @@ def main() -> int:
     arguments = parser.parse_args()
     configure_logging()
     try:
-        settings = settings_from(arguments.config)
-        with TopicAdmin(settings.kafka.bootstrap) as admin:
-            made = admin.create_topics(settings.kafka)
+        made = create_topics(settings_from(arguments.config))
     except MmrecError as error:
         log.error("topics_failed", reason=str(error))
         return 1

@@ -13,8 +13,8 @@ import pytest
 
 from feature_repo.apply import apply_repository
 from mmrec.config import KafkaSettings
+from mmrec.events.topics import SkippedBatches
 from mmrec.stores.kafka.readers import follow_topic, read_topic
-from mmrec.stores.kafka.sound_batches import SkippedBatches
 from mmrec.stores.kafka.topic_ends import end_offsets
 from mmrec.stores.kafka.topics import TopicAdmin
 from mmrec.wiring import open_event_log

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from jobs.broken_batch import _before_the_first
 from mmrec.events.producer import TopicRecord
-from mmrec.stores.kafka.sound_batches import SkippedBatch, SkippedBatches
+from mmrec.events.topics import SkippedBatch, SkippedBatches
 
 
 def record(partition: int, offset: int) -> TopicRecord:

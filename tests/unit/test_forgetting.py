@@ -19,13 +19,13 @@ from mmrec.events.control import forget_event, identify_event
 from mmrec.events.encoding import encode_event
 from mmrec.events.log import MemoryEventLog
 from mmrec.events.producer import RecordPlace, TopicRecord
+from mmrec.events.topics import TopicIdentity
 from mmrec.forgetting.erase import Forgotten, Parts, forget_user
 from mmrec.forgetting.keys import KnownLogins
 from mmrec.forgetting.pending import Asked, PendingRequest, pending_folder
 from mmrec.forgetting.removal import Stores
 from mmrec.forgetting.user_bytes import remove_from_parquet, rows_of_users, scan_folder
 from mmrec.scoring.identity import MAX_MERGED_FROM
-from mmrec.stores.kafka.topics import TopicIdentity
 from tests.unit.test_stream import NOW_S, Deployment, event
 from tests.unit.test_stream_control import guest_event
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from jobs.kept_profiles import PORTION, ProfileKeeper, kept_profiles
 from mmrec.features.values import PackedProfile
-from mmrec.stores.feast.kept_profiles import PORTION, ProfileKeeper, kept_profiles
 
 PROFILES = {f"u{n}": PackedProfile(packed=bytes([n % 251]) * n, clear=f"{{{n}}}") for n in range(PORTION + 3)}
 

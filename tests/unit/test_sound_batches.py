@@ -11,7 +11,8 @@ from kafka.record.memory_records import MemoryRecordsBuilder
 from kafka.record.util import calc_crc32c
 from kafka.structs import TopicPartition
 
-from mmrec.stores.kafka.sound_batches import SkippedBatches, SoundRecords, check_codecs
+from mmrec.events.topics import SkippedBatches
+from mmrec.stores.kafka.sound_batches import SoundRecords, check_codecs
 
 PLACE = TopicPartition("shop", 3)
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}

@@ -10,9 +10,10 @@ from kafka.errors import KafkaError
 
 from mmrec.errors import NotFoundError, StoreError
 from mmrec.events.producer import OVERLAY_HEADER, TopicRecord
+from mmrec.events.topics import SkippedBatches
 from mmrec.stores.kafka.append import TersePollSelector
 from mmrec.stores.kafka.errors import MAX_RECORD_BYTES, store_error
-from mmrec.stores.kafka.sound_batches import SkippedBatches, check_codecs, mend_reading
+from mmrec.stores.kafka.sound_batches import check_codecs, mend_reading
 
 _IN_OVERLAY = (OVERLAY_HEADER, b"")
 

@@ -9,10 +9,8 @@ batches that the library takes for broken ones are read: a header whose name is 
 send, and a transaction's marker of which compaction has left an empty batch.
 """
 
-import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,53 +20,11 @@ from kafka.errors import CorruptRecordError
 from kafka.structs import TopicPartition
 
 from mmrec.errors import ConfigurationError
+from mmrec.events.topics import SkippedBatch, SkippedBatches
 from mmrec.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 _CODECS = {"gzip": codec.has_gzip, "snappy": codec.has_snappy, "lz4": codec.has_lz4, "zstd": codec.has_zstd}
-
-
-@dataclass(frozen=True, kw_only=True)
-class SkippedBatch:
-    """A batch that cannot be decoded."""
-
-    topic: str
-    partition: int
-    first_offset: int
-    last_offset: int
-    """Both are its own."""
-    reason: str
-
-
-class SkippedBatches:
-    """Batches that a process could not decode, by topic. Safe to use from several threads."""
-
-    def __init__(self) -> None:
-        self.first: SkippedBatch | None = None
-        """The first of all; None before there is one."""
-        self._num: Counter[str] = Counter()
-        self._lock = threading.Lock()
-
-    def add(self, batch: SkippedBatch) -> None:
-        """Say and count one that was left out."""
-        with self._lock:
-            self._num[batch.topic] += 1
-            self.first = self.first or batch
-        log.error("batch_skipped", **asdict(batch))
-
-    def by_topic(self) -> dict[str, int]:
-        """Batches so far."""
-        with self._lock:
-            return dict(self._num)
-
-    @property
-    def num_batches(self) -> int:
-        """Of all topics."""
-        return sum(self.by_topic().values())
-
-    def figures(self) -> dict[str, int]:
-        """For the status file."""
-        return {"num_skipped_batches": self.num_batches}
 
 
 def check_codecs() -> None:

@@ -8,6 +8,7 @@ from mmrec.config import KafkaSettings
 from mmrec.errors import ConfigurationError, StoreError
 from mmrec.scoring.source import Source
 from mmrec.stores.kafka.readers import open_consumer, places_of
+from mmrec.stores.kafka.topic_ends import source_ends
 from mmrec.stores.kafka.topics import TopicAdmin
 from mmrec.stream.next_offsets import next_offsets
 from mmrec.stream.rows import RecordKind, StreamTopic
@@ -29,6 +30,25 @@ class Reading:
     def spark_offsets(self) -> str:
         """Spark's option `startingOffsets`."""
         return spark_offsets(self.starts, self.topics)
+
+
+class StreamTopics:
+    """The topics that the stream reads."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+
+    def begin(self, marks: Mapping[Source, int]) -> Reading:
+        """See begin_reading()."""
+        return begin_reading(self._settings, marks)
+
+    def check(self, topics: Mapping[str, StreamTopic]) -> bool:
+        """See check_topics()."""
+        return check_topics(self._settings, topics)
+
+    def ends(self, topics: Mapping[str, StreamTopic]) -> dict[Source, int]:
+        """Where each source can be read to now; errors as Topics.ends()."""
+        return source_ends(self._settings.bootstrap, topics.values())
 
 
 def begin_reading(settings: KafkaSettings, marks: Mapping[Source, int]) -> Reading:

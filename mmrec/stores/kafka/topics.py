@@ -1,25 +1,15 @@
 """The topics of a deployment: their configuration, how they are made, and who a topic is."""
 
-from dataclasses import dataclass
-
 import kafka
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from mmrec.config import KafkaSettings
 from mmrec.errors import NotFoundError, StoreError
+from mmrec.events.topics import TopicIdentity
 from mmrec.stores.kafka.errors import MAX_RECORD_BYTES, store_error
 
 _DAY_MS = 86_400_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class TopicIdentity:
-    """What makes a topic itself: one deleted and made again under its name has another topic_id."""
-
-    cluster_id: str
-    topic_id: str
-    num_partitions: int
 
 
 class TopicAdmin:
@@ -116,7 +106,7 @@ def topic_configs(settings: KafkaSettings) -> dict[str, dict[str, str]]:
     }
 
 
-class TopicWatch:
+class KafkaTopicWatch:
     """Looks at one topic's identity again and again over one connection, opened anew after a failure."""
 
     def __init__(self, bootstrap: str, topic: str) -> None:

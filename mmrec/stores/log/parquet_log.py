@@ -14,15 +14,12 @@ more for each MAX_PART_ROWS), log2(rows) more for the newest day. A reader start
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from mmrec.errors import ConfigurationError
 from mmrec.events.columns import EVENT_SCHEMA
 from mmrec.events.forgotten import ForgottenUsers
-from mmrec.events.log import Tended
+from mmrec.events.log import Tended, local_folder
 from mmrec.events.served import SERVED_SCHEMA
 from mmrec.stores.log.files import LogFiles
 from mmrec.stores.log.forgotten_file import FileForgottenUsers
@@ -87,15 +84,3 @@ class ParquetEventLog:
             events=tend_table(self._events, keep_s=keep_s, min_appends=min_appends),
             served=tend_table(self._served, keep_s=keep_s, min_appends=min_appends),
         )
-
-
-def local_folder(folder: str) -> Path:
-    """Path of the configured folder.
-
-    Raises:
-        ConfigurationError: it is a URL of another kind than file://.
-    """
-    parts = urlsplit(folder)
-    if parts.scheme not in {"", "file"}:
-        raise ConfigurationError(f"event_log is {folder!r}; give a local folder or a file:// URL")
-    return Path(parts.path if parts.scheme else folder)

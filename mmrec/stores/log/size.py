@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from mmrec.stores.log.parquet_log import local_folder
+from mmrec.events.log import local_folder
 
 
 class LogSize(NamedTuple):

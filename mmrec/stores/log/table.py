@@ -14,12 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mmrec.disk.locks import locked
 from mmrec.errors import StoreError
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.forgotten_rows import SECONDS_PER_DAY, filter_columns, kept_rows
 from mmrec.events.log import NUMBERED_SCHEMA, PLACE_COLUMNS, SEQUENCE, batch_digest, first_of_each_place
 from mmrec.events.table_rows import rows_where
-from mmrec.stores.log.files import LogFiles, locked
+from mmrec.stores.log.files import LogFiles
 from mmrec.stores.log.manifest import Manifest, Part, Ranges
 
 SEEN_ROWS: Final = 1 << 17

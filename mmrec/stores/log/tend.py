@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmrec.disk.locks import locked
 from mmrec.events.forgotten_rows import (
     ageing_rows,
     expired_rows,
@@ -27,7 +28,6 @@ from mmrec.events.forgotten_rows import (
     kept_rows,
 )
 from mmrec.events.log import TableTended
-from mmrec.stores.log.files import locked
 from mmrec.stores.log.manifest import MAX_PART_ROWS, NEVER_DUE, Part
 from mmrec.stores.log.table import LogTable, joined_ranges
 

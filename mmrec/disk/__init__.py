@@ -1,0 +1,1 @@
+"""Files that survive a crash: replaced in one step, synced, locked."""

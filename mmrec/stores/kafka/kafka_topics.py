@@ -1,0 +1,47 @@
+"""Topics, for Kafka."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from mmrec.events.producer import TopicRecord
+from mmrec.events.topics import SkippedBatches, TopicIdentity
+from mmrec.stores.kafka.readers import follow_topic, read_topic
+from mmrec.stores.kafka.topic_ends import end_offsets
+from mmrec.stores.kafka.topics import describe_topic
+
+
+class KafkaTopics:
+    """One connection per call."""
+
+    def __init__(self, bootstrap: str) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            bootstrap: host:port[,host:port...].
+        """
+        self._bootstrap = bootstrap
+
+    def read(
+        self, topic: str, *, start: Mapping[int, int] | None = None, skipped: SkippedBatches | None = None
+    ) -> Iterator[TopicRecord]:
+        """See Topics."""
+        return read_topic(self._bootstrap, topic, start=start, skipped=skipped)
+
+    def follow(
+        self,
+        topic: str,
+        *,
+        stop: Callable[[], bool],
+        start: Mapping[int, int] | None = None,
+        from_end: bool = False,
+        skipped: SkippedBatches | None = None,
+    ) -> Iterator[list[TopicRecord]]:
+        """See Topics."""
+        return follow_topic(self._bootstrap, topic, stop=stop, start=start, from_end=from_end, skipped=skipped)
+
+    def describe(self, topic: str) -> TopicIdentity:
+        """See Topics."""
+        return describe_topic(self._bootstrap, topic)
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """See Topics."""
+        return end_offsets(self._bootstrap, topic)
