@@ -56,9 +56,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, ask_to_stop)
     signal.signal(signal.SIGINT, ask_to_stop)
     stop.wait()
-    _take_down()
+    clean = _take_down()
     shutil.rmtree(haproxy, ignore_errors=True)
-    os._exit(0)  # Ray's threads may still hang
+    if not clean:
+        os._exit(0)  # the interpreter's own end would wait for Ray again
 
 
 def _serve(config: str) -> None:
@@ -86,8 +87,8 @@ def _serve(config: str) -> None:
     log.info("recommender_serving", address=settings.serving.recommender)
 
 
-def _take_down() -> None:
-    """Serve's and Ray's own shutdown can take minutes; this process waits no longer than STOP_S."""
+def _take_down() -> bool:
+    """Whether Serve and Ray ended within STOP_S; their own shutdown can take minutes."""
 
     def shut_down() -> None:
         import ray
@@ -99,7 +100,9 @@ def _take_down() -> None:
     thread = threading.Thread(target=shut_down, daemon=True)
     thread.start()
     thread.join(STOP_S)
-    log.info("recommender_stopped", clean=not thread.is_alive())
+    clean = not thread.is_alive()
+    log.info("recommender_stopped", clean=clean)
+    return clean
 
 
 if __name__ == "__main__":
