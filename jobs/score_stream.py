@@ -71,7 +71,7 @@ def run(settings: Settings, options: argparse.Namespace, *, stop: list[bool]) ->
         log.info("stream_recovered", **asdict(stream.recover(starts=reading.starts, write_time_s=time.time())))
         spark = started.result()
     gc.freeze()  # imports never become garbage, and the profiles of a batch are in no cycle:
-    gc.disable()  # looking for some takes a third of the time, so it is done once in COLLECT_S
+    gc.disable()  # this process, and no code it calls, decides that some is looked for once in COLLECT_S
 
     topics, writers = reading.topics, partition_writers(settings, right, spark)
 
