@@ -18,7 +18,7 @@ from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.table_rows import in_place_order, rows_where
 from mmrec.events.to_batch import event_batch, sources_of
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import ProfileStore
 from mmrec.features.values import PackedProfile
 from mmrec.scoring.apply_packed import apply_packed
 from mmrec.scoring.batch import EventBatch
@@ -64,7 +64,7 @@ class Judged:
 
 def judge_batch(
     batch: StreamBatch,
-    store: FeatureStore,
+    store: ProfileStore,
     read: ReadPacked,
     *,
     recovered: Offsets,
