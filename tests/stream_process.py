@@ -18,7 +18,7 @@ from pathlib import Path
 import grpc
 
 from mmrec.config import load_settings
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import FeatureStore
 from mmrec.scoring.source import Source
 from mmrec.stores.kafka.topic_ends import end_offsets
 from mmrec.stores.kafka.topics import describe_topic

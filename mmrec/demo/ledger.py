@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mmrec.errors import StoreError
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import ProfileReader
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
 from mmrec.scoring.settings import ScoringConfig
@@ -87,7 +87,7 @@ class Ledger:
         return max((event.event_time_s for event in self._events), default=-math.inf)
 
 
-def compare_profiles(ledger: Ledger, store: FeatureStore, *, scoring: ScoringConfig, as_of_s: float) -> Exactness:
+def compare_profiles(ledger: Ledger, store: ProfileReader, *, scoring: ScoringConfig, as_of_s: float) -> Exactness:
     """Stored profiles of all users of the ledger against the plain sum.
 
     Args:
@@ -136,7 +136,7 @@ def handled(counts: Mapping[str, int]) -> int:
     return sum(counts.get(verdict.name.lower(), 0) for verdict in verdicts) + rejected(counts)
 
 
-def wait_for_stream(store: FeatureStore, num_produced: int, *, timeout_s: float) -> Mapping[str, int]:
+def wait_for_stream(store: ProfileReader, num_produced: int, *, timeout_s: float) -> Mapping[str, int]:
     """Wait until the stream has come to a verdict on as many records as were sent; its counts.
 
     Raises:

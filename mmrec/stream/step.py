@@ -35,7 +35,7 @@ from mmrec.events.refused_events import refused_events
 from mmrec.events.rejected import rejected_records
 from mmrec.events.rejection import Rejection
 from mmrec.events.to_batch import event_batch, sources_of
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import ProfileGenerations
 from mmrec.features.values import PackedProfile, StreamProgress
 from mmrec.scoring.packing import pack
 from mmrec.scoring.profile import UserProfile
@@ -100,7 +100,7 @@ class ScoringStream:
     def __init__(
         self,
         *,
-        store: FeatureStore,
+        store: ProfileGenerations,
         log: EventLog,
         producer: RecordProducer,
         forgotten: ForgottenUsers,

@@ -11,7 +11,7 @@ import pytest
 
 from feature_repo.apply import apply_repository
 from mmrec.config import Settings
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import FeatureStore
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
 from mmrec.serving.fresh_profile import read_fresh_profile
 from mmrec.telemetry.logs import read_status
