@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmrec.events.columns import RESUBMITTED
+from mmrec.events.columns import were_resubmitted
 from mmrec.features.values import StreamProgress
 from mmrec.scoring.source import Source
 from mmrec.stream.rows import StreamBatch
@@ -87,7 +87,7 @@ class StreamMetrics:
         metrics.observe_many("mmrec_event_to_servable_seconds", np.maximum(now_s - ingest_N, 0.0), path="stream")
         late_N = ingest_N - fresh["event_time_s"].to_numpy() > self._late_s
         metrics.add("mmrec_late_events_total", int(np.sum(late_N)))
-        again = pc.sum(pc.match_substring(events["context"], f'"{RESUBMITTED}":')).as_py()
+        again = pc.sum(were_resubmitted(events["context"])).as_py()
         metrics.add("mmrec_resubmitted_total", again or 0)
         for table in (batch.events, batch.rejected, batch.served):
             self._note_newest(table)
