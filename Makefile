@@ -23,10 +23,10 @@ demo: setup            ## the whole way, from a click on Kafka to a changed list
 	@$(BIN)/mmrec demo --dataset $(DATASET)
 
 test: setup            ## every test that must pass, by WORKERS processes at once
-	@$(RUN) pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	@$(RUN) pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-unit: setup       ## the tests that start nothing, in about a minute
-	@$(RUN) pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder tests/unit
+	@$(RUN) pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder tests/unit
 
 up: setup              ## the embedded stack in the foreground, until Ctrl-C
 	@$(BIN)/mmrec up

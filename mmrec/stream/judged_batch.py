@@ -29,11 +29,8 @@ from mmrec.scoring.settings import ScoringConfig
 from mmrec.scoring.verdicts import Verdict
 from mmrec.stream.control_rows import BoolArray, FromLog, Logins, ReadProfiles, bring_logins, is_login
 from mmrec.stream.offsets import Offsets
-from mmrec.stream.profile_groups import MAX_PROFILES, profile_groups
+from mmrec.stream.profile_groups import MAX_PROFILES, ReadPacked, profile_groups
 from mmrec.stream.rows import StreamBatch
-
-ReadPacked = Callable[[Iterable[str]], Mapping[str, bytes]]
-"""Packed profiles of the keys that have one."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -22,6 +22,8 @@ from mmrec.scoring.packing import stub_of
 from mmrec.scoring.together import LoginHistory
 from mmrec.wire.portions import portions
 
+ReadPacked = Callable[[Iterable[str]], Mapping[str, bytes]]
+"""Packed profiles of the keys that have one."""
 MAX_PROFILES: Final = 10_000
 """Profiles of a group: at most some 500 MB where every one is full."""
 
@@ -41,7 +43,7 @@ class ProfileGroup:
 
 def profile_groups(
     events: EventBatch,
-    read: Callable[[Iterable[str]], Mapping[str, bytes]],
+    read: ReadPacked,
     *,
     max_profiles: int = MAX_PROFILES,
 ) -> Iterator[ProfileGroup]:
@@ -85,7 +87,7 @@ def profile_groups(
         yield ProfileGroup(keys=[*portion, *guests], packed=packed, events=events.take(rows_N), rows_N=rows_N)
 
 
-def packed_with_targets(read: Callable[[Iterable[str]], Mapping[str, bytes]], keys: Iterable[str]) -> dict[str, bytes]:
+def packed_with_targets(read: ReadPacked, keys: Iterable[str]) -> dict[str, bytes]:
     """Packed profiles, and those they are merged into."""
     packed = dict(read(keys))
     targets = dict.fromkeys(user for history in histories_in(packed).values() for user in history.users)

@@ -153,7 +153,7 @@ class ScoringStream:
         num_applied = num_left_out = 0
         stretch = LogStretch(
             log=self._log,
-            read=self._store.read_profiles,
+            read=self._store.read_packed,
             forgotten=self._forgotten,
             config=self._settings.scoring,
             after_sequence=before.log_sequence,
@@ -175,7 +175,8 @@ class ScoringStream:
                     counts["accepted"] += int(np.sum(gone_N & replayed.events_N))
                     counts[IDENTIFIED] += int(np.sum(gone_N & replayed.logins_N))
                     counts[NOT_CONFIGURED] += int(np.sum(gone_N & ~replayed.events_N & ~replayed.logins_N))
-            write_users_first(self._store, replayed.profiles, write_time_s=write_time_s)
+            changed = self._store.packed(replayed.applied.profiles, columns=replayed.applied.columns)
+            write_users_first(self._store, changed, write_time_s=write_time_s)
             num_applied += replayed.num_applied
             num_left_out += int(np.sum(~replayed.events_N & ~replayed.logins_N))
         progress = replace(
