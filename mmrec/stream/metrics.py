@@ -20,7 +20,6 @@ from mmrec.scoring.source import Source
 from mmrec.stream.rows import StreamBatch
 from mmrec.telemetry.metrics import Metrics
 
-_REJECTED: Final = "rejected."
 _TOTALS: Final = {
     "served_lists": ("mmrec_served_lists_total", {"outcome": "logged"}),
     "malformed_served_lists": ("mmrec_served_lists_total", {"outcome": "malformed"}),
@@ -29,8 +28,9 @@ _TOTALS: Final = {
     "pruned": ("mmrec_profile_items_pruned_total", {}),
     "identified": ("mmrec_identified_total", {}),
     "forgotten_users": ("mmrec_forgotten_total", {}),
+    "not_configured": ("mmrec_events_total", {"verdict": "not_configured", "reason": ""}),
 }
-"""Counts of the progress that are no verdicts."""
+"""Where counts of the progress that are neither verdicts nor reasons are shown; named once one was counted."""
 STORE_PHASES: Final = {"read": "read", "write": "write"}
 """Phases of a step that the feature store takes, and what it does in them."""
 LOG_PHASE: Final = "log"
@@ -96,15 +96,14 @@ class StreamMetrics:
     def totals(self, progress: StreamProgress) -> None:
         """Counters that the store keeps; also to be called at the start, before the first batch."""
         metrics = self._metrics
-        for name, number in progress.counts.items():
-            if name in _TOTALS:
-                metric, labels = _TOTALS[name]
+        counts = progress.counts
+        for verdict, number in counts.named_verdicts().items():
+            metrics.set("mmrec_events_total", number, verdict=verdict, reason="")
+        for reason, number in counts.rejected.items():
+            metrics.set("mmrec_events_total", number, verdict="rejected", reason=reason)
+        for kind, (metric, labels) in _TOTALS.items():
+            if number := getattr(counts, kind):
                 metrics.set(metric, number, **labels)
-            elif name.startswith(_REJECTED):
-                reason = name.removeprefix(_REJECTED)
-                metrics.set("mmrec_events_total", number, verdict="rejected", reason=reason)
-            else:
-                metrics.set("mmrec_events_total", number, verdict=name, reason="")
         metrics.set("mmrec_log_sequence", progress.log_sequence)
 
     def lag(
