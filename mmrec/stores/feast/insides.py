@@ -106,7 +106,8 @@ def redis_stamp_field(view: str) -> bytes:
 def value_message(value: bytes | str) -> bytes:
     """A stored value: a serialized feast.types.Value."""
     message = FeatureValue(bytes_val=value) if isinstance(value, bytes) else FeatureValue(string_val=value)
-    return message.SerializeToString()
+    serialized: bytes = message.SerializeToString()
+    return serialized
 
 
 def bytes_value(message: bytes) -> bytes:
@@ -118,4 +119,5 @@ def bytes_value(message: bytes) -> bytes:
     value = FeatureValue.FromString(message)
     if value.WhichOneof("val") != "bytes_val":
         raise ValueError(f"a stored value that begins {message[:8]!r} holds no bytes")
-    return value.bytes_val
+    held: bytes = value.bytes_val
+    return held
