@@ -68,7 +68,7 @@ class StreamProcess:
         if self._process is not None and self._process.poll() is None:
             self.kill()
 
-    def ended(self, *, timeout_s: float = 120.0) -> int:
+    def ended(self, *, timeout_s: float = 300.0) -> int:
         """Exit status of a stream that is expected to end by itself."""
         assert self._process is not None
         return self._process.wait(timeout_s)
