@@ -147,7 +147,7 @@ def collector_channel(config: Path) -> Iterator[grpc.Channel]:
     process = subprocess.Popen([sys.executable, "-m", "services.collector", "--config", str(config)])
     try:
         with grpc.insecure_channel(load_settings(config).serving.collector) as channel:
-            grpc.channel_ready_future(channel).result(timeout=60)
+            grpc.channel_ready_future(channel).result(timeout=300)
             yield channel
     finally:
         process.terminate()
