@@ -24,7 +24,7 @@ from mmrec.content.publish import ContentCounts, FeedMark, publish_content
 from mmrec.content.remote_images import RemoteImages
 from mmrec.content.store import ContentStore
 from mmrec.events.producer import RecordProducer, TopicRecord
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import ItemContentStore
 from mmrec.telemetry.logs import get_logger
 from mmrec.wire.ids import id_problem
 
@@ -53,7 +53,7 @@ class CatalogFeed:
         images: RemoteImages,
         encoders: Mapping[str, Encoder],
         store: ContentStore,
-        features: FeatureStore,
+        features: ItemContentStore,
         producer: RecordProducer,
         topic: str,
         cleaning: str,

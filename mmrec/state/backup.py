@@ -15,7 +15,6 @@ replaced, and the stream sweeps a restored store at its start.
 """
 
 import json
-import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -27,11 +26,13 @@ from typing import Any, Final, assert_never
 
 from mmrec.config import Settings
 from mmrec.content.store import CATALOG_MARK, PARTS_LOCK
+from mmrec.disk.files import DurableFiles, replace_file
 from mmrec.disk.locks import locked
 from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError, StoreError
+from mmrec.events.forgotten import ENTRY
 from mmrec.events.log import local_folder
+from mmrec.features.ports import GenerationStore
 from mmrec.features.schema import GENERATIONS
-from mmrec.features.stores import FeatureStore
 from mmrec.state.profile_dump import dump_profiles, load_profiles
 
 FORMAT: Final = 1
@@ -39,8 +40,6 @@ MANIFEST: Final = "manifest.json"
 ONLINE: Final = "online.db"
 _STORE_FILES: Final = ("feature_store.yaml", "registry.db")
 _PORTION: Final = 1 << 20
-FORGOTTEN_ENTRY: Final = 24
-"""Bytes of one entry of the registry of forgotten users (mmrec.stores.forgotten_file)."""
 Told = Callable[[int], None]
 
 
@@ -57,7 +56,7 @@ def backup(
     settings: Settings,
     folder: Path,
     *,
-    store: FeatureStore,
+    store: GenerationStore,
     config: Path,
     made_time_s: float,
     with_content: bool,
@@ -88,9 +87,7 @@ def backup(
         _content_to(copy, Path(settings.stores.content))
     copy.file(config, "mmrec.toml")
     document = {"format": FORMAT, "made_time_s": made_time_s, "files": copy.files}
-    temporary = folder / f"{MANIFEST}.tmp"
-    temporary.write_text(json.dumps(document, indent=1), encoding="utf-8")
-    temporary.replace(folder / MANIFEST)
+    replace_file(folder / MANIFEST, json.dumps(document, indent=1))
     return _facts(document)
 
 
@@ -124,7 +121,7 @@ def restore(
     settings: Settings,
     folder: Path,
     *,
-    open_store: Callable[[], FeatureStore],
+    open_store: Callable[[], GenerationStore],
     store_only: bool = False,
     overwrite: bool = False,
     told: Told = lambda num_bytes: None,
@@ -164,7 +161,7 @@ def restore(
     return facts
 
 
-def _store_to(copy: "_Copy", settings: Settings, store: FeatureStore) -> None:
+def _store_to(copy: "_Copy", settings: Settings, store: GenerationStore) -> None:
     repository = Path(settings.stores.feature_repo)
     for name in _STORE_FILES:
         copy.file(repository / name, f"store/{name}")
@@ -270,8 +267,8 @@ def _joined_entries(theirs: Path, ours: Path) -> bytes:
     entries: dict[bytes, None] = {}
     for path in sides:
         data = (path / "entries").read_bytes()
-        whole = len(data) // FORGOTTEN_ENTRY * FORGOTTEN_ENTRY
-        entries.update(dict.fromkeys(data[n : n + FORGOTTEN_ENTRY] for n in range(0, whole, FORGOTTEN_ENTRY)))
+        whole = len(data) // ENTRY.size * ENTRY.size
+        entries.update(dict.fromkeys(data[n : n + ENTRY.size] for n in range(0, whole, ENTRY.size)))
     return b"".join(entries)
 
 
@@ -310,8 +307,7 @@ def _files(folder: Path) -> Iterator[Path]:
 def _copied(source: Path, target: Path) -> None:
     try:
         shutil.copy2(source, target)
-        with target.open("rb") as file:
-            os.fsync(file.fileno())
+        DurableFiles().sync(target)
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -18,7 +18,7 @@ from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.table_rows import in_place_order, rows_where
 from mmrec.events.to_batch import event_batch, sources_of
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import ProfileStore
 from mmrec.features.values import PackedProfile
 from mmrec.scoring.batch import EventBatch
 from mmrec.scoring.identity import history_of, targets_to_read
@@ -60,7 +60,7 @@ class Judged:
 
 def judge_batch(
     batch: StreamBatch,
-    store: FeatureStore,
+    store: ProfileStore,
     read: ReadPacked,
     *,
     recovered: Offsets,

@@ -12,7 +12,6 @@ every event in the log counts once in both: profiles are absolute values, and th
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Final
 
 import pyarrow.compute as pc
@@ -20,7 +19,8 @@ import pyarrow.compute as pc
 from mmrec.errors import InvalidRequestError
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.log import EventLog
-from mmrec.features.stores import FeatureStore, other_generation
+from mmrec.features.ports import ProfileGenerations, ProfileStore
+from mmrec.features.stores import other_generation
 from mmrec.features.values import StreamProgress
 from mmrec.scoring.identity import MAX_MERGED_FROM, Reading, links_of
 from mmrec.scoring.packing import pack, unpack
@@ -29,6 +29,7 @@ from mmrec.scoring.settings import ScoringConfig
 from mmrec.scoring.together import Link, all_linked
 from mmrec.stream.control_rows import is_login
 from mmrec.stream.replay import LogStretch, profiles_from_log
+from mmrec.wire.portions import portions
 
 MAX_BYTES: Final = 384 << 20
 """Packed profiles kept in memory between two writes."""
@@ -56,7 +57,7 @@ class Replay:
 class Parts:
     """What every step of a rebuild needs."""
 
-    store: FeatureStore
+    store: ProfileGenerations
     """Not fixed to a generation."""
     log: EventLog
     forgotten: ForgottenUsers
@@ -124,7 +125,7 @@ class Held:
     """
 
     def __init__(
-        self, store: FeatureStore, *, write_time_s: float, max_bytes: int = MAX_BYTES, portion: int = PORTION
+        self, store: ProfileStore, *, write_time_s: float, max_bytes: int = MAX_BYTES, portion: int = PORTION
     ) -> None:
         self._store = store
         self._write_time_s = write_time_s
@@ -167,8 +168,7 @@ class Held:
             self._packed[key] = data
 
     def _portions(self, keys: Iterable[str]) -> Iterator[dict[str, UserProfile]]:
-        left = iter(keys)
-        while portion := list(islice(left, self._portion)):
+        for portion in portions(keys, self._portion):
             yield {key: unpack(self._packed[key]) for key in portion}
 
 
@@ -200,12 +200,11 @@ def _replay(parts: Parts, name: str, progress: StreamProgress, *, reading: Readi
     return Replay(generation=name, num_rows=num_rows, num_applied=num_applied, log_sequence=last)
 
 
-def _mend(parts: Parts, target: FeatureStore, *, up_to_sequence: int, write_time_s: float) -> None:
+def _mend(parts: Parts, target: ProfileStore, *, up_to_sequence: int, write_time_s: float) -> None:
     """Make the profiles of forgotten users anew: somebody was forgotten after this generation was filled."""
     found: set[str] = set()
     links: dict[str, set[Link]] = defaultdict(set)
-    keys = iter(target.user_keys())
-    while chunk := list(islice(keys, KEYS_AT_ONCE)):
+    for chunk in portions(target.user_keys(), KEYS_AT_ONCE):
         profiles = target.read_profiles(chunk)
         _add(links, links_of(profiles))
         # They may have been on a forgotten device that they name no more.

@@ -1,4 +1,4 @@
-"""Feast behind the port mmrec.features.stores.FeatureStore.
+"""Feast behind the ports of mmrec.features.ports.
 
 Rows go to Feast's provider (its DataFrame path is half as fast) and to the same tables and registry, so `feast` and
 get_online_features() see them too. Every write replaces what stands, whatever its instant: a clock that was set back
@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any, assert_never
 
 import numpy as np
@@ -48,6 +47,7 @@ from mmrec.stores.redis.layout import redis_layout
 from mmrec.stores.redis.profile_rows import RedisProfileRows
 from mmrec.stores.sqlite.busy import when_unlocked
 from mmrec.stores.sqlite.profile_rows import ProfileRows
+from mmrec.wire.portions import portions
 
 READ_CHUNK = 1_000
 """Keys per read: one SQL statement, or one Redis pipeline."""
@@ -294,14 +294,12 @@ class FeastFeatureStore:
                 raise _store_error(f"deleting {len(keys)} profiles", error) from error
 
     def _empty(self, name: str) -> None:
-        keys = self._rows(name).keys("packed")
-        while chunk := list(islice(keys, DELETE_CHUNK)):
+        for chunk in portions(self._rows(name).keys("packed"), DELETE_CHUNK):
             self._delete(name, chunk)
 
     def _read(self, view: View, keys: Iterable[str], names: list[str]) -> Iterator[tuple[str, dict[str, Value]]]:
-        remaining = iter(dict.fromkeys(keys))
         repository = self._repository
-        while chunk := list(islice(remaining, READ_CHUNK)):
+        for chunk in portions(dict.fromkeys(keys), READ_CHUNK):
             entity_keys = [_entity_key(view, key) for key in chunk]
             with self._lock:
                 try:
