@@ -121,7 +121,7 @@ class ScoringStream:
 
     @contextmanager
     def turn(self) -> Iterator[str]:
-        """Held from reading profiles until they are written: no flip comes between. Gives the live generation's name."""
+        """Held from reading profiles until they are written: no flip comes between. Gives the live generation name."""
         with self._turn:
             yield self._store.live_generation()
 
