@@ -88,7 +88,7 @@ def run(settings: Settings, options: argparse.Namespace, *, stop: threading.Even
     watch = StreamMetrics(metrics, late_s=settings.metrics.late_s)
     engines = _open(settings, options, lock, scratch=checkpoint / "scratch")
     gc.freeze()  # imports never become garbage, and the profiles of a batch are in no cycle:
-    gc.disable()  # looking for some takes a third of the time, so it is done once in COLLECT_S
+    gc.disable()  # this process, and no code it calls, decides that some is looked for once in COLLECT_S
     step, query = _start(engines, settings, options, watch, checkpoint=checkpoint / uuid.uuid4().hex)
 
     def figures() -> dict[str, Any]:

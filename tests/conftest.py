@@ -1,5 +1,7 @@
 """What all tests share: fixtures of real servers, property tests that no slow machine can fail, and who runs what."""
 
+from typing import Any
+
 import pytest
 from hypothesis import settings
 
@@ -9,17 +11,24 @@ settings.load_profile("house")
 
 ROOMS = ("e2e", "integration", "contract", "fuzz", "unit")
 """In the order they are run: the longest files first, so that no worker is left with one of them at the end."""
+WITH_RAY = ("tests/e2e/", "tests/integration/test_recommender.py", "tests/integration/test_train.py")
+"""Never two of them at once: Rays of one machine take their workers' ports from the same range."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Workers of pytest-xdist are given whole files, since a file's tests share what its fixtures start.
-
-    Files that share a group of their own are one worker's, one after the other.
-    """
-    tests = config.rootpath / "tests"
-    place = {item: item.path.relative_to(tests) for item in items}
+    """Put the rooms into their order."""
     order = {room: number for number, room in enumerate(ROOMS)}
-    items.sort(key=lambda item: order.get(place[item].parts[0], 0))
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(place[item].with_suffix("").as_posix()))
+    tests = config.rootpath / "tests"
+    items.sort(key=lambda item: order.get(item.path.relative_to(tests).parts[0], 0))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A worker is given whole files, since a file's tests share what its fixtures start, and one all files with Ray."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Files(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "with Ray" if nodeid.startswith(WITH_RAY) else super()._split_scope(nodeid)
+
+    return Files(config, log)

@@ -47,7 +47,7 @@ class Parts:
     topic: TopicIdentity
     """Of events."""
     read_topic: Callable[[Mapping[int, int]], Iterable[TopicRecord]]
-    """Its records from an offset per partition, to where it ends as of the call; see mmrec.stores.kafka.readers."""
+    """Its records from an offset per partition, to where it ends as of the call; see Topics.read."""
     decode: Decode
     send: Callable[[], RecordPlace]
     """Puts the request onto it."""

@@ -1,6 +1,7 @@
 """*apply*: profiles + events -> profiles, with a verdict per event. The one way an event enters a profile.
 
-Stream, backfill, rebuild and request call this function. What it promises:
+Requests call this function, and those whose profiles are packed (stream, rebuild, recovery, training) its form for
+thousands of them, mmrec/scoring/apply_packed.py, which hands it every user that is not plain. What both promise:
 
 - The counts of a profile are the plain sum over its accepted events (METHODS M3, M4), whatever the order of arrival,
   the partitioning and the batch boundaries, to rounding.
@@ -16,7 +17,6 @@ Axes: N events, I items, H half-lives, B behaviors, L newest events.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
 from types import MappingProxyType
 from typing import Final
 
@@ -84,13 +84,10 @@ def apply(
     changed: dict[str, UserProfile] = {}
     additions: dict[bytes, dict[str, Addition]] = {}
     groups = _by_user(events, targets, forgotten, columns)
-    plain = _plain(groups, events, config)
-    for (user_key, rows), is_plain in zip(groups.items(), plain, strict=True):
+    for user_key, rows in groups.items():
         profile = widened_axis(profiles.get(user_key, blank), config.behaviors)
         _check_half_lives(profile, config)
-        judged = _taken_whole(profile, rows, columns) if is_plain else None
-        if judged is None:
-            judged = _judge(profile, rows, columns, config, with_caps)
+        judged = _judge(profile, rows, columns, config, with_caps)
         if judged is None:
             continue
         if judged.rows:
@@ -105,12 +102,11 @@ def apply(
 class _Columns:
     """What verdicts need of the batch, as Python lists, so that no array is touched per event."""
 
-    __slots__ = ("exempt", "hash_bytes", "hashes", "ingest_times", "offsets", "source_index", "sources", "verdicts")
+    __slots__ = ("exempt", "hashes", "ingest_times", "offsets", "source_index", "sources", "verdicts")
 
     def __init__(self, events: EventBatch) -> None:
         self.ingest_times: list[float] = events.ingest_times_N.tolist()
         self.hashes: list[int] = events.event_hashes_N.tolist()
-        self.hash_bytes = events.event_hashes_N.tobytes()
         self.source_index: list[int] = events.source_index_N.tolist()
         self.offsets: list[int] = events.offsets_N.tolist()
         self.exempt: set[int] = set() if events.exempt_N is None else set(np.flatnonzero(events.exempt_N).tolist())
@@ -142,52 +138,6 @@ def _by_user(
         else:
             group.append(row)
     return groups
-
-
-def _plain(groups: dict[str, list[int]], events: EventBatch, config: ScoringConfig) -> list[bool]:
-    """Of which users the rows come from one source, each later than the one before, with no id twice in the batch."""
-    if config.cap_events or not config.ring_size or not groups:
-        return [False] * len(groups)
-    rows_A = np.fromiter(chain.from_iterable(groups.values()), dtype=np.int64)
-    user_A = np.repeat(np.arange(len(groups)), [len(rows) for rows in groups.values()])
-    source_A, hashes_A = events.source_index_N[rows_A], events.event_hashes_N[rows_A]
-    odd_A = source_A == NO_SOURCE
-    follows = (source_A[1:] == source_A[:-1]) & (np.diff(events.offsets_N[rows_A]) > 0)
-    follows &= np.diff(events.ingest_times_N[rows_A]) > 0
-    odd_A[1:] |= (user_A[1:] == user_A[:-1]) & ~follows
-    sorted_A = np.sort(hashes_A)
-    twice = sorted_A[1:][sorted_A[1:] == sorted_A[:-1]]
-    if twice.size:
-        odd_A |= np.isin(hashes_A, twice)
-    plain_U = np.ones(len(groups), dtype=np.bool_)
-    plain_U[user_A[odd_A]] = False
-    plain: list[bool] = plain_U.tolist()
-    return plain
-
-
-def _taken_whole(profile: UserProfile, rows: list[int], columns: _Columns) -> Addition | None:
-    """All rows of a plain user, where all are surely accepted: what _judge would say, sooner; else None."""
-    first, last = rows[0], rows[-1]
-    source = columns.sources[columns.source_index[first]]
-    if columns.offsets[first] <= profile.marks.get(source, -1):
-        return None
-    if columns.ingest_times[first] <= profile.newest_ingest_time_s:
-        return None
-    ring, hashes = profile.ring_ids_R.tobytes(), columns.hash_bytes
-    for row in rows:
-        if hashes[8 * row : 8 * row + 8] in ring:  # perhaps across two ids; _judge looks closer
-            return None
-    offset = columns.offsets[last]
-    return Addition(
-        profile=profile,
-        rows=rows,
-        marks={source: offset}
-        if len(profile.marks) < 2 and source in profile.marks
-        else marks_moved(profile.marks, source, offset),
-        ring=None,
-        newest_ingest_time_s=columns.ingest_times[last],
-        rate=None,
-    )
 
 
 def _judge(
@@ -248,7 +198,6 @@ def _judge(
 
 def _marked(judged: Addition) -> UserProfile:
     """The profile with marks and ring moved: none of its rows was accepted."""
-    assert judged.ring is not None
     return replace(
         judged.profile,
         marks=judged.marks,

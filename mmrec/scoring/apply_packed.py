@@ -1,7 +1,7 @@
 """*apply* on packed profiles: what mmrec/scoring/apply.py does, section by section for thousands of profiles at once.
 
     applied = apply_packed(packed, events, config=...)
-    packed_of(applied.columns), applied.profiles           everything that changed
+    applied.columns, applied.profiles                      everything that changed; applied.packed() all of it packed
     applied.verdicts_N
 
 Most users of a micro-batch are plain: their events come from one partition, in order, after everything their profile
@@ -23,7 +23,7 @@ from mmrec.scoring.apply import ACCEPTED, DUPLICATE, NOBODY, apply
 from mmrec.scoring.batch import NO_SOURCE, EventBatch
 from mmrec.scoring.identity import history_of
 from mmrec.scoring.marks import moved as marks_moved
-from mmrec.scoring.packed_columns import Axes, ProfileColumns, columns_of, same_behaviors, sections_of
+from mmrec.scoring.packed_columns import Axes, ProfileColumns, columns_of, packed_of, same_behaviors, sections_of
 from mmrec.scoring.packed_fold import PlainUsers, fold_columns
 from mmrec.scoring.packing import pack, pack_marks, stub_of, unpack, unpack_marks
 from mmrec.scoring.profile import UserProfile, empty_profile
@@ -52,6 +52,13 @@ class AppliedPacked:
     num_pruned: int
     """Items dropped to stay within the bounds."""
 
+    def packed(self) -> dict[str, bytes]:
+        """All changed profiles, packed."""
+        found = {key: pack(profile) for key, profile in self.profiles.items()}
+        for keys, columns in self.columns:
+            found.update(zip(keys, packed_of(columns), strict=True))
+        return found
+
 
 def apply_packed(
     packed: Mapping[str, bytes],
@@ -59,6 +66,7 @@ def apply_packed(
     *,
     config: ScoringConfig,
     forgotten: Mapping[str, float] = NOBODY,
+    with_caps: bool = True,
 ) -> AppliedPacked:
     """Bring events into packed profiles; arguments, verdicts and errors are those of *apply*.
 
@@ -86,7 +94,7 @@ def apply_packed(
     for users in _chunks(np.flatnonzero(plain_U)):
         chosen = [stored[user] for user in users.tolist()]
         before = columns_of(chosen, axes)
-        judged = _judge(before, batch, users, config)
+        judged = _judge(before, batch, users, config, with_caps=with_caps)
         plain_U[users[~judged.plain_U]] = False
         verdicts_N[judged.duplicates] = DUPLICATE
         if not judged.plain_U.any():
@@ -104,7 +112,7 @@ def apply_packed(
         theirs = set(events.user_keys[others_N].tolist())
         theirs |= {user for key in theirs if key in targets for user in targets[key].users}
         given = {key: unpack(packed[key]) for key in theirs if key in packed}
-        applied = apply(given, events.take(others_N), config=config, forgotten=forgotten)
+        applied = apply(given, events.take(others_N), config=config, forgotten=forgotten, with_caps=with_caps)
         verdicts_N[others_N] = applied.verdicts_N
         profiles = applied.profiles
         num_pruned += sum(p.num_pruned_items for p in profiles.values())
@@ -185,7 +193,9 @@ class _Judged:
     """Their rows that are repeats."""
 
 
-def _judge(before: ProfileColumns, batch: _Batch, users: IntArray, config: ScoringConfig) -> _Judged:
+def _judge(
+    before: ProfileColumns, batch: _Batch, users: IntArray, config: ScoringConfig, *, with_caps: bool
+) -> _Judged:
     """Verdicts of users in order: everything is accepted but ids seen before, where the ring surely remembers those."""
     events = batch.events
     places, user_A = batch.places(users)
@@ -203,7 +213,8 @@ def _judge(before: ProfileColumns, batch: _Batch, users: IntArray, config: Scori
     held_U = ring_U > 0
     oldest_ring_U[held_U] = before.ring_times_R[(np.cumsum(ring_U) - ring_U)[held_U]]
     remembered_U = (ring_U + sizes_U <= config.ring_size) & (oldest_ring_U >= newest_U - config.ring_window_s)
-    plain_U &= (repeats_U == 0) | (remembered_U & (repeats_U < sizes_U))
+    # Where the ring does not judge, a repeat counts again: that is for *apply*.
+    plain_U &= (repeats_U == 0) | (with_caps & remembered_U & (repeats_U < sizes_U))
     marks = _moved_marks(before, events, rows_A[first_U].tolist(), rows_A[first_U + sizes_U - 1].tolist(), plain_U)
     stays_A = plain_U[user_A]
     accepted_A = stays_A & ~repeat_A

@@ -24,7 +24,7 @@ from mmrec.scoring.decay import count_events
 from mmrec.scoring.names import Names
 from mmrec.scoring.profile import NEVER_S, FloatArray, UserProfile
 from mmrec.scoring.recent import Recent, columns_of, each_of, newest_events
-from mmrec.scoring.ring import IdArray, extended_rings
+from mmrec.scoring.ring import IdArray
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.scoring.source import Source
 
@@ -43,8 +43,8 @@ class Addition:
     rows: list[int]
     """Accepted events of the batch, at least one."""
     marks: dict[Source, int]
-    ring: tuple[IdArray, FloatArray] | None
-    """The ring with their ids; None where the ids simply follow those of the profile's ring, in the order of `rows`."""
+    ring: tuple[IdArray, FloatArray]
+    """The ring with their ids."""
     newest_ingest_time_s: float
     rate: RateWindow | None
     """None where no cap is configured."""
@@ -111,19 +111,6 @@ def _folded(additions: Sequence[Addition], events: EventBatch, config: ScoringCo
     recents = each_of(
         newest_events(columns_of(profiles), events, rows_A, user_A, first_U, max_recent=config.max_recent)
     )
-    follows_U = np.array([addition.ring is None for addition in additions])
-    new_A = follows_U[user_A]
-    rings = extended_rings(
-        [
-            addition.ring or (addition.profile.ring_ids_R, addition.profile.ring_ingest_times_R)
-            for addition in additions
-        ],
-        (events.event_hashes_N[rows_A][new_A], events.ingest_times_N[rows_A][new_A]),
-        user_A[new_A],
-        [addition.newest_ingest_time_s for addition in additions],
-        size=config.ring_size,
-        window_s=config.ring_window_s,
-    )
     oldest = np.minimum.reduceat(times_A, first_U).tolist()
     return [
         _profile(
@@ -131,13 +118,12 @@ def _folded(additions: Sequence[Addition], events: EventBatch, config: ScoringCo
             items=kept,
             num_pruned=num_pruned,
             recent=recent,
-            ring=ring,
             totals_HB=totals_HB,
             newest_s=newest_s,
             oldest_s=oldest_s,
         )
-        for addition, (kept, num_pruned), recent, ring, totals_HB, newest_s, oldest_s in zip(
-            additions, items, recents, rings, totals_UHB, newest, oldest, strict=True
+        for addition, (kept, num_pruned), recent, totals_HB, newest_s, oldest_s in zip(
+            additions, items, recents, totals_UHB, newest, oldest, strict=True
         )
     ]
 
@@ -283,7 +269,6 @@ def _profile(
     items: Items,
     num_pruned: int,
     recent: Recent,
-    ring: tuple[IdArray, FloatArray],
     totals_HB: FloatArray,
     newest_s: float,
     oldest_s: float,
@@ -306,8 +291,8 @@ def _profile(
         newest_event_time_s=newest_s,
         newest_ingest_time_s=addition.newest_ingest_time_s,
         marks=addition.marks,
-        ring_ids_R=ring[0],
-        ring_ingest_times_R=ring[1],
+        ring_ids_R=addition.ring[0],
+        ring_ingest_times_R=addition.ring[1],
         window_start_s=rate.window_start_s,
         window_events=rate.window_events,
         full_windows=rate.full_windows,

@@ -8,49 +8,13 @@ Axis: R ring, oldest first.
 """
 
 from bisect import bisect_right, insort
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from mmrec.scoring.profile import FloatArray
-from mmrec.scoring.ragged import lengthened
 
 IdArray = npt.NDArray[np.uint64]
-
-
-def extended_rings(
-    rings: Sequence[tuple[IdArray, FloatArray]],
-    added: tuple[IdArray, FloatArray],
-    user_A: npt.NDArray[np.int64],
-    newest: Sequence[float],
-    *,
-    size: int,
-    window_s: float,
-) -> list[tuple[IdArray, FloatArray]]:
-    """Rings of U users with ids added that follow their own in time, within size and window.
-
-    Args:
-        rings: Stored (ids, ingest times).
-        added: (ids, ingest times) of all users, those of one user together and by time.
-        user_A: User of each added id, ascending.
-        newest: Newest ingest time of each user.
-    """
-    oldest_U = np.array(newest) - window_s
-    in_window_A = added[1] >= oldest_U[user_A]
-    ids_A, times_A, user_A = added[0][in_window_A], added[1][in_window_A], user_A[in_window_A]
-    user_K = np.repeat(np.arange(len(rings)), [len(ids_R) for ids_R, _ in rings])
-    times_K = np.concatenate([times_R for _, times_R in rings])
-    found = lengthened(
-        user_K,
-        user_A,
-        kept_K=times_K >= oldest_U[user_K],
-        num_users=len(rings),
-        max_size=size,
-    )
-    ids_X = np.concatenate((*[ids_R for ids_R, _ in rings], ids_A))[found.take_X]
-    times_X = np.concatenate((times_K, times_A))[found.take_X]
-    return [(ids_X[start:end], times_X[start:end]) for start, end in zip(found.starts, found.ends, strict=True)]
 
 
 def _bounded(

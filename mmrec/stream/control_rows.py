@@ -161,6 +161,8 @@ def asked_to_forget(
 def sharing(gone: Mapping[str, float], read: ReadProfiles) -> set[str]:
     """Users who are not to go but have used a device that is: some of its events stand in their profiles."""
     guests = [key for key in gone if key.startswith(ANONYMOUS_PREFIX)]
+    if not guests:
+        return set()
     return {user for user, guest in links_of(read(guests)) if guest in gone and user not in gone}
 
 

@@ -1,7 +1,7 @@
 """Events of a micro-batch by groups of profiles, so that memory is bounded however many profiles a batch has.
 
-    for group in profile_groups(events, read):
-        applied = apply_packed(group.packed, group.events, ...)      then pack what changed, before the next is read
+    for group, applied in applied_groups(events, read, ...):
+        ...                                                  pack what changed, before the next is read
 
 All events of a profile are in one group, in the order they came; those of a merged anonymous profile are each with the
 user whose they are.
@@ -16,12 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.events.columns import ANONYMOUS_PREFIX
-from mmrec.scoring.apply_packed import owners_of
+from mmrec.events.forgotten import ForgottenUsers
+from mmrec.scoring.apply import NOBODY
+from mmrec.scoring.apply_packed import AppliedPacked, apply_packed, owners_of
 from mmrec.scoring.batch import EventBatch
 from mmrec.scoring.identity import history_of
 from mmrec.scoring.packing import stub_of
+from mmrec.scoring.settings import ScoringConfig
 from mmrec.scoring.together import LoginHistory
 
+ReadPacked = Callable[[Iterable[str]], Mapping[str, bytes]]
+"""Packed profiles of the keys that have one."""
 MAX_PROFILES: Final = 10_000
 """Profiles of a group: at most some 500 MB where every one is full."""
 
@@ -39,9 +44,27 @@ class ProfileGroup:
     """Where these events stand among all."""
 
 
+def applied_groups(
+    events: EventBatch,
+    read: ReadPacked,
+    *,
+    forgotten: ForgottenUsers | None,
+    config: ScoringConfig,
+    max_profiles: int = MAX_PROFILES,
+) -> Iterator[tuple[ProfileGroup, AppliedPacked]]:
+    """Each group of profile_groups() with what its events make of it; writes nothing.
+
+    Args:
+        forgotten: None where nobody is.
+    """
+    for group in profile_groups(events, read, max_profiles=max_profiles):
+        forgotten_s = forgotten.forgotten_s(group.keys) if forgotten is not None else NOBODY
+        yield group, apply_packed(group.packed, group.events, config=config, forgotten=forgotten_s)
+
+
 def profile_groups(
     events: EventBatch,
-    read: Callable[[Iterable[str]], Mapping[str, bytes]],
+    read: ReadPacked,
     *,
     max_profiles: int = MAX_PROFILES,
 ) -> Iterator[ProfileGroup]:
@@ -85,7 +108,7 @@ def profile_groups(
         yield ProfileGroup(keys=[*portion, *guests], packed=packed, events=events.take(rows_N), rows_N=rows_N)
 
 
-def packed_with_targets(read: Callable[[Iterable[str]], Mapping[str, bytes]], keys: Iterable[str]) -> dict[str, bytes]:
+def packed_with_targets(read: ReadPacked, keys: Iterable[str]) -> dict[str, bytes]:
     """Packed profiles, and those they are merged into."""
     packed = dict(read(keys))
     targets = dict.fromkeys(user for history in histories_in(packed).values() for user in history.users)

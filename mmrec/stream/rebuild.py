@@ -10,7 +10,7 @@ every event in the log counts once in both: profiles are absolute values, and th
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
@@ -121,8 +121,7 @@ def flip(parts: Parts, name: str, *, progress: StreamProgress, write_time_s: flo
 class Held:
     """Profiles of one generation in memory, written when they are large and at the end.
 
-    They are held packed: the arrays that *apply* gives are views of those of a whole piece of the log, so that one
-    profile would keep the arrays of thousands.
+    They are held packed: that is how the log is applied to them, and how they take least memory.
     """
 
     def __init__(
@@ -135,18 +134,16 @@ class Held:
         self._changed: set[str] = set()
         self.num_bytes = 0
 
-    def read(self, keys: Iterable[str]) -> dict[str, UserProfile]:
+    def read(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """Packed profiles, those held before those in the store; absent keys are left out."""
         wanted = list(keys)
-        missing = [key for key in wanted if key not in self._packed]
-        stored = self._store.read_profiles(missing)
-        self._hold(stored)
-        return {
-            key: stored[key] if key in stored else unpack(self._packed[key]) for key in wanted if key in self._packed
-        }
+        self._hold(self._store.read_packed([key for key in wanted if key not in self._packed]))
+        return {key: self._packed[key] for key in wanted if key in self._packed}
 
-    def put(self, profiles: dict[str, UserProfile]) -> None:
-        self._hold(profiles)
-        self._changed.update(profiles)
+    def put(self, packed: Mapping[str, bytes]) -> None:
+        """Take changed profiles; all are written, and let go, once they are too large together."""
+        self._hold(packed)
+        self._changed.update(packed)
         if self.num_bytes > self._max_bytes:
             self.write(None)
             self._packed.clear()
@@ -165,9 +162,8 @@ class Held:
             self._store.write_profiles({}, write_time_s=self._write_time_s, progress=progress)
         self._changed.clear()
 
-    def _hold(self, profiles: dict[str, UserProfile]) -> None:
-        for key, profile in profiles.items():
-            data = pack(profile)
+    def _hold(self, packed: Mapping[str, bytes]) -> None:
+        for key, data in packed.items():
             self.num_bytes += len(data) - len(self._packed[key]) if key in self._packed else len(data) + _ENTRY_BYTES
             self._packed[key] = data
 
@@ -194,10 +190,10 @@ def _replay(parts: Parts, name: str, progress: StreamProgress, *, reading: Readi
         reading=reading,
     )
     for profiles in stretch.bring():
-        held.put(profiles)
+        held.put({key: pack(profile) for key, profile in profiles.items()})
     for table in stretch.tables():
         replayed = stretch.apply(table)
-        held.put(replayed.profiles)
+        held.put(replayed.applied.packed())
         num_rows += table.num_rows
         num_applied += replayed.num_applied
         parts.told(table.num_rows)

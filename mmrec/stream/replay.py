@@ -2,7 +2,7 @@
 
     stretch = LogStretch(log=log, read=..., ...)
     for profiles in stretch.bring(): write(profiles)           logins first
-    for table in stretch.tables(): write(stretch.apply(table).profiles)
+    for table in stretch.tables(): write(stretch.apply(table).applied)
 
 Events were accepted once, so caps do not judge them a second time; those of forgotten users, and of behaviors that are
 configured no more, are left out. Whose an event is, the logins' known times say, not where its append ends.
@@ -20,8 +20,9 @@ from mmrec.events.columns import EVENT_SCHEMA
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.log import NUMBERED_SCHEMA, EventLog
 from mmrec.events.to_batch import configured, event_batch
-from mmrec.scoring.apply import apply
+from mmrec.scoring.apply_packed import AppliedPacked, apply_packed
 from mmrec.scoring.identity import Reading, identify
+from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.scoring.verdicts import Verdict
@@ -29,13 +30,12 @@ from mmrec.stream.control_rows import (
     LOGIN_COLUMNS,
     LOGINS_AT_ONCE,
     BoolArray,
-    ReadProfiles,
     bring_logins,
     gathered,
     is_login,
     login_counts,
-    read_with_targets,
 )
+from mmrec.stream.profile_groups import ReadPacked, packed_with_targets
 
 _COLUMNS: Final = tuple(NUMBERED_SCHEMA.names)
 _SIDES: Final = ("user_key", "item_id")
@@ -45,8 +45,8 @@ _SIDES: Final = ("user_key", "item_id")
 class Replayed:
     """What one table of the log changed."""
 
-    profiles: dict[str, UserProfile]
-    """Those that changed."""
+    applied: AppliedPacked
+    """The profiles that changed."""
     logins_N: BoolArray
     """Rows of the table that are identify rows."""
     events_N: BoolArray
@@ -60,8 +60,8 @@ class LogStretch:
     """Appends of a log, applied again: the logins first (bring()), then the rows, in any portions (apply())."""
 
     log: EventLog
-    read: ReadProfiles
-    """Profiles as the log's reader has them so far."""
+    read: ReadPacked
+    """Packed profiles as the log's reader has them so far."""
     forgotten: ForgottenUsers
     config: ScoringConfig
     up_to_sequence: int
@@ -75,7 +75,7 @@ class LogStretch:
         for start in range(0, rows.num_rows, LOGINS_AT_ONCE):
             yield bring_logins(
                 rows.slice(start, LOGINS_AT_ONCE),
-                self.read,
+                lambda keys: {key: unpack(data) for key, data in self.read(keys).items()},
                 from_log=self._from_log,
                 forgotten=self.forgotten,
                 config=self.config,
@@ -107,7 +107,7 @@ def logins_in_log(log: EventLog, *, up_to_sequence: int, after_sequence: int = 0
     return pa.concat_tables([pa.schema([EVENT_SCHEMA.field(name) for name in LOGIN_COLUMNS]).empty_table(), *found])
 
 
-def replay_table(table: pa.Table, read: ReadProfiles, *, forgotten: ForgottenUsers, config: ScoringConfig) -> Replayed:
+def replay_table(table: pa.Table, read: ReadPacked, *, forgotten: ForgottenUsers, config: ScoringConfig) -> Replayed:
     """Apply rows of the log whose logins were brought in; nothing is written.
 
     Args:
@@ -116,15 +116,15 @@ def replay_table(table: pa.Table, read: ReadProfiles, *, forgotten: ForgottenUse
     events_N = configured(table, config.behaviors)
     events = table.filter(pa.array(events_N))
     keys = pc.unique(events["user_key"]).to_pylist()
-    applied = apply(
-        read_with_targets(read, keys),
+    applied = apply_packed(
+        packed_with_targets(read, keys),
         event_batch(events, config.behaviors),
         config=config,
         forgotten=forgotten.forgotten_s(keys),
         with_caps=False,
     )
     return Replayed(
-        profiles=applied.profiles,
+        applied=applied,
         logins_N=is_login(table),
         events_N=events_N,
         num_applied=int(np.sum(applied.verdicts_N == Verdict.ACCEPTED)),
@@ -185,17 +185,17 @@ def _grown(
     # Whose a guest's events are, all of its logins say.
     guests = set(logins.filter(concern)["item_id"].to_pylist())
     theirs = gathered(logins.filter(pc.is_in(logins["item_id"], value_set=pa.array(sorted(guests), pa.string()))))
-    grown = identify({}, theirs, config=config).profiles
+    grown = {key: pack(profile) for key, profile in identify({}, theirs, config=config).profiles.items()}
     wanted = pa.array(sorted(keys | guests), pa.string())
 
-    def read(names: Iterable[str]) -> dict[str, UserProfile]:
+    def read(names: Iterable[str]) -> dict[str, bytes]:
         return {name: grown[name] for name in names if name in grown}
 
     for table in log.scan(up_to_sequence=up_to_sequence, columns=_COLUMNS):
         mine = table.filter(pc.is_in(table["user_key"], value_set=wanted))
         if mine.num_rows:
-            grown.update(replay_table(mine, read, forgotten=forgotten, config=config).profiles)
-    return {key: profile for key, profile in grown.items() if key in keys}
+            grown.update(replay_table(mine, read, forgotten=forgotten, config=config).applied.packed())
+    return {key: unpack(packed) for key, packed in grown.items() if key in keys}
 
 
 def guests_in_log(log: EventLog, user_key: str) -> list[str]:

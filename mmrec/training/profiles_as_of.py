@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from mmrec.scoring.apply import apply
+from mmrec.scoring.apply_packed import apply_packed
+from mmrec.scoring.packing import unpack
 from mmrec.scoring.profile import FloatArray, UserProfile, empty_profile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.training.event_columns import EventColumns, IntArray
@@ -53,7 +54,7 @@ def profiles_after(
     round_G[order] = np.arange(len(order)) - starts
     blank = empty_profile(behaviors=scoring.behaviors, num_half_lives=len(scoring.decay_per_day))
     found = [blank] * len(users_G)
-    state: dict[str, UserProfile] = {}
+    state: dict[str, bytes] = {}
     entered: dict[int, int] = {}
     for number in range(int(round_G.max(initial=-1)) + 1):
         members = np.flatnonzero((round_G == number) & (users_G != UNKNOWN_USER))
@@ -65,7 +66,8 @@ def profiles_after(
             pieces.append(events.of_user(user)[entered.get(user, 0) : end])
             entered[user] = end
         batch = events.batch.take(np.sort(np.concatenate(pieces)))
-        state.update(apply(state, batch, config=replay).profiles)
+        state.update(apply_packed(state, batch, config=replay).packed())
         for member in members.tolist():
-            found[member] = state.get(events.user_keys[users_G[member]], blank)
+            packed = state.get(events.user_keys[users_G[member]])
+            found[member] = unpack(packed) if packed is not None else blank
     return found

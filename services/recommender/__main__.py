@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
-from mmrec.errors import MmrecError
 from mmrec.telemetry.logs import configure_logging, get_logger
+from mmrec.telemetry.shell import exit_status, shell_parser
 from mmrec.wire.declared import Port, given
 from mmrec.wiring import CONFIG_VARIABLE, settings_from
 from services.recommender.environment import (
@@ -27,28 +27,26 @@ from services.recommender.environment import (
 )
 from services.recommender.ray_insides import start_own_ray
 
-log = get_logger(__name__)
+log = get_logger("services.recommender")
 SERVICES = [f"services.recommender.ingress.add_{name}" for name in ("recommender", "health", "server_reflection")]
 STOP_S = 10.0
 
 
 def main() -> int:
     """Deploy, wait for SIGTERM or SIGINT, take down."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", help=f"settings file; {CONFIG_VARIABLE} where not given")
+    parser = shell_parser(__doc__)
     parser.add_argument("--print-environment", action="store_true", help="print the variables Ray needs, as JSON")
     arguments = parser.parse_args()
     configure_logging()
-    try:
-        variables = ray_environment(settings_from(arguments.config))
-        if arguments.print_environment:
-            print(json.dumps(variables, indent=1))  # noqa: T201
-            return 0
-        _run(str(Path(arguments.config or os.environ[CONFIG_VARIABLE]).resolve()), variables)
-    except MmrecError as error:
-        log.error("recommender_failed", reason=str(error))
-        return 1
-    os._exit(0)  # Ray's threads may still hang
+    return exit_status(log, "recommender", lambda: _do(arguments))
+
+
+def _do(asked: argparse.Namespace) -> None:
+    variables = ray_environment(settings_from(asked.config))
+    if asked.print_environment:
+        print(json.dumps(variables, indent=1))  # noqa: T201
+        return
+    _run(str(Path(asked.config or os.environ[CONFIG_VARIABLE]).resolve()), variables)
 
 
 def _run(config: str, variables: Mapping[str, str]) -> None:
@@ -68,8 +66,10 @@ def _run(config: str, variables: Mapping[str, str]) -> None:
     signal.signal(signal.SIGTERM, ask_to_stop)
     signal.signal(signal.SIGINT, ask_to_stop)
     stop.wait()
-    _take_down()
+    clean = _take_down()
     shutil.rmtree(haproxy, ignore_errors=True)
+    if not clean:
+        os._exit(0)  # the interpreter's own end would wait for Ray again
 
 
 def _serve(config: str) -> None:
@@ -97,8 +97,8 @@ def _serve(config: str) -> None:
     log.info("recommender_serving", address=settings.serving.recommender)
 
 
-def _take_down() -> None:
-    """Serve's and Ray's own shutdown can take minutes; this process waits no longer than STOP_S."""
+def _take_down() -> bool:
+    """Whether Serve and Ray ended within STOP_S; their own shutdown can take minutes."""
 
     def shut_down() -> None:
         import ray
@@ -110,7 +110,9 @@ def _take_down() -> None:
     thread = threading.Thread(target=shut_down, daemon=True)
     thread.start()
     thread.join(STOP_S)
-    log.info("recommender_stopped", clean=not thread.is_alive())
+    clean = not thread.is_alive()
+    log.info("recommender_stopped", clean=clean)
+    return clean
 
 
 if __name__ == "__main__":

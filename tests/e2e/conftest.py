@@ -1,4 +1,4 @@
-"""One whole embedded stack per session, with a small storefront's demo run on it."""
+"""A whole embedded stack with a small storefront's demo run on it."""
 
 import time
 from collections.abc import Iterator
@@ -24,9 +24,9 @@ class DemoStack:
     facts: DemoFacts
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoStack]:
-    """The stack after its demo; ended with the session."""
+    """The stack after its demo; ended with the file, since twelve programs slow down whatever comes after it."""
     home = StackHome(folder=tmp_path_factory.mktemp("home"))
     world = storefront_world(time.time(), num_items=240, num_users=160)
     stack = EmbeddedStack(home, tables=world.configuration, held=("encode_items",), say=print)

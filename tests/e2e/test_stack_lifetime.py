@@ -14,7 +14,7 @@ import pytest
 from mmrec.home import StackHome
 from services.stack.guard import child_environment, processes_of
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")

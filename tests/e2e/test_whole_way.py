@@ -13,7 +13,7 @@ from mmrec.demo.report import as_document
 from mmrec.wiring import open_feature_store, open_producer
 from tests.e2e.conftest import DemoStack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.e2e
 
 
 def test_three_clicks_on_kafka_change_the_list_and_the_list_says_why(demo_stack: DemoStack) -> None:

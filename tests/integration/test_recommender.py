@@ -14,8 +14,7 @@ from mmrec.stores.kafka.readers import read_topic
 from tests.own_address import own_address
 from tests.recommender_server import ProtoClient, RunningRecommender, announce_item, promote_release
 
-# Not beside a whole stack, whose Ray takes its workers' ports from the same range.
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.integration
 pytest_plugins = ["tests.recommender_server"]
 SERVICE = "mmrec.v1.RecommenderService"
 AS_OF = {"seconds": 1_800_000_000}

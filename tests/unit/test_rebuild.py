@@ -205,17 +205,15 @@ def test_what_a_rebuild_holds_is_bounded_in_bytes_and_no_number_depends_on_it() 
     check(store.generation("b"), log, owners={"~a0": "u1"})
 
 
-def test_profiles_that_a_rebuild_holds_keep_no_array_of_a_whole_piece_alive() -> None:
+def test_what_a_rebuild_holds_is_the_bytes_of_its_profiles_and_nothing_else() -> None:
     log = Log()
     log.add(*(Row(user_key=f"u{n}", item_id=f"i{n}", behavior=BEHAVIORS[0], age_s=1.0) for n in range(500)))
     parts, held = parts_of(log, MemoryFeatureStore()), Held(MemoryFeatureStore(), write_time_s=NOW_S)
     for piece in log.log.scan():
-        held.put(replay_table(piece, held.read, forgotten=parts.forgotten, config=CONFIG).profiles)
-    for profile in held.read([f"u{n}" for n in range(500)]).values():
-        whole = profile.counts_IHB
-        while isinstance(whole.base, np.ndarray):
-            whole = whole.base
-        assert len(whole.base or whole.tobytes()) < 2_000
+        held.put(replay_table(piece, held.read, forgotten=parts.forgotten, config=CONFIG).applied.packed())
+    found = held.read([f"u{n}" for n in range(500)])
+    assert len(found) == 500
+    assert all(isinstance(packed, bytes) and len(packed) < 1_000 for packed in found.values())
     assert held.num_bytes < 500 * 2_000
 
 
