@@ -13,6 +13,7 @@ BIN := .venv/bin
 RUN := $(BIN)/python -m
 DATASET ?= storefront
 WORKERS ?= 2
+PYTEST := $(RUN) pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 UV_VERSION := 0.13.8
 NEEDED := mmrec needs Python $(lastword $(PYTHONS)) to $(firstword $(PYTHONS))
 ADVICE := install one of these, or call make PYTHON=/path/to/it
@@ -23,10 +24,10 @@ demo: setup            ## the whole way, from a click on Kafka to a changed list
 	@$(BIN)/mmrec demo --dataset $(DATASET)
 
 test: setup            ## every test that must pass, by WORKERS processes at once
-	@$(RUN) pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+	@$(PYTEST) --durations 30
 
 test-unit: setup       ## the tests that start nothing, in about a minute
-	@$(RUN) pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder tests/unit
+	@$(PYTEST) tests/unit
 
 up: setup              ## the embedded stack in the foreground, until Ctrl-C
 	@$(BIN)/mmrec up

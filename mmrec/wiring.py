@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from mmrec.events.log import EventLog
     from mmrec.events.producer import RecordProducer
     from mmrec.events.topics import Topics, TopicWatch
+    from mmrec.features.ports import FeatureStore
     from mmrec.features.profile_rows import ProfileRows, RowLayout
-    from mmrec.features.stores import FeatureStore
     from mmrec.index.vectors import VectorStore
     from mmrec.publishing.release import ReleaseStore
     from mmrec.serving.replica import ReplicaParts

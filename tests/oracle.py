@@ -20,7 +20,7 @@ from typing import Any
 
 from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.events.log import EventLog
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import FeatureStore
 from mmrec.scoring.affinity import affinity
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum

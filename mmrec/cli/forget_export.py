@@ -13,14 +13,14 @@ from mmrec.cli.profile_report import profile_document
 from mmrec.collecting.overlay import Overlay
 from mmrec.config import Settings
 from mmrec.events.log import EventLog
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import ProfileReader
 from mmrec.forgetting.keys import KnownLogins
 from mmrec.forgetting.removal import offline_folder
 from mmrec.forgetting.user_bytes import rows_of_users
 
 
 def export_document(
-    settings: Settings, user_key: str, *, store: FeatureStore, log: EventLog, overlay: Overlay, as_of_s: float
+    settings: Settings, user_key: str, *, store: ProfileReader, log: EventLog, overlay: Overlay, as_of_s: float
 ) -> dict[str, Any]:
     """What `mmrec forget` would remove: profiles (merged ones too), log rows, served lists, overlay, offline rows."""
     keys = KnownLogins(store, log).keys_of(user_key)

@@ -20,7 +20,7 @@ from mmrec.content.fetch_errors import FetchReason
 from mmrec.content.store import ContentStore
 from mmrec.disk.files import replace_file
 from mmrec.events.producer import RecordProducer
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import ItemContentStore
 from mmrec.telemetry.logs import get_logger
 
 MAX_SAMPLES = 5
@@ -73,7 +73,7 @@ def publish_content(
     *,
     encoders: Mapping[str, Encoder],
     store: ContentStore,
-    features: FeatureStore,
+    features: ItemContentStore,
     producer: RecordProducer,
     topic: str,
     counts: ContentCounts,

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mmrec.errors import StoreError
+from mmrec.features.ports import ProfileReader
 from mmrec.features.record_counts import RecordCounts
-from mmrec.features.stores import FeatureStore
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
 from mmrec.scoring.settings import ScoringConfig
@@ -87,7 +87,7 @@ class Ledger:
         return max((event.event_time_s for event in self._events), default=-math.inf)
 
 
-def compare_profiles(ledger: Ledger, store: FeatureStore, *, scoring: ScoringConfig, as_of_s: float) -> Exactness:
+def compare_profiles(ledger: Ledger, store: ProfileReader, *, scoring: ScoringConfig, as_of_s: float) -> Exactness:
     """Stored profiles of all users of the ledger against the plain sum.
 
     Args:
@@ -125,7 +125,7 @@ def compare_profiles(ledger: Ledger, store: FeatureStore, *, scoring: ScoringCon
     )
 
 
-def wait_for_stream(store: FeatureStore, num_produced: int, *, timeout_s: float) -> RecordCounts:
+def wait_for_stream(store: ProfileReader, num_produced: int, *, timeout_s: float) -> RecordCounts:
     """Wait until the stream has come to a verdict on as many records as were sent; its counts.
 
     Raises:

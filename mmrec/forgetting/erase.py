@@ -25,7 +25,7 @@ from mmrec.errors import DeadlineError
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.producer import RecordPlace, TopicRecord
 from mmrec.events.topics import TopicIdentity
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import ProfileReader
 from mmrec.features.values import StreamProgress
 from mmrec.forgetting.keys import Decode, KnownLogins, first_known, logins_among
 from mmrec.forgetting.pending import Asked, PendingRequest
@@ -41,7 +41,7 @@ CLOCK_STEP_S: Final = 1e-3
 class Parts:
     """What forgetting needs of a deployment."""
 
-    store: FeatureStore
+    store: ProfileReader
     stores: Stores
     users: ForgottenUsers
     topic: TopicIdentity
@@ -171,7 +171,7 @@ def _obeyed(
 
 
 def wait_until_read(
-    store: FeatureStore,
+    store: ProfileReader,
     source: Source,
     offset: int,
     *,

@@ -17,7 +17,7 @@ from mmrec.events.columns import EVENT_SCHEMA, RAW_SCHEMA
 from mmrec.events.control import IDENTIFY
 from mmrec.events.log import EventLog
 from mmrec.events.producer import TopicRecord
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import ProfileReader
 from mmrec.scoring.identity import links_of
 from mmrec.scoring.together import Link, one_person
 from mmrec.stream.control_rows import LOGIN_COLUMNS, is_login
@@ -34,7 +34,7 @@ NO_LOGINS: Final = pa.schema([EVENT_SCHEMA.field(name) for name in LOGIN_COLUMNS
 class KnownLogins:
     """Who logged in as whom, by the log as of now, and by the profiles as of each call."""
 
-    def __init__(self, store: FeatureStore, log: EventLog) -> None:
+    def __init__(self, store: ProfileReader, log: EventLog) -> None:
         """Read the log's identify rows.
 
         Raises:

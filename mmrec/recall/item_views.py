@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from mmrec.config import StatisticsSettings
 from mmrec.events.log import EventLog
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import ItemViewStore
 from mmrec.features.values import Neighbors, PopularItems
 from mmrec.recall.neighbors import EVENT_COLUMNS, NeighborSettings, build_neighbors
 from mmrec.scoring.batch import NO_SOURCE, EventBatch
@@ -56,7 +56,7 @@ class ItemViews:
     def __init__(
         self,
         log: EventLog,
-        store: FeatureStore,
+        store: ItemViewStore,
         *,
         behaviors: BehaviorSet,
         settings: StatisticsSettings,

@@ -10,6 +10,7 @@ Axes: U profiles, X items of all, K newest events of all, R ring entries of all 
 H half-lives, B behaviors.
 """
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,54 +18,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.scoring.packing import FORMAT, HEADER, MAGIC
+from mmrec.scoring.packing import FORMAT, HEADER, HEADER_FIELDS, MAGIC
 from mmrec.scoring.profile import FloatArray
 
 IntArray = npt.NDArray[np.int64]
 
 HEADER_DTYPE = np.dtype(
-    {
-        "names": [
-            "num_items",
-            "num_recent",
-            "num_marks",
-            "num_ring",
-            "num_events",
-            "num_pruned_items",
-            "first_event_time_s",
-            "newest_event_time_s",
-            "newest_ingest_time_s",
-            "num_merged",
-            "items_size",
-            "recent_size",
-            "axes",
-            "rate_window",
-            "unused",
-            "unused_too",
-        ],
-        "formats": [
-            "<u4",
-            "<u2",
-            "<u2",
-            "<u4",
-            "<u8",
-            "<u4",
-            "<f8",
-            "<f8",
-            "<f8",
-            "<u2",
-            "<u4",
-            "<u4",
-            "V8",
-            "V24",
-            "V2",
-            "V4",
-        ],
-        "offsets": [8, 12, 14, 16, 20, 28, 32, 40, 48, 80, 84, 88, 0, 56, 82, 92],
-        "itemsize": HEADER.size,
-    }
+    [(name, f"<{code}" if code in "BHIQd" else f"V{struct.calcsize(code)}") for name, code in HEADER_FIELDS]
 )
-"""packing.HEADER; what columns neither read nor change stands as bytes, since NumPy copies fields alone."""
+"""packing.HEADER as columns; its gaps have names as well, since NumPy copies fields alone."""
+assert HEADER_DTYPE.itemsize == HEADER.size
 
 
 @dataclass(frozen=True, kw_only=True)

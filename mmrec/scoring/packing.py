@@ -11,7 +11,7 @@ The header is 96 bytes, so every array of 8-byte numbers is aligned and is read 
 
 import struct
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -23,8 +23,32 @@ from mmrec.scoring.source import Source, source_of
 FORMAT = 3
 """Version of the layout below; another number in stored bytes is an IncompatibleStateError."""
 MAGIC = b"mmPf"
-HEADER = struct.Struct("<4sHBBIHHIQIdddddIIH2xII4x")
-"""Its fields are those that pack() gives it, in that order."""
+HEADER_FIELDS: Final = (
+    ("magic", "4s"),
+    ("version", "H"),
+    ("num_rates", "B"),
+    ("num_behaviors", "B"),
+    ("num_items", "I"),
+    ("num_recent", "H"),
+    ("num_marks", "H"),
+    ("num_ring", "I"),
+    ("num_events", "Q"),
+    ("num_pruned_items", "I"),
+    ("first_event_time_s", "d"),
+    ("newest_event_time_s", "d"),
+    ("newest_ingest_time_s", "d"),
+    ("window_start_s", "d"),
+    ("bot_until_s", "d"),
+    ("window_events", "I"),
+    ("full_windows", "I"),
+    ("num_merged", "H"),
+    ("gap", "2x"),
+    ("items_size", "I"),
+    ("recent_size", "I"),
+    ("end", "4x"),
+)
+"""(name, struct code) of each field, in their order; pack() gives a value for all but those of zeros ("x")."""
+HEADER = struct.Struct("<" + "".join(code for _, code in HEADER_FIELDS))
 assert HEADER.size == 96
 _FLOATS, _RING_IDS, _SMALL = np.dtype("<f8"), np.dtype("<u8"), np.dtype(np.uint8)
 
@@ -137,7 +161,7 @@ def unpack(data: bytes) -> UserProfile:
 
 
 def _header_of(data: bytes) -> tuple[Any, ...]:
-    """Fields of a header that this code reads, as pack() gave them."""
+    """Values of HEADER_FIELDS in their order, those of zeros left out; IncompatibleStateError as of unpack()."""
     if len(data) < HEADER.size or data[:4] != MAGIC:
         raise IncompatibleStateError(f"{len(data)} bytes beginning {data[:4]!r} are no packed profile")
     numbers = HEADER.unpack_from(data)

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from mmrec.catalog.item import Availability, CatalogEntry
 from mmrec.content.matrix import ContentMatrix, content_matrix
 from mmrec.features.item_columns import Vocabulary, content_columns
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import ItemViewReader
 from mmrec.features.values import Neighbors
 from mmrec.index.faiss_index import serving_index
 from mmrec.index.vectors import WEIGHT_FIELD, StoredVectors
@@ -163,7 +163,7 @@ class CatalogueKeeper:
         self.num_unusable_vectors += len(update.vectors) - len(usable)
         return usable
 
-    def refresh_statistics(self, store: FeatureStore, item_ids: Sequence[str]) -> None:
+    def refresh_statistics(self, store: ItemViewReader, item_ids: Sequence[str]) -> None:
         """Read decayed counts of some items again."""
         self._make_room()
         for item_id, statistics in store.read_item_statistics(item_ids).items():
@@ -177,7 +177,7 @@ class CatalogueKeeper:
                 self._references_I[row] = statistics.reference_time_s
                 self._changed = True
 
-    def refresh_neighbors(self, store: FeatureStore, item_ids: Sequence[str]) -> None:
+    def refresh_neighbors(self, store: ItemViewReader, item_ids: Sequence[str]) -> None:
         """Read neighbors of some items again."""
         for item_id, neighbors in store.read_neighbors(item_ids).items():
             known = self._neighbors.get(item_id)

@@ -7,7 +7,7 @@ from pathlib import Path
 from mmrec.config import Settings
 from mmrec.errors import IncompatibleStateError
 from mmrec.features.assemble import feature_names
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import ItemViewReader, ServingFeatures
 from mmrec.index.vectors import VectorStore
 from mmrec.models.bundle import ModelBundle
 from mmrec.publishing.release import Release, ReleaseStore, load_collection
@@ -36,7 +36,7 @@ def load_release(
     settings: Settings,
     releases: ReleaseStore,
     open_vectors: Callable[[], VectorStore],
-    features: FeatureStore,
+    features: ServingFeatures,
 ) -> LoadedRelease:
     """Read a release and its collection.
 
@@ -72,7 +72,7 @@ def load_release(
     return LoadedRelease(release=release, model=model, behaviors=behaviors, keeper=keeper)
 
 
-def refresh_all(keeper: CatalogueKeeper, features: FeatureStore) -> None:
+def refresh_all(keeper: CatalogueKeeper, features: ItemViewReader) -> None:
     """Read counts and neighbors of every item."""
     for start in range(0, len(keeper.item_ids), PORTION):
         portion = keeper.item_ids[start : start + PORTION]

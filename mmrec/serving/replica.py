@@ -27,7 +27,7 @@ from mmrec.collecting.overlay import Overlay
 from mmrec.config import Settings
 from mmrec.errors import IncompatibleStateError, NotFoundError
 from mmrec.events.producer import TopicRecord
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import ServingFeatures
 from mmrec.index.vectors import VectorStore
 from mmrec.publishing.release import ReleaseStore
 from mmrec.scoring.item_statistics import decay_rates
@@ -66,7 +66,7 @@ class ReplicaParts:
     """What a replica is made of."""
 
     settings: Settings
-    open_features: Callable[[], FeatureStore]
+    open_features: Callable[[], ServingFeatures]
     """Opens the online store; called once for requests and once for the thread."""
     open_vectors: Callable[[], VectorStore]
     releases: ReleaseStore
@@ -264,7 +264,7 @@ class Replica:
     # From here on: the keeper's thread.
 
     def _keep_up(self) -> None:
-        store: FeatureStore | None = None
+        store: ServingFeatures | None = None
         while not self._stopping.is_set():
             try:
                 store = store or self._parts.open_features()
@@ -283,7 +283,7 @@ class Replica:
             self._scoring = replace(self._scoring, behaviors=behaviors)
         self._keeper.weigh(behaviors)
 
-    def _first_look(self, store: FeatureStore) -> None:
+    def _first_look(self, store: ServingFeatures) -> None:
         is_new = not self._ready.is_set() or self._state.release_id != self._release_id
         self._take_weights()
         self._introduce_popular(store)
@@ -295,7 +295,7 @@ class Replica:
         self._ready.set()
         self._write_status()
 
-    def _follow_items(self, store: FeatureStore) -> None:
+    def _follow_items(self, store: ServingFeatures) -> None:
         """Until the release changes."""
         start = None
         release = self._loaded.release if self._loaded is not None else None
@@ -333,26 +333,26 @@ class Replica:
         self.counters.num_item_updates += len(updates)
         return updates
 
-    def _refresh_portion(self, store: FeatureStore) -> None:
+    def _refresh_portion(self, store: ServingFeatures) -> None:
         """The next few items of a round that takes about as long as the jobs take to build anew."""
         every, item_ids, now_s = self._parts.settings.statistics, self._keeper.item_ids, time.monotonic()
         self._keeper.refresh_statistics(store, self._counts_cursor.next(item_ids, every.refresh_s, now_s))
         self._keeper.refresh_neighbors(store, self._neighbors_cursor.next(item_ids, every.neighbors_refresh_s, now_s))
 
-    def _introduce_popular(self, store: FeatureStore) -> None:
+    def _introduce_popular(self, store: ServingFeatures) -> None:
         """Before anything was encoded, popular lists are where items are heard of."""
         popular = store.read_popular("")
         fresh = self._keeper.undescribed(popular.item_ids) if popular is not None else []
         if fresh:
             self._keeper.introduce(fresh, store.read_item_content(fresh))
 
-    def _read_progress(self, store: FeatureStore) -> None:
+    def _read_progress(self, store: ServingFeatures) -> None:
         progress = store.read_progress()
         if progress is not None and progress.newest_ingest_time_s > self._stream_ingest_time_s:
             self._stream_ingest_time_s = progress.newest_ingest_time_s
             self._state = replace(self._state, stream_ingest_time_s=self._stream_ingest_time_s)
 
-    def _take_release(self, store: FeatureStore) -> bool:
+    def _take_release(self, store: ServingFeatures) -> bool:
         """Load what the pointer names; whether there is a new one to go on with.
 
         What cannot be loaded is said in every answer, and the one before goes on.

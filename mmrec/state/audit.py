@@ -23,7 +23,7 @@ from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.forgotten_rows import kept_rows
 from mmrec.events.log import PLACE_COLUMNS, EventLog
 from mmrec.events.to_batch import configured, sources_of
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import GenerationStore, ItemViewReader
 from mmrec.scoring.decay import decay
 from mmrec.scoring.identity import MAX_MERGED_FROM, history_of
 from mmrec.scoring.item_statistics import decay_rates
@@ -75,7 +75,7 @@ class Audit:
 
 
 def audit_profiles(
-    store: FeatureStore,
+    store: GenerationStore,
     log: EventLog,
     *,
     forgotten: ForgottenUsers,
@@ -144,7 +144,7 @@ def _errors(profile: UserProfile, events: list[LedgerEvent], config: ScoringConf
 
 
 def audit_statistics(
-    store: FeatureStore,
+    store: ItemViewReader,
     log: EventLog,
     *,
     half_lives_days: tuple[float, ...],

@@ -31,8 +31,8 @@ from mmrec.disk.locks import locked
 from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError, StoreError
 from mmrec.events.forgotten import ENTRY
 from mmrec.events.log import local_folder
+from mmrec.features.ports import GenerationStore
 from mmrec.features.schema import GENERATIONS
-from mmrec.features.stores import FeatureStore
 from mmrec.state.profile_dump import dump_profiles, load_profiles
 
 FORMAT: Final = 1
@@ -56,7 +56,7 @@ def backup(
     settings: Settings,
     folder: Path,
     *,
-    store: FeatureStore,
+    store: GenerationStore,
     config: Path,
     made_time_s: float,
     with_content: bool,
@@ -121,7 +121,7 @@ def restore(
     settings: Settings,
     folder: Path,
     *,
-    open_store: Callable[[], FeatureStore],
+    open_store: Callable[[], GenerationStore],
     store_only: bool = False,
     overwrite: bool = False,
     told: Told = lambda num_bytes: None,
@@ -161,7 +161,7 @@ def restore(
     return facts
 
 
-def _store_to(copy: "_Copy", settings: Settings, store: FeatureStore) -> None:
+def _store_to(copy: "_Copy", settings: Settings, store: GenerationStore) -> None:
     repository = Path(settings.stores.feature_repo)
     for name in _STORE_FILES:
         copy.file(repository / name, f"store/{name}")

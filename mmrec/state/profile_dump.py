@@ -17,8 +17,9 @@ from typing import BinaryIO, Final
 
 from mmrec.errors import IncompatibleStateError
 from mmrec.events.columns import ANONYMOUS_PREFIX
+from mmrec.features.ports import GenerationStore, ProfileStore
 from mmrec.features.progress_json import decode_progress, encode_progress
-from mmrec.features.stores import FeatureStore, other_generation
+from mmrec.features.stores import other_generation
 from mmrec.scoring.packing import pack, unpack
 from mmrec.wire.portions import portions
 
@@ -27,7 +28,7 @@ _LENGTH: Final = struct.Struct("<I")
 _CHUNK: Final = 1_000
 
 
-def dump_profiles(store: FeatureStore, name: str, path: Path) -> int:
+def dump_profiles(store: GenerationStore, name: str, path: Path) -> int:
     """Write a generation; returns its number of profiles."""
     generation = store.generation(name)
     progress, number = generation.read_progress(), 0
@@ -47,7 +48,7 @@ def dump_profiles(store: FeatureStore, name: str, path: Path) -> int:
     return number
 
 
-def load_profiles(store: FeatureStore, path: Path, *, write_time_s: float) -> int:
+def load_profiles(store: GenerationStore, path: Path, *, write_time_s: float) -> int:
     """Put a generation back in place of what stands there; returns its number of profiles.
 
     Raises:
@@ -74,7 +75,7 @@ def load_profiles(store: FeatureStore, path: Path, *, write_time_s: float) -> in
     return number
 
 
-def _anonymous_first(generation: FeatureStore) -> Iterator[list[str]]:
+def _anonymous_first(generation: ProfileStore) -> Iterator[list[str]]:
     """All keys, some at a time; users are looked for once the last anonymous profile was read."""
     for anonymous in (True, False):
         keys = (key for key in generation.user_keys() if key.startswith(ANONYMOUS_PREFIX) is anonymous)

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.events.control import FORGET, IDENTIFY
 from mmrec.events.forgotten import ForgottenUsers
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import ProfileStore
 from mmrec.features.values import PackedProfile, StreamProgress
 from mmrec.scoring.identity import MAX_MERGED_FROM, Reading, identify, keys_to_read, links_of, targets_to_read
 from mmrec.scoring.profile import UserProfile
@@ -57,7 +57,7 @@ def read_with_targets(read: ReadProfiles, keys: Iterable[str]) -> dict[str, User
 
 
 def write_users_first(
-    store: FeatureStore,
+    store: ProfileStore,
     profiles: Mapping[str, UserProfile | PackedProfile],
     *,
     write_time_s: float,

@@ -18,9 +18,8 @@ from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.table_rows import in_place_order, rows_where
 from mmrec.events.to_batch import event_batch, sources_of
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import ProfileStore
 from mmrec.features.values import PackedProfile
-from mmrec.scoring.apply_packed import apply_packed
 from mmrec.scoring.batch import EventBatch
 from mmrec.scoring.identity import history_of, targets_to_read
 from mmrec.scoring.packing import pack, stub_of, unpack
@@ -29,7 +28,7 @@ from mmrec.scoring.settings import ScoringConfig
 from mmrec.scoring.verdicts import Verdict
 from mmrec.stream.control_rows import BoolArray, FromLog, Logins, ReadProfiles, bring_logins, is_login
 from mmrec.stream.offsets import Offsets
-from mmrec.stream.profile_groups import MAX_PROFILES, ReadPacked, profile_groups
+from mmrec.stream.profile_groups import MAX_PROFILES, ReadPacked, applied_groups
 from mmrec.stream.rows import StreamBatch
 
 
@@ -61,7 +60,7 @@ class Judged:
 
 def judge_batch(
     batch: StreamBatch,
-    store: FeatureStore,
+    store: ProfileStore,
     read: ReadPacked,
     *,
     recovered: Offsets,
@@ -106,8 +105,8 @@ def judge_batch(
     verdicts_N = np.zeros(len(columns), dtype=np.uint8)
     changed: dict[str, PackedProfile] = {}
     num_pruned = 0
-    for group in profile_groups(columns, timed_read, max_profiles=max_profiles):
-        applied = apply_packed(group.packed, group.events, config=config, forgotten=forgotten.forgotten_s(group.keys))
+    groups = applied_groups(columns, timed_read, forgotten=forgotten, config=config, max_profiles=max_profiles)
+    for group, applied in groups:
         verdicts_N[group.rows_N] = left_by_a_crash(
             group.events, applied.verdicts_N, recovered_N[group.rows_N], group.packed, config
         )

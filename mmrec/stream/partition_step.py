@@ -25,9 +25,8 @@ from mmrec.events.table_rows import in_place_order, rows_where
 from mmrec.events.to_batch import event_batch
 from mmrec.features.packed_profiles import packed_profiles
 from mmrec.features.values import PackedProfile
-from mmrec.scoring.apply_packed import apply_packed
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.stream.profile_groups import MAX_PROFILES, histories_in, profile_groups
+from mmrec.stream.profile_groups import MAX_PROFILES, applied_groups, histories_in
 from mmrec.stream.rows import STREAM_SCHEMA, RecordKind, StreamBatch
 
 ReadPacked = Callable[[Iterable[str]], Iterable[tuple[str, bytes]]]
@@ -108,13 +107,8 @@ def judge_rows(
     def read(keys: Iterable[str]) -> dict[str, bytes]:
         return dict(read_packed(keys))
 
-    for group in profile_groups(columns, read, max_profiles=max_profiles):
-        applied = apply_packed(
-            group.packed,
-            group.events,
-            config=scoring,
-            forgotten=forgotten.forgotten_s(group.keys) if forgotten is not None else {},
-        )
+    groups = applied_groups(columns, read, forgotten=forgotten, config=scoring, max_profiles=max_profiles)
+    for group, applied in groups:
         verdicts_N[group.rows_N] = applied.verdicts_N
         put(packed_profiles(applied.profiles, applied.columns, config=scoring))
         num_pruned += applied.num_pruned

@@ -1,7 +1,7 @@
 """Events of a micro-batch by groups of profiles, so that memory is bounded however many profiles a batch has.
 
-    for group in profile_groups(events, read):
-        applied = apply_packed(group.packed, group.events, ...)      then pack what changed, before the next is read
+    for group, applied in applied_groups(events, read, ...):
+        ...                                                  pack what changed, before the next is read
 
 All events of a profile are in one group, in the order they came; those of a merged anonymous profile are each with the
 user whose they are.
@@ -15,10 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.events.columns import ANONYMOUS_PREFIX
-from mmrec.scoring.apply_packed import owners_of
+from mmrec.events.forgotten import ForgottenUsers
+from mmrec.scoring.apply import NOBODY
+from mmrec.scoring.apply_packed import AppliedPacked, apply_packed, owners_of
 from mmrec.scoring.batch import EventBatch
 from mmrec.scoring.identity import history_of
 from mmrec.scoring.packing import stub_of
+from mmrec.scoring.settings import ScoringConfig
 from mmrec.scoring.together import LoginHistory
 from mmrec.wire.portions import portions
 
@@ -39,6 +42,24 @@ class ProfileGroup:
     events: EventBatch
     rows_N: npt.NDArray[np.int64]
     """Where these events stand among all."""
+
+
+def applied_groups(
+    events: EventBatch,
+    read: ReadPacked,
+    *,
+    forgotten: ForgottenUsers | None,
+    config: ScoringConfig,
+    max_profiles: int = MAX_PROFILES,
+) -> Iterator[tuple[ProfileGroup, AppliedPacked]]:
+    """Each group of profile_groups() with what its events make of it; writes nothing.
+
+    Args:
+        forgotten: None where nobody is.
+    """
+    for group in profile_groups(events, read, max_profiles=max_profiles):
+        forgotten_s = forgotten.forgotten_s(group.keys) if forgotten is not None else NOBODY
+        yield group, apply_packed(group.packed, group.events, config=config, forgotten=forgotten_s)
 
 
 def profile_groups(

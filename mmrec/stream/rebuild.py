@@ -19,7 +19,8 @@ import pyarrow.compute as pc
 from mmrec.errors import InvalidRequestError
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.log import EventLog
-from mmrec.features.stores import FeatureStore, other_generation
+from mmrec.features.ports import ProfileGenerations, ProfileStore
+from mmrec.features.stores import other_generation
 from mmrec.features.values import StreamProgress
 from mmrec.scoring.identity import MAX_MERGED_FROM, Reading, links_of
 from mmrec.scoring.packing import pack, unpack
@@ -56,7 +57,7 @@ class Replay:
 class Parts:
     """What every step of a rebuild needs."""
 
-    store: FeatureStore
+    store: ProfileGenerations
     """Not fixed to a generation."""
     log: EventLog
     forgotten: ForgottenUsers
@@ -124,7 +125,7 @@ class Held:
     """
 
     def __init__(
-        self, store: FeatureStore, *, write_time_s: float, max_bytes: int = MAX_BYTES, portion: int = PORTION
+        self, store: ProfileStore, *, write_time_s: float, max_bytes: int = MAX_BYTES, portion: int = PORTION
     ) -> None:
         self._store = store
         self._write_time_s = write_time_s
@@ -199,7 +200,7 @@ def _replay(parts: Parts, name: str, progress: StreamProgress, *, reading: Readi
     return Replay(generation=name, num_rows=num_rows, num_applied=num_applied, log_sequence=last)
 
 
-def _mend(parts: Parts, target: FeatureStore, *, up_to_sequence: int, write_time_s: float) -> None:
+def _mend(parts: Parts, target: ProfileStore, *, up_to_sequence: int, write_time_s: float) -> None:
     """Make the profiles of forgotten users anew: somebody was forgotten after this generation was filled."""
     found: set[str] = set()
     links: dict[str, set[Link]] = defaultdict(set)

@@ -34,8 +34,8 @@ from mmrec.events.refused_events import refused_events
 from mmrec.events.rejected import rejected_records
 from mmrec.events.rejection import Rejection
 from mmrec.events.to_batch import event_batch, sources_of
+from mmrec.features.ports import ProfileGenerations
 from mmrec.features.record_counts import RecordCounts
-from mmrec.features.stores import FeatureStore
 from mmrec.features.values import PackedProfile, StreamProgress
 from mmrec.scoring.packing import pack
 from mmrec.scoring.profile import UserProfile
@@ -92,7 +92,7 @@ class ScoringStream:
     def __init__(
         self,
         *,
-        store: FeatureStore,
+        store: ProfileGenerations,
         log: EventLog,
         producer: RecordProducer,
         forgotten: ForgottenUsers,
@@ -225,22 +225,8 @@ class ScoringStream:
         judged = self._judge(batch, anew, kept)
         phases_s = dict(judged.phases_s)
         phases_s["apply"] = self._timer() - began_s - sum(phases_s.values())
-        sequence = self._log_and_reject(batch, judged, phases_s)
-        began_s = self._timer()
-        progress = self._moved_progress(batch, judged, sequence)
-        written = {**kept, **judged.profiles}
-        if gone:
-            self._write_and_remove(written, anew, write_time_s=write_time_s, progress=progress)
-        else:
-            write_users_first(self._store, written, write_time_s=write_time_s, progress=progress)
-        self._take_up(progress)
-        phases_s["write"] += self._timer() - began_s
-        return StepReport(
-            num_records=_num_records(batch),
-            num_accepted=int(np.sum(judged.verdicts_N == Verdict.ACCEPTED)),
-            num_profiles=len(written),
-            phases_s=phases_s,
-        )
+        judged = replace(judged, profiles={**kept, **judged.profiles})
+        return self._written(batch, judged, phases_s, anew=anew, write_time_s=write_time_s)
 
     def process_judged(
         self,
@@ -287,19 +273,43 @@ class ScoringStream:
         verdicts_N[~concerned.others_N] = concerned.judged.verdicts_N
         judged = replace(concerned.judged, events=batch.events, verdicts_N=verdicts_N, recovered_N=recovered_N)
         phases_s["apply"] = self._timer() - began_s
+        return self._written(
+            batch, judged, phases_s, write_others=lambda: write(concerned.keys), write_time_s=write_time_s
+        )
+
+    def _written(
+        self,
+        batch: StreamBatch,
+        judged: Judged,
+        phases_s: dict[str, float],
+        *,
+        anew: Collection[str] = (),
+        write_others: Callable[[], Written] = lambda: Written(num_profiles=0, num_pruned=0),
+        write_time_s: float,
+    ) -> StepReport:
+        """The order of writes of every micro-batch: the log, then profiles, the progress that tells of both last.
+
+        Args:
+            phases_s: Seconds so far; those of logging and writing are added.
+            anew: Keys whose stored profiles go, unless judged.profiles has them.
+            write_others: Writes the profiles that are not among judged.profiles.
+        """
         sequence = self._log_and_reject(batch, judged, phases_s)
         began_s = self._timer()
-        written = write(concerned.keys)
+        others = write_others()
         progress = self._moved_progress(
-            batch, replace(judged, num_pruned=written.num_pruned + judged.num_pruned), sequence
+            batch, replace(judged, num_pruned=judged.num_pruned + others.num_pruned), sequence
         )
-        write_users_first(self._store, judged.profiles, write_time_s=write_time_s, progress=progress)
+        if anew:
+            self._write_and_remove(judged.profiles, anew, write_time_s=write_time_s, progress=progress)
+        else:
+            write_users_first(self._store, judged.profiles, write_time_s=write_time_s, progress=progress)
         self._take_up(progress)
-        phases_s["write"] = self._timer() - began_s
+        phases_s["write"] = phases_s.get("write", 0.0) + self._timer() - began_s
         return StepReport(
             num_records=_num_records(batch),
             num_accepted=int(np.sum(judged.verdicts_N == Verdict.ACCEPTED)),
-            num_profiles=written.num_profiles + len(judged.profiles),
+            num_profiles=others.num_profiles + len(judged.profiles),
             phases_s=phases_s,
         )
 

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from mmrec.events.forgotten import ForgottenUsers
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import ProfileStore
 from mmrec.scoring.identity import links_of
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.together import all_linked
@@ -17,7 +17,7 @@ SWEEP_CHUNK: Final = 10_000
 
 
 def sweep(
-    store: FeatureStore,
+    store: ProfileStore,
     forgotten: ForgottenUsers,
     from_log: Callable[[Collection[str]], dict[str, UserProfile]],
     *,

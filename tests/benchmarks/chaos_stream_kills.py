@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from mmrec.errors import StoreError
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import FeatureStore
 from mmrec.features.values import StreamProgress
 from mmrec.wiring import open_feature_store
 from tests.benchmarks.chaos_stream_load import Load

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from feature_repo.apply import apply_repository
 from mmrec.config import load_settings
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import FeatureStore
 from mmrec.features.values import StreamProgress
 from mmrec.scoring.source import Source
 from mmrec.stores.kafka.topic_ends import end_offsets

@@ -1,9 +1,14 @@
-"""One suite for all feature stores: memory, Feast on SQLite, Feast on Redis where a server is at hand."""
+"""One suite for all feature stores: memory, Feast on SQLite, Feast on Redis where a server is at hand.
 
+Each law says by its parameter of which port it is (mmrec.features.ports).
+"""
+
+import ast
 import json
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +23,19 @@ from feature_repo.apply import apply_repository
 from mmrec.catalog.item import Availability, CatalogEntry
 from mmrec.config import StoreSettings
 from mmrec.errors import ConfigurationError, IncompatibleStateError, InvalidRequestError, NotFoundError, StoreError
+from mmrec.features import ports
+from mmrec.features.ports import (
+    FeatureStore,
+    GenerationStore,
+    ItemContentStore,
+    ItemViewStore,
+    ProfileGenerations,
+    ProfileStore,
+    ServingFeatures,
+)
 from mmrec.features.record_counts import RecordCounts
-from mmrec.features.stores import FeatureStore, MemoryFeatureStore
+from mmrec.features.schema import feature_fingerprint
+from mmrec.features.stores import MemoryFeatureStore
 from mmrec.features.values import Neighbors, PopularItems, StreamProgress
 from mmrec.scoring.apply import apply
 from mmrec.scoring.batch import session_batch
@@ -71,7 +87,24 @@ def profile_of(*item_ids: str, user_key: str = "ann") -> UserProfile:
     return apply({}, events, config=CONFIG).profiles[user_key]
 
 
-def test_what_is_written_is_read_and_absent_keys_are_left_out(store: FeatureStore) -> None:
+def test_every_method_of_a_port_is_called_by_a_law_of_that_port() -> None:
+    called: dict[str, set[str]] = defaultdict(set)
+    for law in ast.parse(Path(__file__).read_text(encoding="utf-8")).body:
+        if isinstance(law, ast.FunctionDef) and law.name.startswith("test_") and law.args.args:
+            named = ast.unparse(law.args.args[0].annotation).rpartition(" ")[2].strip("]")
+            called[named] |= {node.attr for node in ast.walk(law) if isinstance(node, ast.Attribute)}
+    for port in FeatureStore.__mro__:
+        if port.__module__ == ports.__name__:
+            wider = [name for name in called if port in getattr(getattr(ports, name, None), "__mro__", ())]
+            laws = set().union(*(called[name] for name in wider))
+            assert {name for name in vars(port) if not name.startswith("_")} <= laws, port.__name__
+
+
+def test_a_store_names_the_schema_it_was_made_for(store: ServingFeatures) -> None:
+    assert store.fingerprint == feature_fingerprint()
+
+
+def test_what_is_written_is_read_and_absent_keys_are_left_out(store: ProfileStore) -> None:
     profiles = {"ann": profile_of("i1", "i2"), "~guest": profile_of("i3", user_key="~guest")}
     store.write_profiles(profiles, write_time_s=NOW_S)
     found = store.read_profiles(["~guest", "nobody", "ann"])
@@ -79,7 +112,7 @@ def test_what_is_written_is_read_and_absent_keys_are_left_out(store: FeatureStor
     assert store.read_profiles([]) == {}
 
 
-def test_packed_profiles_are_written_like_others_beside_them(store: FeatureStore) -> None:
+def test_packed_profiles_are_written_like_others_beside_them(store: ProfileStore) -> None:
     profiles = {name: profile_of("i1", "i2", user_key=name) for name in ("ann", "bob", "cas")}
     packed = store.packed({name: profiles[name] for name in ("ann", "cas")})
     assert store.read_profiles(profiles) == {}
@@ -90,13 +123,13 @@ def test_packed_profiles_are_written_like_others_beside_them(store: FeatureStore
     assert store.read_progress() == StreamProgress(log_sequence=1)
 
 
-def test_the_last_write_stands_whatever_its_instant(store: FeatureStore) -> None:
+def test_the_last_write_stands_whatever_its_instant(store: ProfileStore) -> None:
     for item_id, write_time_s in (("i1", NOW_S), ("i2", NOW_S), ("i3", NOW_S - 100.0)):
         store.write_profiles({"ann": profile_of(item_id)}, write_time_s=write_time_s)
         assert store.read_profiles(["ann"])["ann"].item_ids == (item_id,)
 
 
-def test_a_clock_that_was_set_back_across_a_restart_loses_nothing(reopen: Callable[[], FeatureStore]) -> None:
+def test_a_clock_that_was_set_back_across_a_restart_loses_nothing(reopen: Callable[[], ProfileStore]) -> None:
     for item_id, sequence, write_time_s in (("i1", 1, NOW_S), ("i2", 2, NOW_S - 3_600.0)):
         progress = StreamProgress(log_sequence=sequence)
         reopen().write_profiles({"ann": profile_of(item_id)}, write_time_s=write_time_s, progress=progress)
@@ -104,7 +137,7 @@ def test_a_clock_that_was_set_back_across_a_restart_loses_nothing(reopen: Callab
     assert reopen().read_progress() == StreamProgress(log_sequence=2)
 
 
-def test_progress_stands_beside_the_profiles(store: FeatureStore) -> None:
+def test_progress_stands_beside_the_profiles(store: ProfileStore) -> None:
     assert store.read_progress() is None
     progress = StreamProgress(
         marks={Source("c", "t", 0): 41, Source("c", "t", 1): 7},
@@ -120,7 +153,7 @@ def test_progress_stands_beside_the_profiles(store: FeatureStore) -> None:
     assert set(store.read_profiles(["ann", "bob"])) == {"ann", "bob"}
 
 
-def test_generations_are_apart_and_readers_follow_the_pointer(reopen: Callable[[], FeatureStore]) -> None:
+def test_generations_are_apart_and_readers_follow_the_pointer(reopen: Callable[[], ProfileGenerations]) -> None:
     store, reader = reopen(), reopen()
     assert store.live_generation() == "a"
     store.write_profiles({"ann": profile_of("i1")}, write_time_s=NOW_S, progress=StreamProgress(log_sequence=1))
@@ -142,7 +175,7 @@ def test_generations_are_apart_and_readers_follow_the_pointer(reopen: Callable[[
     assert reader.read_profiles(["ann"])["ann"].item_ids == ("i1",)
 
 
-def test_a_generation_begins_empty_and_the_live_one_cannot(store: FeatureStore) -> None:
+def test_a_generation_begins_empty_and_the_live_one_cannot(store: GenerationStore) -> None:
     for name in ("a", "b"):
         store.generation(name).write_profiles(
             {f"u{n}": profile_of("i1") for n in range(3)}, write_time_s=NOW_S, progress=StreamProgress()
@@ -152,14 +185,14 @@ def test_a_generation_begins_empty_and_the_live_one_cannot(store: FeatureStore) 
     assert store.requested_flip() is None
     assert list(store.generation("b").user_keys()) == []
     assert store.generation("b").read_progress() is None
-    assert len(list(store.user_keys())) == 3
+    assert len(list(store.generation("a").user_keys())) == 3
     with pytest.raises(InvalidRequestError, match="live"):
         store.begin_generation("a")
     with pytest.raises(NotFoundError, match="known: a, b"):
         store.generation("c")
 
 
-def test_a_request_for_a_flip_stands_until_it_is_answered(reopen: Callable[[], FeatureStore]) -> None:
+def test_a_request_for_a_flip_stands_until_it_is_answered(reopen: Callable[[], GenerationStore]) -> None:
     store = reopen()
     assert store.requested_flip() is None
     reopen().request_flip("b")
@@ -173,7 +206,7 @@ def test_a_request_for_a_flip_stands_until_it_is_answered(reopen: Callable[[], F
         store.request_flip("c")
 
 
-def test_a_forgotten_profile_goes_from_every_generation(store: FeatureStore) -> None:
+def test_a_forgotten_profile_goes_from_every_generation(store: ProfileGenerations) -> None:
     for name in ("a", "b"):
         store.generation(name).write_profiles({k: profile_of("i1") for k in ("ann", "bob")}, write_time_s=NOW_S)
     store.generation("b").delete_profiles(["bob"])
@@ -182,13 +215,13 @@ def test_a_forgotten_profile_goes_from_every_generation(store: FeatureStore) -> 
     assert [list(store.generation(n).read_profiles(["ann"])) for n in ("a", "b")] == [[], []]
 
 
-def test_more_keys_than_one_statement_takes_are_read(store: FeatureStore) -> None:
+def test_more_keys_than_one_statement_takes_are_read(store: ProfileStore) -> None:
     profile = profile_of("i1")
     store.write_profiles({f"u{n}": profile for n in range(2_500)}, write_time_s=NOW_S)
     assert len(store.read_profiles([f"u{n}" for n in range(3_000)])) == 2_500
 
 
-def test_deleted_profiles_are_gone_and_keys_name_the_others(store: FeatureStore) -> None:
+def test_deleted_profiles_are_gone_and_keys_name_the_others(store: ProfileStore) -> None:
     keys = [f"u{n}" for n in range(1_200)]
     store.write_profiles(dict.fromkeys(keys, profile_of("i1")), write_time_s=NOW_S, progress=StreamProgress())
     assert sorted(store.user_keys()) == sorted(keys)
@@ -211,7 +244,7 @@ def test_no_byte_of_a_deleted_profile_stays_in_the_files(tmp_path: Path) -> None
     assert list(store.read_profiles(["ann", "bob"])) == ["bob"]
 
 
-def test_item_views_round_trip(store: FeatureStore) -> None:
+def test_item_views_round_trip(store: ItemViewStore) -> None:
     statistics = ItemStatistics(
         reference_time_s=NOW_S,
         behavior_ids_B=CONFIG.behaviors.ids_B,
@@ -225,6 +258,9 @@ def test_item_views_round_trip(store: FeatureStore) -> None:
     assert list(found) == ["i1"]
     assert found["i1"].item_ids == neighbors.item_ids
     assert np.array_equal(found["i1"].weights_K, neighbors.weights_K)
+
+
+def test_serving_fields_round_trip(store: ItemContentStore) -> None:
     entry = CatalogEntry(
         item_id="i1",
         title="Robe d'été",
@@ -240,7 +276,7 @@ def test_item_views_round_trip(store: FeatureStore) -> None:
     assert store.read_item_content(["i1", "i2"]) == {"i1": entry}
 
 
-def test_popular_items_of_all_domains_have_the_empty_name(store: FeatureStore) -> None:
+def test_popular_items_of_all_domains_have_the_empty_name(store: ItemViewStore) -> None:
     assert store.read_popular("") is None
     popular = PopularItems(item_ids=("i2", "i1"), popularity_K=np.array([3.0, 1.0]), as_of_s=NOW_S)
     store.write_popular("", popular, write_time_s=NOW_S)

@@ -12,7 +12,7 @@ import pytest
 
 from mmrec.config import Settings
 from mmrec.events.columns import EVENT_SCHEMA
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import FeatureStore
 from mmrec.features.values import PopularItems
 from mmrec.telemetry.logs import read_status
 from mmrec.wiring import open_event_log, open_feature_store

@@ -11,7 +11,7 @@ import pytest
 
 from feature_repo.apply import apply_repository
 from mmrec.config import Settings
-from mmrec.features.stores import FeatureStore
+from mmrec.features.ports import FeatureStore
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
 from mmrec.serving.fresh_profile import read_fresh_profile
 from mmrec.telemetry.logs import read_status
@@ -110,10 +110,12 @@ def running(settings: Callable[..., Any], java_variables: dict[str, str]) -> Ite
     deployment = settings(kafka=True, extra="[scoring]\nmax_items = 0\nring_size = 10000\n")
     apply_repository(deployment.settings.stores, deployment.settings.scoring.decay_per_day)
     stream = StreamProcess(deployment.config, java_variables)
-    stream.start()
-    with collector_channel(deployment.config):
-        yield stream, deployment.settings
-    stream.stop()
+    try:
+        stream.start()
+        with collector_channel(deployment.config):
+            yield stream, deployment.settings
+    finally:
+        stream.stop()
 
 
 def test_every_read_after_an_acknowledgement_has_exactly_the_acknowledged_events(

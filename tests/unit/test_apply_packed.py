@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mmrec.errors import IncompatibleStateError
 from mmrec.scoring.apply import apply
-from mmrec.scoring.apply_packed import AppliedPacked, apply_packed
+from mmrec.scoring.apply_packed import apply_packed
 from mmrec.scoring.batch import NO_SOURCE, EventBatch, event_hashes
 from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.scoring.identity import Reading, history_of, identify
@@ -25,14 +25,6 @@ SHOP = shop_behaviors()
 CONFIG = ScoringConfig(behaviors=SHOP)
 SOURCES = (Source("c", "t", 1), Source("c", "t", 0), Source("c", "other", 0))
 USERS = ("ann", "bob", "~x", "ünal")
-
-
-def changed_bytes(applied: AppliedPacked) -> dict[str, bytes]:
-    """Every changed profile, packed."""
-    found = {key: pack(profile) for key, profile in applied.profiles.items()}
-    for keys, columns in applied.columns:
-        found.update(zip(keys, packed_of(columns), strict=True))
-    return found
 
 
 def batch(rows: list[tuple], first_offset: int) -> EventBatch:
@@ -79,16 +71,22 @@ CONFIGS = st.builds(
 
 
 @settings(max_examples=120, deadline=None)
-@given(batches=st.lists(ROWS, min_size=1, max_size=4), config=CONFIGS, login=st.booleans(), replay=st.booleans())
-def test_packed_and_plain_profiles_end_the_same(batches, config, login, replay) -> None:
+@given(
+    batches=st.lists(ROWS, min_size=1, max_size=4),
+    config=CONFIGS,
+    login=st.booleans(),
+    replay=st.booleans(),
+    with_caps=st.booleans(),
+)
+def test_packed_and_plain_profiles_end_the_same(batches, config, login, replay, with_caps) -> None:
     profiles, packed, offset = {}, {}, 0
     for number, rows in enumerate(batches):
         events = batch(rows, offset)
         forgotten = {"bob": NOW_S} if number == 1 else {}
-        one = apply(profiles, events, config=config, forgotten=forgotten)
-        other = apply_packed(packed, events, config=config, forgotten=forgotten)
+        one = apply(profiles, events, config=config, forgotten=forgotten, with_caps=with_caps)
+        other = apply_packed(packed, events, config=config, forgotten=forgotten, with_caps=with_caps)
         assert other.verdicts_N.tolist() == one.verdicts_N.tolist()
-        assert changed_bytes(other) == {key: pack(profile) for key, profile in one.profiles.items()}
+        assert other.packed() == {key: pack(profile) for key, profile in one.profiles.items()}
         pruned = {key: profiles[key].num_pruned_items for key in one.profiles if key in profiles}
         assert other.num_pruned == sum(p.num_pruned_items - pruned.get(key, 0) for key, p in one.profiles.items())
         profiles.update(one.profiles)
@@ -105,17 +103,17 @@ def test_many_plain_users_are_taken_in_chunks() -> None:
     one, other = apply({}, events, config=CONFIG), apply_packed({}, events, config=CONFIG)
     assert not other.profiles
     assert len(other.columns) > 1
-    assert changed_bytes(other) == {key: pack(profile) for key, profile in one.profiles.items()}
+    assert other.packed() == {key: pack(profile) for key, profile in one.profiles.items()}
     assert other.verdicts_N.tolist() == one.verdicts_N.tolist()
 
 
 def test_a_repeat_in_the_ring_or_in_the_batch_is_found_in_columns() -> None:
     first = apply_packed({}, batch([("ann", "i1", "cart", 0.0, 1.0, 0, 7)], 0), config=CONFIG)
     rows = [("ann", "i1", "cart", 0.0, 9.0, 0, 7), *[("ann", "i2", "browse", 0.0, 1.0, 0, 8)] * 2]
-    second = apply_packed(changed_bytes(first), batch(rows, 1), config=CONFIG)
+    second = apply_packed(first.packed(), batch(rows, 1), config=CONFIG)
     assert [len(columns) for _, columns in second.columns] == [1]
     assert second.verdicts_N.tolist() == [1, 0, 1]
-    assert unpack(changed_bytes(second)["ann"]).num_events == 2
+    assert unpack(second.packed()["ann"]).num_events == 2
 
 
 def test_columns_are_the_same_bytes_again() -> None:

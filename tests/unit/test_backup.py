@@ -18,8 +18,9 @@ from mmrec.content.matrix import content_matrix
 from mmrec.content.store import CATALOG_MARK, MAX_PARTS, ContentStore
 from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError
 from mmrec.events.log import local_folder
+from mmrec.features.ports import FeatureStore
 from mmrec.features.record_counts import RecordCounts
-from mmrec.features.stores import FeatureStore, MemoryFeatureStore
+from mmrec.features.stores import MemoryFeatureStore
 from mmrec.features.values import StreamProgress
 from mmrec.forgetting.pending import Asked, PendingRequest, pending_folder
 from mmrec.scoring.packing import pack

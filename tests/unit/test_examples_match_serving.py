@@ -38,6 +38,11 @@ class World:
 
 @pytest.fixture(scope="module")
 def world() -> World:
+    return built_world()
+
+
+def built_world() -> World:
+    """Examples of a storefront's history."""
     shop = Storefront(StorefrontConfig(seed=11, num_users=60, num_items=120, days=20.0))
     entries = {item.item_id: catalog_entry(item) for item in shop.catalog(with_images=False)}
     tables = []

@@ -17,8 +17,9 @@ from mmrec.events.control import IDENTIFY
 from mmrec.events.forgotten import MemoryForgottenUsers
 from mmrec.events.log import EventLog, MemoryEventLog
 from mmrec.events.producer import MemoryRecordProducer
+from mmrec.features.ports import FeatureStore
 from mmrec.features.record_counts import RecordCounts
-from mmrec.features.stores import FeatureStore, MemoryFeatureStore
+from mmrec.features.stores import MemoryFeatureStore
 from mmrec.features.values import StreamProgress
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors

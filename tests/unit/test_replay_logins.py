@@ -15,7 +15,8 @@ from mmrec.events.control import forget_event, identify_event
 from mmrec.events.encoding import encode_event
 from mmrec.events.log import EventLog, MemoryEventLog
 from mmrec.events.to_batch import event_batch
-from mmrec.features.stores import FeatureStore, MemoryFeatureStore
+from mmrec.features.ports import FeatureStore
+from mmrec.features.stores import MemoryFeatureStore
 from mmrec.scoring.apply import apply
 from mmrec.scoring.profile import UserProfile
 from mmrec.state.profile_dump import dump_profiles, load_profiles

@@ -1,4 +1,4 @@
-"""Feast behind the port mmrec.features.stores.FeatureStore.
+"""Feast behind the ports of mmrec.features.ports.
 
 Rows go to Feast's provider (its DataFrame path is half as fast) and to the same tables and registry, so `feast` and
 get_online_features() see them too. Every write replaces what stands, whatever its instant: a clock that was set back
