@@ -23,8 +23,7 @@ from mmrec.content.content_metrics import ContentMetrics
 from mmrec.content.encode import misses
 from mmrec.content.picture_worker import PictureWorker
 from mmrec.content.publish import ContentCounts
-from mmrec.content.registry import ATTRIBUTE_ENCODER as ATTRIBUTES
-from mmrec.content.registry import LazyEncoder
+from mmrec.content.registry import LazyEncoder, chosen_encoders, modality_named
 from mmrec.content.store import ContentStore
 from mmrec.events.producer import TopicRecord
 from mmrec.events.topics import SkippedBatches
@@ -60,7 +59,7 @@ def _records(
 def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, stop: threading.Event) -> ContentCounts:
     """Encode what is there and, with `follow`, whatever comes until `stop`."""
     clock, status = SystemClock(), StatusFile(settings.stores.status, PROCESS)
-    names = {"text": settings.content.text_encoder, "image": settings.content.image_encoder, "attributes": ATTRIBUTES}
+    names = chosen_encoders(settings.content)
     # Near-line shares the machine with serving: one thread, and no spinning.
     encoders = {m: LazyEncoder(m, name, num_threads=1 if follow else num_workers) for m, name in names.items()}
     store = ContentStore(settings.stores.content, cache_folder=cache_folder() / "content")
@@ -76,7 +75,7 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, st
         if ready and follow:
             return
         for modality, found in misses(items, names, store, cleaning=cleaning).items():
-            if len(found) >= MIN_FOR_RAY and modality != "attributes":
+            if len(found) >= MIN_FOR_RAY and modality_named(modality).is_costly:
                 encode_with_ray(modality, names[modality], found, store, num_workers)
 
     skipped, ready, written_s = SkippedBatches(), False, 0.0

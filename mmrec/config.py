@@ -40,7 +40,7 @@ OnlineStore = Literal["sqlite", "redis"]
 """Engines of the online store; whoever treats them differently matches all of them (typing.assert_never)."""
 TEXT_ENCODERS: Final = ("hashing-tf", "minilm", "minilm-first-last")
 IMAGE_ENCODERS: Final = ("color-histogram", "efficientnet-lite0")
-"""Names that mmrec.content.registry knows, beside hub ids and folders."""
+"""Names that mmrec.content.modalities.registry knows, beside hub ids and folders."""
 
 
 def _encoder(names: tuple[str, ...]) -> Meta:
@@ -182,10 +182,12 @@ class ServingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ContentSettings:
-    """Encoders by name; see mmrec.content.registry."""
+    """Encoders by name; see mmrec.content.modalities."""
 
     text_encoder: TextEncoder = "minilm"
     image_encoder: ImageEncoder = "efficientnet-lite0"
+    encoders: Mapping[str, Name] = field(default_factory=dict)
+    """Encoder by modality, of the others; where none is named, the modality has its default."""
     picture_timeout_s: Positive = 10.0
     """Processor time that decoding one picture may take; one that takes more is broken."""
     image_schemes: tuple[Scheme, ...] = ("https", "http", "data")

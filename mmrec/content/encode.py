@@ -13,7 +13,8 @@ import numpy as np
 from mmrec.catalog.item import CatalogItem
 from mmrec.content.encoder import BROKEN, MISSING, NOT_FETCHED, Encoder
 from mmrec.content.matrix import ContentMatrix, FloatArray, content_matrix
-from mmrec.content.payloads import IMAGE, digest, payloads
+from mmrec.content.payloads import digest, payloads
+from mmrec.content.registry import modality_named
 from mmrec.content.store import ContentStore
 
 
@@ -38,7 +39,8 @@ def misses(
     for item in items:
         for modality, payload in payloads(item, cleaning=cleaning).items():
             if modality in wanted:
-                wanted[modality][digest(payload, modality)] = payload
+                reading = modality_named(modality).reading
+                wanted[modality][digest(payload, reading=reading)] = payload
     for modality, found in wanted.items():
         for known in store.lookup(encoder_names[modality], list(found)):
             del found[known]
@@ -75,7 +77,12 @@ def encode_items(
     num_cached: dict[str, int] = {}
     payloads_of = {item_id: payloads(item, cleaning=cleaning) for item_id, item in newest.items()}
     for modality, encoder in encoders.items():
-        digest_of = {i: digest(found[modality], modality) for i, found in payloads_of.items() if modality in found}
+        kind = modality_named(modality)
+        digest_of = {
+            item_id: digest(found[modality], reading=kind.reading)
+            for item_id, found in payloads_of.items()
+            if modality in found
+        }
         missing = {digest_of[i]: payloads_of[i][modality] for i in digest_of}
         before = store.lookup(names[modality], list(missing))
         to_encode = {d: payload for d, payload in missing.items() if d not in before}
@@ -85,7 +92,7 @@ def encode_items(
         known = store.lookup(names[modality], list(missing))
         for item_id, item in newest.items():
             if item_id not in digest_of:
-                absent[modality][NOT_FETCHED if modality == IMAGE and item.image_uri else MISSING] += 1
+                absent[modality][NOT_FETCHED if kind.is_awaited(item) else MISSING] += 1
             elif digest_of[item_id] in known:
                 vectors[modality][item_id] = np.asarray(known[digest_of[item_id]], dtype=np.float32)
             else:

@@ -1,6 +1,6 @@
 """What an encoder is: canonical bytes of one modality in, one vector per input out.
 
-Adding a modality is adding one encoder and one payload (METHODS M15). An input that cannot be read is no exception:
+What belongs to a modality beside its encoders: mmrec.content.modality. An input that cannot be read is no exception:
 it comes back with a reason, the item is kept and the modality counts as missing.
 Axes: N inputs, D embedding.
 """

@@ -1,31 +1,16 @@
-"""Encoders by name. Names with a slash are hub ids or folders and go through transformers.
+"""Modalities and their encoders by name.
 
 encoder("image", "efficientnet-lite0")      encoder("text", "sentence-transformers/all-mpnet-base-v2")
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 
-from mmrec.content.attributes import AttributeHashEncoder
+from mmrec.config import ContentSettings
 from mmrec.content.encoder import Encoder, Encodings
-from mmrec.content.image import ColorHistogramEncoder, EfficientNetLite0Encoder, TransformerImageEncoder
-from mmrec.content.text import HashingTextEncoder, TransformerTextEncoder, minilm
-from mmrec.errors import NotFoundError
-
-ATTRIBUTE_ENCODER = "attribute-hash"
-FIRST_LAST = "first-last:"
-"""Prefix of a text model's hub id: the mean of its first and its last hidden layer (METHODS M9)."""
-
-_ENCODERS: dict[str, dict[str, Callable[[], Encoder]]] = {
-    "text": {
-        "minilm": minilm,
-        "minilm-first-last": lambda: minilm(pooling="first-last"),
-        "hashing-tf": HashingTextEncoder,
-    },
-    "image": {"efficientnet-lite0": EfficientNetLite0Encoder, "color-histogram": ColorHistogramEncoder},
-    "attributes": {ATTRIBUTE_ENCODER: AttributeHashEncoder},
-}
+from mmrec.content.modalities.registry import MODALITIES
+from mmrec.content.modality import Modality
+from mmrec.errors import NotFoundError, SettingError
 
 
 class LazyEncoder:
@@ -48,16 +33,38 @@ class LazyEncoder:
         return self._loaded.encode(payloads)
 
 
+def modality_named(name: str) -> Modality:
+    """The modality of that name; NotFoundError names those that exist."""
+    for each in MODALITIES:
+        if each.name == name:
+            return each
+    known = ", ".join(sorted(each.name for each in MODALITIES))
+    raise NotFoundError(f"modality {name!r} has no encoders; known: {known}")
+
+
+def chosen_encoders(content: ContentSettings) -> dict[str, str]:
+    """Modality -> name of the encoder that a configuration asks for, of all modalities.
+
+    Raises:
+        SettingError: content.encoders names no modality that it chooses for, or an encoder that does not exist.
+    """
+    free = sorted(each.name for each in MODALITIES if not each.own_setting)
+    for name in content.encoders:
+        if name not in free:
+            raise SettingError(("content", "encoders", name), f"chooses for no modality; give one of {', '.join(free)}")
+    return {each.name: each.chosen(content) for each in MODALITIES}
+
+
 def encoder_names(modality: str) -> tuple[str, ...]:
     """Names that need no hub."""
-    return tuple(sorted(_ENCODERS.get(modality, {})))
+    return tuple(sorted(modality_named(modality).encoders))
 
 
 def encoder(modality: str, name: str, *, num_threads: int | None = None) -> Encoder:
     """The encoder of that name, loaded.
 
     Args:
-        modality: "text", "image" or "attributes".
+        modality: Name of a modality, such as "text".
         name: A known name, a hub id ("owner/model") or a folder.
         num_threads: Threads of torch in this process; None leaves them.
 
@@ -68,15 +75,4 @@ def encoder(modality: str, name: str, *, num_threads: int | None = None) -> Enco
         import torch
 
         torch.set_num_threads(num_threads)
-    known = _ENCODERS.get(modality)
-    if known is None:
-        raise NotFoundError(f"modality {modality!r} has no encoders; known: {', '.join(sorted(_ENCODERS))}")
-    if name in known:
-        return known[name]()
-    model = name.removeprefix(FIRST_LAST)
-    if modality in {"text", "image"} and "/" in model:
-        local = Path(model).is_dir()
-        if modality == "image":
-            return TransformerImageEncoder(name, model, local=local)
-        return TransformerTextEncoder(name, model, pooling="first-last" if name != model else "mean", local=local)
-    raise NotFoundError(f"{modality} encoder {name!r} does not exist; known: {', '.join(known)}, or a hub id or folder")
+    return modality_named(modality).load(name)

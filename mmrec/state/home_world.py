@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from mmrec.config import Settings, load_settings
+from mmrec.content.modalities.registry import MODALITIES
 from mmrec.disk.files import replace_file
 from mmrec.errors import ConfigurationError, IncompatibleStateError, InvalidRequestError, MmrecError
 from mmrec.home import StackHome
@@ -91,8 +92,7 @@ def world_of(
         settings={
             "scoring.decay_per_day": list(settings.scoring.decay_per_day),
             "statistics.half_lives_days": list(settings.statistics.half_lives_days),
-            "content.text_encoder": settings.content.text_encoder,
-            "content.image_encoder": settings.content.image_encoder,
+            **{f"content.{m.setting}": m.chosen(settings.content) for m in MODALITIES},
             "kafka.num_partitions": settings.kafka.num_partitions,
             **{f"kafka.{name}": getattr(settings.kafka, name) for name in _TOPICS},
             "stores.online_store": settings.stores.online_store,

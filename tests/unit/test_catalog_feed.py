@@ -19,13 +19,13 @@ from mmrec.catalog.resubmit import ItemDoor
 from mmrec.catalog.values import decode_entities, shown_text
 from mmrec.cli.rejected_report import by_reason, print_groups
 from mmrec.clock import ManualClock
-from mmrec.content.attributes import AttributeHashEncoder
 from mmrec.content.catalog_feed import CatalogFeed, marked_choices
 from mmrec.content.matrix import content_matrix
+from mmrec.content.modalities.attributes import AttributeHashEncoder
+from mmrec.content.modalities.text import HashingTextEncoder
 from mmrec.content.publish import FeedMark
 from mmrec.content.remote_images import RemoteImages
 from mmrec.content.store import ContentStore
-from mmrec.content.text import HashingTextEncoder
 from mmrec.errors import StoreError
 from mmrec.events.producer import MemoryRecordProducer, TopicRecord
 from mmrec.events.rejected import decode_rejected

@@ -66,6 +66,8 @@ def beyond(info: inspect.Type) -> list[Any]:
             return [""] if least else ["no such form, \n", "no form\n"] if pattern else []
         case inspect.VarTupleType(item_type=item, min_length=least):
             return [*([[]] if least else []), *([value] for value in beyond(item))]
+        case inspect.DictType(value_type=item):
+            return [{"of": value} for value in beyond(item)]
     return []
 
 
@@ -85,8 +87,8 @@ def test_a_value_beyond_its_range_or_choices_is_refused_by_name_with_what_would_
     info = inspect.type_info(declared(tables()[table], name))
     for value in beyond(info):
         said = refusal(document_with(table, name, value))
-        assert re.match(rf"here: {table}(\[0\])?\.{name}(\[0\])? is ", said), said
-        shown = value[0] if isinstance(value, list) and value else value
+        assert re.match(rf"here: {table}(\[0\])?\.{name}(\[0\]|\.of)? is ", said), said
+        shown = value["of"] if isinstance(value, dict) else value[0] if isinstance(value, list) and value else value
         assert ascii(shown)[:60] in said
         assert "; give " in said
 

@@ -11,17 +11,17 @@ from PIL import Image
 
 from mmrec.catalog.item import CatalogItem, catalog_entry, to_json_value
 from mmrec.clock import ManualClock
-from mmrec.content.attributes import AttributeHashEncoder
 from mmrec.content.cleaning import text_cleaning
 from mmrec.content.encode import encode_items, misses
 from mmrec.content.feed import embedding_records, read_changes
-from mmrec.content.image import ColorHistogramEncoder
 from mmrec.content.matrix import content_matrix
+from mmrec.content.modalities.attributes import AttributeHashEncoder
+from mmrec.content.modalities.image import ColorHistogramEncoder
+from mmrec.content.modalities.text import HashingTextEncoder
 from mmrec.content.payloads import digest, payloads
 from mmrec.content.publish import ContentCounts, FeedMark, publish_content
 from mmrec.content.registry import encoder, encoder_names
 from mmrec.content.store import CATALOG_MARK, MAX_PARTS, ContentStore
-from mmrec.content.text import HashingTextEncoder
 from mmrec.errors import NotFoundError, StoreError
 from mmrec.events.producer import MemoryRecordProducer
 from mmrec.features.stores import MemoryFeatureStore

@@ -9,10 +9,10 @@ import pytest
 
 from mmrec.catalog.item import catalog_entry
 from mmrec.config import EventSettings
-from mmrec.content.attributes import AttributeHashEncoder
 from mmrec.content.feed import embedding_records, read_changes
 from mmrec.content.matrix import content_matrix
-from mmrec.content.payloads import ATTRIBUTES, payloads
+from mmrec.content.modalities.attributes import AttributeHashEncoder
+from mmrec.content.payloads import payloads
 from mmrec.errors import InvalidRequestError, NotFoundError
 from mmrec.events.columns import RAW_SCHEMA
 from mmrec.events.served import decode_served
@@ -83,7 +83,7 @@ def test_entities_are_shown_and_filtered_decoded(world: ServingWorld) -> None:
 def test_encoders_and_filters_split_and_fold_values_alike() -> None:
     def encoded(genres: str) -> list[float]:
         (item,) = read_changes([record("a", attributes={"genres": genres})]).items.values()
-        return AttributeHashEncoder().encode([payloads(item)[ATTRIBUTES]]).values_ND[0].tolist()
+        return AttributeHashEncoder().encode([payloads(item)["attributes"]]).values_ND[0].tolist()
 
     for other in ("Action|Comedy", " action |comedy| ", "ＡＣＴＩＯＮ|Comedy|comedy"):
         assert encoded(other) == encoded("Action | Comedy")

@@ -16,7 +16,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 from mmrec.catalog.cleaning import CleaningPolicy, CleaningReason, clean_item
 from mmrec.catalog.item import CatalogItem
 from mmrec.catalog.pictures import MAX_PIXELS, BrokenPictureError, picture_problem, read_picture
-from mmrec.content.image import ColorHistogramEncoder
+from mmrec.content.modalities.image import ColorHistogramEncoder
 from mmrec.content.picture_worker import PictureWorker
 from tests.damaged_pictures import damaged_avif, endless_jpeg, saved
 

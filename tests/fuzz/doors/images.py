@@ -8,7 +8,7 @@ import numpy as np
 from mmrec.catalog.cleaning import CleaningPolicy, clean_item
 from mmrec.catalog.item import CatalogItem
 from mmrec.catalog.pictures import read_picture
-from mmrec.content.image import ColorHistogramEncoder
+from mmrec.content.modalities.image import ColorHistogramEncoder
 from tests.fuzz.door import NO_DETAIL, Fuzzed, Outcome, Parts, accepted, refused
 from tests.fuzz.picture_inputs import malformed_picture, valid_picture
 

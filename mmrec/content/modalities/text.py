@@ -1,4 +1,4 @@
-"""Text encoders: sentence and BERT-like models through transformers, and a hashed bag of words (METHODS M9).
+"""Text: sentence and BERT-like models through transformers, and a hashed bag of words (METHODS M9).
 
 Mean pooling: Reimers and Gurevych, Sentence-BERT, EMNLP 2019; hashing: Weinberger et al., ICML 2009.
 """
@@ -7,16 +7,22 @@ import re
 from collections.abc import Sequence
 from hashlib import blake2b
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mmrec.catalog.item import CatalogItem
+from mmrec.catalog.values import normal_text
 from mmrec.content.cleaning import STOP_WORDS
 from mmrec.content.encoder import BROKEN, Encodings
+from mmrec.content.modality import Clean, Modality
 
 MAX_TOKENS = 96
 """Titles and the first sentences of a description; attention is quadratic in it."""
 BATCH = 64
+FIRST_LAST = "first-last:"
+"""Prefix of a model's hub id: the mean of its first and its last hidden layer (METHODS M9)."""
 
 
 class TransformerTextEncoder:
@@ -109,3 +115,27 @@ class HashingTextEncoder:
             if norm > 0:
                 values[row] /= norm
         return Encodings(values_ND=values, reasons_N=tuple(reasons))
+
+
+def _from_model(name: str) -> TransformerTextEncoder:
+    model = name.removeprefix(FIRST_LAST)
+    pooling = "first-last" if name != model else "mean"
+    return TransformerTextEncoder(name, model, pooling=pooling, local=Path(model).is_dir())
+
+
+def _payload(item: CatalogItem, clean: Clean) -> bytes:
+    parts = (clean(normal_text(item.title)), clean(normal_text(item.description)))
+    return ". ".join(part for part in parts if part).encode("utf-8")
+
+
+TEXT = Modality(
+    name="text",
+    payload=_payload,
+    encoders={
+        "minilm": minilm,
+        "minilm-first-last": lambda: minilm(pooling="first-last"),
+        "hashing-tf": HashingTextEncoder,
+    },
+    own_setting="text_encoder",
+    from_model=_from_model,
+)

@@ -1,17 +1,20 @@
-"""Image encoders: EfficientNet-Lite0 from a package, hub models and folders, a color histogram (METHODS M7).
+"""Image: EfficientNet-Lite0 from a package, hub models and folders, a color histogram (METHODS M7).
 
 How a picture is read stands in mmrec.catalog.pictures; bytes that are none come back as broken.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mmrec.catalog.item import CatalogItem
 from mmrec.catalog.pictures import BrokenPictureError, read_picture
 from mmrec.content.encoder import BROKEN, Encodings
+from mmrec.content.modality import Clean, Modality
 
 SIZE = 224
 BATCH = 16
@@ -125,3 +128,19 @@ def _encode_readable(payloads: Sequence[bytes], run: Any, *, embedding_dim: int,
         if rows:
             values[rows] = run(np.stack(images))
     return Encodings(values_ND=values, reasons_N=tuple(reasons))
+
+
+def _payload(item: CatalogItem, clean: Clean) -> bytes:
+    del clean
+    return item.image or b""
+
+
+IMAGE = Modality(
+    name="image",
+    payload=_payload,
+    encoders={"efficientnet-lite0": EfficientNetLite0Encoder, "color-histogram": ColorHistogramEncoder},
+    own_setting="image_encoder",
+    from_model=lambda name: TransformerImageEncoder(name, name, local=Path(name).is_dir()),
+    reading="fetched, turned, scaled to their range",
+    is_awaited=lambda item: bool(item.image_uri),
+)

@@ -1,4 +1,4 @@
-"""Categorical attributes as vectors: a fixed random direction per (name, value), no vocabulary, so new values work.
+"""Attributes: a fixed random direction per (name, value), no vocabulary, so new values work.
 
     x = sum over names k of  mean over values v of k of  g(k, v),  then unit norm;   g ~ N(0, 1/D), drawn from a hash
 Random projection of the one-hot block: dot products are kept to about 1/sqrt(D) (Johnson-Lindenstrauss).
@@ -11,8 +11,10 @@ from hashlib import blake2b
 
 import numpy as np
 
-from mmrec.catalog.values import attribute_values
+from mmrec.catalog.item import CatalogItem
+from mmrec.catalog.values import VALUE_SEPARATOR, attribute_values, folded
 from mmrec.content.encoder import BROKEN, Encodings, FloatArray
+from mmrec.content.modality import Clean, Modality
 
 
 @lru_cache(maxsize=65_536)
@@ -53,3 +55,23 @@ class AttributeHashEncoder:
             if norm > 0:
                 values[row] /= norm
         return Encodings(values_ND=values, reasons_N=tuple(reasons))
+
+
+def _payload(item: CatalogItem, clean: Clean) -> bytes:
+    del clean
+    attributes = {
+        # Folding may bring forth the separator, of a fullwidth one: that parts no values.
+        name: VALUE_SEPARATOR.join(dict.fromkeys(folded(each).replace(VALUE_SEPARATOR, " ") for each in values))
+        for name, value in item.attributes.items()
+        if (values := attribute_values(value))
+    }
+    return json.dumps(attributes, sort_keys=True, ensure_ascii=False).encode("utf-8") if attributes else b""
+
+
+ATTRIBUTES = Modality(
+    name="attributes",
+    payload=_payload,
+    encoders={"attribute-hash": AttributeHashEncoder},
+    default_encoder="attribute-hash",
+    is_costly=False,
+)

@@ -1,0 +1,1 @@
+"""Modalities, one a file, and the registry of all."""
