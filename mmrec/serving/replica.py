@@ -177,7 +177,7 @@ class Replica:
 
     @property
     def ready(self) -> bool:
-        """Whether releases and items were read once, the thread is running, and, if one is promoted, a release is in use.
+        """Whether releases and items were read once, the thread runs, and a release is in use if one is promoted.
 
         A replica that uses an older release is ready: its lists are as good as before, and they say what is wrong. One
         that has no release although one is promoted is not ready, though it answers with popular items.
