@@ -18,7 +18,7 @@ from kafka.producer.record_accumulator import RecordAccumulator
 from kafka.producer.sender import Sender
 from kafka.producer.transaction_manager import TransactionManager
 from kafka.record.default_records import DefaultRecordBatch
-from mmrec.stores.pinned import PinnedLibrary
+from mmrec.telemetry.pinned import PinnedLibrary
 
 from jobs.spark_insides import CHECKPOINT_SETTINGS, SPARK, planned_offsets
 from mmrec.errors import IncompatibleStateError, LibraryVersionError
