@@ -268,8 +268,7 @@ class PublishSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricsSettings:
-    """Where processes show their metrics to Prometheus: host:port each, "" for nowhere. See
-    mmrec.telemetry.metric_names."""
+    """Where processes show their metrics (mmrec.telemetry.metric_names): host:port each, "" for nowhere."""
 
     score_stream: AddressOrNone = ""
     collector: AddressOrNone = ""

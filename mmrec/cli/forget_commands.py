@@ -1,4 +1,4 @@
-"""`mmrec forget USER`: the request on the topic of events, what the stream leaves to others, and a receipt."""
+"""`mmrec forget USER`: the request on the topic of events, the removal from all other stores, and a receipt."""
 
 import json
 import time
@@ -37,7 +37,7 @@ def forget(
 ) -> None:
     """Remove everything that is kept about a user, and search every store for what might be left.
 
-    The exit code is 1 where something is left or could not be read; the same command goes on from there.
+    The exit code is 1 where something is left or could not be read; the same command then continues from there.
 
     Example: `mmrec forget u00001`
     """
@@ -81,7 +81,7 @@ def forget_user(
     Raises:
         InvalidRequestError: the id is empty.
         DeadlineError: the stream did not read the request in time; nothing else was done yet.
-        StoreError: an engine failed; the same call again goes on.
+        StoreError: an engine failed; the same call continues from there.
     """
     from mmrec.events.codec import decode_batch
     from mmrec.events.columns import user_key
