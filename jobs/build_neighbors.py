@@ -27,7 +27,7 @@ log = get_logger("jobs.build_neighbors")
 
 
 def run(settings: Settings, *, follow: bool, stop: threading.Event) -> ItemViews:
-    """Bring the views up to date once, and with `follow` keep them so until `stop`."""
+    """Update the views once; with `follow`, keep updating them until `stop`."""
     clock = SystemClock()
     status = StatusFile(settings.stores.status, "build_neighbors")
     store = open_feature_store(settings)
