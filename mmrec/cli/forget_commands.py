@@ -85,15 +85,14 @@ def forget_user(
     """
     from mmrec.events.codec import decode_batch
     from mmrec.events.columns import user_key
-    from mmrec.events.log import local_folder
     from mmrec.forgetting import erase
     from mmrec.forgetting.pending import pending_folder
-    from mmrec.forgetting.removal import Stores, offline_folder
+    from mmrec.forgetting.removal import Stores
     from mmrec.wiring import open_event_log, open_feature_store, open_forgotten_users, open_overlay, open_topics
 
     if not user:
         raise InvalidRequestError("the user id is empty; name the user to forget")
-    kafka, stores = settings.kafka, settings.stores
+    kafka = settings.kafka
     topics = open_topics(settings)
     topic = topics.describe(kafka.behavior_events)
     more = {str(folder): folder for folder in also or ()}
@@ -102,16 +101,7 @@ def forget_user(
         source = {"cluster_id": topic.cluster_id, "topic_id": topic.topic_id}
         return decode_batch(records, **source, behaviors=settings.behaviors, settings=settings.events).control
 
-    folders = {
-        "event_log": local_folder(stores.event_log),
-        "feature_repo": Path(stores.feature_repo),
-        "offline": offline_folder(Path(stores.feature_repo)),
-        "status": Path(stores.status),
-        "checkpoint": Path(stores.checkpoint),
-        "content": Path(stores.content),
-        "releases": Path(stores.releases),
-        **more,
-    }
+    folders = {**_state_folders(settings), **more}
     parts = erase.Parts(
         store=open_feature_store(settings),
         users=open_forgotten_users(settings),
@@ -140,6 +130,23 @@ def forget_user(
         }
     )
     return forgotten
+
+
+def _state_folders(settings: Settings) -> dict[str, Path]:
+    """Every folder of a deployment that may hold a user's bytes, by the name that receipts give it."""
+    from mmrec.events.log import local_folder
+    from mmrec.forgetting.removal import offline_folder
+
+    stores = settings.stores
+    return {
+        "event_log": local_folder(stores.event_log),
+        "feature_repo": Path(stores.feature_repo),
+        "offline": offline_folder(Path(stores.feature_repo)),
+        "status": Path(stores.status),
+        "checkpoint": Path(stores.checkpoint),
+        "content": Path(stores.content),
+        "releases": Path(stores.releases),
+    }
 
 
 def _redis_note(settings: Settings) -> str:
