@@ -16,20 +16,6 @@ ROOMS = ("mmrec", "jobs", "services", "feature_repo", "tests")
 PUBLIC_SETTINGS = frozenset({"ImageFile.LOAD_TRUNCATED_IMAGES"})
 """Attributes of modules that their library says are there to be set."""
 KNOWN_PATCHES: dict[str, tuple[str, ...]] = {
-    "jobs/spark_worker.py": ("zipimport.zipimporter.invalidate_caches",),
-    "mmrec/stores/feast/engine.py": ("lazy.get_torch", "typeguard.typechecked", "typeguard.typechecked"),
-    "mmrec/stores/kafka/append.py": (
-        "manager.reset_producer_id",
-        "client.connection_delay",
-        "manager._current_state",
-    ),
-    "mmrec/stores/kafka/sound_batches.py": (
-        "consumer._fetcher.PartitionRecords",
-        "batch._buffer",
-        "batch._next_record_index",
-        "batch._pos",
-    ),
-    "services/recommender/ingress.py": ("server.service_handler_factory",),
     "tests/integration/test_kafka_append.py": ("sender._send_producer_data",),
 }
 """File -> assignments that change a library elsewhere than in a module named *insides*; none may be added."""
