@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, assert_never
+from typing import IO, TYPE_CHECKING
 
 from mmrec.config import Settings, StoreSettings, load_settings
 from mmrec.errors import ConfigurationError, StoreError
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mmrec.stores.feast.offline import FeastOfflineStore
     from mmrec.stores.kafka.producer import KafkaRecordProducer
     from mmrec.stores.log.size import LogSize
+    from mmrec.stores.online_engine import OnlineEngine
     from mmrec.stores.writer_right import WriterRight
     from mmrec.stream.step import ScoringStream
     from mmrec.stream.topics import StreamTopics
@@ -69,18 +70,14 @@ def open_overlay(settings: Settings, *, wait_s: float = 0.25) -> "Overlay":
     Args:
         wait_s: How long a call waits for the engine.
     """
-    stores = settings.stores
-    match stores.online_store:
-        case "redis":
-            from mmrec.stores.redis.overlay import RedisOverlay
+    return open_engine(settings).open_overlay(settings.stores, wait_s=wait_s)
 
-            return RedisOverlay(stores.overlay_connection or stores.redis_connection, timeout_s=wait_s)
-        case "sqlite":
-            from mmrec.stores.sqlite.overlay import SqliteOverlay
 
-            return SqliteOverlay(stores.feature_repo, busy_timeout_s=wait_s)
-        case other:
-            assert_never(other)
+def open_engine(settings: Settings) -> "OnlineEngine":
+    """What is peculiar to the engine of the online store; nothing is connected."""
+    from mmrec.stores.online_engine import online_engine
+
+    return online_engine(settings.stores.online_store)
 
 
 def open_overlay_writer(settings: Settings) -> "OverlayWriter":

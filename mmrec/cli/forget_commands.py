@@ -5,7 +5,7 @@ import time
 import uuid
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, assert_never
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -88,7 +88,14 @@ def forget_user(
     from mmrec.forgetting import erase
     from mmrec.forgetting.pending import pending_folder
     from mmrec.forgetting.removal import Stores
-    from mmrec.wiring import open_event_log, open_feature_store, open_forgotten_users, open_overlay, open_topics
+    from mmrec.wiring import (
+        open_engine,
+        open_event_log,
+        open_feature_store,
+        open_forgotten_users,
+        open_overlay,
+        open_topics,
+    )
 
     if not user:
         raise InvalidRequestError("the user id is empty; name the user to forget")
@@ -123,7 +130,7 @@ def forget_user(
     forgotten.document["request"]["topic"] = kafka.behavior_events
     forgotten.document.update(
         {
-            "redis": _redis_note(settings),
+            "redis": open_engine(settings).erasure_note,
             "kafka": _topics(settings, forgotten.document["forgotten_up_to_s"]),
             "backups": "backups made before this receipt still hold the user; a restored one is swept by the registry, "
             "if the registry (the folder `forgotten` of the event log) is the newer one",
@@ -147,19 +154,6 @@ def _state_folders(settings: Settings) -> dict[str, Path]:
         "content": Path(stores.content),
         "releases": Path(stores.releases),
     }
-
-
-def _redis_note(settings: Settings) -> str:
-    match settings.stores.online_store:
-        case "redis":
-            return (
-                "keys were deleted; files that Redis itself writes (RDB, AOF) lose them with its next BGSAVE or "
-                "BGREWRITEAOF"
-            )
-        case "sqlite":
-            return ""
-        case other:
-            assert_never(other)
 
 
 def _topics(settings: Settings, instant_s: float) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, assert_never
+from typing import Annotated
 
 import typer
 
@@ -163,14 +163,16 @@ def backup(
     from mmrec.cli.running import configuration_file
     from mmrec.home import StackHome
     from mmrec.state.backup import backup as make
-    from mmrec.wiring import open_feature_store
+    from mmrec.wiring import open_engine, open_feature_store
 
     settings, began_s = deployment_settings(config), time.monotonic()
+    engine = open_engine(settings)
     with counting("bytes") as told:
         done = make(
             settings,
             folder,
             store=open_feature_store(settings),
+            database=engine.database,
             config=configuration_file(config, StackHome.from_environment()),
             made_time_s=time.time(),
             with_content=with_content,
@@ -178,13 +180,8 @@ def backup(
             told=told,
         )
     _say(f"{done.num_files:,} files, {done.num_bytes / 1e6:,.1f} MB to {folder}", began_s)
-    match settings.stores.online_store:
-        case "redis":
-            out.print("of Redis the profiles; item views are made anew from the log and the catalogue", markup=False)
-        case "sqlite":
-            pass
-        case other:
-            assert_never(other)
+    if engine.backup_note:
+        out.print(engine.backup_note, markup=False)
 
 
 def restore(
@@ -201,7 +198,7 @@ def restore(
     """
     from mmrec.state.backup import restore as put_back
     from mmrec.wire.instants import rfc3339
-    from mmrec.wiring import open_generations, take_writer_lock
+    from mmrec.wiring import open_engine, open_generations, take_writer_lock
 
     settings, began_s = deployment_settings(config), time.monotonic()
     Path(settings.stores.feature_repo).mkdir(parents=True, exist_ok=True)
@@ -210,6 +207,7 @@ def restore(
             settings,
             folder,
             open_store=lambda: open_generations(settings),
+            database=open_engine(settings).database,
             store_only=store_only,
             overwrite=yes,
             told=told,

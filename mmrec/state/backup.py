@@ -22,7 +22,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, assert_never
+from typing import Any, Final
 
 from mmrec.config import Settings
 from mmrec.content.store import CATALOG_MARK, PARTS_LOCK
@@ -37,7 +37,6 @@ from mmrec.state.profile_dump import dump_profiles, load_profiles
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
-ONLINE: Final = "online.db"
 _STORE_FILES: Final = ("feature_store.yaml", "registry.db")
 _PORTION: Final = 1 << 20
 Told = Callable[[int], None]
@@ -57,6 +56,7 @@ def backup(
     folder: Path,
     *,
     store: GenerationStore,
+    database: str,
     config: Path,
     made_time_s: float,
     with_content: bool,
@@ -66,7 +66,8 @@ def backup(
     """Copy the state into `folder`.
 
     Args:
-        store: The deployment's; read where it is Redis.
+        store: The deployment's; read where there is no database file.
+        database: File of the feature repository that is the whole online store; empty where there is none.
         told: Handed the bytes of each portion that was copied.
 
     Raises:
@@ -80,7 +81,7 @@ def backup(
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     copy = _Copy(folder, told)
-    _store_to(copy, settings, store)
+    _store_to(copy, Path(settings.stores.feature_repo), store, database=database)
     _log_to(copy, local_folder(settings.stores.event_log))
     copy.tree(Path(settings.stores.releases), "releases")
     if with_content:
@@ -122,6 +123,7 @@ def restore(
     folder: Path,
     *,
     open_store: Callable[[], GenerationStore],
+    database: str,
     store_only: bool = False,
     overwrite: bool = False,
     told: Told = lambda num_bytes: None,
@@ -129,7 +131,8 @@ def restore(
     """Put a backup back; nothing of the deployment may run, and the caller holds the writer's lock.
 
     Args:
-        open_store: Opens the restored repository; used where it is Redis.
+        open_store: Opens the restored repository; used where the backup holds profiles.
+        database: As above: what stands there goes.
         store_only: Leave log and releases as they are: recover() brings the store up to the log.
 
     Raises:
@@ -148,7 +151,7 @@ def restore(
             if (folder / name).is_dir():
                 _replace(folder / name, Path(place), entries=None)
     repository.mkdir(parents=True, exist_ok=True)
-    for name in (ONLINE, f"{ONLINE}-wal", f"{ONLINE}-shm"):
+    for name in (database, f"{database}-wal", f"{database}-shm") if database else ():
         (repository / name).unlink(missing_ok=True)
     for path in (folder / "store").iterdir():
         if path.suffix != ".bin":
@@ -161,19 +164,15 @@ def restore(
     return facts
 
 
-def _store_to(copy: "_Copy", settings: Settings, store: GenerationStore) -> None:
-    repository = Path(settings.stores.feature_repo)
+def _store_to(copy: "_Copy", repository: Path, store: GenerationStore, *, database: str) -> None:
     for name in _STORE_FILES:
         copy.file(repository / name, f"store/{name}")
-    match settings.stores.online_store:
-        case "sqlite":
-            copy.database(repository / ONLINE, f"store/{ONLINE}")
-        case "redis":
-            for name in GENERATIONS:
-                dump_profiles(store, name, copy.place(f"store/profiles-{name}.bin"))
-                copy.note(f"store/profiles-{name}.bin")
-        case other:
-            assert_never(other)
+    if database:
+        copy.database(repository / database, f"store/{database}")
+        return
+    for name in GENERATIONS:
+        dump_profiles(store, name, copy.place(f"store/profiles-{name}.bin"))
+        copy.note(f"store/profiles-{name}.bin")
 
 
 def _log_to(copy: "_Copy", log: Path) -> None:

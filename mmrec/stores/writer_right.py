@@ -9,16 +9,11 @@ right.close()
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, assert_never
-
-from redis.exceptions import RedisError
+from typing import IO
 
 from mmrec.config import StoreSettings
-from mmrec.features.schema import PROFILE_VIEWS
-from mmrec.stores.feast.repository import open_repository
-from mmrec.stores.redis.layout import redis_layout
-from mmrec.stores.redis.profile_rows import RedisLayout
-from mmrec.stores.redis.writer_lease import WriterLease, lease_failure, take_lease
+from mmrec.features.profile_rows import RowLayout
+from mmrec.stores.online_engine import Lease, online_engine
 from mmrec.stores.sqlite.writer_lock import take_writer_lock
 
 
@@ -27,9 +22,9 @@ class WriterRight:
     """Held until close(), or until the process ends."""
 
     lock: IO[str]
-    lease: WriterLease | None
-    layouts: dict[str, RedisLayout]
-    """Where the rows of each generation are in Redis; none on SQLite."""
+    lease: Lease | None
+    layouts: dict[str, RowLayout]
+    """Where the rows of each generation are for workers without Feast; none where there is no lease."""
 
     @property
     def holder(self) -> bytes | None:
@@ -66,19 +61,10 @@ def take_writer_right(stores: StoreSettings, *, lock: IO[str] | None = None) -> 
     """
     held = lock or take_writer_lock(Path(stores.feature_repo))
     try:
-        match stores.online_store:
-            case "sqlite":  # the lock on the folder is enough: the database lies in it
-                return WriterRight(lock=held, lease=None, layouts={})
-            case "redis":
-                repository = open_repository(stores.feature_repo)
-                layouts = {name: redis_layout(repository, view) for name, view in PROFILE_VIEWS.items()}
-                client = next(iter(layouts.values())).connect()
-                return WriterRight(lock=held, lease=take_lease(client), layouts=layouts)
-            case other:
-                assert_never(other)
-    except BaseException as error:
+        taken = online_engine(stores.online_store).take_lease(stores)
+    except BaseException:
         if lock is None:
             held.close()
-        if isinstance(error, RedisError):
-            raise lease_failure(error) from error
         raise
+    lease, layouts = taken if taken is not None else (None, {})
+    return WriterRight(lock=held, lease=lease, layouts=layouts)

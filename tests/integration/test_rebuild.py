@@ -13,6 +13,7 @@ from feature_repo.apply import apply_repository
 from mmrec.state.audit import audit_profiles
 from mmrec.state.backup import backup, restore
 from mmrec.state.rebuild_run import back, rebuild
+from mmrec.stores.sqlite.engine import DATABASE
 from mmrec.stores.sqlite.writer_lock import take_writer_lock
 from mmrec.stream.rebuild import Parts
 from mmrec.wiring import open_event_log, open_feature_store, open_forgotten_users, open_generations, open_producer
@@ -109,6 +110,7 @@ def test_profiles_are_exact_through_rebuild_and_back_and_from_a_backup_made_mean
                 deployed,
                 tmp_path / "backup",
                 store=parts.store,
+                database=DATABASE,
                 config=made.config,
                 made_time_s=time.time(),
                 with_content=False,
@@ -123,7 +125,13 @@ def test_profiles_are_exact_through_rebuild_and_back_and_from_a_backup_made_mean
     finally:
         stream.stop()
         traffic.producer.close()
-    restore(deployed, tmp_path / "backup", open_store=lambda: open_feature_store(deployed), overwrite=True)
+    restore(
+        deployed,
+        tmp_path / "backup",
+        open_store=lambda: open_feature_store(deployed),
+        database=DATABASE,
+        overwrite=True,
+    )
     assert open_generations(deployed).live_generation() == "b"
     try:
         stream = StreamProcess(made.config, java_variables)

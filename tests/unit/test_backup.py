@@ -29,6 +29,7 @@ from mmrec.state.backup import MANIFEST, backup, restore, verify
 from mmrec.state.profile_dump import dump_profiles, load_profiles
 from mmrec.stores.log.forgotten_file import FileForgottenUsers
 from mmrec.stores.log.parquet_log import ParquetEventLog
+from mmrec.stores.sqlite.engine import DATABASE
 from mmrec.stream.rebuild import fill, flip
 from mmrec.wiring import open_event_log, open_feature_store, open_forgotten_users
 from tests.unit.test_rebuild import CONFIG, NOW_S, Log, check, parts_of, rows, stream_of
@@ -54,11 +55,17 @@ def made(settings: Settings, folder: Path, **how: Any) -> None:
     how = {"with_content": False, "overwrite": False, **how}
     home = Path(settings.stores.feature_repo).parent
     store = open_feature_store(settings)
-    backup(settings, folder, store=store, config=home / "mmrec.toml", made_time_s=NOW_S, **how)
+    backup(settings, folder, store=store, database=DATABASE, config=home / "mmrec.toml", made_time_s=NOW_S, **how)
 
 
 def put_back(settings: Settings, folder: Path, **how: bool) -> None:
-    restore(settings, folder, open_store=lambda: open_feature_store(settings), **{"overwrite": True, **how})
+    restore(
+        settings,
+        folder,
+        open_store=lambda: open_feature_store(settings),
+        database=DATABASE,
+        **{"overwrite": True, **how},
+    )
 
 
 def recovered(settings: Settings, log: Log) -> FeatureStore:

@@ -5,23 +5,16 @@ apply_objects(folder, objects, ...)            registry and tables, refused wher
 repository = open_repository(folder)           provider and views, checked against this code's schema
 """
 
-import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, assert_never, get_args
+from typing import Any, get_args
 
 from mmrec.config import OnlineStore, StoreSettings
 from mmrec.errors import IncompatibleStateError, StoreError
-from mmrec.features.schema import USER_PROFILE, VIEWS, View, store_fingerprint
-from mmrec.stores.feast.insides import KEY_VERSION, sqlite_table
-from mmrec.stores.sqlite.profile_rows import ProfileRows
-
-PAGE_BYTES = 16_384
-"""Of a new online store; writing profiles takes a quarter less than with the default."""
-BUSY_TIMEOUT_S = 60.0
-"""How long a SQLite write waits for the other writer's transaction."""
+from mmrec.features.schema import USER_PROFILE, VIEWS, store_fingerprint
+from mmrec.stores.feast.insides import KEY_VERSION
+from mmrec.stores.online_engine import online_engine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,20 +33,7 @@ class FeastRepository:
 
 
 def repository_yaml(stores: StoreSettings) -> str:
-    """feature_store.yaml for SQLite or Redis; it names no folder, so the repository can be moved."""
-    match stores.online_store:
-        case "sqlite":
-            online = ["  type: sqlite", "  path: online.db"]
-        case "redis":
-            online = [
-                "  type: redis",
-                *(["  redis_type: redis_cluster"] if stores.redis_cluster else []),
-                f"  connection_string: {json.dumps(stores.redis_connection)}",
-                # Without it Feast skips, in silence, a row that is not newer than the stored one.
-                "  skip_dedup: true",
-            ]
-        case other:
-            assert_never(other)
+    """feature_store.yaml; it names no folder, so the repository can be moved."""
     lines = [
         "project: mmrec",
         "provider: local",
@@ -64,7 +44,7 @@ def repository_yaml(stores: StoreSettings) -> str:
         "offline_store:",
         "  type: file",
         "online_store:",
-        *online,
+        *online_engine(stores.online_store).repository_lines(stores),
         f"entity_key_serialization_version: {KEY_VERSION}",
         "auth:",
         "  type: no_auth",
@@ -96,18 +76,10 @@ def apply_objects(folder: Path, objects: Sequence[Any]) -> None:
 
     is_applied(folder)
     store = feast.FeatureStore(repo_path=str(folder))
-    is_sqlite = _engine(store, str(folder)) == "sqlite"
-    if is_sqlite and not (folder / store.config.online_store.path).exists():
-        with sqlite3.connect(folder / store.config.online_store.path, timeout=BUSY_TIMEOUT_S) as connection:
-            # Profiles are some 10 KB: in the default pages of 4 KB each takes a chain of them.
-            connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
-            connection.execute("VACUUM")
-        connection.close()
+    engine = online_engine(_engine(store, str(folder)))
+    engine.before_apply(folder)
     store.apply(list(objects))
-    if is_sqlite:
-        with sqlite3.connect(folder / store.config.online_store.path, timeout=BUSY_TIMEOUT_S) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")  # a property of the file: it holds for every process
-        connection.close()
+    engine.after_apply(folder)
 
 
 def _engine(store: Any, folder: str) -> OnlineStore:
@@ -146,17 +118,6 @@ def open_repository(folder: str) -> FeastRepository:
         views=views,
         online_store=_engine(store, folder),
         tags=tags,
-    )
-
-
-def open_profile_rows(repository: FeastRepository, view: View) -> ProfileRows:
-    """The rows of a profile view of a repository on SQLite."""
-    config = repository.config
-    return ProfileRows(
-        str(Path(config.repo_path) / config.online_store.path),
-        table=sqlite_table(config, repository.views[view.name]),
-        join_key=view.join_key,
-        busy_timeout_s=BUSY_TIMEOUT_S,
     )
 
 

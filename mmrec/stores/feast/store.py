@@ -7,16 +7,14 @@ loses nothing.
 
 import copy
 import json
-import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, assert_never
+from typing import Any
 
 import numpy as np
-from redis.exceptions import RedisError
 
 from mmrec.catalog.item import Availability, CatalogEntry
 from mmrec.errors import StoreError
@@ -42,11 +40,10 @@ from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.stores.feast.engine import DoubleList, EntityKey, FloatList, StringList, Value
 from mmrec.stores.feast.generation_pointer import GenerationPointer
-from mmrec.stores.feast.repository import BUSY_TIMEOUT_S, FeastRepository, open_profile_rows, open_repository
-from mmrec.stores.redis.layout import redis_layout
-from mmrec.stores.redis.profile_rows import RedisProfileRows
+from mmrec.stores.feast.repository import FeastRepository, open_repository
+from mmrec.stores.online_engine import StoredRows, online_engine
 from mmrec.stores.sqlite.busy import when_unlocked
-from mmrec.stores.sqlite.profile_rows import ProfileRows
+from mmrec.stores.sqlite.engine import BUSY_TIMEOUT_S
 from mmrec.wire.portions import portions
 
 READ_CHUNK = 1_000
@@ -75,7 +72,9 @@ class FeastFeatureStore:
         self._scoring = scoring
         self._lock = threading.Lock()
         self._lease = lease
-        self._tables: dict[str, ProfileRows | RedisProfileRows] = {}
+        self._engine = online_engine(self._repository.online_store)
+        self._errors: tuple[type[Exception], ...] = (*self._engine.errors, OSError)
+        self._tables: dict[str, StoredRows] = {}
         self._fixed = ""
         self._fixed_fits = False
         self._pointer = GenerationPointer(
@@ -254,24 +253,18 @@ class FeastFeatureStore:
             self._fixed_fits = True
         return self._fixed
 
-    def _rows(self, name: str) -> ProfileRows | RedisProfileRows:
+    def _rows(self, name: str) -> StoredRows:
         """Rows of a generation; called with the lock held, or by a store nobody shares yet."""
         if name not in self._tables:
             view, repository = PROFILE_VIEWS[name], self._repository
-            match repository.online_store:
-                case "sqlite":
-                    self._tables[name] = open_profile_rows(repository, view)
-                case "redis":
-                    self._tables[name] = RedisProfileRows(redis_layout(repository, view), lease=self._lease)
-                case other:
-                    assert_never(other)
+            self._tables[name] = self._engine.open_rows(repository, view, lease=self._lease)
         return self._tables[name]
 
     def _read_packed(self, name: str, keys: Iterable[str]) -> list[tuple[str, bytes]]:
         with self._lock:
             try:
                 return list(self._rows(name).read(dict.fromkeys(keys), "packed"))
-            except (sqlite3.Error, RedisError, OSError) as error:
+            except self._errors as error:
                 raise _store_error("reading profiles", error) from error
 
     def _write_packed(self, name: str, rows: Mapping[str, Mapping[str, bytes | str]], write_time_s: float) -> None:
@@ -281,7 +274,7 @@ class FeastFeatureStore:
         with self._lock:
             try:
                 self._rows(name).write(ordered, write_time_s=write_time_s)
-            except (sqlite3.Error, RedisError, OSError) as error:
+            except self._errors as error:
                 raise _store_error(f"writing {len(rows)} profiles", error) from error
 
     def _delete(self, name: str, keys: Sequence[str]) -> None:
@@ -290,7 +283,7 @@ class FeastFeatureStore:
         with self._lock:
             try:
                 self._rows(name).delete(keys)
-            except (sqlite3.Error, RedisError, OSError) as error:
+            except self._errors as error:
                 raise _store_error(f"deleting {len(keys)} profiles", error) from error
 
     def _empty(self, name: str) -> None:
@@ -309,7 +302,7 @@ class FeastFeatureStore:
                         entity_keys,
                         list(names),  # Feast adds to it
                     )
-                except (sqlite3.Error, RedisError, OSError) as error:
+                except self._errors as error:
                     raise _store_error(f"reading {len(chunk)} rows of {view.name}", error) from error
             for key, (_, row) in zip(chunk, found, strict=True):
                 # SQLite has no row for an absent key, Redis one of values that hold nothing.
@@ -330,7 +323,7 @@ class FeastFeatureStore:
                     ),
                     patience_s=BUSY_TIMEOUT_S,
                 )
-            except (sqlite3.Error, RedisError, OSError) as error:
+            except self._errors as error:
                 raise _store_error(f"writing {len(rows)} rows of {view.name}", error) from error
 
 
