@@ -8,7 +8,9 @@ over both keys' accepted events. What stays of the anonymous profile is a stub t
 whose each later event of the anonymous key is (scoring/together.py).
 
 Logins are brought in before the events that are read with them. Offsets per source only go forward, so no source
-holds an event of either key between the marks of two stored profiles, and the greater one stands for both.
+holds an event of either key between the marks of two profiles read between two batches, and the greater one stands for
+both. Of profiles read at different times (a dump, a rebuild that broke off) that is so only where neither holds any of
+the records that come with the login: else the log says what is right, see identify(starts=...).
 
 A profile cannot say which of its events came by way of which key. Where a login is read after events that were known
 later, those may stand in another user's profile: `unclear` names the anonymous keys, and the log says what is right.
@@ -19,6 +21,7 @@ Axes: I items, H half-lives, B behaviors, L newest events, R ring.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -32,10 +35,13 @@ from mmrec.scoring.profile import NEVER_S, UserProfile, align_columns, empty_pro
 from mmrec.scoring.recent import latest, recent_of
 from mmrec.scoring.ring import united
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.source import Source
 from mmrec.scoring.together import Link, Login, LoginHistory
 
 NewLogins = Mapping[str, Sequence[Login]]
 """By anonymous profile key."""
+NO_STARTS: Final[Mapping[Source, int]] = MappingProxyType({})
+"""No profile holds records that another one lacks."""
 MAX_MERGED_FROM: Final = 256
 """Anonymous keys a profile names, the newest ones; the log's identify rows name all."""
 
@@ -97,6 +103,7 @@ def identify(
     *,
     config: ScoringConfig,
     reading: Reading = Reading.WHOLE,
+    starts: Mapping[Source, int] = NO_STARTS,
 ) -> Brought:
     """Bring logins into profiles. A login that was brought in before changes nothing.
 
@@ -104,6 +111,8 @@ def identify(
 
     Args:
         profiles: What is stored, by profile key: of keys_to_read(logins), and of targets_to_read of those.
+        starts: Of a reading that was broken off: where the records begin, per source, that some profiles may hold
+            already. Of a profile that does, a mark does not stand for another one's events.
     """
     blank = empty_profile(behaviors=config.behaviors, num_half_lives=len(config.decay_per_day))
     changed: dict[str, UserProfile] = {}
@@ -123,6 +132,8 @@ def identify(
             continue
         named = at_hand(after.users[0]).merged_from if before is None and after is not None else ()
         half_written = guest in named or (reading is Reading.BROKEN_OFF and len(named) >= MAX_MERGED_FROM)
+        if before is None and after is not None:
+            half_written |= _is_ahead(anonymous, starts) or _is_ahead(at_hand(after.users[0]), starts)
         if after is None or not _is_clear(
             before,
             after,
@@ -173,7 +184,8 @@ def _is_clear(
     Args:
         logins: The new ones, ascending.
         so_far: Profile of the user whose the events were until now; None where it has none, or where `before` is None.
-        half_written: Whether the user names the guest although the guest has no stub, or cannot name all.
+        half_written: Whether the user names the guest although the guest has no stub, or cannot name all; or one of
+            them holds records that the other may lack.
     """
     if reading is Reading.PASSING:
         return True
@@ -190,6 +202,11 @@ def _is_clear(
     # The user so far must have nothing that was known since another one's login.
     newest_s = so_far.newest_ingest_time_s if so_far is not None else NEVER_S
     return reading is Reading.WHOLE and newest_s < begins[0]
+
+
+def _is_ahead(profile: UserProfile, starts: Mapping[Source, int]) -> bool:
+    """Whether a profile has seen a record at or behind these places."""
+    return any(profile.marks.get(source, -1) >= first for source, first in starts.items())
 
 
 def merged(into: UserProfile, anonymous: UserProfile, *, config: ScoringConfig) -> UserProfile:

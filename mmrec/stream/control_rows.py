@@ -20,9 +20,18 @@ from mmrec.events.control import FORGET, IDENTIFY
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.features.ports import ProfileStore
 from mmrec.features.values import PackedProfile, StreamProgress
-from mmrec.scoring.identity import MAX_MERGED_FROM, Reading, identify, keys_to_read, links_of, targets_to_read
+from mmrec.scoring.identity import (
+    MAX_MERGED_FROM,
+    NO_STARTS,
+    Reading,
+    identify,
+    keys_to_read,
+    links_of,
+    targets_to_read,
+)
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.source import Source
 from mmrec.scoring.together import Link, Login, logins_by_guest, one_person
 
 ReadProfiles = Callable[[Iterable[str]], dict[str, UserProfile]]
@@ -95,6 +104,7 @@ def bring_logins(
     forgotten: ForgottenUsers,
     config: ScoringConfig,
     reading: Reading = Reading.WHOLE,
+    starts: Mapping[Source, int] = NO_STARTS,
 ) -> Logins:
     """Merge what identify rows say belongs together; rows known before either side was forgotten change nothing.
 
@@ -104,11 +114,12 @@ def bring_logins(
         rows: Identify rows of EVENT_SCHEMA, N of them, in any order.
         read: Profiles as they are stored.
         from_log: Asked where stored profiles cannot tell whose events they hold.
+        starts: See identify().
     """
     known_N = login_counts(rows, forgotten)
     logins = gathered(rows.filter(pa.array(known_N)))
     profiles = read_with_targets(read, keys_to_read(logins)) if logins else {}
-    brought = identify(profiles, logins, config=config, reading=reading)
+    brought = identify(profiles, logins, config=config, reading=reading, starts=starts)
     changed = brought.profiles
     if brought.unclear:
         changed = {**changed, **from_log(brought.unclear, rows.filter(pa.array(known_N)))}
