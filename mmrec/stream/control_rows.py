@@ -24,6 +24,7 @@ from mmrec.scoring.identity import (
     MAX_MERGED_FROM,
     NO_STARTS,
     Reading,
+    history_of,
     identify,
     keys_to_read,
     links_of,
@@ -32,7 +33,7 @@ from mmrec.scoring.identity import (
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.scoring.source import Source
-from mmrec.scoring.together import Link, Login, logins_by_guest, one_person
+from mmrec.scoring.together import Link, Login, logins_by_guest, one_person, user_by
 
 ReadProfiles = Callable[[Iterable[str]], dict[str, UserProfile]]
 GuestsInLog = Callable[[str], Iterable[str]]
@@ -142,10 +143,12 @@ def asked_to_forget(
 ) -> dict[str, float]:
     """Profile keys that are to go, and the instant up to which, in the order in which the registry is to learn of them.
 
-    Whoever is found through another profile comes before it, so that a crash halfway loses nobody.
+    Whoever is found through another profile comes before it. The registry takes them all in one write: after a crash
+    in between, a login of whom it knows would bind nobody any more, and the user before would seem to be meant.
 
-    A user's anonymous profiles go with them, those of a login in the same table included; so does the user where an
-    anonymous profile that was merged is to go: their events stand in one profile and cannot be told apart in it.
+    A user's anonymous profiles go with them, those of a login in the same table included. With an anonymous profile
+    goes the user of its newest login as of the request: their events stand in one profile. Its earlier users asked for
+    nothing, and lose its events only, see sharing().
 
     A request that the registry has is left out: it was read before a crash, the start swept the store, and who has
     logged in since is not meant by it.
@@ -193,7 +196,7 @@ def _together(
         return read([name for name in keys if name not in gone])
 
     bound = [
-        (login["user_key"], login["item_id"])
+        (login, (login["user_key"], login["item_id"]))
         for login in logins
         if max(gone.get(login[name], -np.inf) for name in ("user_key", "item_id")) < login["known_time_s"] <= until_s
     ]
@@ -204,6 +207,8 @@ def _together(
         for user, profile in profiles.items():
             if len(profile.merged_from) >= MAX_MERGED_FROM:
                 yield from ((user, guest) for guest in guests_of(user))
-        yield from bound
+        yield from (link for _, link in bound)
 
-    return one_person(key, linked)
+    logins_of_key = [(login["known_time_s"], user) for login, (user, guest) in bound if guest == key]
+    owner = user_by(history_of(known([key]).get(key)), logins_of_key, until_s=until_s)
+    return one_person(key, linked, owner=owner)
