@@ -269,7 +269,8 @@ class PublishSettings:
 @dataclass(frozen=True, kw_only=True)
 class MetricsSettings:
     """Where processes show their metrics to Prometheus: host:port each, "" for nowhere. See
-    mmrec.telemetry.metric_names."""
+    mmrec.telemetry.metric_names.
+    """
 
     score_stream: AddressOrNone = ""
     collector: AddressOrNone = ""
