@@ -23,7 +23,7 @@ from mmrec.state.profile_dump import dump_profiles, load_profiles
 from mmrec.state.score_matrix import score_matrix
 from mmrec.stores.log.parquet_log import ParquetEventLog
 from mmrec.stream.partition_step import JudgedEvents
-from mmrec.stream.rebuild import Parts, catch_up, fill
+from mmrec.stream.rebuild import RebuildParts, catch_up, fill
 from mmrec.stream.replay import profiles_from_log
 from tests.unit.test_stream import NOW_S, SETTINGS, CrashError, Deployment, event
 from tests.unit.test_stream_control import WRITES, Fragile, Portioned, guest_event, run_out
@@ -87,7 +87,7 @@ def held(profiles: dict[str, UserProfile]) -> Items:
 def rebuilt(deployment: Deployment) -> Items:
     store = MemoryFeatureStore()
     scoring = SETTINGS.scoring
-    parts = Parts(store=store, log=deployment.log, forgotten=deployment.forgotten, config=scoring)
+    parts = RebuildParts(store=store, log=deployment.log, forgotten=deployment.forgotten, config=scoring)
     fill(parts, write_time_s=NOW_S)
     return held(store.generation("b").read_profiles(KEYS))
 
@@ -158,7 +158,7 @@ def test_after_forgetting_on_shared_devices_the_live_profiles_are_those_of_a_reb
     store = copy.copy(deployment.store)  # the same profiles; a rebuild is no part of the process that crashes
     for name in WRITES:
         vars(store).pop(name, None)
-    parts = Parts(store=store, log=deployment.log, forgotten=deployment.forgotten, config=SETTINGS.scoring)
+    parts = RebuildParts(store=store, log=deployment.log, forgotten=deployment.forgotten, config=SETTINGS.scoring)
     fill(parts, write_time_s=NOW_S)
     run_out(deployment, shuffle, crash_share=crash_share, largest=largest)
     live = held(deployment.store.read_profiles(KEYS))
