@@ -73,7 +73,7 @@ class FeastFeatureStore:
         self._lock = threading.Lock()
         self._lease = lease
         self._engine = online_engine(self._repository.online_store)
-        self._errors = (*self._engine.errors, OSError)
+        self._errors: tuple[type[Exception], ...] = (*self._engine.errors, OSError)
         self._tables: dict[str, StoredRows] = {}
         self._fixed = ""
         self._fixed_fits = False
