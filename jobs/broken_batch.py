@@ -6,7 +6,6 @@ What stands before it is taken here, record by record, and progress moves past i
 import re
 import time
 from collections.abc import Iterator, Mapping
-from itertools import islice
 
 import pyarrow as pa
 
@@ -17,6 +16,7 @@ from mmrec.events.topics import SkippedBatches, Topics
 from mmrec.scoring.source import Source
 from mmrec.stream.rows import MAX_KEY_BYTES, StreamTopic, decode_rows, split_rows
 from mmrec.stream.step import ScoringStream
+from mmrec.wire.portions import portions
 
 PORTION = 10_000
 """Records taken together."""
@@ -49,7 +49,7 @@ def pass_broken_batch(
     start[partition] = stream.progress.marks.get(source, -1) + 1
     skipped = SkippedBatches()
     records = _before_the_first(broker.read(topic.name, start=start, skipped=skipped), partition, skipped)
-    while portion := list(islice(records, PORTION)):
+    for portion in portions(records, PORTION):
         rows = decode_rows(
             _raw(portion, topic, settings), topics, behaviors=settings.behaviors, settings=settings.events
         )

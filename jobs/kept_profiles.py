@@ -11,13 +11,13 @@ removes what is left of those before it.
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
 import pyarrow as pa
 
 from mmrec.features.values import PackedProfile
+from mmrec.wire.portions import portions
 
 PORTION = 1_000
 """Profiles read at a time."""
@@ -47,8 +47,7 @@ class ProfileKeeper:
 
     def put(self, profiles: Mapping[str, PackedProfile]) -> None:
         """Keep some more."""
-        left = iter(profiles.items())
-        while chunk := list(islice(left, PORTION)):
+        for chunk in portions(profiles.items(), PORTION):
             keys, values = zip(*chunk, strict=True)
             packed, clear = zip(*values, strict=True)
             arrays = [pa.array(keys, pa.string()), pa.array(packed, pa.binary()), pa.array(clear, pa.string())]

@@ -68,7 +68,7 @@ class StreamProcess:
         if self._process is not None and self._process.poll() is None:
             self.kill()
 
-    def ended(self, *, timeout_s: float = 120.0) -> int:
+    def ended(self, *, timeout_s: float = 300.0) -> int:
         """Exit status of a stream that is expected to end by itself."""
         assert self._process is not None
         return self._process.wait(timeout_s)
@@ -147,7 +147,7 @@ def collector_channel(config: Path) -> Iterator[grpc.Channel]:
     process = subprocess.Popen([sys.executable, "-m", "services.collector", "--config", str(config)])
     try:
         with grpc.insecure_channel(load_settings(config).serving.collector) as channel:
-            grpc.channel_ready_future(channel).result(timeout=60)
+            grpc.channel_ready_future(channel).result(timeout=300)
             yield channel
     finally:
         process.terminate()

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from mmrec.events.columns import user_key
 from mmrec.events.producer import TopicRecord
 from mmrec.events.rejected import decode_rejected
 from mmrec.wire.documents import camel_case
@@ -14,8 +15,8 @@ MAX_SHOWN = 160
 def event_line(record: TopicRecord) -> str:
     """`12:03:04.567 1:1042  u00017 browse i00042  e000000`; a value that is no event is shown as it stands."""
     fields = _fields(record.value)
-    user, behavior, item = (_text(fields, name) for name in ("user_id", "behavior", "item_id"))
-    user = user or "~" + _text(fields, "anonymous_id")
+    user = user_key(_text(fields, "user_id"), _text(fields, "anonymous_id"))
+    behavior, item = _text(fields, "behavior"), _text(fields, "item_id")
     if not fields or not (behavior and item):
         return f"{_place(record)}  {_shown(record.value)}"
     parts = [_place(record), "", user, behavior, item, "", _text(fields, "event_id")]

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from mmrec.cli.rejected_report import ReasonGroup
     from mmrec.events.resubmit import Door, RefusedRecords, ResubmitTopics
 
-MALFORMED_LISTS = "malformed_served_lists"
-"""The stream's count of served lists that hold none."""
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|min|h|d)")
 _UNITS_S = {"s": 1.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0}
 
@@ -138,7 +136,7 @@ def _look(refusals: _Refusals, wish: _Wish, settings: Settings) -> None:
     if not wish.as_json:
         _print_groups(groups, refused, num_malformed_lists=refusals.num_malformed_lists)
     elif not wish.again:
-        counts = {"num_unreadable": refused.num_unreadable, f"num_{MALFORMED_LISTS}": refusals.num_malformed_lists}
+        counts = {"num_unreadable": refused.num_unreadable, "num_malformed_served_lists": refusals.num_malformed_lists}
         print_json({"groups": groups_document(groups), **counts})
     if wish.again:
         num_sendable = sum(group.fates[Fate.SENDABLE] for group in groups)
@@ -214,9 +212,11 @@ def _print_groups(groups: "list[ReasonGroup]", refused: "RefusedRecords", *, num
 
 
 def _malformed_lists(settings: Settings) -> int:
+    from mmrec.features.record_counts import counts_in
     from mmrec.telemetry.logs import read_status
 
-    return int(read_status(settings.stores.status).get("score_stream", {}).get("counts", {}).get(MALFORMED_LISTS, 0))
+    stream = read_status(settings.stores.status).get("score_stream", {})
+    return counts_in(stream.get("counts", {})).malformed_served_lists
 
 
 def _send_again(

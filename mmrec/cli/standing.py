@@ -21,14 +21,15 @@ from mmrec.cli.running import ProgramState, StackRecord
 from mmrec.config import Settings
 from mmrec.content.store import ContentStore
 from mmrec.errors import InvalidRequestError, StoreError
+from mmrec.features.record_counts import RecordCounts, counts_in
 from mmrec.telemetry.logs import read_status
 from mmrec.wire.instants import rfc3339
 
 NOTHING_OBSERVED = Observed()
 MAX_AGE_S = 30.0
 """A process writes its counters every second or two; older ones are told as stale."""
-_REJECTED = "rejected."
-_OTHER_COUNTS = ("served_lists", "malformed_served_lists", "unknown_fields", "skipped_batches")
+_BESIDE_VERDICTS = ("identified", "forgotten_users", "not_configured", "pruned")
+"""Counts of the stream that are shown with those of events."""
 _STATE_STYLES = {"ready": "green", "done": "green", "failed": "red", "unwell": "red"}
 
 
@@ -77,24 +78,64 @@ def read_standing(
         observed: What the endpoints said.
     """
     status = read_status(settings.stores.status)
-    stream, views, content, serving, collector = (
-        status.get(name, {}) for name in ("score_stream", "build_neighbors", "encode_items", "recommender", "collector")
+    content, collector = status.get("encode_items", {}), status.get("collector", {})
+    counts = counts_in(status.get("score_stream", {}).get("counts", {}))
+    figures = {
+        **_figures(
+            status,
+            counts,
+            now_s=now_s,
+            catalogue_items=_catalogue_items(settings, content),
+            release_id=release_id,
+        ),
+        **observed.figures,
+    }
+    return Standing(
+        as_of_s=now_s,
+        home=home,
+        pid=record.pid if record else 0,
+        started_s=record.started_s if record else 0.0,
+        programs=record.programs if record else (),
+        events=_events(counts),
+        rejected=counts.rejected,
+        catalogue_rejected={str(name): int(n) for name, n in dict(content.get("rejected_total", {})).items()},
+        collector={name: n for name, n in collector.items() if name.split(".")[0] in _COLLECTOR and isinstance(n, int)},
+        figures={name: value for name, value in figures.items() if value is not None},
+        rates=observed.rates,
+        stale=tuple(n for n, f in status.items() if now_s - float(f.get("updated_s", 0.0)) > MAX_AGE_S),
     )
-    counts = {str(name): int(number) for name, number in dict(stream.get("counts", {})).items()}
-    rejected = {name.removeprefix(_REJECTED): n for name, n in counts.items() if name.startswith(_REJECTED)}
-    verdicts = {n: counts[n] for n in counts if not n.startswith(_REJECTED) and n not in _OTHER_COUNTS}
-    figures: dict[str, Any] = {
+
+
+def _events(counts: RecordCounts) -> dict[str, int]:
+    """What became of events; empty before the first record."""
+    if counts == RecordCounts():
+        return {}
+    beside = {name: number for name in _BESIDE_VERDICTS if (number := getattr(counts, name))}
+    return {**counts.named_verdicts(), **beside, "rejected": counts.num_rejected}
+
+
+def _figures(
+    status: Mapping[str, Mapping[str, Any]],
+    counts: RecordCounts,
+    *,
+    now_s: float,
+    catalogue_items: int | None,
+    release_id: str,
+) -> dict[str, Any]:
+    """Freshness and sizes as the processes say them; None where nobody says one."""
+    stream, views, serving = (status.get(name, {}) for name in ("score_stream", "build_neighbors", "recommender"))
+    return {
         "stream_records_behind": stream.get("records_behind"),
         "stream_batch_ms": _total_ms(stream.get("batch_ms")),
         "seconds_since_newest_record": _since(stream.get("newest_ingest_time_s"), now_s),
         "log_sequence": views.get("sequence"),
         "item_views_age_s": _since(views.get("updated_s"), now_s),
         "neighbors_sequence": views.get("neighbors_sequence"),
-        "served_lists": counts.get("served_lists"),
-        "catalogue_items": _catalogue_items(settings, content),
+        "served_lists": counts.served_lists or None,
+        "catalogue_items": catalogue_items,
         "catalogue_items_not_published_yet": serving.get("num_items_to_come"),
         "next_publish_time": _moment(serving.get("next_publish_s")),
-        "skipped_batches": _skipped_batches(status) or None,
+        "skipped_batches": counts.skipped_batches + _skipped_elsewhere(status) or None,
         "release_id": release_id or None,
         "serving_release_id": serving.get("release_id") or None,
         "serving_ready": serving.get("ready"),
@@ -104,22 +145,7 @@ def read_standing(
         "serving_has_neighbors": serving.get("has_neighbors"),
         "serving_updates_refused_since_start": serving.get("num_broken_updates"),
         "serving_error": serving.get("error"),
-        **observed.figures,
     }
-    return Standing(
-        as_of_s=now_s,
-        home=home,
-        pid=record.pid if record else 0,
-        started_s=record.started_s if record else 0.0,
-        programs=record.programs if record else (),
-        events={**verdicts, "rejected": sum(rejected.values())} if counts else {},
-        rejected=rejected,
-        catalogue_rejected={str(name): int(n) for name, n in dict(content.get("rejected_total", {})).items()},
-        collector={name: n for name, n in collector.items() if name.split(".")[0] in _COLLECTOR and isinstance(n, int)},
-        figures={name: value for name, value in figures.items() if value is not None},
-        rates=observed.rates,
-        stale=tuple(n for n, f in status.items() if now_s - float(f.get("updated_s", 0.0)) > MAX_AGE_S),
-    )
 
 
 _COLLECTOR = frozenset({"acknowledged", "rejected", "retry", "events", "items", "in_flight"})
@@ -144,10 +170,9 @@ def _moment(time_s: Any) -> str | None:
         return None
 
 
-def _skipped_batches(status: Mapping[str, Mapping[str, Any]]) -> int:
-    """Batches of Kafka's that some process could not decode; several may have met the same one."""
-    stream = dict(status.get("score_stream", {}).get("counts", {})).get("skipped_batches", 0)
-    return int(stream) + sum(int(figures.get("num_skipped_batches", 0)) for figures in status.values())
+def _skipped_elsewhere(status: Mapping[str, Mapping[str, Any]]) -> int:
+    """Batches of Kafka's that processes beside the stream could not decode; several may have met the same one."""
+    return sum(int(figures.get("num_skipped_batches", 0)) for figures in status.values())
 
 
 def _total_ms(batch_ms: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -198,6 +197,7 @@ def restore(
     Example: `mmrec restore backups/monday --yes`
     """
     from mmrec.state.backup import restore as put_back
+    from mmrec.wire.instants import rfc3339
     from mmrec.wiring import open_engine, open_generations, take_writer_lock
 
     settings, began_s = deployment_settings(config), time.monotonic()
@@ -212,7 +212,7 @@ def restore(
             overwrite=yes,
             told=told,
         )
-    made = datetime.fromtimestamp(done.made_time_s, UTC).isoformat(timespec="seconds")
+    made = rfc3339(int(done.made_time_s))
     _say(f"backup of {made}: {done.num_files:,} files, {done.num_bytes / 1e6:,.1f} MB restored", began_s)
     out.print("the stream applies at its start what the log has beyond the profiles: `mmrec up`", markup=False)
 

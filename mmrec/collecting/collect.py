@@ -13,11 +13,11 @@ One thread brings what the broker has taken into the overlay, all of it in one c
 
 import queue
 import threading
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Final
 
+from mmrec.collecting.outcome_counts import OutcomeCounts
 from mmrec.collecting.overlay_writer import OverlayWriter
 from mmrec.config import EventSettings, KafkaSettings
 from mmrec.errors import StoreError
@@ -88,7 +88,7 @@ class EventCollector:
         self._overlay = overlay
         self._max_in_flight, self._max_bytes = max_in_flight, max_in_flight_bytes
         self._in_flight = self._in_flight_bytes = 0
-        self._counts: Counter[str] = Counter()
+        self._counts = OutcomeCounts()
         self._lock = threading.Lock()
         self._settled: queue.SimpleQueue[_Settled | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._acknowledge_all, name="collector-acknowledge", daemon=True)
@@ -97,7 +97,7 @@ class EventCollector:
     def figures(self) -> dict[str, int]:
         """Events so far by outcome and reason, and those under way."""
         with self._lock:
-            return {"in_flight": self._in_flight, **self._counts}
+            return {"in_flight": self._in_flight, **self._counts.figures()}
 
     def close(self) -> None:
         """Answer what the producer has settled, and stop. Close the producer first."""
@@ -174,7 +174,7 @@ class EventCollector:
             status.outcome = RETRY
             status.reason, status.detail = "overloaded", f"{self._max_in_flight} events are under way; send it again"
         with self._lock:
-            self._counts.update({"retry": len(away), "retry.overloaded": len(away)})
+            self._counts.add("retry", reason="overloaded", number=len(away))
 
     # From here on: the acknowledging thread.
 
@@ -203,7 +203,7 @@ class EventCollector:
             ]
             if acknowledged:
                 self._overlay.add(acknowledged)
-        counts: Counter[str] = Counter()
+        counts = OutcomeCounts()
         num_bytes = 0
         answered: list[_Request] = []
         for request, at, outcome in settled:
@@ -221,24 +221,22 @@ class EventCollector:
 
 
 def _decide(
-    status: EventStatus, refusal: Refusal | None, outcome: RecordPlace | StoreError, counts: Counter[str]
+    status: EventStatus, refusal: Refusal | None, outcome: RecordPlace | StoreError, counts: OutcomeCounts
 ) -> None:
     if not isinstance(outcome, RecordPlace):
         status.outcome = RETRY
         status.reason, status.detail = "unavailable", str(outcome)
-        counts["retry"] += 1
-        counts["retry.unavailable"] += 1
+        counts.add("retry", reason=status.reason)
     elif refusal is not None:
         status.outcome = REJECTED
         status.reason, status.detail = refusal.reason.value, refusal.detail
-        counts["rejected"] += 1
-        counts[f"rejected.{refusal.reason.value}"] += 1
+        counts.add("rejected", reason=status.reason)
     else:
         status.outcome = ACKNOWLEDGED
         status.partition, status.offset = outcome.partition, outcome.offset
         milliseconds = round(outcome.ingest_time_s * 1000)
         status.ingest_time.seconds, status.ingest_time.nanos = milliseconds // 1000, milliseconds % 1000 * 1_000_000
-        counts["acknowledged"] += 1
+        counts.add("acknowledged")
 
 
 def _reserved(event: BehaviorEvent) -> Refusal | None:

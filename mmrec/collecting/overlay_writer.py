@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from mmrec.collecting.overlay import Overlay, OverlayEntry
 from mmrec.errors import MmrecError
-from mmrec.events.columns import ANONYMOUS_PREFIX, RESUBMITTED, user_key
+from mmrec.events.columns import ANONYMOUS_PREFIX, RESUBMITTED, user_key, was_resubmitted
 from mmrec.events.control import FORGET, IDENTIFY
 from mmrec.events.producer import RecordPlace
 from mmrec.events.rules import EventFields
@@ -226,7 +226,7 @@ def _message(event: BehaviorEvent) -> _Said:
 
 
 def _record(event: EventFields) -> _Said:
-    return _said(event, event.event_time_s, resubmitted=f'"{RESUBMITTED}":' in event.context)
+    return _said(event, event.event_time_s, resubmitted=was_resubmitted(event.context))
 
 
 def _said(event: BehaviorEvent | EventFields, event_time_s: float | None, *, resubmitted: bool) -> _Said:

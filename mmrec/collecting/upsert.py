@@ -1,7 +1,6 @@
 """Catalogue changes on their way to the topic catalog-items, judged by the rules of the topic itself."""
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any, Final
@@ -12,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mmrec.catalog.refusals import ItemRefusal
 from mmrec.catalog.refused import refused_record
 from mmrec.catalog.rules import ItemChange, parse_change
+from mmrec.collecting.outcome_counts import OutcomeCounts
 from mmrec.events.producer import RecordPlace, RecordProducer
 from mmrec.v1.catalog_pb2 import CatalogItem
 from mmrec.v1.collector_pb2 import EventOutcome, ItemStatus
@@ -56,11 +56,11 @@ class CatalogWriter:
     def __init__(self, producer: RecordProducer, *, topic: str, rejected_topic: str) -> None:
         self._producer = producer
         self._topic, self._rejected_topic = topic, rejected_topic
-        self._counts: Counter[str] = Counter()
+        self._counts = OutcomeCounts()
 
     def figures(self) -> dict[str, int]:
         """Items so far by outcome and reason."""
-        return dict(self._counts)
+        return {f"items.{name}": number for name, number in self._counts.figures().items()}
 
     def upsert(
         self, items: Sequence[CatalogItem], removed_item_ids: Sequence[str], *, now_s: float
@@ -84,7 +84,7 @@ class CatalogWriter:
         statuses = [_status(item_id, judged, sent, now_s) for item_id, judged, sent in waiting]
         for status in statuses:
             name = EventOutcome.Name(status.outcome).removeprefix("EVENT_OUTCOME_").lower()
-            self._counts.update([f"items.{name}", *([f"items.{name}.{status.reason}"] if status.reason else [])])
+            self._counts.add(name, reason=status.reason)
         return statuses
 
     def _send(

@@ -6,11 +6,12 @@ Any number of processes may use one folder: files are written aside and renamed.
 """
 
 import json
-import os
 import threading
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
+
+from mmrec.disk.files import replace_file
 
 _KEPT_AFTER_PRUNING = 0.9
 
@@ -60,9 +61,7 @@ class ImageCache:
         """Keep a picture in place of the one before."""
         path = self._path(uri)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-        temporary.write_bytes(json.dumps(asdict(image.marks)).encode("utf-8") + b"\n" + image.body)
-        temporary.replace(path)
+        replace_file(path, json.dumps(asdict(image.marks)).encode("utf-8") + b"\n" + image.body, durable=False)
         with self._pruning:
             if self._num_bytes is None:
                 self._num_bytes = sum(size for _, size, _ in self._files())

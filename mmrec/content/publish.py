@@ -18,6 +18,7 @@ from mmrec.content.encoder import Encoder
 from mmrec.content.feed import CatalogChanges, embedding_records
 from mmrec.content.fetch_errors import FetchReason
 from mmrec.content.store import ContentStore
+from mmrec.disk.files import replace_file
 from mmrec.events.producer import RecordProducer
 from mmrec.features.ports import ItemContentStore
 from mmrec.telemetry.logs import get_logger
@@ -128,7 +129,6 @@ class FeedMark:
     def save(self, path: Path) -> None:
         """Replace the file as a whole."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
         offsets = {str(partition): offset for partition, offset in self.offsets.items()}
         described = {
             "topic": self.topic,
@@ -136,8 +136,7 @@ class FeedMark:
             "offsets": offsets,
             "rejected": dict(self.rejected),
         }
-        temporary.write_text(json.dumps(described), encoding="utf-8")
-        temporary.replace(path)
+        replace_file(path, json.dumps(described))
 
     def resumed(self, path: Path) -> "FeedMark":
         """The kept mark if it speaks of this topic and these encoders, else this one."""

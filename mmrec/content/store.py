@@ -11,7 +11,6 @@ stay without embeddings. What the cache holds can be encoded again, so a damaged
 
 import fcntl
 import json
-import os
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.content.matrix import ContentMatrix, FloatArray, content_matrix
+from mmrec.disk.files import replacing
 from mmrec.errors import StoreError
 
 MAX_PARTS: Final = 32
@@ -211,17 +211,8 @@ def _json(array: npt.NDArray[np.uint8]) -> Any:
 
 def _write(path: Path, arrays: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
+    with replacing(path) as file:
         np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 _UNREADABLE: Final = (OSError, ValueError, EOFError, KeyError, BadZipFile)

@@ -3,15 +3,15 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mmrec.errors import StoreError
 from mmrec.features.ports import ProfileReader
+from mmrec.features.record_counts import RecordCounts
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.scoring.verdicts import Verdict
 
 _READ_BATCH = 200
 
@@ -125,32 +125,21 @@ def compare_profiles(ledger: Ledger, store: ProfileReader, *, scoring: ScoringCo
     )
 
 
-def rejected(counts: Mapping[str, int]) -> int:
-    """Records refused, all reasons together."""
-    return sum(number for name, number in counts.items() if name.startswith("rejected."))
-
-
-def handled(counts: Mapping[str, int]) -> int:
-    """Records the stream has come to a verdict on, each counted once, however often it was delivered."""
-    verdicts = (verdict for verdict in Verdict if verdict is not Verdict.ALREADY_APPLIED)
-    return sum(counts.get(verdict.name.lower(), 0) for verdict in verdicts) + rejected(counts)
-
-
-def wait_for_stream(store: ProfileReader, num_produced: int, *, timeout_s: float) -> Mapping[str, int]:
+def wait_for_stream(store: ProfileReader, num_produced: int, *, timeout_s: float) -> RecordCounts:
     """Wait until the stream has come to a verdict on as many records as were sent; its counts.
 
     Raises:
         StoreError: it had not after `timeout_s`.
     """
     until_s = time.monotonic() + timeout_s
-    counts: Mapping[str, int] = {}
-    while handled(counts) < num_produced:
+    counts = RecordCounts()
+    while counts.num_handled < num_produced:
         if time.monotonic() > until_s:
             raise StoreError(
-                f"the stream stands at {dict(counts)} after {timeout_s:.0f} s, {num_produced} records were sent; "
+                f"the stream stands at {counts.document()} after {timeout_s:.0f} s, {num_produced} records were sent; "
                 "its log says why: mmrec logs score_stream"
             )
         time.sleep(0.1)
         progress = store.read_progress()
-        counts = progress.counts if progress is not None else {}
+        counts = progress.counts if progress is not None else RecordCounts()
     return counts

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from mmrec.demo.journey import Journey
-from mmrec.demo.ledger import Exactness, LedgerCounts, rejected
+from mmrec.demo.ledger import Exactness, LedgerCounts
 from mmrec.demo.page import ShownItem
 from mmrec.evaluation.prequential import PrequentialResult
+from mmrec.features.record_counts import RecordCounts
+from mmrec.scoring.verdicts import Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +23,7 @@ class DemoFacts:
     total_s: float
     sent: LedgerCounts
     """What the producer sent."""
-    stream_counts: Mapping[str, int]
+    stream_counts: RecordCounts
     """What the stream says became of it."""
     exactness: Exactness
     journey: Journey
@@ -39,10 +41,10 @@ def as_document(facts: DemoFacts) -> dict[str, Any]:
         "steps": [dict(step) for step in facts.steps],
         "total_s": round(facts.total_s, 1),
         "events_produced": facts.sent.produced,
-        "events_accepted": counts.get("accepted", 0),
-        "events_duplicate": counts.get("duplicate", 0),
-        "events_rejected": rejected(counts),
-        "rejected_by_reason": {k.removeprefix("rejected."): v for k, v in counts.items() if k.startswith("rejected.")},
+        "events_accepted": counts.verdicts.get(Verdict.ACCEPTED, 0),
+        "events_duplicate": counts.verdicts.get(Verdict.DUPLICATE, 0),
+        "events_rejected": counts.num_rejected,
+        "rejected_by_reason": dict(counts.rejected),
         "max_relative_error": facts.exactness.max_relative_error,
         "num_profiles_compared": facts.exactness.num_profiles,
         "num_pairs_compared": facts.exactness.num_pairs,
@@ -72,14 +74,15 @@ def as_document(facts: DemoFacts) -> dict[str, Any]:
 def as_rows(facts: DemoFacts) -> list[tuple[str, str]]:
     """(name, value) for people."""
     live, sent, exactness = facts.live, facts.sent, facts.exactness
+    counts = facts.stream_counts
     difference = live.difference
     return [
         ("first changed list after the first click", f"{facts.journey.freshness_s:.2f} s"),
         ("asked twice, the same list", "yes" if facts.journey.is_repeatable else "no"),
         (
             "events",
-            f"{sent.produced} sent, {facts.stream_counts.get('accepted', 0)} accepted, "
-            f"{facts.stream_counts.get('duplicate', 0)} duplicate, {rejected(facts.stream_counts)} rejected",
+            f"{sent.produced} sent, {counts.verdicts.get(Verdict.ACCEPTED, 0)} accepted, "
+            f"{counts.verdicts.get(Verdict.DUPLICATE, 0)} duplicate, {counts.num_rejected} rejected",
         ),
         (
             "profiles against the plain sum",

@@ -1,12 +1,16 @@
 """File operations that are durable when they return: what the event log is made of, and whole files replaced at once.
 
-replace_file(path, data)          readers see the old file or the new one, after a crash as well
+replace_file(path, data)             readers see the old file or the new one, after a crash as well
+with replacing(path) as file: ...    the same, for a library that writes to an open file
+create_file(path, data)              the first one wins; False for the others
 """
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 class DurableFiles:
@@ -49,24 +53,62 @@ class DurableFiles:
         path.unlink(missing_ok=True)
 
 
-def replace_file(path: Path, data: bytes | str, *, mode: int = 0o666) -> None:
-    """Give `path` this content in one step: whoever reads meanwhile, or after a crash, finds the old or the new one.
+@contextmanager
+def replacing(path: Path, *, mode: int = 0o666, durable: bool = True) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of `path` in one step at the end; where writing fails, nothing changes.
 
     Args:
-        data: Text is written as UTF-8.
         mode: Permissions before the umask.
+        durable: Whether it survives a power loss once it is there, which costs two syncs (8 to 13 ms on a disk where
+            the rest takes 0.4 to 4). Without, readers still see the old or the new file, after a killed process too.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary = _beside(path)
     try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
+        with _opened(temporary, mode) as file:
+            yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
+
+
+def replace_file(path: Path, data: bytes | str, *, mode: int = 0o666, durable: bool = True) -> None:
+    """Give `path` this content in one step: whoever reads meanwhile, or after a crash, finds the old or the new one.
+
+    Args:
+        data: Text is written as UTF-8.
+        mode: As of replacing().
+        durable: As of replacing().
+    """
+    with replacing(path, mode=mode, durable=durable) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+
+
+def create_file(path: Path, data: bytes, *, mode: int = 0o666) -> bool:
+    """Give `path` this content, whole and durable, unless there is such a file; False where there is."""
+    files, temporary = DurableFiles(), _beside(path)
+    try:
+        with _opened(temporary, mode) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        return files.link(temporary, path)
+    finally:
+        files.remove(temporary)
+
+
+def _beside(path: Path) -> Path:
+    """A name that no other writer has, in the same folder; its ending says that nobody needs the file after a crash."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+
+
+def _opened(path: Path, mode: int) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb")
 
 
 def sync_folder(folder: Path) -> None:

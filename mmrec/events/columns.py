@@ -1,12 +1,14 @@
 """Decoded events as columns: the one table that codec, stream, log and examples share."""
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 ANONYMOUS_PREFIX = "~"
 """A profile key that begins so belongs to an anonymous id; user ids may not begin so."""
 
 RESUBMITTED = "mmrec.resubmitted"
 """Name in the context map of an event that was submitted again after a refusal: caps do not speak about it."""
+_IN_CONTEXT = f'"{RESUBMITTED}":'
 
 EVENT_SCHEMA = pa.schema(
     [
@@ -62,6 +64,19 @@ REJECTED_SCHEMA = pa.schema(
     ]
 )
 """Records that were refused; `reason` is a value of Rejection."""
+
+
+def was_resubmitted(context: str) -> bool:
+    """Whether the context of an event, a JSON object as text, says that it was submitted again.
+
+    Within values quotes are escaped, so what is found is a name of the map.
+    """
+    return _IN_CONTEXT in context
+
+
+def were_resubmitted(contexts: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    """The same for a column of contexts; booleans."""
+    return pc.match_substring(contexts, _IN_CONTEXT)
 
 
 def user_key(user_id: str, anonymous_id: str) -> str:

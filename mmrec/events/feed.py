@@ -5,6 +5,7 @@ from itertools import islice
 
 from mmrec.errors import InvalidRequestError
 from mmrec.events.producer import RecordProducer
+from mmrec.wire.portions import portions
 
 BATCH = 1_000
 """Records handed over together where no pace is asked for."""
@@ -42,15 +43,11 @@ def feed(
     """
     if rate < 0:
         raise InvalidRequestError(f"rate is {rate}; give records per second, or 0 for as fast as possible")
-    source, portion, num_sent = iter(records), BATCH, 0
+    portion, num_sent = BATCH, 0
     if rate:
         portion = max(1, min(BATCH, round(rate / TURNS_PER_S)))
     started_s = now_s()
-    while max_records is None or num_sent < max_records:
-        left = portion if max_records is None else min(portion, max_records - num_sent)
-        batch = list(islice(source, left))
-        if not batch:
-            break
+    for batch in portions(islice(records, max_records), portion):
         num_sent += producer.send_many(topic, batch)
         told(len(batch))
         if rate and (pause_s := started_s + num_sent / rate - now_s()) > 0:

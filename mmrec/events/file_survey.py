@@ -9,7 +9,6 @@ The codec itself judges, in its columnar form, so that what is said here is what
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Final
 
 import pyarrow as pa
@@ -22,6 +21,7 @@ from mmrec.events.event_edits import EventEdit, document_of
 from mmrec.events.event_files import FileRow
 from mmrec.events.rejection import Rejection
 from mmrec.scoring.behaviors import BehaviorSet
+from mmrec.wire.portions import portions
 from mmrec.wire.shown import shown
 
 MAX_SAMPLES: Final = 5
@@ -127,8 +127,8 @@ def survey(
         now_s: Instant that event times are judged against.
         told: Handed the number of rows of each portion that was looked at.
     """
-    found, source = FileSurvey(), iter(rows)
-    while portion := list(islice(source, _ROWS)):
+    found = FileSurvey()
+    for portion in portions(rows, _ROWS):
         _judge(portion, edit, found, behaviors=behaviors, settings=settings, now_s=now_s)
         told(len(portion))
     return found

@@ -8,12 +8,15 @@ Laws, for both implementations (tests/contract/test_forgotten_users.py):
 """
 
 import secrets
+import struct
 from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final, Protocol
 
 KEY_BYTES: Final = 32
 HASH_BYTES: Final = 16
+ENTRY: Final = struct.Struct(f"<{HASH_BYTES}sd")
+"""An entry of a registry in bytes: keyed hash, then the instant as float64."""
 
 
 class ForgottenUsers(Protocol):

@@ -11,14 +11,13 @@ Whole imports that are repeated send nothing, however long ago they were.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
-_PORTION = 1 << 20
+from mmrec.disk.files import replace_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +45,8 @@ class ImportMarks:
         Args:
             options: What differs from a plain import, as JSON can hold it.
         """
-        digest = sha256()
         with file.open("rb") as source:
-            while data := source.read(_PORTION):
-                digest.update(data)
-        name = digest.hexdigest()
+            name = file_digest(source, "sha256").hexdigest()
         others = sorted(folder.glob(f"{name}*.json"))
         if options:
             name += "-" + sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:16]
@@ -81,12 +77,7 @@ class ImportMarks:
 
     def _write(self, mark: ImportMark) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(asdict(mark), file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
+        replace_file(self._path, json.dumps(asdict(mark)))
         self.mark = mark
 
 

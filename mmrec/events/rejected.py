@@ -15,11 +15,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import pyarrow as pa
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from mmrec.errors import InvalidRequestError
 from mmrec.wire.documents import check_text, load_document
-from mmrec.wire.instants import parse_time
+from mmrec.wire.instants import parse_time, rfc3339
 from mmrec.wire.shown import shown
 
 MAX_KEPT_BYTES: Final = 1 << 20
@@ -32,12 +31,6 @@ MAX_REFUSAL_BYTES: Final = 16 << 20
 """Longest value that is read as a refusal: more than the topic takes."""
 _WHOLE: Final = re.compile(r"-?\d{1,18}", re.ASCII)
 _CUT_HERE: Final = re.compile(r"; the first \d+ of \d+ bytes of original_(key|value) are kept")
-
-
-def _instant(time_s: float) -> str:
-    stamp = Timestamp()
-    stamp.FromMicroseconds(round(time_s * 1e6))
-    return str(stamp.ToJsonString())
 
 
 def encode_rejected(row: dict[str, Any], *, max_kept_bytes: int = MAX_KEPT_BYTES) -> tuple[bytes, bytes]:
@@ -55,7 +48,7 @@ def encode_rejected(row: dict[str, Any], *, max_kept_bytes: int = MAX_KEPT_BYTES
     document["offset"] = str(row["offset"])
     for name in ("original_key", "original_value"):
         document[name] = base64.b64encode(row[name] or b"").decode("ascii")
-    document["ingest_time"] = _instant(row["ingest_time_s"])
+    document["ingest_time"] = rfc3339(row["ingest_time_s"])
     value = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
     return row["original_key"] or b"", value
 

@@ -21,8 +21,6 @@ from enum import Enum
 from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from mmrec.config import EventSettings
 from mmrec.errors import InvalidRequestError
 from mmrec.events.columns import RESUBMITTED
@@ -30,6 +28,8 @@ from mmrec.events.producer import RecordPlace, RecordProducer, TopicRecord
 from mmrec.events.rejected import decode_rejected, encode_rejected, is_cut
 from mmrec.events.rules import Refusal, decode_record
 from mmrec.scoring.behaviors import BehaviorSet
+from mmrec.wire.instants import rfc3339
+from mmrec.wire.portions import portions
 
 MARKER: Final = "resubmitted"
 """Reason of the records that say what was sent again."""
@@ -224,9 +224,7 @@ def with_marker(value: bytes, *, place: str, ingest_time_s: float) -> bytes:
     document["context"] = {**(document.get("context") or {}), RESUBMITTED: place}
     if document.get("event_time") is None and document.get("eventTime") is None:
         document.pop("eventTime", None)
-        stamp = Timestamp()
-        stamp.FromMicroseconds(round(ingest_time_s * 1e6))
-        document["event_time"] = stamp.ToJsonString()
+        document["event_time"] = rfc3339(ingest_time_s)
     try:
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:  # half a surrogate pair in a field that nobody reads
@@ -257,7 +255,7 @@ def resubmit(
     """
     sendable = islice((record for record in records if record.fate is Fate.SENDABLE), max_records)
     num_sent = 0
-    while together := list(islice(sendable, portion)):
+    for together in portions(sendable, portion):
         under_way = [producer.send(topics.records, r.row["original_key"], r.value) for r in together]
         taken = [record for record, sent in zip(together, under_way, strict=True) if _settled(sent)]
         producer.send_many(topics.rejected, (_marker(record) for record in taken))

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmrec.errors import NotFoundError
-from mmrec.events.columns import RESUBMITTED
+from mmrec.events.columns import were_resubmitted
 from mmrec.scoring.batch import EventBatch, event_hashes
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.source import Source, source_of
@@ -45,8 +45,7 @@ def _exempt(table: pa.Table) -> npt.NDArray[np.bool_] | None:
     if "imported" in table.column_names:
         exempt_N |= table["imported"].to_numpy()
     if "context" in table.column_names:
-        # Within values quotes are escaped, so this is a name of the map.
-        exempt_N |= pc.match_substring(table["context"], f'"{RESUBMITTED}":').to_numpy()
+        exempt_N |= were_resubmitted(table["context"]).to_numpy()
     return exempt_N if exempt_N.any() else None
 
 

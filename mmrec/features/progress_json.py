@@ -3,6 +3,7 @@
 import json
 
 from mmrec.errors import IncompatibleStateError
+from mmrec.features.record_counts import counts_in
 from mmrec.features.values import StreamProgress
 from mmrec.scoring.source import Source
 
@@ -18,7 +19,7 @@ def encode_progress(progress: StreamProgress) -> bytes:
     document = {
         "format": FORMAT,
         "marks": marks,
-        "counts": dict(sorted(progress.counts.items())),
+        "counts": progress.counts.document(),
         "newest_ingest_time_s": progress.newest_ingest_time_s,
         "log_sequence": progress.log_sequence,
         "num_forgotten": progress.num_forgotten,
@@ -36,7 +37,7 @@ def decode_progress(data: bytes) -> StreamProgress:
             Source(cluster_id=cluster_id, topic_id=topic_id, partition=partition): offset
             for cluster_id, topic_id, partition, offset in document["marks"]
         },
-        counts=document["counts"],
+        counts=counts_in(document["counts"]),
         newest_ingest_time_s=document["newest_ingest_time_s"],
         log_sequence=document["log_sequence"],
         num_forgotten=document.get("num_forgotten", 0),

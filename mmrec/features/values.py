@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mmrec.features.record_counts import RecordCounts
 from mmrec.scoring.source import Source
 
 FloatArray = npt.NDArray[np.float64]
@@ -63,8 +64,8 @@ class StreamProgress:
 
     marks: Mapping[Source, int] = field(default_factory=dict)
     """Highest offset of each source whose records are all in the store."""
-    counts: Mapping[str, int] = field(default_factory=dict)
-    """Records so far, by verdict ("accepted", ...), by reason ("rejected.malformed_json", ...) and by kind."""
+    counts: RecordCounts = field(default_factory=RecordCounts)
+    """Records so far."""
     newest_ingest_time_s: float = 0.0
     """Ingest time of the newest record among them; 0 before the first."""
     log_sequence: int = 0

@@ -8,7 +8,6 @@ the request is sent. What the stream has not read yet stands on the topic.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from itertools import islice
 from typing import Final
 
 import pyarrow as pa
@@ -23,6 +22,7 @@ from mmrec.scoring.identity import links_of
 from mmrec.scoring.together import Link, one_person
 from mmrec.stream.control_rows import LOGIN_COLUMNS, is_login
 from mmrec.stream.replay import logins_in_log
+from mmrec.wire.portions import portions
 
 Decode = Callable[[pa.Table], pa.Table]
 """Records, RAW_SCHEMA -> the control records among them that hold, EVENT_SCHEMA."""
@@ -81,7 +81,7 @@ def logins_among(records: Iterable[TopicRecord], decode: Decode) -> pa.Table:
     # Names may be written with escapes in JSON; whatever has neither is no login, and is not decoded.
     likely = (r for r in records if r.value is not None and (IDENTIFY.encode() in r.value or b"\\u" in r.value))
     found = [NO_LOGINS]
-    while portion := list(islice(likely, PORTION)):
+    for portion in portions(likely, PORTION):
         columns = {
             "key": [r.key for r in portion],
             "value": [r.value for r in portion],

@@ -8,14 +8,12 @@ ids stand in it as they are, since files are searched for them. Backups leave it
 """
 
 import json
-import os
-import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from mmrec.disk.files import DurableFiles
+from mmrec.disk.files import DurableFiles, replace_file
 from mmrec.errors import IncompatibleStateError, StoreError
 
 FORMAT_VERSION: Final = 1
@@ -100,16 +98,10 @@ class PendingRequest:
             "starts": dict(asked.starts),
             "had": dict(asked.had),
         }
-        files, temporary = DurableFiles(), self.path.with_name(f".{uuid.uuid4().hex}.tmp")
         try:
-            files.make_folder(self.path.parent)
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                json.dump(document, file)
-                file.flush()
-                os.fsync(file.fileno())
-            files.move(temporary, self.path)
+            DurableFiles().make_folder(self.path.parent)
+            replace_file(self.path, json.dumps(document), mode=0o600)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise StoreError(f"{self.path} cannot be written: {error}") from error
 
     def remove(self) -> None:

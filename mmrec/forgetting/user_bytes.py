@@ -8,7 +8,6 @@ What could not be read is named.
 
 import os
 import sqlite3
-import uuid
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmrec.disk.files import DurableFiles
+from mmrec.disk.files import replacing
 from mmrec.errors import StoreError
 from mmrec.events.columns import ANONYMOUS_PREFIX
 
@@ -91,30 +90,28 @@ def remove_from_parquet(folder: Path, user_keys: Collection[str]) -> RowsRemoved
     num_rows, unread = 0, []
     keys = pa.array(sorted(user_keys), pa.string())
     for path in sorted(folder.rglob("*.parquet")):
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
-            num_rows += _write_without(path, temporary, keys)
+            num_rows += _write_without(path, keys)
         except FileNotFoundError:
             continue
         except _UNREADABLE:
             unread.append(str(path.relative_to(folder)))
-        finally:
-            temporary.unlink(missing_ok=True)
     return RowsRemoved(num_rows=num_rows, unread=tuple(unread))
 
 
-def _write_without(path: Path, temporary: Path, keys: pa.Array) -> int:
+def _write_without(path: Path, keys: pa.Array) -> int:
     """Replace a file by one without these users' rows; how many those were."""
-    files = DurableFiles()
     names = [name for name in KEY_COLUMNS if name in pq.read_schema(path).names]
     if not names or not (num_rows := _num_rows_of(path, names[0], keys)):
         return 0
-    with pq.ParquetFile(path) as file, pq.ParquetWriter(temporary, file.schema_arrow, compression="zstd") as writer:
+    with (
+        replacing(path) as fresh,
+        pq.ParquetFile(path) as file,
+        pq.ParquetWriter(fresh, file.schema_arrow, compression="zstd") as writer,
+    ):
         for batch in file.iter_batches(batch_size=BATCH_ROWS):
             table = pa.Table.from_batches([batch])
             writer.write_table(table.filter(pc.invert(_is_in(table[names[0]], keys))))
-    files.sync(temporary)
-    files.move(temporary, path)
     return num_rows
 
 

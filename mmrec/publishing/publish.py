@@ -70,29 +70,11 @@ def publish(
         StoreError: an engine failed; what of the release is there already is kept and does not serve.
     """
     model = ModelBundle.load(model_folder)
-    names = feature_names(settings.behaviors, num_half_lives=len(settings.statistics.half_lives_days))
-    if tuple(model.feature_names) != names:
-        raise IncompatibleStateError("the model ranks other features than this configuration has; train it again")
-    if model.behavior_ids != tuple(settings.behaviors.ids_B.tolist()):
-        raise IncompatibleStateError(
-            f"the model knows behaviors of ids {model.behavior_ids}, this configuration has "
-            f"{settings.behaviors.ids_B.tolist()}; train it again"
-        )
-    other = {name for name, encoder in content.encoders.items() if model.encoders.get(name, encoder) != encoder}
-    if other:
-        raise IncompatibleStateError(
-            f"content was made by {dict(content.encoders)}, the model was trained with {dict(model.encoders)}: "
-            "encode or train again"
-        )
+    check_model(model, content, settings)
     embeddings_ID = model.item_embeddings(content)
     release_id = new_release_id(now_s)
     collection = collection_name(release_id)
-    titles = [entries[item_id].title if item_id in entries else "" for item_id in content.item_ids]
-    weights = {
-        f"{WEIGHT_FIELD}{name}": [f"{share:.4f}" for share in shares.tolist()]
-        for name, shares in model.modality_weights(content).items()
-    }
-    vectors.create_collection(collection, content.item_ids, embeddings_ID, {"title": titles, **weights})
+    vectors.create_collection(collection, content.item_ids, embeddings_ID, _fields(model, content, entries))
     metrics = {name: float(value) for name, value in model.metrics.items() if isinstance(value, int | float)}
     metrics["index_recall_at_100"] = index_recall(vectors, collection, content.item_ids, embeddings_ID)
     release = Release(
@@ -100,7 +82,7 @@ def publish(
         created_s=now_s,
         collection=collection,
         feature_fingerprint=feature_fingerprint,
-        feature_names=names,
+        feature_names=tuple(model.feature_names),
         behavior_weights=dict(zip(settings.behaviors.names, model.behavior_weights, strict=True)),
         half_lives_days=settings.statistics.half_lives_days,
         encoders=dict(model.encoders),
@@ -119,6 +101,34 @@ def publish(
     vectors.point_alias(LIVE_ALIAS, collection)
     drop_old_collections(releases, vectors, num_kept=settings.publish.num_collections)
     return release
+
+
+def check_model(model: ModelBundle, content: ContentMatrix, settings: Settings) -> None:
+    """Raise IncompatibleStateError unless a model was trained for this configuration and for this content."""
+    names = feature_names(settings.behaviors, num_half_lives=len(settings.statistics.half_lives_days))
+    if tuple(model.feature_names) != names:
+        raise IncompatibleStateError("the model ranks other features than this configuration has; train it again")
+    if model.behavior_ids != tuple(settings.behaviors.ids_B.tolist()):
+        raise IncompatibleStateError(
+            f"the model knows behaviors of ids {model.behavior_ids}, this configuration has "
+            f"{settings.behaviors.ids_B.tolist()}; train it again"
+        )
+    other = {name for name, encoder in content.encoders.items() if model.encoders.get(name, encoder) != encoder}
+    if other:
+        raise IncompatibleStateError(
+            f"content was made by {dict(content.encoders)}, the model was trained with {dict(model.encoders)}: "
+            "encode or train again"
+        )
+
+
+def _fields(model: ModelBundle, content: ContentMatrix, entries: Mapping[str, CatalogEntry]) -> dict[str, list[str]]:
+    """What the collection holds beside vectors: titles, and how much each modality says about each item."""
+    titles = [entries[item_id].title if item_id in entries else "" for item_id in content.item_ids]
+    weights = {
+        f"{WEIGHT_FIELD}{name}": [f"{share:.4f}" for share in shares.tolist()]
+        for name, shares in model.modality_weights(content).items()
+    }
+    return {"title": titles, **weights}
 
 
 def check_read_back(

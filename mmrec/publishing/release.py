@@ -18,6 +18,7 @@ from typing import Any
 from fsspec.core import url_to_fs
 
 from mmrec.config import PublishSettings
+from mmrec.disk.files import replace_file
 from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError, ReleaseGateError
 from mmrec.index.vectors import StoredVectors, VectorStore
 
@@ -174,11 +175,12 @@ class ReleaseStore:
         return document
 
     def _replace(self, path: str, document: dict[str, Any]) -> None:
-        temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
-        self._fs.pipe_file(temporary, json.dumps(document, indent=1, sort_keys=True).encode())
+        data = json.dumps(document, indent=1, sort_keys=True).encode()
         if self._local:
-            Path(temporary).replace(path)
+            replace_file(Path(path), data)
         else:
+            temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
+            self._fs.pipe_file(temporary, data)
             self._fs.mv(temporary, path)
 
 

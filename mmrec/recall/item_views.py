@@ -8,9 +8,8 @@ The log's sequence is the mark: state is rebuilt from the log at start, views ar
 at any point is repaired by starting again.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -26,6 +25,7 @@ from mmrec.scoring.batch import NO_SOURCE, EventBatch
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.item_statistics import ItemStatistics, accumulate, popularity
 from mmrec.scoring.profile import NEVER_S
+from mmrec.wire.portions import portions
 
 NUM_POPULAR: Final = 500
 """Popular items kept per domain."""
@@ -119,8 +119,8 @@ class ItemViews:
         held = pa.concat_tables(kept).unify_dictionaries()
         self._events = held.slice(max(0, held.num_rows - self._max_events)).combine_chunks()
         self._num_unbuilt += num_events
-        for rows in _in_parts(changed):
-            self._store.write_item_statistics(rows, write_time_s=now_s)
+        for rows in portions(changed.items(), WRITE_ROWS):
+            self._store.write_item_statistics(dict(rows), write_time_s=now_s)
         self._write_popular(now_s)
         return Refreshed(sequence=sequence, num_events=num_events, num_items=len(changed))
 
@@ -171,8 +171,8 @@ class ItemViews:
         changed = {
             item_id: near for item_id, near in neighbors.items() if not _alike(near, self._neighbors.get(item_id))
         }
-        for rows in _in_parts(changed):
-            self._store.write_neighbors(rows, write_time_s=now_s)
+        for rows in portions(changed.items(), WRITE_ROWS):
+            self._store.write_neighbors(dict(rows), write_time_s=now_s)
         self._neighbors |= changed
         refreshed = Refreshed(sequence=self.sequence, num_events=self._num_unbuilt, num_items=len(changed))
         self._num_unbuilt = 0
@@ -188,12 +188,6 @@ class ItemViews:
             "num_events_held": self.num_events_held,
             "newest_event_time_s": None if self._newest_event_time_s == NEVER_S else self._newest_event_time_s,
         }
-
-
-def _in_parts(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    rows = iter(values.items())
-    while part := dict(islice(rows, WRITE_ROWS)):
-        yield part
 
 
 def _column_type(name: str) -> pa.DataType:

@@ -11,7 +11,7 @@ The header is 96 bytes, so every array of 8-byte numbers is aligned and is read 
 
 import struct
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -50,6 +50,7 @@ HEADER_FIELDS: Final = (
 """(name, struct code) of each field, in their order; pack() gives a value for all but those of zeros ("x")."""
 HEADER = struct.Struct("<" + "".join(code for _, code in HEADER_FIELDS))
 assert HEADER.size == 96
+_FLOATS, _RING_IDS, _SMALL = np.dtype("<f8"), np.dtype("<u8"), np.dtype(np.uint8)
 
 
 def pack(profile: UserProfile) -> bytes:
@@ -110,46 +111,22 @@ def unpack(data: bytes) -> UserProfile:
     Raises:
         IncompatibleStateError: these bytes are no packed profile, or of a version this code does not read.
     """
-    if len(data) < HEADER.size or data[:4] != MAGIC:
-        raise IncompatibleStateError(f"{len(data)} bytes beginning {data[:4]!r} are no packed profile")
-    (
-        _,
-        version,
-        num_rates,
-        num_behaviors,
-        num_items,
-        num_recent,
-        num_marks,
-        num_ring,
-        num_events,
-        num_pruned_items,
-        first_event_time_s,
-        newest_event_time_s,
-        newest_ingest_time_s,
-        window_start_s,
-        bot_until_s,
-        window_events,
-        full_windows,
-        num_merged,
-        items_size,
-        recent_size,
-    ) = HEADER.unpack_from(data)
-    if version != FORMAT:
-        raise IncompatibleStateError(
-            f"a profile is packed in format {version}, this code reads {FORMAT}; rebuild the profiles from the log"
-        )
+    numbers = _header_of(data)
+    num_rates, num_behaviors, num_items, num_recent, num_marks, num_ring = numbers[2:8]
+    num_events, num_pruned_items, first_event_time_s, newest_event_time_s, newest_ingest_time_s = numbers[8:13]
+    window_start_s, bot_until_s, window_events, full_windows, num_merged, items_size, recent_size = numbers[13:]
     width = num_rates * num_behaviors
     num_floats = num_items * (1 + width) + width + 2 * num_recent + num_ring
     place = HEADER.size + 8 * num_floats
     text_at = place + 8 * num_ring + 12 * num_marks + num_recent + num_behaviors
     if len(data) < text_at:
         raise IncompatibleStateError(f"a packed profile is cut short: {len(data)} bytes, its arrays need {text_at}")
-    floats = np.frombuffer(data, dtype="<f8", count=num_floats, offset=HEADER.size)
-    ring_ids_R = np.frombuffer(data, dtype="<u8", count=num_ring, offset=place)
+    floats = np.frombuffer(data, dtype=_FLOATS, count=num_floats, offset=HEADER.size)
+    ring_ids_R = np.frombuffer(data, dtype=_RING_IDS, count=num_ring, offset=place)
     place += 8 * num_ring
     marks_block = data[place : place + 12 * num_marks]
     place += 12 * num_marks
-    small = np.frombuffer(data, dtype=np.uint8, count=num_recent + num_behaviors, offset=place)
+    small = np.frombuffer(data, dtype=_SMALL, count=num_recent + num_behaviors, offset=place)
     recent_text_at = text_at + items_size
     owners_at = recent_text_at + recent_size
     marks, owners = unpack_marks(marks_block, data[owners_at:], num_marks=num_marks, num_merged=num_merged)
@@ -181,6 +158,18 @@ def unpack(data: bytes) -> UserProfile:
         merged_into=owners[0],
         merged_from=owners[1:],
     )
+
+
+def _header_of(data: bytes) -> tuple[Any, ...]:
+    """Values of HEADER_FIELDS in their order, those of zeros left out; IncompatibleStateError as of unpack()."""
+    if len(data) < HEADER.size or data[:4] != MAGIC:
+        raise IncompatibleStateError(f"{len(data)} bytes beginning {data[:4]!r} are no packed profile")
+    numbers = HEADER.unpack_from(data)
+    if numbers[1] != FORMAT:
+        raise IncompatibleStateError(
+            f"a profile is packed in format {numbers[1]}, this code reads {FORMAT}; rebuild the profiles from the log"
+        )
+    return numbers
 
 
 def pack_marks(

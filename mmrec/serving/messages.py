@@ -16,7 +16,7 @@ from mmrec.serving.page_token import page_token, shown_items
 from mmrec.serving.recommend import DEFAULT_ITEMS, MAX_ITEMS, ListRequest, RecommendedList, SessionEvent
 from mmrec.v1 import behavior_pb2, recommender_pb2
 from mmrec.wire.ids import first_id_problem, id_problem
-from mmrec.wire.instants import MAX_SECONDS, MIN_SECONDS
+from mmrec.wire.instants import MAX_SECONDS, MIN_SECONDS, rfc3339
 
 MAX_EXCLUDED = 10_000
 MAX_SESSION_EVENTS = 100
@@ -69,7 +69,9 @@ def list_request(message: recommender_pb2.RecommendItemsRequest, *, now_s: float
     check_id("anonymous_id", message.anonymous_id)
     key = user_key(message.user_id, message.anonymous_id)
     if message.user_id.startswith(ANONYMOUS_PREFIX):
-        raise InvalidRequestError(f'user_id {message.user_id!r} begins with "~"; give anonymous ids as anonymous_id')
+        raise InvalidRequestError(
+            f'user_id {message.user_id!r} begins with "{ANONYMOUS_PREFIX}"; give anonymous ids as anonymous_id'
+        )
     if not key and not message.session_events:
         raise InvalidRequestError("nobody to recommend for: give user_id, anonymous_id or session_events")
     if len(message.excluded_item_ids) > MAX_EXCLUDED or len(message.session_events) > MAX_SESSION_EVENTS:
@@ -230,7 +232,7 @@ def served_list_record(
         "user_id": message.user_id,
         "anonymous_id": "" if message.user_id else message.anonymous_id,
         "placement": message.placement,
-        "serve_time": timestamp(serve_s).ToJsonString(),
+        "serve_time": rfc3339(serve_s),
         "release_id": response.release_id,
         "degraded": list(response.state.degraded_reasons),
         "items": [

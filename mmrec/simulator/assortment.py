@@ -91,72 +91,101 @@ def build_assortment(config: StorefrontConfig) -> Assortment:
     num_beauty = config.num_items // 2
     sizes = (num_beauty, config.num_items - num_beauty)
     # Colors, patterns, shapes, brands and seasons mean the same in both domains: taste carries over.
-    shared: list[tuple[str, tuple[str, ...], np.ndarray]] = [
+    shared: list[_Taste] = [
         ("color", tuple(words.COLORS), _taste(rng, styles, len(words.COLORS), liked=2, gain=2.2)),
         ("pattern", words.PATTERNS, _taste(rng, styles, len(words.PATTERNS), liked=1, gain=1.4)),
         ("shape", words.SHAPES, _taste(rng, styles, len(words.SHAPES), liked=1, gain=0.9)),
         ("brand", words.BRANDS, _taste(rng, styles, len(words.BRANDS), liked=2, gain=1.6)),
         ("season", words.SEASONS, np.zeros((styles, len(words.SEASONS)))),
     ]
-    per_domain: list[tuple[Attribute, ...]] = []
-    style_parts, collection_parts, match_parts = [], [], []
-    next_collection = 0
-    for domain, size in zip(words.DOMAINS, sizes, strict=True):
-        style_of = np.arange(size) % styles
-        rng.shuffle(style_of)
-        own: list[tuple[str, tuple[str, ...], np.ndarray]] = [
-            ("category", words.CATEGORIES[domain], _taste(rng, styles, 8, liked=3, gain=1.8)),
-            (words.FINISH_ATTRIBUTE[domain], words.FINISHES[domain], _taste(rng, styles, 5, liked=1, gain=1.0)),
-        ]
-        attributes = []
-        match_SI = np.zeros((styles, size))
-        for name, values, weights_SV in own + shared:
-            noise = rng.gumbel(size=(size, len(values)))
-            value_of = np.argmax(STYLE_SHARPNESS * weights_SV[style_of] + noise, axis=1).astype(np.int16)
-            attributes.append(Attribute(name=name, values=values, value_of_I=value_of, weights_SV=weights_SV))
-            match_SI += weights_SV[:, value_of]
-        per_domain.append(tuple(attributes))
-        collections = _collections(rng, style_of, first=next_collection)
-        next_collection = int(collections.max()) + 1
-        style_parts.append(style_of)
-        collection_parts.append(collections)
-        match_parts.append(match_SI)
-    by_name = [{a.name: a for a in attributes} for attributes in per_domain]
-
-    def column(name: str) -> np.ndarray:
-        return np.concatenate([named[name].value_of_I for named in by_name])
-
-    brand_level = np.exp(rng.normal(0.0, 0.35, size=len(words.BRANDS)))
-    base = np.concatenate(
-        [
-            np.array([words.BASE_PRICES[c] for c in words.CATEGORIES[domain]])[named["category"].value_of_I]
-            for domain, named in zip(words.DOMAINS, by_name, strict=True)
-        ]
-    )
-    price = base * brand_level[column("brand")] * np.exp(rng.normal(0.0, 0.15, size=config.num_items))
+    domains: list[_Domain] = []
+    for name, size in zip(words.DOMAINS, sizes, strict=True):
+        first = int(domains[-1].collection_I.max()) + 1 if domains else 0
+        domains.append(_domain(rng, name, shared, size=size, num_styles=styles, first_collection=first))
+    price = _prices(rng, domains)
     publish = -rng.uniform(1.0, 400.0, size=config.num_items)
     is_new = rng.random(config.num_items) < config.share_new_items
     publish[is_new] = rng.uniform(0.0, config.days, size=int(is_new.sum()))
     width = max(5, len(str(config.num_items)))
     return Assortment(
-        item_ids=tuple(
-            f"{domain[0]}{index:0{width}d}"
-            for domain, size in zip(words.DOMAINS, sizes, strict=True)
-            for index in range(size)
-        ),
+        item_ids=tuple(f"{one.name[0]}{index:0{width}d}" for one in domains for index in range(len(one.style_I))),
         num_beauty=num_beauty,
-        attributes=(per_domain[0], per_domain[1]),
-        match_SI=np.concatenate(match_parts, axis=1).astype(np.float32),
+        attributes=(domains[0].attributes, domains[1].attributes),
+        match_SI=np.concatenate([one.match_SI for one in domains], axis=1).astype(np.float32),
         log_popularity_I=rng.normal(0.0, POPULARITY_SIGMA, size=config.num_items),
         price_I=np.maximum(1, np.round(price)) - 0.05,
-        color_I=column("color"),
-        brand_I=column("brand"),
-        season_I=column("season"),
-        style_I=np.concatenate(style_parts),
-        collection_I=np.concatenate(collection_parts),
+        color_I=_column(domains, "color"),
+        brand_I=_column(domains, "brand"),
+        season_I=_column(domains, "season"),
+        style_I=np.concatenate([one.style_I for one in domains]),
+        collection_I=np.concatenate([one.collection_I for one in domains]),
         publish_day_I=publish,
         has_image_I=rng.random(config.num_items) >= config.share_without_image,
     )
+
+
+_Taste = tuple[str, tuple[str, ...], np.ndarray]
+"""An attribute, its values, and the weights of each style for them, shape (S, V)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Domain:
+    """The items of one domain; axis I holds these alone."""
+
+    name: str
+    attributes: tuple[Attribute, ...]
+    match_SI: np.ndarray
+    style_I: np.ndarray
+    collection_I: np.ndarray
+
+    def values_of(self, attribute: str) -> np.ndarray:
+        """Index of each item's value of an attribute, shape (I,)."""
+        return next(a.value_of_I for a in self.attributes if a.name == attribute)
+
+
+def _domain(
+    rng: np.random.Generator,
+    name: str,
+    shared: list[_Taste],
+    *,
+    size: int,
+    num_styles: int,
+    first_collection: int,
+) -> _Domain:
+    """Items of one domain, each in the spirit of a style, with the domain's own attributes and the shared ones."""
+    style_of = np.arange(size) % num_styles
+    rng.shuffle(style_of)
+    own: list[_Taste] = [
+        ("category", words.CATEGORIES[name], _taste(rng, num_styles, 8, liked=3, gain=1.8)),
+        (words.FINISH_ATTRIBUTE[name], words.FINISHES[name], _taste(rng, num_styles, 5, liked=1, gain=1.0)),
+    ]
+    attributes = []
+    match_SI = np.zeros((num_styles, size))
+    for attribute, values, weights_SV in own + shared:
+        noise = rng.gumbel(size=(size, len(values)))
+        value_of = np.argmax(STYLE_SHARPNESS * weights_SV[style_of] + noise, axis=1).astype(np.int16)
+        attributes.append(Attribute(name=attribute, values=values, value_of_I=value_of, weights_SV=weights_SV))
+        match_SI += weights_SV[:, value_of]
+    collections = _collections(rng, style_of, first=first_collection)
+    return _Domain(
+        name=name, attributes=tuple(attributes), match_SI=match_SI, style_I=style_of, collection_I=collections
+    )
+
+
+def _column(domains: list[_Domain], attribute: str) -> np.ndarray:
+    return np.concatenate([one.values_of(attribute) for one in domains])
+
+
+def _prices(rng: np.random.Generator, domains: list[_Domain]) -> np.ndarray:
+    """By category and brand, with some noise."""
+    brand_level = np.exp(rng.normal(0.0, 0.35, size=len(words.BRANDS)))
+    base = np.concatenate(
+        [
+            np.array([words.BASE_PRICES[c] for c in words.CATEGORIES[one.name]])[one.values_of("category")]
+            for one in domains
+        ]
+    )
+    return np.asarray(base * brand_level[_column(domains, "brand")] * np.exp(rng.normal(0.0, 0.15, size=len(base))))
 
 
 def _taste(rng: np.random.Generator, styles: int, values: int, *, liked: int, gain: float) -> np.ndarray:

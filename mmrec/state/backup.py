@@ -15,7 +15,6 @@ replaced, and the stream sweeps a restored store at its start.
 """
 
 import json
-import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -27,8 +26,10 @@ from typing import Any, Final
 
 from mmrec.config import Settings
 from mmrec.content.store import CATALOG_MARK, PARTS_LOCK
+from mmrec.disk.files import DurableFiles, replace_file
 from mmrec.disk.locks import locked
 from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError, StoreError
+from mmrec.events.forgotten import ENTRY
 from mmrec.events.log import local_folder
 from mmrec.features.ports import GenerationStore
 from mmrec.features.schema import GENERATIONS
@@ -38,8 +39,6 @@ FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 _STORE_FILES: Final = ("feature_store.yaml", "registry.db")
 _PORTION: Final = 1 << 20
-FORGOTTEN_ENTRY: Final = 24
-"""Bytes of one entry of the registry of forgotten users (mmrec.stores.forgotten_file)."""
 Told = Callable[[int], None]
 
 
@@ -89,9 +88,7 @@ def backup(
         _content_to(copy, Path(settings.stores.content))
     copy.file(config, "mmrec.toml")
     document = {"format": FORMAT, "made_time_s": made_time_s, "files": copy.files}
-    temporary = folder / f"{MANIFEST}.tmp"
-    temporary.write_text(json.dumps(document, indent=1), encoding="utf-8")
-    temporary.replace(folder / MANIFEST)
+    replace_file(folder / MANIFEST, json.dumps(document, indent=1))
     return _facts(document)
 
 
@@ -269,8 +266,8 @@ def _joined_entries(theirs: Path, ours: Path) -> bytes:
     entries: dict[bytes, None] = {}
     for path in sides:
         data = (path / "entries").read_bytes()
-        whole = len(data) // FORGOTTEN_ENTRY * FORGOTTEN_ENTRY
-        entries.update(dict.fromkeys(data[n : n + FORGOTTEN_ENTRY] for n in range(0, whole, FORGOTTEN_ENTRY)))
+        whole = len(data) // ENTRY.size * ENTRY.size
+        entries.update(dict.fromkeys(data[n : n + ENTRY.size] for n in range(0, whole, ENTRY.size)))
     return b"".join(entries)
 
 
@@ -309,8 +306,7 @@ def _files(folder: Path) -> Iterator[Path]:
 def _copied(source: Path, target: Path) -> None:
     try:
         shutil.copy2(source, target)
-        with target.open("rb") as file:
-            os.fsync(file.fileno())
+        DurableFiles().sync(target)
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -27,6 +27,7 @@ from typing import Any
 
 from mmrec.config import Settings, load_settings
 from mmrec.content.modalities.registry import MODALITIES
+from mmrec.disk.files import replace_file
 from mmrec.errors import ConfigurationError, IncompatibleStateError, InvalidRequestError, MmrecError
 from mmrec.home import StackHome
 from mmrec.scoring.behaviors import media_behaviors
@@ -298,9 +299,7 @@ def _adopted(home: StackHome) -> HomeWorld | None:
 
 def _write(home: StackHome, world: HomeWorld) -> None:
     home.folder.mkdir(parents=True, exist_ok=True)
-    temporary = home.world.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"format": FORMAT, **asdict(world)}, indent=1), encoding="utf-8")
-    temporary.replace(home.world)
+    replace_file(home.world, json.dumps({"format": FORMAT, **asdict(world)}, indent=1))
 
 
 def _named(behaviors: Mapping[str, Mapping[str, Any]]) -> str:

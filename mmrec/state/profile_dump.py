@@ -12,7 +12,6 @@ hand.
 import json
 import struct
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -22,6 +21,7 @@ from mmrec.features.ports import GenerationStore, ProfileStore
 from mmrec.features.progress_json import decode_progress, encode_progress
 from mmrec.features.stores import other_generation
 from mmrec.scoring.packing import pack, unpack
+from mmrec.wire.portions import portions
 
 FORMAT: Final = 1
 _LENGTH: Final = struct.Struct("<I")
@@ -62,9 +62,9 @@ def load_profiles(store: GenerationStore, path: Path, *, write_time_s: float) ->
         if store.live_generation() == name:
             store.set_live_generation(other_generation(name))
         store.begin_generation(name)
-        generation, pairs = store.generation(name), _pairs(file)
-        while chunk := dict(islice(pairs, _CHUNK)):
-            profiles = {key: unpack(packed) for key, packed in chunk.items()}
+        generation = store.generation(name)
+        for chunk in portions(_pairs(file), _CHUNK):
+            profiles = {key: unpack(packed) for key, packed in chunk}
             generation.write_profiles(profiles, write_time_s=write_time_s)
             number += len(chunk)
         if header["progress"] is not None:
@@ -79,8 +79,7 @@ def _anonymous_first(generation: ProfileStore) -> Iterator[list[str]]:
     """All keys, some at a time; users are looked for once the last anonymous profile was read."""
     for anonymous in (True, False):
         keys = (key for key in generation.user_keys() if key.startswith(ANONYMOUS_PREFIX) is anonymous)
-        while chunk := list(islice(keys, _CHUNK)):
-            yield chunk
+        yield from portions(keys, _CHUNK)
 
 
 def _pairs(file: BinaryIO) -> Iterator[tuple[str, bytes]]:

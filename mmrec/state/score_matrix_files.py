@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmrec.disk.files import DurableFiles
 from mmrec.errors import InvalidRequestError
 from mmrec.state.score_matrix import ScorePart
 
@@ -53,10 +54,11 @@ def write_scores(parts: Iterable[ScorePart], path: Path, *, as_of_s: float) -> W
     if not path.absolute().parent.is_dir():
         raise InvalidRequestError(f"there is no folder {path.absolute().parent}; make it first")
     with TemporaryDirectory(dir=path.absolute().parent, prefix=f".{path.name}.") as folder:
-        temporary = Path(folder) / path.name
+        fresh = Path(folder) / path.name
         write = _write_npz if path.suffix == ".npz" else _write_parquet
-        written = write(parts, temporary, as_of_s)
-        temporary.replace(path)
+        written = write(parts, fresh, as_of_s)
+        DurableFiles().sync(fresh)
+        DurableFiles().move(fresh, path)
     return written
 
 

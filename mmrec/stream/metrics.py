@@ -14,13 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmrec.events.columns import RESUBMITTED
+from mmrec.events.columns import were_resubmitted
 from mmrec.features.values import StreamProgress
 from mmrec.scoring.source import Source
 from mmrec.stream.rows import StreamBatch
 from mmrec.telemetry.metrics import Metrics
 
-_REJECTED: Final = "rejected."
 _TOTALS: Final = {
     "served_lists": ("mmrec_served_lists_total", {"outcome": "logged"}),
     "malformed_served_lists": ("mmrec_served_lists_total", {"outcome": "malformed"}),
@@ -29,8 +28,9 @@ _TOTALS: Final = {
     "pruned": ("mmrec_profile_items_pruned_total", {}),
     "identified": ("mmrec_identified_total", {}),
     "forgotten_users": ("mmrec_forgotten_total", {}),
+    "not_configured": ("mmrec_events_total", {"verdict": "not_configured", "reason": ""}),
 }
-"""Counts of the progress that are no verdicts."""
+"""Where counts of the progress that are neither verdicts nor reasons are shown; named once one was counted."""
 STORE_PHASES: Final = {"read": "read", "write": "write"}
 """Phases of a step that the feature store takes, and what it does in them."""
 LOG_PHASE: Final = "log"
@@ -87,7 +87,7 @@ class StreamMetrics:
         metrics.observe_many("mmrec_event_to_servable_seconds", np.maximum(now_s - ingest_N, 0.0), path="stream")
         late_N = ingest_N - fresh["event_time_s"].to_numpy() > self._late_s
         metrics.add("mmrec_late_events_total", int(np.sum(late_N)))
-        again = pc.sum(pc.match_substring(events["context"], f'"{RESUBMITTED}":')).as_py()
+        again = pc.sum(were_resubmitted(events["context"])).as_py()
         metrics.add("mmrec_resubmitted_total", again or 0)
         for table in (batch.events, batch.rejected, batch.served):
             self._note_newest(table)
@@ -96,15 +96,14 @@ class StreamMetrics:
     def totals(self, progress: StreamProgress) -> None:
         """Counters that the store keeps; also to be called at the start, before the first batch."""
         metrics = self._metrics
-        for name, number in progress.counts.items():
-            if name in _TOTALS:
-                metric, labels = _TOTALS[name]
+        counts = progress.counts
+        for verdict, number in counts.named_verdicts().items():
+            metrics.set("mmrec_events_total", number, verdict=verdict, reason="")
+        for reason, number in counts.rejected.items():
+            metrics.set("mmrec_events_total", number, verdict="rejected", reason=reason)
+        for kind, (metric, labels) in _TOTALS.items():
+            if number := getattr(counts, kind):
                 metrics.set(metric, number, **labels)
-            elif name.startswith(_REJECTED):
-                reason = name.removeprefix(_REJECTED)
-                metrics.set("mmrec_events_total", number, verdict="rejected", reason=reason)
-            else:
-                metrics.set("mmrec_events_total", number, verdict=name, reason="")
         metrics.set("mmrec_log_sequence", progress.log_sequence)
 
     def lag(

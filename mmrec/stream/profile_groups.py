@@ -9,7 +9,6 @@ user whose they are.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -24,6 +23,7 @@ from mmrec.scoring.identity import history_of
 from mmrec.scoring.packing import stub_of
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.scoring.together import LoginHistory
+from mmrec.wire.portions import portions
 
 ReadPacked = Callable[[Iterable[str]], Mapping[str, bytes]]
 """Packed profiles of the keys that have one."""
@@ -84,7 +84,7 @@ def profile_groups(
     place_N = np.fromiter(map(place_of.__getitem__, keys_N.tolist()), dtype=np.int64, count=len(events))
     stubs: dict[str, bytes] = {}
     histories: dict[str, LoginHistory] = {}
-    for portion in _portions((key for key in keys if key.startswith(ANONYMOUS_PREFIX)), max_profiles):
+    for portion in portions((key for key in keys if key.startswith(ANONYMOUS_PREFIX)), max_profiles):
         packed = dict(read(portion))
         found = histories_in(packed)
         histories |= found
@@ -119,9 +119,3 @@ def packed_with_targets(read: ReadPacked, keys: Iterable[str]) -> dict[str, byte
 def histories_in(packed: Mapping[str, bytes]) -> dict[str, LoginHistory]:
     """Logins of the merged profiles among these."""
     return {key: history for key, data in packed.items() if (history := history_of(stub_of(data))) is not None}
-
-
-def _portions(keys: Iterable[str], size: int) -> Iterator[list[str]]:
-    left = iter(keys)
-    while portion := list(islice(left, size)):
-        yield portion

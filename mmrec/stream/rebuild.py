@@ -12,7 +12,6 @@ every event in the log counts once in both: profiles are absolute values, and th
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Final
 
 import pyarrow.compute as pc
@@ -30,6 +29,7 @@ from mmrec.scoring.settings import ScoringConfig
 from mmrec.scoring.together import Link, all_linked
 from mmrec.stream.control_rows import is_login
 from mmrec.stream.replay import LogStretch, profiles_from_log
+from mmrec.wire.portions import portions
 
 MAX_BYTES: Final = 384 << 20
 """Packed profiles kept in memory between two writes."""
@@ -168,8 +168,7 @@ class Held:
             self._packed[key] = data
 
     def _portions(self, keys: Iterable[str]) -> Iterator[dict[str, UserProfile]]:
-        left = iter(keys)
-        while portion := list(islice(left, self._portion)):
+        for portion in portions(keys, self._portion):
             yield {key: unpack(self._packed[key]) for key in portion}
 
 
@@ -205,8 +204,7 @@ def _mend(parts: Parts, target: ProfileStore, *, up_to_sequence: int, write_time
     """Make the profiles of forgotten users anew: somebody was forgotten after this generation was filled."""
     found: set[str] = set()
     links: dict[str, set[Link]] = defaultdict(set)
-    keys = iter(target.user_keys())
-    while chunk := list(islice(keys, KEYS_AT_ONCE)):
+    for chunk in portions(target.user_keys(), KEYS_AT_ONCE):
         profiles = target.read_profiles(chunk)
         _add(links, links_of(profiles))
         # They may have been on a forgotten device that they name no more.

@@ -54,7 +54,7 @@ def stream_figures(progress: StreamProgress, last_batch: Mapping[str, Any] | Non
     behind = [int(source["metrics"].get("maxOffsetsBehindLatest") or 0) for source in batch.get("sources", [])]
     newest_s = progress.newest_ingest_time_s
     return {
-        "counts": dict(progress.counts),
+        "counts": progress.counts.document(),
         "newest_ingest_time_s": newest_s,
         "seconds_since_newest_record": max(now_s - newest_s, 0.0) if newest_s else None,
         "records_behind": max(behind, default=0),

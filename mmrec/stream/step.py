@@ -14,7 +14,6 @@ of the same batch; logins say by known times whose an anonymous event is, wherev
 """
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -36,6 +35,7 @@ from mmrec.events.rejected import rejected_records
 from mmrec.events.rejection import Rejection
 from mmrec.events.to_batch import event_batch, sources_of
 from mmrec.features.ports import ProfileGenerations
+from mmrec.features.record_counts import RecordCounts
 from mmrec.features.values import PackedProfile, StreamProgress
 from mmrec.scoring.packing import pack
 from mmrec.scoring.profile import UserProfile
@@ -58,14 +58,6 @@ from mmrec.stream.sweep import sweep
 from mmrec.telemetry.logs import get_logger
 
 log = get_logger(__name__)
-REJECTED_PREFIX = "rejected."
-"""Counts of refused records stand under this prefix and the reason."""
-NOT_CONFIGURED = "not_configured"
-"""Count of logged events that no profile has, since their behavior is configured no more."""
-IDENTIFIED, FORGOTTEN_USERS = "identified", "forgotten_users"
-"""Counts of logins, and of requests to forget."""
-SKIPPED_BATCHES = "skipped_batches"
-"""Count of Kafka's batches that cannot be decoded."""
 _REFUSALS: Final = {Verdict.CAPPED: Rejection.RATE_CAPPED, Verdict.BOT: Rejection.BOT}
 
 
@@ -148,7 +140,7 @@ class ScoringStream:
         num_swept = 0
         if num_forgotten > before.num_forgotten:
             num_swept = sweep(self._store, self._forgotten, self._from_log_so_far, write_time_s=write_time_s)
-        marks, counts = dict(before.marks), Counter(before.counts)
+        marks, counts = dict(before.marks), before.counts
         ahead = Offsets()
         num_applied = num_left_out = 0
         stretch = LogStretch(
@@ -172,9 +164,11 @@ class ScoringStream:
                 ahead.add(source, offsets_N[ahead_N])
                 if gone_N.any():
                     marks[source] = max(marks.get(source, -1), int(offsets_N[gone_N].max()))
-                    counts["accepted"] += int(np.sum(gone_N & replayed.events_N))
-                    counts[IDENTIFIED] += int(np.sum(gone_N & replayed.logins_N))
-                    counts[NOT_CONFIGURED] += int(np.sum(gone_N & ~replayed.events_N & ~replayed.logins_N))
+                    counts += RecordCounts(
+                        verdicts={Verdict.ACCEPTED: int(np.sum(gone_N & replayed.events_N))},
+                        identified=int(np.sum(gone_N & replayed.logins_N)),
+                        not_configured=int(np.sum(gone_N & ~replayed.events_N & ~replayed.logins_N)),
+                    )
             changed = self._store.packed(replayed.applied.profiles, columns=replayed.applied.columns)
             write_users_first(self._store, changed, write_time_s=write_time_s)
             num_applied += replayed.num_applied
@@ -182,7 +176,7 @@ class ScoringStream:
         progress = replace(
             before,
             marks=marks,
-            counts=_present(counts),
+            counts=counts,
             log_sequence=before.log_sequence if ahead else last,
             num_forgotten=num_forgotten,
         )
@@ -334,8 +328,8 @@ class ScoringStream:
             left = {source: end for source, end in ends.items() if end > before.marks.get(source, -1)}
             if not left:
                 return
-            counts = Counter(before.counts) + Counter({SKIPPED_BATCHES: num_skipped})
-            moved = replace(before, marks={**before.marks, **left}, counts=_present(counts))
+            counts = before.counts + RecordCounts(skipped_batches=num_skipped)
+            moved = replace(before, marks={**before.marks, **left}, counts=counts)
             if self._recovered.passed_by(moved.marks):
                 moved = replace(moved, log_sequence=self._log.sequence())
             self._store.write_profiles({}, write_time_s=write_time_s, progress=moved)
@@ -420,30 +414,37 @@ class ScoringStream:
 
     def _moved_progress(self, batch: StreamBatch, judged: Judged, sequence: int) -> StreamProgress:
         """Where the store will stand with the batch."""
-        marks, counts = self._progress.marks, Counter(self._progress.counts)
-        verdicts_N, accepted_N = judged.verdicts_N, (judged.verdicts_N == Verdict.ACCEPTED) | judged.recovered_N
-        counts["accepted"] += int(np.sum(accepted_N))
-        for verdict in (Verdict.DUPLICATE, Verdict.CAPPED, Verdict.BOT, Verdict.FORGOTTEN):
-            counts[verdict.name.lower()] += int(np.sum((verdicts_N == verdict) & ~accepted_N))
-        logins_N = judged.logins_known_N | self._held(judged.logins)
-        counts[IDENTIFIED] += int(np.sum(logins_N))
-        counts[FORGOTTEN_USERS] += pc.sum(pc.equal(batch.control["behavior"], FORGET)).as_py() or 0
-        counts["pruned"] += judged.num_pruned
-        counts["served_lists"] += batch.served.num_rows
-        counts["malformed_served_lists"] += batch.malformed_served.num_rows
-        counts["unknown_fields"] += pc.sum(batch.unknown_fields["num_unknown_fields"]).as_py() or 0
-        for found in batch.rejected["reason"].value_counts().to_pylist():
-            counts[REJECTED_PREFIX + found["values"]] += found["counts"]
+        marks = self._progress.marks
         moved = replace(
             self._progress,
             marks={**marks, **{s: max(end, marks.get(s, -1)) for s, end in batch.ends.items()}},
-            counts=_present(counts),
+            counts=self._progress.counts + self._counts_of(batch, judged),
             newest_ingest_time_s=max(self._progress.newest_ingest_time_s, batch.newest_ingest_time_s),
             num_forgotten=self._forgotten.num_forgotten(),
         )
         if self._recovered.passed_by(moved.marks):
             moved = replace(moved, log_sequence=max(sequence, self._log.sequence()))
         return moved
+
+    def _counts_of(self, batch: StreamBatch, judged: Judged) -> RecordCounts:
+        """What became of a batch's records; those that a crash had left in the log were accepted then."""
+        verdicts_N, accepted_N = judged.verdicts_N, (judged.verdicts_N == Verdict.ACCEPTED) | judged.recovered_N
+        others = (Verdict.DUPLICATE, Verdict.CAPPED, Verdict.BOT, Verdict.FORGOTTEN)
+        logins_N = judged.logins_known_N | self._held(judged.logins)
+        reasons = batch.rejected["reason"].value_counts().to_pylist()
+        return RecordCounts(
+            verdicts={
+                Verdict.ACCEPTED: int(np.sum(accepted_N)),
+                **{verdict: int(np.sum((verdicts_N == verdict) & ~accepted_N)) for verdict in others},
+            },
+            rejected={found["values"]: found["counts"] for found in reasons},
+            identified=int(np.sum(logins_N)),
+            forgotten_users=pc.sum(pc.equal(batch.control["behavior"], FORGET)).as_py() or 0,
+            served_lists=batch.served.num_rows,
+            malformed_served_lists=batch.malformed_served.num_rows,
+            unknown_fields=pc.sum(batch.unknown_fields["num_unknown_fields"]).as_py() or 0,
+            pruned=judged.num_pruned,
+        )
 
     def _take_up(self, progress: StreamProgress) -> None:
         """The store has it."""
@@ -484,7 +485,3 @@ class ScoringStream:
 def _num_records(batch: StreamBatch) -> int:
     tables = (batch.events, batch.control, batch.rejected, batch.served, batch.malformed_served)
     return sum(table.num_rows for table in tables)
-
-
-def _present(counts: Counter[str]) -> dict[str, int]:
-    return {name: number for name, number in sorted(counts.items()) if number}

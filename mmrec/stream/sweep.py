@@ -1,7 +1,6 @@
 """What forgotten users have left in a store that did not see their requests, such as one restored from a backup."""
 
 from collections.abc import Callable, Collection
-from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -11,6 +10,7 @@ from mmrec.features.ports import ProfileStore
 from mmrec.scoring.identity import links_of
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.together import all_linked
+from mmrec.wire.portions import portions
 
 SWEEP_CHUNK: Final = 10_000
 """User keys looked up at a time."""
@@ -32,8 +32,7 @@ def sweep(
         from_log: Profiles of these keys as the log gives them, up to where the store stands.
     """
     stale: list[str] = []
-    keys = iter(store.user_keys())
-    while chunk := list(islice(keys, SWEEP_CHUNK)):
+    for chunk in portions(store.user_keys(), SWEEP_CHUNK):
         instants = forgotten.forgotten_s(chunk)
         stored = store.read_profiles(instants)
         stale += [key for key, profile in stored.items() if not _all_later(profile, instants[key])]

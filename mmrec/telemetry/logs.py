@@ -10,9 +10,11 @@ import json
 import logging
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
+
+from mmrec.disk.files import replace_file
+from mmrec.wire.instants import log_time
 
 _RESERVED = frozenset({"time", "level", "logger", "event"})
 
@@ -43,7 +45,7 @@ class Logger:
 class _JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "time": log_time(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
@@ -87,9 +89,8 @@ class StatusFile:
 
     def write(self, figures: dict[str, Any], *, now_s: float) -> None:
         """Replace the file by `figures`, stamped with the process id and the instant."""
-        temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps({"pid": os.getpid(), "updated_s": now_s, **figures}), encoding="utf-8")
-        temporary.replace(self._path)
+        document = {"pid": os.getpid(), "updated_s": now_s, **figures}
+        replace_file(self._path, json.dumps(document), durable=False)
 
 
 def read_status(folder: str) -> dict[str, dict[str, Any]]:

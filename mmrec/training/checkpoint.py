@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from mmrec.disk.files import replace_file
 from mmrec.training.fit_towers import TowerFit
 from mmrec.training.run import Trained
 
@@ -39,9 +40,7 @@ def write_trained(trained: Trained, out: Path) -> None:
     """Write the model, its curves, and last its figures."""
     trained.bundle.save(out)
     (out / "curves.json").write_text(json.dumps(trained.curves), encoding="utf-8")
-    temporary = out / f"{METRICS}.tmp"
-    temporary.write_text(json.dumps(dict(trained.bundle.metrics), indent=1), encoding="utf-8")
-    temporary.replace(out / METRICS)
+    replace_file(out / METRICS, json.dumps(dict(trained.bundle.metrics), indent=1))
 
 
 def open_run(run: Path, *, describes: str) -> bool:

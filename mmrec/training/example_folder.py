@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mmrec.disk.files import replace_file
 from mmrec.errors import IncompatibleStateError, NotFoundError
 
 FORMAT = 1
@@ -25,9 +26,7 @@ def write_folder(
         np.savez(file, allow_pickle=False, **arrays)
     shapes = {name: [str(array.dtype), list(array.shape)] for name, array in arrays.items()}
     document = {"kind": kind, "format": FORMAT, "arrays": shapes, **manifest}
-    temporary = folder / f"{MANIFEST}.tmp"
-    temporary.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
-    temporary.replace(folder / MANIFEST)
+    replace_file(folder / MANIFEST, json.dumps(document, ensure_ascii=False))
 
 
 def read_folder(folder: Path, *, kind: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:

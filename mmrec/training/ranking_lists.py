@@ -7,8 +7,9 @@ before the label's part of the log began. What they do not know yet, the vectors
 Axes: E events, G lists, I items, J items of the profile, N candidates.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from mmrec.scoring.affinity import net_counts
 from mmrec.scoring.packing import pack
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.training.drawn_lists import draw_lists, positives_of
+from mmrec.training.drawn_lists import DrawnList, Positives, draw_lists, positives_of
 from mmrec.training.event_columns import EventColumns, IntArray
 from mmrec.training.example_config import ExampleConfig, Part
 from mmrec.training.examples import NOT_A_LABEL, RankingExamples, published_before
@@ -100,55 +101,99 @@ def ranking_examples(
         for part in (Part.RANKER, Part.VALIDATION)
     }
     profiles = profiles_before(events, np.array([drawn.events[0] for drawn in lists], dtype=np.int64), scoring=scoring)
-    kept: list[int] = []
-    recalled: list[bool] = []
-    rows: list[IntArray] = []
-    row_labels: list[npt.NDArray[np.int16]] = []
-    affinities: list[npt.NDArray[np.float64]] = []
-    hidden: list[npt.NDArray[np.bool_]] = []
+    kept: list[_KeptList] = []
     for number, drawn in enumerate(lists):
         context = worlds[drawn.part].context(profiles[number], drawn.label_time_s)
         showable = drawn.events[context.allowed_I[events.items_E[drawn.events]]]
         dropped["not_showable"] += len(drawn.events) - len(showable)
         positives = positives_of(events, showable)
-        if not len(positives.rows):
-            continue
-        found = [(s, s.propose(context, num_candidates=config.num_candidates)) for s in MODEL_FREE]
-        candidates = fuse(found, num_candidates=config.num_candidates).rows_N
-        rows_N = np.union1d(candidates, positives.rows)
-        others = context.allowed_I.copy()
-        others[rows_N] = False
-        rng = np.random.default_rng([config.seed, 2, number])
-        rows_N = np.sort(np.append(rows_N, _some(np.flatnonzero(others), config.num_random, rng)))
-        labels_N = np.full(len(rows_N), NOT_A_LABEL, dtype=np.int16)
-        labels_N[np.searchsorted(rows_N, positives.rows)] = positives.behaviors
-        kept.append(number)
-        recalled.append(bool(np.isin(positives.rows, candidates).all()))
-        rows.append(rows_N)
-        row_labels.append(labels_N)
-        affinities.append(context.affinity_J)
-        # What the user may not be shown although it is published, by own item.
-        own_rows_J = context.own_rows_J
-        hidden.append((context.catalogue.showable_I & ~context.allowed_I)[own_rows_J] & (own_rows_J != NO_ROW))
-    packed = [pack(profiles[number]) for number in kept]
-    first = [lists[number].events[0] for number in kept]
+        if len(positives.rows):
+            rng = np.random.default_rng([config.seed, 2, number])
+            kept.append(_kept_list(number, context, positives, config=config, rng=rng))
     return RankingExamples(
         item_ids=events.item_ids,
-        user_keys=tuple([events.user_keys[events.users_E[event]] for event in first]),
-        label_times_N=events.event_times_E[np.array(first, dtype=np.int64)],
-        parts_N=np.array([lists[number].part for number in kept], dtype=np.uint8),
-        recalled_N=np.array(recalled, dtype=np.bool_),
-        profile_offsets=np.append(0, np.cumsum([len(data) for data in packed])).astype(np.int64),
-        profile_bytes=np.frombuffer(b"".join(packed), dtype=np.uint8),
-        candidate_offsets=np.append(0, np.cumsum([len(r) for r in rows])).astype(np.int64),
-        candidate_rows_M=np.concatenate([np.zeros(0, dtype=np.int64), *rows]).astype(np.int32),
-        candidate_labels_M=np.concatenate([np.zeros(0, dtype=np.int16), *row_labels]),
-        own_offsets=np.append(0, np.cumsum([len(a) for a in affinities])).astype(np.int64),
-        own_affinity=np.concatenate([np.zeros(0), *affinities]),
-        own_hidden=np.concatenate([np.zeros(0, dtype=np.bool_), *hidden]),
+        **_whose(events, [lists[one.number] for one in kept]),
+        **_profile_columns([profiles[one.number] for one in kept]),
+        **_candidate_columns(kept),
         neighbors=dict(neighbors),
         item_history=item_history,
     ), dict(dropped)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _KeptList:
+    """One list with its labels."""
+
+    number: int
+    """Among those that were drawn."""
+    recalled: bool
+    """Whether recall found all positives."""
+    rows_N: IntArray
+    """Candidates, positives and random items, in the order of the catalogue."""
+    labels_N: npt.NDArray[np.int16]
+    affinity_J: npt.NDArray[np.float64]
+    hidden_J: npt.NDArray[np.bool_]
+    """Own items that the user may not be shown although they are published."""
+
+
+def _kept_list(
+    number: int, context: RecallContext, positives: Positives, *, config: ExampleConfig, rng: np.random.Generator
+) -> _KeptList:
+    """What recall proposes, the positives that it missed, and some random items in place of what it cannot know."""
+    found = [(s, s.propose(context, num_candidates=config.num_candidates)) for s in MODEL_FREE]
+    candidates = fuse(found, num_candidates=config.num_candidates).rows_N
+    rows_N = np.union1d(candidates, positives.rows)
+    others = context.allowed_I.copy()
+    others[rows_N] = False
+    rows_N = np.sort(np.append(rows_N, _some(np.flatnonzero(others), config.num_random, rng)))
+    labels_N = np.full(len(rows_N), NOT_A_LABEL, dtype=np.int16)
+    labels_N[np.searchsorted(rows_N, positives.rows)] = positives.behaviors
+    own_rows_J = context.own_rows_J
+    return _KeptList(
+        number=number,
+        recalled=bool(np.isin(positives.rows, candidates).all()),
+        rows_N=rows_N,
+        labels_N=labels_N,
+        affinity_J=context.affinity_J,
+        hidden_J=(context.catalogue.showable_I & ~context.allowed_I)[own_rows_J] & (own_rows_J != NO_ROW),
+    )
+
+
+def _whose(events: EventColumns, lists: Sequence[DrawnList]) -> dict[str, Any]:
+    """Columns that say whose lists these are, and when; each list's first event speaks for it."""
+    first = [drawn.events[0] for drawn in lists]
+    return {
+        "user_keys": tuple([events.user_keys[events.users_E[event]] for event in first]),
+        "label_times_N": events.event_times_E[np.array(first, dtype=np.int64)],
+        "parts_N": np.array([drawn.part for drawn in lists], dtype=np.uint8),
+    }
+
+
+def _profile_columns(profiles: Sequence[UserProfile]) -> dict[str, Any]:
+    packed = [pack(profile) for profile in profiles]
+    return {
+        "profile_offsets": _offsets(packed),
+        "profile_bytes": np.frombuffer(b"".join(packed), dtype=np.uint8),
+    }
+
+
+def _candidate_columns(kept: Sequence[_KeptList]) -> dict[str, Any]:
+    return {
+        "recalled_N": np.array([one.recalled for one in kept], dtype=np.bool_),
+        "candidate_offsets": _offsets([one.rows_N for one in kept]),
+        "candidate_rows_M": np.concatenate([np.zeros(0, dtype=np.int64), *(one.rows_N for one in kept)]).astype(
+            np.int32
+        ),
+        "candidate_labels_M": np.concatenate([np.zeros(0, dtype=np.int16), *(one.labels_N for one in kept)]),
+        "own_offsets": _offsets([one.affinity_J for one in kept]),
+        "own_affinity": np.concatenate([np.zeros(0), *(one.affinity_J for one in kept)]),
+        "own_hidden": np.concatenate([np.zeros(0, dtype=np.bool_), *(one.hidden_J for one in kept)]),
+    }
+
+
+def _offsets(pieces: Sequence[Sized]) -> IntArray:
+    """Where each piece begins among all of them, and where the last one ends."""
+    return np.append(0, np.cumsum([len(piece) for piece in pieces])).astype(np.int64)
 
 
 def profiles_before(events: EventColumns, label_events: IntArray, *, scoring: ScoringConfig) -> list[UserProfile]:

@@ -74,6 +74,11 @@ def exact_text(time_s: float) -> str | None:
     return instant_text(*divmod(whole_s * 10**9 + round((time_s - whole_s) * 1e9), 10**9))
 
 
+def log_time(time_s: float) -> str:
+    """RFC 3339 with three decimals, always: lines that begin with it sort by time as texts."""
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
 def rfc3339(time_s: float) -> str:
     """Epoch seconds as proto3 JSON writes an instant, to the microsecond.
 

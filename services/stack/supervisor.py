@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from mmrec.disk.files import replace_file
 from mmrec.errors import MachineError
 from mmrec.home import StackHome
 from services.stack.child import Child
@@ -129,9 +130,8 @@ class Supervisor:
         }
         if programs != self._told:
             self._told = programs
-            temporary = self._home.record.with_suffix(".tmp")
-            temporary.write_text(json.dumps({**self._facts, "programs": programs}, indent=1), encoding="utf-8")
-            temporary.replace(self._home.record)
+            record = json.dumps({**self._facts, "programs": programs}, indent=1)
+            replace_file(self._home.record, record, durable=False)
 
 
 def _last_line(child: Child) -> str:

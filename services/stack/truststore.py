@@ -12,6 +12,7 @@ import ssl
 import struct
 from pathlib import Path
 
+from mmrec.disk.files import replace_file
 from mmrec.errors import MachineError
 
 _PASSWORD = "changeit"  # the customary password of trust stores; it keeps no secret
@@ -32,9 +33,7 @@ def java_trust_options(folder: Path) -> list[str]:
     store = folder / f"trust-{hashlib.sha256(pem.encode()).hexdigest()[:16]}.jks"
     if not store.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = store.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_bytes(jks([ssl.PEM_cert_to_DER_cert(block) for block in _PEM.findall(pem)]))
-        temporary.replace(store)
+        replace_file(store, jks([ssl.PEM_cert_to_DER_cert(block) for block in _PEM.findall(pem)]))
     return [
         f"-Djavax.net.ssl.trustStore={store}",
         "-Djavax.net.ssl.trustStoreType=JKS",

@@ -128,7 +128,7 @@ def run(plan: Plan, folder: Path, *, say: Callable[[str], None]) -> Outcome:
             sent_again=load.kafka.num_sent_again + load.collector.num_sent_again,
             lost=max(missing, int(sum(number for number in short if number > 0))),
             wrong_profiles=len({d.user_key for d in different}),
-            counts=dict((store.read_progress() or watch.progress).counts),
+            counts=(store.read_progress() or watch.progress).counts.document(),
             seconds=time.time() - started_s,
         )
 

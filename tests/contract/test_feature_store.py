@@ -33,6 +33,7 @@ from mmrec.features.ports import (
     ProfileStore,
     ServingFeatures,
 )
+from mmrec.features.record_counts import RecordCounts
 from mmrec.features.schema import feature_fingerprint
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.features.values import Neighbors, PopularItems, StreamProgress
@@ -44,6 +45,7 @@ from mmrec.scoring.packing import pack
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.scoring.source import Source
+from mmrec.scoring.verdicts import Verdict
 from mmrec.stores.feast.repository import repository_yaml
 from mmrec.stores.feast.store import FeastFeatureStore
 
@@ -146,7 +148,7 @@ def test_progress_stands_beside_the_profiles(store: ProfileStore) -> None:
     assert store.read_progress() is None
     progress = StreamProgress(
         marks={Source("c", "t", 0): 41, Source("c", "t", 1): 7},
-        counts={"accepted": 40, "rejected.bad_time": 2},
+        counts=RecordCounts(verdicts={Verdict.ACCEPTED: 40}, rejected={"bad_time": 2}, served_lists=3),
         newest_ingest_time_s=NOW_S,
         log_sequence=3,
     )

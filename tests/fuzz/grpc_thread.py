@@ -35,7 +35,7 @@ class ServedInThread:
         self._server, port = asyncio.run_coroutine_threadsafe(self._start(add), self._loop).result(30)
         options = [("grpc.max_receive_message_length", -1)]
         self._channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=options)
-        grpc.channel_ready_future(self._channel).result(30)
+        grpc.channel_ready_future(self._channel).result(120)
 
     async def _start(self, add: Callable[[Any], None]) -> tuple[Any, int]:
         options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)]

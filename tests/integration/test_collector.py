@@ -37,7 +37,7 @@ def collector(settings: Callable[..., Any]) -> Iterator[Collector]:
     process = running(deployment.settings, deployment.config)
     try:
         with grpc.insecure_channel(deployment.settings.serving.collector) as channel:
-            grpc.channel_ready_future(channel).result(timeout=60)
+            grpc.channel_ready_future(channel).result(timeout=300)
             yield deployment.settings, channel
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
@@ -161,7 +161,7 @@ def test_without_the_broker_events_are_to_be_sent_again(
     process = running(deployment.settings, deployment.config)
     try:
         with grpc.insecure_channel(deployment.settings.serving.collector) as channel:
-            grpc.channel_ready_future(channel).result(timeout=60)
+            grpc.channel_ready_future(channel).result(timeout=300)
             stub = CollectorServiceStub(channel)
 
             def outcome(event_id: str) -> int:

@@ -110,10 +110,12 @@ def running(settings: Callable[..., Any], java_variables: dict[str, str]) -> Ite
     deployment = settings(kafka=True, extra="[scoring]\nmax_items = 0\nring_size = 10000\n")
     apply_repository(deployment.settings.stores, deployment.settings.scoring.decay_per_day)
     stream = StreamProcess(deployment.config, java_variables)
-    stream.start()
-    with collector_channel(deployment.config):
-        yield stream, deployment.settings
-    stream.stop()
+    try:
+        stream.start()
+        with collector_channel(deployment.config):
+            yield stream, deployment.settings
+    finally:
+        stream.stop()
 
 
 def test_every_read_after_an_acknowledgement_has_exactly_the_acknowledged_events(

@@ -88,9 +88,9 @@ def test_profiles_in_redis_equal_the_plain_sum(stream: StreamProcess) -> None:
     producer.close()
     assert oracle.differences(stream.store, now_s, now_s + DAY_S) == []
     progress = stream.store.read_progress()
-    assert progress.counts["accepted"] == oracle.num_accepted
-    assert progress.counts["duplicate"] == len(records) - 5_000
-    assert progress.counts["identified"] == 2
+    assert progress.counts.document()["accepted"] == oracle.num_accepted
+    assert progress.counts.document()["duplicate"] == len(records) - 5_000
+    assert progress.counts.document()["identified"] == 2
     log = open_event_log(settings).read(columns=["behavior"])
     assert sum(not name.startswith("mmrec.") for name in log["behavior"].to_pylist()) == oracle.num_accepted
 

@@ -60,5 +60,5 @@ def test_portions_give_the_plain_sum_in_profiles_and_log(stream: StreamProcess) 
     assert (log.count("browse"), log.count("mmrec.identify")) == (len(records) - 1, 1)
     progress = stream.store.read_progress()
     assert progress is not None
-    assert (progress.counts["accepted"], progress.counts["identified"]) == (len(records) - 1, 1)
+    assert (progress.counts.document()["accepted"], progress.counts.document()["identified"]) == (len(records) - 1, 1)
     assert progress.log_sequence > 1  # one micro-batch, in several appends

@@ -78,7 +78,7 @@ class Stream:
         ends = source_ends(kafka.bootstrap, self.topics.values())
         names = {topic.topic_id: name for name, topic in self.topics.items()}
         self._watch.lag(ends, names, stream.progress, now_s=time.time())
-        return dict(stream.progress.counts)
+        return stream.progress.counts.document()
 
     def close(self) -> None:
         self._producer.close()

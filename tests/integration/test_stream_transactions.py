@@ -50,7 +50,7 @@ def test_each_committed_event_counts_once_and_no_other(stream: StreamProcess) ->
 
         def num_seen() -> int:
             progress = stream.store.read_progress()
-            return sum(progress.counts.values()) if progress else 0
+            return sum(progress.counts.document().values()) if progress else 0
 
         def logged() -> Counter[str]:
             return Counter(open_event_log(stream.settings).read(columns=["event_id"])["event_id"].to_pylist())

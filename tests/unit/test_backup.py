@@ -19,10 +19,12 @@ from mmrec.content.store import CATALOG_MARK, MAX_PARTS, ContentStore
 from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError
 from mmrec.events.log import local_folder
 from mmrec.features.ports import FeatureStore
+from mmrec.features.record_counts import RecordCounts
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.features.values import StreamProgress
 from mmrec.forgetting.pending import Asked, PendingRequest, pending_folder
 from mmrec.scoring.packing import pack
+from mmrec.scoring.verdicts import Verdict
 from mmrec.state.backup import MANIFEST, backup, restore, verify
 from mmrec.state.profile_dump import dump_profiles, load_profiles
 from mmrec.stores.log.forgotten_file import FileForgottenUsers
@@ -206,7 +208,12 @@ def test_profiles_of_an_engine_without_files_go_through_the_port(tmp_path: Path)
     log.add(*rows(60, seed=1))
     parts = parts_of(log, store)
     fill(parts, write_time_s=NOW_S)
-    flip(parts, "b", progress=StreamProgress(counts={"accepted": 60}, log_sequence=1), write_time_s=NOW_S)
+    flip(
+        parts,
+        "b",
+        progress=StreamProgress(counts=RecordCounts(verdicts={Verdict.ACCEPTED: 60}), log_sequence=1),
+        write_time_s=NOW_S,
+    )
     for name in ("a", "b"):
         dump_profiles(store, name, tmp_path / f"{name}.bin")
     other = MemoryFeatureStore()

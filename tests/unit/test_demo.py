@@ -9,7 +9,7 @@ import pytest
 
 from mmrec.config import EventSettings
 from mmrec.demo.journey import choose_user, click_events
-from mmrec.demo.ledger import Ledger, compare_profiles, handled, rejected
+from mmrec.demo.ledger import Ledger, compare_profiles
 from mmrec.demo.page import ShownItem, render_page
 from mmrec.demo.steps import Steps
 from mmrec.demo.world import refused_records, storefront_world
@@ -21,7 +21,6 @@ from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.scoring.plain_sum import LedgerEvent
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.scoring.verdicts import Verdict
 
 NOW_S = 1_767_225_600.0
 CONFIG = ScoringConfig(behaviors=shop_behaviors())
@@ -76,15 +75,6 @@ def test_a_missing_profile_and_a_missing_item_are_infinitely_wrong() -> None:
     assert math.isinf(error_of(*sent[1:])), "an item is missing"
     assert math.isinf(error_of(*sent, _event("d", "k"))), "an item is too many"
     assert error_of(*sent, _event("d", "i")) == pytest.approx(1.0), "an event was counted twice"
-
-
-def test_counts_of_the_stream_add_up_over_verdicts_and_reasons() -> None:
-    refused = {"rejected.bad_time": 1, "rejected.bad_id": 3}
-    verdicts = {"accepted": 5, "duplicate": 2, "capped": 10, "bot": 20, "forgotten": 40}
-    others = {"already_applied": 9, "pruned": 1_000, "identified": 1_000}
-    assert rejected({**verdicts, **others, **refused}) == 4
-    assert handled({**verdicts, **others, **refused}) == 81
-    assert {*verdicts, "already_applied"} == {verdict.name.lower() for verdict in Verdict}
 
 
 def test_the_user_of_a_demo_is_active_and_has_a_typical_number_of_events() -> None:

@@ -75,7 +75,7 @@ def test_an_import_that_is_broken_off_and_repeated_counts_every_event_once(tmp_p
     send(deployment, copy, marks)
     assert len(deployment.records[TOPIC, 0]) == num_sent
     stream = finish(deployment, random.Random(3), crash_share=0.1)
-    assert stream.progress.counts["accepted"] == len(ROWS)
+    assert stream.progress.counts.document()["accepted"] == len(ROWS)
     assert deployment.log.read(columns=["imported"])["imported"].to_pylist() == [True] * len(ROWS)
     expected = Log()
     expected.rows = ROWS
@@ -88,7 +88,7 @@ def test_a_file_that_grew_is_another_file_and_its_old_events_are_found_by_their_
     send(deployment, write_file(file, ROWS[:500]), marks)
     assert len(deployment.records[TOPIC, 0]) == 900
     stream = finish(deployment, random.Random(3), crash_share=0.0)
-    assert stream.progress.counts["accepted"] == 500
+    assert stream.progress.counts.document()["accepted"] == 500
     assert max(len([r for r in ROWS[:500] if r.user_key == f"u{n}"]) for n in range(5)) < CONFIG.ring_size
 
 

@@ -22,8 +22,10 @@ from mmrec.config import MetricsSettings
 from mmrec.errors import ConfigurationError
 from mmrec.events.columns import EVENT_SCHEMA, REJECTED_SCHEMA, RESUBMITTED
 from mmrec.events.served import SERVED_SCHEMA
+from mmrec.features.record_counts import RecordCounts
 from mmrec.features.values import StreamProgress
 from mmrec.scoring.source import Source
+from mmrec.scoring.verdicts import Verdict
 from mmrec.serving.request_metrics import RequestMetrics
 from mmrec.stores.log.size import log_size
 from mmrec.stream.metrics import WHOLE, StreamMetrics
@@ -69,7 +71,12 @@ def observed_stream() -> Metrics:
     watch = StreamMetrics(metrics, late_s=3_600.0)
     progress = StreamProgress(
         marks={SOURCE: 9},
-        counts={"accepted": 4, "duplicate": 2, "rejected.bad_id": 3, "served_lists": 5, "malformed_served_lists": 1},
+        counts=RecordCounts(
+            verdicts={Verdict.ACCEPTED: 4, Verdict.DUPLICATE: 2},
+            rejected={"bad_id": 3},
+            served_lists=5,
+            malformed_served_lists=1,
+        ),
         newest_ingest_time_s=NOW_S,
         log_sequence=7,
     )

@@ -133,7 +133,7 @@ def test_parts_end_where_the_whole_ends(seed: int, crash_share: float, lost_part
     )
     other = run_out(parts, cuts, parts.step, crash_share=crash_share)
     assert other.progress.marks == one.progress.marks
-    assert dict(other.progress.counts) == dict(one.progress.counts)
+    assert other.progress.counts == one.progress.counts
     keys = sorted(whole.store.user_keys())
     assert sorted(parts.store.user_keys()) == keys
     mine, theirs = whole.store.read_profiles(keys), parts.store.read_profiles(keys)
@@ -160,7 +160,7 @@ def test_records_that_are_delivered_again_change_neither_counts_nor_log() -> Non
     plant(once, random.Random(3), with_forgets=False)
     other = once.start()
     once.step(other, nothing, everything)
-    assert dict(stream.progress.counts) == dict(other.progress.counts)
+    assert stream.progress.counts == other.progress.counts
     assert rejected(parts) == rejected(once) == 1
 
 

@@ -37,7 +37,7 @@ def test_a_skipped_batch_is_counted_in_the_store_once() -> None:
     stream = deployment.start()
     for _ in range(2):
         stream.pass_over({SOURCE: 9}, num_skipped=1, write_time_s=NOW_S)
-    assert deployment.start().progress.counts == {"skipped_batches": 1}
+    assert deployment.start().progress.counts.document() == {"skipped_batches": 1}
     watch = StreamMetrics(metrics := Metrics("score_stream"), late_s=60)
     watch.totals(stream.progress)
     assert parse_metrics(metrics.exposition().decode()).total("mmrec_skipped_batches_total") == 1
@@ -53,7 +53,7 @@ def test_what_a_crash_left_in_the_log_counts_when_offsets_are_passed() -> None:
     stream = deployment.start()
     stream.process(deployment.batch({PLACE: 0}, {PLACE: 2}), write_time_s=NOW_S)
     stream.pass_over({SOURCE: 5}, write_time_s=NOW_S)
-    assert stream.progress.counts == {"accepted": 2}
+    assert stream.progress.counts.document() == {"accepted": 2}
     assert stream.progress.log_sequence == deployment.log.sequence()
     assert deployment.recovery.num_applied == 2
 

@@ -18,12 +18,14 @@ from mmrec.events.forgotten import MemoryForgottenUsers
 from mmrec.events.log import EventLog, MemoryEventLog
 from mmrec.events.producer import MemoryRecordProducer
 from mmrec.features.ports import FeatureStore
+from mmrec.features.record_counts import RecordCounts
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.features.values import StreamProgress
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.verdicts import Verdict
 from mmrec.state.rebuild_run import back, rebuild
 from mmrec.stream.rebuild import Held, Parts, catch_up, fill, flip
 from mmrec.stream.replay import replay_table
@@ -154,12 +156,12 @@ def test_a_rebuild_gives_the_plain_sum_and_leaves_the_live_profiles_alone_until_
     assert list(store.user_keys()) == []
     check(store.generation("b"), log)
     log.add(*rows(40, seed=9))
-    flip(parts, "b", progress=StreamProgress(counts={"accepted": 7}), write_time_s=NOW_S)
+    flip(parts, "b", progress=StreamProgress(counts=RecordCounts(verdicts={Verdict.ACCEPTED: 7})), write_time_s=NOW_S)
     assert store.live_generation() == "b"
     check(store, log)
     progress = store.read_progress()
     assert progress is not None
-    assert progress.counts == {"accepted": 7}
+    assert progress.counts.document() == {"accepted": 7}
 
 
 def test_a_rebuild_changes_the_half_life() -> None:

@@ -22,6 +22,7 @@ from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.scoring.source import Source
+from mmrec.scoring.verdicts import Verdict
 from mmrec.stream.next_offsets import next_offsets
 from mmrec.stream.rows import RecordKind, StreamBatch, StreamTopic, decode_rows, split_rows
 from mmrec.stream.step import ScoringStream
@@ -146,9 +147,8 @@ def test_crashes_between_log_and_profiles_change_no_number(seed: int, crash_shar
     deployment.records["behavior-events", 0] += [(b"u1", b"{"), (b"u1", b"[]")]
     stream = finish(deployment, shuffle, crash_share=crash_share)
     counts = stream.progress.counts
-    assert counts["accepted"] == 25
-    assert counts["duplicate"] == 8
-    assert sum(number for name, number in counts.items() if name.startswith("rejected.")) == 2
+    assert counts.verdicts == {Verdict.ACCEPTED: 25, Verdict.DUPLICATE: 8}
+    assert counts.num_rejected == 2
     assert deployment.log.read().num_rows == 25
     ledger = []
     for _, value in sent:
@@ -180,7 +180,7 @@ def test_a_lost_store_is_filled_from_the_log_and_counts_stay_true() -> None:
     stream = finish(deployment, random.Random(2), crash_share=0.0)
     new = fresh.read_profiles(["ann"])["ann"]
     assert new.counts_IHB == pytest.approx(old.counts_IHB, rel=1e-12)
-    assert stream.progress.counts == {"accepted": 6, "duplicate": 2}
+    assert stream.progress.counts.document() == {"accepted": 6, "duplicate": 2}
 
 
 def test_served_lists_reach_the_log_once_and_broken_ones_are_counted() -> None:
@@ -192,7 +192,7 @@ def test_served_lists_reach_the_log_once_and_broken_ones_are_counted() -> None:
     stream.process(batch, write_time_s=NOW_S)
     stream.process(batch, write_time_s=NOW_S)
     assert deployment.log.read_served()["request_id"].to_pylist() == ["r1"]
-    assert stream.progress.counts == {"served_lists": 1, "malformed_served_lists": 1}
+    assert stream.progress.counts.document() == {"served_lists": 1, "malformed_served_lists": 1}
 
 
 def test_fields_that_are_not_known_are_counted_once() -> None:
@@ -203,7 +203,7 @@ def test_fields_that_are_not_known_are_counted_once() -> None:
     batch = deployment.batch({("behavior-events", 0): 0}, {("behavior-events", 0): 2})
     for _ in range(2):
         stream.process(batch, write_time_s=NOW_S)
-    assert stream.progress.counts == {"accepted": 2, "unknown_fields": 2}
+    assert stream.progress.counts.document() == {"accepted": 2, "unknown_fields": 2}
 
 
 def test_a_topic_made_anew_after_a_crash_counts_what_the_old_one_left_in_the_log() -> None:
@@ -216,7 +216,7 @@ def test_a_topic_made_anew_after_a_crash_counts_what_the_old_one_left_in_the_log
     deployment.make_topic_anew("behavior-events")
     deployment.records["behavior-events", 0] = [event(9, "ann")]
     stream = finish(deployment, random.Random(3), crash_share=0.0)
-    assert stream.progress.counts == {"accepted": 4}
+    assert stream.progress.counts.document() == {"accepted": 4}
     assert stream.progress.log_sequence == deployment.log.sequence() == 2
     again = deployment.start()
     assert again.progress == stream.progress
@@ -231,9 +231,9 @@ def test_a_lost_store_counts_what_the_broker_no_longer_has() -> None:
     stream = deployment.stream()
     recovery = stream.recover(starts={Source("c", "t", 0): 3}, write_time_s=NOW_S)
     assert recovery.num_applied == 5
-    assert stream.progress.counts == {"accepted": 3}
+    assert stream.progress.counts.document() == {"accepted": 3}
     stream.process(deployment.batch({("behavior-events", 0): 3}, {("behavior-events", 0): 2}), write_time_s=NOW_S)
-    assert stream.progress.counts == {"accepted": 5}
+    assert stream.progress.counts.document() == {"accepted": 5}
     assert stream.progress.log_sequence == deployment.log.sequence()
 
 
@@ -249,7 +249,7 @@ def test_logged_events_of_a_behavior_that_was_dropped_are_left_out_and_counted()
     deployment.settings = replace(SETTINGS, scoring=replace(SETTINGS.scoring, behaviors=behaviors))
     stream = deployment.start()
     assert (deployment.recovery.num_applied, deployment.recovery.num_left_out) == (1, 1)
-    assert stream.progress.counts == {"accepted": 1, "not_configured": 1}
+    assert stream.progress.counts.document() == {"accepted": 1, "not_configured": 1}
     assert fresh.read_profiles(["ann"])["ann"].num_events == 1
 
 
@@ -259,7 +259,7 @@ def test_a_long_record_is_refused_by_its_beginning_and_says_so() -> None:
     deployment = Deployment()
     deployment.records["behavior-events", 0] = [(b"ann", value)]
     stream = finish(deployment, random.Random(1), crash_share=0.0)
-    assert stream.progress.counts == {"rejected.too_large": 1}
+    assert stream.progress.counts.document() == {"rejected.too_large": 1}
     (record,) = deployment.producer.records(SETTINGS.kafka.rejected)
     assert json.loads(record.value)["detail"].endswith("its beginning is kept")
 

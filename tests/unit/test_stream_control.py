@@ -152,7 +152,7 @@ def test_what_is_over_the_cap_is_on_the_rejected_topic_whatever_crashes(seed: in
         capped(deployment, cap_events=4, cap_window_s=20.0, bot_windows=2, bot_quiet_s=15.0)
         deployment.records["behavior-events", 0] = sent
         run_out(deployment, random.Random(seed + 1), crash_share=share)
-    counts = [d.store.read_progress().counts for d in (calm, shaken)]
+    counts = [d.store.read_progress().counts.document() for d in (calm, shaken)]
     assert counts[0]["accepted"] == counts[1]["accepted"] == calm.log.read().num_rows == shaken.log.read().num_rows
     assert sum(counts[0].values()) == sum(counts[1].values()) == len(sent)
     refused = [
@@ -194,7 +194,7 @@ def test_every_login_is_in_the_log_and_the_same_login_again_changes_no_events_ow
         guest_event(2, "g", "i2", 1.0),
     ]
     stream = run_out(deployment, random.Random(1), crash_share=0.0, largest=1)
-    assert stream.progress.counts == {"accepted": 2, "identified": 2}
+    assert stream.progress.counts.document() == {"accepted": 2, "identified": 2}
     assert deployment.log.read()["behavior"].to_pylist() == ["cart", "mmrec.identify", "mmrec.identify", "cart"]
     profiles = deployment.store.read_profiles(["ann", "~g"])
     assert profiles["ann"].num_events == 2
@@ -233,7 +233,7 @@ def test_forgetting_is_finished_by_the_next_start_wherever_it_broke_off(crash_at
         stream.process(deployment.batch({place: 2}, {place: 4}), write_time_s=NOW_S)
     stream = run_out(deployment, random.Random(2), crash_share=0.0)
     assert {k: p.num_events for k, p in deployment.store.read_profiles(["ann", "bob"]).items()} == {"ann": 1, "bob": 1}
-    assert stream.progress.counts["forgotten_users"] == 1
+    assert stream.progress.counts.document()["forgotten_users"] == 1
     assert deployment.store.read_profiles(["ann"])["ann"].recent_known_times_L.tolist() == [NOW_S + 5]
     assert isinstance(deployment.store, MemoryFeatureStore)
 
@@ -295,7 +295,7 @@ def test_a_login_that_is_half_written_counts_every_event_once(num_written: int, 
     stored = deployment.store.read_profiles(["u", "~g"])
     assert (stored["u"].num_events, sorted(stored["u"].item_ids)) == (3, ["i0", "i1", "i2"])
     assert (stored["~g"].merged_into, stored["~g"].num_events) == ("u", 0)
-    assert stream.progress.counts["identified"] == 1
+    assert stream.progress.counts.document()["identified"] == 1
 
 
 def test_forgetting_a_user_takes_every_anonymous_profile_along_also_those_it_names_no_more() -> None:

@@ -4,7 +4,8 @@ import pytest
 
 from mmrec.wire.documents import DocumentError, check_text, load_document
 from mmrec.wire.ids import MAX_ID_BYTES, id_problem
-from mmrec.wire.instants import parse_time
+from mmrec.wire.instants import log_time, parse_time
+from mmrec.wire.portions import portions
 
 
 @pytest.mark.parametrize(
@@ -67,3 +68,25 @@ def test_ids_that_will_not_do_say_what_would(value: str, said: str) -> None:
 def test_an_instant_that_could_not_be_written_again_is_none(text: str) -> None:
     assert parse_time(text) is None
     assert parse_time("9999-12-31T23:59:59Z") == 253_402_300_799
+
+
+@pytest.mark.parametrize(("num_rows", "sizes"), [(0, []), (1, [1]), (6, [3, 3]), (7, [3, 3, 1])])
+def test_portions_hold_every_row_once_in_order(num_rows: int, sizes: list[int]) -> None:
+    found = list(portions(range(num_rows), 3))
+    assert [len(portion) for portion in found] == sizes
+    assert [row for portion in found for row in portion] == list(range(num_rows))
+
+
+def test_a_portion_takes_no_row_before_it_is_asked_for() -> None:
+    rows = iter(range(10))
+    taken = portions(rows, 3)
+    assert next(taken) == [0, 1, 2]
+    assert next(rows) == 3
+
+
+def test_times_of_log_lines_sort_as_texts() -> None:
+    times_s = [1769860799.9994, 1769860800.0, 1769860800.001, 1769860800.25, 1769860801.0]
+    lines = [log_time(time_s) for time_s in times_s]
+    assert lines == sorted(lines)
+    assert lines[:2] == ["2026-01-31T11:59:59.999Z", "2026-01-31T12:00:00.000Z"]
+    assert [parse_time(line) for line in lines[1:]] == times_s[1:]

@@ -119,5 +119,5 @@ def bytes_value(message: bytes) -> bytes:
     value = FeatureValue.FromString(message)
     if value.WhichOneof("val") != "bytes_val":
         raise ValueError(f"a stored value that begins {message[:8]!r} holds no bytes")
-    found: bytes = value.bytes_val
-    return found
+    held: bytes = value.bytes_val
+    return held

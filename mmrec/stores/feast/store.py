@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -45,6 +44,7 @@ from mmrec.stores.feast.repository import FeastRepository, open_repository
 from mmrec.stores.online_engine import StoredRows, online_engine
 from mmrec.stores.sqlite.busy import when_unlocked
 from mmrec.stores.sqlite.engine import BUSY_TIMEOUT_S
+from mmrec.wire.portions import portions
 
 READ_CHUNK = 1_000
 """Keys per read: one SQL statement, or one Redis pipeline."""
@@ -287,14 +287,12 @@ class FeastFeatureStore:
                 raise _store_error(f"deleting {len(keys)} profiles", error) from error
 
     def _empty(self, name: str) -> None:
-        keys = self._rows(name).keys("packed")
-        while chunk := list(islice(keys, DELETE_CHUNK)):
+        for chunk in portions(self._rows(name).keys("packed"), DELETE_CHUNK):
             self._delete(name, chunk)
 
     def _read(self, view: View, keys: Iterable[str], names: list[str]) -> Iterator[tuple[str, dict[str, Value]]]:
-        remaining = iter(dict.fromkeys(keys))
         repository = self._repository
-        while chunk := list(islice(remaining, READ_CHUNK)):
+        for chunk in portions(dict.fromkeys(keys), READ_CHUNK):
             entity_keys = [_entity_key(view, key) for key in chunk]
             with self._lock:
                 try:

@@ -10,16 +10,13 @@ the next one. It grows by 24 bytes per request that says something new; a millio
 import fcntl
 import os
 import secrets
-import struct
 import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
 
+from mmrec.disk.files import create_file, sync_folder
 from mmrec.errors import ConfigurationError, IncompatibleStateError, StoreError
-from mmrec.events.forgotten import HASH_BYTES, KEY_BYTES, keyed_hash, times_of
-
-_ENTRY: Final = struct.Struct(f"<{HASH_BYTES}sd")
+from mmrec.events.forgotten import ENTRY, KEY_BYTES, keyed_hash, times_of
 
 
 class FileForgottenUsers:
@@ -54,11 +51,11 @@ class FileForgottenUsers:
                     self._read_new()
                     if self._times.get(hashed, float("-inf")) >= known_time_s:
                         return
-                    os.ftruncate(file.fileno(), self._num_read * _ENTRY.size)
-                    file.write(_ENTRY.pack(hashed, known_time_s))
+                    os.ftruncate(file.fileno(), self._num_read * ENTRY.size)
+                    file.write(ENTRY.pack(hashed, known_time_s))
                     file.flush()
                     os.fsync(file.fileno())
-                _sync_folder(self._folder)
+                sync_folder(self._folder)
                 self._read_new()
             except OSError as error:
                 raise StoreError(f"{self._entries} could not take an entry: {error}") from error
@@ -88,15 +85,15 @@ class FileForgottenUsers:
 
     def _read_new(self) -> None:
         try:
-            if self._entries.stat().st_size < (self._num_read + 1) * _ENTRY.size:
+            if self._entries.stat().st_size < (self._num_read + 1) * ENTRY.size:
                 return
         except FileNotFoundError:
             return
         with self._entries.open("rb") as file:
-            file.seek(self._num_read * _ENTRY.size)
+            file.seek(self._num_read * ENTRY.size)
             data = file.read()
-        whole = len(data) // _ENTRY.size
-        for hashed, instant in _ENTRY.iter_unpack(data[: whole * _ENTRY.size]):
+        whole = len(data) // ENTRY.size
+        for hashed, instant in ENTRY.iter_unpack(data[: whole * ENTRY.size]):
             self._times[hashed] = max(instant, self._times.get(hashed, instant))
         self._num_read += whole
 
@@ -112,27 +109,9 @@ class FileForgottenUsers:
                 raise IncompatibleStateError(
                     f"{self._entries} has entries but {path} is gone; restore it from a backup"
                 )
-            temporary = self._folder / f"key.{os.getpid()}.{threading.get_ident()}.tmp"
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(secrets.token_bytes(KEY_BYTES))
-                file.flush()
-                os.fsync(file.fileno())
-            try:
-                os.link(temporary, path)
-            except FileExistsError:
-                pass  # another process was first; its key is the key
-            finally:
-                temporary.unlink()
-            _sync_folder(self._folder)
+            # Where another process was first, its key is the key.
+            create_file(path, secrets.token_bytes(KEY_BYTES), mode=0o600)
         key = path.read_bytes()
         if len(key) != KEY_BYTES:
             raise IncompatibleStateError(f"{path} has {len(key)} bytes; a key has {KEY_BYTES}")
         return key
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

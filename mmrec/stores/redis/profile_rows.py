@@ -12,7 +12,6 @@ finish the portion it had begun.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -22,6 +21,7 @@ from redis.exceptions import ConnectionError, RedisClusterException, WatchError
 
 from mmrec.stores.feast.insides import bytes_value, entity_key, key_start, redis_field, redis_stamp_field, value_message
 from mmrec.stores.redis.writer_lease import BATCH_KEY, LEASE_KEY, LeaseLostError, StaleBatchError, connect_to_server_of
+from mmrec.wire.portions import portions
 
 PORTION: Final = 500
 """Keys per round trip."""
@@ -80,8 +80,8 @@ class RedisProfileRows:
 
     def read(self, keys: Iterable[str], name: str) -> Iterator[tuple[str, bytes]]:
         """(key, value) of the bytes feature `name` for the keys that have it."""
-        field, remaining = self._field(name), iter(keys)
-        while chunk := list(islice(remaining, PORTION)):
+        field = self._field(name)
+        for chunk in portions(keys, PORTION):
             with self._client.pipeline(transaction=False) as pipe:
                 for key in chunk:
                     pipe.hget(self._key(key), field)
@@ -109,8 +109,7 @@ class RedisProfileRows:
         stamp.FromNanoseconds(int(write_time_s * 1e9))
         stamped = {self._stamp_field: stamp.SerializeToString()}
         fields = {name: self._field(name) for values in rows.values() for name in values}
-        remaining = iter(rows.items())
-        while chunk := list(islice(remaining, PORTION)):
+        for chunk in portions(rows.items(), PORTION):
             self._do(
                 [
                     partial(
@@ -126,8 +125,7 @@ class RedisProfileRows:
     def delete(self, keys: Sequence[str]) -> None:
         """Remove the view's values of each key; Redis drops what is empty then, and other views stay."""
         fields = (self._stamp_field, *(self._field(name) for name in STORED_NAMES))
-        remaining = iter(keys)
-        while chunk := list(islice(remaining, PORTION)):
+        for chunk in portions(keys, PORTION):
             self._do([partial(_remove, place=self._key(key), fields=fields) for key in chunk])
 
     def keys(self, name: str) -> Iterator[str]:

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from mmrec.collecting.overlay import MAX_ENTRIES, MAX_READ, OverlayEntry, OverlayFigures, in_order, outlives
 from mmrec.errors import StoreError
 from mmrec.scoring.source import Source
+from mmrec.stores.sqlite.transaction import transaction
 
 FILE_NAME: Final = "overlay.db"
 PRUNE_STEP: Final = 1_000
@@ -32,17 +33,12 @@ CREATE TABLE IF NOT EXISTS entries (
   PRIMARY KEY (source, offset, user_key)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS entries_of_user ON entries (user_key);
 """
-_READ: Final = f"""
-SELECT e.user_key, s.cluster_id, s.topic_id, s.partition, e.offset, e.behavior, e.item_id, e.event_id,
-       e.event_time_s, e.known_time_s, e.ingest_time_s, e.exempt
-FROM entries e JOIN sources s ON s.number = e.source WHERE e.user_key = ?
-ORDER BY e.ingest_time_s DESC, e.offset DESC LIMIT {MAX_READ}
-"""
-_PLACES: Final = """
+_OF_USER: Final = """
 SELECT e.user_key, s.cluster_id, s.topic_id, s.partition, e.offset, e.behavior, e.item_id, e.event_id,
        e.event_time_s, e.known_time_s, e.ingest_time_s, e.exempt, e.source
 FROM entries e JOIN sources s ON s.number = e.source WHERE e.user_key = ?
 """
+_NEWEST_OF_USER: Final = f"{_OF_USER} ORDER BY e.ingest_time_s DESC, e.offset DESC LIMIT {MAX_READ}"
 Result = TypeVar("Result")
 
 
@@ -77,7 +73,7 @@ class SqliteOverlay:
         def work(connection: sqlite3.Connection) -> dict[str, list[OverlayEntry]]:
             found: dict[str, list[OverlayEntry]] = {}
             for key in keys:
-                rows = connection.execute(_READ, (key,)).fetchall()
+                rows = connection.execute(_NEWEST_OF_USER, (key,)).fetchall()
                 if rows:
                     found[key] = in_order([_entry(row) for row in rows])
             return found
@@ -105,7 +101,7 @@ class SqliteOverlay:
             ).fetchall()
             if not gone:
                 return 0
-            with _transaction(connection):
+            with transaction(connection):
                 removed = sum(connection.execute("DELETE FROM entries WHERE source = ?", row).rowcount for row in gone)
                 connection.executemany("DELETE FROM sources WHERE number = ?", gone)
             self._num_entries -= removed
@@ -117,9 +113,9 @@ class SqliteOverlay:
         """Remove a user's entries; the WAL, which still holds them, is emptied now or with the next pruning."""
 
         def work(connection: sqlite3.Connection) -> int:
-            with _transaction(connection):
-                rows = connection.execute(_PLACES, (user_key,)).fetchall()
-                gone = [row for row in rows if not outlives(_entry(row[:12]), request)]
+            with transaction(connection):
+                rows = connection.execute(_OF_USER, (user_key,)).fetchall()
+                gone = [row for row in rows if not outlives(_entry(row), request)]
                 connection.executemany(
                     "DELETE FROM entries WHERE source = ? AND offset = ? AND user_key = ?",
                     [(row[12], row[4], user_key) for row in gone],
@@ -175,7 +171,7 @@ class SqliteOverlay:
             connection.close()
 
     def _add(self, connection: sqlite3.Connection, entries: Sequence[OverlayEntry]) -> None:
-        with _transaction(connection):
+        with transaction(connection):
             # Asked every time: another process may have dropped a topic, and numbers are given again.
             numbers = {source: _number(connection, source) for source in {entry.source for entry in entries}}
             connection.executemany(
@@ -209,7 +205,7 @@ class SqliteOverlay:
         if lowest is None or lowest > mark:
             return None
         upto = min(mark, lowest + PRUNE_STEP - 1)
-        with _transaction(connection):
+        with transaction(connection):
             removed = connection.execute(
                 "DELETE FROM entries WHERE source = ? AND offset <= ?", (row[0], upto)
             ).rowcount
@@ -227,19 +223,6 @@ class SqliteOverlay:
             return
         busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         self._wal_to_empty = bool(busy)
-
-
-class _transaction:  # noqa: N801 - used as a context manager, like a function
-    """BEGIN IMMEDIATE ... COMMIT, or ROLLBACK."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
 
 
 def _entry(row: tuple[Any, ...]) -> OverlayEntry:

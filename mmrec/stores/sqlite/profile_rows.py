@@ -11,11 +11,12 @@ reads stays what it is (tests/contract/test_feature_store.py).
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from operator import itemgetter
 from typing import Final
 
 from mmrec.stores.feast.insides import bytes_value, entity_key, key_prefix, key_start, value_message
+from mmrec.stores.sqlite.transaction import transaction
+from mmrec.wire.portions import portions
 
 READ_CHUNK: Final = 1_000
 """Keys per SELECT."""
@@ -54,8 +55,7 @@ class ProfileRows:
 
     def read(self, keys: Iterable[str], name: str) -> Iterator[tuple[str, bytes]]:
         """(key, value) of the bytes feature `name` for the keys that have it."""
-        remaining = iter(keys)
-        while chunk := list(islice(remaining, READ_CHUNK)):
+        for chunk in portions(keys, READ_CHUNK):
             wanted = {self._entity_key(key): key for key in chunk}
             marks = ",".join("?" * len(wanted))
             query = f"SELECT entity_key, value FROM {self._table} WHERE feature_name = ? AND entity_key IN ({marks})"
@@ -71,12 +71,12 @@ class ProfileRows:
             for place, values in sorted(((self._entity_key(key), v) for key, v in rows.items()), key=itemgetter(0))
             for name, value in values.items()
         )
-        with self._transaction():
+        with transaction(self._connection):
             self._connection.executemany(self._upsert, data)
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove all values of the keys, so that no byte of them stays in the file or its WAL."""
-        with self._transaction():
+        with transaction(self._connection):
             self._connection.executemany(
                 f"DELETE FROM {self._table} WHERE entity_key = ?", [(self._entity_key(key),) for key in keys]
             )
@@ -99,19 +99,3 @@ class ProfileRows:
 
     def _entity_key(self, key: str) -> bytes:
         return entity_key(self._prefix, key)
-
-    def _transaction(self) -> "_Transaction":
-        return _Transaction(self._connection)
-
-
-class _Transaction:
-    """Takes the write lock at its begin, so that waiting for another writer happens before anything is done."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
-        self._connection.execute("COMMIT" if failure is None else "ROLLBACK")
