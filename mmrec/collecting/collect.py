@@ -1,14 +1,14 @@
-"""What the collector does with events: check, hand over to the broker, say what became of each.
+"""What the collector does with events: check them, pass them to the broker, report what became of each.
 
     collector.take(events, now_s=..., done=...)      done(statuses), one per event, in their order, once all are decided
     collector.record(events, now_s=...)              the same as a future
 
-ACKNOWLEDGED means that the broker has the event and the overlay shows it to the next request of its user, REJECTED that
-its refusal is on the rejected topic, RETRY that neither is known: send it again with the same event_id, a repeat counts
-once while the user's ring holds its id. Nothing here waits, save for the producer while it learns a topic: a stream of
-requests is pipelined, bounded by the number and the bytes of events under way.
+ACKNOWLEDGED means that the broker has the event and the overlay shows it to the next request of its user. REJECTED
+means that its refusal is on the rejected topic. RETRY means that neither is known: send it again with the same
+event_id; a repeat counts once while the user's ring holds its id. Nothing here waits, except for the producer when it
+first uses a topic: a stream of requests is pipelined, bounded by the number and the bytes of unanswered events.
 
-One thread brings what the broker has taken into the overlay, all of it in one commit, and then answers.
+One thread puts the events that the broker has accepted into the overlay, all in one commit, and then answers.
 """
 
 import queue
@@ -31,10 +31,10 @@ from mmrec.v1.behavior_pb2 import BehaviorEvent
 from mmrec.v1.collector_pb2 import EventOutcome, EventStatus
 
 REFUSED_BY_COLLECTOR: Final = "collector"
-"""Stands for the cluster of events that were refused before any broker saw them; their offset is -1."""
+"""Used as the cluster of events that were refused before any broker saw them; their offset is -1."""
 MAX_SHOWN_ID: Final = 512
 MAX_COMMIT: Final = 2_000
-"""Events of one commit of the overlay; more wait for the next."""
+"""Events per commit of the overlay; more wait for the next commit."""
 Answered = Callable[[list[EventStatus]], None]
 ACKNOWLEDGED, REJECTED, RETRY = (
     EventOutcome.EVENT_OUTCOME_ACKNOWLEDGED,
@@ -44,7 +44,7 @@ ACKNOWLEDGED, REJECTED, RETRY = (
 
 
 class _Request:
-    """One request under way. Only the acknowledging thread changes `left` and `statuses`."""
+    """One unanswered request. Only the acknowledging thread changes `left` and `statuses`."""
 
     __slots__ = ("done", "events", "left", "refusals", "sizes", "statuses")
 
@@ -61,7 +61,7 @@ _Settled = tuple[_Request, int, RecordPlace | StoreError]
 
 
 class EventCollector:
-    """Checks events and brings them to the topic. Safe to call from several threads."""
+    """Checks events and sends them to the topic. Safe to call from several threads."""
 
     def __init__(
         self,
@@ -74,12 +74,12 @@ class EventCollector:
         max_in_flight: int = 20_000,
         max_in_flight_bytes: int = 64 * 1024 * 1024,
     ) -> None:
-        """Collect.
+        """Start the acknowledging thread.
 
         Args:
-            overlay: Where acknowledged events stand until the stream has them; None: nowhere.
-            max_in_flight: Events under way at once; above that the answer is RETRY.
-            max_in_flight_bytes: Bytes of their records at which that begins.
+            overlay: Where acknowledged events are kept until the stream has them; None: nowhere.
+            max_in_flight: Unanswered events at once; above that the answer is RETRY.
+            max_in_flight_bytes: Bytes of their records above which the answer is RETRY.
         """
         self._producer = producer
         self._topics = topics
@@ -95,12 +95,12 @@ class EventCollector:
         self._thread.start()
 
     def figures(self) -> dict[str, int]:
-        """Events so far by outcome and reason, and those under way."""
+        """Events so far by outcome and reason, and those not yet answered."""
         with self._lock:
             return {"in_flight": self._in_flight, **self._counts.figures()}
 
     def close(self) -> None:
-        """Answer what the producer has settled, and stop. Close the producer first."""
+        """Answer the events that the producer has settled, and stop. Close the producer first."""
         self._settled.put(None)
         self._thread.join(10)
 
@@ -112,8 +112,8 @@ class EventCollector:
             now_s: Instant they arrived; event times are judged against it.
 
         Returns:
-            A future with one status per event, in their order. It never fails and cannot be cancelled: what was taken
-            goes its way, whether or not somebody still waits for the answer.
+            A future with one status per event, in their order. It never fails and cannot be cancelled: events that
+            were taken are processed whether or not anybody still waits for the answer.
         """
         answer: Future[list[EventStatus]] = Future()
         answer.set_running_or_notify_cancel()
@@ -121,10 +121,10 @@ class EventCollector:
         return answer
 
     def take(self, events: Sequence[BehaviorEvent], *, now_s: float, done: Answered) -> None:
-        """The same with a callback.
+        """Like record(), with a callback.
 
         Args:
-            done: Gets the statuses, from the acknowledging thread or at once; must be quick and must not raise.
+            done: Called with the statuses, from the acknowledging thread or at once; must be quick and must not raise.
         """
         request = _Request(events, done)
         for event, status in zip(events, request.statuses, strict=True):
@@ -240,7 +240,7 @@ def _decide(
 
 
 def _reserved(event: BehaviorEvent) -> Refusal | None:
-    """A storefront may not say what only the system says, such as that an event was submitted again."""
+    """A shop may not set what only the system sets, such as the note that an event was resubmitted."""
     for name in event.context:
         if name.startswith(CONTROL_PREFIX):
             detail = f"context name {name[:MAX_SHOWN_ID]!r} is reserved; use one without the prefix {CONTROL_PREFIX!r}"

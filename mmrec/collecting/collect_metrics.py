@@ -23,11 +23,11 @@ class CollectorMetrics:
         self._metrics = metrics
 
     def answered_many(self, answers: Sequence[tuple[Sequence[EventStatus], float]]) -> None:
-        """Requests whose events are decided, several at once: an observation costs more than an event.
+        """Take in answered requests, several at once, since one observation costs more than one event.
 
         Args:
             answers: (statuses, seconds) per request: a status for each event, and the time since the request arrived.
-                Acknowledged events stand in the overlay, so that requests see them.
+                Acknowledged events are in the overlay, so that requests see them.
         """
         found: Counter[tuple[EventOutcome, str]] = Counter()
         acknowledged_R = np.zeros(len(answers), dtype=np.int64)
@@ -45,7 +45,7 @@ class CollectorMetrics:
             self._metrics.observe_many("mmrec_event_to_servable_seconds", seen_E, path="overlay")
 
     def figures(self, figures: Mapping[str, int]) -> None:
-        """What the collector says about itself for the status file, as far as metrics tell it, too."""
+        """The figures of the status file that the metrics have as well."""
         if "in_flight" in figures:
             self._metrics.set("mmrec_collector_in_flight", figures["in_flight"])
         if "overlay_entries" in figures:

@@ -1,4 +1,4 @@
-"""Answers by outcome, and by reason where they have one: what the collector says about itself."""
+"""Answers by outcome, and by reason where they have one: what the collector reports about itself."""
 
 from collections import Counter
 

@@ -1,12 +1,12 @@
 """The overlay: acknowledged events that the stored profiles may not have yet. The port, and a reference in memory.
 
-    overlay.add(entries)                 the collector, once Kafka has the events and before it says so
+    overlay.add(entries)                 the collector, once Kafka has the events and before it acknowledges them
     found = overlay.read(["ann"])        a request: overlay FIRST, then the profile, then *apply* beyond the marks
-    overlay.prune(progress.marks)        the collector, every second: what the stored progress has passed goes
+    overlay.prune(progress.marks)        the collector, every second: removes what the stored progress has passed
 
-In that order nothing is lost or counted twice: an entry that was pruned between the two reads stands in the profile
-that is read after it, and one that both have is at or below the profile's mark. Losing the overlay costs freshness,
-never data, so no engine here waits for a disk.
+In that order nothing is lost or counted twice: an entry that was pruned between the two reads is in the profile that is
+read afterwards, and one that is in both is at or below the profile's mark. Losing the overlay costs freshness, never
+data, so no engine here waits for a disk.
 """
 
 import threading
@@ -21,9 +21,9 @@ from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.source import Source
 
 MAX_ENTRIES: Final = 1_000_000
-"""Entries an overlay keeps; beyond that the oldest go first, counted as dropped."""
+"""Entries an overlay keeps; beyond that the oldest are removed first and counted as dropped."""
 MAX_READ: Final = 5_000
-"""Entries of one user key that a read returns, the newest ones: a request must not work for ever for one user."""
+"""Entries of one user key that a read returns, the newest ones, so that no request has to process more."""
 
 
 class OverlayEntry(NamedTuple):
@@ -35,14 +35,14 @@ class OverlayEntry(NamedTuple):
     behavior: str
     """Name of a configured behavior, or of a control record (mmrec.events.control)."""
     item_id: str
-    """Of an identify entry: the other profile key, so that each of the two leads to the other. Of forget: empty."""
+    """For identify, the other profile key, so that each of the two keys leads to the other. Empty for forget."""
     event_id: str
     event_time_s: float
     known_time_s: float
     ingest_time_s: float
     """Append time of the broker."""
     exempt: bool = False
-    """Neither rate cap nor bot rule speaks about it."""
+    """Whether rate cap and bot rule do not apply to it."""
 
 
 class OverlayFigures(NamedTuple):
@@ -50,7 +50,7 @@ class OverlayFigures(NamedTuple):
 
     num_entries: int
     num_dropped: int
-    """Entries that went because there were too many, since this process opened it."""
+    """Entries removed because there were too many, since this process opened the overlay."""
 
 
 class Overlay(Protocol):
@@ -68,18 +68,18 @@ class Overlay(Protocol):
         ...
 
     def prune(self, marks: Mapping[Source, int]) -> int:
-        """Remove entries at or below the mark of their source; how many there were."""
+        """Remove entries at or below the mark of their source; returns how many."""
         ...
 
     def keep_topic(self, cluster_id: str, topic_id: str) -> int:
-        """Remove entries of every other topic: of one that was deleted the stream will never read them."""
+        """Remove entries of every other topic: the stream will never read the records of a deleted one."""
         ...
 
     def forget(self, user_key: str, request: OverlayEntry | None = None) -> int:
-        """Remove every entry of a user key, bytes included; how many there were.
+        """Remove every entry of a user key, bytes included; returns how many.
 
         Args:
-            request: To forget; it stays itself, and so does what came after it.
+            request: The request to forget. It stays, and so do entries that came after it.
         """
         ...
 
@@ -88,12 +88,12 @@ class Overlay(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the engine."""
+        """Close the engine."""
         ...
 
 
 def overlay_batch(entries: Sequence[OverlayEntry], behaviors: BehaviorSet) -> EventBatch:
-    """Entries as *apply* reads them; control entries, and behaviors that are configured no more, are left out."""
+    """Entries as *apply* reads them, without control entries and behaviors that are no longer configured."""
     events = [entry for entry in entries if entry.behavior in behaviors]
     sources = tuple(sorted({entry.source for entry in events}))
     place_of = {source: place for place, source in enumerate(sources)}
@@ -130,7 +130,7 @@ class MemoryOverlay:
         self._lock = threading.Lock()
 
     def add(self, entries: Sequence[OverlayEntry]) -> None:
-        """Add at the end; the oldest go where there are too many."""
+        """Add at the end; remove the oldest where there are too many."""
         with self._lock:
             for entry in entries:
                 self._entries[entry.user_key, entry.source, entry.offset] = entry
@@ -182,7 +182,7 @@ class Predicate(Protocol):
 
 
 def outlives(entry: OverlayEntry, request: OverlayEntry | None) -> bool:
-    """Whether an entry stays when a request to forget is followed: the request does, and what came after it."""
+    """Whether an entry stays when a request to forget is carried out: the request itself, and what came after it."""
     if request is None:
         return False
     if entry.source == request.source:

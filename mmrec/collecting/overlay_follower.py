@@ -1,9 +1,9 @@
-"""Records that others send straight onto Kafka, brought into the overlay: their events are in the next list, too.
+"""Puts records that were sent straight onto Kafka into the overlay, so that the next list shows their events, too.
 
-    follower.take(records, topic=...)      False: too far behind to be worth it, begin anew at the topic's end
+    follower.take(records, topic=...)      False: too far behind; start again at the topic's end
 
-What the stream would refuse is left out by the same rules, and so are records whose sender brings them in itself
-(the collector) and imported history. What is left out here, for whatever reason, comes with the stream.
+Records that the stream would refuse are left out by the same rules. So are records that their sender (the collector)
+puts into the overlay itself, and imported history. The stream counts events that are left out here, for any reason.
 """
 
 from collections import Counter
@@ -22,11 +22,11 @@ from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.telemetry.metrics import Metrics
 
 MAX_LAG_S: Final = 5.0
-"""Records older than that are left to the stream: whoever catches up with a backlog one by one only costs it time."""
+"""Records older than this are left to the stream: following a backlog record by record would only slow it down."""
 
 
 class OverlayFollower:
-    """Takes what a consumer of behavior-events read. One thread."""
+    """Takes the records that a consumer of behavior-events read. For one thread."""
 
     def __init__(
         self, writer: OverlayWriter, metrics: Metrics, clock: Clock, *, behaviors: BehaviorSet, settings: EventSettings
@@ -34,7 +34,7 @@ class OverlayFollower:
         """Follow into `writer`.
 
         Args:
-            clock: That of the broker's append times, as nearly as machines agree.
+            clock: Current time, compared with the broker's append times.
         """
         self._writer, self._metrics, self._clock = writer, metrics, clock
         self._behaviors, self._settings = behaviors, settings
@@ -45,13 +45,13 @@ class OverlayFollower:
         return dict(self._counts)
 
     def take(self, records: Sequence[TopicRecord], *, topic: tuple[str, str]) -> bool:
-        """Bring in what one poll found.
+        """Put the records of one poll into the overlay.
 
         Args:
             topic: (cluster id, topic id) the records are of.
 
         Returns:
-            False where even the newest record is older than MAX_LAG_S; none was brought in then.
+            False where even the newest record is older than MAX_LAG_S; then none was added.
         """
         if not records:
             return True

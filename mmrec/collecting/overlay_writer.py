@@ -1,12 +1,12 @@
-"""Writing to the overlay: by the collector before it answers, and by who follows the topic.
+"""Writing to the overlay: by the collector before it answers, and by the program that follows the topic.
 
-    writer.add(acknowledged)      messages the collector has brought to Kafka; one commit for all; never raises
-    writer.follow(read)           records that others have, as they were read back; the same
+    writer.add(acknowledged)      messages the collector has sent to Kafka; one commit for all; never raises
+    writer.follow(read)           records of other senders, as they were read back; likewise
     writer.tend()                 every second: prune what the stored progress has passed
-    writer.check_topic()          every few seconds: the topic may have been made anew
+    writer.check_topic()          every few seconds: the topic may have been created again
 
-An overlay that fails costs freshness: its entries are counted as missed, answers go out, and it is tried again with the
-next tend(). Only requests to forget are kept until they are done.
+An overlay that fails costs freshness: its entries are counted as missed, answers are still given, and the next tend()
+tries it again. Only requests to forget are kept until they are done.
 """
 
 import threading
@@ -27,13 +27,13 @@ from mmrec.wire.instants import instant_s
 
 log = get_logger(__name__)
 MAX_FOLLOWED = 500
-"""Records followed in one commit: the collector's own wait for no more than that."""
+"""Records followed in one commit; the collector's own commits never wait for more than one of these."""
 MAX_FORGETS = 10_000
 """Requests to forget that wait for a broken overlay; beyond that the oldest is left to the stream alone."""
 
 
 class _Said(NamedTuple):
-    """What the overlay keeps of an event, as a message or a record says it."""
+    """What the overlay keeps of an event, taken from a message or a record."""
 
     user_key: str
     anonymous_id: str
@@ -41,7 +41,7 @@ class _Said(NamedTuple):
     behavior: str
     event_id: str
     event_time_s: float | None
-    """None: as of its append."""
+    """None where absent: the append time is used."""
     imported: bool
     exempt: bool
 
@@ -61,8 +61,8 @@ class OverlayWriter:
 
         Args:
             topic: Which topic behavior-events is now.
-            read_marks: Marks of the stored progress of the live profiles.
-            merged_from: Anonymous profile keys that were merged into a user's profile.
+            read_marks: Reads the marks of the stored progress of the live profiles.
+            merged_from: Gives the anonymous profile keys that were merged into a user's profile.
         """
         self._overlay = overlay
         self._topic, self._read_marks, self._merged_from = topic, read_marks, merged_from
@@ -88,20 +88,20 @@ class OverlayWriter:
         }
 
     def add(self, acknowledged: Sequence[tuple[BehaviorEvent, RecordPlace]]) -> None:
-        """Bring acknowledged messages in, in one commit; after a failure they are missed until tend() finds it well."""
+        """Add acknowledged messages in one commit. After a failure, messages are missed until tend() succeeds again."""
         self._bring([(_message(event), place) for event, place in acknowledged])
 
     def follow(self, read: Sequence[tuple[EventFields, RecordPlace]], *, topic: tuple[str, str]) -> list[RecordPlace]:
-        """Bring in records that were read back from the topic and that the stored profiles do not have.
+        """Add records that were read back from the topic and that the stored profiles do not have.
 
-        What stands in the profiles already would be removed by the next tend(), and where its user has asked to be
-        forgotten meanwhile it would be seen until then.
+        Records that the profiles have already are left out: the next tend() would remove them, and if their user was
+        forgotten meanwhile, requests would see them until then.
 
         Args:
-            topic: (cluster id, topic id) they were read from; those of a topic that is gone are left out.
+            topic: (cluster id, topic id) they were read from; those of a topic that no longer exists are left out.
 
         Returns:
-            Where those stand that were brought in.
+            The places of the records that were added.
         """
         if topic != self._identity:
             return []
@@ -119,7 +119,7 @@ class OverlayWriter:
         return brought
 
     def _bring(self, said: Sequence[tuple[_Said, RecordPlace]]) -> bool:
-        """Whether they are in the overlay now."""
+        """Add events in one commit; returns whether they are in the overlay now."""
         identity = self._identity
         entries: list[OverlayEntry] = []
         forgets: list[OverlayEntry] = []
@@ -150,7 +150,7 @@ class OverlayWriter:
         return True
 
     def tend(self) -> None:
-        """Prune; look whether a broken overlay is well again."""
+        """Prune, and try a broken overlay again."""
         try:
             self._marks = self._read_marks()
             with self._lock:
@@ -162,7 +162,7 @@ class OverlayWriter:
             self._usable = True
 
     def check_topic(self) -> None:
-        """Learn the topic's identity; entries of another one go, since nobody will ever read that again."""
+        """Read the topic's identity, and remove entries of another one, which the stream will never read."""
         try:
             identity = self._topic.identity()
         except MmrecError as error:
@@ -175,23 +175,23 @@ class OverlayWriter:
             removed = self._overlay.keep_topic(*identity)
         except MmrecError as error:
             self._failed(error)
-            self._identity = None  # looked at again, so that the old entries do go
+            self._identity = None  # so that the next check removes the old entries
         else:
             log.info("overlay_topic", cluster_id=identity[0], topic_id=identity[1], num_removed=removed)
 
     def close(self) -> None:
-        """Let go of overlay and topic."""
+        """Close overlay and topic."""
         self._overlay.close()
         self._topic.close()
 
     def _forget_users(self) -> None:
-        """What waits to be forgotten: entries go, and one stays that says so until the stream has done it."""
+        """Carry out waiting requests to forget: remove entries, but keep the request until the stream has done it."""
         for key, entry in list(self._forgets.items()):
             found = self._overlay.read([key]).get(key, [])
             keys = {key, *(e.item_id for e in found if e.behavior == IDENTIFY)}
             if not key.startswith(ANONYMOUS_PREFIX):
                 keys.update(self._merged_from(key))
-            self._overlay.add([entry])  # first: whoever reads now counts nothing that was before it
+            self._overlay.add([entry])  # first, so that readers no longer count what was before it
             for each in sorted(keys):
                 self._overlay.forget(each, entry)
             del self._forgets[key]

@@ -1,4 +1,4 @@
-"""Catalogue changes on their way to the topic catalog-items, judged by the rules of the topic itself."""
+"""Sends catalogue changes to the topic catalog-items, checked by the rules of the topic itself."""
 
 import json
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def encode_item(item: CatalogItem) -> tuple[bytes, bytes]:
 
 
 def _unwritable(item: CatalogItem, name: str) -> str:
-    """The two numbers of an instant that proto3 JSON cannot write; "" where it can, or where there is none."""
+    """Seconds and nanoseconds of an instant that proto3 JSON cannot write; "" where it can, or where there is none."""
     time: Timestamp = getattr(item, name)
     if not item.HasField(name):  # type: ignore[arg-type]
         return ""
@@ -51,7 +51,7 @@ def _unwritable(item: CatalogItem, name: str) -> str:
 
 
 class CatalogWriter:
-    """Brings catalogue changes to the topic, and those that are refused to the rejected topic."""
+    """Sends catalogue changes to the topic, and those that are refused to the rejected topic."""
 
     def __init__(self, producer: RecordProducer, *, topic: str, rejected_topic: str) -> None:
         self._producer = producer

@@ -1,12 +1,12 @@
-"""Records of the topic behavior-events to event columns and back.
+"""Decodes records of the topic behavior-events into event columns.
 
     decoded = decode_batch(raw, cluster_id=..., topic_id=..., behaviors=..., settings=...)
     decoded.events    EVENT_SCHEMA, in the order of `raw`
     decoded.control   EVENT_SCHEMA, likewise: identify and forget (mmrec.events.control)
     decoded.rejected  REJECTED_SCHEMA, with reason and the original bytes
 
-Plain records are read as columns (mmrec.events.plain_records); any other goes to mmrec.events.rules.decode_record,
-which decides alone why a record is refused. One bad record therefore never costs the others anything but time.
+Plain records are read as columns (mmrec.events.plain_records). All others go to mmrec.events.rules.decode_record,
+which alone decides why a record is refused. So a bad record never costs the others anything but time.
 """
 
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ from mmrec.scoring.behaviors import BehaviorSet
 __all__ = ["Decoded", "decode_batch", "decode_record", "encode_event"]
 
 _MAX_ROWS: Final = 65_536
-"""Records parsed in one piece; bounds the text that is joined."""
+"""Records parsed together; bounds the size of the joined text."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,7 +55,7 @@ def decode_batch(
         cluster_id: Id of the broker's cluster; with topic_id and partition it is the events' source.
 
     Returns:
-        Accepted and refused records; together as many as `raw` has rows. Never raises for what a record holds.
+        Accepted and refused records; together as many as `raw` has rows. No content of a record raises an error.
     """
     raw = raw.select(RAW_SCHEMA.names).cast(RAW_SCHEMA).combine_chunks()
     source = (cluster_id, topic_id)
@@ -115,7 +115,7 @@ def _decode_piece(raw: pa.Table, source: tuple[str, str], behaviors: BehaviorSet
 
 
 def _as_row(record: EventFields) -> EventFields:
-    """A control record as a row: what is forgotten, and whom an anonymous profile belongs to, both as of ingest."""
+    """A control record as a row: who is forgotten, or whom an anonymous profile belongs to, as of its ingest time."""
     item_id = user_key("", record.anonymous_id) if record.behavior == IDENTIFY else ""
     return replace(record, item_id=item_id, imported=record.imported and record.behavior == IDENTIFY)
 
@@ -136,7 +136,7 @@ def _event_table(raw: pa.Table, columns: pa.Table, source: tuple[str, str]) -> p
     named["topic_id"] = pa.repeat(pa.scalar(source[1], pa.string()), num_rows)
     for name in ("partition", "offset", "ingest_time_s"):
         named[name] = raw[name]
-    came = raw["ingest_time_s"]  # what is imported was known when it happened, but no later than it came
+    came = raw["ingest_time_s"]  # an imported event was known when it happened, but no later than it arrived
     named["known_time_s"] = pc.if_else(columns["imported"], pc.min_element_wise(columns["event_time_s"], came), came)
     return pa.table([named[name] for name in EVENT_SCHEMA.names], schema=EVENT_SCHEMA)
 

@@ -4,15 +4,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 ANONYMOUS_PREFIX = "~"
-"""A profile key that begins so belongs to an anonymous id; user ids may not begin so."""
+"""Prefix of profile keys of anonymous ids; user ids may not begin with it."""
 
 RESUBMITTED = "mmrec.resubmitted"
-"""Name in the context map of an event that was submitted again after a refusal: caps do not speak about it."""
+"""Name in the context map of an event that was resubmitted after a refusal; no cap applies to such an event."""
 _IN_CONTEXT = f'"{RESUBMITTED}":'
 
 EVENT_SCHEMA = pa.schema(
     [
-        # Where the record stands; (source, partition, offset) is unique.
+        # The record's place; (source, partition, offset) is unique.
         pa.field("cluster_id", pa.string(), nullable=False),
         pa.field("topic_id", pa.string(), nullable=False),
         pa.field("partition", pa.int32(), nullable=False),
@@ -48,7 +48,7 @@ RAW_SCHEMA = pa.schema(
         pa.field("ingest_time_s", pa.float64(), nullable=False),
     ]
 )
-"""Records as the broker hands them over, of one (cluster, topic)."""
+"""Records as the broker delivers them, of one (cluster, topic)."""
 
 REJECTED_SCHEMA = pa.schema(
     [
@@ -67,9 +67,9 @@ REJECTED_SCHEMA = pa.schema(
 
 
 def was_resubmitted(context: str) -> bool:
-    """Whether the context of an event, a JSON object as text, says that it was submitted again.
+    """Whether the context of an event, a JSON object as text, says that it was resubmitted.
 
-    Within values quotes are escaped, so what is found is a name of the map.
+    Quotes are escaped within values, so a match can only be a name of the map.
     """
     return _IN_CONTEXT in context
 

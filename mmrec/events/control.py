@@ -1,10 +1,10 @@
-"""Control records: what travels the topic behavior-events beside events, so that its order with a user's events holds.
+"""Control records: they travel on the topic behavior-events, so that they keep their order among a user's events.
 
     identify   the anonymous user is this user: both ids are set, the key is the user id
-    forget     everything about the user (or the anonymous user) is to go
+    forget     everything about the user (or the anonymous user) is to be removed
 
-Decoded they are rows of EVENT_SCHEMA: identify holds the anonymous profile key as `item_id`, forget an empty one. They
-say from which known time on an anonymous event is whose. encode_event gives key and value.
+Decoded, they are rows of EVENT_SCHEMA: `item_id` holds the anonymous profile key for identify and is empty for forget.
+Known times of identify rows decide which user an anonymous event belongs to. encode_event gives key and value.
 """
 
 from typing import Final
@@ -31,7 +31,7 @@ def identify_event(*, event_id: str, user_id: str, anonymous_id: str) -> Behavio
 
 
 def forget_event(*, event_id: str, user_id: str = "", anonymous_id: str = "") -> BehaviorEvent:
-    """The record that has one user, or one anonymous user, forgotten, as of its ingest time.
+    """The record that asks to forget one user, or one anonymous user, as of its ingest time.
 
     Raises:
         ValueError: event_id is empty, or not exactly one of the other ids is given.

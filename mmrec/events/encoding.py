@@ -19,7 +19,7 @@ _NON_FINITE: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
 class _Judged(NamedTuple):
-    """What judge() looks at; an EventFields takes five times as long to make."""
+    """The fields that judge() looks at; making an EventFields takes five times as long."""
 
     event_id: str
     user_id: str
@@ -62,7 +62,7 @@ def _number_text(value: float) -> str:
 
 
 def _time_text(time: Timestamp) -> str:
-    """RFC 3339 as proto3 JSON writes it; of an instant that it cannot write, its two numbers."""
+    """RFC 3339 as proto3 JSON writes it; for an instant that has no such form, its seconds and nanoseconds."""
     return instant_text(time.seconds, time.nanos) or f"{time.seconds}s {time.nanos}ns"
 
 
@@ -78,7 +78,7 @@ def check_record(
     """Why the codec would refuse an event if the broker got it at `ingest_time_s`; None where it would take it.
 
     Args:
-        key: Of its record, as encode_event gave it; `value` likewise.
+        key: Key of its record, as returned by encode_event; `value` likewise.
     """
     if len(value) > settings.max_value_bytes:
         return Refusal(Rejection.TOO_LARGE, f"the value has {len(value)} bytes; at most {settings.max_value_bytes}")

@@ -2,7 +2,7 @@
 
     edited = EventEdit(behaviors={"view": "browse"}, imported=True).apply(key, value)
 
-A record that the codec's decoder does not read goes on byte for byte, and is refused where all others are.
+A record that the codec cannot read is passed on byte for byte, so that it is refused in the same place as all others.
 """
 
 import json
@@ -22,14 +22,14 @@ _FORMS: Final = frozenset(form for name in FIELD_NAMES for form in (name, camel_
 
 
 class Edited(NamedTuple):
-    """A record as it goes to Kafka."""
+    """A record as it is sent to Kafka."""
 
     key: bytes
     value: bytes
     name: str
-    """Of its behavior in the file; empty where there is none, or where it was not looked at."""
+    """Name of its behavior in the file; empty where it has none, or where it was not looked at."""
     is_left_out: bool
-    """It is not to be sent."""
+    """Whether it is not to be sent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,15 +39,15 @@ class EventEdit:
     behaviors: Mapping[str, str] = field(default_factory=dict)
     """Names in the file to configured ones; others stay."""
     known: frozenset[str] | None = None
-    """Configured behaviors: events of others are left out. None leaves none out, so that they are refused."""
+    """Configured behaviors; events of others are left out. None leaves none out, so that the codec refuses them."""
     left_out: frozenset[str] = frozenset()
     """Names in the file whose events are left out."""
     shift_s: float = 0.0
     """Added to every event time; order and gaps stay. Events without a time keep none."""
     imported: bool = False
-    """Flag as history: the system is taken to have known each event when it happened."""
+    """Whether to flag events as history: each then counts as known when it happened."""
     max_bytes: int = EventSettings().max_value_bytes
-    """Longest value that the codec reads; longer ones go on as they are, since written anew they might be shorter."""
+    """Longest value that the codec reads. Longer ones are passed on unchanged: rewritten, they might be shorter."""
 
     def apply(self, key: bytes, value: bytes) -> Edited:
         """One record as this edit leaves it."""
@@ -71,7 +71,7 @@ class EventEdit:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether every record goes on byte for byte."""
+        """Whether every record is passed on byte for byte."""
         return not (self.behaviors or self.left_out or self.shift_s or self.imported) and self.known is None
 
     def target(self, name: str) -> str:
@@ -126,9 +126,9 @@ def event_time_s(document: Mapping[str, Any]) -> float | None:
 
 
 def json_bytes(document: Mapping[str, Any]) -> bytes | None:
-    """A document as JSON; None where a field of an event cannot be written, which the codec refuses in any form."""
+    """A document as JSON; None where a field of an event cannot be written, which the codec would refuse anyway."""
     known = {name: value for name, value in document.items() if name in _FORMS}
-    # Half a surrogate pair can only be written escaped, and 1e400 not at all: in a field that nobody reads it goes.
+    # Half a surrogate pair can only be written escaped, and 1e400 not at all; a field that nobody reads is dropped.
     for part, is_ascii in ((document, False), (document, True), (known, True)):
         try:
             text = json.dumps(part, separators=(",", ":"), ensure_ascii=is_ascii, allow_nan=False)

@@ -2,10 +2,10 @@
 
     for row in open_event_file(Path("events.jsonl")).rows(): row.number, row.key, row.value
 
-A JSON line is one proto3 JSON BehaviorEvent and goes out byte for byte, broken ones too: the codec decides what is
-refused, and says so on the rejected topic. A Parquet file has the fields of BehaviorEvent as columns, in either
-spelling; files of the event log (EVENT_SCHEMA) are read as well. Every row becomes a record: one that holds a value
-without a form in an event is written so that the codec refuses it, and names its place in the file (`file_row`).
+A JSON line is one proto3 JSON BehaviorEvent and is sent byte for byte, broken lines too: the codec decides what is
+refused, and reports it on the rejected topic. A Parquet file has the fields of BehaviorEvent as columns, in either
+spelling; files of the event log (EVENT_SCHEMA) can be read as well. Every row becomes a record. If a value cannot be
+expressed in an event, the row is written in a form that the codec refuses, with its place in the file (`file_row`).
 """
 
 import re
@@ -27,12 +27,12 @@ from mmrec.events.rules import FIELD_NAMES
 from mmrec.wire.documents import camel_case
 
 Record = tuple[bytes, bytes]
-"""Key and value as they go to Kafka."""
+"""Key and value as they are sent to Kafka."""
 _ROWS: Final = 4_096
 _BATCH_BYTES: Final = 64 << 20
-"""About what a batch of rows may hold."""
+"""Approximate size of a batch of rows."""
 _MAX_KEY_BYTES: Final = 1_024
-"""Of a longer key the beginning is sent; the codec refuses ids beyond 256 bytes."""
+"""Only the beginning of a longer key is sent; the codec refuses ids beyond 256 bytes."""
 _USER_FIELDS: Final = ("user_id", "anonymous_id", "user_key")
 _LOG_FIELDS: Final = ("user_key", "event_time_s")
 _FIELD_OF: Final = {
@@ -54,7 +54,7 @@ class FileRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class EventFile:
-    """A file whose beginning was looked at; it is read anew each time rows() is called."""
+    """A file that was recognized by its beginning; each call of rows() reads it again."""
 
     path: Path
     row_word: str
@@ -135,7 +135,7 @@ def _lines(path: Path, *, max_bytes: int) -> Iterator[FileRow]:
 
 
 def _line_values(path: Path, *, max_bytes: int) -> Iterator[tuple[int, bytes]]:
-    """(number, line) of all lines that hold anything; of one longer than the codec reads, its beginning and no more."""
+    """(number, line) of all lines that are not empty; only the beginning of lines longer than the codec reads."""
     number = 0
     with path.open("rb") as file:
         while line := file.readline(max_bytes + 2):
@@ -185,7 +185,7 @@ def _columns(path: Path, schema: pa.Schema) -> list[str]:
 
 
 def _check_reading(path: Path, schema: pa.Schema, fields: Mapping[str, str], reading: FileReading) -> None:
-    """See that unit and zone are asked for by the column they speak of, so that neither is ignored in silence."""
+    """Check that a given unit or zone applies to the column of times, so that neither is silently ignored."""
     kinds = [schema.field(name).type for name, field in fields.items() if field == "event_time"]
     is_now = f"event_time is {kinds[0]}" if kinds else "there is no column event_time"
     if reading.time_unit and not any(map(is_number, kinds)):
@@ -212,7 +212,7 @@ def _parquet_rows(
 
 
 def _batch_rows(file: pq.ParquetFile) -> int:
-    """Rows read together, fewer where they are long."""
+    """Number of rows to read together; fewer where rows are long."""
     groups = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
     row_bytes = max((group.total_byte_size / max(1, group.num_rows) for group in groups), default=1.0)
     return max(1, min(_ROWS, int(_BATCH_BYTES / max(1.0, row_bytes))))

@@ -27,12 +27,12 @@ def feed(
     """Send all records and wait until the broker has them.
 
     Args:
-        records: Taken just before they are sent, so that an endless stream can tell the time.
+        records: Drawn just before they are sent, so that an endless stream can use the current time.
         rate: Records per second; 0 sends as fast as the broker takes them.
         max_records: Stop after this many; None goes on to the end.
-        told: Handed the number of records of each portion the broker has.
+        told: Called with the number of records of each portion, once the broker has it.
         now_s: A clock that never goes back; needed for a rate.
-        sleep: Waits so many seconds; needed for a rate.
+        sleep: Waits for the given number of seconds; needed for a rate.
 
     Returns:
         How many records the broker has.

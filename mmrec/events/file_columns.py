@@ -1,11 +1,11 @@
 """Columns of files as fields of events, by the type that the file declares.
 
     read = column_reader("price", pa.decimal128(10, 2), FileReading())     or ColumnTypeError
-    read(array)     a value for each row: None where absent, a Fault where the row has to be refused for it
+    read(array)     a value for each row: None where absent, a Fault where it makes the row invalid
 
-A type whose meaning is plain is converted; any other refuses the file, since guessing would alter every row alike. A
-single value that has no form in an event becomes a Fault: it is written in a form that the codec is sure to refuse, so
-that the row is refused where all others are, and the rows after it go on.
+A type with a clear meaning is converted. Any other type refuses the file, since guessing would change every row in the
+same way. A single value that cannot be expressed in an event becomes a Fault: it is written in a form that the codec is
+sure to refuse, so that this row is refused in the usual place and the rows after it are not affected.
 """
 
 import base64

@@ -1,9 +1,9 @@
-"""What the codec would say of a file's events if they were sent now, before any is.
+"""Checks a file before any of it is sent: what the codec would decide about its events.
 
     found = survey(file.rows(), edit, behaviors=..., settings=..., now_s=...)
-    found.check(...)     raises where nothing, or not what was meant, would come of sending
+    found.check(...)     raises where sending would have no effect, or not the intended one
 
-The codec itself judges, in its columnar form, so that what is said here is what happens on Kafka.
+The codec itself decides, in its columnar form, so the result is what will happen on Kafka.
 """
 
 from collections import Counter
@@ -27,7 +27,7 @@ from mmrec.wire.shown import shown
 MAX_SAMPLES: Final = 5
 """Refused rows that are shown."""
 _MAX_NAMES: Final = 1_000
-"""Names of behaviors that are told apart."""
+"""Names of behaviors that are counted separately."""
 _MAX_SHOWN_NAMES: Final = 10
 _ROWS: Final = 8_192
 
@@ -49,7 +49,7 @@ class FileSurvey:
     num_events: int = 0
     """Events that would be sent, refused ones among them."""
     num_untimed: int = 0
-    """Events that would be taken and have no time of their own, so that they count as of their arrival."""
+    """Events that would be accepted and have no time of their own, so that they count as of their arrival."""
     refused: Counter[str] = field(default_factory=Counter)
     """Events that would be refused, by reason."""
     samples: list[RefusedRow] = field(default_factory=list)
@@ -72,10 +72,10 @@ class FileSurvey:
         return self.refused.total()
 
     def check(self, *, file_name: str, behaviors: BehaviorSet) -> None:
-        """See that sending the file leaves what was meant.
+        """Check that sending the file would have the intended effect.
 
         Raises:
-            InvalidRequestError: it holds no events, behaviors that are not configured, or nothing that is taken.
+            InvalidRequestError: it has no events, has behaviors that are not configured, or nothing would be accepted.
         """
         if not self.num_events and not self.left_out:
             raise InvalidRequestError(f"{file_name} holds no events")
@@ -125,7 +125,7 @@ def survey(
     Args:
         edit: What would happen to them on their way.
         now_s: Instant that event times are judged against.
-        told: Handed the number of rows of each portion that was looked at.
+        told: Called with the number of rows of each portion that was checked.
     """
     found = FileSurvey()
     for portion in portions(rows, _ROWS):
@@ -162,7 +162,7 @@ def _judge(
     )
     decoded = decode_batch(raw, cluster_id="", topic_id="", behaviors=behaviors, settings=settings)
     found.num_events += len(sent)
-    # The codec fills in an absent time by that of the arrival, and no other event has just this one.
+    # The codec replaces an absent time by that of the arrival, and no other event has exactly this one.
     found.num_untimed += decoded.events["event_time_s"].to_pylist().count(now_s)
     reasons = decoded.rejected["reason"].to_pylist()
     found.refused.update(reasons)

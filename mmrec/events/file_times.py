@@ -1,8 +1,8 @@
 """Event times in the columns of files: every unit, with and without a zone, exact to the nanosecond.
 
-A zone-less time is read in the zone that the call names, UTC where it names none; never in the machine's own. Where
-clocks are set back, a time of day comes twice: the earlier instant is taken. Where they are set forward, an hour is
-skipped: a time within it never was, and its row is refused. Numbers say no unit, so the call has to.
+A time without a zone is read in the zone given by the caller, or UTC; never in the machine's own. When clocks are set
+back, a time of day occurs twice: the earlier instant is taken. When they are set forward, an hour is skipped: a time
+within it never existed, and its row is refused. Numbers do not name a unit, so the caller has to.
 """
 
 import math
@@ -27,10 +27,10 @@ class ColumnTypeError(ValueError):
 
 
 class Fault(NamedTuple):
-    """A value that has no form in an event."""
+    """A value that cannot be expressed in an event."""
 
     written: Any
-    """JSON that the codec refuses in this field, and that shows the value."""
+    """JSON that shows the value and that the codec refuses in this field."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class FileReading:
     time_zone: str = ""
     """IANA name of the zone of zone-less timestamps; empty is UTC."""
     max_bytes: int = 65_536
-    """Longest value that the codec reads (events.max_value_bytes); of longer ones one byte more is handed on."""
+    """Longest value that the codec reads (events.max_value_bytes); longer ones are cut one byte beyond that."""
 
     def __post_init__(self) -> None:
         if self.time_unit not in ("", *NANOS_PER_UNIT):
@@ -83,7 +83,7 @@ def time_reader(kind: pa.DataType, reading: FileReading) -> Callable[[pa.Array],
     """How a column of this plain type becomes RFC 3339 texts, None where absent, a Fault where it is no instant.
 
     Raises:
-        ColumnTypeError: the type, with what the call says, does not name instants.
+        ColumnTypeError: the type and the given unit or zone do not describe instants.
     """
     if pa.types.is_timestamp(kind):
         nanos = NANOS_PER_UNIT[kind.unit]

@@ -1,8 +1,8 @@
 """Who asked to be forgotten, and when: the port, its laws, and the reference in memory.
 
 Laws, for both implementations (tests/contract/test_forgotten_users.py):
-- What forget() has returned from is there for every process, also after a crash.
-- A user is known by a keyed hash alone; no id and nothing an id could be guessed from without the key is kept.
+- Once forget() has returned, every process sees its entry, also after a crash.
+- Only a keyed hash of a user is kept: no id, and nothing from which an id could be guessed without the key.
 - An event of a user counts only if it was known after the newest instant the user was forgotten at.
 - Forgetting again at the same or an earlier instant changes nothing; the number of entries never goes down.
 """
@@ -20,7 +20,7 @@ ENTRY: Final = struct.Struct(f"<{HASH_BYTES}sd")
 
 
 class ForgottenUsers(Protocol):
-    """Registry of forgotten users; events of theirs known at or before the instant are neither counted nor logged."""
+    """Registry of forgotten users; their events known at or before the instant are neither counted nor logged."""
 
     def forget(self, user_key: str, *, known_time_s: float) -> None:
         """Forget a user up to an instant; durable when it returns, and harmless to repeat.
@@ -44,7 +44,7 @@ class ForgottenUsers(Protocol):
         ...
 
     def refresh(self) -> None:
-        """Learn of entries of other processes now; forgotten_s and num_forgotten do so by themselves."""
+        """Read the entries of other processes now; forgotten_s and num_forgotten do so by themselves."""
         ...
 
     def hash_of(self, user_key: str) -> str:
@@ -89,7 +89,7 @@ def keyed_hash(user_key: str, key: bytes) -> bytes:
 
 
 def times_of(user_keys: Iterable[str], times: dict[bytes, float], key: bytes) -> dict[str, float]:
-    """Those of `user_keys` whose hash stands in `times`, with its instant."""
+    """Those of `user_keys` with a hash in `times`, each with its instant."""
     if not times:
         return {}
     hashed = ((user_key, keyed_hash(user_key, key)) for user_key in user_keys)

@@ -26,7 +26,7 @@ def kept_rows(table: pa.Table, users: ForgottenUsers) -> BoolArray:
     """Mask of the rows that no forget request covers, shape (rows,).
 
     A request covers a user's rows known at or before its instant. A served list counts as known when it was served or
-    logged, whichever is earlier. A merge of a forgotten anonymous id goes with it.
+    logged, whichever is earlier. An identify row is covered if either of its two ids is.
 
     Args:
         table: At least filter_columns() of events or served lists.
@@ -50,9 +50,9 @@ def first_day_kept(newest_ingest_s: float, keep_s: float) -> int:
 
 
 def expired_rows(table: pa.Table, first_day: int) -> BoolArray:
-    """Mask of the rows of earlier ingest days that go because of their age, shape (rows,).
+    """Mask of the rows of earlier ingest days that are removed because of their age, shape (rows,).
 
-    Identify rows stay: they say whose the events are that are kept, and those of a guest who comes back.
+    Identify rows stay: they are needed to find the user of events that are kept, and of a guest who comes back.
 
     Args:
         table: Events, with `behavior`, or served lists.
@@ -63,7 +63,7 @@ def expired_rows(table: pa.Table, first_day: int) -> BoolArray:
 
 
 def ageing_rows(table: pa.Table) -> BoolArray:
-    """Mask of the rows that go once they are old enough, shape (rows,)."""
+    """Mask of the rows that are removed once they are old enough, shape (rows,)."""
     if "behavior" not in table.column_names:
         return np.ones(table.num_rows, dtype=np.bool_)
     ageing_N: BoolArray = pc.not_equal(table["behavior"], IDENTIFY).to_numpy()

@@ -1,13 +1,13 @@
-"""How far a file was imported, so that an import can be broken off and repeated.
+"""How far a file was imported, so that an import can be interrupted and repeated.
 
     <event_log>/imports/<SHA-256 of the file>.json    {"name": "history.jsonl", "num_sent": 41000, "is_done": false}
     <event_log>/imports/<the same>-<digest of options>.json
 
 A file is known by its content: a copy under another name is the same file. Read with other options (names of
 behaviors, unit and zone of times) it is another import, which leaves out the behaviors that a whole import has sent.
-The mark is written after the broker has a portion, so a crash repeats one portion at most; what it repeats is found by
-event id in the profiles' rings (512 ids and 7 days of ingest time by default), as for every producer that sends again.
-Whole imports that are repeated send nothing, however long ago they were.
+The mark is written after the broker has a portion, so a crash repeats one portion at most. Repeated events are found by
+their ids in the profiles' rings (512 ids and 7 days of ingest time by default), as for every producer that sends again.
+Repeating a complete import sends nothing, however long ago it was.
 """
 
 import json
@@ -22,7 +22,7 @@ from mmrec.disk.files import replace_file
 
 @dataclass(frozen=True, kw_only=True)
 class ImportMark:
-    """What the broker has of a file."""
+    """How much of a file the broker has."""
 
     name: str
     """Of the file, for people."""
@@ -54,25 +54,25 @@ class ImportMarks:
         self.mark = _read(self._path) if self._path in others else ImportMark(name=file.name)
         done = [mark for mark in map(_read, (path for path in others if path != self._path)) if mark.is_done]
         self.before = {name: behavior for mark in done for name, behavior in mark.behaviors.items()}
-        """Names in the file that whole imports under other options have sent, and as what."""
+        """Names in the file that complete imports under other options sent, with the behavior they were sent as."""
 
     def begin(self, *, behaviors: Mapping[str, str] | None = None, left_out: frozenset[str] = frozenset()) -> None:
-        """The file is sent from its beginning.
+        """Note that the file is now sent from its beginning.
 
         Args:
-            behaviors: Names in the file that are sent, and as what.
-            left_out: Names in the file that are not, since they were before.
+            behaviors: Names in the file that are sent, and the behaviors they are sent as.
+            left_out: Names in the file that are not sent, since an earlier import sent them.
         """
         self._write(
             ImportMark(name=self.mark.name, behaviors={**behaviors} if behaviors else {}, left_out=sorted(left_out))
         )
 
     def sent(self, count: int) -> None:
-        """The broker has so many more records."""
+        """Note that the broker has this many more records."""
         self._write(replace(self.mark, num_sent=self.mark.num_sent + count))
 
     def done(self, *, num_refused: int = 0) -> None:
-        """The broker has the whole file."""
+        """Note that the broker has the whole file."""
         self._write(replace(self.mark, is_done=True, num_refused=num_refused))
 
     def _write(self, mark: ImportMark) -> None:

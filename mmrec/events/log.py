@@ -7,8 +7,8 @@ Laws, for both implementations (tests/contract/test_event_log.py):
   batches overlap; so a stream that starts again with other boundaries does no harm.
 - read(after_sequence=n) gives what appends after n added: reading in steps gives the same as reading at once.
 - Readers get no row that a forget request covers. tend() removes these for good, and rows of ingest days that are too
-  old, but for identify rows; it changes nothing else that a reader gets, wherever it stands, and no number.
-- A reader who asks for the column SEQUENCE gets the number of the append that each row came with first. It never falls
+  old, except identify rows. It changes no sequence number and nothing else that a reader gets, wherever it continues.
+- A reader who asks for the column SEQUENCE gets the number of the append that each row first came with. It never falls
   from one row to the next, and is the same whenever and from wherever it is read.
 """
 
@@ -38,7 +38,7 @@ NUMBERED_SCHEMA: Final = EVENT_SCHEMA.append(pa.field(SEQUENCE, pa.int64(), null
 
 @dataclass(frozen=True, kw_only=True)
 class TableTended:
-    """What one run of tend() did to events, or to served lists."""
+    """What one run of tend() (maintenance) did to events, or to served lists."""
 
     num_appends: int = 0
     """Appends that were compacted."""
@@ -96,7 +96,7 @@ class EventLog(Protocol):
         columns: Sequence[str] | None = None,
         max_rows: int = 65_536,
     ) -> Iterator[pa.Table]:
-        """The same as read, in tables of at most `max_rows` rows, in memory that does not grow with the log.
+        """Like read, in tables of at most `max_rows` rows, with memory that does not grow with the log.
 
         Args:
             up_to_sequence: The last append that is given; the newest one where left out.
@@ -120,15 +120,15 @@ class EventLog(Protocol):
         """Compact appends, remove rows that are too old or of forgotten users; others may append and read meanwhile.
 
         Args:
-            keep_s: Rows whose ingest day (UTC) lies before that of the newest ingest time minus this go; 0 keeps all.
-                Identify rows stay for as long as nobody asks to forget either side: counting anew needs every login.
+            keep_s: Rows are removed if their ingest day (UTC) is before that of the newest ingest time minus this; 0
+                keeps all. Identify rows stay until either side is forgotten: counting anew needs every login.
             min_appends: Fewer new appends than this wait for the next run.
         """
         ...
 
 
 class MemoryEventLog:
-    """The reference: keeps every append as it came and takes distinct by looking at all earlier ones."""
+    """The reference: keeps every append as it came and finds repeated records by looking at all earlier appends."""
 
     def __init__(self, *, users: ForgottenUsers | None = None) -> None:
         self._users = users or MemoryForgottenUsers()
@@ -240,7 +240,7 @@ def first_of_each_place(table: pa.Table) -> npt.NDArray[np.bool_]:
 
 
 def batch_digest(table: pa.Table, batch_key: str) -> str:
-    """Name of a batch: its key and the places of its records, which say what the records hold."""
+    """Name of a batch: its key and the places of its records; a place determines what its record holds."""
     digest = blake2b(batch_key.encode(), digest_size=16)
     for name in ("cluster_id", "topic_id"):
         encoded = pc.dictionary_encode(table[name].combine_chunks())

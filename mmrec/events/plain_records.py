@@ -1,7 +1,7 @@
-"""The columnar path of the codec: reads with Arrow's JSON parser the records that are surely fine.
+"""The columnar path of the codec: reads records that are certainly valid with Arrow's JSON parser.
 
-Plain is a record that is one flat object (beside `context`) without escapes, with known fields only, each given once.
-Whether a record is refused is never decided here: rows that are not surely fine are left to mmrec.events.rules.
+A record is plain if it is one flat object (except `context`) without escapes, with known fields only, each given once.
+This module never decides that a record is refused: rows that are not certainly valid are left to mmrec.events.rules.
 """
 
 import io
@@ -32,10 +32,10 @@ CONTENT_SCHEMA: Final = pa.schema(
 )
 """Columns that come from a record's value."""
 _MIN_SPLIT: Final = 32
-"""Lines that do not parse though they should are halved down to this size, then read record by record."""
+"""Lines that unexpectedly do not parse are halved down to this size, then read record by record."""
 _MAX_PLAIN_BYTES: Final = 8_192
 """Longer records are read one by one, so that a joined piece stays far below Arrow's 2 GiB."""
-# One object without a nested one, an array, an escape or a control character: a line of it cannot reach into the next.
+# One object without a nested one, an array, an escape or a control character, so it cannot extend into the next line.
 _PLAIN: Final = r"^\{[^{}\[\]\\\x00-\x1f\x7f-\x{9f}]*\}$"
 _CONTEXT: Final = r'"context": *(?P<context>\{[^{}\[\]\\\x00-\x1f\x7f-\x{9f}]*\})'
 # Strict RFC 3339 with days that exist in every year.
@@ -69,7 +69,7 @@ _TEXT_COLUMNS: Final = ("event_id", "item_id", "behavior", "session_id", "reques
 def plain_events(
     raw: pa.Table, behaviors: BehaviorSet, settings: EventSettings
 ) -> tuple[npt.NDArray[np.int64], pa.Table]:
-    """Rows that are plain and fine, ascending, with their content columns; every other row is left to the reference."""
+    """Rows that are plain and valid, ascending, with their content columns; other rows are left to the reference."""
     rows = np.flatnonzero(
         _true(pc.less_equal(pc.binary_length(raw["value"]), min(_MAX_PLAIN_BYTES, settings.max_value_bytes)))
     )
@@ -113,7 +113,7 @@ def _is_utf8(value: bytes) -> bool:
 def _lift_context(text: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Text with flat context maps replaced by "", and those maps in canonical form; null where there was none.
 
-    Maps repeat from event to event, so each distinct one is read once. One that does not read stays where it is, and
+    Maps repeat from event to event, so each distinct one is read once. A map that cannot be read stays in the text, and
     the record is then not plain.
     """
     none = pa.nulls(len(text), pa.string())
@@ -134,8 +134,8 @@ def _lift_context(text: pa.Array) -> tuple[pa.Array, pa.Array]:
 def _parse_lines(text: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Table]:
     """Rows that Arrow's JSON parser reads with the expected types, ascending, and what it read.
 
-    The parser takes all lines or none. Where it takes none, those it may have stumbled on are left out and the others
-    are parsed again: first lines with a wrong type, then those with a name given twice, which is dearer to see.
+    The parser accepts all lines or none. Where it accepts none, lines that may be the cause are left out and the others
+    are parsed again: first lines with a wrong type, then lines with a name given twice, which cost more to find.
     """
     rows = np.arange(len(text), dtype=np.int64)
     table = _read_json(text)
@@ -149,7 +149,7 @@ def _parse_lines(text: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Table]:
 
 
 def _parse_halves(rows: npt.NDArray[np.int64], text: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Table]:
-    """Those of the rows that are read, in pieces; their lines do not parse as a whole."""
+    """Those of the rows that can be read, in pieces, where their lines do not parse together."""
     parsed: list[npt.NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
     tables = [_PARSE_SCHEMA.empty_table()]
     pending = [(0, len(text))]
@@ -203,7 +203,7 @@ def _judge_columns(
     behaviors: BehaviorSet,
     settings: EventSettings,
 ) -> tuple[pa.Table, BoolArray]:
-    """Content columns of parsed records, and which of them every rule surely accepts."""
+    """Content columns of parsed records, and which records every rule certainly accepts."""
     num_given = np.zeros(len(text), dtype=np.int64)
     for form in _PARSE_SCHEMA.names:
         num_given += _true(pc.is_valid(parsed[form]))
@@ -249,7 +249,7 @@ def _judge_columns(
 
 
 def _times(text: pa.ChunkedArray, ingest_N: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], BoolArray]:
-    """Event times in epoch seconds, ingest time where absent; and which are surely instants."""
+    """Event times in epoch seconds, ingest time where absent; and which are certainly instants."""
     given = _true(pc.is_valid(text))
     plain = _true(pc.match_substring_regex(text, _PLAIN_TIME))
     times = ingest_N.copy()

@@ -1,6 +1,6 @@
 """Sending records to a topic, and reading them back: the port, and a broker in memory that follows the same laws.
 
-future = producer.send("behavior-events", key, value)      answers when the broker has it
+future = producer.send("behavior-events", key, value)      done when the broker has it
 producer.send_many("behavior-events", records)             thousands per second; returns when the broker has all
 """
 
@@ -33,20 +33,20 @@ class TopicRecord(NamedTuple):
     offset: int
     timestamp_s: float
     in_overlay: bool = False
-    """Whether whoever sent it brings it into the overlay, too (OVERLAY_HEADER)."""
+    """Whether its sender also puts it into the overlay (OVERLAY_HEADER)."""
 
 
 OVERLAY_HEADER: Final = "mmrec.overlay"
-"""Header of records whose sender brings them into the overlay."""
+"""Header of records that their sender also puts into the overlay."""
 Settled = Callable[[int, RecordPlace | StoreError], None]
-"""(position of the record, where it stands or why it does not)."""
+"""(position of the record, its place on the broker or why it has none)."""
 
 
 class RecordProducer(Protocol):
     """Hands records to a broker; records of one key keep their order."""
 
     def send(self, topic: str, key: bytes, value: bytes | None) -> "Future[RecordPlace]":
-        """Hand over one record without waiting.
+        """Pass on one record without waiting.
 
         Returns:
             A future that holds the record's place once every in-sync replica has it, or StoreError.
@@ -54,7 +54,7 @@ class RecordProducer(Protocol):
         ...
 
     def send_each(self, topic: str, records: Sequence[tuple[bytes, bytes | None]], settled: Settled) -> None:
-        """Hand over many records without waiting, cheaper than one by one.
+        """Pass on many records without waiting, cheaper than one by one.
 
         Args:
             settled: Called once for each record, from any thread, and perhaps before this method returns. It must be
@@ -69,21 +69,21 @@ class RecordProducer(Protocol):
             How many there were.
 
         Raises:
-            StoreError: at least one was not taken; which ones is not known.
+            StoreError: at least one was not accepted; it is not known which ones.
         """
         ...
 
     def flush(self) -> None:
-        """Wait until nothing is under way. Failures show in the futures."""
+        """Wait until all records are settled. Failures are in the futures."""
         ...
 
     def close(self) -> None:
-        """Flush and let go of the broker."""
+        """Flush and disconnect from the broker."""
         ...
 
 
 class MemoryRecordProducer:
-    """A broker in memory: partitions by key, offsets from 0, and an outage at will."""
+    """A broker in memory: partitions by key, offsets from 0; it can be made unavailable."""
 
     def __init__(self, *, clock: Clock, num_partitions: int = 2) -> None:
         self._clock = clock
@@ -118,10 +118,10 @@ class MemoryRecordProducer:
         return len(places)
 
     def flush(self) -> None:
-        """Nothing is ever under way."""
+        """Nothing to wait for."""
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to close."""
 
     def records(self, topic: str) -> list[TopicRecord]:
         """Everything a topic holds, by partition and offset."""

@@ -1,6 +1,6 @@
-"""Decoded events that *apply* refused, as rows for the rejected topic: the event is written anew, as canonical JSON.
+"""Decoded events that *apply* refused, as rows for the rejected topic: each event is written again as canonical JSON.
 
-Nothing of an event is lost by that, so it can be submitted again (mmrec.events.resubmit).
+Nothing of an event is lost by that, so it can be resubmitted (mmrec.events.resubmit).
 """
 
 import json
@@ -32,7 +32,7 @@ def refused_events(events: pa.Table, reasons: Sequence[Rejection]) -> pa.Table:
 
 
 def event_of(row: dict[str, Any]) -> BehaviorEvent:
-    """The message that decodes to this row of EVENT_SCHEMA; its event time is set, also where it was ingest time."""
+    """The message that decodes to this row of EVENT_SCHEMA. Its event time is set, even where it was absent."""
     event = BehaviorEvent(**{name: row[name] for name in _SAME}, context=_context(row["context"]))
     if row["user_key"].startswith(ANONYMOUS_PREFIX):
         event.anonymous_id = row["user_key"].removeprefix(ANONYMOUS_PREFIX)

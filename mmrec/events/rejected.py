@@ -4,7 +4,7 @@ key, value = encode_rejected(rejected_row)     proto3 JSON of mmrec.v1.RejectedE
 row = decode_rejected(value)
 is_cut(row)                                    whether only the beginning of the original was kept
 
-What is kept of a record is bounded, so that a refusal always fits the topic, however well the original was compressed.
+The kept part of a record is bounded, so that a refusal always fits the topic, however well the original was compressed.
 """
 
 import base64
@@ -22,11 +22,11 @@ from mmrec.wire.instants import parse_time, rfc3339
 from mmrec.wire.shown import shown
 
 MAX_KEPT_BYTES: Final = 1 << 20
-"""Bytes kept of an original value; `detail` says where there were more."""
+"""Bytes kept of an original value; `detail` says so where there were more."""
 MAX_KEPT_KEY_BYTES: Final = 1 << 16
 """The same for its key."""
 CUT_BY_THE_STREAM: Final = "its beginning is kept"
-"""How `detail` ends where the stream read no more of a record than its beginning."""
+"""How `detail` ends where the stream read only the beginning of a record."""
 MAX_REFUSAL_BYTES: Final = 16 << 20
 """Longest value that is read as a refusal: more than the topic takes."""
 _WHOLE: Final = re.compile(r"-?\d{1,18}", re.ASCII)
@@ -62,7 +62,7 @@ def _bounded(row: dict[str, Any], max_kept_bytes: int) -> dict[str, Any]:
 
 
 def is_cut(row: Mapping[str, Any]) -> bool:
-    """Whether a refused record is not whole, so that it cannot be sent again."""
+    """Whether only the beginning of a refused record was kept, so that it cannot be sent again."""
     detail = str(row["detail"])
     return detail.endswith(CUT_BY_THE_STREAM) or _CUT_HERE.search(detail) is not None
 
@@ -76,7 +76,7 @@ def decode_rejected(value: bytes) -> dict[str, Any]:
     """The row of REJECTED_SCHEMA that encode_rejected wrote; an empty key or value comes back as b"".
 
     Raises:
-        InvalidRequestError: it holds no refusal; somebody else wrote it.
+        InvalidRequestError: it holds no refusal; another program wrote it.
     """
     try:
         document = load_document(value, max_bytes=MAX_REFUSAL_BYTES)

@@ -26,7 +26,7 @@ class Rejection(Enum):
     TIME_BEFORE_HORIZON = "time_before_horizon"
     """event_time is before the configured horizon."""
     KEY_MISMATCH = "key_mismatch"
-    """The record's key is not the user it speaks of, so order per user would not hold."""
+    """The record's key is not its user, so the order of a user's events would not hold."""
     TOO_LARGE = "too_large"
     """The value is longer than the configured bound."""
     RATE_CAPPED = "rate_capped"

@@ -1,15 +1,15 @@
-"""Refused records, looked at again: which could be sent now, and sending each of them once.
+"""Refused records, checked again: which ones could be sent now, and sending each of them once.
 
     refused = RefusedRecords(read, cluster_id=..., topic_id=..., door=EventDoor(...))
     for record in refused: record.fate, record.row
     resubmit(refused, producer, ResubmitTopics(records="behavior-events", rejected=...), told=...)
 
-What a record would meet now is asked of a door: EventDoor here, ItemDoor in mmrec.catalog.resubmit.
+A door decides what would happen to a record now: EventDoor here, ItemDoor in mmrec.catalog.resubmit.
 
-What was sent is remembered in the rejected topic itself: a record of reason `resubmitted`, whose source and offset are
-the place of the refused record, written once the broker has the event. A run that is killed between the two sends the
-event again under its own event_id, which the user's ring counts once. Copies of a refused record, left by a crash of
-the stream, have its origin and count with the first.
+The rejected topic itself remembers what was sent: a record with reason `resubmitted` names the place of the refused
+record as its source and offset, and is written once the broker has the event. A run that is killed between the two
+sends the event again under its own event_id, which the user's ring counts once. Copies of a refused record, left by a
+crash of the stream, have the same origin and are treated as one record.
 """
 
 import hashlib
@@ -32,23 +32,23 @@ from mmrec.wire.instants import rfc3339
 from mmrec.wire.portions import portions
 
 MARKER: Final = "resubmitted"
-"""Reason of the records that say what was sent again."""
+"""Reason of the records that mark what was sent again."""
 PORTION: Final = 500
-"""Records sent before their markers are, which is what a killed run may send twice."""
+"""Records sent before their markers are written; a killed run may send this many twice."""
 
 
 class ResubmitTopics(NamedTuple):
-    """Where records go again, and where it is marked that they did."""
+    """The topic that records are sent to again, and the topic with the refusals and markers."""
 
     records: str
     rejected: str
 
 
 class Fate(Enum):
-    """What can be done about a refused record."""
+    """What can be done with a refused record."""
 
     SENDABLE = "sendable"
-    """The codec would take it now."""
+    """It would be accepted now."""
     REFUSED = "refused"
     """It would be refused again."""
     CUT = "cut"
@@ -56,9 +56,9 @@ class Fate(Enum):
     SENT = "sent"
     """It was sent again before."""
     SUPERSEDED = "superseded"
-    """The topic has a newer state of the same thing, which this one would undo."""
+    """The topic has a newer state of the same item, which this one would undo."""
     COPY = "copy"
-    """Another record of the same refusal stands before it."""
+    """An earlier record is a copy of the same refusal."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,32 +71,32 @@ class RefusedRecord:
     """As decode_rejected."""
     fate: Fate
     now: str
-    """Reason and detail of the refusal that it would meet now; empty where it would meet none."""
+    """Reason and detail for which it would be refused now; empty where it would be accepted."""
     value: bytes
     """What would be sent."""
 
 
 class Door(Protocol):
-    """What a refused record would meet if it came now."""
+    """Decides what would happen to a refused record if it arrived now."""
 
     def expect(self, keys: Collection[bytes]) -> None:
         """Called before each round with the keys of all refused records."""
         ...
 
     def refusal(self, key: bytes, value: bytes) -> str:
-        """Reason and detail, "" where it would be taken."""
+        """Reason and detail for which it would be refused; "" where it would be accepted."""
         ...
 
     def is_superseded(self, row: Mapping[str, Any]) -> bool:
-        """Whether something newer than this refused record was taken that it would undo."""
+        """Whether something newer was accepted that this refused record would undo."""
         ...
 
     def marked(self, row: Mapping[str, Any], *, place: str) -> bytes:
-        """What would be sent for a record that would be taken.
+        """The value to send for a record that would be accepted.
 
         Args:
             row: As decode_rejected.
-            place: Where it stands in the rejected topic.
+            place: Its place in the rejected topic.
         """
         ...
 
@@ -107,7 +107,7 @@ class EventDoor:
     def __init__(
         self, *, behaviors: BehaviorSet, settings: EventSettings, now_s: float, as_they_were: bool = False
     ) -> None:
-        """Judge by these.
+        """Judge by these rules.
 
         Args:
             now_s: Instant that event times are judged against.
@@ -136,7 +136,7 @@ class EventDoor:
 
 
 class RefusedRecords:
-    """The refused records of a topic, in its order, as often as they are asked for; markers are not among them."""
+    """The refused records of a topic, in its order, without markers. Can be iterated over many times."""
 
     def __init__(
         self,
@@ -243,15 +243,15 @@ def resubmit(
     """Send what can be sent to its topic, and a marker for each once the broker has it.
 
     Args:
-        max_records: End after so many.
-        portion: Records sent before their markers are.
-        told: Handed the number of records of each portion that is done.
+        max_records: End after this many.
+        portion: Records sent before their markers are written.
+        told: Called with the number of records of each portion that is done.
 
     Returns:
         How many were sent.
 
     Raises:
-        StoreError: the broker did not take one; those it took are marked, and the next run goes on behind them.
+        StoreError: the broker did not accept one. Those it accepted are marked, and the next run continues after them.
     """
     sendable = islice((record for record in records if record.fate is Fate.SENDABLE), max_records)
     num_sent = 0
@@ -292,6 +292,6 @@ def _row(record: TopicRecord) -> dict[str, Any] | None:
 
 
 def _origin(row: dict[str, Any], place: str) -> bytes:
-    """What is the same in all copies of one refusal; one that never was on a broker has no copies."""
+    """What all copies of one refusal have in common; a record that was never on a broker has no copies."""
     source = f"{row['cluster_id']}/{row['topic_id']}/{row['partition']}:{row['offset']}"
     return hashlib.blake2b((source if row["offset"] >= 0 else place).encode(), digest_size=16).digest()

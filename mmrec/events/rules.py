@@ -3,8 +3,8 @@
     parse_value(bytes) -> EventFields      proto3 JSON of mmrec.v1.BehaviorEvent; snake_case and camelCase are both read
     judge(fields, ...) -> Refusal | None   ids, behavior, times, key
 
-One obvious form, one record at a time. The vectorized codec takes only records it can prove fine and hands every other
-one to these functions, so reasons are decided here alone.
+One obvious form, one record at a time. The vectorized codec accepts only records that are certainly valid and passes
+all others to these functions, so reasons are decided here alone.
 """
 
 import json
@@ -67,7 +67,7 @@ class EventFields:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a record was not taken, and what would be right."""
+    """Why a record was refused, and what would be right."""
 
     reason: Rejection
     detail: str
@@ -112,7 +112,7 @@ def _int32(name: str, value: Any) -> int:
 
 
 def context_json(context: dict[str, str]) -> str:
-    """The one form in which a context map is kept: JSON with sorted keys; "" where empty."""
+    """Canonical form of a context map: JSON with sorted keys; "" where empty."""
     return json.dumps(context, sort_keys=True, separators=(",", ":"), ensure_ascii=False) if context else ""
 
 
@@ -245,7 +245,7 @@ class JudgedFields(JudgedNumbers, Protocol):
 def judge(
     fields: JudgedFields, *, key: bytes | None, ingest_time_s: float, behaviors: BehaviorSet, settings: EventSettings
 ) -> Refusal | None:
-    """The refusal of an event or control record whose fields have the right types; None where it is taken.
+    """Why an event or control record with fields of the right types is refused; None where it is accepted.
 
     Args:
         key: The record's key; must be the user id, or the anonymous id where there is no user id.
@@ -268,7 +268,7 @@ def judge(
     if not control and (fields.behavior.startswith(CONTROL_PREFIX) or fields.behavior not in behaviors):
         known = ", ".join(behaviors.names)
         return Refusal(Rejection.UNKNOWN_BEHAVIOR, f"behavior is {shown(fields.behavior)}; known: {known}")
-    # Nobody reads the numbers of a control record, and a request to forget is not to fail over one.
+    # Nobody reads the numbers of a control record, and a request to forget must not fail because of one.
     if not control and (problem := number_problem(fields)):
         return Refusal(Rejection.OUT_OF_RANGE, problem + _undo_hint(fields.behavior, behaviors))
     event_time_s = ingest_time_s if fields.event_time_s is None else fields.event_time_s

@@ -50,8 +50,8 @@ def decode_served(raw: pa.Table, *, cluster_id: str, topic_id: str) -> tuple[pa.
         raw: RAW_SCHEMA, N rows; values are proto3 JSON of mmrec.v1.ServedList.
 
     Returns:
-        SERVED_SCHEMA in the order of `raw`, and which records it holds, shape (N,); the others are no served lists:
-        JSON of something else, without a request_id, or with ids that no door takes (mmrec.wire.ids).
+        SERVED_SCHEMA in the order of `raw`, and which records it holds, shape (N,). The others are not served lists:
+        not such JSON, without a request_id, or with invalid ids (mmrec.wire.ids).
     """
     rows: list[dict[str, Any]] = []
     read_N = np.zeros(raw.num_rows, dtype=np.bool_)

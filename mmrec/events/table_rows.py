@@ -1,7 +1,7 @@
-"""Rows of wide tables without copying what need not be: filters and sorts copy every value of every column.
+"""Filters and sorts of wide tables that avoid needless copies: Arrow's own copy every value of every column.
 
-rows_where(table, mask)      the rows of a mask; the table itself where it holds for all of them
-in_place_order(table)        sorted by (cluster, topic, partition, offset); the table itself where it is
+rows_where(table, mask)      the rows of a mask; the table itself where the mask is true everywhere
+in_place_order(table)        sorted by (cluster, topic, partition, offset); the table itself where it is sorted
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def rows_where(table: pa.Table, mask: "pa.Array | pa.ChunkedArray | npt.NDArray[
 
 
 def in_place_order(table: pa.Table) -> pa.Table:
-    """Rows by cluster id, topic id, partition and offset, ascending; rows of one place in their order."""
+    """Rows by cluster id, topic id, partition and offset, ascending; rows of the same place keep their order."""
     texts, numbers = PLACE_COLUMNS[:2], PLACE_COLUMNS[2:]
     keys = [_ranks(table[name]) for name in texts] + [table[name].to_numpy() for name in numbers]
     if _ascending(keys):
@@ -45,7 +45,7 @@ def in_place_order(table: pa.Table) -> pa.Table:
 
 
 def _ranks(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """Of each value the place of its text among the different ones, shape (N,)."""
+    """Rank of each value's text among the distinct texts, shape (N,)."""
     encoded = pc.dictionary_encode(column.combine_chunks())
     names = np.array(encoded.dictionary.to_pylist(), dtype=object)
     rank_of = np.empty(len(names), dtype=np.int64)
@@ -55,7 +55,7 @@ def _ranks(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
 
 
 def _ascending(keys: Sequence[npt.NDArray[np.int64]]) -> bool:
-    """Whether rows with these keys, the first one first, stand in order already."""
+    """Whether rows with these keys, the most significant first, are in order already."""
     undecided = np.ones(max(len(keys[0]) - 1, 0), dtype=bool)
     for values in keys:
         steps = np.diff(values)

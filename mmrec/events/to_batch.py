@@ -40,7 +40,7 @@ def event_batch(table: pa.Table, behaviors: BehaviorSet) -> EventBatch:
 
 
 def _exempt(table: pa.Table) -> npt.NDArray[np.bool_] | None:
-    """Imported history has no rate, and what was submitted again was judged before."""
+    """Events that no cap applies to: imported history has no rate, and resubmitted events were judged before."""
     exempt_N: npt.NDArray[np.bool_] = np.zeros(table.num_rows, dtype=np.bool_)
     if "imported" in table.column_names:
         exempt_N |= table["imported"].to_numpy()
@@ -50,7 +50,7 @@ def _exempt(table: pa.Table) -> npt.NDArray[np.bool_] | None:
 
 
 def configured(table: pa.Table, behaviors: BehaviorSet) -> npt.NDArray[np.bool_]:
-    """Mask of the rows whose behavior is configured, shape (N,); a log may hold behaviors of earlier configurations."""
+    """Mask of the rows with a configured behavior, shape (N,); a log may hold behaviors of earlier configurations."""
     mask_N: npt.NDArray[np.bool_] = pc.is_in(
         table["behavior"], value_set=pa.array(behaviors.names, pa.string())
     ).to_numpy()

@@ -19,7 +19,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class TopicIdentity:
-    """What makes a topic itself: one deleted and made again under its name has another topic_id."""
+    """What identifies a topic: one that was deleted and created again under the same name has another topic_id."""
 
     cluster_id: str
     topic_id: str
@@ -34,7 +34,7 @@ class SkippedBatch:
     partition: int
     first_offset: int
     last_offset: int
-    """Both are its own."""
+    """Both offsets belong to the batch."""
     reason: str
 
 
@@ -48,7 +48,7 @@ class SkippedBatches:
         self._lock = threading.Lock()
 
     def add(self, batch: SkippedBatch) -> None:
-        """Say and count one that was left out."""
+        """Log and count one that was left out."""
         with self._lock:
             self._num[batch.topic] += 1
             self.first = self.first or batch
@@ -70,7 +70,7 @@ class SkippedBatches:
 
 
 class Topics(Protocol):
-    """The topics of one broker, read without a group; nothing is ever committed.
+    """The topics of one broker, read without a consumer group; no offset is ever committed.
 
     All methods raise StoreError where no broker answers and NotFoundError where it has no such topic.
     """
@@ -95,7 +95,7 @@ class Topics(Protocol):
         from_end: bool = False,
         skipped: SkippedBatches | None = None,
     ) -> Iterator[list[TopicRecord]]:
-        """Records as they arrive, one list per poll (about 0.2 s), until `stop()`; an empty list: nothing came.
+        """Records as they arrive, one list per poll (about 0.2 s), until `stop()`; the list is empty if none arrived.
 
         Args:
             start: First offset per partition; partitions left out are read from their beginning.
@@ -105,7 +105,7 @@ class Topics(Protocol):
         ...
 
     def describe(self, topic: str) -> TopicIdentity:
-        """Which topic stands under this name now."""
+        """The topic that has this name now."""
         ...
 
     def ends(self, topic: str) -> dict[int, int]:

@@ -1,14 +1,14 @@
 """*apply*: profiles + events -> profiles, with a verdict per event. The one way an event enters a profile.
 
-Requests call this function, and those whose profiles are packed (stream, rebuild, recovery, training) its form for
-thousands of them, mmrec/scoring/apply_packed.py, which hands it every user that is not plain. What both promise:
+Requests call this function. Stream, rebuild, recovery and training work on packed profiles and call its form for
+thousands of them, mmrec/scoring/apply_packed.py, which leaves the less simple users to this one. What both promise:
 
 - The counts of a profile are the plain sum over its accepted events (METHODS M3, M4), whatever the order of arrival,
   the partitioning and the batch boundaries, to rounding.
 - An event at or below the profile's mark for its source changes nothing; an id still in the ring counts once.
 - Items that no event touches keep their numbers bit for bit.
-- Events of an anonymous profile that was merged count for the user who was logged in when they were known.
-- An event of a forgotten user, known no later than the instant of forgetting, changes nothing.
+- Events of a merged anonymous profile count for the user who was logged in at their known time.
+- An event of a forgotten user changes nothing if it was known at or before the instant of forgetting.
 
 Only pruning looks at a batch as a whole: it happens at its end, by affinity at the profile's own clock.
 
@@ -46,7 +46,7 @@ class Applied:
     """What became of a batch."""
 
     profiles: dict[str, UserProfile]
-    """Only those that changed, a moved mark included."""
+    """Only those that changed; a moved mark is a change."""
     verdicts_N: npt.NDArray[np.uint8]
     """Verdict of each event, in the order they were given."""
 
@@ -59,17 +59,17 @@ def apply(
     forgotten: Mapping[str, float] = NOBODY,
     with_caps: bool = True,
 ) -> Applied:
-    """Bring events into profiles.
+    """Apply events to profiles.
 
     Args:
-        profiles: What is stored, by profile key; users without a profile are absent. Where one is merged into
-            others, those are here, too (identity.targets_to_read).
+        profiles: What is stored, by profile key; users without a profile are absent. The profiles that an anonymous
+            one is merged into must be here, too (identity.targets_to_read).
         events: Any order; events of one source are taken in the order of their offsets, those without a source last.
         config: Behaviors, decay rates, bounds.
         forgotten: Instants of forgetting by profile key, known time.
-        with_caps: Whether rate cap, bot rule and ring judge; not where the events were accepted before (rebuild,
-            recovery): in another order the ring would take an id that came again beyond its window for a repeat.
-            Windows and ring count either way.
+        with_caps: Whether rate cap, bot rule and ring may refuse events. False where the events were accepted before
+            (rebuild, recovery): in another order, the ring could take an id that came again after its window for a
+            repeat. Rate windows and ring are updated either way.
 
     Returns:
         The changed profiles and each event's verdict.
@@ -127,7 +127,7 @@ def _by_user(
     for user_key, row in zip(events.user_keys[order].tolist(), order.tolist(), strict=True):
         history = targets.get(user_key) if targets else None
         target = user_key if history is None else history.owner_at(known_times[row])
-        # The event's own key decides: with a user the anonymous keys are forgotten that are the user's by then. A later
+        # The event's own key decides: forgetting a user also forgets the anonymous keys merged into it so far. A later
         # login must not make the verdict depend on which of two partitions is read first.
         if forgotten and known_times[row] <= forgotten.get(user_key, NEVER_S):
             columns.verdicts[row] = FORGOTTEN

@@ -5,8 +5,8 @@
     applied.verdicts_N
 
 Most users of a micro-batch are plain: their events come from one partition, in order, after everything their profile
-has seen. Plain users are taken together here, as columns; every other user goes through *apply* as it stands, which is
-the definition: both give the same bytes (tests/unit/test_apply_packed.py).
+has seen. Plain users are processed together here, as columns. All others go through *apply* itself, which is the
+definition; both give the same bytes (tests/unit/test_apply_packed.py).
 
 Axes: N events, U users of the batch, then the plain ones; A their accepted events (those of one user stand together),
 S touched (user, item) slots (likewise), X items of all users, R ring entries, H half-lives, B behaviors.
@@ -68,10 +68,10 @@ def apply_packed(
     forgotten: Mapping[str, float] = NOBODY,
     with_caps: bool = True,
 ) -> AppliedPacked:
-    """Bring events into packed profiles; arguments, verdicts and errors are those of *apply*.
+    """Apply events to packed profiles; arguments, verdicts and errors are those of *apply*.
 
     Args:
-        packed: What is stored, by profile key; where a profile is merged into others, those are here, too.
+        packed: What is stored, by profile key, with the profiles that an anonymous one is merged into.
     """
     targets = {key: history for key, data in packed.items() if (history := history_of(stub_of(data))) is not None}
     owners = owners_of(events, targets)
@@ -121,7 +121,7 @@ def apply_packed(
 
 
 def owners_of(events: EventBatch, targets: Mapping[str, LoginHistory]) -> list[str]:
-    """Of each event the key of the profile it counts for, in the order of the events.
+    """The key of the profile that each event counts for, in the order of the events.
 
     Args:
         targets: Logins by anonymous key.
@@ -156,7 +156,7 @@ class _Batch:
     rows_A: IntArray
     user_A: IntArray
     first_U: IntArray
-    """Position in `rows_A` of each user's first; one more stands for the end."""
+    """Position in `rows_A` of each user's first event; one more entry marks the end."""
     in_order_U: BoolArray
     """Users whose events come from one source, each at a later offset."""
 
@@ -186,9 +186,9 @@ class _Batch:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Judged:
     plain_U: BoolArray
-    """Users of the chunk that are plain indeed."""
+    """Users of the chunk that proved to be plain."""
     users: PlainUsers
-    """What is to be folded into their profiles."""
+    """What is to be added to their profiles."""
     duplicates: IntArray
     """Their rows that are repeats."""
 
@@ -196,7 +196,7 @@ class _Judged:
 def _judge(
     before: ProfileColumns, batch: _Batch, users: IntArray, config: ScoringConfig, *, with_caps: bool
 ) -> _Judged:
-    """Verdicts of users in order: everything is accepted but ids seen before, where the ring surely remembers those."""
+    """Verdicts of users in order: all accepted except ids seen before, where the ring is sure to remember those."""
     events = batch.events
     places, user_A = batch.places(users)
     rows_A = batch.rows_A[places]
@@ -207,7 +207,7 @@ def _judge(
     plain_U = oldest_U > before.header_U["newest_ingest_time_s"]
     repeat_A = _repeats(before, events.event_hashes_N[rows_A], user_A)
     repeats_U = np.bincount(user_A[repeat_A], minlength=len(users))
-    # With repeats the ring must surely remember every id: none may fall out of its size or window meanwhile.
+    # With repeats, the ring must be sure to remember every id: none may fall out of its size or window meanwhile.
     ring_U = before.sizes("num_ring")
     oldest_ring_U = oldest_U.copy()
     held_U = ring_U > 0
@@ -232,7 +232,7 @@ def _judge(
 
 
 def _repeats(before: ProfileColumns, hashes_A: npt.NDArray[np.uint64], user_A: IntArray) -> BoolArray:
-    """Events whose id is in their user's ring, or came before in this batch."""
+    """Events with an id that is in their user's ring or came before in this batch."""
     mask = np.uint64((1 << _SIEVE_BITS) - 1)
     sieve = np.zeros(1 << _SIEVE_BITS, dtype=np.bool_)
     sieve[hashes_A & mask] = True
@@ -256,7 +256,7 @@ def _moved_marks(
 ) -> list[tuple[int, bytes, bytes]]:
     """(number of marks, their block and text) with each user's source moved to its last offset.
 
-    Users whose mark is not below their first offset are struck from `plain_U`.
+    Users with a mark at or beyond their first offset are removed from `plain_U`.
     """
     source_index, offsets = events.source_index_N.tolist(), events.offsets_N
     alone = [pack_marks({source: 0})[1] for source in events.sources]
@@ -267,7 +267,7 @@ def _moved_marks(
         place, block, text = source_index[first_row], before.marks[user], before.owners[user]
         offset = int(offsets[last_row])
         moved = offset.to_bytes(8, "little") + partition[place].to_bytes(4, "little")
-        if text == alone[place] and block[8:] == moved[8:]:  # by far the most: one source, no login
+        if text == alone[place] and block[8:] == moved[8:]:  # nearly always: one source, no login
             mark = int.from_bytes(block[:8], "little")
             found.append((1, moved, text))
         else:

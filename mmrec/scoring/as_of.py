@@ -2,8 +2,8 @@
 
     state = profile_as_of(profile, as_of_s=now_s, behaviors=behaviors, decay_per_day=0.05)
 
-Recall, features, reports and audits read S[u, i] here (METHODS M3); pruning and the texts beside packed profiles, which
-hold counts in other forms, ask stored_affinity().
+Recall, features, reports and audits read S[u, i] here (METHODS M3). Pruning, and the JSON text stored beside a packed
+profile, have counts in other forms and use stored_affinity().
 
 Axes: I items, B behaviors.
 """
@@ -34,13 +34,13 @@ class ProfileAsOf:
 
     @property
     def positive_affinity_I(self) -> FloatArray:
-        """Affinity as recall and features use it: an item that was more than undone counts as one never touched."""
+        """Affinity as recall and features use it: a negative one is 0, as if the item had never been touched."""
         positive_I: FloatArray = np.maximum(self.affinity_I, 0.0)
         return positive_I
 
 
 def read_instant(profile: UserProfile, as_of_s: float) -> float:
-    """The instant at which a profile is read: the asked one, or its newest event's where that is later.
+    """The instant at which a profile is read: the one asked for, or the time of its newest event if that is later.
 
     So no age is negative and no count is amplified, whatever the clocks of producers say.
     """

@@ -1,7 +1,7 @@
 """Decoded events as aligned NumPy columns: what *apply* reads.
 
-Axis: N events. The same form carries a micro-batch of the stream, a file of a backfill and the session events of one
-request; the last have no source, so marks do not speak about them, only the ring of event ids does.
+Axis: N events. A micro-batch of the stream, a file of history and the session events of a request all take this form.
+Session events have no source, so no mark applies to them; only the ring of event ids finds their repeats.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,13 +37,13 @@ class EventBatch:
     event_hashes_N: npt.NDArray[np.uint64]
     """event_hashes of the event ids."""
     sources: tuple[Source, ...]
-    """The partitions that delivered; indexed by `source_index_N`."""
+    """The partitions the events came from; indexed by `source_index_N`."""
     source_index_N: npt.NDArray[np.int32]
     """Position in `sources`, or NO_SOURCE."""
     offsets_N: npt.NDArray[np.int64]
     """Offset within the source; without meaning where there is no source."""
     exempt_N: npt.NDArray[np.bool_] | None = None
-    """Events that caps do not speak about (imported, or submitted again), shape (N,); None where there is none."""
+    """Events that no cap applies to (imported or resubmitted), shape (N,); None where there is none."""
 
     def __post_init__(self) -> None:
         num_events = len(self.user_keys)

@@ -17,7 +17,7 @@ from mmrec.errors import NotFoundError, SettingError
 from mmrec.wire.declared import Name, check
 
 CONTROL_PREFIX = "mmrec."
-"""Names that begin so are records of the system itself, not behaviors."""
+"""Names with this prefix are records of the system itself, not behaviors."""
 
 
 class Undo(StrEnum):
@@ -26,7 +26,7 @@ class Undo(StrEnum):
     SUBTRACT = "subtract"
     """Its own negative weight is added, however often it comes."""
     CANCEL = "cancel"
-    """One of the base behavior's events is taken away, never more than there are (scoring/affinity.py)."""
+    """It removes one event of the base behavior, never more than there are (scoring/affinity.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +42,12 @@ class Behavior:
     undo_of: str = ""
     """Name of the behavior this one takes back; empty where it takes nothing back."""
     undo: Undo = Undo.SUBTRACT
-    """How; without meaning where `undo_of` is empty."""
+    """How it takes it back; ignored where `undo_of` is empty."""
     phrase: str = field(default="", compare=False)
-    """What explanations say after "You", with {} for the item, such as "put {} in the cart"; without it they say
-    did "<name>" on {}. Behaviors that differ in this alone score alike, so they compare equal."""
+    """What explanations say after "You", with {} for the item, such as "put {} in the cart"; if empty, they say
+    did "<name>" on {}. It does not change scores, so behaviors that differ only in this compare equal."""
     hides: bool = field(default=False, compare=False)
-    """Whether items the user did this to are not listed for them again. Compared as `phrase` is."""
+    """Whether items the user did this to are not listed for them again. Ignored in comparisons, like `phrase`."""
 
     def __post_init__(self) -> None:
         check(self, "behaviors")
@@ -160,7 +160,7 @@ def shop_behaviors() -> BehaviorSet:
 
 
 def media_behaviors() -> BehaviorSet:
-    """Watch and like, for films and music; a like says about as much as a cart does in a shop."""
+    """Watch and like, for films and music; a like weighs about as much as a cart in a shop."""
     return BehaviorSet(
         (
             Behavior(name="watch", behavior_id=16, weight=1.0, phrase="watched {}", hides=True),
@@ -172,7 +172,7 @@ def media_behaviors() -> BehaviorSet:
 def usual_traits(name: str) -> dict[str, Any]:
     """Phrase and hiding of the behavior of that name in shop_behaviors() or media_behaviors(); nothing for other names.
 
-    For a configuration that lists such a behavior, with a weight of its own, say, and leaves these out.
+    They fill in what a configuration leaves out when it lists such a behavior, for instance to change its weight.
 
     Returns:
         Arguments of Behavior.

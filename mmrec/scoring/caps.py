@@ -2,11 +2,11 @@
 
     windows are the multiples of `cap_window_s` in ingest time
     CAPPED  the window holds `cap_events` accepted events already: it is full
-    BOT     `bot_windows` full windows stand in a row; for `bot_quiet_s` from the event that filled the last one on
+    BOT     there were `bot_windows` full windows in a row; lasts `bot_quiet_s` from the event that filled the last one
 
-Refused events change no state here, so a profile rebuilt from accepted events alone has the same windows, and judges
-the next event alike. An event of an earlier window than the profile's (another source that lags behind) is let through:
-its window cannot be counted any more.
+Refused events change no state here, so a profile rebuilt from accepted events alone has the same windows and judges
+the next event the same way. An event of an earlier window than the profile's (from a source that lags behind) is let
+through, because its window can no longer be counted.
 """
 
 import math

@@ -1,8 +1,8 @@
 """Adds accepted events to profiles: counts, totals, newest events, pruning. *apply* decides, this file sums.
 
 Every count moves to the newest event time of its item, every total to that of its user (decay.count_events). A user
-has a handful of events per batch, too few for an array to pay; so the sums of all users are made at once, and only the
-parts that differ in length are put together one by one.
+has only a few events per batch, too few for array operations to pay. So the sums of all users are computed together,
+and only the parts that differ in length are assembled one by one.
 
 Axes: U users, A accepted events (those of one user stand together), S touched (user, item) slots (likewise), I items,
 X items of all users, H half-lives, B behaviors, L newest events.
@@ -44,7 +44,7 @@ class Addition:
     """Accepted events of the batch, at least one."""
     marks: dict[Source, int]
     ring: tuple[IdArray, FloatArray]
-    """The ring with their ids."""
+    """The ring, with the ids of these events."""
     newest_ingest_time_s: float
     rate: RateWindow | None
     """None where no cap is configured."""
@@ -75,7 +75,7 @@ class _Slots:
 def fold(additions: Sequence[Addition], events: EventBatch, *, config: ScoringConfig) -> list[UserProfile]:
     """The profiles with their events counted, in the order of `additions`.
 
-    Arrays of profiles that were folded together share memory: pack what is to be kept for long.
+    The resulting profiles share memory with each other: pack what is to be kept for long.
 
     Raises:
         ValueError: an event has a behavior id that is neither configured nor on the profiles' axis.
@@ -159,7 +159,7 @@ def _touched(additions: Sequence[Addition], item_ids_A: list[str]) -> _Slots:
 
 
 _FEW = 40
-"""Up to so many events a search in the text of the ids is cheaper than a dictionary of them."""
+"""Up to this number of events, searching the text of the ids is cheaper than making a dictionary of them."""
 
 
 def _counted_items(
@@ -221,7 +221,7 @@ def kept_items(items: Items, ids_B: npt.NDArray[np.uint8], newest_s: float, conf
 
 
 def kept_places(items: Items, ids_B: npt.NDArray[np.uint8], newest_s: float, config: ScoringConfig) -> list[int] | None:
-    """Positions of the items that kept_items() keeps, in their order; None where it keeps all."""
+    """Positions of the items that kept_items() keeps, in the same order; None where it keeps all."""
     fresh: list[int] | None = None
     if config.idle_horizon_s and len(items.names):
         fresh_I = items.reference_times_I >= newest_s - config.idle_horizon_s
@@ -303,7 +303,7 @@ def _profile(
 
 
 def widened_axis(profile: UserProfile, behaviors: BehaviorSet) -> UserProfile:
-    """The profile with every configured behavior on its axis; behaviors no longer configured stay, nothing is lost."""
+    """The profile with every configured behavior on its axis; behaviors that are no longer configured stay."""
     if profile.behavior_ids_B is behaviors.ids_B or profile.behavior_ids_B.tobytes() == behaviors.ids_B.tobytes():
         return profile
     ids_B = np.union1d(profile.behavior_ids_B, behaviors.ids_B).astype(np.uint8)

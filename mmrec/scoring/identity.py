@@ -4,14 +4,15 @@
     brought = identify(read, logins, config=...)
 
 The sums are those of scoring.decay, so it does not matter when the login comes: the user's profile is the plain sum
-over both keys' accepted events. What stays of the anonymous profile is a stub that holds its logins; *apply* asks it
-whose each later event of the anonymous key is (scoring/together.py).
+over the accepted events of both keys. What stays of the anonymous profile is a stub that holds its logins; *apply*
+uses it to find the user of each later event of the anonymous key (scoring/together.py).
 
-Logins are brought in before the events that are read with them. Offsets per source only go forward, so no source
-holds an event of either key between the marks of two stored profiles, and the greater one stands for both.
+Logins are applied before the events that are read with them. Offsets per source only go forward, so no source has an
+event of either key between the marks of the two stored profiles, and the greater mark holds for both.
 
-A profile cannot say which of its events came by way of which key. Where a login is read after events that were known
-later, those may stand in another user's profile: `unclear` names the anonymous keys, and the log says what is right.
+A profile does not record by which key each of its events came. If a login is read after events with a later known
+time, those may have been counted in another user's profile. `unclear` then names the anonymous keys, and their events
+must be counted again from the log.
 
 Axes: I items, H half-lives, B behaviors, L newest events, R ring.
 """
@@ -37,18 +38,18 @@ from mmrec.scoring.together import Link, Login, LoginHistory
 NewLogins = Mapping[str, Sequence[Login]]
 """By anonymous profile key."""
 MAX_MERGED_FROM: Final = 256
-"""Anonymous keys a profile names, the newest ones; the log's identify rows name all."""
+"""A profile names at most this many anonymous keys, the newest ones; the log's identify rows name all."""
 
 
 class Reading(Enum):
-    """How far the profiles at hand can be relied upon."""
+    """How far the given profiles can be relied upon."""
 
     WHOLE = "whole"
-    """They hold the same records of each source: read between two batches by whoever writes them."""
+    """All have seen the same records of each source: their writer read them between two batches."""
     BROKEN_OFF = "broken off"
-    """A crash may have left some ahead of others: whatever concerns several users is unclear."""
+    """A crash may have left some ahead of others: any login that concerns several users is unclear."""
     PASSING = "passing"
-    """Read for a request while others write. Nothing is unclear: the stream will have it right in a moment."""
+    """Read for a request while others write. Nothing is reported as unclear: the stream will correct it in a moment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ class Brought:
     profiles: dict[str, UserProfile]
     """Those that changed, by key."""
     unclear: tuple[str, ...]
-    """Anonymous keys of whose logins nothing was brought in: their events must be counted anew from the log."""
+    """Anonymous keys with logins that were not applied: their events must be counted anew from the log."""
 
 
 def history_of(profile: UserProfile | None) -> LoginHistory | None:
@@ -72,7 +73,7 @@ def history_of(profile: UserProfile | None) -> LoginHistory | None:
 
 
 def links_of(profiles: Mapping[str, UserProfile]) -> Iterator[Link]:
-    """What profiles say about who belongs together: stubs name all their users, users the guests they know of."""
+    """Which keys belong together according to profiles: stubs name all their users, users the guests they know of."""
     for key, profile in profiles.items():
         history = history_of(profile)
         yield from ((user, key) for user in dict.fromkeys(history.users if history is not None else ()))
@@ -85,7 +86,7 @@ def keys_to_read(logins: NewLogins) -> list[str]:
 
 
 def targets_to_read(profiles: Mapping[str, UserProfile]) -> list[str]:
-    """Users that stubs at hand name and that are not at hand themselves: *apply* needs those, too."""
+    """Users that the given stubs name and that are not given themselves: *apply* needs those, too."""
     histories = map(history_of, profiles.values())
     targets = dict.fromkeys(user for history in histories if history is not None for user in history.users)
     return [key for key in targets if key not in profiles]
@@ -98,9 +99,10 @@ def identify(
     config: ScoringConfig,
     reading: Reading = Reading.WHOLE,
 ) -> Brought:
-    """Bring logins into profiles. A login that was brought in before changes nothing.
+    """Apply logins to profiles. A login that was applied before changes nothing.
 
-    An anonymous profile that belongs to another user already stays counted there; only its later events follow.
+    An anonymous profile that was merged into another user before stays counted there; only its later events count for
+    the new user.
 
     Args:
         profiles: What is stored, by profile key: of keys_to_read(logins), and of targets_to_read of those.
@@ -145,7 +147,7 @@ def identify(
 
 
 def _after(before: LoginHistory | None, logins: Sequence[Login]) -> LoginHistory | None:
-    """The history with logins in ascending order; None where one of them belongs between older ones."""
+    """The history with logins added, which are ascending; None where one of them belongs between older ones."""
     if before is None:
         return LoginHistory.of(logins)
     after = before
@@ -168,12 +170,13 @@ def _is_clear(
     reading: Reading,
     half_written: bool,
 ) -> bool:
-    """Whether no event that is stored changes its owner, but all of an anonymous profile together.
+    """Whether no stored event changes its owner, except all events of an anonymous profile together.
 
     Args:
         logins: The new ones, ascending.
-        so_far: Profile of the user whose the events were until now; None where it has none, or where `before` is None.
-        half_written: Whether the user names the guest although the guest has no stub, or cannot name all.
+        so_far: Profile of the user that the events counted for until now; None where that user has no profile, or where
+            `before` is None.
+        half_written: Whether the user names the guest although the guest has no stub, or cannot name all guests.
     """
     if reading is Reading.PASSING:
         return True
@@ -185,9 +188,9 @@ def _is_clear(
     begins = [known_s for known_s, user in logins if (known_s, user) > before.newest and user != before.owner]
     if not begins:
         return True
-    if before.first_s[0] == NEVER_S:  # written by a version that did not note when
+    if before.first_s[0] == NEVER_S:  # written by a version that did not record the instant
         return False
-    # The user so far must have nothing that was known since another one's login.
+    # The previous user must have no event that was known after another user's login.
     newest_s = so_far.newest_ingest_time_s if so_far is not None else NEVER_S
     return reading is Reading.WHOLE and newest_s < begins[0]
 
@@ -264,7 +267,7 @@ def _merged_items(
 
 
 def stub(anonymous: UserProfile, history: LoginHistory) -> UserProfile:
-    """What stays of an anonymous profile: whom it belongs to. Its newest events are its logins.
+    """What stays of an anonymous profile: which users it belongs to. Its newest events are its logins.
 
     Item ids are the users, event times the first and known times the last login of each run.
     """

@@ -22,7 +22,7 @@ from mmrec.scoring.decay import LN_2, count_events, decay
 from mmrec.scoring.profile import NEVER_S, FloatArray, align_behaviors, align_columns
 
 POPULARITY_HALF_LIFE: Final = 1
-"""Position on axis H that popularity uses, where there are that many."""
+"""Position on axis H that popularity uses, where there is more than one half-life."""
 FORMAT: Final = 1
 """Version of the packed form; another number in stored bytes is an IncompatibleStateError."""
 _HEADER: Final = struct.Struct("<BBBdq")
@@ -60,7 +60,7 @@ def accumulate(
 
     Args:
         table: Statistics so far, by item id; not changed.
-        events: Any order; each is counted, so the caller hands every event over once.
+        events: Any order; each is counted, so the caller must pass every event only once.
         behavior_ids_B: Behaviors to count, ascending; events of others are left out.
 
     Returns:
@@ -93,7 +93,7 @@ def accumulate(
         item_id: ItemStatistics(
             reference_time_s=reference_s,
             behavior_ids_B=behavior_ids_B,
-            counts_HB=counts_HB.copy(),  # or one item would keep the counts of all alive
+            counts_HB=counts_HB.copy(),  # a view would keep the counts of all items in memory
             num_events=num_events,
         )
         for item_id, reference_s, counts_HB, num_events in zip(
@@ -170,7 +170,7 @@ def unpack_statistics(packed: bytes) -> ItemStatistics:
     """The statistics that pack_statistics wrote.
 
     Raises:
-        IncompatibleStateError: other version, or not as long as its header says.
+        IncompatibleStateError: another version, or not as long as its header says.
     """
     if len(packed) < _HEADER.size or packed[0] != FORMAT:
         version = packed[0] if packed else "none"

@@ -1,9 +1,9 @@
 """Marks: the highest offset a profile has seen of each source, in the order in which sources last moved.
 
 A user's events come from one partition of a topic, so a profile knows few sources: one more whenever the topic is
-created anew, mirrored, or given more partitions. Beyond MAX_SOURCES those that have not moved for longest are left out.
-That is exact as long as none of them is delivered from its beginning again; the ring of ids alone would then find its
-repeats.
+created anew, mirrored, or given more partitions. Beyond MAX_SOURCES, those that have not moved for longest are dropped.
+That is exact as long as no dropped source is delivered from its beginning again; only the ring of ids would then find
+its repeats.
 """
 
 from collections.abc import Mapping

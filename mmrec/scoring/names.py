@@ -1,7 +1,7 @@
-"""Ids of a profile in the form they are stored in: a list of strings that is cut only where somebody reads it.
+"""Ids of a profile in their stored form: one text that is split into strings only when somebody reads it.
 
-A profile holds hundreds of ids, a batch touches a few of them. Making, copying and freeing all those strings would be
-most of the work; finding one in the text and adding one behind it is none.
+A profile holds hundreds of ids, and a batch touches a few of them. Making, copying and freeing all those strings would
+be most of the work; finding one in the text and appending one costs next to nothing.
 
     text    U+001F id U+001F id U+001F ... U+001F        UTF-8; ids hold no control characters, so U+001F can part them
 """
@@ -24,14 +24,14 @@ class Names:
 
     @classmethod
     def stored(cls, text: bytes, num_names: int) -> "Names":
-        """The names of a text that text() gave."""
+        """The names in a text that text() returned."""
         names = object.__new__(cls)
         names._names, names._num, names._text = None, num_names, text
         return names
 
     @classmethod
     def of_encoded(cls, encoded: list[bytes]) -> "Names":
-        """The names that `encoded` gave, or others as UTF-8 without the separator."""
+        """The names that `encoded` returned, or others, as UTF-8 without the separator."""
         return cls.stored(SEPARATOR.join((b"", *encoded, b"")) if encoded else SEPARATOR, len(encoded))
 
     def __len__(self) -> int:
@@ -77,13 +77,13 @@ class Names:
         return self._text
 
     def position(self, name: str) -> int:
-        """Where a name stands first; -1 where it is none of these."""
+        """Position of a name's first occurrence; -1 where it does not occur."""
         text = self.text
         at = text.find(SEPARATOR + name.encode() + SEPARATOR)
         return at if at < 0 else text.count(SEPARATOR, 0, at)
 
     def plus(self, names: tuple[str, ...]) -> "Names":
-        """These names and others behind them."""
+        """These names, followed by others."""
         return Names.stored(self.text + _text(names)[1:], self._num + len(names)) if names else self
 
 

@@ -3,8 +3,8 @@
     columns = columns_of([packed, packed, ...], axes)      the layout is that of mmrec/scoring/packing.py
     packed_of(columns)                                     the same bytes again
 
-Unpacking a profile makes a dozen arrays of a few numbers each; here it is a dozen slices of bytes, which are joined
-section by section and read as one array. Only profiles of the same axes (decay rates, behaviors) go together.
+Unpacking a profile makes a dozen arrays of a few numbers each. Here it is a dozen slices of bytes, which are joined
+section by section and read as one array. Only profiles with the same axes (decay rates, behaviors) can be joined.
 
 Axes: U profiles, X items of all, K newest events of all, R ring entries of all (those of one profile stand together),
 H half-lives, B behaviors.
@@ -32,7 +32,7 @@ assert HEADER_DTYPE.itemsize == HEADER.size
 
 @dataclass(frozen=True, kw_only=True)
 class Axes:
-    """What profiles that go together have in common."""
+    """What profiles that are joined have in common."""
 
     num_rates: int
     behavior_ids_B: npt.NDArray[np.uint8]
@@ -75,7 +75,7 @@ class ProfileColumns:
         return len(self.names)
 
     def sizes(self, name: str) -> IntArray:
-        """A count of the header, shape (U,), such as num_items."""
+        """One count from each header, shape (U,), such as num_items."""
         sizes_U: IntArray = self.header_U[name].astype(np.int64)
         return sizes_U
 
@@ -86,7 +86,7 @@ class Sections:
 
     header_U: npt.NDArray[Any]
     starts: list[list[int]]
-    """By section, the last one being the end of the recent item ids."""
+    """By section; the last entry is the end of the recent item ids."""
 
     def part(self, number: int, packed: Sequence[bytes]) -> list[bytes]:
         """One section of each profile."""

@@ -1,6 +1,6 @@
-"""Adds accepted events to profiles that stand as columns: the sums of mmrec/scoring/fold.py without a profile object.
+"""Adds accepted events to profiles held as columns: the sums of mmrec/scoring/fold.py without a profile object.
 
-Only what differs in kind from user to user is touched one by one: the texts of ids, and profiles beyond their bounds.
+Only two things are processed one user at a time: the texts of ids, and profiles beyond their bounds.
 
 Axes: U users, A accepted events (those of one user stand together), S touched (user, item) slots (likewise), X items of
 all users, R ring entries of all, H half-lives, B behaviors.
@@ -33,7 +33,7 @@ class PlainUsers:
     user_A: IntArray
     """Position on axis U of each, ascending."""
     newest_ingest_times_U: FloatArray
-    """Of the user's events in the batch, repeats included; all are later than what the profile has seen."""
+    """Newest ingest time of each user's events in the batch, repeats included; later than all the profile has seen."""
     marks: list[tuple[int, bytes, bytes]]
     """Number of marks, their block and text (packing.pack_marks) of each profile as it will be."""
 

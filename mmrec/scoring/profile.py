@@ -1,7 +1,7 @@
 """What the stream keeps about one user.
 
 A profile is one row of the scoring matrix (METHODS M4) in a form that can be read at any instant: decayed counts per
-item, half-life and behavior, each item with its own reference time; never finished scores. Beside it stand the newest
+item, half-life and behavior, each item with its own reference time; never finished scores. It also holds the newest
 events (for sequence models), totals, and what makes the stream exact: marks and the ring of event ids.
 
 Axes: I items, H half-lives, B behaviors, L newest events, R ring.
@@ -19,7 +19,7 @@ from mmrec.scoring.source import Source
 
 FloatArray = npt.NDArray[np.float64]
 NEVER_S = -np.inf
-"""Instant of something that has not happened."""
+"""The instant of what has not happened."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,9 +31,9 @@ class UserProfile:
     names: Names
     """Ids of the items the user has touched, at most the configured number, in no promised order; see `item_ids`."""
     reference_times_I: FloatArray
-    """Event time of the newest event of each item, epoch seconds: counts are as of then."""
+    """Event time of the newest event of each item, epoch seconds: its counts are as of this instant."""
     counts_IHB: FloatArray
-    """Decayed counts of events, undo behaviors among them as events of their own."""
+    """Decayed counts of events; undo behaviors are counted as events of their own."""
     recent_names: Names
     """Ids of the items of the newest events, oldest first, by event time; see `recent_item_ids`."""
     recent_behavior_ids_L: npt.NDArray[np.uint8]
@@ -44,7 +44,7 @@ class UserProfile:
     num_events: int
     """Accepted events ever."""
     num_pruned_items: int
-    """Items dropped to stay within the bound, ever."""
+    """Items dropped so far to stay within the bounds."""
     first_event_time_s: float
     newest_event_time_s: float
     newest_ingest_time_s: float
@@ -54,15 +54,15 @@ class UserProfile:
     """Hashes of recent event ids, oldest first."""
     ring_ingest_times_R: FloatArray
     window_start_s: float = NEVER_S
-    """Begin of the rate window that `window_events` speaks of, ingest time (scoring/caps.py)."""
+    """Ingest time at which the current rate window began (scoring/caps.py)."""
     window_events: int = 0
     """Events accepted in that window."""
     full_windows: int = 0
-    """Full windows in a row, that one included once it is full."""
+    """Full windows in a row, including the current one once it is full."""
     bot_until_s: float = NEVER_S
     """Ingest time until which the user counts as a bot."""
     merged_into: str = ""
-    """Profile key that this anonymous profile's events count for; "" where it stands for itself, see identity.py."""
+    """Profile key that this anonymous profile's events count for; "" where it was not merged, see identity.py."""
     merged_from: tuple[str, ...] = ()
     """Anonymous profile keys that were merged into this one, in the order of their login."""
 
@@ -98,7 +98,7 @@ def align_columns(
     counts_xB: FloatArray, behavior_ids_B: npt.NDArray[np.uint8], onto_ids_B: npt.NDArray[np.uint8]
 ) -> FloatArray:
     """Counts moved to an axis of other behavior ids; the last axis is B, absent behaviors are 0."""
-    if behavior_ids_B.tobytes() == onto_ids_B.tobytes():  # a request asks several times: np.array_equal takes longer
+    if behavior_ids_B.tobytes() == onto_ids_B.tobytes():  # called often in a request, and np.array_equal is slower
         return counts_xB
     aligned = np.zeros((*counts_xB.shape[:-1], len(onto_ids_B)), dtype=np.float64)
     _, theirs, ours = np.intersect1d(behavior_ids_B, onto_ids_B, return_indices=True)
@@ -107,7 +107,7 @@ def align_columns(
 
 
 def empty_profile(*, behaviors: BehaviorSet, num_half_lives: int) -> UserProfile:
-    """The profile of a user of whom nothing is known."""
+    """The profile of a user about whom nothing is known."""
     num_behaviors = len(behaviors)
     return UserProfile(
         behavior_ids_B=behaviors.ids_B,

@@ -1,6 +1,6 @@
-"""Many short arrays, one per user, lengthened at once: an array operation per user would cost more than its numbers.
+"""Appends to many short arrays, one per user, at once: an array operation per user would cost more than the numbers.
 
-Axes: U users, K kept entries of all users, A added ones (those of one user stand together in both), X the result.
+Axes: U users, K kept entries of all users, A added ones (those of one user are adjacent in both), X the result.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Lengthened:
 def lengthened(
     user_K: IntArray, user_A: IntArray, *, kept_K: npt.NDArray[np.bool_], num_users: int, max_size: int
 ) -> Lengthened:
-    """Added entries behind the kept ones, the newest `max_size` of each user.
+    """Kept entries followed by added ones, the newest `max_size` of each user.
 
     Args:
         user_K: User of each kept entry, ascending.

@@ -1,4 +1,4 @@
-"""Smoothed rates of an item: which behaviors its events are, in shares that few events cannot swing.
+"""Smoothed rates of an item: the share of each behavior among its events, smoothed so that a few events move it little.
 
 Axes: any leading axes, B behaviors.
 """
@@ -8,7 +8,8 @@ import numpy as np
 from mmrec.scoring.profile import FloatArray
 
 PSEUDO_EVENTS = 10.0
-"""Events an item is taken to have had of all behaviors alike before its first: untested, a handful by design."""
+"""Weight of the prior: every item starts as if it had had this many events, spread evenly over the behaviors. Chosen by
+judgment, not by a test."""
 
 
 def smoothed_rates(counts_xB: FloatArray, *, pseudo_events: float = PSEUDO_EVENTS) -> FloatArray:

@@ -1,7 +1,7 @@
 """The newest events of each user, by (event time, known time, behavior, item): the same for any order of arrival.
 
-Axes: U users, K kept events of all (those of one user stand together), A accepted events (likewise), M the added and
-the kept ones that are no older, L newest events of one user, oldest first.
+Axes: U users, K kept events of all (those of one user are adjacent), A accepted events (likewise), M the added events
+and the kept ones that are no older, L newest events of one user, oldest first.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Recent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecentColumns:
-    """The newest events of U profiles, those of one profile together, oldest first."""
+    """The newest events of U profiles; those of one profile are adjacent, oldest first."""
 
     names: list[Names]
     sizes_U: IntArray
@@ -41,7 +41,7 @@ class RecentColumns:
 
 
 def columns_of(profiles: Sequence[UserProfile]) -> RecentColumns:
-    """What profiles keep."""
+    """The newest events that profiles keep."""
     return RecentColumns(
         names=[profile.recent_names for profile in profiles],
         sizes_U=np.array([len(profile.recent_names) for profile in profiles], dtype=np.int64),
@@ -68,7 +68,7 @@ def newest_events(
         first_U: Position in `rows_A` of each user's first.
     """
     num_users = len(kept.names)
-    # Kept events before a user's first added one stay before all; the others are put in order with these.
+    # Kept events older than a user's first added one stay in front; the others are sorted together with the added ones.
     user_K = np.repeat(np.arange(num_users), kept.sizes_U)
     late_K = kept.event_times_K >= np.minimum.reduceat(events.event_times_N[rows_A], first_U)[user_K]
     rows_K = np.flatnonzero(late_K)
@@ -119,7 +119,7 @@ def _settle_ties(
     known_M: FloatArray,
     behaviors_M: npt.NDArray[np.uint8],
 ) -> None:
-    """Put ids in order, in place, where everything else is equal; UTF-8 sorts as the text does."""
+    """Sort by id, in place, where everything else is equal; UTF-8 sorts as the text does."""
     tied_M = np.diff(user_M) == 0
     for values in (times_M, known_M, behaviors_M):
         tied_M &= values[1:] == values[:-1]

@@ -1,8 +1,8 @@
-"""The ring of recent event ids that finds duplicates made by producers.
+"""The ring of recent event ids, which finds duplicates made by producers.
 
-An id is remembered while it is among the `size` newest ids by (ingest time, id) and no older than `window_s` before the
+An id is remembered while it is among the `size` newest ids by (ingest time, id) and at most `window_s` older than the
 newest ingest time seen. That is a property of the set of counted ids, not of the order in which they came, so the ring
-ends the same however the events were cut into batches.
+is the same however the events were cut into batches.
 
 Axis: R ring, oldest first.
 """
@@ -20,7 +20,7 @@ IdArray = npt.NDArray[np.uint64]
 def _bounded(
     ids_R: IdArray, times_R: FloatArray, *, newest_s: float, size: int, window_s: float
 ) -> tuple[IdArray, FloatArray]:
-    """Entries within size and window; they come in order of time."""
+    """Entries within size and window; the given ones are ordered by time."""
     first = max(len(times_R) - size, 0)
     if first < len(times_R) and times_R[first] < newest_s - window_s:
         first = max(first, int(np.searchsorted(times_R, newest_s - window_s, side="left")))
@@ -91,14 +91,14 @@ class IdRing:
         if self._by_time is not None:
             insort(self._by_time, (ingest_time_s, event_hash))
             self._latest[event_hash] = max(ingest_time_s, self._latest.get(event_hash, -np.inf))
-        # Equal times are put in order by id at the end, so only a strictly later time keeps the order.
+        # Equal times are sorted by id at the end, so only a strictly later time keeps the order.
         if ingest_time_s <= self._last_time_s:
             self._sorted = False
         self._last_time_s = ingest_time_s
 
     def _remembered(self, event_hash: int, newest_s: float) -> bool:
-        """Rare path: the id is known, but window or size may have passed it since."""
-        if self._by_time is None:  # put in order once per batch; from here on additions keep it
+        """Rare path: the id is known, but may have fallen out of window or size since."""
+        if self._by_time is None:  # sorted once per batch; from here on additions keep it sorted
             entries = [*zip(self._ids_R.tolist(), self._times_R.tolist(), strict=True), *self._added]
             self._by_time = sorted((time_s, known) for known, time_s in entries)
             self._latest = {known: time_s for time_s, known in self._by_time}

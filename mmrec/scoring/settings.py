@@ -12,7 +12,8 @@ from mmrec.wire.declared import Count, NotNegative, Positive, check
 MAX_RECENT: Final = (1 << 16) - 1
 MAX_RATES: Final = (1 << 8) - 1
 MAX_NUMBER: Final = (1 << 32) - 1
-"""What a packed profile has room for (mmrec.scoring.packing): newest events; half-lives; items, ids, events counted."""
+"""Largest numbers that a packed profile can hold (mmrec.scoring.packing): of newest events; of half-lives; of items,
+ids and counted events."""
 
 Stored = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
 
@@ -39,9 +40,9 @@ class ScoringConfig:
     cap_window_s: Positive = 60.0
     """Length of that window."""
     bot_windows: Count = 0
-    """Full windows in a row that make a user a bot; 0 is no bot rule."""
+    """Full windows in a row after which a user counts as a bot; 0 turns the bot rule off."""
     bot_quiet_s: NotNegative = 86_400.0
-    """For this long a bot's events are refused."""
+    """How long a bot's events are refused."""
     behaviors: BehaviorSet
     """The configured set with its weights."""
 

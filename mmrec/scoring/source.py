@@ -15,5 +15,5 @@ class Source:
 
 @lru_cache(maxsize=4_096)
 def source_of(cluster_id: str, topic_id: str, partition: int) -> Source:
-    """One object per source, which profiles share: equal ones are then found without a comparison."""
+    """One shared object per source, so that equal ones are found by identity, without comparing fields."""
     return Source(cluster_id=cluster_id, topic_id=topic_id, partition=partition)

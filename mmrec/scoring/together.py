@@ -1,14 +1,14 @@
-"""Who is one person: whose an anonymous id's events are, and which profile keys logins tie together.
+"""Who is one person: which user an anonymous id's events belong to, and which profile keys logins tie together.
 
     history = LoginHistory.of([(known_s, user_key), ...])     in any order
-    history.owner_at(known_s)                                 the user whose event it is, if it was known then
+    history.owner_at(known_s)                                 the user that an event known at this instant belongs to
     one_person("ann", linked)                                 keys that a request to forget Ann concerns
     all_linked(["ann"], linked)                               keys whose profiles may hold events of one another
 
     owner of an event = user of the newest login known at or before the event, else of the first login
 
-So the owner depends on known times alone: not on the order of reading, nor on where batches end. Of logins known at
-the same instant the one of the greater user key is taken as the later one.
+So the owner depends on known times alone, not on the order of reading or on where batches end. Of two logins known at
+the same instant, the one with the greater user key counts as the later.
 """
 
 from bisect import bisect_left, bisect_right
@@ -21,10 +21,10 @@ Login = tuple[float, str]
 Link = tuple[str, str]
 """(user key, anonymous key) of a login, whenever it was."""
 Linked = Callable[[Collection[str]], Iterable[Link]]
-"""The links that name one of these keys on either side; all_linked() follows others among them, too."""
+"""Gives the links that name one of these keys on either side. It may give others; all_linked() follows those, too."""
 MAX_RUNS: Final = 4_096
-"""Changes of users that a history remembers: the first one and the newest, some 50 bytes each. Beyond that, an event
-that was known before the others and comes only now, or is counted anew, counts for the first user."""
+"""Changes of user that a history remembers: the first one and the newest, some 50 bytes each. Where some were dropped,
+an event of that time which arrives late, or is counted anew, counts for the first user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class LoginHistory:
     """Logins of one anonymous id, in runs of logins as the same user; never empty."""
 
     users: tuple[str, ...]
-    """User of each run; neighbors differ."""
+    """User of each run; adjacent runs have different users."""
     first_s: tuple[float, ...]
     """Known time of each run's first login, ascending."""
     last_s: tuple[float, ...]
@@ -55,17 +55,17 @@ class LoginHistory:
 
     @property
     def owner(self) -> str:
-        """The user it is now."""
+        """The user that the id belongs to now."""
         return self.users[-1]
 
     def owner_at(self, known_s: float) -> str:
-        """Whose an event is that was known at this instant."""
+        """The user that an event known at this instant belongs to."""
         if len(self.users) == 1:
             return self.users[0]
         return self.users[max(bisect_right(self.first_s, known_s) - 1, 0)]
 
     def owner_before(self, time_s: float) -> str | None:
-        """The user it was just before an instant; None where nobody had logged in."""
+        """The user just before an instant; None where nobody had logged in."""
         place = bisect_left(self.first_s, time_s) - 1
         return self.users[place] if place >= 0 else None
 
@@ -78,7 +78,7 @@ class LoginHistory:
         )
 
     def with_newest(self, login: Login) -> "LoginHistory":
-        """With a login that comes behind all others.
+        """The history with one more login, which is later than all others.
 
         Raises:
             ValueError: it does not.
@@ -95,7 +95,7 @@ class LoginHistory:
 
 
 def logins_by_guest(logins: Iterable[tuple[str, str, float]]) -> dict[str, list[Login]]:
-    """Logins by anonymous key, in the order given: (user key, anonymous key, known time in epoch seconds) each."""
+    """Logins by anonymous key, in the order given. A row is (user key, anonymous key, known time in epoch seconds)."""
     found: dict[str, list[Login]] = {}
     for user, guest, known_s in logins:
         found.setdefault(guest, []).append((known_s, user))
@@ -103,9 +103,9 @@ def logins_by_guest(logins: Iterable[tuple[str, str, float]]) -> dict[str, list[
 
 
 def one_person(key: str, linked: Linked) -> list[str]:
-    """Keys of the person whom a key stands for, each once; `key` itself comes last.
+    """Keys of the person that a key belongs to, each once; `key` itself comes last.
 
-        users  = the key, and whom it ever logged in as
+        users  = the key, and all users it ever logged in as
         guests = all anonymous ids that ever logged in as one of these users
 
     The guests' other users are other people: two who share a device are not one person.
@@ -116,9 +116,9 @@ def one_person(key: str, linked: Linked) -> list[str]:
 
 
 def all_linked(keys: Iterable[str], linked: Linked) -> set[str]:
-    """The keys, and all that links tie to them, over however many others.
+    """The keys, and all keys that links connect to them, directly or through others.
 
-    Events of an anonymous id stand in the profiles of all its users; so this is who must be counted anew with whom.
+    Events of an anonymous id are in the profiles of all its users, so all of these must be counted anew together.
     """
     together: set[str] = set()
     fresh = set(keys)

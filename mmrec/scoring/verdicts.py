@@ -9,12 +9,12 @@ class Verdict(IntEnum):
     ACCEPTED = 0
     """Counted in the profile and written to the log."""
     DUPLICATE = 1
-    """An event with the same id of the same user was counted within the window."""
+    """An event of the same user with the same id was counted within the window."""
     ALREADY_APPLIED = 2
     """At or below the profile's mark for its source: seen in an earlier delivery."""
     CAPPED = 3
-    """Over the user's rate cap; neither counted nor logged, and submitted again it is exempt."""
+    """Over the user's rate cap: neither counted nor logged. If it is resubmitted, no cap applies to it."""
     BOT = 4
-    """Of a user whom the bot rule holds for a program; as CAPPED."""
+    """User flagged as a bot; treated like CAPPED."""
     FORGOTTEN = 5
-    """Known no later than the instant its user asked to be forgotten: it changes nothing, marks included."""
+    """Known at or before the instant its user asked to be forgotten: it changes nothing, not even marks."""

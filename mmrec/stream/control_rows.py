@@ -1,8 +1,8 @@
 """What control records do to profiles: a login merges two, a request to forget removes some.
 
-Stream, recovery and rebuild share this; the rows are those of mmrec.events.control. Forgetting comes first: it is an
-instant of known time, so events up to it are refused wherever they come from, in this batch or years later. Logins
-come next, before the events: whose an event is, known times say (scoring/together.py).
+Stream, recovery and rebuild share this; the rows are those of mmrec.events.control. Forgetting comes first: it names
+an instant of known time, and events up to it are refused wherever they come from, in this batch or years later. Logins
+come next, before the events, because known times decide which user an event belongs to (scoring/together.py).
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -32,11 +32,12 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 FromLog = Callable[[Iterable[str], pa.Table], dict[str, UserProfile]]
-"""(anonymous keys, identify rows that the log has not) -> their profiles and those of all their users, from the log."""
+"""(anonymous keys, identify rows that are not in the log) -> their profiles and those of all their users, counted from
+the log."""
 LOGIN_COLUMNS: Final = ("user_key", "item_id", "known_time_s")
-"""Columns of an identify row that say who logged in: user, anonymous key, from when on that was known."""
+"""Columns of an identify row that say who logged in: user, anonymous key, the instant it became known."""
 LOGINS_AT_ONCE: Final = 10_000
-"""Logins whose profiles are in memory at a time where many are brought in."""
+"""Logins applied at a time where there are many; their profiles are in memory together."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,7 +51,7 @@ class Logins:
 
 
 def read_with_targets(read: ReadProfiles, keys: Iterable[str]) -> dict[str, UserProfile]:
-    """Profiles, and those they are merged into."""
+    """Profiles, and the profiles they are merged into."""
     profiles = read(keys)
     targets = targets_to_read(profiles)
     return {**profiles, **read(targets)} if targets else profiles
@@ -65,10 +66,10 @@ def write_users_first(
 ) -> None:
     """Write profiles, stubs of merged ones after all others, progress last.
 
-    Redis writes in portions. A crash between a user's profile and the stub leaves a login that identify() mends; the
-    other way round the anonymous events would be in neither.
+    Redis writes in portions. A crash between a user's profile and the stub leaves a login that identify() repairs; in
+    the other order, the anonymous events would be in neither profile.
     """
-    # Packed are those that events changed, and events change no stub.
+    # Packed profiles were changed by events, and events change no stub.
     stubs = {k: p for k, p in profiles.items() if isinstance(p, UserProfile) and p.merged_into}
     if stubs:
         others = {key: profile for key, profile in profiles.items() if key not in stubs}
@@ -96,14 +97,14 @@ def bring_logins(
     config: ScoringConfig,
     reading: Reading = Reading.WHOLE,
 ) -> Logins:
-    """Merge what identify rows say belongs together; rows known before either side was forgotten change nothing.
+    """Merge the profiles that identify rows tie together; rows known before either side was forgotten change nothing.
 
-    It comes before the events that are read with the rows are applied.
+    Call it before applying the events that were read with the rows.
 
     Args:
         rows: Identify rows of EVENT_SCHEMA, N of them, in any order.
         read: Profiles as they are stored.
-        from_log: Asked where stored profiles cannot tell whose events they hold.
+        from_log: Called where stored profiles cannot tell which user their events belong to.
     """
     known_N = login_counts(rows, forgotten)
     logins = gathered(rows.filter(pa.array(known_N)))
@@ -116,7 +117,7 @@ def bring_logins(
 
 
 def login_counts(rows: pa.Table, forgotten: ForgottenUsers) -> BoolArray:
-    """Mask of the identify rows of which neither side was forgotten since, shape (N,)."""
+    """Mask of the identify rows with neither side forgotten since, shape (N,)."""
     sides = [rows[name].to_pylist() for name in ("user_key", "item_id")]
     instants = forgotten.forgotten_s(dict.fromkeys([*sides[0], *sides[1]])) if rows.num_rows else {}
     if not instants:
@@ -129,18 +130,18 @@ def login_counts(rows: pa.Table, forgotten: ForgottenUsers) -> BoolArray:
 def asked_to_forget(
     control: pa.Table, read: ReadProfiles, *, forgotten: ForgottenUsers, guests_in_log: GuestsInLog
 ) -> dict[str, float]:
-    """Profile keys that are to go, and the instant up to which, in the order in which the registry is to learn of them.
+    """Profile keys to forget, each with the instant up to which, in the order in which they must enter the registry.
 
-    Whoever is found through another profile comes before it, so that a crash halfway loses nobody.
+    A key that was found through another profile comes before that one, so that a crash halfway loses none.
 
-    A user's anonymous profiles go with them, those of a login in the same table included; so does the user where an
-    anonymous profile that was merged is to go: their events stand in one profile and cannot be told apart in it.
+    A user's anonymous profiles are forgotten with the user, including those of a login in the same table. So is the
+    user of a merged anonymous profile: their events are in one profile and cannot be separated in it.
 
-    A request that the registry has is left out: it was read before a crash, the start swept the store, and who has
-    logged in since is not meant by it.
+    A request that is in the registry already is left out: it was read before a crash, and the start has swept the
+    store. It does not concern users who logged in since.
 
     Args:
-        guests_in_log: Asked where a profile names as many anonymous keys as it can.
+        guests_in_log: Called where a profile names as many anonymous keys as it can hold.
     """
     names = list(LOGIN_COLUMNS)
     logins = control.filter(pa.array(is_login(control))).select(names).to_pylist()
@@ -153,13 +154,13 @@ def asked_to_forget(
         if instants.get(row["user_key"], -np.inf) >= row["known_time_s"]:
             continue
         for key in _together(row["user_key"], row["known_time_s"], logins, gone, read, guests_in_log=guests_in_log):
-            gone.pop(key, None)  # it comes behind whom this request found, too
+            gone.pop(key, None)  # so that it comes after the keys that this request found, too
             gone[key] = row["known_time_s"]
     return gone
 
 
 def sharing(gone: Mapping[str, float], read: ReadProfiles) -> set[str]:
-    """Users who are not to go but have used a device that is: some of its events stand in their profiles."""
+    """Users who are not forgotten but have used a device that is: some of its events are in their profiles."""
     guests = [key for key in gone if key.startswith(ANONYMOUS_PREFIX)]
     if not guests:
         return set()
@@ -175,7 +176,7 @@ def _together(
     *,
     guests_in_log: GuestsInLog,
 ) -> list[str]:
-    """Keys of one person, as of an instant; what was forgotten before binds nobody any more."""
+    """Keys of one person, as of an instant; a login that was forgotten before no longer ties keys together."""
     guests_of = cache(guests_in_log)
 
     def known(keys: Iterable[str]) -> dict[str, UserProfile]:

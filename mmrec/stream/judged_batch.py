@@ -1,9 +1,9 @@
-"""The records of a micro-batch brought into profiles: a verdict for each event, and what is to be written.
+"""Applies the records of a micro-batch to profiles: a verdict for each event, and what is to be written.
 
 Writes nothing; the caller does.
 
-Profiles come in groups (mmrec/stream/profile_groups.py), each packed before the next is read, so a batch of very many
-users takes the memory of their packed profiles and of one group.
+Profiles come in groups (mmrec/stream/profile_groups.py), each packed before the next is read. So a batch of very many
+users needs memory for their packed profiles and for one unpacked group.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -39,19 +39,19 @@ class Judged:
     events: pa.Table
     verdicts_N: npt.NDArray[np.uint8]
     recovered_N: BoolArray
-    """Events that a crash left in the log beyond the progress."""
+    """Events that were logged before a crash, after the stored progress."""
     profiles: Mapping[str, UserProfile | PackedProfile]
     """Those that changed."""
     logins: pa.Table
     logins_known_N: BoolArray
-    """Logins that are to be logged: all but those that were before, or that somebody has asked to forget."""
+    """Logins that are to be logged: all but those that are in the log already or were forgotten."""
     num_pruned: int
     phases_s: Mapping[str, float] = field(default_factory=dict)
-    """Seconds of reading and of packing, which is part of writing."""
+    """Seconds of reading and of packing; packing counts as part of writing."""
 
     @property
     def accepted(self) -> pa.Table:
-        """What the log is to hold, in the order of offsets."""
+        """The rows to log, in the order of offsets."""
         events = rows_where(self.events, self.verdicts_N == Verdict.ACCEPTED)
         if not self.logins_known_N.any():
             return events
@@ -70,12 +70,12 @@ def judge_batch(
     timer: Callable[[], float],
     max_profiles: int = MAX_PROFILES,
 ) -> Judged:
-    """Read what the batch's records need, bring its logins in and apply its events.
+    """Read the profiles that the batch's records need, apply its logins, then its events.
 
     Args:
         store: Packs what is to be written to it.
-        read: Packed profiles as of the batch's begin.
-        recovered: Places that a crash left in the log.
+        read: Gives packed profiles as of the beginning of the batch.
+        recovered: Places of records that were logged before a crash, after the stored progress.
         from_log: See bring_logins().
         max_profiles: In memory at a time, unpacked.
     """
@@ -83,7 +83,7 @@ def judge_batch(
     brought: dict[str, bytes] = {}
 
     def timed_read(keys: Iterable[str]) -> Mapping[str, bytes]:
-        """As of the batch's begin, and of its logins once those are brought in."""
+        """Profiles as of the beginning of the batch; once its logins are applied, with these."""
         wanted = list(keys)
         began_s = timer()
         found = read([key for key in wanted if key not in brought])
@@ -128,30 +128,30 @@ def judge_batch(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Concerned:
-    """Whoever the logins of a micro-batch concern, judged."""
+    """The users whom the logins of a micro-batch concern, judged."""
 
     keys: frozenset[str]
     """Their profile keys."""
     judged: Judged
     others_N: BoolArray
-    """Events of the batch that are nobody's of them."""
+    """Events of the batch that belong to none of them."""
 
 
 def judge_concerned(
     batch: StreamBatch, owners: pa.ChunkedArray, read: ReadProfiles, *, judge: Callable[[StreamBatch], Judged]
 ) -> Concerned:
-    """Judge the events of whoever the batch's logins concern; those of others are left alone.
+    """Judge the events of the users whom the batch's logins concern; those of others are left alone.
 
     Args:
-        owners: Of each event, as logins before the batch say.
-        read: Profiles as of the batch's begin.
-        judge: judge_batch() of a batch with all logins and some of the events.
+        owners: Profile key of each event, by the logins before the batch.
+        read: Gives profiles as of the beginning of the batch.
+        judge: judge_batch(), called with a batch of all logins and some of the events.
     """
     logins = batch.control.filter(pa.array(is_login(batch.control)))
     named = {*logins["user_key"].to_pylist(), *logins["item_id"].to_pylist()}
     stubs = read([key for key in named if key.startswith(ANONYMOUS_PREFIX)]) if named else {}
     keys, size = named.union(targets_to_read(stubs)), -1
-    while len(keys) > size:  # the log may name others whom a guest once logged in as
+    while len(keys) > size:  # the log may name other users that a guest once logged in as
         size = len(keys)
         mine_N = np.zeros(batch.events.num_rows, dtype=np.bool_)
         if keys:
@@ -172,7 +172,7 @@ def fresh_logins(
     forgotten: ForgottenUsers,
     config: ScoringConfig,
 ) -> Logins:
-    """What logins change; those that a crash left in the log took effect in recover(), and do so no second time."""
+    """What logins change. Those that were logged before a crash took effect in recover() and do not do so again."""
     sources, source_index_N = sources_of(logins)
     fresh_N = ~recovered.hold(sources, source_index_N, logins["offset"].to_numpy())
     known_N = np.zeros(logins.num_rows, dtype=np.bool_)
@@ -190,10 +190,11 @@ def left_by_a_crash(
     packed: Mapping[str, bytes],
     config: ScoringConfig,
 ) -> npt.NDArray[np.uint8]:
-    """Verdicts, with what was decided before a crash in place of ALREADY_APPLIED.
+    """Verdicts, with the decision made before a crash in place of ALREADY_APPLIED.
 
-    A record beyond the progress that its profile has seen was in a batch that came to the log and not to the store.
-    In the log it was accepted; else its id is in the profile's ring and it was a duplicate, or it was refused.
+    A record that its profile has seen, but that is beyond the stored progress, was in a batch that reached the log and
+    not the whole store. If the record is in the log, it was accepted. Otherwise it was a duplicate where its id is in
+    the profile's ring, and was refused where it is not.
     """
     again_N = verdicts_N == Verdict.ALREADY_APPLIED
     if not again_N.any():

@@ -4,7 +4,7 @@
     watch.observe(batch, num_records=..., num_profiles=..., phases_s={...}, progress=..., now_s=...)   per micro-batch
     watch.lag(ends, progress, now_s=...)                                                               every few seconds
 
-Totals come from the stored progress, so they go on over restarts; durations and freshness are this process's own.
+Totals come from the stored progress, so they continue after a restart; durations and freshness are of this process.
 """
 
 from collections.abc import Mapping
@@ -30,9 +30,9 @@ _TOTALS: Final = {
     "forgotten_users": ("mmrec_forgotten_total", {}),
     "not_configured": ("mmrec_events_total", {"verdict": "not_configured", "reason": ""}),
 }
-"""Where counts of the progress that are neither verdicts nor reasons are shown; named once one was counted."""
+"""Metrics for the counts in the progress that are neither verdicts nor reasons; shown once something was counted."""
 STORE_PHASES: Final = {"read": "read", "write": "write"}
-"""Phases of a step that the feature store takes, and what it does in them."""
+"""Phases of a step that the feature store is busy with, and what it does in them."""
 LOG_PHASE: Final = "log"
 WHOLE: Final = "whole"
 DECODE: Final = "decode"
@@ -42,7 +42,7 @@ class StreamMetrics:
     """Fills one registry; called by the stream's own thread."""
 
     def __init__(self, metrics: Metrics, *, late_s: float) -> None:
-        """Start to count.
+        """Start counting.
 
         Args:
             late_s: Events whose time is more than this before their ingest time are late.
@@ -61,13 +61,13 @@ class StreamMetrics:
         progress: StreamProgress,
         now_s: float,
     ) -> None:
-        """One micro-batch that is in the store.
+        """Take in one micro-batch that is in the store.
 
         Args:
             batch: As it was processed.
             num_records: Records that were not processed before.
             num_profiles: Profiles written.
-            phases_s: Seconds by phase; `whole` for all of it, whose rest is told as `decode`.
+            phases_s: Seconds by phase; `whole` is the total, and what no other phase covers is reported as `decode`.
             progress: What the store holds now.
             now_s: Instant at which requests see the batch.
         """
@@ -94,7 +94,7 @@ class StreamMetrics:
         self.totals(progress)
 
     def totals(self, progress: StreamProgress) -> None:
-        """Counters that the store keeps; also to be called at the start, before the first batch."""
+        """Set the counters that the store keeps; also to be called at the start, before the first batch."""
         metrics = self._metrics
         counts = progress.counts
         for verdict, number in counts.named_verdicts().items():
@@ -109,10 +109,10 @@ class StreamMetrics:
     def lag(
         self, ends: Mapping[Source, int], topics: Mapping[str, str], progress: StreamProgress, *, now_s: float
     ) -> None:
-        """How far each partition is behind.
+        """Set how far each partition is behind.
 
         Args:
-            ends: The offset that the next record of each source will have, as the broker says.
+            ends: The offset that the next record of each source will have, according to the broker.
             topics: Name by topic id; sources of other topics are left out.
             progress: What the store holds.
         """
@@ -123,7 +123,7 @@ class StreamMetrics:
             num_behind = max(end - 1 - progress.marks.get(source, -1), 0)
             newest_s = self._newest_s.get(source, progress.newest_ingest_time_s)
             self._metrics.set("mmrec_stream_lag_records", num_behind, **place)
-            if newest_s or not num_behind:  # before the first record nobody knows how old the next one is
+            if newest_s or not num_behind:  # before the first record, the age of the next one is unknown
                 lag_s = max(now_s - newest_s, 0.0) if num_behind else 0.0
                 self._metrics.set("mmrec_stream_lag_seconds", lag_s, **place)
 

@@ -1,4 +1,4 @@
-"""Where a reader of topics goes on, from what it has read and what the broker has."""
+"""Where a reader of topics continues, given what it has read and what the broker has."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from mmrec.scoring.source import Source
 
 
 def next_offsets(held: Mapping[Source, tuple[int, int]], marks: Mapping[Source, int]) -> tuple[dict[Source, int], int]:
-    """Where to go on reading.
+    """Where to continue reading.
 
     Args:
         held: Per source the first offset the broker has, and the one its next record will get.
@@ -17,8 +17,8 @@ def next_offsets(held: Mapping[Source, tuple[int, int]], marks: Mapping[Source, 
         The first offset to read per source, and how many records behind the marks the broker has already deleted.
 
     Raises:
-        StoreError: a broker ends before a mark. It lost records that it had acknowledged, and gives their offsets to
-            new ones, which the stream would take for repeats.
+        StoreError: a partition ends before its mark. The broker lost records that it had acknowledged and will give
+            their offsets to new ones, which the stream would take for repeats.
     """
     starts: dict[Source, int] = {}
     num_deleted = 0

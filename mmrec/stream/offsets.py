@@ -1,4 +1,4 @@
-"""Places of records: which were processed before, which a crash left behind, and the name of a batch."""
+"""Places of records: which were processed before, which were logged before a crash, and the name of a batch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 class Offsets:
-    """A set of offsets per source; empty sets are false."""
+    """A set of offsets per source; an empty set is false."""
 
     def __init__(self) -> None:
         self._parts: dict[Source, list[npt.NDArray[np.int64]]] = {}
@@ -25,7 +25,7 @@ class Offsets:
         return bool(self._parts)
 
     def add(self, source: Source, offsets_N: npt.NDArray[np.int64]) -> None:
-        """Take in offsets, any order, repeats included."""
+        """Add offsets, in any order and with repeats."""
         if len(offsets_N):
             self._parts.setdefault(source, []).append(offsets_N)
 

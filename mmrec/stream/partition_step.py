@@ -1,12 +1,12 @@
-"""One partition of a micro-batch, judged where it stands: rows of its users in, verdicts and changed profiles out.
+"""One partition of a micro-batch, judged by the worker that has it: its users' rows in, verdicts and profiles out.
 
-    owned = with_owners(rows, read_packed=...)       before the shuffle: whose profile each event belongs to
+    owned = with_owners(rows, read_packed=...)       before the shuffle: which profile each event belongs to
     judged = judge_rows(owned, put=...)              after it: every event of a profile is in one partition; `put` gets
                                                      the profiles to write, once the log has the events
     rows, verdicts = judged_events(judged.rows)      on the driver: rows as decoded, and a verdict per event
 
-Nothing is written here. The driver logs what was accepted before the partitions write their profiles
-(mmrec/stream/step.py), and judging the same partition again, after a worker was lost, gives the same rows.
+Writes nothing. The driver logs what was accepted before the partitions write their profiles (mmrec/stream/step.py).
+Judging the same partition again, after a worker was lost, gives the same rows.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -36,7 +36,7 @@ OWNER: Final = "owner_key"
 OWNED_SCHEMA: Final = pa.schema([*STREAM_SCHEMA, pa.field(OWNER, pa.string())])
 """Decoded rows and the profile they belong to; "" for rows that belong to none."""
 JUDGED_SCHEMA: Final = pa.schema([*STREAM_SCHEMA, pa.field("verdict", pa.int32()), pa.field(OWNER, pa.string())])
-"""Decoded rows, events with their verdict, and with their owner where it is another than their user key."""
+"""Decoded rows; events have a verdict, and an owner where that is not their user key."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,13 +59,13 @@ class Written:
 
 
 def with_owners(rows: pa.Table, *, read_packed: ReadPacked) -> pa.Table:
-    """Decoded rows with the key of the profile they belong to: a merged anonymous profile's events are its users'.
+    """Decoded rows with the key of the profile they belong to; a merged anonymous profile's events belong to its users.
 
-    Logins of the same micro-batch say nothing yet: the driver judges anew whom they concern.
+    Logins of the same micro-batch are not considered: the driver judges the users they concern again.
 
     Args:
         rows: STREAM_SCHEMA.
-        read_packed: Asked for anonymous keys alone: only those are ever merged.
+        read_packed: Called with anonymous keys only, since only those are ever merged.
     """
     is_event = pc.equal(rows["kind"], RecordKind.BEHAVIOR_EVENT.value)
     keys = pc.if_else(is_event, rows["user_key"], "")
@@ -95,7 +95,7 @@ def judge_rows(
     Args:
         rows: OWNED_SCHEMA, or JUDGED_SCHEMA to judge again; all events of a profile in this micro-batch, in any order;
             other kinds pass through.
-        put: Gets the changed profiles, those of a group at a time.
+        put: Called with the changed profiles, one group at a time.
         max_profiles: In memory at a time.
     """
     is_event = pc.equal(rows["kind"], RecordKind.BEHAVIOR_EVENT.value)
@@ -123,15 +123,15 @@ class JudgedEvents:
 
     verdicts_N: npt.NDArray[np.uint8]
     owners: pa.ChunkedArray
-    """Key of the profile that each was judged with."""
+    """Key of the profile that each event was judged with."""
 
 
 def judged_events(judged: pa.Table) -> tuple[pa.Table, JudgedEvents]:
     """What the driver needs of judged rows.
 
     Returns:
-        The rows as they were decoded, STREAM_SCHEMA, in the order of (source, offset), which is that of split_rows(),
-        and what was said of their events.
+        The rows as they were decoded, STREAM_SCHEMA, in the order of (source, offset) as in split_rows(), and what was
+        decided about their events.
     """
     judged = in_place_order(judged)
     events = rows_where(judged.select(["verdict", OWNER, "user_key"]), pc.is_valid(judged["verdict"]))
@@ -143,12 +143,12 @@ def judged_events(judged: pa.Table) -> tuple[pa.Table, JudgedEvents]:
 
 
 def asks_to_forget(batch: StreamBatch) -> bool:
-    """Whether a micro-batch holds a request to forget: that must be known before events are judged."""
+    """Whether a micro-batch holds a request to forget, which must be known before events are judged."""
     return bool(pc.any(pc.equal(batch.control["behavior"], FORGET)).as_py())
 
 
 def _other_owner(events: pa.Table) -> pa.ChunkedArray:
-    """Owners, null where the user key says so already: nearly everywhere."""
+    """Owners; null where the owner is the user key, which is nearly everywhere."""
     owners = events[OWNER]
     return pc.if_else(pc.equal(owners, events["user_key"]), pa.scalar(None, pa.string()), owners)
 

@@ -3,8 +3,8 @@
     for group, applied in applied_groups(events, read, ...):
         ...                                                  pack what changed, before the next is read
 
-All events of a profile are in one group, in the order they came; those of a merged anonymous profile are each with the
-user whose they are.
+All events of a profile are in one group, in the order they came. Each event of a merged anonymous profile is in the
+group of the user it belongs to.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ from mmrec.wire.portions import portions
 ReadPacked = Callable[[Iterable[str]], Mapping[str, bytes]]
 """Packed profiles of the keys that have one."""
 MAX_PROFILES: Final = 10_000
-"""Profiles of a group: at most some 500 MB where every one is full."""
+"""Profiles in a group: about 500 MB if every one is full."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,12 +36,12 @@ class ProfileGroup:
     """What one call of *apply* takes."""
 
     keys: Sequence[str]
-    """Of the events, each once; a target without events of its own may be among them."""
+    """Profile keys of the events, each once; also users that an anonymous key was merged into, without own events."""
     packed: Mapping[str, bytes]
-    """What is stored of the events' profiles, and of those they are merged into."""
+    """The stored profiles of the events, and those they are merged into."""
     events: EventBatch
     rows_N: npt.NDArray[np.int64]
-    """Where these events stand among all."""
+    """Positions of these events among all events."""
 
 
 def applied_groups(
@@ -52,10 +52,10 @@ def applied_groups(
     config: ScoringConfig,
     max_profiles: int = MAX_PROFILES,
 ) -> Iterator[tuple[ProfileGroup, AppliedPacked]]:
-    """Each group of profile_groups() with what its events make of it; writes nothing.
+    """Each group of profile_groups() with its events applied; writes nothing.
 
     Args:
-        forgotten: None where nobody is.
+        forgotten: None where nobody was forgotten.
     """
     for group in profile_groups(events, read, max_profiles=max_profiles):
         forgotten_s = forgotten.forgotten_s(group.keys) if forgotten is not None else NOBODY
@@ -68,7 +68,7 @@ def profile_groups(
     *,
     max_profiles: int = MAX_PROFILES,
 ) -> Iterator[ProfileGroup]:
-    """Groups that together have every event once; at least one, without events where there are none.
+    """Groups that together have every event once. There is at least one group; without events, it is empty.
 
     Args:
         read: Gives the packed profiles of some keys. Only anonymous ones are ever merged into another.

@@ -1,12 +1,13 @@
 """Profiles made anew from the event log, beside the live ones, and the flip that lets readers see them.
 
     filled = fill(store, log, ...)           the generation that is not live, from nothing
-    catch_up(store.generation(name), ...)    what came to the log since
-    flip(store, name, log, ...)              the last of it, then the pointer; by the one writer of profiles only
+    catch_up(store.generation(name), ...)    what the log has received since
+    flip(store, name, log, ...)              the rest, then the pointer; called by the one writer of profiles only
 
 Counts decay by the configured rates, so this is how other half-lives come into force. The live generation is never
-touched: a crash costs the work done so far, and the next rebuild begins again. Readers see all old or all new, and
-every event in the log counts once in both: profiles are absolute values, and their marks say what they hold.
+touched: a crash costs the work done so far, and the next rebuild starts again. Readers see only old profiles or only
+new ones, and every event in the log counts once in both: profiles are absolute values, and their marks say what they
+hold.
 """
 
 from collections import defaultdict
@@ -42,7 +43,7 @@ KEYS_AT_ONCE: Final = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class Replay:
-    """What came from the log into a generation."""
+    """What was applied from the log to a generation."""
 
     generation: str
     num_rows: int
@@ -67,13 +68,13 @@ class Parts:
     portion: int = PORTION
     """Profiles per write."""
     told: Callable[[int], None] = lambda num_rows: None
-    """Handed the number of rows of each portion of the log that was read."""
+    """Called with the number of rows of each portion of the log that was read."""
 
 
 def fill(parts: Parts, *, write_time_s: float) -> Replay:
     """Fill the generation that is not live from the whole log.
 
-    It has a progress only once it is whole; before, neither catch_up nor flip will take it.
+    It gets a progress only when it is complete; before, catch_up and flip refuse it.
     """
     name = other_generation(parts.store.live_generation())
     parts.store.begin_generation(name)
@@ -101,10 +102,10 @@ def catch_up(parts: Parts, name: str, *, write_time_s: float) -> Replay:
 
 
 def flip(parts: Parts, name: str, *, progress: StreamProgress, write_time_s: float) -> Replay:
-    """Make a filled generation the live one; called by whoever may write profiles, between two micro-batches.
+    """Make a filled generation the live one; called by the one writer of profiles, between two micro-batches.
 
     Args:
-        progress: Where the writer stands: the generation takes it over, so that the stream goes on behind it.
+        progress: How far the writer has come. The generation takes it over, so that the stream continues from there.
 
     Raises:
         InvalidRequestError: it was never filled, or not to the end.
@@ -119,9 +120,9 @@ def flip(parts: Parts, name: str, *, progress: StreamProgress, write_time_s: flo
 
 
 class Held:
-    """Profiles of one generation in memory, written when they are large and at the end.
+    """Profiles of one generation in memory, written when they take too much of it and at the end.
 
-    They are held packed: that is how the log is applied to them, and how they take least memory.
+    They are held packed: the log is applied to them in this form, and it takes the least memory.
     """
 
     def __init__(
@@ -135,13 +136,13 @@ class Held:
         self.num_bytes = 0
 
     def read(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """Packed profiles, those held before those in the store; absent keys are left out."""
+        """Packed profiles, from memory where they are held, else from the store; absent keys are left out."""
         wanted = list(keys)
         self._hold(self._store.read_packed([key for key in wanted if key not in self._packed]))
         return {key: self._packed[key] for key in wanted if key in self._packed}
 
     def put(self, packed: Mapping[str, bytes]) -> None:
-        """Take changed profiles; all are written, and let go, once they are too large together."""
+        """Take changed profiles. Once all together are too large, they are written and dropped from memory."""
         self._hold(packed)
         self._changed.update(packed)
         if self.num_bytes > self._max_bytes:
@@ -201,16 +202,16 @@ def _replay(parts: Parts, name: str, progress: StreamProgress, *, reading: Readi
 
 
 def _mend(parts: Parts, target: ProfileStore, *, up_to_sequence: int, write_time_s: float) -> None:
-    """Make the profiles of forgotten users anew: somebody was forgotten after this generation was filled."""
+    """Count the profiles of forgotten users anew, where somebody was forgotten after this generation was filled."""
     found: set[str] = set()
     links: dict[str, set[Link]] = defaultdict(set)
     for chunk in portions(target.user_keys(), KEYS_AT_ONCE):
         profiles = target.read_profiles(chunk)
         _add(links, links_of(profiles))
-        # They may have been on a forgotten device that they name no more.
+        # They may have used a forgotten device that their profile no longer names.
         found.update(key for key, profile in profiles.items() if len(profile.merged_from) >= MAX_MERGED_FROM)
         found.update(parts.forgotten.forgotten_s(chunk))
-    # Whoever was forgotten may have no profile here any more: they go from all generations.
+    # A forgotten user may have no profile here any more: a request removes it from all generations.
     found.update(parts.forgotten.forgotten_s(links))
     columns = ["user_key", "item_id", "behavior"]
     for table in parts.log.scan(up_to_sequence=up_to_sequence, columns=columns):
@@ -221,13 +222,13 @@ def _mend(parts: Parts, target: ProfileStore, *, up_to_sequence: int, write_time
     regrown = profiles_from_log(
         parts.log, found, up_to_sequence=up_to_sequence, forgotten=parts.forgotten, config=parts.config
     )
-    # Written first: what a crash leaves is found again.
+    # Written first, so that after a crash the rest is found again.
     target.write_profiles(regrown, write_time_s=write_time_s)
     target.delete_profiles(found.difference(regrown))
 
 
 def _add(links: dict[str, set[Link]], more: Iterable[Link]) -> None:
-    """Links, to be found by either side."""
+    """Add links so that they are found by either side."""
     for link in more:
         for name in link:
             links[name].add(link)

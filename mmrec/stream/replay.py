@@ -4,8 +4,9 @@
     for profiles in stretch.bring(): write(profiles)           logins first
     for table in stretch.tables(): write(stretch.apply(table).applied)
 
-Events were accepted once, so caps do not judge them a second time; those of forgotten users, and of behaviors that are
-configured no more, are left out. Whose an event is, the logins' known times say, not where its append ends.
+Events were accepted once, so caps do not judge them a second time. Events of forgotten users, and of behaviors that are
+no longer configured, are left out. The known times of logins decide which user an event belongs to; boundaries of
+appends make no difference.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -50,7 +51,7 @@ class Replayed:
     logins_N: BoolArray
     """Rows of the table that are identify rows."""
     events_N: BoolArray
-    """Rows that are events of configured behaviors; the others are events of behaviors configured no more."""
+    """Rows that are events of configured behaviors; the other events are of behaviors that are no longer configured."""
     num_applied: int
     """Events that the profiles did not have."""
 
@@ -61,7 +62,7 @@ class LogStretch:
 
     log: EventLog
     read: ReadPacked
-    """Packed profiles as the log's reader has them so far."""
+    """Gives packed profiles as the caller has them so far."""
     forgotten: ForgottenUsers
     config: ScoringConfig
     up_to_sequence: int
@@ -70,7 +71,7 @@ class LogStretch:
     """WHOLE where nothing of the stretch was ever applied."""
 
     def bring(self) -> Iterator[dict[str, UserProfile]]:
-        """What the logins of the stretch change, a portion after the other; write each before the next."""
+        """What the logins of the stretch change, in portions; write each before asking for the next."""
         rows = self._logins().sort_by("known_time_s")
         for start in range(0, rows.num_rows, LOGINS_AT_ONCE):
             yield bring_logins(
@@ -87,7 +88,7 @@ class LogStretch:
         return self.log.scan(after_sequence=self.after_sequence, up_to_sequence=self.up_to_sequence, columns=_COLUMNS)
 
     def apply(self, table: pa.Table) -> "Replayed":
-        """Apply rows of the stretch; nothing is written."""
+        """Apply rows of the stretch; writes nothing."""
         return replay_table(table, self.read, forgotten=self.forgotten, config=self.config)
 
     def _logins(self) -> pa.Table:
@@ -108,7 +109,7 @@ def logins_in_log(log: EventLog, *, up_to_sequence: int, after_sequence: int = 0
 
 
 def replay_table(table: pa.Table, read: ReadPacked, *, forgotten: ForgottenUsers, config: ScoringConfig) -> Replayed:
-    """Apply rows of the log whose logins were brought in; nothing is written.
+    """Apply rows of the log after their logins were applied; writes nothing.
 
     Args:
         table: NUMBERED_SCHEMA.
@@ -140,7 +141,7 @@ def people_from_log(
     config: ScoringConfig,
     more_logins: pa.Table | None = None,
 ) -> dict[str, UserProfile]:
-    """Profiles of anonymous keys and of everybody they ever logged in as, made anew."""
+    """Profiles of anonymous keys and of all users they ever logged in as, counted anew."""
     wanted = set(guests)
     logins = _logins_that_count(log, more_logins, up_to_sequence=up_to_sequence, forgotten=forgotten)
     named = logins.filter(pc.is_in(logins["item_id"], value_set=pa.array(sorted(wanted), pa.string())))
@@ -151,7 +152,7 @@ def people_from_log(
 def profiles_from_log(
     log: EventLog, user_keys: Collection[str], *, up_to_sequence: int, forgotten: ForgottenUsers, config: ScoringConfig
 ) -> dict[str, UserProfile]:
-    """The profiles of these keys as the log has them, made anew; it is read from its beginning."""
+    """The profiles of these keys, counted anew from the log, which is read from its beginning."""
     if not user_keys:
         return {}
     logins = _logins_that_count(log, None, up_to_sequence=up_to_sequence, forgotten=forgotten)
@@ -176,13 +177,13 @@ def _grown(
     forgotten: ForgottenUsers,
     config: ScoringConfig,
 ) -> dict[str, UserProfile]:
-    """Profiles of `keys`, stubs among them, from all events that are theirs.
+    """Profiles of `keys`, stubs included, from all events that belong to them.
 
     Args:
         logins: All that count.
     """
     concern = pc.or_(*(pc.is_in(logins[name], value_set=pa.array(sorted(keys), pa.string())) for name in _SIDES))
-    # Whose a guest's events are, all of its logins say.
+    # All logins of a guest are needed to say which user its events belong to.
     guests = set(logins.filter(concern)["item_id"].to_pylist())
     theirs = gathered(logins.filter(pc.is_in(logins["item_id"], value_set=pa.array(sorted(guests), pa.string()))))
     grown = {key: pack(profile) for key, profile in identify({}, theirs, config=config).profiles.items()}
@@ -199,7 +200,7 @@ def _grown(
 
 
 def guests_in_log(log: EventLog, user_key: str) -> list[str]:
-    """Anonymous profile keys that the log's identify rows name for a user, each once; it is read from its beginning."""
+    """Anonymous profile keys that identify rows name for a user, each once; reads the log from its beginning."""
     found: dict[str, None] = {}
     for table in log.scan(columns=["user_key", "item_id", "behavior"]):
         mine = table.filter(pa.array(is_login(table))).filter(pc.field("user_key") == user_key)

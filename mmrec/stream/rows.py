@@ -1,7 +1,7 @@
 """Decoded records as rows of one table, so that accepted, refused and other records travel through Spark together.
 
 rows = decode_rows(raw, topics, ...)     on the workers: one row per record, in STREAM_SCHEMA
-batch = split_rows(rows, topics)         on the driver: tables by kind, and how far each source has come
+batch = split_rows(rows, topics)         on the driver: tables by kind, and the last offset of each source
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ class RecordKind(Enum):
 
 
 MAX_KEY_BYTES = 1_024
-"""Bytes of a record's key that the stream reads: more than any id has, so a longer one fits no event."""
+"""Bytes of a record's key that the stream reads: more than any id has, so a longer key matches no event."""
 MAX_SERVED_BYTES = 1 << 20
 """Bytes of a served list that the stream reads; a longer one is malformed."""
 _REJECTED = "rejected"
@@ -59,7 +59,7 @@ class StreamTopic:
     kind: RecordKind
 
     def max_bytes(self, settings: EventSettings) -> int:
-        """Bytes of a value that need to be read: those that may be, and one that says there are more."""
+        """Bytes of a value that need to be read: as many as are allowed, and one more that shows it is too long."""
         return (settings.max_value_bytes if self.kind is RecordKind.BEHAVIOR_EVENT else MAX_SERVED_BYTES) + 1
 
 
@@ -76,13 +76,13 @@ class StreamBatch:
     malformed_served: pa.Table
     """PLACE_COLUMNS of the records of the served topic that hold no served list."""
     unknown_fields: pa.Table
-    """PLACE_COLUMNS of the events with fields this version does not know, and their `num_unknown_fields`."""
+    """PLACE_COLUMNS of the events that have fields this version does not know, and their `num_unknown_fields`."""
     ends: Mapping[Source, int]
     """Highest offset of each source in this batch."""
     newest_ingest_time_s: float
-    """Of any record; 0 in an empty batch."""
+    """Newest ingest time of all records; 0 in an empty batch."""
     control: pa.Table = field(default_factory=EVENT_SCHEMA.empty_table)
-    """EVENT_SCHEMA, see Decoded.control; they come before the batch's events (mmrec/stream/control_rows.py)."""
+    """EVENT_SCHEMA, see Decoded.control; applied before the batch's events (mmrec/stream/control_rows.py)."""
 
 
 def decode_rows(
@@ -91,7 +91,7 @@ def decode_rows(
     """Decode records of any of the topics.
 
     Args:
-        raw: `topic` and the columns of RAW_SCHEMA, any order; of long keys and values the beginning will do
+        raw: `topic` and the columns of RAW_SCHEMA, any order. The beginning of a long key or value is enough
             (MAX_KEY_BYTES, StreamTopic.max_bytes), so that a batch is bounded in bytes.
         topics: By name; every topic of `raw` is among them.
 
@@ -152,7 +152,7 @@ def _of_kind(rows: pa.Table, kind: str) -> pa.Table:
 
 
 def _said_to_be_cut(rejected: pa.Table) -> pa.Table:
-    """Refusals of long records, which say that the original is not whole."""
+    """Refusals of long records; they say that only the beginning of the original is kept."""
     too_large = pc.equal(rejected["reason"], Rejection.TOO_LARGE.value)
     said = pc.binary_join_element_wise(rejected["detail"], "its beginning is kept", "; ")
     place = rejected.schema.get_field_index("detail")

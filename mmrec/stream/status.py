@@ -1,4 +1,4 @@
-"""What the stream says about itself, for `mmrec status` and health checks."""
+"""What the stream reports about itself, for `mmrec status` and health checks."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -11,9 +11,9 @@ from mmrec.features.values import StreamProgress
 from mmrec.stream.rows import StreamBatch
 
 NUM_STEPS: Final = 50
-"""Newest micro-batches that the figures speak about."""
+"""The figures cover this many micro-batches, the newest ones."""
 MAX_AGES: Final = 1_000
-"""Events of a micro-batch, evenly drawn, whose freshness is kept."""
+"""Events of a micro-batch, evenly drawn, for which freshness is recorded."""
 
 
 class RecentSteps:
@@ -23,13 +23,13 @@ class RecentSteps:
         self._steps: deque[tuple[Mapping[str, float], int, npt.NDArray[np.float64]]] = deque(maxlen=NUM_STEPS)
 
     def add(self, batch: StreamBatch, *, phases_s: Mapping[str, float], num_records: int, stored_time_s: float) -> None:
-        """A micro-batch that is in the store since `stored_time_s`."""
+        """Add a micro-batch that is in the store since `stored_time_s`."""
         ingest_N = batch.events["ingest_time_s"].to_numpy()
         drawn_N = ingest_N[:: max(len(ingest_N) // MAX_AGES, 1)]
         self._steps.append((phases_s, num_records, np.maximum(stored_time_s - drawn_N, 0.0)))
 
     def figures(self) -> dict[str, Any]:
-        """Seconds by phase and records in sum, and from ingest to stored; empty before the first step."""
+        """Totals of seconds by phase and of records, and the time from ingest to store; empty before the first step."""
         steps = list(self._steps)
         phases_s: dict[str, float] = {}
         for step, _, _ in steps:

@@ -1,16 +1,16 @@
-"""One step of the scoring stream, without any engine: a decoded micro-batch in, the log and the store moved on.
+"""One step of the scoring stream, without any engine: takes a decoded micro-batch and updates the log and the store.
 
     stream = ScoringStream(store=..., log=..., producer=..., forgotten=..., settings=...)
-    stream.recover(starts=..., write_time_s=...)     once at the start: what a crash left between log and store
+    stream.recover(starts=..., write_time_s=...)     once at the start: applies what is in the log and not in the store
     stream.process(batch, write_time_s=...)          per micro-batch
 
-Order of writes: registry of forgotten users, log, rejected topic, profiles with progress. A crash anywhere in between
-is mended by the next start: what the log holds beyond the stored progress is applied (the profiles' marks make it
-harmless where it was), reading goes on behind the marks of the stored progress. So the log decides: an event that
-stands in it counts, however the next start cuts its batches. The rejected topic gets a refused record at least once.
+Order of writes: registry of forgotten users, log, rejected topic, profiles with progress. The next start repairs a
+crash anywhere in between: it applies what the log holds beyond the stored progress (where that was applied before, the
+profiles' marks make it harmless) and continues reading after the stored progress. So the log decides: an event in the
+log counts, however the next start cuts its batches. The rejected topic gets a refused record at least once.
 
 Control records (mmrec/stream/control_rows.py): a forget request removes everything known before it, including events
-of the same batch; logins say by known times whose an anonymous event is, wherever batches end.
+of the same batch. Logins decide by known times which user an anonymous event belongs to, wherever batches end.
 """
 
 import threading
@@ -68,7 +68,7 @@ class Recovery:
     num_applied: int
     """Events that the profiles did not have."""
     num_left_out: int
-    """Events of behaviors that are configured no more; they stay in the log."""
+    """Events of behaviors that are no longer configured; they stay in the log."""
     num_swept: int
     """Profiles of forgotten users that the store still had."""
 
@@ -99,7 +99,7 @@ class ScoringStream:
         settings: Settings,
         timer: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """Continue where the store stands.
+        """Continue from the progress in the store.
 
         Args:
             timer: Seconds of a monotonic clock, for StepReport.phases_s.
@@ -121,16 +121,16 @@ class ScoringStream:
 
     @contextmanager
     def turn(self) -> Iterator[str]:
-        """From reading profiles until they are written: no flip comes between. Names the live generation."""
+        """Held from reading profiles until they are written: no flip comes between. Gives the live generation name."""
         with self._turn:
             yield self._store.live_generation()
 
     def recover(self, *, starts: Mapping[Source, int], write_time_s: float) -> Recovery:
-        """Apply what the log holds beyond the stored progress; a store that was lost or restored is filled up again.
+        """Apply what the log holds beyond the stored progress; this also refills a store that was lost or restored.
 
-        Records that will be read once more are then found applied, and counted; those of a topic that is gone, or that
-        its broker has deleted, are counted here, and progress moves past them. A store that has not seen all requests
-        to forget is swept first.
+        Records that will be read again are counted then, as already applied. Records of a topic that no longer exists,
+        or that its broker has deleted, are counted here, and progress moves past them. A store that has not seen all
+        requests to forget is swept first.
 
         Args:
             starts: Where reading will start, for every source that will be read.
@@ -186,7 +186,7 @@ class ScoringStream:
         return Recovery(num_applied=num_applied, num_left_out=num_left_out, num_swept=num_swept)
 
     def process(self, batch: StreamBatch, *, write_time_s: float) -> StepReport:
-        """Move log and store on by one micro-batch; records that were processed before change nothing.
+        """Apply one micro-batch to log and store; records that were processed before change nothing.
 
         Raises:
             StoreError: an engine failed. Nothing is lost: start again with recover().
@@ -195,12 +195,12 @@ class ScoringStream:
             return self._process(batch, write_time_s=write_time_s)
 
     def answer_flip(self, *, write_time_s: float) -> Replay | None:
-        """Make the generation live that a rebuild has filled, where one asks for it; None where none does.
+        """Switch to the generation that a rebuild has filled, if one has asked for it; None if none has.
 
-        It waits for the batch under way, and the next one waits for it, so it may be called from another thread.
+        It waits for the batch in progress, and the next batch waits for it, so it may be called from another thread.
 
         Raises:
-            StoreError: the generation cannot be taken; the request is withdrawn, and all is as before.
+            StoreError: the generation cannot be used; the request is withdrawn, and everything stays as it was.
         """
         name = self._store.requested_flip()
         if name is None:
@@ -236,17 +236,17 @@ class ScoringStream:
         write: Callable[[frozenset[str]], Written],
         write_time_s: float,
     ) -> StepReport:
-        """The same for a micro-batch whose events were judged in partitions, against the profiles as they stand.
+        """Like process(), for a micro-batch with events that partitions have judged against the stored profiles.
 
-        The partitions did not know the batch's logins, so whoever these concern is judged here, again.
+        The partitions did not know the batch's logins, so the users whom these concern are judged again here.
 
         Args:
-            batch: Without requests to forget: those must be known before events are judged, so process() takes them.
+            batch: Without requests to forget. Those must be known before events are judged, so process() takes them.
             judged_events: Of batch.events.
-            write: Writes the profiles that the partitions changed, but those of the keys it is given; called once the
-                log has the events.
+            write: Writes the profiles that the partitions changed, except those of the keys it is given; called once
+                the log has the events.
 
-        Call it within turn(), from before the partitions read profiles.
+        Call it within turn(), which must be entered before the partitions read profiles.
 
         Raises:
             StoreError: an engine failed. Nothing is lost: start again with recover().
@@ -287,12 +287,12 @@ class ScoringStream:
         write_others: Callable[[], Written] = lambda: Written(num_profiles=0, num_pruned=0),
         write_time_s: float,
     ) -> StepReport:
-        """The order of writes of every micro-batch: the log, then profiles, the progress that tells of both last.
+        """The order of writes of every micro-batch: the log, then profiles, and last the progress that covers both.
 
         Args:
             phases_s: Seconds so far; those of logging and writing are added.
-            anew: Keys whose stored profiles go, unless judged.profiles has them.
-            write_others: Writes the profiles that are not among judged.profiles.
+            anew: Keys of stored profiles to remove, unless judged.profiles has them.
+            write_others: Writes the profiles that are not in judged.profiles.
         """
         sequence = self._log_and_reject(batch, judged, phases_s)
         began_s = self._timer()
@@ -314,7 +314,7 @@ class ScoringStream:
         )
 
     def pass_over(self, ends: Mapping[Source, int], *, num_skipped: int = 0, write_time_s: float) -> None:
-        """Move progress over offsets that have no record for anybody; writes nothing where it has passed them.
+        """Move progress over offsets that hold no record to read; writes nothing where it has passed them already.
 
         Args:
             ends: Highest such offset per source; all records below are in the store.
@@ -336,7 +336,7 @@ class ScoringStream:
             self._take_up(moved)
 
     def _log_and_reject(self, batch: StreamBatch, judged: Judged, phases_s: dict[str, float]) -> int:
-        """What comes before profiles: the log, then the rejected topic. Returns the log's number."""
+        """What is written before profiles: the log, then the rejected topic. Returns the log's sequence number."""
         began_s = self._timer()
         sequence = self._log.append(judged.accepted, batch_key=batch_key(batch.ends))
         self._log.append_served(batch.served, batch_key=batch_key(batch.ends))
@@ -347,7 +347,7 @@ class ScoringStream:
         return sequence
 
     def _forget(self, control: pa.Table) -> dict[str, float]:
-        """Requests to forget, durably in the registry: profile keys that are to go, and up to which instant."""
+        """Write requests to forget to the registry; returns the profile keys to forget, and up to which instant."""
         if not control.num_rows:
             return {}
         read, forgotten = self._store.read_profiles, self._forgotten
@@ -357,13 +357,13 @@ class ScoringStream:
         return gone
 
     def _kept_of(self, gone: Mapping[str, float], anew: Collection[str]) -> dict[str, UserProfile]:
-        """What stays of profiles that are to go: events known later than the instant, by the log.
+        """What stays of forgotten profiles: events in the log that were known later than the instant.
 
         Args:
-            anew: Those, and the users who share a device with them: they lose its events.
+            anew: Those profiles, and the users who share a device with them, since they lose the device's events.
         """
         stored = self._store.read_profiles(gone) if gone else {}
-        # Anonymous events in it may have to go up to an earlier instant only: that of the request their login binds to.
+        # Anonymous events may have to go up to an earlier instant only: that of the request their login ties them to.
         up_to_s = {k: min(gone[n] for n in (k, *p.merged_from) if n in gone) for k, p in stored.items()}
         came_back = any(profile.newest_ingest_time_s > up_to_s[key] for key, profile in stored.items())
         if not came_back and len(anew) == len(gone):
@@ -378,14 +378,14 @@ class ScoringStream:
         write_time_s: float,
         progress: StreamProgress,
     ) -> None:
-        """Profiles and progress first: until the progress says that the store has seen the requests, it is swept."""
+        """Removals, then the progress that has seen the requests: until it does, every start sweeps the store."""
         unseen = replace(progress, num_forgotten=progress.num_forgotten - 1)
         write_users_first(self._store, written, write_time_s=write_time_s, progress=unseen)
         self._store.delete_profiles([key for key in anew if key not in written])
         self._store.write_profiles({}, write_time_s=write_time_s, progress=progress)
 
     def _judge(self, batch: StreamBatch, anew: Collection[str], kept: Mapping[str, UserProfile]) -> Judged:
-        """Apply the batch's events, where profiles that are to go are gone, and `kept` is what is left of them."""
+        """Apply the batch's events, with forgotten profiles replaced by `kept`, which is what stays of them."""
 
         def read(keys: Iterable[str]) -> dict[str, bytes]:
             wanted = list(keys)
@@ -404,7 +404,7 @@ class ScoringStream:
         )
 
     def _reject(self, rejected: pa.Table, judged: Judged) -> None:
-        """Send what the codec and what rate cap and bot rule refused."""
+        """Send the records that the codec refused, and those that rate cap and bot rule refused."""
         refused_N = np.isin(judged.verdicts_N, list(_REFUSALS))
         if refused_N.any():
             reasons = [_REFUSALS[Verdict(verdict)] for verdict in judged.verdicts_N[refused_N].tolist()]
@@ -413,7 +413,7 @@ class ScoringStream:
             self._producer.send_many(self._settings.kafka.rejected, rejected_records(rejected))
 
     def _moved_progress(self, batch: StreamBatch, judged: Judged, sequence: int) -> StreamProgress:
-        """Where the store will stand with the batch."""
+        """The progress of the store once it has the batch."""
         marks = self._progress.marks
         moved = replace(
             self._progress,
@@ -427,7 +427,7 @@ class ScoringStream:
         return moved
 
     def _counts_of(self, batch: StreamBatch, judged: Judged) -> RecordCounts:
-        """What became of a batch's records; those that a crash had left in the log were accepted then."""
+        """What became of a batch's records; those that were logged before a crash were accepted then."""
         verdicts_N, accepted_N = judged.verdicts_N, (judged.verdicts_N == Verdict.ACCEPTED) | judged.recovered_N
         others = (Verdict.DUPLICATE, Verdict.CAPPED, Verdict.BOT, Verdict.FORGOTTEN)
         logins_N = judged.logins_known_N | self._held(judged.logins)
@@ -447,13 +447,13 @@ class ScoringStream:
         )
 
     def _take_up(self, progress: StreamProgress) -> None:
-        """The store has it."""
+        """Remember a progress that is in the store."""
         self._progress = progress
         if self._recovered.passed_by(progress.marks):
             self._recovered = Offsets()
 
     def _held(self, rows: pa.Table) -> BoolArray:
-        """Mask of the rows that a crash left in the log."""
+        """Mask of the rows that were logged before a crash."""
         sources, source_index_N = sources_of(rows)
         return self._recovered.hold(sources, source_index_N, rows["offset"].to_numpy())
 

@@ -1,4 +1,4 @@
-"""What forgotten users have left in a store that did not see their requests, such as one restored from a backup."""
+"""Removes what forgotten users have left in a store that did not see their requests, such as a restored one."""
 
 from collections.abc import Callable, Collection
 from typing import Final
@@ -23,20 +23,20 @@ def sweep(
     *,
     write_time_s: float,
 ) -> int:
-    """Remove what the store holds of forgotten users; how many profiles had to go.
+    """Remove what the store holds of forgotten users; returns how many profiles were removed.
 
-    Of users who came back, the events known later than the request stay; where a profile cannot tell them apart, it is
-    made anew from the log.
+    If a user came back, events known later than the request stay. Where a profile cannot separate them, it is counted
+    anew from the log.
 
     Args:
-        from_log: Profiles of these keys as the log gives them, up to where the store stands.
+        from_log: Counts the profiles of some keys from the log, up to the store's progress.
     """
     stale: list[str] = []
     for chunk in portions(store.user_keys(), SWEEP_CHUNK):
         instants = forgotten.forgotten_s(chunk)
         stored = store.read_profiles(instants)
         stale += [key for key, profile in stored.items() if not _all_later(profile, instants[key])]
-    # Whoever shares a device with them has its events, too.
+    # Users who share a device with them have its events, too.
     anew = all_linked(stale, lambda keys: links_of(store.read_profiles(keys)))
     regrown = from_log(anew)
     store.write_profiles(regrown, write_time_s=write_time_s)

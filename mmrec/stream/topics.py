@@ -28,18 +28,18 @@ class StreamTopics(Protocol):
     """The topics that the stream reads."""
 
     def begin(self, marks: Mapping[Source, int]) -> Reading:
-        """Where a stream goes on whose store stands at `marks`; records the broker has deleted unread are logged.
+        """Where a stream continues when its store is at `marks`; logs how many unread records the broker has deleted.
 
         Raises:
             ConfigurationError: the broker does not stamp events itself.
             NotFoundError: a topic does not exist.
-            UnreachableError: no broker answers now.
-            StoreError: the broker does not have what was read from it.
+            UnreachableError: no broker answers at the moment.
+            StoreError: the broker has lost records that were read from it.
         """
         ...
 
     def check(self, topics: Mapping[str, StreamTopic]) -> bool:
-        """Whether the broker answers; StoreError where a topic was deleted and made anew since."""
+        """Whether the broker answers; StoreError where a topic was deleted and created again since."""
         ...
 
     def ends(self, topics: Mapping[str, StreamTopic]) -> dict[Source, int]:

@@ -11,7 +11,7 @@ class WriterRight(Protocol):
 
     @property
     def holder(self) -> bytes | None:
-        """What the store's lease must hold for a write to be made; None where there is no lease."""
+        """The value that the store's lease must have for a write to be allowed; None where there is no lease."""
         ...
 
     @property
@@ -21,7 +21,7 @@ class WriterRight(Protocol):
 
     @property
     def layouts(self) -> Mapping[str, RowLayout]:
-        """Where workers find the rows of each generation; none where one process writes them."""
+        """Where workers find the rows of each generation; empty where only one process writes them."""
         ...
 
     def close(self) -> None:
