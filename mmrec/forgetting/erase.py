@@ -131,7 +131,8 @@ def _asked(parts: Parts, user_key: str, known: KnownLogins, *, before: Asked | N
         starts = dict(before.starts)
     unread = logins_among(parts.read_topic(starts), parts.decode)
     in_stores, on_topic = set(known.keys_of(user_key)), first_known(unread)
-    keys = dict.fromkeys((*in_stores, *known.keys_of(user_key, more=unread)))
+    meant = known.keys_of(user_key, more=unread)
+    keys = dict.fromkeys((*in_stores, *meant))
     instants = parts.users.forgotten_s(keys)
     after_s = {key: math.nextafter(instants.get(key, 0.0), math.inf) for key in keys}
     at_least_s = dict(before.at_least_s) if before is not None else {}
@@ -142,7 +143,8 @@ def _asked(parts: Parts, user_key: str, known: KnownLogins, *, before: Asked | N
     had = {"log_rows": num_rows, "served_lists": num_lists, "profiles": len(parts.store.read_profiles(keys))}
     if before is not None and instants.get(user_key, -math.inf) >= before.user_at_least_s:
         had = {name: number + before.had.get(name, 0) for name, number in had.items()}
-    sure = in_stores.union(before.sure if before is not None else ())
+    # Of an anonymous id that another user has logged in on, unread as yet, the earlier user may be meant no more.
+    sure = in_stores.intersection(meant).union(before.sure if before is not None else ())
     return Asked(
         at_least_s={key: time_s for key, time_s in at_least_s.items() if key != user_key},
         user_at_least_s=after_s[user_key],
@@ -161,12 +163,15 @@ def _obeyed(
     # Logins between the reading of profiles and the request have left no trace in them.
     later = logins_among(parts.read_topic(asked.starts), parts.decode)
     on_topic = first_known(later)
-    for key in known.keys_of(user_key, more=later):
+    meant = known.keys_of(user_key, more=later)
+    for key in meant:
         if key not in at_least_s and key in on_topic:
             at_least_s[key] = on_topic[key]
     instants = parts.users.forgotten_s(at_least_s)
     gone = {key: instants[key] for key, time_s in at_least_s.items() if instants.get(key, -math.inf) >= time_s}
-    missed = [key for key in (user_key, *asked.sure) if key not in gone]
+    # An anonymous id that was logged in on meanwhile may have been another user's when it was forgotten.
+    sure = set(asked.sure).intersection(meant) if user_key in later["item_id"].to_pylist() else asked.sure
+    missed = [key for key in (user_key, *sure) if key not in gone]
     return gone, missed
 
 

@@ -18,8 +18,8 @@ from mmrec.events.control import IDENTIFY
 from mmrec.events.log import EventLog
 from mmrec.events.producer import TopicRecord
 from mmrec.features.ports import ProfileReader
-from mmrec.scoring.identity import links_of
-from mmrec.scoring.together import Link, one_person
+from mmrec.scoring.identity import history_of, links_of
+from mmrec.scoring.together import Link, one_person, user_by
 from mmrec.stream.control_rows import LOGIN_COLUMNS, is_login
 from mmrec.stream.replay import logins_in_log
 from mmrec.wire.portions import portions
@@ -44,7 +44,7 @@ class KnownLogins:
         self._logged = logins_in_log(log, up_to_sequence=log.sequence())
 
     def keys_of(self, user_key: str, *, more: pa.Table = NO_LOGINS) -> list[str]:
-        """The profile keys of one person, `user_key` first.
+        """The profile keys of one person, `user_key` first; of an anonymous id with the user of its newest login.
 
         Args:
             more: Further logins: at least LOGIN_COLUMNS.
@@ -59,7 +59,10 @@ class KnownLogins:
             mine = _naming(logins, keys)
             yield from zip(mine["user_key"].to_pylist(), mine["item_id"].to_pylist(), strict=True)
 
-        return one_person(user_key, linked)[::-1]
+        history = history_of(self._store.read_profiles([user_key]).get(user_key))
+        mine = logins.filter(pc.equal(logins["item_id"], user_key))
+        owner = user_by(history, zip(mine["known_time_s"].to_pylist(), mine["user_key"].to_pylist(), strict=True))
+        return one_person(user_key, linked, owner=owner)[::-1]
 
 
 def first_known(logins: pa.Table) -> dict[str, float]:

@@ -16,10 +16,10 @@ from mmrec.errors import StoreError
 from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.events.control import FORGET, IDENTIFY
 from mmrec.scoring.apply import apply
-from mmrec.scoring.identity import Reading, identify, links_of
+from mmrec.scoring.identity import Reading, history_of, identify, links_of
 from mmrec.scoring.profile import NEVER_S, UserProfile
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.scoring.together import logins_by_guest, one_person
+from mmrec.scoring.together import logins_by_guest, one_person, user_by
 from mmrec.scoring.verdicts import Verdict
 from mmrec.telemetry.logs import get_logger
 
@@ -138,9 +138,13 @@ def _forget(
     if own is not None and own.marks.get(request.source, -1) >= request.offset:
         forgotten[key] = max(request.known_time_s, forgotten.get(key, request.known_time_s))
         return set(profiles)
-    bound = [_pair(login) for login in logins if login.known_time_s <= request.known_time_s]
+    before = [(login, _pair(login)) for login in logins if login.known_time_s <= request.known_time_s]
+    bound = [pair for _, pair in before]
+    mine = [(login.known_time_s, user) for login, (user, guest) in before if guest == key]
     gone = one_person(
-        key, lambda keys: (*links_of({name: profiles[name] for name in keys if name in profiles}), *bound)
+        key,
+        lambda keys: (*links_of({name: profiles[name] for name in keys if name in profiles}), *bound),
+        owner=user_by(history_of(profiles.get(key)), mine, until_s=request.known_time_s),
     )
     for name in gone:
         forgotten[name] = max(request.known_time_s, forgotten.get(name, request.known_time_s))
