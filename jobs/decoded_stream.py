@@ -113,13 +113,13 @@ def decoded_tables(rows: DataFrame) -> Iterator[tuple[pa.Table, float]]:
     try:
         whole = _decoded(rows)
     except SPARK_ERRORS as error:
-        for portion in portions(rows, error):
+        for portion in cut_batch(rows, error):
             yield from decoded_tables(portion)
     else:
         yield whole, time.monotonic() - began_s
 
 
-def portions(rows: DataFrame, error: Exception) -> Iterator[DataFrame]:
+def cut_batch(rows: DataFrame, error: Exception) -> Iterator[DataFrame]:
     """A micro-batch of PIECE_SCHEMA in parts, each decoded again, for one that is too large for the driver.
 
     So the bound in records may be high while memory stays bounded in bytes. A portion holds whole groups of records

@@ -28,10 +28,10 @@ from mmrec.content.store import ContentStore
 from mmrec.events.producer import TopicRecord
 from mmrec.events.topics import SkippedBatches
 from mmrec.home import cache_folder
+from mmrec.programs.shell import exit_status, shell_parser, stop_on_signals
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
-from mmrec.telemetry.shell import exit_status, shell_parser, stop_on_signals
 from mmrec.wire.declared import AtLeastOne, argument
 from mmrec.wiring import open_catalog_feed, open_producer, open_topics, settings_from
 

@@ -16,10 +16,10 @@ from mmrec.collecting.overlay_follower import OverlayFollower
 from mmrec.config import Settings
 from mmrec.errors import MmrecError, StoreError
 from mmrec.events.topics import SkippedBatches, TopicIdentity, TopicWatch
+from mmrec.programs.shell import exit_status, shell_parser, stop_on_signals
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
-from mmrec.telemetry.shell import exit_status, shell_parser, stop_on_signals
 from mmrec.wiring import open_overlay_writer, open_topic_watch, open_topics, settings_from
 
 PAUSE_S = 0.05

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from mmrec.errors import InvalidRequestError
 from mmrec.features.assemble import feature_names
 from mmrec.features.schema import ITEM_STATS, USER_PROFILE
+from mmrec.programs.shell import exit_status, shell_parser
 from mmrec.telemetry.logs import configure_logging, get_logger
-from mmrec.telemetry.shell import exit_status, shell_parser
 from mmrec.training.event_columns import EVENT_COLUMNS
 from mmrec.training.offline_rows import Asked, assemble_asked, offline_rows
 from mmrec.wiring import open_event_log, open_feature_store, open_offline_store, settings_from

@@ -17,10 +17,10 @@ from typing import Any
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
 from mmrec.errors import ReleaseGateError
+from mmrec.programs.shell import exit_status, shell_parser
 from mmrec.publishing.publish import EmbeddingsMark, let_serve, publish, roll_back
 from mmrec.publishing.release import Release, ReleaseStore
 from mmrec.telemetry.logs import configure_logging, get_logger
-from mmrec.telemetry.shell import exit_status, shell_parser
 from mmrec.wiring import (
     open_content_store,
     open_feature_store,

@@ -36,16 +36,16 @@ from jobs.stream_step import StreamStep, answer_flip
 from mmrec.config import Settings
 from mmrec.errors import StoreError
 from mmrec.events.producer import RecordProducer
+from mmrec.programs.patience import when_it_answers
+from mmrec.programs.shell import exit_status, shell_parser, stop_on_signals
 from mmrec.stream.metrics import StreamMetrics
 from mmrec.stream.status import stream_figures
 from mmrec.stream.step import ScoringStream
-from mmrec.stream.topics import Reading, StreamTopics
+from mmrec.stream.topics import StreamReading, StreamTopics
 from mmrec.stream.writer_right import WriterRight
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
-from mmrec.telemetry.patience import when_it_answers
-from mmrec.telemetry.shell import exit_status, shell_parser, stop_on_signals
 from mmrec.wire.declared import AtLeastOne, NotNegative, argument
 from mmrec.wiring import (
     open_scoring_stream,
@@ -72,7 +72,7 @@ class Engines:
     stream: ScoringStream
     producer: RecordProducer
     broker: StreamTopics
-    reading: Reading
+    reading: StreamReading
     spark: SparkSession
 
 

@@ -17,7 +17,7 @@ from typing import Final
 import mmh3
 
 from mmrec.errors import IncompatibleStateError
-from mmrec.telemetry.pinned import PinnedLibrary
+from mmrec.programs.pinned import PinnedLibrary
 
 SPARK: Final = PinnedLibrary(name="pyspark", version="4.0.2", module=__name__)
 CHECKPOINT_SETTINGS: Final = {

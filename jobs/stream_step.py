@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame
 
-from jobs.decoded_stream import SPARK_ERRORS, decoded_tables, portions
+from jobs.decoded_stream import SPARK_ERRORS, cut_batch, decoded_tables
 from jobs.partition_writers import PartitionWriters
 from jobs.planned_ends import planned_ends
 from mmrec.errors import StoreError
@@ -93,7 +93,7 @@ class StreamStep:
         try:
             batch, done = writers.take(rows, self._stream, self._topics, write_time_s=time.time())
         except SPARK_ERRORS as error:  # where it was too much, nothing was written yet
-            for portion in portions(rows, error):
+            for portion in cut_batch(rows, error):
                 self._take(writers, portion)
             return
         self._observe(batch, done, whole_s=time.monotonic() - began_s, phases_s=done.phases_s)

@@ -14,10 +14,10 @@ from typing import Any
 
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
+from mmrec.programs.shell import exit_status, shell_parser, stop_on_signals
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
-from mmrec.telemetry.shell import exit_status, shell_parser, stop_on_signals
 from mmrec.wire.declared import NotNegative, argument
 from mmrec.wiring import measure_event_log, open_event_log, settings_from
 

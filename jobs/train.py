@@ -19,8 +19,8 @@ from typing import Any, get_args
 
 from mmrec.errors import ConfigurationError
 from mmrec.models.settings import Fusion
+from mmrec.programs.shell import exit_status, shell_parser
 from mmrec.telemetry.logs import configure_logging, get_logger
-from mmrec.telemetry.shell import exit_status, shell_parser
 from mmrec.training.checkpoint import METRICS, ProgressFile, open_run, restore_state, save_state, write_trained
 from mmrec.training.examples import RankingExamples, RetrievalExamples
 from mmrec.training.fit_towers import TowerFit

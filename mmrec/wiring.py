@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mmrec.stores.kafka.producer import KafkaRecordProducer
     from mmrec.stores.log.size import LogSize
     from mmrec.stores.online_engine import OnlineEngine
-    from mmrec.stores.writer_right import WriterRight
+    from mmrec.stores.writer_right import HeldWriterRight
     from mmrec.stream.step import ScoringStream
     from mmrec.stream.topics import StreamTopics
 
@@ -170,14 +170,14 @@ def open_producer(
 
 def open_topics(settings: Settings) -> "Topics":
     """The topics of this deployment's broker, to be read; nothing is connected yet."""
-    from mmrec.stores.kafka.kafka_topics import KafkaTopics
+    from mmrec.stores.kafka.reading_port import KafkaTopics
 
     return KafkaTopics(settings.kafka.bootstrap)
 
 
 def open_topic_watch(settings: Settings) -> "TopicWatch":
     """A watch on the identity of the topic of behavior events."""
-    from mmrec.stores.kafka.topics import KafkaTopicWatch
+    from mmrec.stores.kafka.admin import KafkaTopicWatch
 
     return KafkaTopicWatch(settings.kafka.bootstrap, settings.kafka.behavior_events)
 
@@ -191,7 +191,7 @@ def open_stream_topics(settings: Settings) -> "StreamTopics":
 
 def create_topics(settings: Settings) -> list[str]:
     """Create the topics that do not exist yet, wait until they can be written, and return the names of the new ones."""
-    from mmrec.stores.kafka.topics import TopicAdmin
+    from mmrec.stores.kafka.admin import TopicAdmin
 
     with TopicAdmin(settings.kafka.bootstrap) as admin:
         return admin.create_topics(settings.kafka)
@@ -211,7 +211,7 @@ def take_rebuild_lock(settings: Settings) -> IO[str]:
     return take(Path(settings.stores.feature_repo))
 
 
-def take_writer_right(settings: Settings, *, lock: IO[str] | None = None) -> "WriterRight":
+def take_writer_right(settings: Settings, *, lock: IO[str] | None = None) -> "HeldWriterRight":
     """The right to write profiles: the lock, and on Redis a lease; see mmrec.stores.writer_right."""
     from mmrec.stores.writer_right import take_writer_right as take
 

@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from mmrec.errors import InvalidRequestError, NotFoundError
 from mmrec.scoring import item_statistics, packing
 
 
@@ -139,3 +140,22 @@ def feature_fingerprint() -> str:
 
 def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, separators=(",", ":")).encode()).hexdigest()[:16]
+
+
+def check_generation(name: str) -> str:
+    """The name; NotFoundError where no generation has it."""
+    if name not in GENERATIONS:
+        raise NotFoundError(f"there is no generation {name!r} of profiles; known: {', '.join(GENERATIONS)}")
+    return name
+
+
+def check_idle_generation(name: str, *, live: str) -> str:
+    """The name; InvalidRequestError where it is the live one."""
+    if check_generation(name) == live:
+        raise InvalidRequestError(f"generation {name!r} is live and cannot be emptied; fill the other one and flip")
+    return name
+
+
+def other_generation(name: str) -> str:
+    """The one that is not `name`."""
+    return GENERATIONS[1 - GENERATIONS.index(check_generation(name))]

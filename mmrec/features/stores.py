@@ -4,9 +4,8 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping
 
 from mmrec.catalog.item import CatalogEntry
-from mmrec.errors import InvalidRequestError, NotFoundError
 from mmrec.features.packed_profiles import KeyedColumns, packed_profiles
-from mmrec.features.schema import GENERATIONS, feature_fingerprint
+from mmrec.features.schema import GENERATIONS, check_generation, check_idle_generation, feature_fingerprint
 from mmrec.features.values import Neighbors, PackedProfile, PopularItems, StreamProgress
 from mmrec.scoring.item_statistics import ItemStatistics
 from mmrec.scoring.packing import pack, unpack
@@ -136,22 +135,3 @@ class MemoryFeatureStore:
     def write_popular(self, domain: str, popular: PopularItems, *, write_time_s: float) -> None:
         """Replace the popular items of a domain."""
         self._popular[domain] = popular
-
-
-def check_generation(name: str) -> str:
-    """The name; NotFoundError where no generation has it."""
-    if name not in GENERATIONS:
-        raise NotFoundError(f"there is no generation {name!r} of profiles; known: {', '.join(GENERATIONS)}")
-    return name
-
-
-def check_idle_generation(name: str, *, live: str) -> str:
-    """The name; InvalidRequestError where it is the live one."""
-    if check_generation(name) == live:
-        raise InvalidRequestError(f"generation {name!r} is live and cannot be emptied; fill the other one and flip")
-    return name
-
-
-def other_generation(name: str) -> str:
-    """The one that is not `name`."""
-    return GENERATIONS[1 - GENERATIONS.index(check_generation(name))]

@@ -21,7 +21,7 @@ from mmrec.errors import IncompatibleStateError
 from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.features.ports import GenerationStore, ProfileStore
 from mmrec.features.progress_json import decode_progress, encode_progress
-from mmrec.features.stores import other_generation
+from mmrec.features.schema import other_generation
 from mmrec.scoring.packing import pack, unpack
 from mmrec.wire.portions import portions
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from mmrec.errors import IncompatibleStateError, StoreError
-from mmrec.features.stores import other_generation
+from mmrec.features.schema import other_generation
 from mmrec.features.values import StreamProgress
 from mmrec.stream.rebuild import RebuildParts, catch_up, fill, flip
 

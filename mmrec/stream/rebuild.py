@@ -21,7 +21,7 @@ from mmrec.errors import InvalidRequestError
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.log import EventLog
 from mmrec.features.ports import ProfileGenerations, ProfileStore
-from mmrec.features.stores import other_generation
+from mmrec.features.schema import other_generation
 from mmrec.features.values import StreamProgress
 from mmrec.scoring.identity import MAX_MERGED_FROM, Reading, links_of
 from mmrec.scoring.packing import pack, unpack

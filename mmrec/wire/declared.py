@@ -47,7 +47,7 @@ Addresses = Annotated[
     str, Meta(pattern=rf"^{HOST_PORT}(?:, *{HOST_PORT})*\Z", description="host:port, or several with commas between")
 ]
 
-Path = tuple[str | int, ...]
+SettingPath = tuple[str | int, ...]
 """Keys and positions that lead to a value, such as ("statistics", "half_lives_days", 1)."""
 
 
@@ -63,7 +63,7 @@ def check(instance: Any, table: str) -> None:
         _converted(value.item() if isinstance(value, np.generic) else value, kind, (table, name))
 
 
-def build(cls: Any, table: Any, *, at: Path) -> Any:
+def build(cls: Any, table: Any, *, at: SettingPath) -> Any:
     """The dataclass `cls` of a table.
 
     Args:
@@ -88,7 +88,7 @@ def build(cls: Any, table: Any, *, at: Path) -> Any:
         raise SettingError((*at, *error.path[1:]), error.what) from None
 
 
-def refuse_unknown(table: Mapping[str, Any], known: Iterable[str], *, at: Path) -> None:
+def refuse_unknown(table: Mapping[str, Any], known: Iterable[str], *, at: SettingPath) -> None:
     """SettingError where a table has an unknown key; it names the most similar known one."""
     names = sorted(known)
     for key in sorted(set(table) - set(names)):
@@ -136,7 +136,7 @@ def _kinds(cls: Any) -> dict[str, Any]:
     return {f.name: hints[f.name] for f in fields(cls) if not is_dataclass(hints[f.name])}
 
 
-def _converted(value: Any, kind: Any, path: Path, *, strict: bool = True) -> Any:
+def _converted(value: Any, kind: Any, path: SettingPath, *, strict: bool = True) -> Any:
     try:
         found = msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError:
@@ -158,7 +158,7 @@ def _parts(value: Any, kind: Any) -> Iterator[tuple[str | int, Any, Any]]:
         yield from ((str(place), each, get_args(plain)[1]) for place, each in value.items())
 
 
-def _numbers(found: Any, path: Path) -> Iterator[tuple[Path, float]]:
+def _numbers(found: Any, path: SettingPath) -> Iterator[tuple[SettingPath, float]]:
     if isinstance(found, float):
         yield path, found
     elif isinstance(found, tuple):

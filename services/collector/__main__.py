@@ -23,11 +23,11 @@ from mmrec.collecting.upsert import CatalogWriter
 from mmrec.config import Settings
 from mmrec.errors import MachineError
 from mmrec.events.producer import OVERLAY_HEADER
+from mmrec.programs.patience import when_it_answers
+from mmrec.programs.shell import exit_status, shell_parser
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
-from mmrec.telemetry.patience import when_it_answers
-from mmrec.telemetry.shell import exit_status, shell_parser
 from mmrec.v1 import collector_pb2, collector_pb2_grpc
 from mmrec.wiring import open_overlay_writer, open_producer, settings_from
 from services.collector.servicer import CollectorServicer

@@ -21,9 +21,9 @@ from kafka.record.default_records import DefaultRecordBatch
 
 from jobs.spark_insides import CHECKPOINT_SETTINGS, SPARK, planned_offsets
 from mmrec.errors import IncompatibleStateError, LibraryVersionError
+from mmrec.programs.pinned import PinnedLibrary
 from mmrec.stores.feast.insides import FEAST
 from mmrec.stores.kafka.insides import KAFKA
-from mmrec.telemetry.pinned import PinnedLibrary
 from services.recommender.ray_insides import RAY
 
 ROOT = Path(__file__).resolve().parents[2]

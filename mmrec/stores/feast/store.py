@@ -30,9 +30,9 @@ from mmrec.features.schema import (
     PROFILE_VIEWS,
     STREAM_PROGRESS_KEY,
     View,
+    check_generation,
     feature_fingerprint,
 )
-from mmrec.features.stores import check_generation
 from mmrec.features.values import Neighbors, PackedProfile, PopularItems, StreamProgress
 from mmrec.scoring.item_statistics import ItemStatistics, pack_statistics, unpack_statistics
 from mmrec.scoring.packing import unpack

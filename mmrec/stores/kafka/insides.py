@@ -19,7 +19,7 @@ from kafka.partitioner.default import murmur2
 from kafka.producer.transaction_manager import TransactionState
 from kafka.structs import TopicPartition
 
-from mmrec.telemetry.pinned import PinnedLibrary
+from mmrec.programs.pinned import PinnedLibrary
 
 KAFKA: Final = PinnedLibrary(name="kafka-python", version="3.0.12", module=__name__)
 

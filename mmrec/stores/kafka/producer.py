@@ -8,10 +8,10 @@ import kafka
 from kafka.errors import KafkaError
 
 from mmrec.events.producer import RecordPlace, Settled
+from mmrec.stores.kafka.admin import describe_topic
 from mmrec.stores.kafka.append import RecordAppender
 from mmrec.stores.kafka.errors import MAX_RECORD_BYTES, store_error
 from mmrec.stores.kafka.insides import ask_for_ids_again, wait_for_answers
-from mmrec.stores.kafka.topics import describe_topic
 
 
 class KafkaRecordProducer:

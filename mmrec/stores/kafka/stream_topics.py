@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from mmrec.config import KafkaSettings
 from mmrec.errors import ConfigurationError, StoreError
 from mmrec.scoring.source import Source
+from mmrec.stores.kafka.admin import TopicAdmin
 from mmrec.stores.kafka.readers import open_consumer, places_of
 from mmrec.stores.kafka.topic_ends import source_ends
-from mmrec.stores.kafka.topics import TopicAdmin
 from mmrec.stream.next_offsets import next_offsets
 from mmrec.stream.rows import RecordKind, StreamTopic
-from mmrec.stream.topics import Reading
+from mmrec.stream.topics import StreamReading
 from mmrec.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -22,7 +22,7 @@ class KafkaStreamTopics:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
 
-    def begin(self, marks: Mapping[Source, int]) -> Reading:
+    def begin(self, marks: Mapping[Source, int]) -> StreamReading:
         """See begin_reading()."""
         return begin_reading(self._settings, marks)
 
@@ -35,7 +35,7 @@ class KafkaStreamTopics:
         return source_ends(self._settings.bootstrap, topics.values())
 
 
-def begin_reading(settings: KafkaSettings, marks: Mapping[Source, int]) -> Reading:
+def begin_reading(settings: KafkaSettings, marks: Mapping[Source, int]) -> StreamReading:
     """Where a stream continues when its store is at `marks`; logs how many unread records the broker has deleted.
 
     Raises:
@@ -49,7 +49,7 @@ def begin_reading(settings: KafkaSettings, marks: Mapping[Source, int]) -> Readi
     starts, num_deleted = starting_offsets(settings.bootstrap, topics, marks)
     if num_deleted:
         log.error("records_lost", num_records=num_deleted, reason="deleted by the broker before they were read")
-    reading = Reading(topics=topics, starts=starts)
+    reading = StreamReading(topics=topics, starts=starts)
     log.info("stream_starts", starts=reading.spark_offsets)
     return reading
 
