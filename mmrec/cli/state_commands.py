@@ -29,7 +29,7 @@ def rebuild(
     """
     from mmrec.state.rebuild_run import back as go_back
     from mmrec.state.rebuild_run import rebuild as run
-    from mmrec.stream.rebuild import Parts
+    from mmrec.stream.rebuild import RebuildParts
     from mmrec.wiring import (
         open_event_log,
         open_forgotten_users,
@@ -42,7 +42,7 @@ def rebuild(
     what = "bring the other generation up to date" if back else "fill the other generation from the log"
     confirm(f"{what}{' and show it to readers' if with_flip or back else ''}?", yes=yes)
     with counting("rows of the log") as told:
-        parts = Parts(
+        parts = RebuildParts(
             store=open_generations(settings),
             log=open_event_log(settings),
             forgotten=open_forgotten_users(settings),
