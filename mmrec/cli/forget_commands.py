@@ -33,16 +33,23 @@ def forget(
         list[str] | None,
         typer.Option("--also", help="further folder to clean and search, such as training examples; repeatable"),
     ] = None,
+    looked_at: Annotated[
+        bool,
+        typer.Option("--looked-at", help="the files that a run found were looked at, and hold only longer ids"),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Remove everything that is kept about a user, and search every store for what might be left.
 
-    The exit code is 1 where something is left or could not be read; the same command then continues from there.
+    The exit code is 1 where something is left, was found or could not be read: the receipt is not complete, the request
+    stays pending, and the same command goes on from there. An id that is part of a longer one is found in that one;
+    once somebody has looked at the files, --looked-at completes the receipt in spite of them, and it says so.
 
     Example: `mmrec forget u00001`
     """
     settings = deployment_settings(config)
-    forgotten = forget_user(settings, user, anonymous=anonymous, wait_s=wait, also=[Path(name) for name in also or ()])
+    folders = [Path(name) for name in also or ()]
+    forgotten = forget_user(settings, user, anonymous=anonymous, wait_s=wait, also=folders, looked_at=looked_at)
     document = forgotten.document
     place = Path(receipt or f"forgotten-{document['user_hash'][:12]}.json")
     place.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
@@ -54,6 +61,8 @@ def forget(
         typer.echo(f"receipt: {place}")
     if not forgotten.is_complete:
         err.print("not complete: mend what is named above and run the command again; it goes on from here")
+        if any(store["found"] for store in document["stores"]):
+            err.print("files that only hold longer ids which contain this one: add --looked-at")
         raise typer.Exit(1)
 
 
@@ -62,7 +71,9 @@ def _tell(document: dict[str, Any]) -> None:
         gone = ", ".join(f"{number:,} {name}" for name, number in store["removed"].items() if number) or "nothing to do"
         left = f"; STILL IN {', '.join(store['found'])}" if store["found"] else ""
         unread = f"; COULD NOT READ {', '.join(store['unread'])}" if store["unread"] else ""
-        typer.echo(f"{store['name']}: {gone}; {store['num_bytes_scanned']:,} bytes searched{left}{unread}")
+        again = store["found_of_used_again"]
+        told = f"; ids used again since the request are in {', '.join(again)}" if again else ""
+        typer.echo(f"{store['name']}: {gone}; {store['num_bytes_scanned']:,} bytes searched{left}{unread}{told}")
     if document["not_forgotten_hashes"]:
         typer.echo(f"{len(document['not_forgotten_hashes'])} of the user's keys ARE NOT FORGOTTEN by the stream")
     if document["profiles_left"]:
@@ -74,9 +85,19 @@ def _tell(document: dict[str, Any]) -> None:
 
 
 def forget_user(
-    settings: Settings, user: str, *, anonymous: bool = False, wait_s: float = 60.0, also: list[Path] | None = None
+    settings: Settings,
+    user: str,
+    *,
+    anonymous: bool = False,
+    wait_s: float = 60.0,
+    also: list[Path] | None = None,
+    looked_at: bool = False,
 ) -> "Forgotten":
     """Open the deployment's stores and forget a user; the receipt holds keyed hashes, not ids.
+
+    Args:
+        also: Further folders to clean and search.
+        looked_at: See mmrec.forgetting.erase.forget_user.
 
     Raises:
         InvalidRequestError: the id is empty.
@@ -126,7 +147,7 @@ def forget_user(
         pending_folder=pending_folder(folders["event_log"]),
     )
     key = user_key("", user) if anonymous else user
-    forgotten = erase.forget_user(parts, key, wait_s=wait_s, doing=err.status)
+    forgotten = erase.forget_user(parts, key, wait_s=wait_s, looked_at=looked_at, doing=err.status)
     forgotten.document["request"]["topic"] = kafka.behavior_events
     forgotten.document.update(
         {

@@ -9,6 +9,7 @@ read afterwards, and one that is in both is at or below the profile's mark. Losi
 data, so no engine here waits for a disk.
 """
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -75,11 +76,12 @@ class Overlay(Protocol):
         """Remove entries of every other topic: the stream will never read the records of a deleted one."""
         ...
 
-    def forget(self, user_key: str, request: OverlayEntry | None = None) -> int:
+    def forget(self, user_key: str, request: OverlayEntry | None = None, *, known_up_to_s: float = math.inf) -> int:
         """Remove every entry of a user key, bytes included; returns how many.
 
         Args:
             request: The request to forget. It stays, and so do entries that came after it.
+            known_up_to_s: Entries known later stay, too.
         """
         ...
 
@@ -155,9 +157,9 @@ class MemoryOverlay:
         """Remove entries of other topics."""
         return self._remove(lambda entry: (entry.source.cluster_id, entry.source.topic_id) != (cluster_id, topic_id))
 
-    def forget(self, user_key: str, request: OverlayEntry | None = None) -> int:
+    def forget(self, user_key: str, request: OverlayEntry | None = None, *, known_up_to_s: float = math.inf) -> int:
         """Remove a user's entries."""
-        return self._remove(lambda entry: entry.user_key == user_key and not outlives(entry, request))
+        return self._remove(lambda entry: entry.user_key == user_key and not outlives(entry, request, known_up_to_s))
 
     def figures(self) -> OverlayFigures:
         """How full it is."""
@@ -181,8 +183,10 @@ class Predicate(Protocol):
     def __call__(self, entry: OverlayEntry, /) -> bool: ...
 
 
-def outlives(entry: OverlayEntry, request: OverlayEntry | None) -> bool:
-    """Whether an entry stays when a request to forget is carried out: the request itself, and what came after it."""
+def outlives(entry: OverlayEntry, request: OverlayEntry | None, known_up_to_s: float) -> bool:
+    """Whether an entry stays when a user is forgotten: see Overlay.forget()."""
+    if entry.known_time_s > known_up_to_s:
+        return True
     if request is None:
         return False
     if entry.source == request.source:

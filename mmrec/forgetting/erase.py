@@ -9,8 +9,13 @@
     3  ask the registry which of the keys are forgotten, including keys of logins that came meanwhile
     4  remove them from log, served lists, offline rows and overlay; then search all files
 
-What stays: item statistics, neighbors, popular items and models are sums over many users and hold no id. They lose the
-user's share when they are built again from the log.
+The receipt is complete, and what was kept for another run goes, once the stream has forgotten all keys, no profile is
+left, every file could be read, and no file holds one of the ids. An id that is part of another one is found in that
+one: somebody looks, and says so (`looked_at`). Keys that are used again after the request, by whoever has the device
+now or by a user who came back, keep what was known later; files that hold only those count as no finding.
+
+What stays: item statistics, neighbors, popular items and models are sums over many users that hold no id. They lose the
+user's share as they are built anew from the log.
 """
 
 import math
@@ -28,6 +33,7 @@ from mmrec.events.topics import TopicIdentity
 from mmrec.features.ports import ProfileReader
 from mmrec.features.values import StreamProgress
 from mmrec.forgetting.keys import Decode, KnownLogins, first_known, logins_among
+from mmrec.forgetting.new_life import profiles_left, used_since
 from mmrec.forgetting.pending import Asked, PendingRequest
 from mmrec.forgetting.removal import AGGREGATES, Stores, erase, num_rows_of
 from mmrec.scoring.source import Source
@@ -65,7 +71,7 @@ class Forgotten:
 
     @property
     def is_complete(self) -> bool:
-        """Whether everything known about the user was removed, and every file could be read."""
+        """Whether all that was known of the user is gone, every file could be read, and none holds the id."""
         return bool(self.document["complete"])
 
     def settle(self) -> None:
@@ -79,6 +85,7 @@ def forget_user(
     user_key: str,
     *,
     wait_s: float,
+    looked_at: bool = False,
     doing: Callable[[str], AbstractContextManager[Any]] = lambda what: nullcontext(),
 ) -> Forgotten:
     """Forget a user, or continue where an earlier call was interrupted.
@@ -86,7 +93,9 @@ def forget_user(
     Args:
         user_key: Profile key: user id, or "~" + anonymous id.
         wait_s: Seconds the stream has to read the request.
-        doing: Entered with a short text for people during each long step.
+        looked_at: Somebody has looked at the files that a search finds: they hold other ids, which contain this one.
+            The receipt says so, and is complete in spite of them.
+        doing: Entered with a word for people while something takes its time.
 
     Raises:
         DeadlineError: the stream did not read the request in time. Call again; everything needed for that is kept.
@@ -103,20 +112,28 @@ def forget_user(
         wait_until_read(parts.store, source, place.offset, num_forgotten=parts.users.num_forgotten, wait_s=wait_s)
     with doing("removing and searching ..."):
         gone, missed = _obeyed(parts, user_key, known, asked, place)
-        erased = erase(gone, had=asked.had, stores=parts.stores, pending=pending.path)
-    profiles = parts.store.read_profiles(gone)
-    # A user who came back has a new profile, which holds nothing from before.
-    left = [key for key, profile in profiles.items() if profile.newest_ingest_time_s <= gone[key]]
+        erased = erase(
+            gone,
+            missed=missed,
+            had=asked.had,
+            stores=parts.stores,
+            used_since=lambda: used_since(gone, store=parts.store, log=parts.stores.log, overlay=parts.stores.overlay),
+            pending_folder=parts.pending_folder,
+        )
+    left = profiles_left(parts.store, gone)
+    is_unseen = any(store.unread or (store.found and not looked_at) for store in erased.stores)
     document = {
         "user_hash": parts.users.hash_of(user_key),
-        "complete": not (missed or left or any(store.unread for store in erased)),
+        "complete": not (missed or left or is_unseen),
+        "findings_looked_at": looked_at,
         "merged_hashes": [parts.users.hash_of(key) for key in gone if key != user_key],
         "not_forgotten_hashes": [parts.users.hash_of(key) for key in missed],
+        "used_again_hashes": [parts.users.hash_of(key) for key in gone if key in erased.used_again],
         "forgotten_up_to_s": place.ingest_time_s,
         "finished_s": time.time(),
         "request": {"partition": place.partition, "offset": place.offset},
         "profiles_left": len(left),
-        "stores": [asdict(store) for store in erased],
+        "stores": [asdict(store) for store in erased.stores],
         "aggregates_without_ids": list(AGGREGATES),
     }
     return Forgotten(document=document, pending=pending)

@@ -24,9 +24,14 @@ def pending_folder(event_log: Path) -> Path:
     return event_log / "forgetting"
 
 
+def pending_files(folder: Path) -> list[Path]:
+    """The files of a folder of pending requests."""
+    return list(folder.glob("*.json"))
+
+
 def num_pending(event_log: Path) -> int:
-    """How many requests have no complete receipt yet."""
-    return sum(1 for _ in pending_folder(event_log).glob("*.json"))
+    """How many requests of a deployment have no complete receipt yet."""
+    return len(pending_files(pending_folder(event_log)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,11 @@
 """Removes what the stream does not: rows of the log and offline rows; then searches every file.
 
-stores = erase(keys, had=..., stores=..., pending=...)      what was removed, found, and could not be read
+erased = erase(gone, had=..., stores=..., ...)
+erased.stores               what went, what was found, what could not be read
+erased.used_again           keys that somebody has used since the request: what they did since stays
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +15,8 @@ import pyarrow.compute as pc
 
 from mmrec.collecting.overlay import Overlay
 from mmrec.events.log import EventLog
-from mmrec.forgetting.user_bytes import remove_from_parquet, scan_folder, vacuum_databases
+from mmrec.forgetting.pending import pending_files
+from mmrec.forgetting.user_bytes import Scan, remove_from_parquet, scan_folder, vacuum_databases
 
 AGGREGATES: Final = (
     "item_stats: decayed counts per item over all users; no user id",
@@ -36,8 +39,19 @@ class Erased:
     found: tuple[str, ...]
     """Files that still hold the id's bytes, relative to the place."""
     unread: tuple[str, ...]
-    """Files that could not be read, relative to the place; it is not known whether they hold the id."""
+    """Files that could not be read, relative to the place: nobody knows whether they hold the id."""
+    found_of_used_again: tuple[str, ...] = ()
+    """Files that hold only ids that were used again after the request, which may be why. They are not in `found`."""
     note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Erasure:
+    """What became of all stores."""
+
+    stores: tuple[Erased, ...]
+    used_again: frozenset[str]
+    """Keys that were used again after the request, where files were found that hold them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,54 +78,76 @@ def num_rows_of(log: EventLog, keys: Collection[str]) -> tuple[int, int]:
     return events, lists
 
 
-def erase(keys: Collection[str], *, had: Mapping[str, int], stores: Stores, pending: Path) -> list[Erased]:
-    """Remove what the stream does not, then search all files.
+def erase(
+    gone: Mapping[str, float],
+    *,
+    missed: Collection[str],
+    had: Mapping[str, int],
+    stores: Stores,
+    used_since: Callable[[], Collection[str]],
+    pending_folder: Path,
+) -> Erasure:
+    """Remove what the stream leaves to others, then search all files.
 
     Args:
-        keys: Profile keys that are in the registry of forgotten users.
+        gone: Profile keys that stand in the registry of forgotten users, with the instant up to which.
+        missed: Profile keys that do not, though they should; files are searched for them, too.
         had: Rows that were there before, by kind: log_rows, served_lists, profiles.
-        pending: The file that names the keys for another run; it is not searched.
+        used_since: Those of the keys that somebody uses again, as of the call. They keep what was known later than
+            their instant.
+        pending_folder: Its files name keys for other runs; they are not searched.
     """
     stores.log.tend(keep_s=stores.keep_s)
+    again = {key: gone[key] for key in used_since()}
     removed: dict[str, dict[str, int]] = {name: {} for name in stores.folders}
     unread: dict[str, tuple[str, ...]] = {}
     removed["event_log"] = {name: had.get(name, 0) for name in ("log_rows", "served_lists")}
     removed["feature_repo"] = {
         "profiles": had.get("profiles", 0),
-        "overlay_entries": sum(stores.overlay.forget(key) for key in keys),
+        "overlay_entries": sum(stores.overlay.forget(key, known_up_to_s=until_s) for key, until_s in gone.items()),
     }
     for name in stores.parquet:
-        rows = remove_from_parquet(stores.folders[name], keys)
+        rows = remove_from_parquet(stores.folders[name], gone, known_up_to_s=again)
         removed[name]["parquet_rows"], unread[name] = rows.num_rows, rows.unread
-    return [
-        _searched(name, folder, keys, removed=removed[name], unread=unread.get(name, ()), pending=pending)
-        for name, folder in stores.folders.items()
-    ]
+    keys = [*gone, *missed]
+    found = {name: _searched(folder, keys, pending_folder) for name, folder in stores.folders.items()}
+    # Asked for once more: what came during the search is in the files, too.
+    since = frozenset(used_since()) if any(scan.found for scan, _ in found.values()) else frozenset()
+    erased = []
+    for name, (scan, note) in found.items():
+        folder = stores.folders[name]
+        still = scan.found
+        if since and still:
+            others = [key for key in keys if key not in since]
+            still = _searched(folder, others, pending_folder)[0].found
+        erased.append(
+            Erased(
+                name=name,
+                place=str(folder),
+                removed=dict(removed[name]),
+                num_files_scanned=scan.num_files,
+                num_bytes_scanned=scan.num_bytes,
+                found=still,
+                unread=tuple(dict.fromkeys((*scan.unread, *unread.get(name, ())))),
+                found_of_used_again=tuple(path for path in scan.found if path not in still),
+                note=note,
+            )
+        )
+    return Erasure(stores=tuple(erased), used_again=since)
+
+
+def _searched(folder: Path, keys: Collection[str], pending_folder: Path) -> tuple[Scan, str]:
+    """What a search found, and a note about databases that were written anew because of it."""
+    scan = scan_folder(folder, keys, leave_out=pending_files(pending_folder))
+    if not scan.found or not (done := vacuum_databases(folder, scan.found)):
+        return scan, ""
+    scan = scan_folder(folder, keys, leave_out=pending_files(pending_folder))
+    return scan, f"written anew: {', '.join(done)}"
 
 
 def offline_folder(feature_repo: Path) -> Path:
     """Folder of Feast's offline rows."""
     return feature_repo / "offline"
-
-
-def _searched(
-    name: str, folder: Path, keys: Collection[str], *, removed: Mapping[str, int], unread: Iterable[str], pending: Path
-) -> Erased:
-    scan = scan_folder(folder, keys, leave_out=pending)
-    note = ""
-    if scan.found and (done := vacuum_databases(folder, scan.found)):
-        note = f"written anew: {', '.join(done)}"
-        scan = scan_folder(folder, keys, leave_out=pending)
-    return Erased(
-        name=name,
-        place=str(folder),
-        removed=dict(removed),
-        num_files_scanned=scan.num_files,
-        num_bytes_scanned=scan.num_bytes,
-        found=scan.found,
-        unread=tuple(dict.fromkeys((*scan.unread, *unread))),
-        note=note,
-    )
 
 
 def retention_document(topic: str, config: Callable[[str], str], *, forgotten_s: float) -> dict[str, Any]:

@@ -7,10 +7,11 @@ this one; no hit means that the id is absent from everything that could be read.
 
 import os
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import pyarrow as pa
@@ -26,7 +27,10 @@ BATCH_ROWS: Final = 65_536
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"
 _UNREADABLE: Final = (pa.ArrowException, OSError)
 KEY_COLUMNS: Final = ("user_key", "user_id")
-"""Columns of a Parquet file that name the user of a row."""
+"""Columns of a Parquet file that say whose row it is."""
+TIME_COLUMNS: Final = ("known_time_s", "event_timestamp")
+"""Columns that say when a row was known, or as of when it describes its user: epoch seconds, or a timestamp."""
+NO_INSTANTS: Final[Mapping[str, float]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,16 +45,16 @@ class Scan:
     """Files and folders, relative to the folder, that could not be read; what they hold is not known."""
 
 
-def scan_folder(folder: Path, user_keys: Collection[str], *, leave_out: Path | None = None) -> Scan:
+def scan_folder(folder: Path, user_keys: Collection[str], *, leave_out: Collection[Path] = ()) -> Scan:
     """Search every file of a folder for the ids of profile keys; an absent folder has no files.
 
     Args:
-        leave_out: A file that is known to hold them.
+        leave_out: Files that are known to hold them.
     """
     needles = [key.removeprefix(ANONYMOUS_PREFIX).encode() for key in user_keys]
     num_files = num_bytes = 0
     found, unread = list[str](), list[str]()
-    left_out = leave_out.resolve() if leave_out is not None else None
+    left_out = {path.resolve() for path in leave_out}
 
     def unlisted(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
@@ -59,7 +63,7 @@ def scan_folder(folder: Path, user_keys: Collection[str], *, leave_out: Path | N
     paths = (Path(place) / name for place, _, names in os.walk(folder, onerror=unlisted) for name in names)
     for path in sorted(paths):
         try:
-            if path.is_symlink() or not path.is_file() or (left_out and path.resolve() == left_out):
+            if path.is_symlink() or not path.is_file() or (left_out and path.resolve() in left_out):
                 continue
             num_files += 1
             num_bytes += path.stat().st_size
@@ -81,16 +85,21 @@ class RowsRemoved:
     """Files, relative to the folder, that could not be read or rewritten; they stay as they are."""
 
 
-def remove_from_parquet(folder: Path, user_keys: Collection[str]) -> RowsRemoved:
-    """Rewrite every Parquet file that has rows of these users, without these rows.
+def remove_from_parquet(
+    folder: Path, user_keys: Collection[str], *, known_up_to_s: Mapping[str, float] = NO_INSTANTS
+) -> RowsRemoved:
+    """Write every Parquet file anew that has rows of these users, without them.
 
     A reader sees the old or the new file. Files without one of KEY_COLUMNS stay as they are.
+
+    Args:
+        known_up_to_s: Of some users, later rows stay, in files that have one of TIME_COLUMNS.
     """
     num_rows, unread = 0, []
     keys = pa.array(sorted(user_keys), pa.string())
     for path in sorted(folder.rglob("*.parquet")):
         try:
-            num_rows += _write_without(path, keys)
+            num_rows += _write_without(path, keys, known_up_to_s)
         except FileNotFoundError:
             continue
         except _UNREADABLE:
@@ -98,10 +107,25 @@ def remove_from_parquet(folder: Path, user_keys: Collection[str]) -> RowsRemoved
     return RowsRemoved(num_rows=num_rows, unread=tuple(unread))
 
 
-def _write_without(path: Path, keys: pa.Array) -> int:
-    """Replace a file by one without these users' rows; returns how many rows were removed."""
-    names = [name for name in KEY_COLUMNS if name in pq.read_schema(path).names]
-    if not names or not (num_rows := _num_rows_of(path, names[0], keys)):
+def _write_without(path: Path, keys: pa.Array, known_up_to_s: Mapping[str, float]) -> int:
+    """Replace a file by one without these users' rows; how many those were."""
+    names = pq.read_schema(path).names
+    columns = [name for kind in (KEY_COLUMNS, TIME_COLUMNS) for name in kind if name in names]
+    if not columns or columns[0] not in KEY_COLUMNS:
+        return 0
+
+    def going(rows: pa.RecordBatch | pa.Table) -> pa.Array | pa.ChunkedArray:
+        goes = _is_in(rows[columns[0]], keys)
+        times = [name for name in columns if name in TIME_COLUMNS]
+        for key, until_s in known_up_to_s.items() if times else ():
+            is_later = pc.fill_null(pc.greater(_seconds(rows[times[0]]), until_s), False)
+            goes = pc.and_not(goes, pc.and_(is_later, _is_in(rows[columns[0]], pa.array([key], pa.string()))))
+        return goes
+
+    with pq.ParquetFile(path) as file:
+        batches = file.iter_batches(batch_size=BATCH_ROWS, columns=columns)
+        num_rows: int = sum(pc.sum(going(batch)).as_py() or 0 for batch in batches)
+    if not num_rows:
         return 0
     with (
         replacing(path) as fresh,
@@ -110,7 +134,7 @@ def _write_without(path: Path, keys: pa.Array) -> int:
     ):
         for batch in file.iter_batches(batch_size=BATCH_ROWS):
             table = pa.Table.from_batches([batch])
-            writer.write_table(table.filter(pc.invert(_is_in(table[names[0]], keys))))
+            writer.write_table(table.filter(pc.invert(going(table))))
     return num_rows
 
 
@@ -161,18 +185,20 @@ def _is_database(path: Path) -> bool:
         return file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
 
 
-def _num_rows_of(path: Path, name: str, keys: pa.Array) -> int:
-    with pq.ParquetFile(path) as file:
-        batches = file.iter_batches(batch_size=BATCH_ROWS, columns=[name])
-        return sum(pc.sum(_is_in(batch[name], keys)).as_py() or 0 for batch in batches)
-
-
 def _is_in(column: pa.Array | pa.ChunkedArray, keys: pa.Array) -> pa.Array | pa.ChunkedArray:
     return pc.is_in(column.cast(pa.string()), value_set=keys)
 
 
+def _seconds(times: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Epoch seconds, float64; a timestamp without a zone is one of UTC."""
+    if not pa.types.is_timestamp(times.type):
+        return times.cast(pa.float64())
+    nanoseconds = times.cast(pa.timestamp("ns", tz=times.type.tz)).cast(pa.int64())
+    return pc.divide(nanoseconds.cast(pa.float64(), safe=False), 1e9)
+
+
 def _holds(path: Path, needles: Sequence[bytes]) -> bool:
-    overlap = max(map(len, needles)) - 1
+    overlap = max(map(len, needles), default=1) - 1
     with path.open("rb") as file:
         before = b""
         while chunk := file.read(CHUNK_BYTES):

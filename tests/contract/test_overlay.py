@@ -138,6 +138,15 @@ def test_a_request_to_forget_and_what_came_after_it_stay(opened: Open) -> None:
     assert overlay.figures().num_entries == 4
 
 
+def test_what_became_known_after_an_instant_stays_when_a_user_is_forgotten_up_to_it(opened: Open) -> None:
+    overlay = opened()
+    overlay.add([entry("ann", n, known_time_s=40.0 + n) for n in range(4)])
+    overlay.add([entry("ann", 9, source=RIGHT, known_time_s=41.0, ingest_time_s=90.0)])  # known early, imported late
+    assert overlay.forget("ann", known_up_to_s=41.0) == 3
+    assert [found.known_time_s for found in overlay.read(["ann"])["ann"]] == [42.0, 43.0]
+    assert overlay.forget("ann") == 2
+
+
 def test_a_process_that_saw_a_topic_go_later_takes_no_other_topic_for_it(opened: Open) -> None:
     slow, quick = opened(), opened()
     gone, new = Source("c", "gone", 0), Source("c", "new", 3)

@@ -11,21 +11,24 @@ import pytest
 
 from mmrec.cli.checks import Health
 from mmrec.cli.doctor import check_forgetting
-from mmrec.collecting.overlay import MemoryOverlay
+from mmrec.collecting.overlay import MemoryOverlay, OverlayEntry
 from mmrec.config import Settings, StoreSettings
 from mmrec.errors import DeadlineError, IncompatibleStateError, StoreError
 from mmrec.events.codec import decode_batch
 from mmrec.events.control import forget_event, identify_event
 from mmrec.events.encoding import encode_event
+from mmrec.events.forgotten import ForgottenUsers, MemoryForgottenUsers
 from mmrec.events.log import MemoryEventLog
 from mmrec.events.producer import RecordPlace, TopicRecord
 from mmrec.events.topics import TopicIdentity
 from mmrec.forgetting.erase import Forgotten, Parts, forget_user
 from mmrec.forgetting.keys import KnownLogins
+from mmrec.forgetting.new_life import profiles_left, used_since
 from mmrec.forgetting.pending import Asked, PendingRequest, pending_folder
 from mmrec.forgetting.removal import Stores
 from mmrec.forgetting.user_bytes import remove_from_parquet, rows_of_users, scan_folder
 from mmrec.scoring.identity import MAX_MERGED_FROM
+from mmrec.scoring.source import Source
 from tests.unit.test_stream import NOW_S, Deployment, event
 from tests.unit.test_stream_control import guest_event
 
@@ -49,6 +52,7 @@ class World:
         self.deployment = Deployment()
         self.deployment.log = MemoryEventLog(users=self.deployment.forgotten)
         self.stream = self.deployment.start()
+        self.overlay = MemoryOverlay()
         self.folder = folder
         self.rows = folder / "offline" / "rows.parquet"
         self.rows.parent.mkdir(parents=True)
@@ -62,12 +66,23 @@ class World:
         batch = self.deployment.batch(self.deployment.starts(self.stream), ALL)
         self.stream.process(batch, write_time_s=NOW_S)
 
-    def forget(self, user: str, *, anonymous: bool = False, before: Hook = nothing, reads: bool = True) -> Forgotten:
+    def forget(
+        self,
+        user: str,
+        *,
+        anonymous: bool = False,
+        before: Hook = nothing,
+        reads: bool = True,
+        users: ForgottenUsers | None = None,
+        looked_at: bool = False,
+    ) -> Forgotten:
         """One run of the command.
 
         Args:
             before: Happens between the reading of what is known and the request.
             reads: Whether the stream is up.
+            users: The registry as the command's host has it; the stream's own where None.
+            looked_at: Whether somebody looked at what an earlier run found.
         """
 
         def send() -> RecordPlace:
@@ -82,10 +97,10 @@ class World:
         deployment, settings = self.deployment, self.deployment.settings
         parts = Parts(
             store=deployment.store,
-            users=deployment.forgotten,
+            users=users or deployment.forgotten,
             stores=Stores(
                 log=deployment.log,
-                overlay=MemoryOverlay(),
+                overlay=self.overlay,
                 keep_s=0.0,
                 folders={"event_log": self.folder / "log", "feature_repo": self.folder, "offline": self.rows.parent},
                 parquet=["offline"],
@@ -100,7 +115,7 @@ class World:
             send=send,
             pending_folder=pending_folder(self.folder / "log"),
         )
-        return forget_user(parts, f"~{user}" if anonymous else user, wait_s=0.0)
+        return forget_user(parts, f"~{user}" if anonymous else user, wait_s=0.0, looked_at=looked_at)
 
     def pending(self) -> list[Path]:
         return list((self.folder / "log").rglob("*.json"))
@@ -159,6 +174,117 @@ def test_rows_that_the_stream_removed_later_than_a_second_run_was_begun_count_on
     document = world.forget("ann").document
     assert document["stores"][0]["removed"] == {"log_rows": 5, "served_lists": 0}
     assert document["complete"]
+
+
+def obeyed_but_not_told(world: World) -> None:
+    """A first run times out; the stream obeys afterwards."""
+    with pytest.raises(DeadlineError):
+        world.forget("ann", reads=False)
+    world.read()
+
+
+def test_somebody_else_on_a_forgotten_device_is_no_leftover_and_loses_nothing(world: World) -> None:
+    obeyed_but_not_told(world)
+    asked_s = world.deployment.forgotten.forgotten_s(["~g0"])["~g0"]
+    world.send(guest_event(20, "g0", "i9", 1.0), login(21, "bob", "g0"))
+    world.read()
+    times = pa.array([int((asked_s + seconds) * 1e9) for seconds in (-1.0, 0.0, 2.0)], pa.timestamp("ns", tz="UTC"))
+    views = world.rows.with_name("view.parquet")
+    pq.write_table(pa.table({"user_key": ["~g0"] * 3, "event_timestamp": times, "n": [1, 2, 3]}), views)
+    events = world.rows.with_name("events.parquet")
+    pq.write_table(pa.table({"user_key": ["~g0", "~g0", "~g1"], "known_time_s": [asked_s, asked_s + 2.0, 9e9]}), events)
+    source = Source("c", "t", 0)
+    for offset, seconds in enumerate((0.0, 2.0)):
+        known_s = asked_s + seconds
+        world.overlay.add([OverlayEntry("~g0", source, 100 + offset, "cart", "i", f"o{offset}", *[known_s] * 3)])
+
+    forgotten = world.forget("ann")
+    document = forgotten.document
+    assert document["profiles_left"] == 0
+    assert forgotten.is_complete
+    assert pq.read_table(views)["n"].to_pylist() == [3]
+    assert pq.read_table(events).to_pylist() == [{"user_key": "~g0", "known_time_s": asked_s + 2.0}]
+    assert [entry.event_id for entry in world.overlay.read(["~g0"])["~g0"]] == ["o1"]
+    assert pq.read_table(world.rows)["user_key"].to_pylist() == ["~g2", "bob"]  # rows without a time: all of them
+    assert set(document["used_again_hashes"]) == world.hashes("~g0")
+    (offline,) = (store for store in document["stores"] if store["name"] == "offline")
+    assert (offline["found"], offline["found_of_used_again"]) == ((), ("events.parquet", "view.parquet"))
+    forgotten.settle()
+    assert world.pending() == []
+    assert world.deployment.store.read_profiles(["bob"])["bob"].merged_from == ("~h", "~g0")
+
+
+def test_a_user_who_came_back_without_an_event_is_no_leftover(world: World) -> None:
+    with pytest.raises(DeadlineError):
+        world.forget("g1", anonymous=True, reads=False)
+    world.read()
+    world.send(login(20, "ann", "g5"))
+    world.read()
+    assert world.deployment.store.read_profiles(["ann"])["ann"].num_events == 0
+    forgotten = world.forget("g1", anonymous=True)
+    assert (forgotten.document["profiles_left"], forgotten.is_complete) == (0, True)
+    assert list(world.deployment.store.read_profiles(["ann"])) == ["ann"]
+
+
+def test_a_profile_from_before_is_left_whatever_kind_it_is(world: World) -> None:
+    store, keys = world.deployment.store, ["ann", "~g0", "~g1"]
+    before = store.read_profiles(keys)
+    assert profiles_left(store, dict.fromkeys(keys, NOW_S + 1_000)) == keys
+    forgotten = world.forget("ann")
+    assert forgotten.is_complete
+    store.write_profiles(before, write_time_s=NOW_S)
+    gone = world.deployment.forgotten.forgotten_s(keys)
+    assert profiles_left(store, gone) == keys
+    assert used_since(gone, store=store, log=world.deployment.log, overlay=world.overlay) == set()
+
+
+def test_a_registry_that_the_stream_does_not_share_gets_a_receipt_that_names_who_is_not_forgotten(
+    world: World,
+) -> None:
+    apart = MemoryForgottenUsers()
+    (world.folder / "log").mkdir()
+    (world.folder / "log" / "note.txt").write_text("of g1")
+    forgotten = world.forget("ann", users=apart)
+    document = forgotten.document
+    assert set(document["not_forgotten_hashes"]) == {apart.hash_of(key) for key in ("ann", "~g0", "~g1")}
+    assert not forgotten.is_complete
+    stores = {store["name"]: store for store in document["stores"]}
+    assert stores["event_log"]["found"] == ("note.txt",)
+    assert stores["offline"]["found"] == ("rows.parquet",)
+    assert pq.read_table(world.rows).num_rows == 5  # what the stream has not forgotten is not removed
+    forgotten.settle()
+    assert len(world.pending()) == 1
+
+
+def test_what_is_found_keeps_the_request_until_somebody_has_looked_at_it(world: World) -> None:
+    (world.folder / "log").mkdir()
+    (world.folder / "log" / "note.txt").write_text("joann is another user")
+    forgotten = world.forget("ann")
+    (log,) = (store for store in forgotten.document["stores"] if store["name"] == "event_log")
+    assert log["found"] == ("note.txt",)
+    assert not forgotten.is_complete
+    forgotten.settle()
+    assert len(world.pending()) == 1
+    again = world.forget("ann", looked_at=True)
+    assert again.is_complete
+    assert again.document["findings_looked_at"]
+    assert set(again.document["merged_hashes"]) == world.hashes("~g0", "~g1")
+    again.settle()
+    assert world.pending() == []
+
+
+def test_two_requests_that_wait_for_one_device_do_not_find_each_other(world: World) -> None:
+    world.send(login(10, "eve", "g1"))
+    world.read()
+    for user in ("ann", "eve"):
+        with pytest.raises(DeadlineError):
+            world.forget(user, reads=False)
+    world.read()
+    for user in ("ann", "eve"):
+        forgotten = world.forget(user)
+        assert forgotten.is_complete
+        forgotten.settle()
+    assert world.pending() == []
 
 
 def test_three_hundred_guests_are_forgotten_and_named_though_a_profile_names_fewer(world: World) -> None:

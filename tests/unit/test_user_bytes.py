@@ -39,6 +39,15 @@ def test_an_id_is_found_in_compressed_columns_and_an_anonymous_one_without_its_p
     assert scan_folder(tmp_path / "absent", [MARK]).num_files == 0
 
 
+def test_a_search_for_nobody_finds_nothing_and_names_what_it_cannot_read(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text(MARK)
+    (tmp_path / "broken.parquet").write_bytes(b"no Parquet")
+    pq.write_table(pa.table({"user_key": [MARK]}), tmp_path / "rows.parquet")
+    scan = scan_folder(tmp_path, [])
+    assert (scan.num_files, scan.found, scan.unread) == (3, (), ("broken.parquet",))
+    assert remove_from_parquet(tmp_path, []).num_rows == 0
+
+
 def test_only_the_rows_of_the_user_go_and_files_without_users_stay(tmp_path: Path) -> None:
     folder = tmp_path / "view"
     folder.mkdir()

@@ -8,6 +8,7 @@ The sorted sets show what to prune and which entries are oldest. Readers use onl
 """
 
 import json
+import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -108,11 +109,11 @@ class RedisOverlay:
             self._count()
         return removed
 
-    def forget(self, user_key: str, request: OverlayEntry | None = None) -> int:
+    def forget(self, user_key: str, request: OverlayEntry | None = None, *, known_up_to_s: float = math.inf) -> int:
         """Remove a user's entries."""
         with self._failing("forgetting"):
             found = [_entry(user_key, place, value) for place, value in self._redis.hgetall(_user(user_key)).items()]
-            gone = [entry for entry in found if not outlives(entry, request)]
+            gone = [entry for entry in found if not outlives(entry, request, known_up_to_s)]
             pipeline = self._redis.pipeline(transaction=False)
             for entry in gone:
                 pipeline.hdel(_user(user_key), _place(entry.source, entry.offset))

@@ -7,6 +7,7 @@ Rows stand in the order of (source, offset), which is nearly the order of arriva
 off the front.
 """
 
+import math
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -109,13 +110,13 @@ class SqliteOverlay:
 
         return self._call("dropping other topics", work)
 
-    def forget(self, user_key: str, request: OverlayEntry | None = None) -> int:
+    def forget(self, user_key: str, request: OverlayEntry | None = None, *, known_up_to_s: float = math.inf) -> int:
         """Remove a user's entries; the WAL, which still holds them, is emptied now or with the next pruning."""
 
         def work(connection: sqlite3.Connection) -> int:
             with transaction(connection):
                 rows = connection.execute(_OF_USER, (user_key,)).fetchall()
-                gone = [row for row in rows if not outlives(_entry(row), request)]
+                gone = [row for row in rows if not outlives(_entry(row), request, known_up_to_s)]
                 connection.executemany(
                     "DELETE FROM entries WHERE source = ? AND offset = ? AND user_key = ?",
                     [(row[12], row[4], user_key) for row in gone],
