@@ -1,6 +1,6 @@
 """Records of Kafka topics, decoded by Spark's workers, bounded in number and in bytes.
 
-Decoded rows leave a worker as pieces of tables (mmrec.events.table_bytes): rows of values would be taken apart and put
+Decoded rows leave a worker as pieces of tables (jobs.table_bytes): rows of values would be taken apart and put
 together again by Spark at every step.
 """
 

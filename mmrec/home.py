@@ -46,7 +46,7 @@ class StackHome:
 
     @property
     def world(self) -> Path:
-        """Whose state is kept here; see mmrec.home_world."""
+        """Whose state is kept here; see mmrec.state.home_world."""
         return self.folder / "world.json"
 
     @property

@@ -1,6 +1,6 @@
 """Patience with an engine that is away for a moment, such as a broker that is started again.
 
-    topics = when_it_answers(lambda: stream_topics(settings.kafka))
+    right = when_it_answers(lambda: take_writer_right(settings))
 
 For calls at a program's start: trying again costs less than starting the program again.
 """

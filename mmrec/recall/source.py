@@ -90,7 +90,8 @@ class RecallSource(Protocol):
     def reasons(self, row: int, context: RecallContext) -> Sequence[Reason]:
         """Why it proposed the item at `row`, from the numbers it proposed it by; empty where there is nothing to say.
 
-        Asked only about items that it proposed in this context, and only of users with items of their own.
+        Asked only about items that it proposed in this context, and only of users with items of their own. What it
+        raises costs the explanation this source's reasons alone.
         """
         ...
 

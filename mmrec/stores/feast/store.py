@@ -62,7 +62,8 @@ class FeastFeatureStore:
             repo_folder: Folder of feature_store.yaml.
             scoring: Weights for the values in the clear beside each profile, and the decay rates that a generation
                 must have to be read; without it they are written empty, and any rates are read.
-            lease: On Redis: what the writer's lease must hold for profiles to be written (mmrec.stores.writer_lease).
+            lease: On Redis: what the writer's lease must hold for profiles to be written
+                (mmrec.stores.redis.writer_lease).
 
         Raises:
             StoreError: nothing was applied there.

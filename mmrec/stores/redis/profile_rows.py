@@ -1,7 +1,7 @@
 """Rows of a profile view in Redis, read and written as Feast does, without Feast: for workers that must start fast.
 
     layout = redis_layout(repository, view)          where and under which names; can be sent to another process
-    rows = RedisProfileRows(layout, lease=holder)    same calls as mmrec.stores.profile_rows.ProfileRows
+    rows = RedisProfileRows(layout, lease=holder)    a mmrec.features.profile_rows.ProfileRows
 
 A row is a hash under (entity key, project); a field is the 32-bit hash of "view:feature". With a lease every write
 is made only while its holder holds it: on one server check and write are one step (WATCH, MULTI), and a server that
