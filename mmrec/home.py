@@ -1,6 +1,6 @@
 """Where a local deployment keeps things: a cache shared by all runs, and one home folder per stack. Read by shells.
 
-The home holds everything one stack writes: `stack.json` (who runs), `mmrec.toml` (the configuration its processes
+The home holds everything one stack writes: `stack.json` (which processes run), `mmrec.toml` (the configuration they
 read), `world.json` (what the state depends on), `logs/`, `status/` and the stores.
 """
 

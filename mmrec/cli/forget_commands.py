@@ -85,10 +85,9 @@ def forget_user(
     """
     from mmrec.events.codec import decode_batch
     from mmrec.events.columns import user_key
-    from mmrec.events.log import local_folder
     from mmrec.forgetting import erase
     from mmrec.forgetting.pending import pending_folder
-    from mmrec.forgetting.removal import Stores, offline_folder
+    from mmrec.forgetting.removal import Stores
     from mmrec.wiring import (
         open_engine,
         open_event_log,
@@ -100,7 +99,7 @@ def forget_user(
 
     if not user:
         raise InvalidRequestError("the user id is empty; name the user to forget")
-    kafka, stores = settings.kafka, settings.stores
+    kafka = settings.kafka
     topics = open_topics(settings)
     topic = topics.describe(kafka.behavior_events)
     more = {str(folder): folder for folder in also or ()}
@@ -109,16 +108,7 @@ def forget_user(
         source = {"cluster_id": topic.cluster_id, "topic_id": topic.topic_id}
         return decode_batch(records, **source, behaviors=settings.behaviors, settings=settings.events).control
 
-    folders = {
-        "event_log": local_folder(stores.event_log),
-        "feature_repo": Path(stores.feature_repo),
-        "offline": offline_folder(Path(stores.feature_repo)),
-        "status": Path(stores.status),
-        "checkpoint": Path(stores.checkpoint),
-        "content": Path(stores.content),
-        "releases": Path(stores.releases),
-        **more,
-    }
+    folders = {**_state_folders(settings), **more}
     parts = erase.Parts(
         store=open_feature_store(settings),
         users=open_forgotten_users(settings),
@@ -147,6 +137,23 @@ def forget_user(
         }
     )
     return forgotten
+
+
+def _state_folders(settings: Settings) -> dict[str, Path]:
+    """Every folder of a deployment that may hold a user's bytes, by the name that receipts give it."""
+    from mmrec.events.log import local_folder
+    from mmrec.forgetting.removal import offline_folder
+
+    stores = settings.stores
+    return {
+        "event_log": local_folder(stores.event_log),
+        "feature_repo": Path(stores.feature_repo),
+        "offline": offline_folder(Path(stores.feature_repo)),
+        "status": Path(stores.status),
+        "checkpoint": Path(stores.checkpoint),
+        "content": Path(stores.content),
+        "releases": Path(stores.releases),
+    }
 
 
 def _topics(settings: Settings, instant_s: float) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The online feature store in memory: the reference of all ports in mmrec.features.ports, keeping the same laws."""
+"""The online feature store in memory: the reference for all ports in mmrec.features.ports, with the same laws."""
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
@@ -42,7 +42,7 @@ class MemoryFeatureStore:
     def packed(
         self, profiles: Mapping[str, UserProfile], *, columns: Iterable[KeyedColumns] = ()
     ) -> dict[str, PackedProfile]:
-        """Packed profiles; nothing is kept in the clear."""
+        """Packed profiles; no JSON text is kept."""
         return packed_profiles(profiles, columns, config=None)
 
     def write_profiles(
@@ -60,7 +60,7 @@ class MemoryFeatureStore:
             self._progress[name] = progress
 
     def read_progress(self) -> StreamProgress | None:
-        """What the last write left."""
+        """The progress of the last write."""
         return self._progress[self._fixed or self.live_generation()]
 
     def delete_profiles(self, user_keys: Iterable[str]) -> None:
@@ -97,11 +97,11 @@ class MemoryFeatureStore:
         self._progress[name] = None
 
     def requested_flip(self) -> str | None:
-        """The generation asked for."""
+        """The requested generation."""
         return self._pointers["requested"]
 
     def request_flip(self, name: str | None) -> None:
-        """Leave or take back a request."""
+        """Make or withdraw a request."""
         self._pointers["requested"] = name if name is None else check_generation(name)
 
     def read_item_statistics(self, item_ids: Iterable[str]) -> dict[str, ItemStatistics]:

@@ -1,6 +1,6 @@
-"""What the stream leaves to others when it forgets: rows of the log and offline rows go, then every file is searched.
+"""Removes what the stream does not: rows of the log and offline rows; then searches every file.
 
-stores = erase(keys, had=..., stores=..., pending=...)      what went, what was found, what could not be read
+stores = erase(keys, had=..., stores=..., pending=...)      what was removed, found, and could not be read
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -30,19 +30,19 @@ class Erased:
     name: str
     place: str
     removed: Mapping[str, int]
-    """What went, by kind."""
+    """Number of removed rows or entries, by kind."""
     num_files_scanned: int
     num_bytes_scanned: int
     found: tuple[str, ...]
     """Files that still hold the id's bytes, relative to the place."""
     unread: tuple[str, ...]
-    """Files that could not be read, relative to the place: nobody knows whether they hold the id."""
+    """Files that could not be read, relative to the place; it is not known whether they hold the id."""
     note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """Where a deployment keeps what it knows of users, beside the online store."""
+    """Where a deployment keeps data about users, apart from the online store."""
 
     log: EventLog
     overlay: Overlay
@@ -51,7 +51,7 @@ class Stores:
     folders: Mapping[str, Path]
     """Folders to search, by name: event_log, feature_repo and others."""
     parquet: Collection[str]
-    """Names of those folders whose Parquet rows go by their column of users."""
+    """Names of the folders from which Parquet rows are removed by their column of users."""
 
 
 def num_rows_of(log: EventLog, keys: Collection[str]) -> tuple[int, int]:
@@ -65,10 +65,10 @@ def num_rows_of(log: EventLog, keys: Collection[str]) -> tuple[int, int]:
 
 
 def erase(keys: Collection[str], *, had: Mapping[str, int], stores: Stores, pending: Path) -> list[Erased]:
-    """Remove what the stream leaves to others, then search all files.
+    """Remove what the stream does not, then search all files.
 
     Args:
-        keys: Profile keys that stand in the registry of forgotten users.
+        keys: Profile keys that are in the registry of forgotten users.
         had: Rows that were there before, by kind: log_rows, served_lists, profiles.
         pending: The file that names the keys for another run; it is not searched.
     """
@@ -119,7 +119,7 @@ def retention_document(topic: str, config: Callable[[str], str], *, forgotten_s:
 
     Args:
         config: Value of a topic's setting by name.
-        forgotten_s: Ingest time of the request; records of the user stand before it.
+        forgotten_s: Ingest time of the request; the user's records are older.
     """
     retention_ms, segment_ms = int(config("retention.ms")), int(config("segment.ms"))
     until_s = forgotten_s + (retention_ms + segment_ms) / 1_000 if retention_ms >= 0 else None

@@ -286,8 +286,8 @@ class ScoringStream:
             return {}
         read, forgotten = self._store.read_profiles, self._forgotten
         gone = asked_to_forget(control, read, forgotten=forgotten, guests_in_log=partial(guests_in_log, self._log))
-        for key, until_s in gone.items():
-            self._forgotten.forget(key, known_time_s=until_s)
+        if gone:
+            self._forgotten.forget_all(gone)
         return gone
 
     def _kept_of(self, gone: Mapping[str, float], anew: Collection[str]) -> dict[str, UserProfile]:

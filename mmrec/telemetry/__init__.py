@@ -1,1 +1,1 @@
-"""Logs and metrics: their names and how they are read."""
+"""Logs and metrics, and how every program begins, waits and ends."""

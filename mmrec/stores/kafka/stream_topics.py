@@ -36,13 +36,13 @@ class KafkaStreamTopics:
 
 
 def begin_reading(settings: KafkaSettings, marks: Mapping[Source, int]) -> StreamReading:
-    """Where a stream goes on whose store stands at `marks`; records that the broker has deleted unread are logged.
+    """Where a stream continues when its store is at `marks`; logs how many unread records the broker has deleted.
 
     Raises:
         ConfigurationError: the broker does not stamp events itself.
         NotFoundError: a topic does not exist.
-        UnreachableError: no broker answers now.
-        StoreError: the broker does not have what was read from it.
+        UnreachableError: no broker answers at the moment.
+        StoreError: the broker has lost records that were read from it.
     """
     topics = stream_topics(settings)
     check_append_time(settings)
@@ -74,7 +74,7 @@ def stream_topics(settings: KafkaSettings) -> dict[str, StreamTopic]:
 
 
 def check_topics(settings: KafkaSettings, topics: Mapping[str, StreamTopic]) -> bool:
-    """Whether the broker answers; StoreError where a topic was deleted and made anew since."""
+    """Whether the broker answers; StoreError where a topic was deleted and created again since."""
     try:
         found = stream_topics(settings)
     except StoreError:
@@ -86,7 +86,7 @@ def check_topics(settings: KafkaSettings, topics: Mapping[str, StreamTopic]) -> 
 
 
 def check_append_time(settings: KafkaSettings) -> None:
-    """ConfigurationError where the broker does not stamp events itself: producers' clocks must not judge them."""
+    """ConfigurationError where the broker does not stamp events itself: a producer clock must not decide."""
     with TopicAdmin(settings.bootstrap) as admin:
         found = admin.config(settings.behavior_events, "message.timestamp.type")
     if found != "LogAppendTime":
@@ -99,7 +99,7 @@ def check_append_time(settings: KafkaSettings) -> None:
 def starting_offsets(
     bootstrap: str, topics: Mapping[str, StreamTopic], marks: Mapping[Source, int]
 ) -> tuple[dict[Source, int], int]:
-    """Where to go on reading; see next_offsets.
+    """Where to continue reading; see next_offsets.
 
     Raises:
         StoreError: no broker answers, or one does not have what was read from it.

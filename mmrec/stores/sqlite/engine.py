@@ -24,6 +24,7 @@ PAGE_BYTES: Final = 16_384
 class SqliteEngine:
     """See OnlineEngine."""
 
+    feast_type = "sqlite"
     errors: tuple[type[Exception], ...] = (sqlite3.Error,)
     database = DATABASE
     backup_note = ""
@@ -32,7 +33,7 @@ class SqliteEngine:
     def repository_lines(self, stores: StoreSettings) -> list[str]:
         """The file's name."""
         del stores
-        return ["  type: sqlite", f"  path: {DATABASE}"]
+        return [f"  path: {DATABASE}"]
 
     def before_apply(self, folder: Path) -> None:
         """Profiles are some 10 KB: in the default pages of 4 KB each takes a chain of them."""
