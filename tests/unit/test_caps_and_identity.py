@@ -95,7 +95,7 @@ def test_a_window_takes_its_cap_and_full_windows_in_a_row_make_a_bot() -> None:
     assert verdicts(events, [])[0] == [A, A, A, C, A, A, A, B, B, A]
     assert verdicts(events, [], replace(CAPPED, bot_windows=0))[0] == [A, A, A, C, A, A, A, C, A, A]
     assert set(verdicts(events, [], replace(CAPPED, bot_windows=0, cap_events=0))[0]) == {A}
-    with pytest.raises(ConfigurationError, match="set cap_events"):
+    with pytest.raises(ConfigurationError, match=r"set scoring\.cap_events"):
         replace(CAPPED, cap_events=0)
 
 
