@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from mmrec.config import StoreSettings
+from mmrec.programs.shell import exit_status, shell_parser
 from mmrec.telemetry.logs import configure_logging, get_logger
-from mmrec.telemetry.shell import exit_status, shell_parser
 from mmrec.wiring import apply_features, settings_from
 
 log = get_logger("feature_repo.apply")

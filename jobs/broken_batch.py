@@ -1,6 +1,7 @@
-"""A batch of Kafka's that cannot be decoded, in the scoring stream: Spark's reader fails at it, at every start again.
+"""Gets the scoring stream past a batch of Kafka that cannot be decoded, where Spark's reader fails at every start.
 
-What stands before it is taken here, record by record, and progress moves past it: the next start reads on behind it.
+The records before it are read here, one by one, and progress moves past the batch, so that the next start continues
+after it.
 """
 
 import re
@@ -19,9 +20,9 @@ from mmrec.stream.step import ScoringStream
 from mmrec.wire.portions import portions
 
 PORTION = 10_000
-"""Records taken together."""
+"""Records processed together."""
 _PLACE = re.compile(r"fetching the next record from (\S+)-(\d+)\b")
-"""In what Kafka's Java client says of such a batch."""
+"""Finds the place in the error message of Kafka's Java client."""
 
 
 def pass_broken_batch(
@@ -30,11 +31,11 @@ def pass_broken_batch(
     """Move the stream past the batch at which Spark failed, with all records before it.
 
     Args:
-        broker: Where the topics are read.
-        failure: What Spark says; it names topic and partition.
+        broker: Reads the topics.
+        failure: Spark's error message; it names topic and partition.
 
     Returns:
-        What was done, for the log; Spark's own first line where it was something else that failed.
+        What was done, for the log; the first line of Spark's message where something else failed.
 
     Raises:
         StoreError: the broker or a store fails.
@@ -67,7 +68,7 @@ def pass_broken_batch(
 def _before_the_first(records: Iterator[TopicRecord], partition: int, skipped: SkippedBatches) -> Iterator[TopicRecord]:
     for record in records:
         if record.partition != partition:
-            continue  # of another one, where it goes on is nobody's concern here
+            continue  # a record of another partition, which does not matter here
         first = skipped.first
         if first is not None and first.partition == partition and record.offset > first.first_offset:
             return
@@ -75,7 +76,7 @@ def _before_the_first(records: Iterator[TopicRecord], partition: int, skipped: S
 
 
 def _raw(records: list[TopicRecord], topic: StreamTopic, settings: Settings) -> pa.Table:
-    """As decoded_stream() has them: of long keys and values only as much as refusing them takes."""
+    """Records as in decoded_stream(): long keys and values are cut to the length needed to refuse them."""
     longest = topic.max_bytes(settings.events)
     columns = {
         "key": [None if r.key is None else r.key[:MAX_KEY_BYTES] for r in records],

@@ -12,8 +12,8 @@ import time
 from dataclasses import fields
 from pathlib import Path
 
+from mmrec.programs.shell import exit_status, shell_parser
 from mmrec.telemetry.logs import configure_logging, get_logger
-from mmrec.telemetry.shell import exit_status, shell_parser
 from mmrec.training.build import BuiltExamples, build_examples
 from mmrec.training.event_columns import EVENT_COLUMNS
 from mmrec.training.example_config import ExampleConfig

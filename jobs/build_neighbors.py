@@ -11,12 +11,12 @@ import time
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
 from mmrec.features.schema import GENERATIONS
+from mmrec.programs.shell import exit_status, shell_parser, stop_on_signals
 from mmrec.recall.item_views import ItemViews
 from mmrec.serving.live_weights import LiveWeights
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
-from mmrec.telemetry.shell import exit_status, shell_parser, stop_on_signals
 from mmrec.wiring import open_event_log, open_feature_store, settings_from
 
 MAX_BUILD_SHARE = 0.1
@@ -27,7 +27,7 @@ log = get_logger("jobs.build_neighbors")
 
 
 def run(settings: Settings, *, follow: bool, stop: threading.Event) -> ItemViews:
-    """Bring the views up to date once, and with `follow` keep them so until `stop`."""
+    """Update the views once; with `follow`, keep updating them until `stop`."""
     clock = SystemClock()
     status = StatusFile(settings.stores.status, "build_neighbors")
     store = open_feature_store(settings)

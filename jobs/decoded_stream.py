@@ -1,7 +1,7 @@
 """Records of Kafka topics, decoded by Spark's workers, bounded in number and in bytes.
 
-Decoded rows leave a worker as pieces of tables (mmrec.events.table_bytes): rows of values would be taken apart and put
-together again by Spark at every step.
+Decoded rows leave a worker as pieces of tables (jobs/table_bytes.py): Spark would take rows of values apart and put
+them together again at every step.
 """
 
 import time
@@ -22,10 +22,10 @@ from mmrec.config import Settings
 from mmrec.stream.rows import MAX_KEY_BYTES, STREAM_SCHEMA, StreamTopic, decode_rows
 
 MAX_OFFSETS, MAX_SPREAD = 400_000, 1_000_000
-"""Records of a micro-batch at most: where the driver holds its profiles, and where workers write them."""
+"""Most records of a micro-batch: where the driver holds the profiles, and where workers write them."""
 MAX_POLL = 5_000
-"""Records Spark's consumer takes at a time. After each it asks the broker for the topic's ends, and what was fetched
-beyond is fetched again: Kafka's default of 500 costs the broker twice as much."""
+"""Records per poll of Spark's consumer. After each poll it asks the broker for the topic's ends, and fetches again what
+was fetched beyond: Kafka's default of 500 costs the broker twice as much."""
 PIECE_SCHEMA = pa.schema(
     [
         pa.field("topic", pa.string()),
@@ -38,10 +38,10 @@ PIECE_SCHEMA = pa.schema(
 )
 """Decoded rows of one Kafka partition; `part` is whatever `Cut` says, 0 without one."""
 NUM_PORTIONS = 4
-"""Into about how many a micro-batch is cut whose rows together are more than the driver takes, and each again."""
+"""About how many portions a micro-batch is cut into that is too large for the driver; a portion may be cut again."""
 PLACE = ("topic", "partition")
 SPARK_ERRORS = PySparkException, Py4JJavaError
-"""What a failed job raises: rows that are too much for the driver are not among those PySpark translates."""
+"""Errors of a failed job; PySpark does not translate the one for rows that are too much for the driver."""
 Cut = Callable[[pa.Table], Iterator[tuple[int, pa.Table]]]
 """Cuts decoded rows by where they go next: (part, rows)."""
 
@@ -55,7 +55,7 @@ def decoded_stream(
     *,
     cut: Cut | None = None,
 ) -> DataFrame:
-    """The stream of PIECE_SCHEMA; of long keys and values only as much is read as refusing them takes.
+    """The stream of PIECE_SCHEMA; long keys and values are cut to the length needed to refuse them.
 
     Args:
         starts: Spark's option startingOffsets.
@@ -75,7 +75,7 @@ def decoded_stream(
         .option("maxOffsetsPerTrigger", max_offsets)
         .option("failOnDataLoss", "true")
         .option("kafka.max.poll.records", MAX_POLL)
-        # Batches end before the first open transaction, and what was aborted is in none.
+        # Batches end before the first open transaction, and none contains aborted records.
         .option("kafka.isolation.level", "read_committed")
         .load()
         .select(
@@ -104,7 +104,7 @@ def decoded_stream(
 
 
 def decoded_tables(rows: DataFrame) -> Iterator[tuple[pa.Table, float]]:
-    """The rows of a micro-batch and the seconds it took to get them, as one table or, where that is too much, several.
+    """The rows of a micro-batch and the seconds it took to get them, as one table or, if that is too large, several.
 
     Args:
         rows: Of PIECE_SCHEMA.
@@ -113,21 +113,21 @@ def decoded_tables(rows: DataFrame) -> Iterator[tuple[pa.Table, float]]:
     try:
         whole = _decoded(rows)
     except SPARK_ERRORS as error:
-        for portion in portions(rows, error):
+        for portion in cut_batch(rows, error):
             yield from decoded_tables(portion)
     else:
         yield whole, time.monotonic() - began_s
 
 
-def portions(rows: DataFrame, error: Exception) -> Iterator[DataFrame]:
-    """A micro-batch of PIECE_SCHEMA in parts, each decoded anew: for one that is too much for the driver.
+def cut_batch(rows: DataFrame, error: Exception) -> Iterator[DataFrame]:
+    """A micro-batch of PIECE_SCHEMA in parts, each decoded again, for one that is too large for the driver.
 
-    So the bound in records may be high, and memory stays bounded in bytes. A portion holds whole groups of records that
-    were decoded together, and of each partition those that follow on the portion before, so marks may move from one
+    So the bound in records may be high while memory stays bounded in bytes. A portion holds whole groups of records
+    that were decoded together, and continues each partition where the portion before ended, so marks may move from one
     portion to the next.
 
     Raises:
-        Exception: the error, where it says something else or nothing is left to cut.
+        Exception: the given error, where it has another cause or no further cut is possible.
     """
     groups = []
     if "maxResultSize" in str(error):

@@ -4,7 +4,7 @@
     python -m jobs.encode_items --config mmrec.toml --follow     stay, and encode new and changed items in seconds,
                                                                  until SIGTERM or Ctrl-C
 
-Only inputs that no run has met before go through an encoder; vectors are kept by content hash in the cache folder.
+Only inputs that are new to all runs go through an encoder; vectors are kept by content hash in the cache folder.
 Pictures given by URI are fetched in the background (mmrec.content.remote_images); the batch form waits for them.
 """
 
@@ -28,10 +28,10 @@ from mmrec.content.store import ContentStore
 from mmrec.events.producer import TopicRecord
 from mmrec.events.topics import SkippedBatches
 from mmrec.home import cache_folder
+from mmrec.programs.shell import exit_status, shell_parser, stop_on_signals
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
-from mmrec.telemetry.shell import exit_status, shell_parser, stop_on_signals
 from mmrec.wire.declared import AtLeastOne, argument
 from mmrec.wiring import open_catalog_feed, open_producer, open_topics, settings_from
 
@@ -45,7 +45,7 @@ BATCH_PAUSE_S = 0.05
 def _records(
     settings: Settings, feed: CatalogFeed, follow: bool, stop: threading.Event, skipped: SkippedBatches
 ) -> Iterator[list[TopicRecord]]:
-    """What is there, then with `follow` what comes, else an empty list as long as pictures are under way."""
+    """Existing records, then new ones with `follow`; without it, empty lists while pictures are still being fetched."""
     topics, name = open_topics(settings), settings.kafka.catalog_items
     backlog = list(topics.read(name, start=feed.mark.offsets, skipped=skipped))
     start = feed.mark.moved([(r.partition, r.offset) for r in backlog]).offsets
@@ -57,7 +57,7 @@ def _records(
 
 
 def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, stop: threading.Event) -> ContentCounts:
-    """Encode what is there and, with `follow`, whatever comes until `stop`."""
+    """Encode what is there and, with `follow`, what arrives until `stop`."""
     clock, status = SystemClock(), StatusFile(settings.stores.status, PROCESS)
     names = chosen_encoders(settings.content)
     # Near-line shares the machine with serving: one thread, and no spinning.
@@ -107,7 +107,7 @@ def main() -> int:
     )
     asked = parser.parse_args()
     configure_logging()
-    # The batch form can be ended anywhere: the next run goes on.
+    # The batch form can be ended anywhere: the next run continues.
     stop = stop_on_signals() if asked.follow else threading.Event()
 
     def encode() -> None:

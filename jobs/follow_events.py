@@ -1,8 +1,8 @@
-"""Follow behavior-events into the overlay: what others send straight onto Kafka is in the next list within moments.
+"""Follow behavior-events into the overlay: events sent straight onto Kafka are in the next list within moments.
 
 python -m jobs.follow_events --config mmrec.toml      until SIGTERM or Ctrl-C
 
-It keeps no state: it begins at the topic's end, and what it did not see comes with the scoring stream.
+It keeps no state: it begins at the topic's end, and the scoring stream counts what it did not see.
 """
 
 import gc
@@ -16,16 +16,16 @@ from mmrec.collecting.overlay_follower import OverlayFollower
 from mmrec.config import Settings
 from mmrec.errors import MmrecError, StoreError
 from mmrec.events.topics import SkippedBatches, TopicIdentity, TopicWatch
+from mmrec.programs.shell import exit_status, shell_parser, stop_on_signals
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
-from mmrec.telemetry.shell import exit_status, shell_parser, stop_on_signals
 from mmrec.wiring import open_overlay_writer, open_topic_watch, open_topics, settings_from
 
 PAUSE_S = 0.05
-"""Between two polls: every one costs a request to the broker and a commit, however few records it finds."""
+"""Pause between two polls: each costs a request to the broker and a commit, however few records it finds."""
 AGAIN_S = 1.0
-"""Pause before the topic is opened anew."""
+"""Pause before the topic is opened again."""
 TEND_S = 1.0
 TOPIC_CHECK_S = 5.0
 
@@ -33,7 +33,7 @@ log = get_logger("jobs.follow_events")
 
 
 class _Topic:
-    """Looks at the topic now and then; `changed` is set where it is another one or has other partitions."""
+    """Checks the topic now and then; `changed` is set where it is another topic or has other partitions."""
 
     def __init__(self, watch: TopicWatch) -> None:
         self._watch = watch
@@ -50,7 +50,7 @@ class _Topic:
 
 
 def run(settings: Settings, *, stop: threading.Event) -> None:
-    """Follow until `stop`, or until something fails that is no matter of waiting."""
+    """Follow until `stop`, or until something fails that waiting cannot cure."""
     clock, metrics = SystemClock(), Metrics("follow_events")
     status, endpoint = StatusFile(settings.stores.status, "follow_events"), serve_metrics(metrics, settings.metrics)
     writer, topic = open_overlay_writer(settings), _Topic(open_topic_watch(settings))
@@ -67,7 +67,7 @@ def run(settings: Settings, *, stop: threading.Event) -> None:
         tell(ready=following.is_set())
 
     def look() -> None:
-        topic.look()  # before the writer does: what is still read of another topic is then left out
+        topic.look()  # before the writer does, so that records still read from another topic are left out
         writer.check_topic()
 
     def keep(work: Callable[[], None], pause_s: float) -> None:
@@ -81,7 +81,7 @@ def run(settings: Settings, *, stop: threading.Event) -> None:
     look()
     writer.tend()  # loads the store's engine before the first record
     gc.freeze()
-    # A broker that is away keeps whoever looks at it waiting, so that has a thread of its own.
+    # A broker that is down blocks the check, so the check has a thread of its own.
     threads = [
         threading.Thread(target=keep, args=each, daemon=True) for each in ((tend, TEND_S), (look, TOPIC_CHECK_S))
     ]
@@ -106,7 +106,7 @@ def run(settings: Settings, *, stop: threading.Event) -> None:
 def _follow(
     settings: Settings, follower: OverlayFollower, topic: _Topic, following: threading.Event, stop: threading.Event
 ) -> None:
-    """Until `stop`, a change of the topic, or a backlog that is left to the stream."""
+    """Follow until `stop`, a change of the topic, or a backlog that is left to the stream."""
     topic.changed.clear()
     opened = topic.known
     if opened is None:

@@ -1,11 +1,11 @@
-"""Changed profiles on a worker's own disk, from when they are judged until the log has their events.
+"""Changed profiles on a worker's own disk, kept from when they are judged until the log has their events.
 
     with ProfileKeeper(folder, batch="17", part="3") as keeper:
         keeper.put(profiles)                                   some at a time; all of them are kept or none
     kept_profiles(folder, batch="17", part="3")                None where this machine does not have them
 
-They are several times the events' size, so they do not travel. One micro-batch is under way at a time: keeping one
-removes what is left of those before it.
+They are several times the size of the events, so they are not sent to the driver. There is one micro-batch at a time:
+keeping its profiles removes what is left of earlier ones.
 """
 
 import uuid
@@ -28,7 +28,7 @@ class ProfileKeeper:
     """Writes the profiles of one part of a micro-batch."""
 
     def __init__(self, folder: Path, *, batch: str, part: str) -> None:
-        """Make room.
+        """Remove what is left of earlier micro-batches.
 
         Args:
             folder: The worker's own; made where it is absent.
@@ -46,7 +46,7 @@ class ProfileKeeper:
         self._writer = pa.ipc.new_file(self._sink, _SCHEMA)
 
     def put(self, profiles: Mapping[str, PackedProfile]) -> None:
-        """Keep some more."""
+        """Keep more profiles."""
         for chunk in portions(profiles.items(), PORTION):
             keys, values = zip(*chunk, strict=True)
             packed, clear = zip(*values, strict=True)
@@ -66,7 +66,7 @@ class ProfileKeeper:
 
 
 def kept_profiles(folder: Path, *, batch: str, part: str) -> Iterator[dict[str, PackedProfile]] | None:
-    """What was kept of one part, a portion at a time."""
+    """The kept profiles of one part, a portion at a time."""
     path = _file(folder, batch, part)
     return _read(path) if path.is_file() else None
 

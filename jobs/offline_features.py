@@ -2,9 +2,9 @@
 
     python -m jobs.offline_features --config mmrec.toml --asked asked.parquet --out features.parquet
 
-`asked` holds columns user_key, item_id, time_s (epoch seconds). Rows for those instants are made from the event log and
-put into the offline store (feature_repo/offline), joined back by Feast, and assembled by the function that serving
-uses; towers' and neighbors' signals are not known here. The result has the asked columns and one column per feature.
+`asked` has columns user_key, item_id, time_s (epoch seconds). Rows for those instants are made from the event log, put
+into the offline store (feature_repo/offline), joined by Feast, and assembled by the function that serving uses; signals
+of towers and neighbors are not known here. The result has the asked columns and one column per feature.
 """
 
 import sys
@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from mmrec.errors import InvalidRequestError
 from mmrec.features.assemble import feature_names
 from mmrec.features.schema import ITEM_STATS, USER_PROFILE
+from mmrec.programs.shell import exit_status, shell_parser
 from mmrec.telemetry.logs import configure_logging, get_logger
-from mmrec.telemetry.shell import exit_status, shell_parser
 from mmrec.training.event_columns import EVENT_COLUMNS
 from mmrec.training.offline_rows import Asked, assemble_asked, offline_rows
 from mmrec.wiring import open_event_log, open_feature_store, open_offline_store, settings_from
@@ -29,7 +29,7 @@ ASKED_COLUMNS = ("user_key", "item_id", "time_s")
 
 
 def run(config_file: str | None, asked_file: Path, out: Path) -> None:
-    """Make rows, join, assemble, write; the number of questions."""
+    """Make rows, join, assemble, write; returns the number of questions."""
     settings = settings_from(config_file)
     table = pq.read_table(asked_file)
     if missing := [name for name in ASKED_COLUMNS if name not in table.column_names]:

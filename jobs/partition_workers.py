@@ -25,7 +25,7 @@ from mmrec.wiring import open_forgotten_folder, open_profile_rows
 EVENTS, KEPT = "events", "kept"
 OWNED_PIECE_SCHEMA = pa.schema([pa.field("part", pa.int32()), pa.field("piece", pa.binary())])
 JUDGED_PIECE_SCHEMA = pa.schema([pa.field("kind", pa.string()), pa.field("piece", pa.binary())])
-"""Judged rows; and of each part one row that names it and says how many items were pruned."""
+"""Judged rows, and one row for each part that names it and says how many items were pruned."""
 WRITTEN_SCHEMA = pa.schema([pa.field("num_profiles", pa.int64()), pa.field("num_pruned", pa.int64())])
 
 
@@ -70,10 +70,10 @@ def write(
     scoring: ScoringConfig,
     forgotten_folder: str,
 ) -> Iterator[pa.RecordBatch]:
-    """What judge() gave of one part -> its profiles, written, but those left out. Where they were kept elsewhere, it is
-    judged again.
+    """Write the profiles of one part that judge() returned, except those left out. Where another machine keeps them,
+    the part is judged again.
 
-    Judging again is exact: a profile that was written meanwhile has these events behind its mark and stays as it is.
+    Judging again is exact: a profile that was written meanwhile has these events below its mark and stays as it is.
     """
     settle()
     rows, num_profiles = _rows(layout, lease), 0
@@ -117,7 +117,7 @@ def _judged_piece(kind: str, data: bytes) -> pa.RecordBatch:
 
 
 def _kept_folder() -> Path:
-    """Where Spark has this worker keep what is not for long; it goes with the executor."""
+    """Spark's folder for temporary files of this worker; it is removed with the executor."""
     return Path(os.environ["SPARK_LOCAL_DIRS"].partition(",")[0]) / "kept-profiles"
 
 

@@ -1,10 +1,10 @@
-"""A micro-batch whose profiles Spark's workers judge and write: for Redis, where every partition can write at once.
+"""A micro-batch that Spark's workers judge and write profiles of: for Redis, where every partition can write at once.
 
     decode -> owner -> shuffle by profile -> judge (workers) -> log (driver) -> profiles (workers) -> progress (driver)
 
-Judged rows are kept by Spark until the end, changed profiles on the disk of the worker that made them; where a machine
-was lost in between, another one judges its part again. Writes replace whole profiles, so doing them twice is harmless.
-Every write is made under the writer's lease.
+Spark keeps judged rows until the end; changed profiles stay on the disk of the worker that made them. If a machine is
+lost in between, another one judges its part again. Writes replace whole profiles, so doing them twice is harmless.
+Every write happens under the writer's lease.
 """
 
 import uuid
@@ -51,12 +51,12 @@ class PartitionWriters:
         forgotten_folder: str,
         parts: Sequence[int],
     ) -> None:
-        """Say where profiles are.
+        """Prepare writers.
 
         Args:
-            layouts: By generation.
-            lease: What the writer's lease must hold for a write to be made.
-            forgotten_folder: Of the registry of forgotten users, which every worker reads.
+            layouts: Where profiles are, by generation.
+            lease: The value that the writer's lease must have for a write to happen.
+            forgotten_folder: Folder of the registry of forgotten users, which every worker reads.
             parts: Numbers that Spark's shuffle sends to different partitions, one for each.
         """
         self._layouts, self._lease, self._scoring = layouts, lease, scoring

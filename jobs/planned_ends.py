@@ -1,4 +1,4 @@
-"""Up to where Spark has planned a micro-batch, records or not."""
+"""The offsets up to which Spark has planned a micro-batch, whether or not they hold records."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ from mmrec.stream.rows import StreamTopic
 
 
 def planned_ends(checkpoint: Path, batch_id: int, topics: Mapping[str, StreamTopic]) -> dict[Source, int]:
-    """Highest offset of each source that the batch covers, whether or not it is one of a record.
+    """Highest offset of each source that the batch covers, whether or not it holds a record.
 
     Args:
         checkpoint: The query's checkpointLocation.

@@ -1,11 +1,11 @@
 """Publish a trained model as a release, or move the pointer between releases.
 
     python -m jobs.publish --config mmrec.toml --model FOLDER      vectors to Milvus, gates, promote
-    python -m jobs.publish --config mmrec.toml --promote ID        let a kept release serve
-    python -m jobs.publish --config mmrec.toml --rollback          let the release before serve again
+    python -m jobs.publish --config mmrec.toml --promote ID        use a kept release
+    python -m jobs.publish --config mmrec.toml --rollback          use the previous release again
     python -m jobs.publish --config mmrec.toml --list
 
-Prints one JSON line. Exit status 3 where a gate was missed: the release before goes on serving.
+Prints one JSON line. Exit status 3 where a gate was missed: the previous release stays in use.
 """
 
 import argparse
@@ -17,10 +17,10 @@ from typing import Any
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
 from mmrec.errors import ReleaseGateError
+from mmrec.programs.shell import exit_status, shell_parser
 from mmrec.publishing.publish import EmbeddingsMark, let_serve, publish, roll_back
 from mmrec.publishing.release import Release, ReleaseStore
 from mmrec.telemetry.logs import configure_logging, get_logger
-from mmrec.telemetry.shell import exit_status, shell_parser
 from mmrec.wiring import (
     open_content_store,
     open_feature_store,
@@ -68,7 +68,7 @@ def _do(asked: argparse.Namespace) -> int:
 def _publish(settings: Settings, releases: ReleaseStore, model_folder: Path) -> Release:
     topics, features = open_topics(settings), open_feature_store(settings)
     topic = topics.describe(settings.kafka.item_embeddings)
-    # Taken before the content is read: what comes in between is replayed by replicas, twice at worst.
+    # Read before the content is read: replicas replay what arrives in between, twice at worst.
     mark = EmbeddingsMark(
         topic=f"{topic.cluster_id}/{topic.topic_id}", offsets=topics.ends(settings.kafka.item_embeddings)
     )

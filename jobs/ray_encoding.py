@@ -1,4 +1,4 @@
-"""Many payloads at once through an encoder, by Ray Data: what jobs.encode_items does with a catalogue it never saw."""
+"""Many payloads at once through an encoder, by Ray Data; jobs.encode_items uses it for a new catalogue."""
 
 import os
 import time

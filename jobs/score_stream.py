@@ -2,8 +2,8 @@
 
     python -m jobs.score_stream --config mmrec.toml
 
-Spark moves records and keeps no state of ours: every start reads on behind the progress stored with the profiles,
-with a fresh checkpoint, so a lost checkpoint costs nothing and a killed driver repeats nothing.
+Spark moves records and keeps no state of ours: every start continues after the progress stored with the profiles, with
+a fresh checkpoint, so a lost checkpoint costs nothing and a killed driver repeats nothing.
 """
 
 import argparse
@@ -36,16 +36,16 @@ from jobs.stream_step import StreamStep, answer_flip
 from mmrec.config import Settings
 from mmrec.errors import StoreError
 from mmrec.events.producer import RecordProducer
+from mmrec.programs.patience import when_it_answers
+from mmrec.programs.shell import exit_status, shell_parser, stop_on_signals
 from mmrec.stream.metrics import StreamMetrics
 from mmrec.stream.status import stream_figures
 from mmrec.stream.step import ScoringStream
-from mmrec.stream.topics import Reading, StreamTopics
+from mmrec.stream.topics import StreamReading, StreamTopics
 from mmrec.stream.writer_right import WriterRight
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
-from mmrec.telemetry.patience import when_it_answers
-from mmrec.telemetry.shell import exit_status, shell_parser, stop_on_signals
 from mmrec.wire.declared import AtLeastOne, NotNegative, argument
 from mmrec.wiring import (
     open_scoring_stream,
@@ -61,7 +61,7 @@ COLLECT_S = 60
 """Seconds between two collections of garbage."""
 JVM_GONE = Py4JError, OSError  # what calls into Spark's JVM raise once it was killed
 IDENTITY_CHECK_S = 5
-"""Seconds between two looks whether the topics are still the same ones."""
+"""Seconds between two checks that the topics are still the same ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ class Engines:
     stream: ScoringStream
     producer: RecordProducer
     broker: StreamTopics
-    reading: Reading
+    reading: StreamReading
     spark: SparkSession
 
 
@@ -88,7 +88,7 @@ def run(settings: Settings, options: argparse.Namespace, *, stop: threading.Even
     watch = StreamMetrics(metrics, late_s=settings.metrics.late_s)
     engines = _open(settings, options, lock, scratch=checkpoint / "scratch")
     gc.freeze()  # imports never become garbage, and the profiles of a batch are in no cycle:
-    gc.disable()  # this process, and no code it calls, decides that some is looked for once in COLLECT_S
+    gc.disable()  # this process, and no code it calls, decides to collect once in COLLECT_S
     step, query = _start(engines, settings, options, watch, checkpoint=checkpoint / uuid.uuid4().hex)
 
     def figures() -> dict[str, Any]:
@@ -99,7 +99,7 @@ def run(settings: Settings, options: argparse.Namespace, *, stop: threading.Even
     try:
         _attend(engines, step, query, watch, stop=stop, tell=lambda: status.write(figures(), now_s=time.time()))
     except StreamingQueryException as error:
-        engines.broker.check(engines.reading.topics)  # of a topic that is gone or made anew Spark's words say nothing
+        engines.broker.check(engines.reading.topics)  # Spark's error does not say that a topic is gone or was recreated
         step.wait()
         passed = pass_broken_batch(engines.stream, settings, engines.reading.topics, open_topics(settings), str(error))
         raise StoreError(passed) from error
@@ -117,7 +117,7 @@ def run(settings: Settings, options: argparse.Namespace, *, stop: threading.Even
 
 
 def _open(settings: Settings, options: argparse.Namespace, lock: IO[str], *, scratch: Path) -> Engines:
-    """Everything the stream stands on; profiles are as the log has them when it returns."""
+    """Open and recover everything the stream runs on; when it returns, the profiles agree with the log."""
     with ThreadPoolExecutor() as pool:  # the JVM starts while this process loads its engines
         start = partial(local_spark, "score_stream", master=options.master, max_result=options.max_result)
         started = pool.submit(start, folder=scratch)
@@ -134,7 +134,7 @@ def _open(settings: Settings, options: argparse.Namespace, lock: IO[str], *, scr
 def _start(
     engines: Engines, settings: Settings, options: argparse.Namespace, watch: StreamMetrics, *, checkpoint: Path
 ) -> tuple[StreamStep, StreamingQuery]:
-    """The query that hands micro-batches to the step."""
+    """The query that passes micro-batches to the step."""
     writers = partition_writers(settings, engines.right, engines.spark)
     step = StreamStep(engines.stream, engines.reading.topics, watch, checkpoint=checkpoint, writers=writers)
     max_offsets = options.max_offsets or (MAX_SPREAD if writers else MAX_OFFSETS)
@@ -159,10 +159,10 @@ def _attend(
     stop: threading.Event,
     tell: Callable[[], None],
 ) -> None:
-    """Once a second until `stop` or the query's end: what may have happened around it.
+    """Check once a second, until `stop` or the query's end, what may have happened meanwhile.
 
     Raises:
-        StoreError: another writer took over, or a topic was made anew.
+        StoreError: another writer took over, or a topic was created again.
     """
     for second in count():
         if stop.is_set() or query.awaitTermination(1.0):
@@ -181,7 +181,7 @@ def _attend(
 def _look(engines: Engines, watch: StreamMetrics) -> None:
     topics = engines.reading.topics
     if engines.broker.check(topics):
-        with suppress(StoreError):  # a broker that is away has no ends to tell
+        with suppress(StoreError):  # a broker that is down reports no ends
             names = {t.topic_id: name for name, t in topics.items()}
             watch.lag(engines.broker.ends(topics), names, engines.stream.progress, now_s=time.time())
 

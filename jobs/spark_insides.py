@@ -1,12 +1,12 @@
 """What is used of Spark 4.0.2 beyond its documented settings and calls, and why.
 
 - planned_offsets. A transaction ends with a marker, and an aborted one leaves nothing but offsets: no record of a batch
-  tells that they were passed. Spark's progress, the documented way, comes after the batch, and nothing after the last.
-- CHECKPOINT_SETTINGS. Every micro-batch writes two files there. The default manager asks a shell for each file's state
-  and rights, and checksums it: 37 and 41 ms, with these two 8 and 7 ms. The folder is emptied at every start, so what
-  the checksums would guard is never read again. On a memory disk nothing more is won.
-- shuffle_parts. Which number goes where is asked for before the first batch; asking Spark itself is a job of its own,
-  which takes a cold JVM 4 s.
+  shows that they were passed. Spark's progress, the documented way, comes after the batch, and never after the last.
+- CHECKPOINT_SETTINGS. Every micro-batch writes two files there. The default manager runs a shell for each file's state
+  and rights, and makes a checksum: 37 and 41 ms; with these two settings 8 and 7 ms. The folder is emptied at every
+  start, so what the checksums protect is never read again. A memory disk gains nothing more.
+- shuffle_parts. The numbers that go to each partition are needed before the first batch; asking Spark itself is a job
+  of its own, which takes a cold JVM 4 s.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Final
 import mmh3
 
 from mmrec.errors import IncompatibleStateError
-from mmrec.telemetry.pinned import PinnedLibrary
+from mmrec.programs.pinned import PinnedLibrary
 
 SPARK: Final = PinnedLibrary(name="pyspark", version="4.0.2", module=__name__)
 CHECKPOINT_SETTINGS: Final = {
@@ -31,7 +31,7 @@ _HASH_SEED: Final = 42
 
 
 def planned_offsets(checkpoint: Path, batch_id: int) -> dict[str, dict[int, int]]:
-    """Topic -> partition -> the offset after the last one that a batch covers, whether or not it is one of a record.
+    """Topic -> partition -> the offset after the last one that a batch covers, whether or not that holds a record.
 
     Spark writes `offsets/<batch id>` before it runs the batch: a version, the batch's settings, and one line of JSON
     for each source.
@@ -55,9 +55,9 @@ def planned_offsets(checkpoint: Path, batch_id: int) -> dict[str, dict[int, int]
 
 
 def shuffle_parts(num_partitions: int) -> list[int]:
-    """For each of `num_partitions` a number that Spark's shuffle sends there.
+    """For each of `num_partitions`, a number that Spark's shuffle sends there.
 
-    Were its hash another one some day, partitions would be uneven, and nothing else.
+    If Spark's hash were a different one, partitions would be uneven, but nothing would be wrong.
     """
     found: dict[int, int] = {}
     for part in count():

@@ -1,6 +1,6 @@
 """A Spark session on this machine that needs no network: local jars, loopback addresses, nothing written elsewhere.
 
-Reads MMREC_SPARK_JARS (paths of the Kafka connector, parted by "," or ":") and JAVA_HOME, which the stack sets.
+Reads MMREC_SPARK_JARS (paths of the Kafka connector, separated by "," or ":") and JAVA_HOME, which the stack sets.
 """
 
 import os
@@ -20,7 +20,7 @@ LATE_C2 = (
     " -XX:Tier4CompileThreshold=60000 -XX:Tier4BackEdgeThreshold=400000"
 )
 """Java's second compiler waits eight times as long as by default (5,000 calls): in a stream's first minute it took 12
-of the JVM's 28 CPU-seconds, and what it had made by then did not pay for them."""
+of the JVM's 28 CPU-seconds, more than its code saved by then."""
 
 
 def local_spark(name: str, *, master: str, folder: Path, max_result: str = "128m") -> SparkSession:
@@ -28,12 +28,12 @@ def local_spark(name: str, *, master: str, folder: Path, max_result: str = "128m
 
     Args:
         master: Such as local[2,4]: two threads, and a task whose worker was killed is tried four times in all.
-        folder: For what Spark writes beside its results.
-        max_result: More than that is fetched in portions (jobs/decoded_stream.py).
+        folder: Folder for Spark's own files.
+        max_result: Largest result; more is fetched in portions (jobs/decoded_stream.py).
 
     Raises:
-        MachineError: the connector's jars are not named or not there.
-        LibraryVersionError: Spark is another version than the one that is known from within.
+        MachineError: the connector's jars are not named or do not exist.
+        LibraryVersionError: another version of Spark is installed than spark_insides.py was written against.
     """
     SPARK.check()
     jars = [jar for jar in re.split("[,:]", os.environ.get(JARS_VARIABLE, "")) if jar]

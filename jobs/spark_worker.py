@@ -1,8 +1,9 @@
 """What a Python worker of Spark does once per task, before its first rows.
 
-Spark has a worker look again at everything it may import before each task (importlib.invalidate_caches). With Python
-3.11 that reads the directories of Spark's own archives anew (thousands of files, .09 CPU-seconds a task), which do not
-change while a stream runs; and after each task it looks for garbage among all that was ever imported.
+Before each task, Spark makes a worker forget what it knows about importable modules (importlib.invalidate_caches). With
+Python 3.11, the directories of Spark's own archives are then read again (thousands of files, .09 CPU-seconds per task),
+although they do not change while a stream runs. After each task, the worker collects garbage among everything that was
+ever imported.
 """
 
 import gc
@@ -12,10 +13,10 @@ from functools import cache
 
 
 def settle() -> None:
-    """Let go of the finders of archives, and take what is imported for permanent.
+    """Drop the finders of archives, and exempt everything imported from garbage collection.
 
-    Only finders in sys.path_importer_cache are asked to look again. What imports from an archive later gets a new one,
-    which knows the archive as it was.
+    Only finders in sys.path_importer_cache are asked to read again. A later import from an archive gets a new finder,
+    which still knows the archive's directory.
     """
     for path, finder in list(sys.path_importer_cache.items()):
         if isinstance(finder, zipimport.zipimporter):

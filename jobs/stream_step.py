@@ -1,9 +1,9 @@
-"""What Spark calls with each decoded micro-batch: one batch is applied while Spark fetches and decodes the next.
+"""Called by Spark with each decoded micro-batch: one batch is applied while Spark fetches and decodes the next.
 
-So it is on SQLite, which has one writer at a time; on Redis the workers judge and write (jobs/partition_writers.py).
+This is for SQLite, which has one writer at a time; on Redis the workers judge and write (jobs/partition_writers.py).
 
-Spark may write down a batch as done before it is in the store. That does no harm: nobody reads that checkpoint, every
-start goes on behind the progress that the store keeps with the profiles. A failure is raised at the next batch, or by
+Spark may record a batch as done before it is in the store. That does no harm: nobody reads that checkpoint, and every
+start continues after the progress that the store keeps with the profiles. A failure is raised at the next batch, or by
 check().
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame
 
-from jobs.decoded_stream import SPARK_ERRORS, decoded_tables, portions
+from jobs.decoded_stream import SPARK_ERRORS, cut_batch, decoded_tables
 from jobs.partition_writers import PartitionWriters
 from jobs.planned_ends import planned_ends
 from mmrec.errors import StoreError
@@ -31,7 +31,7 @@ DECODE = "decode"
 
 
 class StreamStep:
-    """A function for foreachBatch, with one batch under way behind it."""
+    """A function for foreachBatch, with one batch being applied in the background."""
 
     def __init__(
         self,
@@ -42,11 +42,11 @@ class StreamStep:
         checkpoint: Path,
         writers: PartitionWriters | None,
     ) -> None:
-        """Nothing is under way.
+        """Prepare; no batch is being applied yet.
 
         Args:
-            checkpoint: The query's.
-            writers: Where profiles are judged and written in partitions.
+            checkpoint: The query's checkpointLocation.
+            writers: Given where profiles are judged and written in partitions.
         """
         self._stream = stream
         self._topics = topics
@@ -58,7 +58,7 @@ class StreamStep:
         self.recent = RecentSteps()
 
     def __call__(self, rows: DataFrame, batch_id: int) -> None:
-        """Take a micro-batch; returns once the one before it is in the store (in partitions: this one)."""
+        """Take a micro-batch; returns once the previous one is in the store (with writers: this one)."""
         ends = planned_ends(self._checkpoint, batch_id, self._topics)
         if self._writers is not None:
             self._take(self._writers, rows)
@@ -72,17 +72,17 @@ class StreamStep:
         self._under_way = self._worker.submit(self._pass, ends, after=self._under_way)
 
     def check(self) -> None:
-        """Raise what the batch under way has failed with."""
+        """Raise the error of the current batch if it has failed."""
         if self._under_way is not None and self._under_way.done():
             self._under_way.result()
 
     def wait(self) -> None:
-        """Until nothing is under way; raises what it has failed with."""
+        """Wait until the current batch is stored; raises its error if it has failed."""
         if self._under_way is not None:
             self._under_way.result()
 
     def close(self) -> None:
-        """Wait for the batch under way; what it failed with is said, and done again by the next start."""
+        """Wait for the current batch. If it has failed, the error is logged, and the next start does it again."""
         self._worker.shutdown()
         failure = self._under_way.exception() if self._under_way is not None else None
         if failure is not None:
@@ -93,7 +93,7 @@ class StreamStep:
         try:
             batch, done = writers.take(rows, self._stream, self._topics, write_time_s=time.time())
         except SPARK_ERRORS as error:  # where it was too much, nothing was written yet
-            for portion in portions(rows, error):
+            for portion in cut_batch(rows, error):
                 self._take(writers, portion)
             return
         self._observe(batch, done, whole_s=time.monotonic() - began_s, phases_s=done.phases_s)
@@ -105,7 +105,7 @@ class StreamStep:
         self._observe(batch, done, whole_s=whole_s, phases_s={DECODE: decode_s, **done.phases_s})
 
     def _pass(self, ends: Mapping[Source, int], *, after: "Future[None] | None" = None) -> None:
-        """Move progress over offsets behind the micro-batch's last record, once all of it is in the store."""
+        """Move progress over offsets after the micro-batch's last record, once all of it is in the store."""
         if after is not None:
             after.result()
         self._stream.pass_over(ends, write_time_s=time.time())
@@ -124,7 +124,7 @@ class StreamStep:
 
 
 def answer_flip(stream: ScoringStream) -> None:
-    """Between two batches: make another generation of profiles live where somebody asks for it."""
+    """Between two batches: make another generation of profiles live if that was requested."""
     try:
         if done := stream.answer_flip(write_time_s=time.time()):
             log.info("generation_flipped", generation=done.generation, num_rows=done.num_rows)

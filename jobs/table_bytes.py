@@ -1,7 +1,7 @@
-"""Tables as bytes, in pieces of bounded size: what passes through an engine that would take every value apart.
+"""Tables as bytes, in pieces of bounded size, to pass them through an engine that would take every value apart.
 
-Spark turns each value of each row into its own form and back at every step between Python and the JVM. A piece is one
-value, whatever it holds, and compressed (LZ4), since it is copied at each of those steps.
+Spark converts each value of each row at every step between Python and the JVM. A piece is one value, whatever it holds.
+It is compressed (LZ4), since it is copied at each of those steps.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,11 +10,11 @@ from typing import Final
 import pyarrow as pa
 
 MAX_GAIN: Final = 8
-"""Compressed pieces are this much smaller at most; others stay as they are. So bytes of pieces bound those of rows."""
+"""A piece is compressed only if that makes it at most this many times smaller, so that its size bounds that of rows."""
 _COMPRESSED: Final = pa.ipc.IpcWriteOptions(compression="lz4")
 _PLAIN: Final = pa.ipc.IpcWriteOptions()
 MAX_PIECE_BYTES: Final = 4 << 20
-"""About; a single row may be larger."""
+"""Approximate largest size of a piece; a single row may be larger."""
 
 
 def table_pieces(table: pa.Table, *, max_bytes: int = MAX_PIECE_BYTES) -> Iterator[tuple[pa.Table, bytes]]:
@@ -38,10 +38,10 @@ def table_of(pieces: Iterable[bytes], schema: pa.Schema) -> pa.Table:
 
 
 def parts_by_size(sizes: Sequence[int], number: int) -> list[tuple[int, int]]:
-    """Cut things of these sizes, in their order, into about `number` parts of like size; at least two of two or more.
+    """Cut things of these sizes, in their order, into about `number` parts of similar size; two or more are always cut.
 
     Returns:
-        First and behind the last of each part.
+        For each part, the position of its first thing and the position after its last one.
     """
     parts: list[tuple[int, int]] = []
     start = held = 0

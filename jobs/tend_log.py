@@ -14,23 +14,23 @@ from typing import Any
 
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
+from mmrec.programs.shell import exit_status, shell_parser, stop_on_signals
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
-from mmrec.telemetry.shell import exit_status, shell_parser, stop_on_signals
 from mmrec.wire.declared import NotNegative, argument
 from mmrec.wiring import measure_event_log, open_event_log, settings_from
 
 MIN_APPENDS = 4
-"""Fewer new appends than this wait for the next turn."""
+"""With fewer new appends than this, compaction waits for the next turn."""
 STATUS_S = 10.0
-"""Pause between two status files, so that a supervisor sees a program that waits."""
+"""Seconds between two status files, so that a supervisor sees that a waiting program is alive."""
 
 log = get_logger("jobs.tend_log")
 
 
 def run(settings: Settings, *, follow_s: float, stop: threading.Event) -> None:
-    """Tend the log once, and with `follow_s` > 0 every so many seconds until `stop`."""
+    """Maintain the log once; with `follow_s` > 0 again after that many seconds, until `stop`."""
     clock, events = SystemClock(), open_event_log(settings)
     status = StatusFile(settings.stores.status, "tend_log")
     metrics = Metrics("tend_log")
@@ -39,7 +39,7 @@ def run(settings: Settings, *, follow_s: float, stop: threading.Event) -> None:
     over = threading.Event()
 
     def beat() -> None:
-        """A long run is no sign of illness: the status file says so all along."""
+        """Write the status file during a long run, so that the program does not look dead."""
         while True:
             status.write({"ready": follow_s > 0, **figures}, now_s=clock.now_s())
             if over.wait(STATUS_S):
@@ -69,7 +69,7 @@ def run(settings: Settings, *, follow_s: float, stop: threading.Event) -> None:
 
 
 def main() -> int:
-    """Parse the command line and tend."""
+    """Parse the command line and maintain the log."""
     parser = shell_parser(__doc__)
     parser.add_argument(
         "--follow", type=argument(NotNegative), default=0.0, metavar="SECONDS", help="keep going, with this pause"

@@ -3,7 +3,7 @@
     python -m jobs.train --config mmrec.toml --examples examples --out model
     python -m jobs.train --config mmrec.toml --examples examples --out model --num-workers 2 --gpu
 
-Every epoch is a checkpoint in OUT.run; a run that was killed goes on there when it is started again. Writes the model
+Every epoch is a checkpoint in OUT.run; a killed run continues from there when it is started again. Writes the model
 (a ModelBundle), metrics.json and curves.json to OUT, and prints the figures as one JSON line.
 """
 
@@ -19,8 +19,8 @@ from typing import Any, get_args
 
 from mmrec.errors import ConfigurationError
 from mmrec.models.settings import Fusion
+from mmrec.programs.shell import exit_status, shell_parser
 from mmrec.telemetry.logs import configure_logging, get_logger
-from mmrec.telemetry.shell import exit_status, shell_parser
 from mmrec.training.checkpoint import METRICS, ProgressFile, open_run, restore_state, save_state, write_trained
 from mmrec.training.examples import RankingExamples, RetrievalExamples
 from mmrec.training.fit_towers import TowerFit
@@ -41,7 +41,7 @@ log = get_logger("jobs.train")
 
 
 def train_worker(job: dict[str, Any]) -> None:
-    """What each Ray Train worker runs; the first one fits the ranker and writes the model."""
+    """Run by each Ray Train worker; the first one also fits the ranker and writes the model."""
     import ray.train
     import ray.train.torch
 
@@ -88,7 +88,7 @@ def train_worker(job: dict[str, Any]) -> None:
 
 
 def run(arguments: argparse.Namespace, config: TrainConfig) -> None:
-    """Start a run, or go on with one that was cut off, and wait for it."""
+    """Start a run, or continue an interrupted one, and wait for it."""
     import ray
     import ray.train
     from ray.train.torch import TorchTrainer

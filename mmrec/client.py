@@ -66,7 +66,7 @@ class RecommenderClient:
 
         Raises:
             InvalidRequestError, NotFoundError, DeadlineError: as the service says.
-            StoreError: the service is not there or failed.
+            StoreError: the service cannot be reached or failed.
         """
         request = recommender_pb2.RecommendItemsRequest(
             user_id=user_id,

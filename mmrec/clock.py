@@ -1,4 +1,4 @@
-"""Where time comes from. Only shells read the system clock; everything further in is handed instants."""
+"""Where time comes from. Only shells read the system clock; all other code gets instants as arguments."""
 
 import time
 from typing import Protocol

@@ -3,8 +3,8 @@
     settings = load_settings(Path("mmrec.toml"))
 
 Every table of the file is one dataclass below, and every field is declared with its type, range, choices or form
-(mmrec.wire.declared). What does not fit is refused where it is read: the error names file, line, key, value and what
-would be right. Environment variables override nothing but the file's place: MMREC_CONFIG.
+(mmrec.wire.declared). A value that does not fit is refused when the file is read: the error names file, line, key,
+value and what would be right. No environment variable overrides a setting; MMREC_CONFIG only names the file.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ from mmrec.wire.shown import shown
 from mmrec.wire.toml_text import line_of, parse_toml, read_toml_text
 
 OnlineStore = Literal["sqlite", "redis"]
-"""Engines of the online store; whoever treats them differently matches all of them (typing.assert_never)."""
+"""Engines of the online store; code that treats them differently must match all of them (typing.assert_never)."""
 TEXT_ENCODERS: Final = ("hashing-tf", "minilm", "minilm-first-last")
 IMAGE_ENCODERS: Final = ("color-histogram", "efficientnet-lite0")
 """Names that mmrec.content.modalities.registry knows, beside hub ids and folders."""
@@ -90,10 +90,10 @@ class KafkaSettings:
     rejected: Topic = "behavior-events.rejected"
     catalog_rejected: Topic = "catalog-items.rejected"
     num_partitions: Annotated[int, Meta(ge=1, le=10_000)] = 2
-    """Partitions of topics that are created."""
+    """Number of partitions with which topics are created."""
     retention_days: Annotated[float, Meta(ge=0, le=1_000_000)] = 30.0
     """How long the broker keeps events, served lists and refused records; 0 for ever. The event log keeps events
-    longer, and who is forgotten stands in the broker's own files until then."""
+    longer. Records of forgotten users stay in the broker's own files until then."""
 
     def __post_init__(self) -> None:
         check(self, "kafka")
@@ -108,10 +108,10 @@ class KafkaSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class EventSettings:
-    """What the codec accepts; judged against ingest time, never the wall clock."""
+    """What the codec accepts; event times are compared with ingest time, never with the wall clock."""
 
     max_future_s: NotNegative = 300.0
-    """Clock skew allowed to producers."""
+    """Allowed clock skew of producers."""
     horizon_s: float = 0.0
     """Events before this instant (epoch seconds) are refused."""
     max_value_bytes: Annotated[int, Meta(ge=1, le=1 << 30)] = 65_536
@@ -134,13 +134,13 @@ class StoreSettings:
     redis_connection: RedisConnection = ""
     """host:port[,host:port...][,password=...] where online_store is redis."""
     redis_cluster: bool = False
-    """Whether those are nodes of a Redis Cluster."""
+    """Whether the addresses are nodes of a Redis Cluster."""
     overlay_connection: RedisConnection = ""
-    """A single Redis for the overlay; where empty, that of the online store, which a cluster cannot be."""
+    """A single Redis for the overlay; if empty, the Redis of the online store, which must then be no cluster."""
     content: Folder = "content"
     """Folder of content embeddings, cached by content hash."""
     releases: Folder = "releases"
-    """Folder of releases and of the pointer to the one that serves."""
+    """Folder of releases and of the pointer to the one in use."""
     milvus_uri: Annotated[
         str, Meta(pattern=r"^(?:[a-z]+://.+|.+\.db)\Z", description="a URI such as http://127.0.0.1:19530")
     ] = "http://127.0.0.1:19530"
@@ -170,11 +170,11 @@ class ServingSettings:
     collector: Address = "127.0.0.1:18501"
     """host:port of the collector's gRPC endpoint."""
     num_candidates: AtLeastOne = 400
-    """Candidates that recall hands to ranking."""
+    """Candidates that recall passes to ranking."""
     default_deadline_ms: Positive = 500.0
-    """Deadline of a request that brings none."""
+    """Deadline of a request that sets none."""
     diversity: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    """0 orders lists by score alone; towards 1 neighbors in a list look less alike."""
+    """0 orders lists by score alone; closer to 1, adjacent items of a list are less similar."""
 
     def __post_init__(self) -> None:
         check(self, "serving")
@@ -187,30 +187,30 @@ class ContentSettings:
     text_encoder: TextEncoder = "minilm"
     image_encoder: ImageEncoder = "efficientnet-lite0"
     encoders: Mapping[str, Name] = field(default_factory=dict)
-    """Encoder by modality, of the others; where none is named, the modality has its default."""
+    """Encoder by modality, for the other modalities; those that are not named use their default."""
     picture_timeout_s: Positive = 10.0
-    """Processor time that decoding one picture may take; one that takes more is broken."""
+    """Processor time that decoding one picture may take; one that takes more counts as broken."""
     image_schemes: tuple[Scheme, ...] = ("https", "http", "data")
-    """Schemes of image URIs that are fetched; of others any that fsspec has installed, such as "s3" or "file", which
-    are read with this process's own rights. Empty fetches nothing."""
+    """Schemes of image URIs that are fetched. Any other scheme that fsspec has installed may be added, such as "s3" or
+    "file"; it is read with this process's own rights. Empty fetches nothing."""
     image_hosts: tuple[Host, ...] = ()
-    """Where not empty: the only hosts that http and https may ask, such as "img.shop.example" or "*.cdn.example"."""
+    """If not empty: the only hosts that http and https may contact, such as "img.shop.example" or "*.cdn.example"."""
     image_private_hosts: tuple[Host, ...] = ()
-    """Hosts, written in the same way, that may be at loopback, link-local, private and other addresses that are not
+    """Hosts, written in the same way, that may have loopback, link-local, private and other addresses that are not
     public; "*" for all hosts."""
     image_fetch_timeout_s: Positive = 20.0
-    """For one try: connecting, redirects and reading."""
+    """Time for one try: connecting, redirects and reading."""
     image_fetch_retries: Count = 2
-    """Tries after the first, at once; later ones follow with growing pauses."""
+    """Further tries that follow the first at once; later ones follow with growing pauses."""
     max_image_bytes: AtLeastOne = 16 * 1024 * 1024
-    """Of a fetched picture."""
+    """Largest size of a fetched picture."""
     max_image_redirects: Count = 5
     num_image_fetchers: AtLeastOne = 8
     """Pictures fetched at the same time."""
     image_cache_bytes: Count = 10 * 1024**3
-    """Bound of the fetched pictures kept in the cache folder; the oldest go first."""
+    """Bound on the fetched pictures kept in the cache folder; the oldest are removed first."""
     image_cache_days: Positive = 30.0
-    """After this long a picture's host is asked whether it has changed, when its item comes again."""
+    """When an item comes again after this time, the host of its picture is asked whether the picture has changed."""
 
     def __post_init__(self) -> None:
         check(self, "content")
@@ -218,17 +218,17 @@ class ContentSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogSettings:
-    """How items are cleaned (mmrec.catalog.cleaning); another choice has the catalogue encoded again."""
+    """How items are cleaned (mmrec.catalog.cleaning); after a change the whole catalogue is encoded again."""
 
     missing_values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """By attribute: values that mean that there is none, in any case, such as { color = ["n/a", "-"] }. Without it
-    only an empty value is missing."""
+    """By attribute: values, in upper or lower case, that mean "no value", such as { color = ["n/a", "-"] }. For other
+    attributes only an empty value is missing."""
     junk_attributes: tuple[str, ...] = ()
     """Attributes that are removed."""
     unknown_attributes: tuple[str, ...] = ("usage",)
-    """Attributes whose missing value becomes "Unknown"; others without a value are left out."""
+    """Attributes that become "Unknown" where their value is missing; others are then left out."""
     decode_entities: bool = True
-    """Whether titles, descriptions, domains and values are HTML text, whose entities are decoded once."""
+    """Whether titles, descriptions, domains and values are HTML text, so that entities are decoded once."""
 
     def __post_init__(self) -> None:
         check(self, "catalog")
@@ -256,11 +256,11 @@ class PublishSettings:
     """Gates of a release; a release that misses one is kept but not promoted."""
 
     min_margin_over_popularity: float = 0.0
-    """hr_at_10 must reach that of decayed popularity plus this; judged where training measured both."""
+    """hr_at_10 must be at least that of decayed popularity plus this; checked where training measured both."""
     min_recall_at_100: Share = 0.95
     """Share of the exact 100 nearest items that the published collection must find."""
     num_collections: AtLeastOne = 5
-    """Releases, the newest ones, whose collections are kept; those of the current one and the one before always are."""
+    """Number of newest releases that keep their collection; the current release and the one before always keep it."""
 
     def __post_init__(self) -> None:
         check(self, "publish")
@@ -268,12 +268,12 @@ class PublishSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricsSettings:
-    """Where processes show their metrics to Prometheus: host:port each, "" for nowhere. See mmrec.metric_names."""
+    """Where processes show their metrics (mmrec.telemetry.metric_names): host:port each, "" for nowhere."""
 
     score_stream: AddressOrNone = ""
     collector: AddressOrNone = ""
     recommender: AddressOrNone = ""
-    """Of the one replica on this machine."""
+    """Address of the one replica on this machine."""
     build_neighbors: AddressOrNone = ""
     tend_log: AddressOrNone = ""
     follow_events: AddressOrNone = ""
@@ -304,7 +304,7 @@ class Settings:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     scoring: ScoringConfig = field(default_factory=lambda: ScoringConfig(behaviors=shop_behaviors()))
     config_file: str = ""
-    """The file all this was read from; empty where it was made in code."""
+    """The file that the settings were read from; empty where they were made in code."""
 
     @property
     def behaviors(self) -> BehaviorSet:
@@ -344,10 +344,10 @@ def parse_settings(
     """Settings from a parsed TOML document.
 
     Args:
-        document: As tomllib gives it.
+        document: As returned by tomllib.
         where: What the document is, for messages.
-        folder: What relative folders start from.
-        text: What it was parsed from, if that is at hand: messages then name the line.
+        folder: Folder that relative paths start from.
+        text: The text it was parsed from, if available; messages then name the line.
         beside: Further tables that the document may have, as dataclasses by name; they are checked and left out.
 
     Raises:
@@ -383,7 +383,7 @@ def _built(document: dict[str, Any], folder: Path) -> Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class _EarlierServing:
-    """What [serving] had before behaviors said it themselves."""
+    """A key that [serving] had before it became a property of behaviors."""
 
     hide_behaviors: tuple[Name, ...]
     """Names of the behaviors that hide an item; unknown names are ignored."""
@@ -410,6 +410,6 @@ def _behaviors(tables: Any) -> BehaviorSet:
 
 
 def _with_traits(table: Any) -> Any:
-    """A table of [[behaviors]] with the phrase and the hiding that a behavior of that name usually has."""
+    """A table of [[behaviors]], with the usual phrase and hiding of a behavior of that name where it gives none."""
     name = table.get("name") if isinstance(table, dict) else None
     return {**usual_traits(name), **table} if isinstance(name, str) else table

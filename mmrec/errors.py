@@ -2,13 +2,13 @@
 
     MmrecError
     ├── ConfigurationError (ValueError)   a setting is missing, unknown or impossible
-    │   └── SettingError                  it stands at a known place of a configuration
+    │   └── SettingError                  the same, at a known place of a configuration
     ├── MachineError                      the machine lacks something: Java, disk, a free port, a jar
     │   └── LibraryVersionError           a library is not the version whose insides are used
     ├── NotFoundError (LookupError)       an item, user, release or behavior that does not exist
-    ├── InvalidRequestError (ValueError)  a caller asked for something that cannot be
+    ├── InvalidRequestError (ValueError)  a caller asked for something impossible
     ├── StoreError                        an engine behind a port failed
-    │   ├── UnreachableError              an engine does not answer now and may do so later
+    │   ├── UnreachableError              an engine does not answer now but may do so later
     │   └── IncompatibleStateError        stored bytes or a release do not fit this code or schema
     ├── DeadlineError (TimeoutError)      the caller's deadline passed
     └── ReleaseGateError                  a release did not pass its gates
@@ -29,7 +29,7 @@ class SettingError(ConfigurationError):
     """A setting is missing, unknown or impossible; says which one."""
 
     def __init__(self, path: tuple[str | int, ...], what: str) -> None:
-        """At `path`, keys and positions in lists; `what` goes on from there: "is 0; give a number above 0"."""
+        """At `path`: keys and positions in lists. `what` ends the sentence: "is 0; give a number above 0"."""
         name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
         super().__init__(f"{name} {what}".strip())
         self.path = path
@@ -53,7 +53,7 @@ class NotFoundError(MmrecError, LookupError):
 
 
 class InvalidRequestError(MmrecError, ValueError):
-    """The caller asked for something that cannot be."""
+    """The caller asked for something impossible."""
 
 
 class StoreError(MmrecError):

@@ -1,6 +1,6 @@
 """Where a local deployment keeps things: a cache shared by all runs, and one home folder per stack. Read by shells.
 
-The home holds everything one stack writes: `stack.json` (who runs), `mmrec.toml` (the configuration its processes
+The home holds everything one stack writes: `stack.json` (which processes run), `mmrec.toml` (the configuration they
 read), `world.json` (what the state depends on), `logs/`, `status/` and the stores.
 """
 
@@ -46,7 +46,7 @@ class StackHome:
 
     @property
     def world(self) -> Path:
-        """Whose state is kept here; see mmrec.home_world."""
+        """What the state kept here depends on; see mmrec.state.home_world."""
         return self.folder / "world.json"
 
     @property

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mmrec.stores.kafka.producer import KafkaRecordProducer
     from mmrec.stores.log.size import LogSize
     from mmrec.stores.online_engine import OnlineEngine
-    from mmrec.stores.writer_right import WriterRight
+    from mmrec.stores.writer_right import HeldWriterRight
     from mmrec.stream.step import ScoringStream
     from mmrec.stream.topics import StreamTopics
 
@@ -54,18 +54,18 @@ def open_feature_store(settings: Settings, *, lease: bytes | None = None) -> "Fe
 
 
 def open_generations(settings: Settings, *, lease: bytes | None = None) -> "FeatureStore":
-    """The same, to be rebuilt or looked at: generations of any rates may stand in it."""
+    """The same repository, to rebuild or inspect it: its generations may have any decay rates."""
     from mmrec.stores.feast.store import FeastFeatureStore
 
     return FeastFeatureStore(settings.stores.feature_repo, scoring=settings.scoring, lease=lease)
 
 
 WRITER_WAIT_S = 2.0
-"""How long a writer of the overlay waits for another one; a reader waits for none, and gives up sooner."""
+"""How long a writer of the overlay waits for another one; a reader waits for no writer, and gives up sooner."""
 
 
 def open_overlay(settings: Settings, *, wait_s: float = 0.25) -> "Overlay":
-    """The overlay beside the online store; nothing is opened before its first call.
+    """The overlay of the online store; nothing is opened before its first call.
 
     Args:
         wait_s: How long a call waits for the engine.
@@ -81,12 +81,12 @@ def open_engine(settings: Settings) -> "OnlineEngine":
 
 
 def open_overlay_writer(settings: Settings) -> "OverlayWriter":
-    """The collector's side of it: the topic's identity from the broker, marks and identities from the feature store."""
+    """The collector's overlay: the topic's identity comes from the broker, marks and logins from the feature store."""
     from functools import lru_cache
 
     from mmrec.collecting.overlay_writer import OverlayWriter
 
-    @lru_cache(maxsize=1)  # a failure is not kept: the repository may be applied later
+    @lru_cache(maxsize=1)  # a failure is not cached: the repository may be applied later
     def store() -> "FeatureStore":
         if not (Path(settings.stores.feature_repo) / "feature_store.yaml").is_file():
             raise StoreError(f"no feature repository at {settings.stores.feature_repo}; `mmrec up` applies one")
@@ -119,7 +119,7 @@ def open_forgotten_users(settings: Settings) -> "ForgottenUsers":
 
 
 def open_forgotten_folder(folder: Path) -> "ForgottenUsers":
-    """The same, in a folder that is known."""
+    """The same registry, in a given folder."""
     from mmrec.stores.log.forgotten_file import FileForgottenUsers
 
     return FileForgottenUsers(folder)
@@ -128,10 +128,10 @@ def open_forgotten_folder(folder: Path) -> "ForgottenUsers":
 def open_scoring_stream(
     settings: Settings, *, timer: Callable[[], float], lease: bytes | None = None
 ) -> "tuple[ScoringStream, RecordProducer]":
-    """The writer of profiles over this deployment's stores, and the producer it sends refused records with.
+    """The writer of profiles in this deployment's stores, and the producer it sends refused records with.
 
     Args:
-        lease: On Redis: what the writer's lease must hold for profiles to be written.
+        lease: On Redis: the value that the writer's lease must have for profiles to be written.
         timer: Seconds of a monotonic clock.
     """
     from mmrec.stream.step import ScoringStream
@@ -170,14 +170,14 @@ def open_producer(
 
 def open_topics(settings: Settings) -> "Topics":
     """The topics of this deployment's broker, to be read; nothing is connected yet."""
-    from mmrec.stores.kafka.kafka_topics import KafkaTopics
+    from mmrec.stores.kafka.reading_port import KafkaTopics
 
     return KafkaTopics(settings.kafka.bootstrap)
 
 
 def open_topic_watch(settings: Settings) -> "TopicWatch":
-    """What looks at the topic of behavior events again and again."""
-    from mmrec.stores.kafka.topics import KafkaTopicWatch
+    """A watch on the identity of the topic of behavior events."""
+    from mmrec.stores.kafka.admin import KafkaTopicWatch
 
     return KafkaTopicWatch(settings.kafka.bootstrap, settings.kafka.behavior_events)
 
@@ -190,8 +190,8 @@ def open_stream_topics(settings: Settings) -> "StreamTopics":
 
 
 def create_topics(settings: Settings) -> list[str]:
-    """Create the topics that do not exist yet, wait until they can be written, and name those that were made."""
-    from mmrec.stores.kafka.topics import TopicAdmin
+    """Create the topics that do not exist yet, wait until they can be written, and return the names of the new ones."""
+    from mmrec.stores.kafka.admin import TopicAdmin
 
     with TopicAdmin(settings.kafka.bootstrap) as admin:
         return admin.create_topics(settings.kafka)
@@ -205,13 +205,13 @@ def take_writer_lock(settings: Settings) -> IO[str]:
 
 
 def take_rebuild_lock(settings: Settings) -> IO[str]:
-    """The lock of who fills and flips generations; StoreError where another process has it."""
+    """The lock for filling and flipping generations; StoreError where another process has it."""
     from mmrec.stores.sqlite.writer_lock import take_rebuild_lock as take
 
     return take(Path(settings.stores.feature_repo))
 
 
-def take_writer_right(settings: Settings, *, lock: IO[str] | None = None) -> "WriterRight":
+def take_writer_right(settings: Settings, *, lock: IO[str] | None = None) -> "HeldWriterRight":
     """The right to write profiles: the lock, and on Redis a lease; see mmrec.stores.writer_right."""
     from mmrec.stores.writer_right import take_writer_right as take
 
@@ -219,7 +219,7 @@ def take_writer_right(settings: Settings, *, lock: IO[str] | None = None) -> "Wr
 
 
 def open_profile_rows(layout: "RowLayout", *, lease: bytes | None) -> "ProfileRows":
-    """Rows of profiles on Redis, for a worker that has no Feast: where they are is what the writer's right says."""
+    """Rows of profiles on Redis, for a worker without Feast; the layout comes from the writer's right."""
     from mmrec.stores.redis.profile_rows import RedisLayout, RedisProfileRows
 
     assert isinstance(layout, RedisLayout), "made by the writer's right"
@@ -288,12 +288,12 @@ def open_catalog_feed(
     cleaning: str,
     picture_problem: Callable[[bytes], str],
 ) -> "CatalogFeed":
-    """The way from `catalog-items` to everything that serves content, where the run before left off.
+    """The feed from `catalog-items` to everything that serves content; it continues where the last run stopped.
 
     Args:
         encoders: By modality.
         cleaning: Name of the text cleaning.
-        picture_problem: Why a picture cannot be read, or nothing; see mmrec.content.picture_worker.
+        picture_problem: Says why a picture cannot be read, or nothing; see mmrec.content.picture_worker.
     """
     from mmrec.catalog.cleaning import cleaning_policy
     from mmrec.catalog.refused import RefusedItems
@@ -339,14 +339,14 @@ def open_catalog_feed(
 
 
 def open_release_store(settings: Settings) -> "ReleaseStore":
-    """Releases and the pointer to the one that serves."""
+    """Releases and the pointer to the one in use."""
     from mmrec.publishing.release import ReleaseStore
 
     return ReleaseStore(settings.stores.releases)
 
 
 def replica_parts(settings: Settings) -> "ReplicaParts":
-    """What a recommender replica is made of; nothing is connected yet but the release folder."""
+    """The parts of a recommender replica; nothing but the release folder is opened yet."""
     from mmrec.clock import SystemClock
     from mmrec.events.topics import SkippedBatches
     from mmrec.serving.replica import ReplicaParts

@@ -30,7 +30,7 @@ from mmrec.features.values import StreamProgress
 from mmrec.models.bundle import new_bundle
 from mmrec.models.settings import RankerSettings, TowerSettings
 from mmrec.publishing.publish import EmbeddingsMark, publish
-from mmrec.stores.kafka.topics import TopicAdmin, describe_topic
+from mmrec.stores.kafka.admin import TopicAdmin, describe_topic
 from mmrec.telemetry.logs import read_status
 from mmrec.wiring import open_feature_store, open_producer, open_release_store, open_vector_store
 from services.recommender.environment import ray_environment

@@ -201,7 +201,7 @@ def _fresh_topics(bootstrap: str, num_partitions: int) -> KafkaSettings:
 
 
 def _create_topics(settings: KafkaSettings) -> None:
-    from mmrec.stores.kafka.topics import TopicAdmin
+    from mmrec.stores.kafka.admin import TopicAdmin
 
     admin = TopicAdmin(settings.bootstrap)
     try:

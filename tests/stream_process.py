@@ -20,8 +20,8 @@ import grpc
 from mmrec.config import load_settings
 from mmrec.features.ports import FeatureStore
 from mmrec.scoring.source import Source
+from mmrec.stores.kafka.admin import describe_topic
 from mmrec.stores.kafka.topic_ends import end_offsets
-from mmrec.stores.kafka.topics import describe_topic
 from mmrec.stream.next_offsets import next_offsets
 from mmrec.wiring import open_feature_store
 

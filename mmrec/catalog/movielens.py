@@ -4,7 +4,7 @@
     shift_s = world.shift_to(now_s)                        # the last rating is now, order and gaps stay
     for chunk in world.history(shift_s=shift_s): producer.send(chunk.records)
 
-Every rating is a `watch`; one of LIKED_FROM or more is a `like` too (mmrec.events.behaviors.media_behaviors). The
+Every rating is a `watch`; one of LIKED_FROM or more is a `like` too (mmrec.scoring.behaviors.media_behaviors). The
 like comes just before the watch of the same rating and has the same time: who is asked for a list before a like must
 not know yet that the film was watched. The last tenth of the log by time is live, what is before it is history.
 Source and licence: PROVENANCE.md of the data folder (Harper & Konstan 2015).

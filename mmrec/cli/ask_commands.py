@@ -1,4 +1,4 @@
-"""Commands that ask: recommend, profile, events tail."""
+"""Commands that only read: recommend, profile, events tail."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""What a check finds, and its table."""
+"""The result of a check, and the table of results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from rich.table import Table
 
 
 class Health(Enum):
-    """How a check came out."""
+    """The outcome of a check."""
 
     OK = "ok"
     WARN = "warn"
@@ -19,17 +19,17 @@ class Health(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing looked at."""
+    """One thing that was checked."""
 
     name: str
     health: Health
     found: str
     advice: str = ""
-    """What to do; empty where nothing needs doing."""
+    """What to do; empty where nothing needs to be done."""
 
 
 def worst(checks: Sequence[Check]) -> Health:
-    """The gravest outcome."""
+    """The worst outcome."""
     order = (Health.OK, Health.WARN, Health.FAIL)
     return max((check.health for check in checks), key=order.index, default=Health.OK)
 

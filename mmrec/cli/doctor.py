@@ -1,4 +1,4 @@
-"""What `mmrec doctor` looks at: whether this machine and this installation will carry the stack, and what to do if not.
+"""What `mmrec doctor` checks: whether this machine and this installation can run the stack, and what to do if not.
 
 Each check is one function that returns a Check and starts nothing.
 """
@@ -49,7 +49,7 @@ def check_python(version: str = platform.python_version()) -> Check:
 
 
 def check_packages(lock: Path) -> Check:
-    """Installed packages against the lock; packages for other platforms are judged only where they are installed."""
+    """Installed packages against the lock; packages for other platforms are checked only where they are installed."""
     try:
         lines = lock.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -60,7 +60,7 @@ def check_packages(lock: Path) -> Check:
             advice="run from a clone of the repository to compare",
         )
     installed = {_normal(d.name): d.version for d in importlib.metadata.distributions() if d.name}
-    locked: dict[str, set[str]] = {}  # a package stands there once for each platform that needs another version
+    locked: dict[str, set[str]] = {}  # the lock has a package once for each platform that needs another version
     required: set[str] = set()
     for match in filter(None, map(_LOCKED.match, lines)):
         name, version, marker = match.groups()
@@ -80,7 +80,7 @@ def check_packages(lock: Path) -> Check:
 
 
 def check_runtime(found: Mapping[str, Any]) -> list[Check]:
-    """Java, archives and bare minimum of the machine, from what `services.stack.check` printed.
+    """Java, archives and the minimum the machine must have, from what `services.stack.check` printed.
 
     Args:
         found: Its JSON object; `check_error` says why it did not run.
@@ -143,7 +143,7 @@ def check_memory() -> Check:
 
 
 def check_data(data_folder: str) -> Check:
-    """The folder of public data sets; nothing but a data set needs it, so none is well, too."""
+    """The folder of public data sets; only data sets need it, so having none is fine."""
     if not data_folder:
         return Check(
             name="data sets", health=Health.OK, found="MMREC_DATA_DIR is not set; only `--dataset movielens` needs it"
@@ -161,7 +161,7 @@ def check_data(data_folder: str) -> Check:
 
 
 def check_stack(home: StackHome, settings: Settings | None, *, now_s: float) -> Check:
-    """Whether a stack runs, and whether all its programs are well."""
+    """Whether a stack runs, and whether all its programs are healthy."""
     record = read_record(home)
     if record is None:
         return Check(name="stack", health=Health.OK, found=f"none runs in {home.folder}")

@@ -1,4 +1,4 @@
-"""Files of events on the command line: what may be said of them, looking through them first, and what is told after."""
+"""Files of events on the command line: their options, the check before sending, and the report afterwards."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -41,24 +41,24 @@ TimeZoneOption = Annotated[
 
 @dataclass(frozen=True)
 class FileOptions:
-    """What a call says of a file."""
+    """What the options of a call say about a file."""
 
     behaviors: dict[str, str] = field(default_factory=dict)
     """Names in the file to configured behaviors."""
     skip_unknown: bool = False
-    """Leave out what is neither mapped nor configured."""
+    """Leave out events of behaviors that are neither mapped nor configured."""
     time_unit: str = ""
     time_zone: str = ""
 
     def reading(self, events: EventSettings | None = None) -> "FileReading":
-        """How columns are read; InvalidRequestError where unit or zone is none."""
+        """How columns are read; InvalidRequestError where unit or zone does not exist."""
         from mmrec.events.file_times import FileReading
 
         max_bytes = (events or EventSettings()).max_value_bytes
         return FileReading(time_unit=self.time_unit, time_zone=self.time_zone, max_bytes=max_bytes)
 
     def edit(self, settings: Settings) -> "EventEdit":
-        """What happens to events; InvalidRequestError where one is mapped to a behavior that is not configured."""
+        """The changes to events; InvalidRequestError where a name is mapped to a behavior that is not configured."""
         from mmrec.events.event_edits import EventEdit
 
         behaviors = settings.behaviors
@@ -75,14 +75,14 @@ class FileOptions:
         )
 
     def for_mark(self, behaviors: BehaviorSet) -> dict[str, Any]:
-        """What makes an import of the same file another one."""
+        """The options that make an import of the same file a different import."""
         said = {"behaviors": self.behaviors, "time_unit": self.time_unit, "time_zone": self.time_zone}
         known = sorted(behaviors.names) if self.skip_unknown else []
         return {name: value for name, value in {**said, "known": known}.items() if value}
 
 
 def renamed(options: Sequence[str] | None) -> dict[str, str]:
-    """`--behavior view=browse` as a table; InvalidRequestError where one is no pair or a name is given twice."""
+    """`--behavior view=browse` as a table; InvalidRequestError where one is not a pair or a name is given twice."""
     table: dict[str, str] = {}
     for option in options or ():
         name, equals, behavior = option.rpartition("=")
@@ -94,10 +94,10 @@ def renamed(options: Sequence[str] | None) -> dict[str, str]:
 
 
 def look_through(events: "EventFile", edit: "EventEdit", settings: Settings, *, now_s: float) -> "FileSurvey":
-    """Judge all events of a file before one is sent, and say what is noteworthy.
+    """Check all events of a file before any is sent, and print what is noteworthy.
 
     Raises:
-        InvalidRequestError: nothing, or not what was meant, would come of sending; or the file cannot be read.
+        InvalidRequestError: sending would have no effect, or not the intended one; or the file cannot be read.
     """
     from mmrec.events.file_survey import counted, survey
 
@@ -120,7 +120,7 @@ def look_through(events: "EventFile", edit: "EventEdit", settings: Settings, *, 
 
 
 def sent_records(events: "EventFile", edit: "EventEdit") -> "Iterator[Record]":
-    """The records of a file that are sent, as they are sent."""
+    """The records of a file that are to be sent, in the form in which they are sent."""
     for row in events.rows():
         edited = edit.apply(row.key, row.value)
         if not edited.is_left_out:

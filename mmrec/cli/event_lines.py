@@ -13,7 +13,7 @@ MAX_SHOWN = 160
 
 
 def event_line(record: TopicRecord) -> str:
-    """`12:03:04.567 1:1042  u00017 browse i00042  e000000`; a value that is no event is shown as it stands."""
+    """`12:03:04.567 1:1042  u00017 browse i00042  e000000`; a value that is not an event is shown as it is."""
     fields = _fields(record.value)
     user = user_key(_text(fields, "user_id"), _text(fields, "anonymous_id"))
     behavior, item = _text(fields, "behavior"), _text(fields, "item_id")
@@ -24,7 +24,7 @@ def event_line(record: TopicRecord) -> str:
 
 
 def rejected_line(record: TopicRecord) -> str:
-    """Reason and detail of a refused record, where it stood, and what it said."""
+    """Reason and detail of a refused record, its place, and its content."""
     try:
         refused = decode_rejected(record.value or b"")
     except (ValueError, KeyError, TypeError):
@@ -63,7 +63,7 @@ def _fields(value: bytes | None) -> dict[str, Any]:
 
 def _text(fields: dict[str, Any], name: str) -> str:
     value = fields.get(name, fields.get(camel_case(name), ""))
-    # repr, so that no record can steer the terminal
+    # repr, so that no record can send control codes to the terminal
     return value if isinstance(value, str) and value.isprintable() else repr(value)
 
 

@@ -89,9 +89,9 @@ def replay(
     time_zone: TimeZoneOption = "",
     rate: RateOption = 0.0,
 ) -> None:
-    """Send a file of behavior events to Kafka; order and gaps stay as they are, and broken lines are refused there.
+    """Send a file of behavior events to Kafka, with the same order and gaps; the stream refuses broken lines.
 
-    The file is looked through first, as `mmrec import` does.
+    The file is checked first, as `mmrec import` does.
 
     Example: `mmrec replay clicks.jsonl --shift-to-now --rate 50`
     """
@@ -129,10 +129,10 @@ def import_(
 ) -> None:
     """Bring past events into Kafka, flagged as imported history: a data set with its catalogue, or a file.
 
-    A file is looked through first: where it holds behaviors that are not configured, or nothing that would be taken,
-    nothing is sent. Events that are refused for themselves do not stop the others; they stand in `mmrec events
-    rejected`, and the command ends with status 1. A file goes on where an import of it was broken off, and one that
-    was sent whole is not sent again.
+    A file is checked first: if it has behaviors that are not configured, or nothing that would be accepted, nothing is
+    sent. Single events that are refused do not stop the others; `mmrec events rejected` shows them, and the command
+    ends with status 1. An interrupted import of a file continues where it stopped, and a file that was sent as a whole
+    is not sent again.
 
     Example: `mmrec import history.parquet --behavior view=browse --time-unit ms`
     """
@@ -196,10 +196,10 @@ def _send(
     max_records: int | None = None,
     told: Callable[[int], None] = lambda count: None,
 ) -> bool:
-    """Records to a topic (that of events where none is named), with a counter; Ctrl-C ends it in good order.
+    """Send records to a topic (that of events by default), with a counter; Ctrl-C ends it in good order.
 
     Args:
-        told: Handed the number of records of each portion that the broker has.
+        told: Called with the number of records of each portion, once the broker has it.
 
     Returns:
         Whether all were sent.

@@ -1,4 +1,4 @@
-"""`mmrec forget USER`: the request on the topic of events, what the stream leaves to others, and a receipt."""
+"""`mmrec forget USER`: the request on the topic of events, the removal from all other stores, and a receipt."""
 
 import json
 import time
@@ -42,7 +42,7 @@ def forget(
     """Remove everything that is kept about a user, and search every store for what might be left.
 
     The exit code is 1 where something is left, was found or could not be read: the receipt is not complete, the request
-    stays pending, and the same command goes on from there. An id that is part of a longer one is found in that one;
+    stays pending, and the same command then continues from there. An id that is part of a longer one is found in that one;
     once somebody has looked at the files, --looked-at completes the receipt in spite of them, and it says so.
 
     Example: `mmrec forget u00001`
@@ -102,14 +102,13 @@ def forget_user(
     Raises:
         InvalidRequestError: the id is empty.
         DeadlineError: the stream did not read the request in time; nothing else was done yet.
-        StoreError: an engine failed; the same call again goes on.
+        StoreError: an engine failed; the same call continues from there.
     """
     from mmrec.events.codec import decode_batch
     from mmrec.events.columns import user_key
-    from mmrec.events.log import local_folder
     from mmrec.forgetting import erase
     from mmrec.forgetting.pending import pending_folder
-    from mmrec.forgetting.removal import Stores, offline_folder
+    from mmrec.forgetting.removal import Stores
     from mmrec.wiring import (
         open_engine,
         open_event_log,
@@ -121,7 +120,7 @@ def forget_user(
 
     if not user:
         raise InvalidRequestError("the user id is empty; name the user to forget")
-    kafka, stores = settings.kafka, settings.stores
+    kafka = settings.kafka
     topics = open_topics(settings)
     topic = topics.describe(kafka.behavior_events)
     more = {str(folder): folder for folder in also or ()}
@@ -130,16 +129,7 @@ def forget_user(
         source = {"cluster_id": topic.cluster_id, "topic_id": topic.topic_id}
         return decode_batch(records, **source, behaviors=settings.behaviors, settings=settings.events).control
 
-    folders = {
-        "event_log": local_folder(stores.event_log),
-        "feature_repo": Path(stores.feature_repo),
-        "offline": offline_folder(Path(stores.feature_repo)),
-        "status": Path(stores.status),
-        "checkpoint": Path(stores.checkpoint),
-        "content": Path(stores.content),
-        "releases": Path(stores.releases),
-        **more,
-    }
+    folders = {**_state_folders(settings), **more}
     parts = erase.Parts(
         store=open_feature_store(settings),
         users=open_forgotten_users(settings),
@@ -168,6 +158,23 @@ def forget_user(
         }
     )
     return forgotten
+
+
+def _state_folders(settings: Settings) -> dict[str, Path]:
+    """Every folder of a deployment that may hold a user's bytes, by the name that receipts give it."""
+    from mmrec.events.log import local_folder
+    from mmrec.forgetting.removal import offline_folder
+
+    stores = settings.stores
+    return {
+        "event_log": local_folder(stores.event_log),
+        "feature_repo": Path(stores.feature_repo),
+        "offline": offline_folder(Path(stores.feature_repo)),
+        "status": Path(stores.status),
+        "checkpoint": Path(stores.checkpoint),
+        "content": Path(stores.content),
+        "releases": Path(stores.releases),
+    }
 
 
 def _topics(settings: Settings, instant_s: float) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""`mmrec items show`: what serving knows of an item, and whether and when it is shown."""
+"""`mmrec items show`: what serving knows about an item, and whether and when it is listed."""
 
 import time
 from dataclasses import asdict
@@ -16,7 +16,7 @@ def items_show(
     config: ConfigOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """One item as lists show it, and whether they may hold it now.
+    """One item as lists show it, and whether they may contain it now.
 
     Example: `mmrec items show b00042`
     """

@@ -1,4 +1,4 @@
-"""Who listens where: ports that the stack wants, and those it opens to the network."""
+"""Which program listens where: ports that the stack needs, and those it opens to the network."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _LOOPBACK = ("127.", "::1", "::ffff:127.")
 
 
 def check_ports(settings: Settings | None, stack: StackRecord | None) -> list[Check]:
-    """Every port the stack wants: free, held by the stack itself, or taken by somebody else, who is named.
+    """Every port the stack needs: free, used by the stack itself, or used by another program, which is named.
 
     Args:
         settings: The running stack's; None for the defaults.
@@ -51,9 +51,8 @@ def check_ports(settings: Settings | None, stack: StackRecord | None) -> list[Ch
 def check_addresses(stack: StackRecord | None) -> Check:
     """Which of the stack's ports can be reached from other machines.
 
-    Ray binds gcs, raylet, worker and Serve ports to all interfaces and has no setting against it, and the HAProxy it
-    runs does so with its statistics and metrics. Only a firewall or a network namespace keeps strangers from reaching
-    them.
+    Ray binds gcs, raylet, worker and Serve ports to all interfaces and has no setting against it. The HAProxy that it
+    runs does the same with its statistics and metrics. Only a firewall or a network namespace protects them.
     """
     fence = "close them to other machines with a firewall, or run the stack in a network namespace of its own"
     if stack is None:

@@ -14,7 +14,7 @@ _COLORS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def plain_line(line: str) -> str:
-    """A JSON log line as `[level] event key=value ...`; any other line as it stands, without its colors."""
+    """A JSON log line as `[level] event key=value ...`; any other line as it is, without its colors."""
     try:
         fields = json.loads(line)
         event = fields["event"]
@@ -35,7 +35,7 @@ def brief_line(line: str) -> str:
 
 
 def reason_line(line: str) -> str:
-    """What went wrong, of a log line that says so; else like brief_line."""
+    """The reason in a log line that gives one; other lines as in brief_line."""
     try:
         fields = json.loads(line)
         return str(fields.get("error") or fields.get("reason") or brief_line(line))
@@ -71,7 +71,7 @@ def log_names(folder: Path) -> list[str]:
 
 
 def tail(path: Path, num_lines: int) -> tuple[list[str], int]:
-    """The last lines of a file, and the place behind them, from which follow() goes on."""
+    """The last lines of a file, and the place after them, from which follow() continues."""
     with path.open("rb") as file:
         file.seek(0, 2)
         start = end = file.tell()
@@ -85,7 +85,7 @@ def tail(path: Path, num_lines: int) -> tuple[list[str], int]:
 
 
 def follow(path: Path, place: int, *, stop: Callable[[], bool], wait: Callable[[], None]) -> Iterator[str]:
-    """Lines that are written behind `place`, until `stop()`; a file that became shorter is read from its beginning."""
+    """Lines that are written after `place`, until `stop()`; a file that became shorter is read from its beginning."""
     rest = b""
     while not stop():
         if path.stat().st_size < place:

@@ -1,7 +1,7 @@
 """The command line: `mmrec --help`.
 
-Commands parse, call one function of mmrec or start one shell, and print. Errors are one line on stderr and status 1;
-a call that is wrong in itself ends with status 2.
+Commands parse, call one function of mmrec or start one shell, and print. Errors are one line on stderr and status 1; a
+command line that cannot be parsed ends with status 2.
 """
 
 import logging
@@ -67,7 +67,7 @@ items_app.command("show")(item_commands.items_show)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run one command, the process's own where none is given, and end with its status."""
+    """Run one command (by default that of the process's arguments), and end with its status."""
     logging.getLogger().addHandler(logging.NullHandler())
     try:
         app(arguments, prog_name="mmrec")

@@ -11,7 +11,7 @@ def metrics(
     process: Annotated[str, typer.Option("--process", help="only what this one exposes, such as collector")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """All metrics that processes show to Prometheus: name, type, labels, who, what.
+    """All metrics that processes show to Prometheus: name, type, labels, processes, meaning.
 
     Example: `mmrec metrics --process score_stream`
     """

@@ -39,7 +39,7 @@ def publish(
     rollback: Annotated[bool, typer.Option("--rollback", help="let the release before serve again")] = False,
     list_: Annotated[bool, typer.Option("--list", help="name all releases and the one that serves")] = False,
 ) -> None:
-    """Publish a trained model as a release, or choose which release serves; replicas follow within seconds.
+    """Publish a trained model as a release, or choose the release in use; replicas follow within seconds.
 
     Example: `mmrec publish`, `mmrec publish --list`, `mmrec publish --rollback`
     """
@@ -57,7 +57,7 @@ def publish(
 
 
 def _run_job(module: str, arguments: list[str], config: str) -> dict[str, Any]:
-    """A job beside the running stack; its log lines are told on stderr."""
+    """Run a job beside the running stack; its log lines are shown on stderr."""
     from mmrec.cli.programs import run_job
 
     home = StackHome.from_environment()

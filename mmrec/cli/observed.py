@@ -1,4 +1,4 @@
-"""The main metrics of a deployment, asked from its processes: rates over an interval, lag, freshness, latencies.
+"""The main metrics of a deployment, read from its processes: rates over an interval, lag, freshness, latencies.
 
 observed = observe(settings.metrics, interval_s=1.0, sleep=time.sleep)
 observed.rates, observed.figures          empty where no endpoint answers
@@ -21,7 +21,7 @@ _RATES: tuple[tuple[str, str, str, str], ...] = (
     ("recommender", "degraded", "mmrec_degraded_total", "reason"),
     ("follow_events", "kafka", "mmrec_followed_records_total", "outcome"),
 )
-"""Process, word in front of the label's value, counter, label that parts it."""
+"""Process, word before the label's value, counter, label by which it is split."""
 _QUANTILES: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ("score_stream", "freshness_stream", "mmrec_event_to_servable_seconds", {"path": "stream"}),
     ("collector", "freshness_overlay", "mmrec_event_to_servable_seconds", {"path": "overlay"}),
@@ -45,16 +45,16 @@ _GAUGES: tuple[tuple[str, str, str], ...] = (
     ("tend_log", "log_files", "mmrec_log_files"),
     ("tend_log", "log_bytes", "mmrec_log_bytes"),
 )
-"""Process, name shown, metric; of several series the largest is shown. Counters that a process keeps for itself alone
-are told as such: since_start."""
+"""Process, name shown, metric; of several series the largest is shown. Counters that begin at 0 when a process starts
+have `since_start` in their name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """What endpoints say."""
+    """What endpoints report."""
 
     processes: tuple[str, ...] = ()
-    """Those that answered."""
+    """Processes that answered."""
     rates: Mapping[str, float] = field(default_factory=dict)
     """Per second, over the interval."""
     figures: Mapping[str, float | str] = field(default_factory=dict)
@@ -66,7 +66,7 @@ def observe(settings: MetricsSettings, *, interval_s: float, sleep: Callable[[fl
     """Ask every endpoint twice, `interval_s` apart; once, and without rates, where that is 0.
 
     Args:
-        sleep: Waits so many seconds; not called where nobody answers.
+        sleep: Waits for the given number of seconds; not called where no endpoint answers.
     """
     before = _ask(settings)
     after = before

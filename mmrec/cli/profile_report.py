@@ -4,6 +4,7 @@ Axes: I items, H half-lives, B behaviors, L newest events.
 """
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -21,20 +22,14 @@ from mmrec.wire.instants import rfc3339
 
 def profile_document(user_key: str, profile: UserProfile, *, config: ScoringConfig, as_of_s: float) -> dict[str, Any]:
     """Everything a profile holds, with nothing left out: counts, events, totals, marks and remembered event ids."""
-    behaviors = config.behaviors
-    name_of = {b.behavior_id: b.name for b in behaviors}
-    names = [name_of.get(int(i), f"behavior {int(i)}") for i in profile.behavior_ids_B]
+    names = [_behavior_name(int(behavior_id), config) for behavior_id in profile.behavior_ids_B]
     affinity_I = _as_of(profile, config, as_of_s).affinity_I
     order = np.argsort(-affinity_I, kind="stable").tolist()
-
-    def rates(counts_HB: npt.NDArray[np.float64]) -> list[dict[str, float]]:
-        return [dict(zip(names, row, strict=True)) for row in counts_HB.tolist()]
-
     return {
         "user_key": user_key,
         "as_of": rfc3339(as_of_s),
         "decay_per_day": list(config.decay_per_day),
-        "weights": {b.name: b.weight for b in behaviors},
+        "weights": {b.name: b.weight for b in config.behaviors},
         "num_events": profile.num_events,
         "num_items": profile.num_items,
         "num_pruned_items": profile.num_pruned_items,
@@ -46,40 +41,46 @@ def profile_document(user_key: str, profile: UserProfile, *, config: ScoringConf
                 "item_id": profile.item_ids[row],
                 "affinity": float(affinity_I[row]),
                 "reference_time": _instant(float(profile.reference_times_I[row])),
-                "counts": rates(profile.counts_IHB[row]),
+                "counts": _by_half_life(profile.counts_IHB[row], names),
             }
             for row in order
         ],
-        "newest_events": [
-            {
-                "item_id": item_id,
-                "behavior": name_of.get(behavior_id, f"behavior {behavior_id}"),
-                "event_time": _instant(event_time_s),
-                "known_time": _instant(known_time_s),
-            }
-            for item_id, behavior_id, event_time_s, known_time_s in zip(
-                profile.recent_item_ids,
-                profile.recent_behavior_ids_L.tolist(),
-                profile.recent_event_times_L.tolist(),
-                profile.recent_known_times_L.tolist(),
-                strict=True,
-            )
-        ],
-        "totals": rates(profile.totals_HB),
-        "marks": [
-            {
-                "cluster_id": source.cluster_id,
-                "topic_id": source.topic_id,
-                "partition": source.partition,
-                "offset": offset,
-            }
-            for source, offset in sorted(profile.marks.items())
-        ],
+        "newest_events": _newest_events(profile, config),
+        "totals": _by_half_life(profile.totals_HB, names),
+        "marks": [{**asdict(source), "offset": offset} for source, offset in sorted(profile.marks.items())],
         "event_ids_remembered": [
             {"hash": f"{value:016x}", "ingest_time": _instant(time_s)}
             for value, time_s in zip(profile.ring_ids_R.tolist(), profile.ring_ingest_times_R.tolist(), strict=True)
         ],
     }
+
+
+def _newest_events(profile: UserProfile, config: ScoringConfig) -> list[dict[str, Any]]:
+    return [
+        {
+            "item_id": item_id,
+            "behavior": _behavior_name(behavior_id, config),
+            "event_time": _instant(event_time_s),
+            "known_time": _instant(known_time_s),
+        }
+        for item_id, behavior_id, event_time_s, known_time_s in zip(
+            profile.recent_item_ids,
+            profile.recent_behavior_ids_L.tolist(),
+            profile.recent_event_times_L.tolist(),
+            profile.recent_known_times_L.tolist(),
+            strict=True,
+        )
+    ]
+
+
+def _by_half_life(counts_HB: npt.NDArray[np.float64], names: list[str]) -> list[dict[str, float]]:
+    return [dict(zip(names, row, strict=True)) for row in counts_HB.tolist()]
+
+
+def _behavior_name(behavior_id: int, config: ScoringConfig) -> str:
+    """A behavior's name; where it is configured no more, its number."""
+    found = (behavior.name for behavior in config.behaviors if behavior.behavior_id == behavior_id)
+    return next(found, f"behavior {behavior_id}")
 
 
 def print_profile(
@@ -111,10 +112,9 @@ def print_profile(
     if profile.num_items > len(shown):
         console.print(f"... and {profile.num_items - len(shown)} more items; --rows shows more, --json all")
     events = Table("behavior", "item", "when", title="newest events", title_justify="left")
-    name_of = {b.behavior_id: b.name for b in behaviors}
     columns = (profile.recent_item_ids, profile.recent_behavior_ids_L.tolist(), profile.recent_event_times_L.tolist())
     for item_id, behavior_id, time_s in list(zip(*columns, strict=True))[: -num_rows - 1 : -1]:
-        events.add_row(name_of.get(behavior_id, f"behavior {behavior_id}"), escape(item_id), _ago(time_s, as_of_s))
+        events.add_row(_behavior_name(behavior_id, config), escape(item_id), _ago(time_s, as_of_s))
     console.print(events)
     marks = Table("topic", "partition", "offset", title="marks", title_justify="left")
     for source, offset in sorted(profile.marks.items()):

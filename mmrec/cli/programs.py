@@ -1,6 +1,6 @@
-"""Shells started by the command line: instead of it, or as jobs whose log lines are told.
+"""Starts other programs from the command line: in place of it, or as jobs with their log lines shown.
 
-The library may not import its shells, so it starts them as a person would: `python -m jobs.train ...`.
+The library may not import jobs and services, so it starts them as a person would: `python -m jobs.train ...`.
 """
 
 import json
@@ -32,7 +32,7 @@ def run_job(
 
     Args:
         environment: Variables on top of this process's.
-        tell: Handed each of the job's log lines, as `event key=value ...`.
+        tell: Called with each of the job's log lines, as `event key=value ...`.
 
     Raises:
         MachineError: the job ended with another status than 0; the message has its last words.

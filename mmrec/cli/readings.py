@@ -1,6 +1,6 @@
-"""What a process's metrics say, read over HTTP.
+"""A process's metrics, read over HTTP.
 
-readings = read_metrics("127.0.0.1:18503")          None where nobody answers
+readings = read_metrics("127.0.0.1:18503")          None where no process answers
 readings.total("mmrec_collector_events_total", outcome="acknowledged")
 """
 
@@ -18,7 +18,7 @@ Labels = frozenset[tuple[str, str]]
 
 @dataclass(frozen=True, kw_only=True)
 class Readings:
-    """What an endpoint said at one instant."""
+    """The values of an endpoint at one instant."""
 
     values: Mapping[str, Mapping[Labels, float]]
     """Sample name -> labels -> value; histograms as Prometheus writes them (`_bucket`, `_count`, `_sum`)."""
@@ -44,7 +44,7 @@ class Readings:
     def quantile(self, name: str, share: float, **labels: str) -> float | None:
         """A quantile of a histogram, linear within its bucket as Prometheus' histogram_quantile; None where empty.
 
-        What lies beyond the last bound is told as that bound.
+        A value beyond the last bound is reported as that bound.
         """
         buckets: dict[float, float] = {}
         for place, value in self.values.get(f"{name}_bucket", {}).items():
@@ -65,7 +65,7 @@ class Readings:
         return below_s
 
     def since(self, before: "Readings") -> "Readings":
-        """What was counted and observed after `before`; a process that began anew since counts in full."""
+        """What was counted and observed after `before`; if the process was restarted since, all of its counts."""
         earlier = before.values
         return Readings(
             values={
@@ -87,7 +87,7 @@ def parse_metrics(text: str) -> Readings:
 
 
 def read_metrics(address: str, *, timeout_s: float = 0.5) -> Readings | None:
-    """What the endpoint at host:port says now; None where nobody answers there in time."""
+    """The values of the endpoint at host:port now; None where it does not answer in time."""
     if not address:
         return None
     try:

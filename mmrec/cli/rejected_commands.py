@@ -41,7 +41,7 @@ class _Refusals:
     topics: "ResubmitTopics"
     door: "Door"
     num_malformed_lists: int = 0
-    """Malformed served lists, which are counted with events and kept nowhere."""
+    """Malformed served lists, which are counted with events but not kept."""
 
 
 ReasonOption = Annotated[str, typer.Option("--reason", help="only records refused for this")]
@@ -98,7 +98,7 @@ def items_rejected(
 ) -> None:
     """Refused catalogue records by reason; --show lists them, --resubmit sends them again after a fix.
 
-    The state before a refused one is served on. Example: `mmrec items rejected --show bad_price`
+    The state before a refused one stays in use. Example: `mmrec items rejected --show bad_price`
     """
     from mmrec.catalog.resubmit import ItemDoor
     from mmrec.events.resubmit import ResubmitTopics

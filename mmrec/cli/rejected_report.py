@@ -63,7 +63,7 @@ def by_reason(records: Iterable[RefusedRecord]) -> list[ReasonGroup]:
 def print_groups(groups: Sequence[ReasonGroup], console: Console) -> None:
     """One line per reason, then the newest example of each."""
     table = Table("reason", title="refused records, by reason", title_justify="left")
-    # Only states are superseded: a column that says nothing of events is left out.
+    # Only states of items can be superseded; for events, the column is left out.
     shown = [fate for fate in _FATES if fate is not Fate.SUPERSEDED or any(group.fates[fate] for group in groups)]
     for column in ("records", *(_FATES[fate] for fate in shown), "first", "last"):
         table.add_column(column, justify="right")
@@ -92,7 +92,7 @@ def groups_document(groups: Sequence[ReasonGroup]) -> list[dict[str, Any]]:
 
 
 def record_line(record: RefusedRecord) -> str:
-    """`<detail>; u1 browse i7 (e12); what it would meet now`; an item is shown by id and title, other bytes escaped."""
+    """`<detail>; u1 browse i7 (e12); what would happen now`; an item is shown by id and title, other bytes escaped."""
     parts = [printable(str(record.row["detail"])), _told(record.row["original_value"])]
     if record.fate is Fate.REFUSED and record.now:
         parts.append(f"now {printable(record.now)}")
@@ -100,7 +100,7 @@ def record_line(record: RefusedRecord) -> str:
 
 
 def full_lines(record: RefusedRecord) -> list[str]:
-    """Everything about one record; its bytes escaped, so that none can steer the terminal."""
+    """Everything about one record; its bytes are escaped, so that none can control the terminal."""
     row = record.row
     source = f"{row['cluster_id']}/{row['topic_id']}/{row['partition']}:{row['offset']}"
     fate = _FATES.get(record.fate, record.fate.value)
@@ -133,7 +133,7 @@ def moment(time_s: float) -> str:
 
 
 def printable(text: str) -> str:
-    """Text without anything that could steer a terminal."""
+    """Text without anything that could control a terminal."""
     return text if text.isprintable() else repr(text)
 
 

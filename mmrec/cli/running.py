@@ -1,10 +1,10 @@
-"""The stack that runs in a home folder, as its record tells.
+"""The stack that runs in a home folder, according to its record.
 
     running = running_stack(home)           None where none runs
     running.programs, running.environment
 
-The supervisor replaces the record at every change and removes it at the end. A record whose process is gone was left
-behind by a stack that was killed.
+The supervisor replaces the record at every change and removes it at the end. A record of a process that no longer runs
+was left behind by a stack that was killed.
 """
 
 import json
@@ -39,7 +39,7 @@ class ProgramState:
 
 @dataclass(frozen=True, kw_only=True)
 class StackRecord:
-    """What a stack's record says."""
+    """The content of a stack's record."""
 
     stack_id: str
     pid: int
@@ -111,11 +111,11 @@ def require_stack(home: StackHome) -> StackRecord:
 
 
 def configuration_file(named: str, home: StackHome) -> Path:
-    """The configuration a command works with.
+    """The configuration that a command uses.
 
     Args:
-        named: What --config or MMREC_CONFIG names; empty where neither does.
-        home: Whose stack's configuration is taken then.
+        named: The file that --config or MMREC_CONFIG names; empty where neither does.
+        home: Folder of the stack with the configuration to use then.
 
     Raises:
         ConfigurationError: the named file does not exist.

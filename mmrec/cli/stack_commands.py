@@ -25,7 +25,7 @@ def up(
     dataset: Annotated[str, typer.Option(help="storefront, or movielens: its behaviors and bounds")] = "storefront",
     fresh: Annotated[bool, typer.Option("--fresh", help="begin with empty stores")] = False,
 ) -> None:
-    """Run the embedded stack in the foreground until Ctrl-C; a home that keeps the state of another world is refused.
+    """Run the embedded stack in the foreground until Ctrl-C; a home with the state of another data set is refused.
 
     Example: `mmrec up --fresh`
     """
@@ -88,7 +88,7 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="last lines to begin with")] = 50,
     raw: Annotated[bool, typer.Option("--raw", help="lines as they stand in the file")] = False,
 ) -> None:
-    """What a program of the stack wrote; logs outlive the stack.
+    """The log of a program of the stack; logs are kept after the stack has ended.
 
     Example: `mmrec logs score_stream -f`
     """
@@ -110,7 +110,7 @@ def logs(
 
 
 def doctor(as_json: JsonOption = False) -> None:
-    """Look at everything the stack needs and say what to do; status 1 where something would fail.
+    """Check everything the stack needs and say what to do; status 1 where something would fail.
 
     Example: `mmrec doctor`
     """
@@ -141,9 +141,9 @@ def demo(
     dataset: Annotated[str, typer.Option(help="storefront (simulated) or movielens (MMREC_DATA_DIR)")] = "storefront",
     fresh: Annotated[bool, typer.Option("--fresh", help="empty the home folder, whatever it keeps")] = False,
 ) -> None:
-    """The whole way on real parts, from an empty stack to a list that three clicks change; then everything stops.
+    """Everything on real engines, from an empty stack to a list that three clicks change; then everything stops.
 
-    What an earlier demo left in the home folder is removed; state of `mmrec up` is only with --fresh.
+    What an earlier demo left in the home folder is removed; state of `mmrec up` is removed only with --fresh.
 
     Example: `mmrec demo --dataset movielens`
     """

@@ -1,10 +1,10 @@
-"""How a deployment stands: its programs, its events by verdict and reason, and how fresh everything is.
+"""The state of a deployment: its programs, its events by verdict and reason, and how fresh everything is.
 
 standing = read_standing(record, settings, now_s=...)      facts
 print_standing(standing, console)                          tables
 
 Totals come from what outlives a process: the stream's progress, the content store, the mark of the catalogue's feed.
-What a process counts for itself alone says so: "since start".
+Counts that begin at 0 when a process starts are labelled "since start".
 """
 
 from collections.abc import Mapping
@@ -27,9 +27,9 @@ from mmrec.wire.instants import rfc3339
 
 NOTHING_OBSERVED = Observed()
 MAX_AGE_S = 30.0
-"""A process writes its counters every second or two; older ones are told as stale."""
+"""A process writes its counters every second or two; older ones are reported as stale."""
 _BESIDE_VERDICTS = ("identified", "forgotten_users", "not_configured", "pruned")
-"""Counts of the stream that are shown with those of events."""
+"""Counts of the stream that are shown together with those of events."""
 _STATE_STYLES = {"ready": "green", "done": "green", "failed": "red", "unwell": "red"}
 
 
@@ -56,7 +56,7 @@ class Standing:
     rates: Mapping[str, float]
     """Events, profiles and requests per second; empty where no metrics endpoint answers."""
     stale: tuple[str, ...]
-    """Processes whose counters are older than they should be."""
+    """Processes with counters that are older than they should be."""
 
 
 def read_standing(
@@ -71,11 +71,11 @@ def read_standing(
     """Facts from the stack's record, the status files, and the metrics endpoints that answered.
 
     Args:
-        settings: Whose status folder is read.
+        settings: Settings with the status folder to read.
         record: The stack's record; None where no embedded stack runs.
         home: The stack's folder, for display.
         release_id: The release that the pointer names.
-        observed: What the endpoints said.
+        observed: What the endpoints reported.
     """
     status = read_status(settings.stores.status)
     content, collector = status.get("encode_items", {}), status.get("collector", {})
@@ -122,7 +122,7 @@ def _figures(
     catalogue_items: int | None,
     release_id: str,
 ) -> dict[str, Any]:
-    """Freshness and sizes as the processes say them; None where nobody says one."""
+    """Freshness and sizes as the processes report them; None where no process reports one."""
     stream, views, serving = (status.get(name, {}) for name in ("score_stream", "build_neighbors", "recommender"))
     return {
         "stream_records_behind": stream.get("records_behind"),
@@ -152,13 +152,13 @@ _COLLECTOR = frozenset({"acknowledged", "rejected", "retry", "events", "items", 
 
 
 def _catalogue_items(settings: Settings, content: Mapping[str, Any]) -> int | None:
-    """Items of the content store; as its writer said last, where the store is not on this machine."""
+    """Items of the content store; where the store is not on this machine, the number its writer reported last."""
     folder = Path(settings.stores.content)
     if folder.is_dir():
         try:
             return len(ContentStore(folder).item_ids())
         except StoreError:
-            pass  # a merge that never rests: the writer's word will do
+            pass  # merged too often to be read; the writer's number is good enough
     told = content.get("num_catalogue_items")
     return None if told is None else int(told)
 
@@ -171,7 +171,7 @@ def _moment(time_s: Any) -> str | None:
 
 
 def _skipped_elsewhere(status: Mapping[str, Mapping[str, Any]]) -> int:
-    """Batches of Kafka's that processes beside the stream could not decode; several may have met the same one."""
+    """Batches of Kafka that processes other than the stream could not decode; several may have met the same batch."""
     return sum(int(figures.get("num_skipped_batches", 0)) for figures in status.values())
 
 
@@ -222,7 +222,7 @@ def print_standing(standing: Standing, console: Console) -> None:
 
 
 def duration(seconds: float) -> str:
-    """A span as people say it."""
+    """A duration in the form people use."""
     for unit_s, unit in ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min")):
         if seconds >= 2 * unit_s:
             return f"{seconds / unit_s:.0f} {unit}"

@@ -23,13 +23,13 @@ def rebuild(
     wait: Annotated[float, typer.Option(min=1.0, help="seconds a running stream may take to answer")] = 120.0,
     yes: YesOption = False,
 ) -> None:
-    """Make all profiles anew from the event log, with the configured half-lives, while the stream runs on.
+    """Make all profiles again from the event log, with the configured half-lives, while the stream continues.
 
-    Example: `mmrec rebuild`, and where the new ones are not to your liking `mmrec rebuild --back`
+    Example: `mmrec rebuild`, and `mmrec rebuild --back` to return to the old profiles
     """
     from mmrec.state.rebuild_run import back as go_back
     from mmrec.state.rebuild_run import rebuild as run
-    from mmrec.stream.rebuild import Parts
+    from mmrec.stream.rebuild import RebuildParts
     from mmrec.wiring import (
         open_event_log,
         open_forgotten_users,
@@ -42,7 +42,7 @@ def rebuild(
     what = "bring the other generation up to date" if back else "fill the other generation from the log"
     confirm(f"{what}{' and show it to readers' if with_flip or back else ''}?", yes=yes)
     with counting("rows of the log") as told:
-        parts = Parts(
+        parts = RebuildParts(
             store=open_generations(settings),
             log=open_event_log(settings),
             forgotten=open_forgotten_users(settings),
@@ -156,7 +156,7 @@ def backup(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="replace the backup that is there")] = False,
 ) -> None:
-    """Copy the whole state, consistent, while the stream runs: profiles, event log, forgotten users, releases.
+    """Copy the whole state consistently, while the stream runs: profiles, event log, forgotten users, releases.
 
     Example: `mmrec backup backups/monday`
     """
@@ -192,7 +192,7 @@ def restore(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="replace the state that is there")] = False,
 ) -> None:
-    """Put a backup back, with the stack stopped; its checksums are verified first, forgotten users stay forgotten.
+    """Restore a backup, with the stack stopped; checksums are verified first, and forgotten users stay forgotten.
 
     Example: `mmrec restore backups/monday --yes`
     """
@@ -234,10 +234,10 @@ class Wall:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Go on, or end with status 1.
+    """Ask whether to continue, and end with status 1 if not.
 
     Raises:
-        InvalidRequestError: nobody is there to ask, and --yes was not given.
+        InvalidRequestError: there is no terminal to ask on, and --yes was not given.
     """
     if yes:
         return

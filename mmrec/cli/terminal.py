@@ -49,6 +49,6 @@ def counting(what: str) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def until_interrupted() -> Iterator[None]:
-    """Ctrl-C is how this block is meant to end."""
+    """A block that is meant to be ended by Ctrl-C."""
     with suppress(KeyboardInterrupt):
         yield

@@ -1,4 +1,4 @@
-"""Data sets that the command line can bring in, and whether the running stack speaks their language."""
+"""Data sets that the command line can send, and whether the running stack knows their behaviors."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -49,7 +49,7 @@ def check_behaviors(settings: Settings, names: Sequence[str], *, dataset: str) -
 
 
 def claim_home(settings: Settings, dataset: str, *, mix: bool) -> None:
-    """Note that a data set is brought into the home whose configuration this is; errors as home_world.claim()."""
+    """Record that a data set is sent to the home that has this configuration; errors as home_world.claim()."""
     claim(Path(settings.config_file).parent, dataset, mix=mix)
 
 

@@ -21,6 +21,7 @@ from mmrec.events.producer import RecordPlace
 from mmrec.events.rules import EventFields
 from mmrec.events.topics import TopicWatch
 from mmrec.scoring.source import Source
+from mmrec.scoring.together import user_by
 from mmrec.telemetry.logs import get_logger
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 from mmrec.wire.instants import instant_s
@@ -188,10 +189,13 @@ class OverlayWriter:
         """Carry out waiting requests to forget: remove entries, but keep the request until the stream has done it."""
         for key, entry in list(self._forgets.items()):
             found = self._overlay.read([key]).get(key, [])
-            keys = {key, *(e.item_id for e in found if e.behavior == IDENTIFY)}
-            if not key.startswith(ANONYMOUS_PREFIX):
-                keys.update(self._merged_from(key))
-            self._overlay.add([entry])  # first, so that readers no longer count what was before it
+            logins = [e for e in found if e.behavior == IDENTIFY]
+            if key.startswith(ANONYMOUS_PREFIX):
+                owner = user_by(None, [(e.known_time_s, e.item_id) for e in logins], until_s=entry.known_time_s)
+                keys = {key} if owner is None else {key, owner}
+            else:
+                keys = {key, *(e.item_id for e in logins), *self._merged_from(key)}
+            self._overlay.add([entry])  # first: whoever reads now counts nothing that was before it
             for each in sorted(keys):
                 self._overlay.forget(each, entry)
             del self._forgets[key]

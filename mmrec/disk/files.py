@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 
 class DurableFiles:
-    """Operations on files of one machine or a POSIX share. A crash lies before or after each, never inside."""
+    """Operations on files of one machine or a POSIX share. A crash comes before or after each, never in between."""
 
     def make_folder(self, folder: Path) -> None:
         """Make a folder, parents included."""
@@ -30,17 +30,17 @@ class DurableFiles:
             os.fsync(file.fileno())
 
     def sync(self, path: Path) -> None:
-        """Make a file durable that another library wrote."""
+        """Make durable a file that another library wrote."""
         with path.open("rb") as file:
             os.fsync(file.fileno())
 
     def move(self, path: Path, target: Path) -> None:
-        """Give a finished file its name, in place of what had it."""
+        """Give a finished file its name, replacing any file that had it."""
         path.replace(target)
         sync_folder(target.parent)
 
     def link(self, path: Path, target: Path) -> bool:
-        """Give a finished file a name that nobody else may have; False where somebody has."""
+        """Give a finished file a name that is not taken; False where it is taken."""
         try:
             os.link(path, target)
         except FileExistsError:
@@ -59,8 +59,8 @@ def replacing(path: Path, *, mode: int = 0o666, durable: bool = True) -> Iterato
 
     Args:
         mode: Permissions before the umask.
-        durable: Whether it survives a power loss once it is there, which costs two syncs (8 to 13 ms on a disk where
-            the rest takes 0.4 to 4). Without, readers still see the old or the new file, after a killed process too.
+        durable: Whether the file survives a power loss, which costs two syncs (8 to 13 ms on a disk where the rest
+            takes 0.4 to 4). If False, readers still see the old or the new file, also after a killed process.
     """
     temporary = _beside(path)
     try:
@@ -78,7 +78,7 @@ def replacing(path: Path, *, mode: int = 0o666, durable: bool = True) -> Iterato
 
 
 def replace_file(path: Path, data: bytes | str, *, mode: int = 0o666, durable: bool = True) -> None:
-    """Give `path` this content in one step: whoever reads meanwhile, or after a crash, finds the old or the new one.
+    """Give `path` this content in one step: a reader, also after a crash, finds the old content or the new one.
 
     Args:
         data: Text is written as UTF-8.

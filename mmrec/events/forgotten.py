@@ -9,7 +9,7 @@ Laws, for both implementations (tests/contract/test_forgotten_users.py):
 
 import secrets
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Final, Protocol
 
@@ -28,6 +28,14 @@ class ForgottenUsers(Protocol):
         Args:
             user_key: User id, or "~" + anonymous id.
             known_time_s: Instant of the request, by the broker's clock: the ingest time of its record.
+        """
+        ...
+
+    def forget_all(self, instants: Mapping[str, float]) -> None:
+        """Forget keys that belong together, each up to its instant: a process that ends leaves all of them or none.
+
+        Args:
+            instants: By user key, see forget().
         """
         ...
 
@@ -62,10 +70,15 @@ class MemoryForgottenUsers:
 
     def forget(self, user_key: str, *, known_time_s: float) -> None:
         """See ForgottenUsers."""
-        hashed = keyed_hash(user_key, self._key)
-        if self._times.get(hashed, float("-inf")) < known_time_s:
-            self._times[hashed] = known_time_s
-            self._num_entries += 1
+        self.forget_all({user_key: known_time_s})
+
+    def forget_all(self, instants: Mapping[str, float]) -> None:
+        """See ForgottenUsers."""
+        for user_key, known_time_s in instants.items():
+            hashed = keyed_hash(user_key, self._key)
+            if self._times.get(hashed, float("-inf")) < known_time_s:
+                self._times[hashed] = known_time_s
+                self._num_entries += 1
 
     def forgotten_s(self, user_keys: Iterable[str]) -> dict[str, float]:
         """See ForgottenUsers."""

@@ -3,8 +3,8 @@
     rows_NF = assemble(profile, items, signals, as_of_s=t, behaviors=behaviors, decay_per_day=0.05)
 
 State is read at max(as_of, newest reference time), so no age is negative and nothing is amplified. Instants are
-subtracted in float64; only finished numbers become float32. Given that instant, a row depends on its own item alone,
-never on which other candidates stand beside it.
+subtracted in float64; only final numbers become float32. Given that instant, a row depends on its own item alone, not
+on the other candidates.
 
 Axes: N candidates, I items of the profile, H half-lives of item statistics, B behaviors, T tokens of values and domain,
 F features, X some of them.
@@ -40,7 +40,7 @@ class ItemFacts:
     content: ContentColumns
     """Serving fields of the candidates."""
     profile_content: ContentColumns
-    """The same of profile.item_ids, axis I, from the same vocabulary."""
+    """Serving fields of profile.item_ids, axis I, from the same vocabulary."""
     counts_NHB: FloatArray
     """Decayed event counts of all users, axis B in the order of the configured behaviors; 0 where none are stored."""
     reference_times_N: FloatArray
@@ -51,7 +51,7 @@ class ItemFacts:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CandidateSignals:
-    """What recall knows about N candidates; NaN where it does not."""
+    """What recall knows about N candidates; NaN where it knows nothing."""
 
     tower_similarity_N: FloatArray
     """Inner product of the user's and the item's embedding."""
@@ -145,7 +145,7 @@ def assemble(
     state = profile_as_of(profile, as_of_s=as_of_s, behaviors=behaviors, decay_per_day=decay_per_day)
     own = _own_columns(profile, items, state, behaviors=behaviors, decay_per_day=decay_per_day)
     user_X = _user_values(profile, state, own.affinity_I)
-    # Each block holds whole columns one after the other: adding, comparing and looking up run along the candidates.
+    # Each block holds whole columns one after the other, so that operations run along the candidates.
     blocks = (
         own.columns_XN,
         _item_columns(items, read_s=state.read_s, behaviors=behaviors),
@@ -172,7 +172,7 @@ def _own_columns(
     num_items = profile.num_items
     ages_I, affinity_I = state.ages_I, state.positive_affinity_I
     decayed_IB = state.counts_IB * decay(ages_I, decay_per_day=decay_per_day)[:, None]
-    # 1 for the newest item, 1/2 for the one before: order says more than age where sessions are far apart.
+    # 1 for the newest item, 1/2 for the one before: where sessions are far apart, order says more than age.
     order_I = np.empty(num_items)
     order_I[np.argsort(-profile.reference_times_I, kind="stable")] = 1.0 / (1.0 + np.arange(num_items))
     recent = Counter(profile.recent_item_ids)
@@ -220,7 +220,7 @@ def _item_columns(items: ItemFacts, *, read_s: float, behaviors: BehaviorSet) ->
 
 
 def _price_columns(items: ItemFacts, affinity_I: FloatArray) -> FloatArray:
-    """Price against what the user usually looks at, as log ratio and its size, shape (X, N)."""
+    """Price compared with what the user usually looks at: log ratio and its absolute value, shape (X, N)."""
     usual_I = np.log(items.profile_content.prices_X)
     weights_I = np.where(np.isfinite(usual_I), affinity_I, 0.0)
     total = weights_I.sum()
@@ -232,7 +232,7 @@ def _price_columns(items: ItemFacts, affinity_I: FloatArray) -> FloatArray:
 
 
 def _taste_columns(items: ItemFacts, affinity_I: FloatArray, order_I: FloatArray) -> FloatArray:
-    """Shares of the user's affinity, and of the newest items, on the candidate's domain and values, shape (X, N)."""
+    """Shares of the user's affinity, and of the newest items, with the candidate's domain and values, shape (X, N)."""
     own, content = items.profile_content, items.content
     if not len(affinity_I):
         return np.zeros((6, len(items.own_positions_N)))
@@ -274,6 +274,6 @@ def _user_values(profile: UserProfile, state: ProfileAsOf, affinity_I: FloatArra
 
 
 def _known(values_N: FloatArray) -> FloatArray:
-    """Values with NaN as 0, and whether they say anything: not known and exactly 0 give the same row. Shape (2, N)."""
+    """Values with NaN as 0, and whether they are known and not 0, shape (2, N): unknown and 0 give the same row."""
     known_N = np.isfinite(values_N) & (values_N != 0.0)
     return np.array([np.where(known_N, values_N, 0.0), known_N], dtype=np.float64)

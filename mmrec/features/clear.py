@@ -1,4 +1,4 @@
-"""What stands beside a packed profile in the clear, as one JSON text: for other readers of the feature store.
+"""The JSON text that is stored beside a packed profile, for other readers of the feature store.
 
     {"top_items": {"i2": 2.9, "i1": 1.0}, "totals": {"browse": 3.0, "cart": 0.4}, "num_events": 4,
      "newest_event_time_s": 1760000002.0, "weights_version": "5f2c..."}
@@ -29,12 +29,12 @@ from mmrec.scoring.settings import ScoringConfig
 NUM_TOP_ITEMS = 20
 _quoted: Final = json.JSONEncoder(ensure_ascii=False).encode
 _PAIRS: Final = [",".join(['"%s":%.9g'] * number) for number in range(NUM_TOP_ITEMS + 1)]
-"""Templates of so many items; ids hold no control characters, so only quotes and backslashes need escaping."""
+"""Templates by number of items; ids hold no control characters, so only quotes and backslashes need escaping."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Shown:
-    """What the texts of U profiles of the same axes are made of."""
+    """The data for the texts of U profiles with the same axes."""
 
     behavior_ids_B: npt.NDArray[np.uint8]
     names: list[Names]
@@ -46,7 +46,7 @@ class _Shown:
 
 
 def clear_texts(profiles: Sequence[UserProfile], *, config: ScoringConfig) -> list[str]:
-    """The text of each profile, by the first half-life and the configured weights; made for thousands at once."""
+    """The text of each profile, with the first half-life and the configured weights; made for thousands at once."""
     texts: list[str] = []
     for _, group in groupby(profiles, key=lambda profile: profile.behavior_ids_B.tobytes()):
         alike = list(group)
@@ -64,7 +64,7 @@ def clear_texts(profiles: Sequence[UserProfile], *, config: ScoringConfig) -> li
 
 
 def clear_texts_of(columns: ProfileColumns, *, config: ScoringConfig) -> list[str]:
-    """The same for profiles that stand as columns."""
+    """Like clear_texts(), for profiles held as columns."""
     sizes = columns.sizes("num_items").tolist()
     shown = _Shown(
         behavior_ids_B=columns.axes.behavior_ids_B,
@@ -112,6 +112,6 @@ def _texts(shown: _Shown, config: ScoringConfig) -> list[str]:
 
 
 def weights_version(config: ScoringConfig) -> str:
-    """Names the weights, the undo rules and the decay rate that affinities were made with."""
+    """Version of the weights, undo rules and decay rate that affinities were computed with."""
     facts = [[b.name, b.behavior_id, b.weight, *([b.undo_of, b.undo] if b.undo_of else [])] for b in config.behaviors]
     return hashlib.sha256(json.dumps([facts, config.decay_per_day[0]]).encode()).hexdigest()[:12]

@@ -1,7 +1,7 @@
-"""What is known of items, as columns that feature assembly can index.
+"""What is known about items, as columns that feature assembly can index.
 
-Strings become small integers once, when a table is built, so that a request is array indexing only. Token numbers
-carry no meaning: features do not change when a vocabulary was filled in another order.
+Strings become small integers once, when a table is built, so that a request only indexes arrays. Token numbers have no
+meaning: features do not change if a vocabulary was filled in another order.
 
 Axes: X items of any list, T tokens per item: its attribute values, padded, and its domain.
 """
@@ -35,18 +35,18 @@ class ItemEntry(Protocol):
 
 
 class Vocabulary:
-    """Grow-only numbers for values; those that fold to the same (mmrec.catalog.values) have the same number."""
+    """Numbers for values, never removed; values that fold to the same (mmrec.catalog.values) have the same number."""
 
     def __init__(self) -> None:
         self._tokens: dict[tuple[str, str], int] = {}
         self._seen: dict[tuple[str, str], int] = {}
-        """The same by values as they were written: most are met again and again."""
+        """The numbers by values as they were written, since most occur again and again."""
 
     def __len__(self) -> int:
         return len(self._tokens)
 
     def token(self, name: str, value: str) -> int:
-        """Number of (name, value), given out on first sight."""
+        """Number of (name, value), assigned on first use."""
         token = self._seen.get((name, value))
         if token is None:
             token = self._tokens.setdefault((name, folded(value)), 1 + len(self._tokens))
@@ -69,13 +69,13 @@ class ContentColumns:
     tokens_TX: IntArray
     """One row per attribute value, NO_TOKEN beyond an item's last one; the last row is the domain, NO_TOKEN without."""
     num_tokens: int
-    """Every token is below."""
+    """Every token is smaller than this."""
 
     def __len__(self) -> int:
         return len(self.prices_X)
 
     def take(self, rows: npt.NDArray[np.integer]) -> "ContentColumns":
-        """The items at `rows`; a row of -1 is an item of which nothing is known."""
+        """The items at `rows`; a row of -1 is an item about which nothing is known."""
         missing = rows < 0
         if not len(self):
             return content_columns([None] * len(rows), vocabulary=Vocabulary())
@@ -86,9 +86,9 @@ class ContentColumns:
 
 
 def content_columns(entries: Sequence[ItemEntry | None], *, vocabulary: Vocabulary) -> ContentColumns:
-    """Columns of `entries`; None stands for an item of which nothing is known.
+    """Columns of `entries`; None stands for an item about which nothing is known.
 
-    Columns that meet in one assemble() call must come from one vocabulary.
+    Columns that are used in one assemble() call must come from the same vocabulary.
     """
     tokens = [
         []

@@ -1,4 +1,4 @@
-"""Changed profiles as they are stored: packed, with the text in the clear that stands beside them."""
+"""Changed profiles as they are stored: packed, each with its JSON text (mmrec.features.clear)."""
 
 from collections.abc import Iterable, Mapping
 from itertools import repeat

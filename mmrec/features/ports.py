@@ -40,12 +40,12 @@ class ProfileReader(Protocol):
         ...
 
     def read_progress(self) -> StreamProgress | None:
-        """What the last write_profiles with a progress left; None before the first."""
+        """The progress of the last write_profiles() that had one; None before the first."""
         ...
 
 
 class ProfileStore(ProfileReader, Protocol):
-    """The same, for their one writer."""
+    """ProfileReader, and what the one writer of profiles needs."""
 
     def read_packed(self, user_keys: Iterable[str]) -> dict[str, bytes]:
         """The same as read_profiles, packed (mmrec.scoring.packing)."""
@@ -54,10 +54,10 @@ class ProfileStore(ProfileReader, Protocol):
     def packed(
         self, profiles: Mapping[str, UserProfile], *, columns: Iterable[KeyedColumns] = ()
     ) -> dict[str, PackedProfile]:
-        """The profiles as write_profiles() will store them; nothing is written.
+        """The profiles as write_profiles() will store them; writes nothing.
 
         Args:
-            columns: Further profiles that stand as columns, with their keys.
+            columns: Further profiles held as columns, with their keys.
         """
         ...
 
@@ -71,8 +71,8 @@ class ProfileStore(ProfileReader, Protocol):
         """Replace profiles.
 
         Args:
-            profiles: Either form; packed ones are what packed() of this store gave.
-            write_time_s: Instant of the write, for people: the last write stands, even where clocks went back.
+            profiles: Either form; packed ones come from packed() of this store.
+            write_time_s: Instant of the write, for people: the last write wins, even where clocks went back.
             progress: Replaces the stored progress, in one step with the profiles where the engine can, else after them.
         """
         ...
@@ -80,7 +80,7 @@ class ProfileStore(ProfileReader, Protocol):
     def delete_profiles(self, user_keys: Iterable[str]) -> None:
         """Remove profiles, so that the engine keeps no byte of them where it can; absent keys do no harm.
 
-        They go from all generations, or from the one this store is fixed to.
+        They are removed from all generations, or from the one this store is fixed to.
         """
         ...
 
@@ -100,7 +100,7 @@ class GenerationStore(Protocol):
         ...
 
     def set_live_generation(self, name: str) -> None:
-        """Let readers see another generation, all of it at once; a request for a flip is answered by it.
+        """Let readers see another generation, all of it at once; this fulfils a request for a flip.
 
         Raises:
             NotFoundError: no generation has this name.
@@ -116,9 +116,9 @@ class GenerationStore(Protocol):
         ...
 
     def begin_generation(self, name: str) -> None:
-        """Empty a generation, progress included, and note the configured decay rates with it.
+        """Empty a generation, progress included, and record the configured decay rates with it.
 
-        A request to make it live is taken back.
+        A request to make it live is withdrawn.
 
         Raises:
             NotFoundError: no generation has this name.
@@ -127,11 +127,11 @@ class GenerationStore(Protocol):
         ...
 
     def requested_flip(self) -> str | None:
-        """The generation that somebody wants to be live; None where nobody asks."""
+        """The generation that was requested to become live; None where there is no request."""
         ...
 
     def request_flip(self, name: str | None) -> None:
-        """Ask the writer of profiles to catch a generation up and make it live; None takes the request back.
+        """Ask the writer of profiles to bring a generation up to date and make it live; None withdraws the request.
 
         Raises:
             NotFoundError: no generation has this name.
@@ -176,7 +176,7 @@ class ItemViewStore(ItemViewReader, Protocol):
 
 
 class ItemContentReader(Protocol):
-    """What a list shows of an item."""
+    """The fields of an item that a list shows."""
 
     def read_item_content(self, item_ids: Iterable[str]) -> dict[str, CatalogEntry]:
         """Serving fields by item."""
@@ -187,7 +187,7 @@ class ItemContentStore(ItemContentReader, Protocol):
     """The same, for its one writer."""
 
     def write_item_content(self, entries: Mapping[str, CatalogEntry], *, write_time_s: float) -> None:
-        """Replace serving fields; an item that is gone is written as hidden."""
+        """Replace serving fields; a removed item is written as hidden."""
         ...
 
 

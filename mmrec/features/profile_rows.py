@@ -18,14 +18,14 @@ class RowLayout(Hashable, Protocol):
 
 
 class ProfileRows(Protocol):
-    """One view's rows; not for two threads at a time. Errors are StoreError and what the engine's module says."""
+    """One view's rows; not for two threads at a time. Raises StoreError and the errors named by the engine's module."""
 
     def read(self, keys: Iterable[str], name: str) -> Iterator[tuple[str, bytes]]:
         """(key, value) of the bytes feature `name` for the keys that have it."""
         ...
 
     def begin_batch(self, batch: bytes) -> None:
-        """From now on writes for another micro-batch than this are refused."""
+        """Refuse writes for any other micro-batch from now on."""
         ...
 
     def write(
@@ -34,6 +34,6 @@ class ProfileRows(Protocol):
         """Replace the named values of each key, each key in one step.
 
         Args:
-            batch: The micro-batch this is for: a worker that was given up must not write over a later one's profiles.
+            batch: The micro-batch this is for, so that a worker that was given up cannot overwrite later profiles.
         """
         ...

@@ -11,7 +11,7 @@ FORMAT = 1
 
 
 def encode_progress(progress: StreamProgress) -> bytes:
-    """JSON of a progress; sources in order, so equal progress gives equal bytes."""
+    """JSON of a progress; sources are sorted, so that equal progress gives equal bytes."""
     marks = [
         [source.cluster_id, source.topic_id, source.partition, offset]
         for source, offset in sorted(progress.marks.items())
@@ -28,7 +28,7 @@ def encode_progress(progress: StreamProgress) -> bytes:
 
 
 def decode_progress(data: bytes) -> StreamProgress:
-    """What encode_progress wrote; IncompatibleStateError for another format."""
+    """The progress that encode_progress wrote; IncompatibleStateError for another format."""
     document = json.loads(data)
     if document.get("format") != FORMAT:
         raise IncompatibleStateError(f"stream progress is of format {document.get('format')}, this code reads {FORMAT}")

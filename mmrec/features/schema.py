@@ -1,7 +1,7 @@
 """The one schema of everything the feature store holds: names, types and order.
 
-feature_repo/ generates its Feast views from here, the adapter reads and writes by these names, and the fingerprint of
-it all, the ranking row and the packed formats included, stands in every release and is checked at load.
+feature_repo/ generates its Feast views from here, and the adapter reads and writes by these names. The fingerprint of
+all of it, including the ranking row and the packed formats, is in every release and is checked when it is loaded.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from mmrec.errors import InvalidRequestError, NotFoundError
 from mmrec.scoring import item_statistics, packing
 
 
@@ -35,7 +36,7 @@ class Field:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """One feature view: an entity and what is kept of it."""
+    """One feature view: an entity and the values kept for it."""
 
     name: str
     entity: str
@@ -65,15 +66,15 @@ PROFILE_VIEWS = {"a": USER_PROFILE, "b": USER_PROFILE_B}
 """View of each generation of profiles."""
 GENERATIONS = tuple(PROFILE_VIEWS)
 CONTROL_PREFIX = "\x01"
-"""Keys of rows beside the profiles begin so; no user key begins with a control character."""
+"""Prefix of the keys of other rows among the profiles; no user key begins with a control character."""
 STREAM_PROGRESS_KEY = "\x01stream-progress"
 """Key of the row of a profile view that holds StreamProgress."""
 GENERATION_KEY = "\x01generation"
-"""Key of the row of a profile view that says by which rates its counts decay."""
+"""Key of the row of a profile view that holds the decay rates of its counts."""
 LIVE_KEY = "\x01live-generation"
 """Key of the row of user_profile that names the live generation."""
 FLIP_KEY = "\x01requested-flip"
-"""Key of the row of user_profile that names the generation somebody wants to be live."""
+"""Key of the row of user_profile that names the generation requested to become live."""
 
 ITEM_STATS = View(
     name="item_stats",
@@ -125,13 +126,13 @@ PACKED_FORMATS = {**{v.name: packing.FORMAT for v in PROFILE_VIEWS.values()}, IT
 
 
 def store_fingerprint() -> str:
-    """Fingerprint of the views and of their packed formats: what an applied repository must agree with."""
+    """Fingerprint of the views and of their packed formats; an applied repository must have the same one."""
     lines = [[view.name, view.join_key, field.name, field.value_type.value] for view in VIEWS for field in view.fields]
     return _digest([lines, PACKED_FORMATS])
 
 
 def feature_fingerprint() -> str:
-    """Fingerprint of the views and of the ranking row's names and order: what a release must agree with."""
+    """Fingerprint of the views and of the ranking row's names and order; a release must have the same one."""
     from mmrec.features.assemble import FEATURE_NAMES
 
     return _digest([store_fingerprint(), list(FEATURE_NAMES)])
@@ -139,3 +140,22 @@ def feature_fingerprint() -> str:
 
 def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, separators=(",", ":")).encode()).hexdigest()[:16]
+
+
+def check_generation(name: str) -> str:
+    """The name; NotFoundError where no generation has it."""
+    if name not in GENERATIONS:
+        raise NotFoundError(f"there is no generation {name!r} of profiles; known: {', '.join(GENERATIONS)}")
+    return name
+
+
+def check_idle_generation(name: str, *, live: str) -> str:
+    """The name; InvalidRequestError where it is the live one."""
+    if check_generation(name) == live:
+        raise InvalidRequestError(f"generation {name!r} is live and cannot be emptied; fill the other one and flip")
+    return name
+
+
+def other_generation(name: str) -> str:
+    """The one that is not `name`."""
+    return GENERATIONS[1 - GENERATIONS.index(check_generation(name))]

@@ -1,12 +1,11 @@
-"""The online feature store in memory: the reference of all ports in mmrec.features.ports, keeping the same laws."""
+"""The online feature store in memory: the reference for all ports in mmrec.features.ports, with the same laws."""
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 
 from mmrec.catalog.item import CatalogEntry
-from mmrec.errors import InvalidRequestError, NotFoundError
 from mmrec.features.packed_profiles import KeyedColumns, packed_profiles
-from mmrec.features.schema import GENERATIONS, feature_fingerprint
+from mmrec.features.schema import GENERATIONS, check_generation, check_idle_generation, feature_fingerprint
 from mmrec.features.values import Neighbors, PackedProfile, PopularItems, StreamProgress
 from mmrec.scoring.item_statistics import ItemStatistics
 from mmrec.scoring.packing import pack, unpack
@@ -43,7 +42,7 @@ class MemoryFeatureStore:
     def packed(
         self, profiles: Mapping[str, UserProfile], *, columns: Iterable[KeyedColumns] = ()
     ) -> dict[str, PackedProfile]:
-        """Packed profiles; nothing is kept in the clear."""
+        """Packed profiles; no JSON text is kept."""
         return packed_profiles(profiles, columns, config=None)
 
     def write_profiles(
@@ -61,7 +60,7 @@ class MemoryFeatureStore:
             self._progress[name] = progress
 
     def read_progress(self) -> StreamProgress | None:
-        """What the last write left."""
+        """The progress of the last write."""
         return self._progress[self._fixed or self.live_generation()]
 
     def delete_profiles(self, user_keys: Iterable[str]) -> None:
@@ -98,11 +97,11 @@ class MemoryFeatureStore:
         self._progress[name] = None
 
     def requested_flip(self) -> str | None:
-        """The generation asked for."""
+        """The requested generation."""
         return self._pointers["requested"]
 
     def request_flip(self, name: str | None) -> None:
-        """Leave or take back a request."""
+        """Make or withdraw a request."""
         self._pointers["requested"] = name if name is None else check_generation(name)
 
     def read_item_statistics(self, item_ids: Iterable[str]) -> dict[str, ItemStatistics]:
@@ -136,22 +135,3 @@ class MemoryFeatureStore:
     def write_popular(self, domain: str, popular: PopularItems, *, write_time_s: float) -> None:
         """Replace the popular items of a domain."""
         self._popular[domain] = popular
-
-
-def check_generation(name: str) -> str:
-    """The name; NotFoundError where no generation has it."""
-    if name not in GENERATIONS:
-        raise NotFoundError(f"there is no generation {name!r} of profiles; known: {', '.join(GENERATIONS)}")
-    return name
-
-
-def check_idle_generation(name: str, *, live: str) -> str:
-    """The name; InvalidRequestError where it is the live one."""
-    if check_generation(name) == live:
-        raise InvalidRequestError(f"generation {name!r} is live and cannot be emptied; fill the other one and flip")
-    return name
-
-
-def other_generation(name: str) -> str:
-    """The one that is not `name`."""
-    return GENERATIONS[1 - GENERATIONS.index(check_generation(name))]

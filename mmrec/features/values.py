@@ -15,12 +15,12 @@ from mmrec.scoring.source import Source
 
 FloatArray = npt.NDArray[np.float64]
 ALL_DOMAINS = ""
-"""Domain of popular items that asks for no domain."""
+"""The domain value that stands for all domains."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Neighbors:
-    """Items that go with one item."""
+    """Items that users touch together with one item."""
 
     item_ids: tuple[str, ...]
     """Strongest first."""
@@ -50,7 +50,7 @@ class PopularItems:
 
 
 class PackedProfile(NamedTuple):
-    """A profile as it will be stored, at a fraction of the memory of a UserProfile that *apply* gave."""
+    """A profile as it will be stored, at a fraction of the memory of a UserProfile from *apply*."""
 
     packed: bytes
     """mmrec.scoring.packing.pack()."""
@@ -60,15 +60,15 @@ class PackedProfile(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class StreamProgress:
-    """How far the one writer of profiles has come; written with the profiles, so both tell the same story."""
+    """How far the one writer of profiles has come; written with the profiles, so that the two agree."""
 
     marks: Mapping[Source, int] = field(default_factory=dict)
-    """Highest offset of each source whose records are all in the store."""
+    """By source, the offset up to which all its records are in the store."""
     counts: RecordCounts = field(default_factory=RecordCounts)
-    """Records so far."""
+    """Counts of the records so far."""
     newest_ingest_time_s: float = 0.0
     """Ingest time of the newest record among them; 0 before the first."""
     log_sequence: int = 0
-    """Appends of the event log whose events are all in the profiles and the counts."""
+    """Sequence number up to which all events of the log are in the profiles and the counts."""
     num_forgotten: int = 0
-    """Entries of the registry of forgotten users that the store has seen; one that is behind is swept."""
+    """Entries of the registry of forgotten users that the store has seen; a store that is behind must be swept."""

@@ -1,1 +1,1 @@
-"""Forgetting a user: what is asked, erased, searched for and written down in a receipt."""
+"""Forgetting a user: the request, the removal, the search of all files, and the receipt."""

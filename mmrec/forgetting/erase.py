@@ -1,21 +1,21 @@
-"""Everything about a user out of every store, and a receipt that says what was done and what could not be seen.
+"""Removes a user from every store, and makes a receipt that says what was done and what could not be read.
 
     forgotten = forget_user(parts, "ann", wait_s=60.0)
     ... the receipt, forgotten.document, is written ...
     forgotten.settle()
 
-    1  which keys are meant: profiles, the log and the topic know the logins; kept in a file (pending.py)
-    2  the request goes onto the topic of events, and the stream obeys: registry, then profiles
-    3  of the keys, and of those of logins that came meanwhile, the registry says which are forgotten
-    4  log, served lists, offline rows and overlay lose them; then all files are searched
+    1  find the keys concerned, by the logins in profiles, log and topic; keep them in a file (pending.py)
+    2  send the request to the topic of events; the stream writes the registry, then removes profiles
+    3  ask the registry which of the keys are forgotten, including keys of logins that came meanwhile
+    4  remove them from log, served lists, offline rows and overlay; then search all files
 
 The receipt is complete, and what was kept for another run goes, once the stream has forgotten all keys, no profile is
 left, every file could be read, and no file holds one of the ids. An id that is part of another one is found in that
 one: somebody looks, and says so (`looked_at`). Keys that are used again after the request, by whoever has the device
 now or by a user who came back, keep what was known later; files that hold only those count as no finding.
 
-What stays: item statistics, neighbors, popular items and models are sums over many users that hold no id. They lose the
-user's share as they are built anew from the log.
+What stays: item statistics, neighbors, popular items and models are sums over many users and hold no id. They lose the
+user's share when they are built again from the log.
 """
 
 import math
@@ -40,7 +40,7 @@ from mmrec.scoring.source import Source
 
 POLL_S: Final = 0.2
 CLOCK_STEP_S: Final = 1e-3
-"""The broker's clock counts milliseconds; instants that came another way differ in the digits below."""
+"""The broker's clock counts milliseconds; instants from elsewhere may differ in the digits below."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +53,12 @@ class Parts:
     topic: TopicIdentity
     """Of events."""
     read_topic: Callable[[Mapping[int, int]], Iterable[TopicRecord]]
-    """Its records from an offset per partition, to where it ends as of the call; see Topics.read."""
+    """Reads its records from an offset per partition to where it ends at the time of the call; see Topics.read."""
     decode: Decode
     send: Callable[[], RecordPlace]
-    """Puts the request onto it."""
+    """Sends the request to the topic."""
     pending_folder: Path
-    """Of requests that have no receipt yet; see pending.py."""
+    """Folder of requests that have no receipt yet; see pending.py."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +71,11 @@ class Forgotten:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all that was known of the user is gone, every file could be read, and none holds the id."""
+        """Whether everything known about the user was removed, every file could be read, and none holds the id."""
         return bool(self.document["complete"])
 
     def settle(self) -> None:
-        """The receipt is written: what was kept for another run goes, where none is needed."""
+        """Call it once the receipt is written: removes what was kept for another run, if none is needed."""
         if self.is_complete:
             self.pending.remove()
 
@@ -88,18 +88,18 @@ def forget_user(
     looked_at: bool = False,
     doing: Callable[[str], AbstractContextManager[Any]] = lambda what: nullcontext(),
 ) -> Forgotten:
-    """Forget a user, or go on where an earlier call broke off.
+    """Forget a user, or continue where an earlier call was interrupted.
 
     Args:
         user_key: Profile key: user id, or "~" + anonymous id.
         wait_s: Seconds the stream has to read the request.
         looked_at: Somebody has looked at the files that a search finds: they hold other ids, which contain this one.
             The receipt says so, and is complete in spite of them.
-        doing: Entered with a word for people while something takes its time.
+        doing: Entered with a short text for people during each long step.
 
     Raises:
-        DeadlineError: the stream did not read the request in time. Call again: what is needed is kept.
-        StoreError: an engine failed; the same call again goes on.
+        DeadlineError: the stream did not read the request in time. Call again; everything needed for that is kept.
+        StoreError: an engine failed; the same call continues from there.
     """
     pending = PendingRequest(parts.pending_folder, parts.users.hash_of(user_key))
     with doing("looking for what is known ..."):
@@ -140,7 +140,7 @@ def forget_user(
 
 
 def _asked(parts: Parts, user_key: str, known: KnownLogins, *, before: Asked | None) -> Asked:
-    """What is known before a request is sent, and what an earlier run knew."""
+    """What is known before a request is sent, joined with what an earlier run knew."""
     progress = parts.store.read_progress() or StreamProgress()
     identity = (parts.topic.cluster_id, parts.topic.topic_id)
     starts = {s.partition: mark + 1 for s, mark in progress.marks.items() if (s.cluster_id, s.topic_id) == identity}
@@ -148,7 +148,8 @@ def _asked(parts: Parts, user_key: str, known: KnownLogins, *, before: Asked | N
         starts = dict(before.starts)
     unread = logins_among(parts.read_topic(starts), parts.decode)
     in_stores, on_topic = set(known.keys_of(user_key)), first_known(unread)
-    keys = dict.fromkeys((*in_stores, *known.keys_of(user_key, more=unread)))
+    meant = known.keys_of(user_key, more=unread)
+    keys = dict.fromkeys((*in_stores, *meant))
     instants = parts.users.forgotten_s(keys)
     after_s = {key: math.nextafter(instants.get(key, 0.0), math.inf) for key in keys}
     at_least_s = dict(before.at_least_s) if before is not None else {}
@@ -159,7 +160,8 @@ def _asked(parts: Parts, user_key: str, known: KnownLogins, *, before: Asked | N
     had = {"log_rows": num_rows, "served_lists": num_lists, "profiles": len(parts.store.read_profiles(keys))}
     if before is not None and instants.get(user_key, -math.inf) >= before.user_at_least_s:
         had = {name: number + before.had.get(name, 0) for name, number in had.items()}
-    sure = in_stores.union(before.sure if before is not None else ())
+    # Of an anonymous id that another user has logged in on, unread as yet, the earlier user may be meant no more.
+    sure = in_stores.intersection(meant).union(before.sure if before is not None else ())
     return Asked(
         at_least_s={key: time_s for key, time_s in at_least_s.items() if key != user_key},
         user_at_least_s=after_s[user_key],
@@ -173,17 +175,20 @@ def _asked(parts: Parts, user_key: str, known: KnownLogins, *, before: Asked | N
 def _obeyed(
     parts: Parts, user_key: str, known: KnownLogins, asked: Asked, place: RecordPlace
 ) -> tuple[dict[str, float], list[str]]:
-    """Keys that the stream has forgotten, with the instant up to which, `user_key` first; and those it should have."""
+    """Keys that the stream has forgotten, each with the instant up to which, `user_key` first; and keys it missed."""
     at_least_s = {user_key: place.ingest_time_s - CLOCK_STEP_S, **asked.at_least_s}
     # Logins between the reading of profiles and the request have left no trace in them.
     later = logins_among(parts.read_topic(asked.starts), parts.decode)
     on_topic = first_known(later)
-    for key in known.keys_of(user_key, more=later):
+    meant = known.keys_of(user_key, more=later)
+    for key in meant:
         if key not in at_least_s and key in on_topic:
             at_least_s[key] = on_topic[key]
     instants = parts.users.forgotten_s(at_least_s)
     gone = {key: instants[key] for key, time_s in at_least_s.items() if instants.get(key, -math.inf) >= time_s}
-    missed = [key for key in (user_key, *asked.sure) if key not in gone]
+    # An anonymous id that was logged in on meanwhile may have been another user's when it was forgotten.
+    sure = set(asked.sure).intersection(meant) if user_key in later["item_id"].to_pylist() else asked.sure
+    missed = [key for key in (user_key, *sure) if key not in gone]
     return gone, missed
 
 
@@ -197,7 +202,7 @@ def wait_until_read(
     sleep: Callable[[float], None] = time.sleep,
     timer: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Return once the stream has passed a record and removed whom it asked to forget.
+    """Return once the stream has passed a request to forget and removed the profiles.
 
     Args:
         num_forgotten: Entries of the registry of forgotten users.
@@ -208,7 +213,7 @@ def wait_until_read(
     until_s = timer() + wait_s
     while True:
         progress = store.read_progress()
-        # Marks come before profiles are deleted; the count comes after.
+        # Marks are written before profiles are deleted, the count afterwards.
         if (
             progress is not None
             and progress.marks.get(source, -1) >= offset

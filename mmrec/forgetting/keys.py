@@ -1,10 +1,10 @@
-"""Which profile keys a request to forget concerns, by everything that knows of logins.
+"""Which profile keys a request to forget concerns, according to all places that record logins.
 
     known = KnownLogins(store, log)
     keys = known.keys_of("ann", more=logins_among(records, decode))
 
-Profiles name the newest guests alone, and the log hides the logins of whoever was forgotten: so both are asked before
-the request is sent. What the stream has not read yet stands on the topic.
+Profiles name only the newest guests, and the log hides the logins of forgotten users. So both are read before the
+request is sent. Logins that the stream has not read yet are on the topic.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -18,14 +18,14 @@ from mmrec.events.control import IDENTIFY
 from mmrec.events.log import EventLog
 from mmrec.events.producer import TopicRecord
 from mmrec.features.ports import ProfileReader
-from mmrec.scoring.identity import links_of
-from mmrec.scoring.together import Link, one_person
+from mmrec.scoring.identity import history_of, links_of
+from mmrec.scoring.together import Link, one_person, user_by
 from mmrec.stream.control_rows import LOGIN_COLUMNS, is_login
 from mmrec.stream.replay import logins_in_log
 from mmrec.wire.portions import portions
 
 Decode = Callable[[pa.Table], pa.Table]
-"""Records, RAW_SCHEMA -> the control records among them that hold, EVENT_SCHEMA."""
+"""Records, RAW_SCHEMA -> the valid control records among them, EVENT_SCHEMA."""
 PORTION: Final = 10_000
 """Records decoded at a time."""
 NO_LOGINS: Final = pa.schema([EVENT_SCHEMA.field(name) for name in LOGIN_COLUMNS]).empty_table()
@@ -44,7 +44,7 @@ class KnownLogins:
         self._logged = logins_in_log(log, up_to_sequence=log.sequence())
 
     def keys_of(self, user_key: str, *, more: pa.Table = NO_LOGINS) -> list[str]:
-        """The profile keys of one person, `user_key` first.
+        """The profile keys of one person, `user_key` first; of an anonymous id with the user of its newest login.
 
         Args:
             more: Further logins: at least LOGIN_COLUMNS.
@@ -59,7 +59,10 @@ class KnownLogins:
             mine = _naming(logins, keys)
             yield from zip(mine["user_key"].to_pylist(), mine["item_id"].to_pylist(), strict=True)
 
-        return one_person(user_key, linked)[::-1]
+        history = history_of(self._store.read_profiles([user_key]).get(user_key))
+        mine = logins.filter(pc.equal(logins["item_id"], user_key))
+        owner = user_by(history, zip(mine["known_time_s"].to_pylist(), mine["user_key"].to_pylist(), strict=True))
+        return one_person(user_key, linked, owner=owner)[::-1]
 
 
 def first_known(logins: pa.Table) -> dict[str, float]:
@@ -78,7 +81,7 @@ def _naming(logins: pa.Table, keys: Collection[str]) -> pa.Table:
 
 def logins_among(records: Iterable[TopicRecord], decode: Decode) -> pa.Table:
     """The logins among records of the topic of events: LOGIN_COLUMNS."""
-    # Names may be written with escapes in JSON; whatever has neither is no login, and is not decoded.
+    # JSON may write the name with escapes; a value with neither the name nor an escape is no login and is not decoded.
     likely = (r for r in records if r.value is not None and (IDENTIFY.encode() in r.value or b"\\u" in r.value))
     found = [NO_LOGINS]
     for portion in portions(likely, PORTION):

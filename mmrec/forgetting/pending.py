@@ -1,10 +1,10 @@
-"""What a request to forget is about, kept until a receipt says that it is done.
+"""What a request to forget concerns, kept until a receipt says that it is complete.
 
     <event_log>/forgetting/<keyed hash of the user>.json        readable by its owner only
 
-Once the stream has obeyed, nothing else knows which anonymous ids were the user's: a second `mmrec forget`, after a
-time-out or a crash, takes them from here, wherever it is run. The file names the user by the hash alone; the anonymous
-ids stand in it as they are, since files are searched for them. Backups leave it out.
+Once the stream has obeyed, nothing else knows which anonymous ids were the user's. So a second `mmrec forget`, after a
+timeout or a crash, takes them from here, wherever it is run. The file names the user only by the hash; it contains the
+anonymous ids in the clear, since files are searched for them. Backups leave it out.
 """
 
 import json
@@ -20,7 +20,7 @@ FORMAT_VERSION: Final = 1
 
 
 def pending_folder(event_log: Path) -> Path:
-    """Where the requests of a deployment are kept that have no complete receipt yet."""
+    """Folder of a deployment's requests that have no complete receipt yet."""
     return event_log / "forgetting"
 
 
@@ -39,12 +39,12 @@ class Asked:
     """What was known before a request was sent."""
 
     at_least_s: Mapping[str, float] = field(default_factory=dict)
-    """By anonymous key (or user, where an anonymous id is to go): the instant in the registry of forgotten users from
-    which on the stream has obeyed. The key that the request names is not among them."""
+    """By anonymous key (or user, where an anonymous id is forgotten): the stream has obeyed once the registry of
+    forgotten users has at least this instant. The key that the request names is not among them."""
     user_at_least_s: float = 0.0
-    """The same of the key that the request names."""
+    """The same for the key that the request names."""
     sure: Collection[str] = ()
-    """Those of the keys that profiles or the log tie to the user. Others stand in logins that the stream had not read:
+    """The keys that profiles or the log tie to the user. The others are from logins that the stream had not read, and
     it decides whether those count."""
     topic_id: str = ""
     starts: Mapping[int, int] = field(default_factory=dict)
@@ -89,7 +89,7 @@ class PendingRequest:
         )
 
     def write(self, asked: Asked) -> None:
-        """Keep it; readers see the old or the new one.
+        """Write the file; readers see the old or the new one.
 
         Raises:
             StoreError: the file cannot be written.
@@ -110,5 +110,5 @@ class PendingRequest:
             raise StoreError(f"{self.path} cannot be written: {error}") from error
 
     def remove(self) -> None:
-        """The receipt is written; nobody needs it any more."""
+        """Remove the file, once the receipt is written."""
         self.path.unlink(missing_ok=True)

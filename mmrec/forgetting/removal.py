@@ -1,8 +1,8 @@
-"""What the stream leaves to others when it forgets: rows of the log and offline rows go, then every file is searched.
+"""Removes what the stream does not: rows of the log and offline rows; then searches every file.
 
 erased = erase(gone, had=..., stores=..., ...)
-erased.stores               what went, what was found, what could not be read
-erased.used_again           keys that somebody has used since the request: what they did since stays
+erased.stores               what was removed, found, and could not be read
+erased.used_again           keys that somebody has used since the request: what is known since then stays
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -33,13 +33,13 @@ class Erased:
     name: str
     place: str
     removed: Mapping[str, int]
-    """What went, by kind."""
+    """Number of removed rows or entries, by kind."""
     num_files_scanned: int
     num_bytes_scanned: int
     found: tuple[str, ...]
     """Files that still hold the id's bytes, relative to the place."""
     unread: tuple[str, ...]
-    """Files that could not be read, relative to the place: nobody knows whether they hold the id."""
+    """Files that could not be read, relative to the place; it is not known whether they hold the id."""
     found_of_used_again: tuple[str, ...] = ()
     """Files that hold only ids that were used again after the request, which may be why. They are not in `found`."""
     note: str = ""
@@ -56,7 +56,7 @@ class Erasure:
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """Where a deployment keeps what it knows of users, beside the online store."""
+    """Where a deployment keeps data about users, apart from the online store."""
 
     log: EventLog
     overlay: Overlay
@@ -65,7 +65,7 @@ class Stores:
     folders: Mapping[str, Path]
     """Folders to search, by name: event_log, feature_repo and others."""
     parquet: Collection[str]
-    """Names of those folders whose Parquet rows go by their column of users."""
+    """Names of the folders from which Parquet rows are removed by their column of users."""
 
 
 def num_rows_of(log: EventLog, keys: Collection[str]) -> tuple[int, int]:
@@ -87,11 +87,11 @@ def erase(
     used_since: Callable[[], Collection[str]],
     pending_folder: Path,
 ) -> Erasure:
-    """Remove what the stream leaves to others, then search all files.
+    """Remove what the stream does not, then search all files.
 
     Args:
-        gone: Profile keys that stand in the registry of forgotten users, with the instant up to which.
-        missed: Profile keys that do not, though they should; files are searched for them, too.
+        gone: Profile keys that are in the registry of forgotten users, with the instant up to which they are forgotten.
+        missed: Profile keys that are not, though they should be; files are searched for them, too.
         had: Rows that were there before, by kind: log_rows, served_lists, profiles.
         used_since: Those of the keys that somebody uses again, as of the call. They keep what was known later than
             their instant.
@@ -155,7 +155,7 @@ def retention_document(topic: str, config: Callable[[str], str], *, forgotten_s:
 
     Args:
         config: Value of a topic's setting by name.
-        forgotten_s: Ingest time of the request; records of the user stand before it.
+        forgotten_s: Ingest time of the request; the user's records are older.
     """
     retention_ms, segment_ms = int(config("retention.ms")), int(config("segment.ms"))
     until_s = forgotten_s + (retention_ms + segment_ms) / 1_000 if retention_ms >= 0 else None

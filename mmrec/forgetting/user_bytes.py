@@ -1,9 +1,8 @@
 """A user's bytes in files: looking for them in every file of a folder, and removing their rows from Parquet and SQLite.
 
-Parquet files are searched as they stand and in their decoded text and binary columns, since pages are compressed. What
-else is compressed or packed (a profile) is judged by its store, not by its bytes. An id that is part of another id is
-found in that one, too: a finding says where to look; nothing found says that there is nothing in what could be read.
-What could not be read is named.
+Parquet files are searched as raw bytes and in their decoded text and binary columns, since pages are compressed. Other
+compressed or packed data (a profile) is checked by its store, not by its bytes. A hit may be a longer id that contains
+this one; no hit means that the id is absent from everything that could be read. Files that could not be read are named.
 """
 
 import os
@@ -28,7 +27,7 @@ BATCH_ROWS: Final = 65_536
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"
 _UNREADABLE: Final = (pa.ArrowException, OSError)
 KEY_COLUMNS: Final = ("user_key", "user_id")
-"""Columns of a Parquet file that say whose row it is."""
+"""Columns of a Parquet file that name the user of a row."""
 TIME_COLUMNS: Final = ("known_time_s", "event_timestamp")
 """Columns that say when a row was known, or as of when it describes its user: epoch seconds, or a timestamp."""
 NO_INSTANTS: Final[Mapping[str, float]] = MappingProxyType({})
@@ -36,14 +35,14 @@ NO_INSTANTS: Final[Mapping[str, float]] = MappingProxyType({})
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """What a search through a folder saw."""
+    """Result of searching a folder."""
 
     num_files: int
     num_bytes: int
     found: tuple[str, ...]
     """Files, relative to the folder, that hold one of the ids."""
     unread: tuple[str, ...]
-    """Files and folders, relative to the folder, that could not be read: what they hold is not known."""
+    """Files and folders, relative to the folder, that could not be read; what they hold is not known."""
 
 
 def scan_folder(folder: Path, user_keys: Collection[str], *, leave_out: Collection[Path] = ()) -> Scan:
@@ -70,7 +69,7 @@ def scan_folder(folder: Path, user_keys: Collection[str], *, leave_out: Collecti
             num_bytes += path.stat().st_size
             if _holds(path, needles):
                 found.append(str(path.relative_to(folder)))
-        except FileNotFoundError:  # compacted away meanwhile: its successor is looked at, too
+        except FileNotFoundError:  # compacted meanwhile; the file that replaced it is searched, too
             continue
         except _UNREADABLE:
             unread.append(str(path.relative_to(folder)))
@@ -79,17 +78,17 @@ def scan_folder(folder: Path, user_keys: Collection[str], *, leave_out: Collecti
 
 @dataclass(frozen=True, kw_only=True)
 class RowsRemoved:
-    """What went from the Parquet files of a folder."""
+    """Rows that were removed from the Parquet files of a folder."""
 
     num_rows: int
     unread: tuple[str, ...]
-    """Files, relative to the folder, that could not be read or written anew; they stay as they are."""
+    """Files, relative to the folder, that could not be read or rewritten; they stay as they are."""
 
 
 def remove_from_parquet(
     folder: Path, user_keys: Collection[str], *, known_up_to_s: Mapping[str, float] = NO_INSTANTS
 ) -> RowsRemoved:
-    """Write every Parquet file anew that has rows of these users, without them.
+    """Rewrite every Parquet file that has rows of these users, without these rows.
 
     A reader sees the old or the new file. Files without one of KEY_COLUMNS stay as they are.
 
@@ -109,7 +108,7 @@ def remove_from_parquet(
 
 
 def _write_without(path: Path, keys: pa.Array, known_up_to_s: Mapping[str, float]) -> int:
-    """Replace a file by one without these users' rows; how many those were."""
+    """Replace a file by one without these users' rows; returns how many rows were removed."""
     names = pq.read_schema(path).names
     columns = [name for kind in (KEY_COLUMNS, TIME_COLUMNS) for name in kind if name in names]
     if not columns or columns[0] not in KEY_COLUMNS:
@@ -159,7 +158,7 @@ def rows_of_users(folder: Path, user_keys: Collection[str]) -> Iterator[tuple[Pa
 
 
 def vacuum_databases(folder: Path, names: Sequence[str]) -> list[str]:
-    """Write the SQLite databases among these files anew, so that no byte of a removed row is left; which ones.
+    """Rewrite the SQLite databases among these files, so that no byte of a removed row is left; returns their names.
 
     Raises:
         StoreError: one stayed busy for a minute.

@@ -83,7 +83,7 @@ class Catalogue:
     content: ContentColumns
     vocabulary: Vocabulary
     showable_I: BoolArray
-    """Whether lists may hold the item once it is published; see showable()."""
+    """Whether lists may contain the item once it is published; see showable()."""
     counts_IHB: FloatArray
     """Decayed counts of all users, axis B in the order of the configured behaviors."""
     reference_times_I: FloatArray
@@ -95,7 +95,7 @@ class Catalogue:
     embedded_I: BoolArray
     """Whether the item has an embedding."""
     modality_weights: Mapping[str, npt.NDArray[np.float32]]
-    """Modality -> share in each item's embedding, shape (I,); empty without a release."""
+    """Share of each modality in each item's embedding, shape (I,), by modality; empty without a release."""
     neighbors: NeighborTable | None
 
     @cached_property
@@ -105,26 +105,26 @@ class Catalogue:
 
     @cached_property
     def published_from_I(self) -> FloatArray:
-        """Instant from which on lists may hold the item; -inf where no publish time is known."""
+        """Instant from which lists may contain the item; -inf where no publish time is known."""
         return np.nan_to_num(self.content.publish_times_X, nan=-np.inf)
 
     def showable(self, as_of_s: float) -> BoolArray:
-        """Mask of the items that lists may hold as of an instant, shape (I,); a new array.
+        """Mask of the items that lists may contain as of an instant, shape (I,); a new array.
 
-        Judged at each request, so that an item appears at its publish time without another record, and a list as of an
-        instant of the past holds what was published then.
+        Computed for each request, so that an item appears at its publish time without another record, and a list as of
+        an instant in the past contains what was published then.
         """
         showable_I: BoolArray = self.showable_I & (self.published_from_I <= as_of_s)
         return showable_I
 
     def to_come(self, now_s: float) -> tuple[int, float]:
-        """Number of items that will be shown later, and the instant of the next of them; inf where there are none."""
+        """Number of items that will be shown later, and the instant of the next one; inf where there are none."""
         times = self.published_from_I[self.showable_I & (self.published_from_I > now_s)]
         return len(times), float(times.min(initial=np.inf))
 
     @cached_property
     def popularity_I(self) -> FloatArray:
-        """Affinity of all users together, as of the newest count; below 0 where more was undone than done."""
+        """Affinity of all users together, as of the newest count; below 0 where more was subtracted than added."""
         return popularities(
             self.counts_IHB,
             self.reference_times_I,
@@ -142,9 +142,9 @@ class Catalogue:
         return rows_of(self.row_of, item_ids)
 
     def counted(self, counts_IHB: FloatArray, reference_times_I: FloatArray, *, showable_I: BoolArray) -> "Catalogue":
-        """The same items with other statistics and another `showable_I`, for a look at many instants."""
+        """The same items with other statistics and another `showable_I`, to look at many instants."""
         other = replace(self, counts_IHB=counts_IHB, reference_times_I=reference_times_I, showable_I=showable_I)
-        other.__dict__["row_of"] = self.row_of  # the ids are the same, and making it anew costs most of such a look
+        other.__dict__["row_of"] = self.row_of  # the ids are the same, and making it again would cost the most
         return other
 
     def passing(self, item_filter: ItemFilter) -> BoolArray:

@@ -1,9 +1,9 @@
-"""One request's view of a user and the catalogue: built here, for serving and for training examples alike.
+"""One request's view of a user and the catalogue, built in the same way for serving and for training examples.
 
     context = recall_context(profile, catalogue, scoring, as_of_s=now_s, allowed_I=catalogue.showable(now_s))
 
-What recall and the user tower read of a profile is decided here alone, so a model meets in serving what it was trained
-on.
+What recall and the user tower read of a profile is decided here alone, so that a model gets in serving what it was
+trained on.
 
 Axes: I items of the catalogue, J items of the profile, L newest events, D embedding.
 """
@@ -38,23 +38,23 @@ class EmbedsUsers(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RecallContext:
-    """One request, as sources see it."""
+    """One request, as recall sources see it."""
 
     catalogue: Catalogue
     allowed_I: BoolArray
     """Items that may be shown to this user now."""
     profile: UserProfile
-    """The user; axis J follows its items. Empty where the request is about an item."""
+    """The user's profile; axis J follows its items. Empty where the request is about an item."""
     behaviors: BehaviorSet
     """The configured set, with the weights that recall uses now."""
     own_rows_J: RowArray
-    """Rows of the profile's items, NO_ROW where the catalogue does not know one; the item where it is about an item."""
+    """Rows of the profile's items, NO_ROW for an item that is not in the catalogue; the one item of an item request."""
     affinity_J: FloatArray
-    """Affinity for them as of the request, >= 0."""
+    """Affinity for these items as of the request, >= 0."""
     recent_rows: RowArray
-    """Rows of the newest touched items, newest first, each once."""
+    """Rows of the items touched last, newest first, each once."""
     read_s: float
-    """Instant the state is read at: the request's, or that of the newest event."""
+    """Instant at which the state is read: the request's, or the newest event's if that is later."""
     user_vector_D: npt.NDArray[np.float32] | None
     """Output of the user tower; None without a release or history."""
 
@@ -74,7 +74,7 @@ class RecallContext:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class UserHistory:
-    """What the user tower reads: newest events whose items are known, oldest first."""
+    """What the user tower reads: the newest events on known items, oldest first."""
 
     rows_L: RowArray
     behavior_ids_L: npt.NDArray[np.uint8]
@@ -92,12 +92,12 @@ def recall_context(
     allowed_I: BoolArray,
     tower: EmbedsUsers | None = None,
 ) -> RecallContext:
-    """What one request for a user is answered from.
+    """The view that one request for a user is answered from.
 
     Args:
         profile: The user's state; an empty profile is legal.
         catalogue: As the request sees it.
-        scoring: Behaviors, of which those that hide take the user's items off the list, and decay.
+        scoring: Decay and behaviors; items on which the user did a hiding behavior are not allowed.
         as_of_s: Instant of the request; state is read at that or at the profile's newest time, whichever is later.
         allowed_I: Items that may be listed at all, see allowed_items(); not changed.
         tower: Embeds the user; None without a release.
@@ -125,7 +125,7 @@ def recall_context(
 
 
 def item_context(row: int, catalogue: Catalogue, scoring: ScoringConfig, *, allowed_I: BoolArray) -> RecallContext:
-    """What a request for items like the one at `row` is answered from: as if somebody had touched that item alone."""
+    """The view for a request for items like the one at `row`: as if a user had touched that item alone."""
     rows = np.array([row], dtype=np.int64)
     return RecallContext(
         catalogue=catalogue,
@@ -143,10 +143,10 @@ def item_context(row: int, catalogue: Catalogue, scoring: ScoringConfig, *, allo
 def allowed_items(
     catalogue: Catalogue, *, as_of_s: float, item_filter: ItemFilter | None = None, excluded: Sequence[str] = ()
 ) -> BoolArray:
-    """Mask of the items that a list may hold, whoever asks, shape (I,); a new array.
+    """Mask of the items that a list may contain, for any user, shape (I,); a new array.
 
     Args:
-        as_of_s: Items that are published later are not among them.
+        as_of_s: Items that are published later are left out.
         item_filter: Conditions of the request.
         excluded: Ids of items that the request does not want; unknown ones are ignored.
     """
@@ -165,7 +165,7 @@ def user_history(
     """The newest events of a profile, as the user tower reads them.
 
     Args:
-        rows_L: Rows of profile.recent_item_ids in any table of items; events on items it does not know are left out.
+        rows_L: Rows of profile.recent_item_ids in any table of items; events on items not in the table are left out.
         read_s: Instant the profile is read at, see scoring.as_of.read_instant.
         embedded_I: By row of that table: where given, events on items without an embedding are left out, too.
     """

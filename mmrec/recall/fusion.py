@@ -1,7 +1,7 @@
 """Recall, the first of two stages (Covington et al., RecSys 2016; METHODS M26): cheap sources propose hundreds of items
 out of all, some by content, some by what users touched together (a hybrid, METHODS M28).
 
-Here their proposals become one list in recall order.
+This module merges their proposals into one list in recall order.
 
 Axes: N candidates, K items asked about, M proposals of all sources, I items of the catalogue.
 """
@@ -22,14 +22,14 @@ for lists of thousands)."""
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Candidates:
-    """Proposals of all sources brought together, in recall order."""
+    """Proposals of all sources merged, in recall order."""
 
     rows_N: RowArray
     recall_scores_N: FloatArray
     found: tuple[tuple[RecallSource, Proposals], ...] = ()
 
     def sources_of(self, row: int) -> dict[str, float]:
-        """Sources that proposed a row with the scores they gave, by what each added to its place."""
+        """Sources that proposed a row, with their scores; the source that contributed most comes first."""
         return self.sources_of_each(np.array([row]))[0]
 
     def sources_of_each(self, rows_K: RowArray) -> list[dict[str, float]]:

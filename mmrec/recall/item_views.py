@@ -1,11 +1,11 @@
-"""Keeps the item views of the feature store up with the event log: statistics, popular items, neighbors.
+"""Updates the item views of the feature store from the event log: statistics, popular items, neighbors.
 
-    keeper = ItemViews(log, store, behaviors=..., settings=...)
-    keeper.refresh_statistics(now_s=...)      reads what the log has new; cheap, every few seconds
-    keeper.refresh_neighbors(now_s=...)       builds from all events held; as often as it is worth
+    views = ItemViews(log, store, behaviors=..., settings=...)
+    views.refresh_statistics(now_s=...)       reads what is new in the log; cheap, every few seconds
+    views.refresh_neighbors(now_s=...)        builds from all events in memory; when enough is new
 
-The log's sequence is the mark: state is rebuilt from the log at start, views are written as absolute values, so a crash
-at any point is repaired by starting again.
+State is rebuilt from the log at start, and views are written as absolute values. So starting again repairs a crash at
+any point.
 """
 
 from collections.abc import Mapping
@@ -31,11 +31,11 @@ NUM_POPULAR: Final = 500
 """Popular items kept per domain."""
 ALL_DOMAINS: Final = ""
 WRITE_ROWS: Final = 500
-"""Items written in one go, so that the store is never held for long."""
+"""Items per write, so that the store is never blocked for long."""
 NEWS_SHARE: Final = 0.001
 """Neighbors are built again once this share of their events is new."""
 WEIGHT_CHANGE: Final = 0.02
-"""Neighbors whose order stayed and whose weights moved by less are not written again."""
+"""Neighbors are not written again if their order is the same and their weights changed by less than this share."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Refreshed:
     """What one refresh did."""
 
     sequence: int
-    """The log's sequence the views now stand at."""
+    """The log's sequence number up to which the views are complete."""
     num_events: int
     """Events that were new."""
     num_items: int
@@ -51,7 +51,7 @@ class Refreshed:
 
 
 class ItemViews:
-    """State of the builder; one process owns it."""
+    """State of the builder; for one process."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class ItemViews:
         """The log's sequence that neighbors were built at."""
 
     def weigh(self, behaviors: BehaviorSet, *, now_s: float) -> None:
-        """Take other weights for the same behaviors: popular items at once, neighbors with their next build."""
+        """Use other weights for the same behaviors: for popular items at once, for neighbors with their next build."""
         if behaviors == self._behaviors:
             return
         self._behaviors = behaviors
@@ -161,7 +161,7 @@ class ItemViews:
             self._store.write_popular(domain, popular, write_time_s=now_s)
 
     def refresh_neighbors(self, *, now_s: float) -> Refreshed:
-        """Build neighbors from the events held; write those that changed."""
+        """Build neighbors from the events in memory; write those that changed."""
         neighbors = build_neighbors(
             self._events,
             behaviors=self._behaviors,
@@ -195,7 +195,7 @@ def _column_type(name: str) -> pa.DataType:
 
 
 def _encoded(piece: pa.Table) -> pa.Table:
-    """The columns neighbors need, strings as numbers: they repeat, and millions of rows are held."""
+    """The columns that neighbors need, with strings as numbers, since they repeat and millions of rows are kept."""
     return pa.table(
         {
             name: piece[name] if name == "event_time_s" else piece[name].combine_chunks().dictionary_encode()
@@ -213,7 +213,7 @@ def _alike(near: Neighbors, before: Neighbors | None) -> bool:
 
 
 def _batch(piece: pa.Table, behaviors: BehaviorSet) -> EventBatch:
-    """The columns that counting reads; each record of the log is given once, so ids and places are left empty."""
+    """The columns that counting reads. The log gives each record once, so ids and places are left empty."""
     num_events = piece.num_rows
     place_N = pc.index_in(piece["behavior"], value_set=pa.array(behaviors.names, pa.string()))
     times_N = piece["event_time_s"].to_numpy()

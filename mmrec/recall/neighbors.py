@@ -8,9 +8,10 @@ user u and item i
     w_ij = s_ij / (n_i * n_j ** popularity_discount + shrinkage)
     n_i ** 2 = sum_u  len_u ** -user_discount * x_ui ** 2
 
-where d_uij is the distance in the user's items ordered by their newest events, and len_u how many there are; at most
-the newest `max_history` of a user are looked at, which bounds the cost of one user. Where j came before i, s_ij counts
-`backward` times. A user's score for an item, wherever it is needed, is score_j = sum_i affinity_i * w_ij.
+where d_uij is the distance of the two items when the user's items are ordered by their newest events, and len_u is the
+number of these items. Only the newest `max_history` items of a user are used, which bounds the cost of one user. Where
+j came before i, the term of s_ij is multiplied by `backward`. A user's score for an item is always
+score_j = sum_i affinity_i * w_ij.
 
 Axes: N events or (user, item) pairs, I items, K neighbors, C candidates.
 """
@@ -35,7 +36,7 @@ IndexArray = npt.NDArray[np.int64]
 EVENT_COLUMNS = ("user_key", "item_id", "behavior", "event_time_s")
 """Columns of the event log that build_neighbors reads."""
 _MAX_PAIRS = 4_000_000
-"""Pairs of items summed in one go; bounds memory to some 200 MB."""
+"""Pairs of items summed at a time; bounds memory to about 200 MB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +44,8 @@ class NeighborSettings:
     """How neighbors are built.
 
     The defaults were chosen on validation parts (Amazon Beauty's last item but one; MovieLens small, ratings 75 to 85 %
-    of the log, likes of items unseen before), where each of them is worth 2 to 10 % of HR@10, and decay_per_day = 0.01
-    instead of 0.001 halves it on MovieLens.
+    of the log, likes of items unseen before). Each of them is worth 2 to 10 % of HR@10 there; decay_per_day = 0.01
+    instead of 0.001 halves HR@10 on MovieLens.
     """
 
     num_neighbors: int = 50
@@ -56,13 +57,13 @@ class NeighborSettings:
     position_scale: float = 10.0
     """Distance at which proximity has fallen to about a half."""
     backward: float = 0.6
-    """Share at which an item counts for one that came after it."""
+    """Factor for an item as the neighbor of one that came after it."""
     user_discount: float = 0.5
-    """How much less a pair says in a long history."""
+    """How much less a pair counts in a long history."""
     popularity_discount: float = 0.7
-    """1 gives cosine; less lets much-used items through more easily."""
+    """1 gives the cosine; a smaller value favors popular items."""
     shrinkage: float = 3.0
-    """Holds back pairs that few users made."""
+    """Lowers the weight of pairs that few users have."""
 
     def __post_init__(self) -> None:
         if self.num_neighbors < 1 or self.max_history < 2:
@@ -74,7 +75,7 @@ class NeighborSettings:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class UserItems:
-    """One row per (user, item), users together, each user's items oldest first; capped."""
+    """One row per (user, item); rows of a user are adjacent, oldest item first, and limited in number."""
 
     item_ids: tuple[str, ...]
     items_N: IndexArray
@@ -119,12 +120,12 @@ def build_neighbors(
 
 
 def user_items(events: pa.Table, *, behaviors: BehaviorSet, as_of_s: float, settings: NeighborSettings) -> UserItems:
-    """Events brought together by user and item, each user's newest `max_history` items."""
+    """Events grouped by user and item; the newest `max_history` items of each user."""
     weights_N = _event_weights(events["behavior"], behaviors)
     kept = weights_N != 0.0
     users = pc.dictionary_encode(events["user_key"].combine_chunks())
     items = pc.dictionary_encode(events["item_id"].combine_chunks())
-    # Numbers of items follow their ids, so that the order of events changes nothing.
+    # Items are numbered in the order of their ids, so that the order of events makes no difference.
     item_ids = np.array(items.dictionary.to_pylist(), dtype=object)
     by_id = np.argsort(item_ids, kind="stable")
     rank = np.empty(len(by_id), dtype=np.int64)

@@ -59,16 +59,16 @@ def neighbor_weights(
 def neighbor_scores(
     affinities: Mapping[str, float], neighbors: Mapping[str, Neighbors], candidates: Sequence[str]
 ) -> npt.NDArray[np.float64]:
-    """What a user's own items say about candidates.
+    """Scores of candidates from a user's own items.
 
         score_j = sum_i  affinity_i * w_ij
 
     Args:
         affinities: Affinity of the user for the items of the profile, by item id.
-        neighbors: Neighbors by item id; items left out say nothing.
+        neighbors: Neighbors by item id; items without an entry add nothing.
 
     Returns:
-        Shape (C,), aligned with `candidates`; 0 where no own item has the candidate as neighbor.
+        Shape (C,), aligned with `candidates`; 0 where the candidate is no neighbor of an own item.
     """
     row_of: dict[str, list[int]] = {}
     for row, item_id in enumerate(candidates):

@@ -1,7 +1,7 @@
 """What a recall source is: it proposes items for one request, and says why it proposed one.
 
-A source is one file in mmrec/recall/sources/ and one line in its registry.py; serving, training examples, explanations
-and served lists read the registry and what the source says of itself.
+A source is one file in mmrec/recall/sources/ and one line in its registry.py. Serving, training examples, explanations
+and served lists learn about it from the registry and from its own properties.
 
 Axes: J items of the profile, K proposals.
 """
@@ -35,21 +35,21 @@ class OwnReason:
     own: int
     """Position of that item on axis J."""
     relation: str
-    """Name of the relation in responses; two reasons of one relation to one item are one reason."""
+    """Name of the relation in responses; two reasons with the same relation and own item count as one reason."""
     words: str
     """End of the sentence, such as "and people who did also chose this"."""
     strength: float
-    """What the relation is worth, > 0; comparable within a relation alone."""
+    """Strength of the relation, > 0; comparable only within the same relation."""
     precedence: int
-    """Reasons of a lower one are named first."""
+    """Reasons with a lower precedence are named first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlainReason:
-    """A reason that no single item of the user's stands for; said where there is no OwnReason."""
+    """A reason without an item of the user's; used where there is no OwnReason."""
 
     sentence: str
-    """For people, with its full stop."""
+    """Shown to people; ends with a full stop."""
     precedence: int
     """As above."""
 
@@ -72,7 +72,7 @@ class RecallSource(Protocol):
 
     @property
     def needs_model(self) -> bool:
-        """Whether it proposes nothing without a release; training lists are made before there is one, without it."""
+        """Whether it needs a release. Training lists are made without such sources, before there is a release."""
         ...
 
     @property
@@ -83,19 +83,19 @@ class RecallSource(Protocol):
     def propose(self, context: RecallContext, *, num_candidates: int) -> Proposals:
         """At most `num_candidates` allowed items, best first.
 
-        It must not block. What it raises costs the list this source alone.
+        It must not block. If it raises, the list is made without this source.
         """
         ...
 
     def reasons(self, row: int, context: RecallContext) -> Sequence[Reason]:
-        """Why it proposed the item at `row`, from the numbers it proposed it by; empty where there is nothing to say.
+        """Why it proposed the item at `row`, from the numbers that led to the proposal; empty where it has no reason.
 
-        Asked only about items that it proposed in this context, and only of users with items of their own.
+        Called only for items that it proposed in this context, and only for users with items of their own.
         """
         ...
 
 
 def best(rows: RowArray, scores: FloatArray, num_candidates: int) -> Proposals:
-    """The best of `rows`, which ascend: equal scores are ordered by row."""
+    """The best of `rows`, which are ascending; equal scores are ordered by row."""
     order = best_positions(scores, num_candidates)
     return Proposals(rows_K=rows[order], scores_K=scores[order])

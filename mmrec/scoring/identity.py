@@ -7,8 +7,10 @@ The sums are those of scoring.decay, so it does not matter when the login comes:
 over the accepted events of both keys. What stays of the anonymous profile is a stub that holds its logins; *apply*
 uses it to find the user of each later event of the anonymous key (scoring/together.py).
 
-Logins are applied before the events that are read with them. Offsets per source only go forward, so no source has an
-event of either key between the marks of the two stored profiles, and the greater mark holds for both.
+Logins are brought in before the events that are read with them. Offsets per source only go forward, so no source
+holds an event of either key between the marks of two profiles read between two batches, and the greater one stands for
+both. Of profiles read at different times (a dump, a rebuild that broke off) that is so only where neither holds any of
+the records that come with the login: else the log says what is right, see identify(starts=...).
 
 A profile does not record by which key each of its events came. If a login is read after events with a later known
 time, those may have been counted in another user's profile. `unclear` then names the anonymous keys, and their events
@@ -20,6 +22,7 @@ Axes: I items, H half-lives, B behaviors, L newest events, R ring.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -33,10 +36,13 @@ from mmrec.scoring.profile import NEVER_S, UserProfile, align_columns, empty_pro
 from mmrec.scoring.recent import latest, recent_of
 from mmrec.scoring.ring import united
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.source import Source
 from mmrec.scoring.together import Link, Login, LoginHistory
 
 NewLogins = Mapping[str, Sequence[Login]]
 """By anonymous profile key."""
+NO_STARTS: Final[Mapping[Source, int]] = MappingProxyType({})
+"""No profile holds records that another one lacks."""
 MAX_MERGED_FROM: Final = 256
 """A profile names at most this many anonymous keys, the newest ones; the log's identify rows name all."""
 
@@ -98,6 +104,7 @@ def identify(
     *,
     config: ScoringConfig,
     reading: Reading = Reading.WHOLE,
+    starts: Mapping[Source, int] = NO_STARTS,
 ) -> Brought:
     """Apply logins to profiles. A login that was applied before changes nothing.
 
@@ -106,6 +113,8 @@ def identify(
 
     Args:
         profiles: What is stored, by profile key: of keys_to_read(logins), and of targets_to_read of those.
+        starts: Of a reading that was broken off: where the records begin, per source, that some profiles may hold
+            already. Of a profile that does, a mark does not stand for another one's events.
     """
     blank = empty_profile(behaviors=config.behaviors, num_half_lives=len(config.decay_per_day))
     changed: dict[str, UserProfile] = {}
@@ -125,6 +134,8 @@ def identify(
             continue
         named = at_hand(after.users[0]).merged_from if before is None and after is not None else ()
         half_written = guest in named or (reading is Reading.BROKEN_OFF and len(named) >= MAX_MERGED_FROM)
+        if before is None and after is not None:
+            half_written |= _is_ahead(anonymous, starts) or _is_ahead(at_hand(after.users[0]), starts)
         if after is None or not _is_clear(
             before,
             after,
@@ -174,9 +185,9 @@ def _is_clear(
 
     Args:
         logins: The new ones, ascending.
-        so_far: Profile of the user that the events counted for until now; None where that user has no profile, or where
-            `before` is None.
-        half_written: Whether the user names the guest although the guest has no stub, or cannot name all guests.
+        so_far: Profile of the user whose the events were until now; None where it has none, or where `before` is None.
+        half_written: Whether the user names the guest although the guest has no stub, or cannot name all; or one of
+            them holds records that the other may lack.
     """
     if reading is Reading.PASSING:
         return True
@@ -193,6 +204,11 @@ def _is_clear(
     # The previous user must have no event that was known after another user's login.
     newest_s = so_far.newest_ingest_time_s if so_far is not None else NEVER_S
     return reading is Reading.WHOLE and newest_s < begins[0]
+
+
+def _is_ahead(profile: UserProfile, starts: Mapping[Source, int]) -> bool:
+    """Whether a profile has seen a record at or behind these places."""
+    return any(profile.marks.get(source, -1) >= first for source, first in starts.items())
 
 
 def merged(into: UserProfile, anonymous: UserProfile, *, config: ScoringConfig) -> UserProfile:

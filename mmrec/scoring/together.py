@@ -3,6 +3,7 @@
     history = LoginHistory.of([(known_s, user_key), ...])     in any order
     history.owner_at(known_s)                                 the user that an event known at this instant belongs to
     one_person("ann", linked)                                 keys that a request to forget Ann concerns
+    one_person("~tablet", linked, owner=...)                  and whoever is the tablet's user by then
     all_linked(["ann"], linked)                               keys whose profiles may hold events of one another
 
     owner of an event = user of the newest login known at or before the event, else of the first login
@@ -14,6 +15,7 @@ the same instant, the one with the greater user key counts as the later.
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 Login = tuple[float, str]
@@ -64,6 +66,11 @@ class LoginHistory:
             return self.users[0]
         return self.users[max(bisect_right(self.first_s, known_s) - 1, 0)]
 
+    def newest_up_to(self, time_s: float) -> Login | None:
+        """The last login known up to an instant, within its run of logins no later than that; None where none was."""
+        place = bisect_right(self.first_s, time_s) - 1
+        return (min(self.last_s[place], time_s), self.users[place]) if place >= 0 else None
+
     def owner_before(self, time_s: float) -> str | None:
         """The user just before an instant; None where nobody had logged in."""
         place = bisect_left(self.first_s, time_s) - 1
@@ -102,15 +109,31 @@ def logins_by_guest(logins: Iterable[tuple[str, str, float]]) -> dict[str, list[
     return found
 
 
-def one_person(key: str, linked: Linked) -> list[str]:
-    """Keys of the person that a key belongs to, each once; `key` itself comes last.
+def user_by(history: LoginHistory | None, logins: Iterable[Login], *, until_s: float = inf) -> str | None:
+    """The user an anonymous id is by an instant: of the newest login known up to it; None where nobody has logged in.
 
-        users  = the key, and all users it ever logged in as
+    Args:
+        history: What its stub holds.
+        logins: Of this id, which the stub may lack.
+    """
+    known = history.newest_up_to(until_s) if history is not None else None
+    found = [login for login in logins if login[0] <= until_s]
+    return max([*found, *([known] if known is not None else [])], default=(0.0, None))[1]
+
+
+def one_person(key: str, linked: Linked, *, owner: str | None = None) -> list[str]:
+    """Keys of the person whom a key stands for, each once; `key` itself comes last.
+
+        users  = the key, and its owner where it is an anonymous id
         guests = all anonymous ids that ever logged in as one of these users
 
-    The guests' other users are other people: two who share a device are not one person.
+    An anonymous id's earlier users, and the guests' other users, are other people: who shares a device is not one
+    person with those who asked for nothing.
+
+    Args:
+        owner: The user an anonymous id is, see user_by(); None where nobody has logged in, and of users.
     """
-    users = dict.fromkeys([key, *(user for user, guest in linked([key]) if guest == key)])
+    users = dict.fromkeys([key] if owner is None else [key, owner])
     guests = [guest for user, guest in linked(users) if user in users]
     return [*(name for name in dict.fromkeys((*guests, *users)) if name != key), key]
 

@@ -1,7 +1,7 @@
 """Why an item is on a list: which behaviors, which source, which modality (METHODS M29).
 
-Sources that proposed the item give the reasons, read from the numbers they proposed it by; nothing is made up
-afterwards. Here they are ordered and put into words. Axis: J items of the profile.
+The sources that proposed the item give the reasons, from the numbers that led to the proposal; none is invented
+afterwards. This module orders them and puts them into words. Axis: J items of the profile.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ from mmrec.wire.instants import rfc3339
 
 MAX_REASONS = 3
 SESSION_S = 1_800.0
-"""A behavior this young is named first: it is what the user just did."""
+"""A behavior within this time is named first: it is what the user just did."""
 DAY_S = 86_400.0
 NEW_S = 14 * DAY_S
-"""An item published this short a time ago is new."""
+"""An item published within this time is new."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +31,9 @@ class BehaviorReason:
     behavior: str
     event_time_s: float
     relation: str
-    """How it led there, by the source's name for it: "same item", "neighbor", "similar"."""
+    """How it led there, in the source's words: "same item", "neighbor", "similar"."""
     strength: float
-    """Affinity, affinity times neighbor weight, or cosine, by relation."""
+    """Affinity, affinity times neighbor weight, or cosine, depending on the relation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Explanation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Told:
-    """A source's reason with the behavior it speaks of."""
+    """A source's reason with the behavior it is about."""
 
     reason: OwnReason
     behavior: BehaviorReason
@@ -56,10 +56,10 @@ class _Told:
 
 
 def explain(row: int, found: RecommendedList, source_scores: dict[str, float]) -> Explanation:
-    """Reasons for the item at `row` of the catalogue, the ones the user will recognize first.
+    """Reasons for the item at `row` of the catalogue; those that the user will recognize come first.
 
     Args:
-        source_scores: What found.candidates.sources_of() says of the row.
+        source_scores: Result of found.candidates.sources_of() for the row.
     """
     context = found.context
     proposing = [source for source, _ in found.candidates.found if source.name in source_scores]
@@ -131,7 +131,7 @@ def _sentence(row: int, told: list[_Told], reasons: Sequence[Reason], context: R
 
 
 def shown_when(entry: CatalogEntry, *, now_s: float) -> str:
-    """Whether lists may hold an item, in words: "now", "not before <instant>", or "never: <availability>"."""
+    """Whether lists may contain an item, in words: "now", "not before <instant>", or "never: <availability>"."""
     if not entry.availability.can_be_shown:
         return f"never: {entry.availability.name}"
     if entry.publish_time_s > now_s:

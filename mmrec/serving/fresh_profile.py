@@ -2,9 +2,9 @@
 
     found = read_fresh_profile("ann", overlay=overlay, read_profiles=store.read_profiles, config=scoring)
 
-The counts are those that the stream will store. Keys that belong together are read together: an anonymous profile and
-the user it was merged into, or will be by a login that the stream has not seen yet. Where a request to forget waits in
-the overlay, nothing counts that was known before it.
+The counts are those that the stream will store. Keys that belong together are read together: an anonymous profile, and
+the user that it was merged into or will be merged into by a login that the stream has not seen yet. Where a request to
+forget waits in the overlay, nothing counts that was known before it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,10 +16,10 @@ from mmrec.errors import StoreError
 from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.events.control import FORGET, IDENTIFY
 from mmrec.scoring.apply import apply
-from mmrec.scoring.identity import Reading, identify, links_of
+from mmrec.scoring.identity import Reading, history_of, identify, links_of
 from mmrec.scoring.profile import NEVER_S, UserProfile
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.scoring.together import logins_by_guest, one_person
+from mmrec.scoring.together import logins_by_guest, one_person, user_by
 from mmrec.scoring.verdicts import Verdict
 from mmrec.telemetry.logs import get_logger
 
@@ -27,7 +27,7 @@ log = get_logger(__name__)
 ReadProfiles = Callable[[Iterable[str]], dict[str, UserProfile]]
 Pending = Mapping[str, list[OverlayEntry]]
 MAX_ROUNDS: Final = 4
-"""Rounds of reading: the key, whom it was merged into, who was merged into that one, and a login in between."""
+"""Rounds of reading: the key, the user it was merged into, the keys merged into that user, and a login in between."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,7 +58,7 @@ def read_fresh_profile(
     pending: dict[str, list[OverlayEntry]] = {}
     profiles: dict[str, UserProfile] = {}
     for _ in range(MAX_ROUNDS):
-        # Overlay before profile, in every round anew: what is pruned in between is then in the profile.
+        # Overlay before profile, again in every round: what is pruned in between is then in the profile.
         if overlay is not None and available:
             try:
                 pending = overlay.read(sorted(keys))
@@ -80,9 +80,9 @@ def read_fresh_profile(
 
 
 def _linked(pending: Pending, profiles: Mapping[str, UserProfile]) -> set[str]:
-    """Keys whose events count for the same person, as of now.
+    """Keys with events that count for the same person, as of now.
 
-    Not whom else a shared device had logged in: a request would read thousands of profiles that it does not need.
+    Other users of a shared device are left out: a request would read thousands of profiles that it does not need.
     """
     linked = {entry.item_id for entries in pending.values() for entry in entries if entry.behavior == IDENTIFY}
     for profile in profiles.values():
@@ -95,7 +95,7 @@ def _linked(pending: Pending, profiles: Mapping[str, UserProfile]) -> set[str]:
 def _with_pending(
     pending: Pending, profiles: dict[str, UserProfile], config: ScoringConfig
 ) -> tuple[dict[str, UserProfile], int]:
-    """Profiles with the overlay's entries brought in, and how many events that were."""
+    """Profiles with the overlay's entries applied, and how many events these were."""
     entries = [entry for found in pending.values() for entry in found]
     logins = {(e.source, e.offset): e for e in entries if e.behavior == IDENTIFY}
     in_order = sorted(logins.values(), key=lambda entry: (entry.known_time_s, entry.offset))
@@ -116,7 +116,7 @@ def _with_pending(
 
 
 def _pair(login: OverlayEntry) -> tuple[str, str]:
-    """(user key, anonymous key) of an identify entry, which stands under both."""
+    """(user key, anonymous key) of an identify entry, which is stored under both."""
     if login.user_key.startswith(ANONYMOUS_PREFIX):
         return login.item_id, login.user_key
     return login.user_key, login.item_id
@@ -128,19 +128,23 @@ def _forget(
     profiles: Mapping[str, UserProfile],
     forgotten: dict[str, float],
 ) -> set[str]:
-    """Keys whose profiles stay; the instants of those that go are added to `forgotten`.
+    """Keys of profiles that stay; for those that are forgotten, the instants are added to `forgotten`.
 
-    The user's own profile stays where its mark has passed the request: it was begun anew since. What the store shows as
-    merged with the user goes too, since the stream takes such links away when it forgets.
+    The user's own profile stays if its mark has passed the request: it was started again since. Profiles that the store
+    shows as merged with the user are forgotten, too, since the stream removes such links when it forgets.
     """
     key = request.user_key
     own = profiles.get(key)
     if own is not None and own.marks.get(request.source, -1) >= request.offset:
         forgotten[key] = max(request.known_time_s, forgotten.get(key, request.known_time_s))
         return set(profiles)
-    bound = [_pair(login) for login in logins if login.known_time_s <= request.known_time_s]
+    before = [(login, _pair(login)) for login in logins if login.known_time_s <= request.known_time_s]
+    bound = [pair for _, pair in before]
+    mine = [(login.known_time_s, user) for login, (user, guest) in before if guest == key]
     gone = one_person(
-        key, lambda keys: (*links_of({name: profiles[name] for name in keys if name in profiles}), *bound)
+        key,
+        lambda keys: (*links_of({name: profiles[name] for name in keys if name in profiles}), *bound),
+        owner=user_by(history_of(profiles.get(key)), mine, until_s=request.known_time_s),
     )
     for name in gone:
         forgotten[name] = max(request.known_time_s, forgotten.get(name, request.known_time_s))

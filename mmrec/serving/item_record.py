@@ -1,7 +1,7 @@
 """Records of topic `item-embeddings`, read: what a replica needs of a new, changed or removed item.
 
-The fields that an item has here, too, are read by the rules of the catalogue (mmrec.catalog.fields): anybody may write
-to the topic, and an id or an availability that one door refuses must not come in by another.
+Fields that catalogue items have as well are read by the rules of the catalogue (mmrec.catalog.fields): anybody may
+write to the topic, and an id or availability that is refused elsewhere must be refused here, too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ from mmrec.wire.documents import DocumentError, load_document
 from mmrec.wire.shown import shown
 
 MAX_UPDATE_BYTES: Final = 8 * 1024 * 1024
-"""What the topic takes."""
+"""Longest record that the topic accepts."""
 MAX_MODALITIES: Final = 16
 MAX_EMBEDDING_DIM: Final = 65_536
 _FIELDS: Final = (
@@ -47,7 +47,7 @@ _MODALITY_FIELDS: Final = ("modality", "encoder", "values")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ItemUpdate:
-    """One item as of one record."""
+    """One item, as one record describes it."""
 
     item_id: str
     entry: CatalogEntry | None

@@ -1,14 +1,14 @@
-"""Keeps a replica's catalogue up to date: one thread calls it, everybody reads `catalogue`.
+"""Updates a replica's catalogue: one thread calls it, and all requests read `catalogue`.
 
     keeper.load(stored, entries)            a release's collection
     keeper.take(updates)                    records of item-embeddings: new, changed, hidden, removed items
     keeper.refresh_statistics(store, ids)   decayed counts from the feature store
-    keeper.refresh_neighbors(store, ids)    neighbors from there
+    keeper.refresh_neighbors(store, ids)    neighbors from the feature store
     keeper.publish()                        the next Catalogue, if anything changed
 
-A changed item costs a pass over all of them in publish(): about 10 ms for 1,000 items, 0.2 s for 20,000 and 2 s for
-100,000 on one slow core, beside requests. Up to some 50,000 items that is a good trade for requests that only index
-arrays; catalogues of millions want a collection that is searched where it lies.
+A changed item costs one pass over all items in publish(): about 10 ms for 1,000 items, 0.2 s for 20,000 and 2 s for
+100,000 on one slow core, while requests go on. In return, requests only index arrays. Up to about 50,000 items that is
+a good trade; a catalogue of millions needs a collection that is searched outside the process.
 
 Axes: I items, H half-lives, B behaviors, D embedding.
 """
@@ -36,7 +36,7 @@ Float32Array = npt.NDArray[np.float32]
 
 
 class ItemTower(Protocol):
-    """What makes an embedding of an item's content; mmrec.models.bundle.ModelBundle is one."""
+    """Makes an embedding from an item's content; mmrec.models.bundle.ModelBundle is one."""
 
     @property
     def embedding_dim(self) -> int: ...
@@ -49,7 +49,7 @@ class ItemTower(Protocol):
 
 
 class CatalogueKeeper:
-    """The changing side of a catalogue. Not for several threads; what it publishes is."""
+    """The side of a catalogue that changes. For one thread only; the catalogues it publishes are for all."""
 
     def __init__(self, *, behaviors: BehaviorSet, decay_per_day_H: FloatArray, tower: ItemTower | None = None) -> None:
         self._behaviors = behaviors
@@ -69,12 +69,12 @@ class CatalogueKeeper:
         self._naming: dict[str, set[str]] = {}
         """Item that is not known yet -> items whose neighbors name it."""
         self._bare: set[str] = set()
-        """Items that somebody named and nobody described."""
+        """Items that were named somewhere but never described."""
         self._is_catalogued = False
         self._vocabulary = Vocabulary()
         self._changed = self._items_changed = True
         self.num_unusable_vectors = 0
-        """Vectors that the release was not trained with: another encoder, another width, no finite embedding."""
+        """Vectors that the release cannot use: another encoder, another width, or no finite embedding."""
         self.catalogue: Catalogue = empty_catalogue(behaviors=behaviors, decay_per_day_H=decay_per_day_H)
 
     @property
@@ -83,13 +83,13 @@ class CatalogueKeeper:
         return tuple(self._entries)
 
     def weigh(self, behaviors: BehaviorSet) -> None:
-        """Take other weights for the same behaviors; popularity is made anew with them."""
+        """Use other weights for the same behaviors; popularity is computed again with them."""
         if behaviors != self._behaviors:
             self._behaviors = behaviors
             self._changed = True
 
     def load(self, stored: StoredVectors, entries: Mapping[str, CatalogEntry]) -> None:
-        """Bring in a collection; items without a stored entry have an id and a title only."""
+        """Add a collection; items without a stored entry have only an id and a title."""
         titles = stored.fields.get("title", ("",) * len(stored.item_ids))
         shares = {n.removeprefix(WEIGHT_FIELD): v for n, v in stored.fields.items() if n.startswith(WEIGHT_FIELD)}
         for row, item_id in enumerate(stored.item_ids):
@@ -104,10 +104,10 @@ class CatalogueKeeper:
         return [item_id for item_id in item_ids if item_id not in self._entries or item_id in self._bare]
 
     def introduce(self, item_ids: Iterable[str], entries: Mapping[str, CatalogEntry]) -> None:
-        """Items heard of elsewhere (popular lists); those already described stay as they are.
+        """Add items that are only known by name (from popular lists); those already described stay as they are.
 
-        Anybody may write an event about any id. So an item without an entry is only listed while no item has one: a
-        system without a catalogue still answers, and one with a catalogue shows nothing beyond it.
+        Anybody may write an event about any id. So an item without an entry is listed only while no item has one: a
+        system without a catalogue still answers, and one with a catalogue lists nothing else.
         """
         self._is_catalogued = self._is_catalogued or bool(entries)
         for item_id in self.undescribed(item_ids):
@@ -187,7 +187,7 @@ class CatalogueKeeper:
                 self._changed = True
 
     def _make_room(self) -> None:
-        """Rows for items that came since; room doubles, so that adding one by one stays cheap."""
+        """Make rows for new items; the room doubles, so that adding one by one stays cheap."""
         for item_id in islice(self._entries, len(self._row_of), None):
             self._row_of[item_id] = len(self._row_of)
         missing = len(self._row_of) - len(self._references_I)
@@ -232,13 +232,13 @@ class CatalogueKeeper:
             modality_weights=shares,
             neighbors=self._next_neighbors(before, ids),
         )
-        # Made now, in this thread, rather than in the first request.
+        # Computed now, in this thread, rather than in the first request.
         _ = self.catalogue.row_of, self.catalogue.popular_rows_I
         self._changed = self._items_changed = False
         return True
 
     def _next_neighbors(self, before: Catalogue, ids: tuple[str, ...]) -> NeighborTable | None:
-        """The table with the lists that changed, and those that name an item which is known only now."""
+        """The table with the lists that changed, and with those that name an item that is known only now."""
         for item_id in ids[len(before.item_ids) :]:
             self._new_lists |= self._naming.pop(item_id, set())
         if not self._neighbors or (not self._new_lists and len(ids) == len(before.item_ids)):

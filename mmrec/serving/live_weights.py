@@ -1,14 +1,14 @@
-"""Weights of behaviors as the configuration file says them now: changing one takes no restart and no replay.
+"""Weights of behaviors as the configuration file has them now: changing one needs no restart and no replay.
 
     weights = LiveWeights(settings)
     behaviors = weights.behaviors()       every second or so; the file is read again only when it changed
 
-Profiles hold counts, so new weights apply to all that is stored at the next read; phrases, and which behaviors hide
-items, change in the same way. The scoring stream alone keeps the weights of its start: by them it drops the least
-valuable items of a profile that is full, for good, and a batch that is judged twice must give the same bytes twice.
-What needs more is said and not done here: a behavior that is added or removed takes effect when processes start again
-(no replay: it had no events), other half-lives need `mmrec rebuild`. Rankers keep the weights their release was trained
-with.
+Profiles hold counts, so new weights apply to everything stored at the next read. Phrases, and which behaviors hide
+items, change in the same way. Only the scoring stream keeps the weights of its start: it uses them to drop the least
+valuable items of a full profile for good, and a batch that is judged twice must give the same bytes twice.
+Other changes are only logged here: a behavior that is added or removed takes effect when processes start again (without
+a replay, since it had no events), and other half-lives need `mmrec rebuild`. Rankers keep the weights that their
+release was trained with.
 """
 
 from dataclasses import asdict, replace
@@ -24,10 +24,10 @@ log = get_logger(__name__)
 
 
 class LiveWeights:
-    """Looks at one configuration file; not for two threads at a time."""
+    """Watches one configuration file; not for two threads at a time."""
 
     def __init__(self, settings: Settings) -> None:
-        """Start with the weights of `settings`; without a file behind them they stay."""
+        """Start with the weights of `settings`; they never change if the settings came from no file."""
         self._file = Path(settings.config_file) if settings.config_file else None
         self._settings = settings
         self._behaviors = settings.behaviors
@@ -41,7 +41,7 @@ class LiveWeights:
         self._seen = stamp
         try:
             fresh = load_settings(self._file)
-        except ConfigurationError as error:  # half written, or wrong: the last good weights stay
+        except ConfigurationError as error:  # half written, or invalid: the last valid weights stay
             log.error("weights_not_taken", reason=str(error))
             return self._behaviors
         if _kinds(fresh.behaviors) != _kinds(self._behaviors):
@@ -63,7 +63,7 @@ class LiveWeights:
 
 
 def _configured(behaviors: BehaviorSet) -> list[dict[str, Any]]:
-    """Everything that is configured of behaviors, what does not change scores included."""
+    """All configured properties of behaviors, including those that do not change scores."""
     return [asdict(behavior) for behavior in behaviors]
 
 

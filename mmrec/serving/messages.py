@@ -1,4 +1,4 @@
-"""Lists as messages of mmrec.v1, and requests as the pipeline reads them."""
+"""Lists as messages of mmrec.v1, and requests as mmrec.serving.recommend reads them."""
 
 import json
 import math
@@ -38,7 +38,7 @@ def seconds(message: Timestamp, name: str) -> float:
 
 
 def check_id(name: str, value: str) -> None:
-    """Nothing; InvalidRequestError where an id is one that no door of the system takes."""
+    """Check an id; InvalidRequestError where it is not valid anywhere in the system."""
     if problem := id_problem(name, value):
         raise InvalidRequestError(problem)
 
@@ -50,20 +50,20 @@ def check_ids(name: str, values: Sequence[str]) -> None:
 
 
 def number_of_items(num_items: int) -> int:
-    """What a request's num_items means; InvalidRequestError beyond 0 to MAX_ITEMS."""
+    """The number of items a request asks for; InvalidRequestError if it is not within 0 to MAX_ITEMS."""
     if not 0 <= num_items <= MAX_ITEMS:
         raise InvalidRequestError(f"num_items is {num_items}; give 1 to {MAX_ITEMS}, or 0 for {DEFAULT_ITEMS}")
     return num_items or DEFAULT_ITEMS
 
 
 def list_request(message: recommender_pb2.RecommendItemsRequest, *, now_s: float, bounds: EventSettings) -> ListRequest:
-    """A request as the pipeline reads it.
+    """A request as recommend() reads it.
 
     Args:
-        bounds: How far session events may lie ahead of the request, and since when there are any.
+        bounds: How far session events may be ahead of the request, and the earliest time they may have.
 
     Raises:
-        InvalidRequestError: the message asks for something that cannot be.
+        InvalidRequestError: the message asks for something impossible.
     """
     check_id("user_id", message.user_id)
     check_id("anonymous_id", message.anonymous_id)
@@ -94,7 +94,7 @@ def list_request(message: recommender_pb2.RecommendItemsRequest, *, now_s: float
 
 
 def _session_event(event: behavior_pb2.BehaviorEvent, *, earliest_s: float, latest_s: float) -> SessionEvent:
-    """One event of the session, judged as the stream judges its events."""
+    """One event of the session, checked by the rules of the stream."""
     for name in ("item_id", "event_id"):
         if problem := id_problem(name, getattr(event, name)):
             raise InvalidRequestError(f"of a session event {problem}")
@@ -113,7 +113,7 @@ def _session_event(event: behavior_pb2.BehaviorEvent, *, earliest_s: float, late
 
 
 def _event_time_s(event: behavior_pb2.BehaviorEvent, earliest_s: float, latest_s: float) -> float:
-    """When a session event happened, judged as the stream judges its events."""
+    """When a session event happened, checked by the rules of the stream."""
     event_time_s = seconds(event.event_time, "event_time of a session event")
     if not earliest_s <= event_time_s <= latest_s:
         raise InvalidRequestError(
@@ -150,7 +150,7 @@ def add_items(
     first_rank: int,
     with_explanations: bool,
 ) -> None:
-    """Put the items of a list into an answer, with everything a page needs."""
+    """Add the items of a list to an answer, with everything that a web page needs."""
     catalogue = found.context.catalogue
     listed = zip(
         found.rows_K.tolist(),
@@ -187,7 +187,7 @@ def list_response(
     release_id: str,
     stream_ingest_time_s: float,
 ) -> recommender_pb2.RecommendItemsResponse:
-    """The answer to a request; `stream_ingest_time_s` as serving_state() takes it."""
+    """The answer to a request; `stream_ingest_time_s` as in serving_state()."""
     response = recommender_pb2.RecommendItemsResponse(
         request_id=request_id,
         release_id=release_id,
@@ -226,7 +226,7 @@ def serving_state(
 def served_list_record(
     message: recommender_pb2.RecommendItemsRequest, response: recommender_pb2.RecommendItemsResponse, *, serve_s: float
 ) -> tuple[bytes, bytes]:
-    """Key and value for topic `served-lists`: proto3 JSON of mmrec.v1.ServedList, made at a tenth of the cost."""
+    """Key and value for topic `served-lists`: proto3 JSON of mmrec.v1.ServedList, at a tenth of protobuf's own cost."""
     served = {
         "request_id": response.request_id,
         "user_id": message.user_id,

@@ -1,4 +1,4 @@
-"""Where a list goes on: an opaque token that carries the ids shown so far, so that no page repeats one."""
+"""Where a list continues: an opaque token that carries the ids shown so far, so that no page repeats one."""
 
 import base64
 import binascii
@@ -13,14 +13,14 @@ _MAX_BYTES = 1_000_000
 
 
 def page_token(shown_item_ids: Sequence[str]) -> str:
-    """Token for the page after `shown_item_ids`; empty where the list has grown as long as lists may be."""
+    """Token for the page after `shown_item_ids`; empty where the list has reached its greatest length."""
     if len(shown_item_ids) > _MAX_SHOWN:
         return ""
     return base64.urlsafe_b64encode(zlib.compress(json.dumps([1, *shown_item_ids]).encode())).decode()
 
 
 def shown_items(token: str) -> tuple[str, ...]:
-    """Ids shown on the pages before; none for an empty token. InvalidRequestError where it is no token of ours."""
+    """Ids shown on the pages before; none for an empty token. InvalidRequestError where this system did not make it."""
     if not token:
         return ()
     try:

@@ -1,8 +1,8 @@
 """recommend(): recall -> features -> rank -> re-rank, with a deadline and named fallbacks.
 
-One request reads one profile and touches arrays only. Degrading happens here and nowhere else: by name, and said in
-the answer. The ladder, from whole to bare: sources are skipped, then the ranker (the list keeps its recall order);
-popular items are always there because that source comes first and costs an index operation.
+One request reads one profile and otherwise only arrays. Only this module may degrade a list; each way has a name, which
+the answer contains. When time runs out, sources are skipped first, then the ranker (the list stays in recall order).
+Popular items are always there, because that source comes first and costs one index operation.
 
 Axes: I items of the catalogue, J items of the profile, N candidates, L newest events, D embedding, F features.
 """
@@ -40,18 +40,18 @@ ReadProfile = Callable[[str], FreshProfile | UserProfile | None]
 MAX_ITEMS = 200
 DEFAULT_ITEMS = 20
 RECALL_MARGIN_S = 0.010
-"""Time kept back for ranking: with less left, sources beyond the popular one are skipped."""
+"""Time reserved for ranking: with less left, sources after the popular one are skipped."""
 RANK_MARGIN_S = 0.004
-"""Time kept back for the answer: with less left, the ranker is skipped."""
+"""Time reserved for the answer: with less left, the ranker is skipped."""
 
 
 class Degradation(Enum):
-    """Every way in which a list can be less than whole."""
+    """Every way in which a list can be incomplete."""
 
     NO_RELEASE = "no_release"
     """No release is promoted: recall order, without vectors."""
     RELEASE_UNUSABLE = "release_unusable"
-    """The promoted release does not fit this code or these features; the one before serves, or none."""
+    """The promoted release does not fit this code or these features; the previous release is in use, or none."""
     OVERLAY_UNAVAILABLE = "overlay_unavailable"
     """Acknowledged events that the stream has not scored yet are missing from the profile."""
     PROFILE_UNAVAILABLE = "profile_unavailable"
@@ -75,7 +75,7 @@ class SessionEvent:
     event_time_s: float = 0.0
     """0 means now."""
     event_id: str = ""
-    """Where given, the event counts once even if the stream has it already."""
+    """If given, the event counts once even if the stream has it already."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,16 +83,16 @@ class ListRequest:
     """What a caller wants."""
 
     user_key: str
-    """Profile key; empty where nobody is known."""
+    """Profile key; empty where the user is not known."""
     as_of_s: float
     shown_until_s: float = math.inf
-    """Now by the server's clock: what is published later is shown to nobody, whatever instant is asked for."""
+    """The present by the server's clock: what is published later is never shown, whatever instant is asked for."""
     num_items: int = DEFAULT_ITEMS
     excluded_item_ids: tuple[str, ...] = ()
     item_filter: ItemFilter = field(default_factory=ItemFilter)
     session_events: tuple[SessionEvent, ...] = ()
     shown_item_ids: tuple[str, ...] = ()
-    """Items of the pages before, in order."""
+    """Items of the previous pages, in order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ class Deadline:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReplicaState:
-    """What one request sees of the replica, from beginning to end."""
+    """The state of the replica that one request uses from beginning to end."""
 
     catalogue: Catalogue
     model: ServingModel | None
@@ -134,18 +134,18 @@ class RecommendedList:
     ranking_scores_K: FloatArray
     candidates: Candidates
     context: RecallContext
-    """With the profile after the session's events."""
+    """Its profile includes the session's events."""
     degraded: tuple[Degradation, ...]
     has_more: bool
     num_overlay_events: int = 0
-    """Acknowledged events among the profile's that the store did not have yet."""
+    """Acknowledged events in the profile that the store did not have yet."""
     features_NF: npt.NDArray[np.float32] | None = None
     """Feature rows of candidates.rows_N as the ranker saw them."""
 
 
 @dataclass(kw_only=True)
 class _Progress:
-    """How one request gets on."""
+    """Deadline, degradations and overlay events of one request while it runs."""
 
     deadline: Deadline
     degraded: dict[Degradation, None] = field(default_factory=dict)
@@ -163,8 +163,8 @@ def recommend(
     """A list for a user, a session, or both. The same state and request give the same list.
 
     Args:
-        read_profile: The user's profile, as the store has it or with the overlay's events; None where nobody is known.
-        sources: Which are asked, in this order. The first one is never skipped.
+        read_profile: Gives the user's profile, as stored or with the overlay's events; None where the user is unknown.
+        sources: Recall sources, asked in this order. The first one is never skipped.
 
     Raises:
         InvalidRequestError: num_items out of range, a session event without item, an unknown behavior.
@@ -221,7 +221,7 @@ def similar(
 
     Raises:
         InvalidRequestError: empty item id, num_items out of range.
-        NotFoundError: the catalogue does not know the item, it was removed, or its publish time is to come.
+        NotFoundError: the item is not in the catalogue, was removed, or is not published yet.
     """
     if not item_id:
         raise InvalidRequestError("item_id is empty; name the item whose like you want")
@@ -309,7 +309,7 @@ def _recall(
             break
         try:
             found.append((source, source.propose(context, num_candidates=num_candidates)))
-        except Exception as error:  # one source must not take the list with it
+        except Exception as error:  # a failing source must not fail the list
             log.error("source_failed", source=source.name, error=repr(error))
             progress.degraded[Degradation.SOURCE_FAILED] = None
     return fuse(found, num_candidates=num_candidates)
@@ -321,7 +321,7 @@ def _rank(
     state: ReplicaState,
     progress: _Progress,
 ) -> tuple[FloatArray, npt.NDArray[np.float32] | None]:
-    """Ranking scores of the candidates, and the rows they came from; recall scores where the ranker is not asked."""
+    """Ranking scores of the candidates, and their feature rows; recall scores where the ranker is not used."""
     if state.unusable_release:
         progress.degraded[Degradation.RELEASE_UNUSABLE] = None
     if state.model is None:
@@ -334,7 +334,7 @@ def _rank(
     try:
         behaviors, neighbor_scores_I = state.scoring.behaviors, context.neighbor_scores_I
         if state.ranker_behaviors is not None and state.ranker_behaviors != behaviors:
-            # Weights were changed since the ranker was trained: recall follows at once, the ranker's rows may not.
+            # Weights were changed since the ranker was trained: recall uses the new ones, the ranker must not.
             behaviors = state.ranker_behaviors
             trained = profile_as_of(
                 context.profile, as_of_s=context.read_s, behaviors=behaviors, decay_per_day=decay_per_day

@@ -1,4 +1,4 @@
-"""A release as a replica serves it: model, behaviors, and a keeper that holds the collection."""
+"""A release as a replica serves it: model, behaviors, and a CatalogueKeeper with the collection."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from mmrec.scoring.item_statistics import decay_rates
 from mmrec.serving.keeper import CatalogueKeeper
 
 PORTION = 200
-"""Items read at a time: about 2 ms of the store."""
+"""Items read at a time: takes the store about 2 ms."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,7 +42,7 @@ def load_release(
 
     Raises:
         IncompatibleStateError: it was made for other features, behaviors or half-lives than this process has.
-        NotFoundError: the release or its collection is gone.
+        NotFoundError: the release or its collection no longer exists.
         StoreError: an engine failed; trying again later may help.
     """
     release = releases.read(release_id)

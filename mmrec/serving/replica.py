@@ -1,15 +1,15 @@
-"""One recommender replica: a request side that reads arrays, and one thread that keeps them up to date.
+"""One recommender replica: requests read arrays, and one thread keeps these up to date.
 
     replica = Replica(parts)
     replica.start()
     replica.recommend(message, now_s=..., deadline=...)
 
-The thread follows `item-embeddings`, looks at the release pointer and at the stream's progress every second, and reads
-counts and neighbors in small portions, so that it never holds a request up for long. A request takes one reference to
-the state and one profile from the store.
+The thread follows `item-embeddings`, checks the release pointer and the stream's progress every second, and reads
+counts and neighbors in small portions, so that it never delays a request for long. A request takes one reference to
+the state and reads one profile from the store.
 
 A release that does not fit is not tried again; one that an engine failed to deliver is, after 1, 2, 4 ... 60 seconds.
-Both are said in every answer and, with the reason, in the status; the release before goes on, new items included.
+Every answer says so, and the status has the reason; the previous release stays in use, new items included.
 """
 
 import math
@@ -53,12 +53,12 @@ from mmrec.v1 import recommender_pb2
 
 log = get_logger(__name__)
 PUBLISH_S = 0.5
-"""Pause between two publications: a change after a quiet time is seen at once, the next ones together."""
+"""Least time between two publications: a change after a quiet time is visible at once, the next ones together."""
 RELEASE_CHECK_S = 1.0
 STATUS_S = 1.0
 MAX_RETRY_S = 60.0
 Follow = Callable[[Mapping[int, int] | None, Callable[[], bool]], Iterator[list[TopicRecord]]]
-"""(first offset per partition, stop) -> records of item-embeddings as they arrive, an empty list where none came."""
+"""(first offset per partition, stop) -> records of item-embeddings as they arrive, an empty list where none arrived."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class ReplicaParts:
 
     settings: Settings
     open_features: Callable[[], ServingFeatures]
-    """Opens the online store; called once for requests and once for the thread."""
+    """Opens the online store; called twice, for requests and for the thread."""
     open_vectors: Callable[[], VectorStore]
     releases: ReleaseStore
     follow: Follow
@@ -88,7 +88,7 @@ class Counters:
     num_failed: int = 0
     num_degraded: int = 0
     num_overlay_events: int = 0
-    """Acknowledged events that lists were made with before the stream had stored them."""
+    """Acknowledged events that lists used before the stream had stored them."""
     num_item_updates: int = 0
     num_broken_updates: int = 0
     degraded_by_reason: dict[str, int] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class Counters:
 
 @dataclass
 class _Cursor:
-    """Walks around the catalogue at an even pace."""
+    """Goes through the catalogue again and again at an even pace."""
 
     position: int = 0
     moved_s: float = 0.0
@@ -112,12 +112,12 @@ class _Cursor:
 
 @dataclass(frozen=True, kw_only=True)
 class _Refused:
-    """The promoted release that does not serve, if there is one."""
+    """The promoted release that cannot be used, if there is one."""
 
     release_id: str = ""
     error: str = ""
     retry_at_s: float = math.inf
-    """Instant on time.monotonic() from which on it is tried again."""
+    """Instant on time.monotonic() after which it is tried again."""
     wait_s: float = RELEASE_CHECK_S
 
 
@@ -158,7 +158,7 @@ class Replica:
         self.counters = Counters()
 
     def start(self) -> None:
-        """Start keeping up; requests are answered from now on, with more from the first portion on."""
+        """Start the thread. Requests are answered from now on, and better once the first portion was read."""
         self._thread.start()
 
     def wait_ready(self, timeout_s: float) -> bool:
@@ -172,15 +172,15 @@ class Replica:
 
     @property
     def state(self) -> ReplicaState:
-        """What a request that came now would see."""
+        """The state that a request would use now."""
         return self._state
 
     @property
     def ready(self) -> bool:
-        """Whether the first look at releases and items is done, somebody goes on looking, and what is promoted serves.
+        """Whether releases and items were read once, the thread runs, and a release is in use if one is promoted.
 
-        A replica that holds an older release is ready: its lists are as good as they were, and they say what is wrong.
-        One that was promised a release and holds none is not, though it answers with popular items.
+        A replica that uses an older release is ready: its lists are as good as before, and they say what is wrong. One
+        that has no release although one is promoted is not ready, though it answers with popular items.
         """
         is_empty_handed = self._loaded is None and bool(self._refused.release_id)
         return self._ready.is_set() and self._thread.is_alive() and not is_empty_handed
@@ -188,7 +188,7 @@ class Replica:
     def recommend(
         self, message: recommender_pb2.RecommendItemsRequest, *, deadline: Deadline
     ) -> recommender_pb2.RecommendItemsResponse:
-        """Answer RecommendItems; errors as pipeline.recommend()."""
+        """Answer RecommendItems; errors as mmrec.serving.recommend.recommend()."""
         now_s, state = self._parts.clock.now_s(), self._state
         request = list_request(message, now_s=now_s, bounds=self._parts.settings.events)
         found = recommend(request, state=state, read_profile=self.read_profile, deadline=deadline)
@@ -205,7 +205,7 @@ class Replica:
         return response
 
     def similar(self, message: recommender_pb2.SimilarItemsRequest) -> recommender_pb2.SimilarItemsResponse:
-        """Answer SimilarItems; errors as pipeline.similar()."""
+        """Answer SimilarItems; errors as mmrec.serving.recommend.similar()."""
         now_s, state = self._parts.clock.now_s(), self._state
         check_id("item_id", message.item_id)
         check_ids("excluded_item_ids", message.excluded_item_ids)
@@ -235,7 +235,7 @@ class Replica:
                 by_reason[reason] = by_reason.get(reason, 0) + 1
 
     def read_profile(self, user_key: str) -> FreshProfile:
-        """What a request that came now would know of a user; StoreError where the online store fails."""
+        """The profile that a request would use for a user now; StoreError where the online store fails."""
         return read_fresh_profile(
             user_key,
             overlay=self._overlay,
@@ -261,7 +261,7 @@ class Replica:
             stream_ingest_time_s=self._stream_ingest_time_s,
         )
 
-    # From here on: the keeper's thread.
+    # The methods below run in the replica's thread.
 
     def _keep_up(self) -> None:
         store: ServingFeatures | None = None
@@ -277,7 +277,7 @@ class Replica:
                 self._stopping.wait(1.0)
 
     def _take_weights(self) -> None:
-        """What the configuration file says now is what recall reads next; the ranker keeps its release's weights."""
+        """Use the weights that the configuration file has now for recall; the ranker keeps its release's weights."""
         behaviors = self._weights.behaviors()
         if behaviors is not self._scoring.behaviors:
             self._scoring = replace(self._scoring, behaviors=behaviors)
@@ -296,7 +296,7 @@ class Replica:
         self._write_status()
 
     def _follow_items(self, store: ServingFeatures) -> None:
-        """Until the release changes."""
+        """Follow records of items until the release changes."""
         start = None
         release = self._loaded.release if self._loaded is not None else None
         if release is not None and release.embedding_topic == self._parts.topic_name():
@@ -309,7 +309,7 @@ class Replica:
             began_s = time.monotonic()
             if began_s >= next_publish_s and self._publish():
                 now_s = time.monotonic()
-                # A large catalogue gets at most half of the thread's time, which is time that requests lack.
+                # A large catalogue gets at most half of the thread's time, since requests go without that time.
                 next_publish_s = now_s + max(PUBLISH_S, now_s - began_s)
             if time.monotonic() >= next_check_s:
                 self._take_weights()
@@ -327,20 +327,20 @@ class Replica:
         for record in records:
             try:
                 updates.append(read_item_update(record.key, record.value))
-            except Exception as error:  # whatever it holds, one record must not hold up those behind it
+            except Exception as error:  # whatever a record holds, it must not block those after it
                 self.counters.num_broken_updates += 1
                 log.warning("item_update_refused", partition=record.partition, offset=record.offset, error=str(error))
         self.counters.num_item_updates += len(updates)
         return updates
 
     def _refresh_portion(self, store: ServingFeatures) -> None:
-        """The next few items of a round that takes about as long as the jobs take to build anew."""
+        """Read the next few items; a whole round takes about as long as the jobs take to build the views again."""
         every, item_ids, now_s = self._parts.settings.statistics, self._keeper.item_ids, time.monotonic()
         self._keeper.refresh_statistics(store, self._counts_cursor.next(item_ids, every.refresh_s, now_s))
         self._keeper.refresh_neighbors(store, self._neighbors_cursor.next(item_ids, every.neighbors_refresh_s, now_s))
 
     def _introduce_popular(self, store: ServingFeatures) -> None:
-        """Before anything was encoded, popular lists are where items are heard of."""
+        """Add the items of popular lists: before anything was encoded, items are known only from there."""
         popular = store.read_popular("")
         fresh = self._keeper.undescribed(popular.item_ids) if popular is not None else []
         if fresh:
@@ -353,9 +353,9 @@ class Replica:
             self._state = replace(self._state, stream_ingest_time_s=self._stream_ingest_time_s)
 
     def _take_release(self, store: ServingFeatures) -> bool:
-        """Load what the pointer names; whether there is a new one to go on with.
+        """Load the release that the pointer names; returns whether a new one is in use.
 
-        What cannot be loaded is said in every answer, and the one before goes on.
+        If it cannot be loaded, every answer says so, and the previous release stays in use.
         """
         started_s = time.monotonic()
         release_id, refused = "", self._refused
@@ -378,7 +378,7 @@ class Replica:
             log.error("release_unusable", release_id=release_id, error=str(error))
             self._refuse(_Refused(release_id=release_id, error=str(error)))
             return False
-        except Exception as error:  # whatever an engine raises: it may answer the next time
+        except Exception as error:  # whatever an engine raises; it may succeed the next time
             wait_s = min(MAX_RETRY_S, 2 * refused.wait_s) if release_id == refused.release_id else RELEASE_CHECK_S
             log.error("release_not_loaded", release_id=release_id, error=repr(error), retry_in_s=wait_s)
             retry_at_s = time.monotonic() + wait_s
@@ -408,7 +408,7 @@ class Replica:
         catalogue, now_s = self._state.catalogue, self._parts.clock.now_s()
         num_to_come, next_publish_s = catalogue.to_come(now_s)
         figures: dict[str, Any] = {
-            # Stricter than health: people are to see that the release they promoted does not serve.
+            # Stricter than health: people must see that the release they promoted is not in use.
             "ready": self.ready and not self._refused.release_id,
             "release_id": self._state.release_id,
             "unusable_release_id": self._refused.release_id,
@@ -427,5 +427,5 @@ class Replica:
             figures["error"] = error or self._refused.error
         try:
             self._status.write(figures, now_s=now_s)
-        except (OSError, RuntimeError) as failure:  # a full disk, a counter added meanwhile: the next one will do
+        except (OSError, RuntimeError) as failure:  # a full disk, or a counter added meanwhile; retried soon
             log.warning("status_not_written", error=repr(failure))

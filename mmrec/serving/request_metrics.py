@@ -1,4 +1,4 @@
-"""What a replica shows to Prometheus: its answers by method and status, how long they took, and what they lacked."""
+"""What a replica shows to Prometheus: its answers by method and status, their durations, and what they lacked."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,7 @@
 """Re-ranking: the last order of a list, by score or diversified (METHODS M31).
 
-A re-rank is a permutation of the candidates: it never drops, adds or repeats one. What must not be shown is taken out
-before ranking. Axes: N candidates, D embedding.
+A re-rank is a permutation of the candidates: it never drops, adds or repeats one. Items that must not be shown are
+removed before ranking. Axes: N candidates, D embedding.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from mmrec.errors import ConfigurationError
 FloatArray = npt.NDArray[np.float64]
 RowArray = npt.NDArray[np.int64]
 DIVERSIFIED_HEAD = 60
-"""Only the head is diversified; what lies beyond keeps its order."""
+"""Number of items at the head that are diversified; the rest keeps its order."""
 
 
 def by_score(ranking_scores_N: FloatArray) -> RowArray:

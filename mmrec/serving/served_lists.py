@@ -1,7 +1,7 @@
-"""Served lists on their way to Kafka, never in an answer's way.
+"""Sends served lists to Kafka without delaying answers.
 
-A request only appends to a bounded queue; a thread serializes and sends. A list counts as sent when the broker has it;
-what does not fit the queue, cannot be serialized or is not taken counts as dropped.
+A request only appends to a bounded queue; a thread serializes and sends. A list counts as sent when the broker has it.
+It counts as dropped if the queue is full, if it cannot be serialized or if the broker does not accept it.
 """
 
 import queue
@@ -16,12 +16,12 @@ from mmrec.telemetry.logs import get_logger
 log = get_logger(__name__)
 QUEUE_SIZE = 10_000
 LINGER_S = 0.1
-"""How long a list waits for company, here and in the producer: a turn of a thread, and a request to the broker, cost as
-much as making the list."""
+"""How long a list waits for others to be sent with it, here and in the producer: waking a thread, and a request to the
+broker, cost as much as making the list."""
 
 
 class ServedListWriter:
-    """Sends served lists behind the requests' backs."""
+    """Sends served lists in the background."""
 
     def __init__(self, open_producer: Callable[[], RecordProducer], *, topic: str) -> None:
         self._open_producer = open_producer
@@ -59,13 +59,13 @@ class ServedListWriter:
                 producer = producer or self._open_producer()
                 key, value = make_record()
                 producer.send(self._topic, key, value).add_done_callback(self._sent)
-            except Exception as error:  # one list must not take those behind it along
+            except Exception as error:  # one list must not lose those after it
                 self._lose(error)
         if producer is not None:
             producer.close()
 
     def _next(self) -> Callable[[], tuple[bytes, bytes]] | None:
-        """The next list; the first after a silence waits for those that come with it."""
+        """The next list; the first one after a pause waits for others."""
         is_first = self._queue.empty()
         make_record = self._queue.get()
         if is_first:

@@ -3,9 +3,11 @@
     header (JSON: generation, live, progress)    then per profile: key, packed bytes; each with its length before it
 
 Progress is read before the profiles, so these may be ahead of it and never behind; their marks make that harmless when
-the stream applies the log again (mmrec/stream/step.py). Anonymous profiles come before users: of a login meanwhile
-either the user's profile has both, and the login in the log only makes the stub, or neither, and it merges them. The
-other way round the anonymous events would be in neither. A server's own dump (BGSAVE) is the faster way where it is at
+the stream applies the log again (mmrec/stream/step.py). Anonymous profiles come before users: of a login meanwhile the
+user's profile has both, and the login in the log only makes the stub; or neither, and the log's login binds them. The
+other way round the anonymous events would be in neither. A user is read later than their guest, so one of them may have
+seen records that the other has not; then a login does not merge the two, both are counted anew from the log
+(identify(starts=...)). A server's own dump (BGSAVE) is the faster way where it is at
 hand.
 """
 
@@ -19,7 +21,7 @@ from mmrec.errors import IncompatibleStateError
 from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.features.ports import GenerationStore, ProfileStore
 from mmrec.features.progress_json import decode_progress, encode_progress
-from mmrec.features.stores import other_generation
+from mmrec.features.schema import other_generation
 from mmrec.scoring.packing import pack, unpack
 from mmrec.wire.portions import portions
 

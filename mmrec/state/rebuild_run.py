@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from mmrec.errors import IncompatibleStateError, StoreError
-from mmrec.features.stores import other_generation
+from mmrec.features.schema import other_generation
 from mmrec.features.values import StreamProgress
-from mmrec.stream.rebuild import Parts, catch_up, fill, flip
+from mmrec.stream.rebuild import RebuildParts, catch_up, fill, flip
 
 POLL_S: Final = 0.5
 NEAR_ROWS: Final = 5_000
@@ -51,7 +51,7 @@ class Rebuilt:
     """"this process", "the stream", or "" where nobody was to."""
 
 
-def rebuild(parts: Parts, *, take_lock: TakeLock, waiting: Waiting, with_flip: bool, wait_s: float) -> Rebuilt:
+def rebuild(parts: RebuildParts, *, take_lock: TakeLock, waiting: Waiting, with_flip: bool, wait_s: float) -> Rebuilt:
     """Fill the generation that is not live from the log, and make it live.
 
     Args:
@@ -70,7 +70,7 @@ def rebuild(parts: Parts, *, take_lock: TakeLock, waiting: Waiting, with_flip: b
     return Rebuilt(generation=filled.generation, num_rows=rows, seconds=seconds, flipped_by=by)
 
 
-def back(parts: Parts, *, take_lock: TakeLock, waiting: Waiting, wait_s: float) -> Rebuilt:
+def back(parts: RebuildParts, *, take_lock: TakeLock, waiting: Waiting, wait_s: float) -> Rebuilt:
     """Make the generation that is not live, live: it was before, or a rebuild filled it.
 
     Raises:
@@ -83,7 +83,7 @@ def back(parts: Parts, *, take_lock: TakeLock, waiting: Waiting, wait_s: float) 
     return Rebuilt(generation=name, num_rows=rows, seconds=waiting.now_s() - began_s, flipped_by=by)
 
 
-def _near(parts: Parts, name: str, waiting: Waiting) -> int:
+def _near(parts: RebuildParts, name: str, waiting: Waiting) -> int:
     """Catch up until little is left; returns the rows read."""
     num_rows = 0
     for _ in range(MAX_ROUNDS):
@@ -94,7 +94,7 @@ def _near(parts: Parts, name: str, waiting: Waiting) -> int:
     return num_rows
 
 
-def _made_live(parts: Parts, name: str, take_lock: TakeLock, waiting: Waiting, wait_s: float) -> str:
+def _made_live(parts: RebuildParts, name: str, take_lock: TakeLock, waiting: Waiting, wait_s: float) -> str:
     """Who moved the pointer."""
     store, give_up_s = parts.store, waiting.now_s() + wait_s
     while waiting.now_s() < give_up_s:
@@ -113,7 +113,7 @@ def _made_live(parts: Parts, name: str, take_lock: TakeLock, waiting: Waiting, w
     raise StoreError(f"the stream did not flip to generation {name!r} within {wait_s:.0f} s; its log may say why")
 
 
-def _ask_stream(parts: Parts, name: str, waiting: Waiting, give_up_s: float) -> None:
+def _ask_stream(parts: RebuildParts, name: str, waiting: Waiting, give_up_s: float) -> None:
     try:
         parts.store.read_progress()
     except IncompatibleStateError as error:

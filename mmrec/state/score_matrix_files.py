@@ -35,7 +35,7 @@ _TRIPLES: Final = pa.schema(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
+class WrittenScores:
     """What a file holds."""
 
     num_users: int
@@ -43,7 +43,7 @@ class Written:
     num_scores: int
 
 
-def write_scores(parts: Iterable[ScorePart], path: Path, *, as_of_s: float) -> Written:
+def write_scores(parts: Iterable[ScorePart], path: Path, *, as_of_s: float) -> WrittenScores:
     """Write a matrix as the file's name says.
 
     Raises:
@@ -62,7 +62,7 @@ def write_scores(parts: Iterable[ScorePart], path: Path, *, as_of_s: float) -> W
     return written
 
 
-def _write_parquet(parts: Iterable[ScorePart], path: Path, as_of_s: float) -> Written:
+def _write_parquet(parts: Iterable[ScorePart], path: Path, as_of_s: float) -> WrittenScores:
     num_users = num_scores = 0
     items: set[str] = set()
     schema = _TRIPLES.with_metadata({"as_of_s": repr(as_of_s)})
@@ -76,10 +76,10 @@ def _write_parquet(parts: Iterable[ScorePart], path: Path, as_of_s: float) -> Wr
             num_users += len(part.user_keys)
             num_scores += len(part.item_ids)
             items.update(part.item_ids)
-    return Written(num_users=num_users, num_items=len(items), num_scores=num_scores)
+    return WrittenScores(num_users=num_users, num_items=len(items), num_scores=num_scores)
 
 
-def _write_npz(parts: Iterable[ScorePart], path: Path, as_of_s: float) -> Written:
+def _write_npz(parts: Iterable[ScorePart], path: Path, as_of_s: float) -> WrittenScores:
     column_of: dict[str, int] = {}
     users: list[str] = []
     starts, num_scores = [np.zeros(1, dtype=np.int64)], 0
@@ -108,4 +108,4 @@ def _write_npz(parts: Iterable[ScorePart], path: Path, as_of_s: float) -> Writte
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
                 np.lib.format.write_array(entry, array, allow_pickle=False)
-    return Written(num_users=len(users), num_items=len(column_of), num_scores=num_scores)
+    return WrittenScores(num_users=len(users), num_items=len(column_of), num_scores=num_scores)

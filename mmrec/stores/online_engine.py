@@ -61,6 +61,11 @@ class OnlineEngine(Protocol):
     """One engine. Stateless; what it opens is the caller's."""
 
     @property
+    def feast_type(self) -> str:
+        """`type` of Feast's online store: a name that Feast knows, or the path of a class."""
+        ...
+
+    @property
     def errors(self) -> tuple[type[Exception], ...]:
         """What its client raises where the engine fails."""
         ...
@@ -81,7 +86,7 @@ class OnlineEngine(Protocol):
         ...
 
     def repository_lines(self, stores: StoreSettings) -> list[str]:
-        """Its `online_store` in feature_store.yaml, which names no folder."""
+        """What `online_store` in feature_store.yaml has beside the type; it names no folder."""
         ...
 
     def before_apply(self, folder: Path) -> None:

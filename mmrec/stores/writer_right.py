@@ -18,7 +18,7 @@ from mmrec.stores.sqlite.writer_lock import take_writer_lock
 
 
 @dataclass(frozen=True, kw_only=True)
-class WriterRight:
+class HeldWriterRight:
     """Held until close(), or until the process ends."""
 
     lock: IO[str]
@@ -36,7 +36,7 @@ class WriterRight:
         """Whether another writer took over."""
         return self.lease is not None and self.lease.lost
 
-    def __enter__(self) -> "WriterRight":
+    def __enter__(self) -> "HeldWriterRight":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -49,7 +49,7 @@ class WriterRight:
         self.lock.close()
 
 
-def take_writer_right(stores: StoreSettings, *, lock: IO[str] | None = None) -> WriterRight:
+def take_writer_right(stores: StoreSettings, *, lock: IO[str] | None = None) -> HeldWriterRight:
     """Take it; on Redis after the lease of a writer that died has run out.
 
     Args:
@@ -67,4 +67,4 @@ def take_writer_right(stores: StoreSettings, *, lock: IO[str] | None = None) -> 
             held.close()
         raise
     lease, layouts = taken if taken is not None else (None, {})
-    return WriterRight(lock=held, lease=lease, layouts=layouts)
+    return HeldWriterRight(lock=held, lease=lease, layouts=layouts)

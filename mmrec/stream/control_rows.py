@@ -20,10 +20,20 @@ from mmrec.events.control import FORGET, IDENTIFY
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.features.ports import ProfileStore
 from mmrec.features.values import PackedProfile, StreamProgress
-from mmrec.scoring.identity import MAX_MERGED_FROM, Reading, identify, keys_to_read, links_of, targets_to_read
+from mmrec.scoring.identity import (
+    MAX_MERGED_FROM,
+    NO_STARTS,
+    Reading,
+    history_of,
+    identify,
+    keys_to_read,
+    links_of,
+    targets_to_read,
+)
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
-from mmrec.scoring.together import Link, Login, logins_by_guest, one_person
+from mmrec.scoring.source import Source
+from mmrec.scoring.together import Link, Login, logins_by_guest, one_person, user_by
 
 ReadProfiles = Callable[[Iterable[str]], dict[str, UserProfile]]
 GuestsInLog = Callable[[str], Iterable[str]]
@@ -96,6 +106,7 @@ def bring_logins(
     forgotten: ForgottenUsers,
     config: ScoringConfig,
     reading: Reading = Reading.WHOLE,
+    starts: Mapping[Source, int] = NO_STARTS,
 ) -> Logins:
     """Merge the profiles that identify rows tie together; rows known before either side was forgotten change nothing.
 
@@ -104,12 +115,13 @@ def bring_logins(
     Args:
         rows: Identify rows of EVENT_SCHEMA, N of them, in any order.
         read: Profiles as they are stored.
-        from_log: Called where stored profiles cannot tell which user their events belong to.
+        from_log: Asked where stored profiles cannot tell whose events they hold.
+        starts: See identify().
     """
     known_N = login_counts(rows, forgotten)
     logins = gathered(rows.filter(pa.array(known_N)))
     profiles = read_with_targets(read, keys_to_read(logins)) if logins else {}
-    brought = identify(profiles, logins, config=config, reading=reading)
+    brought = identify(profiles, logins, config=config, reading=reading, starts=starts)
     changed = brought.profiles
     if brought.unclear:
         changed = {**changed, **from_log(brought.unclear, rows.filter(pa.array(known_N)))}
@@ -132,10 +144,12 @@ def asked_to_forget(
 ) -> dict[str, float]:
     """Profile keys to forget, each with the instant up to which, in the order in which they must enter the registry.
 
-    A key that was found through another profile comes before that one, so that a crash halfway loses none.
+    Whoever is found through another profile comes before it. The registry takes them all in one write: after a crash
+    in between, a login of whom it knows would bind nobody any more, and the user before would seem to be meant.
 
-    A user's anonymous profiles are forgotten with the user, including those of a login in the same table. So is the
-    user of a merged anonymous profile: their events are in one profile and cannot be separated in it.
+    A user's anonymous profiles go with them, those of a login in the same table included. With an anonymous profile
+    goes the user of its newest login as of the request: their events stand in one profile. Its earlier users asked for
+    nothing, and lose its events only, see sharing().
 
     A request that is in the registry already is left out: it was read before a crash, and the start has swept the
     store. It does not concern users who logged in since.
@@ -183,7 +197,7 @@ def _together(
         return read([name for name in keys if name not in gone])
 
     bound = [
-        (login["user_key"], login["item_id"])
+        (login, (login["user_key"], login["item_id"]))
         for login in logins
         if max(gone.get(login[name], -np.inf) for name in ("user_key", "item_id")) < login["known_time_s"] <= until_s
     ]
@@ -194,6 +208,8 @@ def _together(
         for user, profile in profiles.items():
             if len(profile.merged_from) >= MAX_MERGED_FROM:
                 yield from ((user, guest) for guest in guests_of(user))
-        yield from bound
+        yield from (link for _, link in bound)
 
-    return one_person(key, linked)
+    logins_of_key = [(login["known_time_s"], user) for login, (user, guest) in bound if guest == key]
+    owner = user_by(history_of(known([key]).get(key)), logins_of_key, until_s=until_s)
+    return one_person(key, linked, owner=owner)

@@ -79,33 +79,23 @@ def judge_batch(
         from_log: See bring_logins().
         max_profiles: In memory at a time, unpacked.
     """
-    phases_s = {"read": 0.0, "write": 0.0}
-    brought: dict[str, bytes] = {}
-
-    def timed_read(keys: Iterable[str]) -> Mapping[str, bytes]:
-        """Profiles as of the beginning of the batch; once its logins are applied, with these."""
-        wanted = list(keys)
-        began_s = timer()
-        found = read([key for key in wanted if key not in brought])
-        phases_s["read"] += timer() - began_s
-        return {**found, **{key: brought[key] for key in wanted if key in brought}} if brought else found
-
+    reads, write_s = _Reads(read, timer), 0.0
     logins = batch.control.filter(pa.array(is_login(batch.control)))
     found = fresh_logins(
         logins,
-        lambda keys: {key: unpack(data) for key, data in timed_read(keys).items()},
+        lambda keys: {key: unpack(data) for key, data in reads(keys).items()},
         recovered=recovered,
         from_log=from_log,
         forgotten=forgotten,
         config=config,
     )
-    brought |= {key: pack(profile) for key, profile in found.profiles.items()}
+    reads.brought |= {key: pack(profile) for key, profile in found.profiles.items()}
     columns = event_batch(batch.events, config.behaviors)
     recovered_N = recovered.hold(columns.sources, columns.source_index_N, columns.offsets_N)
     verdicts_N = np.zeros(len(columns), dtype=np.uint8)
     changed: dict[str, PackedProfile] = {}
     num_pruned = 0
-    groups = applied_groups(columns, timed_read, forgotten=forgotten, config=config, max_profiles=max_profiles)
+    groups = applied_groups(columns, reads, forgotten=forgotten, config=config, max_profiles=max_profiles)
     for group, applied in groups:
         verdicts_N[group.rows_N] = left_by_a_crash(
             group.events, applied.verdicts_N, recovered_N[group.rows_N], group.packed, config
@@ -113,7 +103,7 @@ def judge_batch(
         num_pruned += applied.num_pruned
         began_s = timer()
         changed |= store.packed(applied.profiles, columns=applied.columns)
-        phases_s["write"] += timer() - began_s
+        write_s += timer() - began_s
     return Judged(
         events=batch.events,
         verdicts_N=verdicts_N,
@@ -122,8 +112,26 @@ def judge_batch(
         logins=logins,
         logins_known_N=found.known_N,
         num_pruned=num_pruned,
-        phases_s=phases_s,
+        phases_s={"read": reads.seconds, "write": write_s},
     )
+
+
+class _Reads:
+    """Packed profiles as of the beginning of a batch; once its logins are applied, with these. Timed."""
+
+    def __init__(self, read: ReadPacked, timer: Callable[[], float]) -> None:
+        self._read, self._timer = read, timer
+        self.brought: dict[str, bytes] = {}
+        """Profiles that logins have changed; they are read no more."""
+        self.seconds = 0.0
+
+    def __call__(self, keys: Iterable[str]) -> Mapping[str, bytes]:
+        wanted = list(keys)
+        began_s = self._timer()
+        found = self._read([key for key in wanted if key not in self.brought])
+        self.seconds += self._timer() - began_s
+        brought = {key: self.brought[key] for key in wanted if key in self.brought}
+        return {**found, **brought} if brought else found
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -29,7 +29,7 @@ from mmrec.scoring.settings import ScoringConfig
 from mmrec.stream.profile_groups import MAX_PROFILES, applied_groups, histories_in
 from mmrec.stream.rows import STREAM_SCHEMA, RecordKind, StreamBatch
 
-ReadPacked = Callable[[Iterable[str]], Iterable[tuple[str, bytes]]]
+ReadPackedPairs = Callable[[Iterable[str]], Iterable[tuple[str, bytes]]]
 """(key, packed profile) of the keys that have one."""
 
 OWNER: Final = "owner_key"
@@ -58,7 +58,7 @@ class Written:
     """Items dropped to stay within the bound."""
 
 
-def with_owners(rows: pa.Table, *, read_packed: ReadPacked) -> pa.Table:
+def with_owners(rows: pa.Table, *, read_packed: ReadPackedPairs) -> pa.Table:
     """Decoded rows with the key of the profile they belong to; a merged anonymous profile's events belong to its users.
 
     Logins of the same micro-batch are not considered: the driver judges the users they concern again.
@@ -84,7 +84,7 @@ def with_owners(rows: pa.Table, *, read_packed: ReadPacked) -> pa.Table:
 def judge_rows(
     rows: pa.Table,
     *,
-    read_packed: ReadPacked,
+    read_packed: ReadPackedPairs,
     scoring: ScoringConfig,
     forgotten: ForgottenUsers | None,
     put: Callable[[Mapping[str, PackedProfile]], None],

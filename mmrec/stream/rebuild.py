@@ -22,7 +22,7 @@ from mmrec.events.columns import EVENT_SCHEMA
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.log import EventLog
 from mmrec.features.ports import ProfileGenerations, ProfileStore
-from mmrec.features.stores import other_generation
+from mmrec.features.schema import other_generation
 from mmrec.features.values import StreamProgress
 from mmrec.scoring.identity import MAX_MERGED_FROM, Reading, links_of
 from mmrec.scoring.packing import guests_of, pack, stub_of, unpack
@@ -56,7 +56,7 @@ class Replay:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
+class RebuildParts:
     """What every step of a rebuild needs."""
 
     store: ProfileGenerations
@@ -72,7 +72,7 @@ class Parts:
     """Called with the number of rows of each portion of the log that was read."""
 
 
-def fill(parts: Parts, *, write_time_s: float) -> Replay:
+def fill(parts: RebuildParts, *, write_time_s: float) -> Replay:
     """Fill the generation that is not live from the whole log.
 
     It gets a progress only when it is complete; before, catch_up and flip refuse it.
@@ -84,7 +84,7 @@ def fill(parts: Parts, *, write_time_s: float) -> Replay:
     return _replay(parts, name, nothing, reading=Reading.WHOLE, write_time_s=write_time_s)
 
 
-def catch_up(parts: Parts, name: str, *, write_time_s: float) -> Replay:
+def catch_up(parts: RebuildParts, name: str, *, write_time_s: float) -> Replay:
     """Bring a filled generation up to the newest append of the log, requests to forget included.
 
     Raises:
@@ -102,7 +102,7 @@ def catch_up(parts: Parts, name: str, *, write_time_s: float) -> Replay:
     return _replay(parts, name, progress, reading=Reading.BROKEN_OFF, write_time_s=write_time_s)
 
 
-def flip(parts: Parts, name: str, *, progress: StreamProgress, write_time_s: float) -> Replay:
+def flip(parts: RebuildParts, name: str, *, progress: StreamProgress, write_time_s: float) -> Replay:
     """Make a filled generation the live one; called by the one writer of profiles, between two micro-batches.
 
     Args:
@@ -174,7 +174,9 @@ class Held:
             yield {key: unpack(self._packed[key]) for key in portion}
 
 
-def _replay(parts: Parts, name: str, progress: StreamProgress, *, reading: Reading, write_time_s: float) -> Replay:
+def _replay(
+    parts: RebuildParts, name: str, progress: StreamProgress, *, reading: Reading, write_time_s: float
+) -> Replay:
     """Apply what the log holds beyond a progress, up to its newest append as of now."""
     last = parts.log.sequence()
     held = Held(
@@ -202,7 +204,7 @@ def _replay(parts: Parts, name: str, progress: StreamProgress, *, reading: Readi
     return Replay(generation=name, num_rows=num_rows, num_applied=num_applied, log_sequence=last)
 
 
-def _mend(parts: Parts, target: ProfileStore, *, up_to_sequence: int, write_time_s: float) -> None:
+def _mend(parts: RebuildParts, target: ProfileStore, *, up_to_sequence: int, write_time_s: float) -> None:
     """Count the profiles of forgotten users anew, where somebody was forgotten after this generation was filled."""
     found: set[str] = set()
     tables = [NO_LINKS]

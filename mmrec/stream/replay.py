@@ -19,13 +19,14 @@ import pyarrow.compute as pc
 
 from mmrec.events.columns import EVENT_SCHEMA
 from mmrec.events.forgotten import ForgottenUsers
-from mmrec.events.log import NUMBERED_SCHEMA, EventLog
-from mmrec.events.to_batch import configured, event_batch
+from mmrec.events.log import NUMBERED_SCHEMA, PLACE_COLUMNS, EventLog
+from mmrec.events.to_batch import configured, event_batch, sources_of
 from mmrec.scoring.apply_packed import AppliedPacked, apply_packed
-from mmrec.scoring.identity import Reading, identify
+from mmrec.scoring.identity import NO_STARTS, Reading, identify
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.scoring.source import Source
 from mmrec.scoring.verdicts import Verdict
 from mmrec.stream.control_rows import (
     LOGIN_COLUMNS,
@@ -72,8 +73,10 @@ class LogStretch:
     """WHOLE where nothing of the stretch was ever applied."""
 
     def bring(self) -> Iterator[dict[str, UserProfile]]:
-        """What the logins of the stretch change, in portions; write each before asking for the next."""
-        rows = self._logins().sort_by("known_time_s")
+        """What the logins of the stretch change, a portion after the other; write each before the next."""
+        rows, starts = self._logins().sort_by("known_time_s"), NO_STARTS
+        if rows.num_rows and self.reading is Reading.BROKEN_OFF:
+            starts = self._starts()
         for start in range(0, rows.num_rows, LOGINS_AT_ONCE):
             yield bring_logins(
                 rows.slice(start, LOGINS_AT_ONCE),
@@ -82,6 +85,7 @@ class LogStretch:
                 forgotten=self.forgotten,
                 config=self.config,
                 reading=self.reading,
+                starts=starts,
             ).profiles
 
     def tables(self) -> Iterator[pa.Table]:
@@ -94,6 +98,18 @@ class LogStretch:
 
     def _logins(self) -> pa.Table:
         return logins_in_log(self.log, after_sequence=self.after_sequence, up_to_sequence=self.up_to_sequence)
+
+    def _starts(self) -> dict[Source, int]:
+        """Lowest offset of each source in the stretch."""
+        found: dict[Source, int] = {}
+        after, up_to = self.after_sequence, self.up_to_sequence
+        for table in self.log.scan(after_sequence=after, up_to_sequence=up_to, columns=PLACE_COLUMNS):
+            sources, source_index_N = sources_of(table)
+            offsets_N = table["offset"].to_numpy()
+            for index, source in enumerate(sources):
+                first = int(offsets_N[source_index_N == index].min())
+                found[source] = min(first, found.get(source, first))
+        return found
 
     def _from_log(self, guests: Iterable[str], _rows: pa.Table) -> dict[str, UserProfile]:
         return people_from_log(

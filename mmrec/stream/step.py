@@ -25,7 +25,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmrec.config import Settings
-from mmrec.errors import InvalidRequestError, StoreError
 from mmrec.events.control import FORGET
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.log import EventLog
@@ -51,26 +50,14 @@ from mmrec.stream.judged_batch import Judged, judge_batch, judge_concerned, left
 from mmrec.stream.offsets import Offsets, batch_key, beyond, is_beyond
 from mmrec.stream.partition_step import JudgedEvents, Written
 from mmrec.stream.profile_groups import packed_with_targets
-from mmrec.stream.rebuild import Parts, Replay, flip
-from mmrec.stream.replay import LogStretch, guests_in_log, people_from_log, profiles_from_log
+from mmrec.stream.rebuild import RebuildParts, Replay
+from mmrec.stream.recovery import Recovery, answer_flip, from_log, recover
+from mmrec.stream.replay import guests_in_log, people_from_log
 from mmrec.stream.rows import StreamBatch
-from mmrec.stream.sweep import sweep
 from mmrec.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 _REFUSALS: Final = {Verdict.CAPPED: Rejection.RATE_CAPPED, Verdict.BOT: Rejection.BOT}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recovery:
-    """What was found in the log beyond the stored progress."""
-
-    num_applied: int
-    """Events that the profiles did not have."""
-    num_left_out: int
-    """Events of behaviors that are no longer configured; they stay in the log."""
-    num_swept: int
-    """Profiles of forgotten users that the store still had."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +96,7 @@ class ScoringStream:
         self._producer = producer
         self._forgotten = forgotten
         self._settings = settings
+        self._parts = RebuildParts(store=store, log=log, forgotten=forgotten, config=settings.scoring)
         self._timer = timer
         self._progress = store.read_progress() or StreamProgress()
         self._recovered = Offsets()
@@ -135,55 +123,9 @@ class ScoringStream:
         Args:
             starts: Where reading will start, for every source that will be read.
         """
-        before, last = self._progress, self._log.sequence()
-        num_forgotten = self._forgotten.num_forgotten()
-        num_swept = 0
-        if num_forgotten > before.num_forgotten:
-            num_swept = sweep(self._store, self._forgotten, self._from_log_so_far, write_time_s=write_time_s)
-        marks, counts = dict(before.marks), before.counts
-        ahead = Offsets()
-        num_applied = num_left_out = 0
-        stretch = LogStretch(
-            log=self._log,
-            read=self._store.read_packed,
-            forgotten=self._forgotten,
-            config=self._settings.scoring,
-            after_sequence=before.log_sequence,
-            up_to_sequence=last,
-        )
-        for profiles in stretch.bring():
-            write_users_first(self._store, profiles, write_time_s=write_time_s)
-        for logged in stretch.tables():
-            replayed = stretch.apply(logged)
-            offsets_N = logged["offset"].to_numpy()
-            sources, source_index_N = sources_of(logged)
-            for index, source in enumerate(sources):
-                mine_N = source_index_N == index
-                ahead_N = mine_N & (offsets_N >= starts[source]) if source in starts else np.zeros_like(mine_N)
-                gone_N = mine_N & ~ahead_N & (offsets_N > before.marks.get(source, -1))
-                ahead.add(source, offsets_N[ahead_N])
-                if gone_N.any():
-                    marks[source] = max(marks.get(source, -1), int(offsets_N[gone_N].max()))
-                    counts += RecordCounts(
-                        verdicts={Verdict.ACCEPTED: int(np.sum(gone_N & replayed.events_N))},
-                        identified=int(np.sum(gone_N & replayed.logins_N)),
-                        not_configured=int(np.sum(gone_N & ~replayed.events_N & ~replayed.logins_N)),
-                    )
-            changed = self._store.packed(replayed.applied.profiles, columns=replayed.applied.columns)
-            write_users_first(self._store, changed, write_time_s=write_time_s)
-            num_applied += replayed.num_applied
-            num_left_out += int(np.sum(~replayed.events_N & ~replayed.logins_N))
-        progress = replace(
-            before,
-            marks=marks,
-            counts=counts,
-            log_sequence=before.log_sequence if ahead else last,
-            num_forgotten=num_forgotten,
-        )
-        if progress != before:
-            self._store.write_profiles({}, write_time_s=write_time_s, progress=progress)
-        self._recovered, self._progress = ahead, progress
-        return Recovery(num_applied=num_applied, num_left_out=num_left_out, num_swept=num_swept)
+        found = recover(self._parts, self._progress, starts=starts, write_time_s=write_time_s)
+        self._recovered, self._progress = found.ahead, found.progress
+        return found.recovery
 
     def process(self, batch: StreamBatch, *, write_time_s: float) -> StepReport:
         """Apply one micro-batch to log and store; records that were processed before change nothing.
@@ -205,16 +147,8 @@ class ScoringStream:
         name = self._store.requested_flip()
         if name is None:
             return None
-        parts = Parts(store=self._store, log=self._log, forgotten=self._forgotten, config=self._settings.scoring)
         with self._turn:
-            try:
-                return flip(parts, name, progress=self._progress, write_time_s=write_time_s)
-            except InvalidRequestError as error:
-                self._store.request_flip(None)
-                raise StoreError(f"no flip to generation {name!r}: {error}") from error
-            except StoreError:
-                self._store.request_flip(None)
-                raise
+            return answer_flip(self._parts, name, progress=self._progress, write_time_s=write_time_s)
 
     def _process(self, batch: StreamBatch, *, write_time_s: float) -> StepReport:
         batch = beyond(batch, self._progress.marks)
@@ -352,8 +286,8 @@ class ScoringStream:
             return {}
         read, forgotten = self._store.read_profiles, self._forgotten
         gone = asked_to_forget(control, read, forgotten=forgotten, guests_in_log=partial(guests_in_log, self._log))
-        for key, until_s in gone.items():
-            self._forgotten.forget(key, known_time_s=until_s)
+        if gone:
+            self._forgotten.forget_all(gone)
         return gone
 
     def _kept_of(self, gone: Mapping[str, float], anew: Collection[str]) -> dict[str, UserProfile]:
@@ -368,7 +302,7 @@ class ScoringStream:
         came_back = any(profile.newest_ingest_time_s > up_to_s[key] for key, profile in stored.items())
         if not came_back and len(anew) == len(gone):
             return {}
-        return self._from_log(anew, up_to_sequence=self._log.sequence())
+        return from_log(self._parts, anew, up_to_sequence=self._log.sequence())
 
     def _write_and_remove(
         self,
@@ -468,18 +402,6 @@ class ScoringStream:
         )
         log.info("counted_anew_from_the_log", num_profiles=len(found))
         return found
-
-    def _from_log_so_far(self, keys: Collection[str]) -> dict[str, UserProfile]:
-        return self._from_log(keys, up_to_sequence=self._progress.log_sequence)
-
-    def _from_log(self, keys: Collection[str], *, up_to_sequence: int) -> dict[str, UserProfile]:
-        return profiles_from_log(
-            self._log,
-            keys,
-            up_to_sequence=up_to_sequence,
-            forgotten=self._forgotten,
-            config=self._settings.scoring,
-        )
 
 
 def _num_records(batch: StreamBatch) -> int:

@@ -10,7 +10,7 @@ from mmrec.stream.rows import StreamTopic
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class StreamReading:
     """What a stream reads, and from where."""
 
     topics: Mapping[str, StreamTopic]
@@ -27,7 +27,7 @@ class Reading:
 class StreamTopics(Protocol):
     """The topics that the stream reads."""
 
-    def begin(self, marks: Mapping[Source, int]) -> Reading:
+    def begin(self, marks: Mapping[Source, int]) -> StreamReading:
         """Where a stream continues when its store is at `marks`; logs how many unread records the broker has deleted.
 
         Raises:

@@ -26,15 +26,15 @@ class Logger:
         self._logger = logging.getLogger(name)
 
     def info(self, event: str, **fields: Any) -> None:
-        """Something that happened as it should."""
+        """Something happened as it should."""
         self._log(logging.INFO, event, fields)
 
     def warning(self, event: str, **fields: Any) -> None:
-        """Something that was mended or left out."""
+        """Something was repaired or left out."""
         self._log(logging.WARNING, event, fields)
 
     def error(self, event: str, **fields: Any) -> None:
-        """Something that failed."""
+        """Something failed."""
         self._log(logging.ERROR, event, fields)
 
     def _log(self, level: int, event: str, fields: dict[str, Any]) -> None:
@@ -66,8 +66,8 @@ def configure_logging(*, level: str = "INFO") -> None:
     """Send every log line of this process to stderr as JSON. Called once, by shells.
 
     Args:
-        level: Of our own loggers. Libraries are heard from WARNING on, or from `level` where that is higher; their
-            Python warnings are for developers and shown at DEBUG only.
+        level: Level of our own loggers. Libraries log from WARNING on, or from `level` where that is higher; their
+            Python warnings are for developers and are shown at DEBUG only.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines())

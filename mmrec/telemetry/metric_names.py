@@ -1,4 +1,4 @@
-"""The fixed list of metric names: type, labels, who exposes them, and what they say. `mmrec metrics` prints it."""
+"""The fixed list of metrics: name, type, labels, processes that expose them, meaning. `mmrec metrics` prints it."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -21,7 +21,7 @@ class MetricName:
     kind: MetricKind
     help: str
     processes: frozenset[str]
-    """Who exposes it; names of `[metrics]`."""
+    """Which processes expose it; names of `[metrics]`."""
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
     """Upper bounds of a histogram, ascending, without the infinite one."""

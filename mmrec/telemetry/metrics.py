@@ -1,12 +1,12 @@
-"""What every process says about itself to Prometheus: the fixed list of names, and one registry per process.
+"""Metrics for Prometheus: the fixed list of names, and one registry per process.
 
     metrics = Metrics("collector")
     metrics.add("mmrec_collector_events_total", 3, outcome="acknowledged", reason="")
     metrics.observe("mmrec_collector_ack_seconds", 0.004)
     text = metrics.exposition()                     Prometheus' text format
 
-METRICS is the whole list; a name or label that is not in it is an error, not a new series. Values live in plain tables,
-so that a micro-batch of 100,000 ages is one observation, and totals that a store keeps can be shown as they are.
+METRICS is the whole list; a name or label that is not in it is an error, not a new series. Values are kept in plain
+tables, so that 100,000 ages of a micro-batch are one call, and totals kept in a store can be shown as they are.
 """
 
 import threading
@@ -24,7 +24,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from mmrec.telemetry.metric_names import METRICS, MetricKind, MetricName
 
 MAX_SERIES: Final = 200
-"""Label values per metric; what comes beyond is counted under OTHER."""
+"""Series per metric; further label values are counted under OTHER."""
 OTHER: Final = "other"
 _MAX_LABEL: Final = 64
 Labels = tuple[str, ...]
@@ -38,13 +38,13 @@ class _Histogram:
 
 
 class Metrics:
-    """One process's registry. Safe to use from several threads; made by the shell and handed to what it measures."""
+    """One process's registry. Safe to use from several threads; the shell makes it and passes it on."""
 
     def __init__(self, process: str) -> None:
-        """Start at nothing.
+        """Start without values.
 
         Args:
-            process: Whose metrics these are; decides which of METRICS it may write.
+            process: The process that shows these metrics; decides which of METRICS it may write.
         """
         self.process = process
         self._names = {metric.name: metric for metric in METRICS if process in metric.processes}
@@ -55,7 +55,7 @@ class Metrics:
         self._registry.register(self)  # type: ignore[arg-type]
 
     def add(self, name: str, amount: float = 1.0, **labels: str) -> None:
-        """Count on. KeyError where this process has no such counter, or the labels are not its own."""
+        """Add to a counter. KeyError where this process has no such counter, or other labels were given."""
         metric = self._metric(name, MetricKind.COUNTER)
         with self._lock:
             series = self._values.setdefault(name, {})
@@ -81,7 +81,7 @@ class Metrics:
             histogram.total += value * times
 
     def observe_many(self, name: str, values_N: npt.NDArray[np.float64], **labels: str) -> None:
-        """Many at once; those that are no numbers are left out."""
+        """Many observations at once; values that are not numbers are left out."""
         metric = self._metric(name, MetricKind.HISTOGRAM)
         values_N = values_N[np.isfinite(values_N)]
         places_N = np.searchsorted(metric.buckets, values_N, side="left")
@@ -93,7 +93,7 @@ class Metrics:
 
     @property
     def registry(self) -> CollectorRegistry:
-        """For whoever serves the values."""
+        """The registry that an endpoint serves."""
         return self._registry
 
     def exposition(self) -> bytes:
@@ -101,7 +101,7 @@ class Metrics:
         return bytes(generate_latest(self._registry))
 
     def collect(self) -> Iterator[Metric]:
-        """What Prometheus' registry asks for: families of those names that have values."""
+        """Called by Prometheus' registry: the metric families that have values."""
         with self._lock:
             values = {name: dict(series) for name, series in self._values.items()}
             histograms = {
@@ -144,7 +144,7 @@ def _family(metric: MetricName) -> CounterMetricFamily | GaugeMetricFamily:
 
 
 def _place(metric: MetricName, labels: Mapping[str, str], series: Mapping[Labels, object]) -> Labels:
-    """The series of these label values; beyond MAX_SERIES of them, the one that stands for the rest."""
+    """The series of these label values; beyond MAX_SERIES, the one for all others."""
     if set(labels) != set(metric.labels):
         raise KeyError(f"{metric.name} has labels {metric.labels}, not {tuple(labels)}")
     place = tuple(labels[name][:_MAX_LABEL] for name in metric.labels)

@@ -4,8 +4,8 @@
     readings = read_metrics("127.0.0.1:18503")          None where nobody answers
     readings.total("mmrec_collector_events_total", outcome="acknowledged")
 
-A port that is taken is no reason for a process not to work: it is tried again, as a replaced replica must until the one
-before has let go.
+A process works even where its port is taken: it tries again until the port is free, as a replaced replica must until
+its predecessor has ended.
 """
 
 import threading
@@ -22,10 +22,10 @@ RETRY_S: Final = 5.0
 
 
 class MetricsEndpoint:
-    """Answers GET /metrics until it is closed; threads of its own."""
+    """Answers GET /metrics until it is closed, in threads of its own."""
 
     def __init__(self, metrics: Metrics, address: str) -> None:
-        """Start to listen; nothing happens where `address` is empty."""
+        """Start listening; does nothing where `address` is empty."""
         self._metrics = metrics
         self._host, _, port = address.rpartition(":")
         self._port = int(port or 0)
@@ -35,7 +35,7 @@ class MetricsEndpoint:
             self._thread.start()
 
     def close(self) -> None:
-        """Let go of the port."""
+        """Stop and free the port."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(2 * RETRY_S)
@@ -61,5 +61,5 @@ class MetricsEndpoint:
 
 
 def serve_metrics(metrics: Metrics, settings: MetricsSettings) -> MetricsEndpoint:
-    """Show a process's metrics where `[metrics]` says; nowhere where it says nothing."""
+    """Show a process's metrics at the address in `[metrics]`; nowhere where that is empty."""
     return MetricsEndpoint(metrics, settings.address(metrics.process))

@@ -6,6 +6,7 @@ After everything is measured the towers go on for a few epochs over all labels: 
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -128,27 +129,10 @@ def finish(
     fit: TowerFit, inputs: TrainInputs, *, settings: Settings, config: TrainConfig, progress: Progress
 ) -> Trained:
     """Ranker, figures and refit on top of fitted towers; single process, CPU."""
-    model = fit.model
     names = feature_names(settings.behaviors, num_half_lives=len(settings.statistics.half_lives_days))
     weights = tuple(float(w) for w in settings.behaviors.weights_B)
     ranker = Ranker(config.ranker, num_features=len(names), behavior_weights=weights)
-
-    def bundle_with(metrics: Mapping[str, Any]) -> ModelBundle:
-        return ModelBundle(
-            tower_settings=config.towers,
-            ranker_settings=config.ranker,
-            item_tower=model.item_tower,
-            user_tower=model.user_tower,
-            ranker=ranker,
-            known_item_ids=inputs.content.item_ids,
-            feature_names=names,
-            behavior_ids=behavior_ids(settings),
-            behavior_weights=weights,
-            content_dims={name: inputs.content.values[name].shape[1] for name in inputs.content.modalities},
-            encoders=dict(inputs.content.encoders),
-            metrics=metrics,
-        )
-
+    bundle_with = partial(_bundle, fit.model, ranker, inputs, settings=settings, config=config)
     bundle = bundle_with({})
     towers = TowerView(
         model=bundle,
@@ -187,6 +171,32 @@ def finish(
     refit_towers(fit, inputs, config, progress)
     metrics["description"] = describe(settings, config)
     return Trained(bundle=bundle_with(metrics), curves={"towers": fit.curves, "ranker": curve})
+
+
+def _bundle(
+    model: TwoTowers,
+    ranker: Ranker,
+    inputs: TrainInputs,
+    metrics: Mapping[str, Any],
+    *,
+    settings: Settings,
+    config: TrainConfig,
+) -> ModelBundle:
+    """Towers and ranker as they stand, with what serving must know of how they were made."""
+    return ModelBundle(
+        tower_settings=config.towers,
+        ranker_settings=config.ranker,
+        item_tower=model.item_tower,
+        user_tower=model.user_tower,
+        ranker=ranker,
+        known_item_ids=inputs.content.item_ids,
+        feature_names=feature_names(settings.behaviors, num_half_lives=len(settings.statistics.half_lives_days)),
+        behavior_ids=behavior_ids(settings),
+        behavior_weights=tuple(float(w) for w in settings.behaviors.weights_B),
+        content_dims={name: inputs.content.values[name].shape[1] for name in inputs.content.modalities},
+        encoders=dict(inputs.content.encoders),
+        metrics=metrics,
+    )
 
 
 def tower_figures(fit: TowerFit, inputs: TrainInputs, config: TrainConfig) -> dict[str, float]:

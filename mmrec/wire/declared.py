@@ -1,4 +1,4 @@
-"""Values that people give, checked against what a dataclass declares: type, range, choice, form.
+"""Checks values that people give against the declarations of a dataclass: type, range, choice, form.
 
     @dataclass(frozen=True, kw_only=True)
     class KafkaSettings:
@@ -47,7 +47,7 @@ Addresses = Annotated[
     str, Meta(pattern=rf"^{HOST_PORT}(?:, *{HOST_PORT})*\Z", description="host:port, or several with commas between")
 ]
 
-Path = tuple[str | int, ...]
+SettingPath = tuple[str | int, ...]
 """Keys and positions that lead to a value, such as ("statistics", "half_lives_days", 1)."""
 
 
@@ -63,13 +63,13 @@ def check(instance: Any, table: str) -> None:
         _converted(value.item() if isinstance(value, np.generic) else value, kind, (table, name))
 
 
-def build(cls: Any, table: Any, *, at: Path) -> Any:
+def build(cls: Any, table: Any, *, at: SettingPath) -> Any:
     """The dataclass `cls` of a table.
 
     Args:
-        table: As TOML gives it: lists stand for tuples, whole numbers for numbers. Fields that are dataclasses
-            themselves are taken as they come.
-        at: Where the table stands.
+        table: As read from TOML: lists stand for tuples, whole numbers for numbers. Fields that are dataclasses
+            themselves are taken as they are.
+        at: Path of the table.
 
     Raises:
         SettingError: it is no table, has an unknown key or lacks one, or holds a value that the declaration refuses.
@@ -84,12 +84,12 @@ def build(cls: Any, table: Any, *, at: Path) -> Any:
     values = {n: _converted(value, kinds[n], (*at, n)) if n in kinds else value for n, value in table.items()}
     try:
         return cls(**values)
-    except SettingError as error:  # the dataclass knows its table, but not which of several it is
+    except SettingError as error:  # the dataclass knows the table's name, but not which of several it is
         raise SettingError((*at, *error.path[1:]), error.what) from None
 
 
-def refuse_unknown(table: Mapping[str, Any], known: Iterable[str], *, at: Path) -> None:
-    """SettingError where a table has a key that is not known; it names the nearest known one."""
+def refuse_unknown(table: Mapping[str, Any], known: Iterable[str], *, at: SettingPath) -> None:
+    """SettingError where a table has an unknown key; it names the most similar known one."""
     names = sorted(known)
     for key in sorted(set(table) - set(names)):
         near = difflib.get_close_matches(key, names, n=1)
@@ -98,7 +98,7 @@ def refuse_unknown(table: Mapping[str, Any], known: Iterable[str], *, at: Path) 
 
 
 def given(kind: Any, what: str, text: str) -> Any:
-    """A value of the declared kind from text, as environment variables and command lines give it.
+    """A value of the declared kind from text, such as an environment variable or a command-line option.
 
     Raises:
         SettingError: it is none.
@@ -125,18 +125,18 @@ def declared(cls: Any, name: str) -> Any:
 
 
 def describe(kind: Any) -> str:
-    """What a value of a kind is, in words: "a whole number of 1 or more", '"redis" or "sqlite"'."""
+    """The values of a kind, in words: "a whole number of 1 or more", '"redis" or "sqlite"'."""
     return _in_words(inspect.type_info(kind))
 
 
 @cache
 def _kinds(cls: Any) -> dict[str, Any]:
-    """Fields by name with what they are declared as; without those that are dataclasses, which check themselves."""
+    """Declared kinds of fields by name, without fields that are dataclasses, which check themselves."""
     hints = get_type_hints(cls, include_extras=True)
     return {f.name: hints[f.name] for f in fields(cls) if not is_dataclass(hints[f.name])}
 
 
-def _converted(value: Any, kind: Any, path: Path, *, strict: bool = True) -> Any:
+def _converted(value: Any, kind: Any, path: SettingPath, *, strict: bool = True) -> Any:
     try:
         found = msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError:
@@ -158,7 +158,7 @@ def _parts(value: Any, kind: Any) -> Iterator[tuple[str | int, Any, Any]]:
         yield from ((str(place), each, get_args(plain)[1]) for place, each in value.items())
 
 
-def _numbers(found: Any, path: Path) -> Iterator[tuple[Path, float]]:
+def _numbers(found: Any, path: SettingPath) -> Iterator[tuple[SettingPath, float]]:
     if isinstance(found, float):
         yield path, found
     elif isinstance(found, tuple):

@@ -2,8 +2,8 @@
 
     load_document(value, max_bytes=...)     the object, or DocumentError with a reason and what would be right
 
-Taken is RFC 8259 in UTF-8, a byte order mark before it, too. Refused are names given twice in one object, NaN and
-Infinity, nesting beyond what Python reads, and values that are no object.
+Accepts RFC 8259 in UTF-8, with or without a byte order mark. Refuses names given twice in one object, NaN and Infinity,
+nesting deeper than Python reads, and values that are no object.
 """
 
 import json
@@ -17,7 +17,7 @@ MALFORMED_JSON: Final = "malformed_json"
 NOT_AN_OBJECT: Final = "not_an_object"
 TOO_LARGE: Final = "too_large"
 JSON_NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
-"""A text that proto3 JSON takes for a number."""
+"""A text that proto3 JSON accepts as a number."""
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -93,7 +93,7 @@ def load_json(value: bytes | str) -> Any:
 
 
 def check_text(name: str, text: str) -> None:
-    """See that a text of a document can be written as UTF-8: JSON may hold half of a surrogate pair.
+    """Check that a text of a document can be written as UTF-8: JSON may contain half of a surrogate pair.
 
     Raises:
         DocumentError: MALFORMED_JSON, naming the field.

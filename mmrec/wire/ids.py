@@ -1,6 +1,6 @@
 """The one rule for ids of users, items, events, sessions and requests.
 
-id_problem("item_id", value)     "" where it will do, else what is wrong with it and what would be right
+id_problem("item_id", value)     "" where it is valid, else what is wrong with it and what would be right
 """
 
 import re
@@ -14,7 +14,7 @@ _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 def first_id_problem(name: str, values: Sequence[str]) -> str:
-    """What is wrong with the first bad one of many ids, "" where nothing is; thousands take no time.
+    """What is wrong with the first bad one of many ids, "" where all are valid; fast for thousands.
 
     Args:
         name: Of the list; the message adds the position.
@@ -28,7 +28,7 @@ def first_id_problem(name: str, values: Sequence[str]) -> str:
 
 
 def id_problem(name: str, value: str) -> str:
-    """What is wrong with an id, "" where nothing is. An empty id is not judged here: what it means differs.
+    """What is wrong with an id, "" where it is valid. An empty id is left to the caller, since its meaning differs.
 
     Args:
         name: Of the field, for the message.

@@ -1,4 +1,4 @@
-"""Instants on the wire: RFC 3339 text and epoch seconds, float64, one form of rounding.
+"""Instants on the wire: RFC 3339 text and epoch seconds (float64), with one way of rounding.
 
 parse_time("2026-01-31T12:00:00Z") -> 1769860800.0        rfc3339(1769860800.0) -> "2026-01-31T12:00:00Z"
 """
@@ -19,13 +19,13 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH: Final = datetime(1970, 1, 1)
 MIN_SECONDS: Final = -62_135_596_800
 MAX_SECONDS: Final = 253_402_300_799
-"""Years 1 to 9999, what RFC 3339 and google.protobuf.Timestamp can say."""
+"""Years 1 to 9999, the range of RFC 3339 and google.protobuf.Timestamp."""
 
 
 def parse_time(text: str) -> float | None:
-    """Epoch seconds of an RFC 3339 instant, to the nanosecond; None where it is none.
+    """Epoch seconds of an RFC 3339 instant, to the nanosecond; None where the text is none.
 
-    Years 1 to 9999; a leap second is none, as in proto3 JSON.
+    Years 1 to 9999; leap seconds are not accepted, as in proto3 JSON.
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
@@ -45,17 +45,17 @@ def parse_time(text: str) -> float | None:
     whole_s = delta.days * 86_400 + delta.seconds - offset_s
     nanos = int((fraction or "").ljust(9, "0"))
     time_s = float(instant_s(whole_s, nanos))
-    # An offset may lead beyond year 9999, and so may rounding: nothing could write such an instant again.
+    # An offset may lead beyond year 9999, and so may rounding; such an instant could not be written again.
     return time_s if MIN_SECONDS <= time_s <= MAX_SECONDS else None
 
 
 def instant_s(seconds: Any, nanos: Any) -> Any:
-    """Float64 instant of whole seconds and nanoseconds; one form, so that every path rounds alike."""
+    """Float64 instant of whole seconds and nanoseconds; used everywhere, so that all code rounds in the same way."""
     return seconds + nanos / 1e9
 
 
 def instant_text(seconds: int, nanos: int) -> str | None:
-    """RFC 3339 of an instant as proto3 JSON writes it, with 0, 3, 6 or 9 decimals; None of one that it cannot write."""
+    """RFC 3339 of an instant as proto3 JSON writes it, with 0, 3, 6 or 9 decimals; None where it cannot write it."""
     if not (MIN_SECONDS <= seconds <= MAX_SECONDS and 0 <= nanos < 10**9):
         return None
     whole = (_NAIVE_EPOCH + timedelta(0, seconds)).isoformat()
@@ -83,7 +83,7 @@ def rfc3339(time_s: float) -> str:
     """Epoch seconds as proto3 JSON writes an instant, to the microsecond.
 
     Raises:
-        InvalidRequestError: it lies outside the years 1 to 9999, or is no number.
+        InvalidRequestError: it is outside the years 1 to 9999, or not a number.
     """
     stamp = Timestamp()
     try:

@@ -11,7 +11,7 @@ Row = TypeVar("Row")
 
 
 def portions(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
-    """Lists of `size` rows, the last one of what is left; rows are taken when their portion is asked for.
+    """Lists of `size` rows; the last one has what is left. Rows are read only when their portion is asked for.
 
     Args:
         size: At least 1.

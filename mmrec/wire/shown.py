@@ -1,4 +1,4 @@
-"""Values of strangers in messages for people."""
+"""Values from outside the system, made fit for messages to people."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""TOML files: read with the line of a key at hand, and written in one way.
+"""TOML files: reading them, finding the line of a key, and writing them in one way.
 
 text = read_toml_text(path)
 document = parse_toml(text, where=str(path))               tables
@@ -33,8 +33,8 @@ def read_toml_text(path: Path) -> str:
     """The text of a file.
 
     Raises:
-        FileNotFoundError: there is none; what to do about that, callers know.
-        ConfigurationError: it cannot be read, or is no UTF-8.
+        FileNotFoundError: there is none; callers decide what that means.
+        ConfigurationError: it cannot be read, or is not UTF-8.
     """
     try:
         return path.read_bytes().decode("utf-8")
@@ -47,14 +47,14 @@ def read_toml_text(path: Path) -> str:
 
 
 def line_of(text: str, path: Sequence[str | int]) -> int | None:
-    """Line, counted from 1, at which what stands at `path` begins; None where that cannot be said.
+    """Line, counted from 1, at which the value at `path` begins; None where that cannot be determined.
 
-    The parser of the standard library tells no places, so the beginnings of the text are parsed: the value begins
-    where a beginning lacks it and the next one that is TOML has it.
+    The parser of the standard library does not report places, so ever longer beginnings of the text are parsed: the
+    value begins after the last beginning that lacks it, where the next valid one has it.
 
     Args:
         text: TOML.
-        path: Keys and positions. Positions in a list at its end are left out: the line is that of the list.
+        path: Keys and positions. Positions at the end of the path are ignored: the line is that of the list.
     """
     wanted = list(path)
     while wanted and isinstance(wanted[-1], int):
@@ -85,7 +85,7 @@ def toml_text(tables: Mapping[str, Any], *, header: str = "") -> str:
     """
     blocks = ["".join(f"# {line}\n" for line in header.splitlines())] if header else []
     values = {name: value for name, value in tables.items() if not _is_table(value)}
-    blocks += [tomli_w.dumps(values)] if values else []  # before any title, or they would belong to its table
+    blocks += [tomli_w.dumps(values)] if values else []  # before any title; after one, they would belong to its table
     for name, value in tables.items():
         if isinstance(value, Mapping):
             blocks.append(tomli_w.dumps({name: value}))
@@ -102,7 +102,7 @@ def _is_table(value: Any) -> bool:
 
 
 def _array_entry(name: str, table: Mapping[str, Any]) -> str:
-    """One `[[name]]`: tomli-w would write a short one in one line, where nobody finds or adds a key."""
+    """One `[[name]]` block; tomli-w would write a short one in one line, where keys are hard to find and add."""
     title, _, *lines = tomli_w.dumps({name: {"": 0, **table}}).split("\n")  # the entry "" makes it write the title
     return "\n".join([f"[{title}]", *lines])
 

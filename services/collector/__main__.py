@@ -23,11 +23,11 @@ from mmrec.collecting.upsert import CatalogWriter
 from mmrec.config import Settings
 from mmrec.errors import MachineError
 from mmrec.events.producer import OVERLAY_HEADER
+from mmrec.programs.patience import when_it_answers
+from mmrec.programs.shell import exit_status, shell_parser
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
-from mmrec.telemetry.patience import when_it_answers
-from mmrec.telemetry.shell import exit_status, shell_parser
 from mmrec.v1 import collector_pb2, collector_pb2_grpc
 from mmrec.wiring import open_overlay_writer, open_producer, settings_from
 from services.collector.servicer import CollectorServicer
@@ -69,22 +69,11 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
         producer, topics=settings.kafka, events=settings.events, behaviors=settings.behaviors, overlay=overlay
     )
     catalog = CatalogWriter(producer, topic=kafka.catalog_items, rejected_topic=kafka.catalog_rejected)
-    options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)]
-    server = grpc.aio.server(options=options, interceptors=[UnreadableRequests()])
     watch = CollectorMetrics(metrics := Metrics("collector"))
     endpoint = serve_metrics(metrics, settings.metrics)
-    servicer = CollectorServicer(collector, catalog, clock, watch)
-    collector_pb2_grpc.add_CollectorServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
-    healthy = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-    add_reflection(server, services=(SERVICE, health.SERVICE_NAME))
-    try:
-        server.add_insecure_port(settings.serving.collector)
-    except RuntimeError as error:
-        raise MachineError(f"cannot listen on {settings.serving.collector}: {error}") from None
-    await server.start()
-    for name in ("", SERVICE):
-        await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
+    server, healthy = await _listen(
+        CollectorServicer(collector, catalog, clock, watch), address=settings.serving.collector
+    )
     log.info("collector_started", address=settings.serving.collector)
     gc.freeze()  # what is here stays; events come and go by counting alone
     gc.set_threshold(100_000, 50, 50)
@@ -109,6 +98,24 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
     endpoint.close()
     status_file.write({"ready": False, **figures()}, now_s=clock.now_s())
     log.info("collector_stopped", **figures())
+
+
+async def _listen(servicer: CollectorServicer, *, address: str) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
+    """The server and its health service, started."""
+    options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)]
+    server = grpc.aio.server(options=options, interceptors=[UnreadableRequests()])
+    collector_pb2_grpc.add_CollectorServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    healthy = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+    add_reflection(server, services=(SERVICE, health.SERVICE_NAME))
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise MachineError(f"cannot listen on {address}: {error}") from None
+    await server.start()
+    for name in ("", SERVICE):
+        await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
+    return server, healthy
 
 
 def _tend(overlay: OverlayWriter, stop: threading.Event) -> None:

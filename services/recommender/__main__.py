@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
+from mmrec.programs.shell import exit_status, shell_parser
 from mmrec.telemetry.logs import configure_logging, get_logger
-from mmrec.telemetry.shell import exit_status, shell_parser
 from mmrec.wire.declared import Port, given
 from mmrec.wiring import CONFIG_VARIABLE, settings_from
 from services.recommender.environment import (

@@ -10,7 +10,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from mmrec.telemetry.pinned import PinnedLibrary
+from mmrec.programs.pinned import PinnedLibrary
 
 RAY: Final = PinnedLibrary(name="ray", version="2.60.0", module=__name__)
 Handler = Callable[[Any, Any], Any]

@@ -5,8 +5,8 @@ python -m services.stack.topics --config mmrec.toml
 
 import sys
 
+from mmrec.programs.shell import exit_status, shell_parser
 from mmrec.telemetry.logs import configure_logging, get_logger
-from mmrec.telemetry.shell import exit_status, shell_parser
 from mmrec.wiring import create_topics, settings_from
 
 log = get_logger("services.stack.topics")

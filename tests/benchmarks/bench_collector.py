@@ -125,7 +125,7 @@ async def _load(
 def own_collector(folder: Path) -> Iterator[Settings]:
     """A broker, a feature repository and a collector in `folder`, ended afterwards."""
     from feature_repo.apply import apply_repository
-    from mmrec.stores.kafka.topics import TopicAdmin
+    from mmrec.stores.kafka.admin import TopicAdmin
     from services.stack.guard import child_environment, end_processes, new_stack_id, start_guard
     from services.stack.jars import ensure_jars
     from services.stack.java import ensure_java_home

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmrec.scoring.source import Source
+from mmrec.stores.kafka.admin import describe_topic
 from mmrec.stores.kafka.topic_ends import end_offsets
-from mmrec.stores.kafka.topics import describe_topic
 from mmrec.stream.next_offsets import next_offsets
 from mmrec.wiring import open_event_log, open_feature_store
 from tests.benchmarks.chaos_stream_kills import Killer, Kills, StoreWatch

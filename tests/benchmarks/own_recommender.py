@@ -24,8 +24,8 @@ from mmrec.features.assemble import FEATURE_NAMES
 from mmrec.models.bundle import new_bundle
 from mmrec.models.settings import RankerSettings, TowerSettings
 from mmrec.publishing.publish import EmbeddingsMark, publish
+from mmrec.stores.kafka.admin import TopicAdmin, describe_topic
 from mmrec.stores.kafka.topic_ends import end_offsets
-from mmrec.stores.kafka.topics import TopicAdmin, describe_topic
 from mmrec.wiring import open_feature_store, open_release_store, open_vector_store
 from services.stack.guard import child_environment, end_processes, new_stack_id, start_guard
 from services.stack.jars import ensure_jars

@@ -27,9 +27,9 @@ import numpy as np
 
 from mmrec.client import RecommenderClient
 from mmrec.scoring.source import Source
+from mmrec.stores.kafka.admin import describe_topic
 from mmrec.stores.kafka.producer import KafkaRecordProducer
 from mmrec.stores.kafka.topic_ends import end_offsets
-from mmrec.stores.kafka.topics import describe_topic
 from mmrec.telemetry.logs import read_status
 from mmrec.v1 import behavior_pb2, recommender_pb2, recommender_pb2_grpc
 from mmrec.v1.collector_pb2 import EventOutcome, RecordBehaviorsRequest

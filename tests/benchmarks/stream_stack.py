@@ -18,8 +18,8 @@ from mmrec.config import load_settings
 from mmrec.features.ports import FeatureStore
 from mmrec.features.values import StreamProgress
 from mmrec.scoring.source import Source
+from mmrec.stores.kafka.admin import TopicAdmin, describe_topic
 from mmrec.stores.kafka.topic_ends import end_offsets
-from mmrec.stores.kafka.topics import TopicAdmin, describe_topic
 from mmrec.wiring import open_feature_store
 from services.stack.guard import child_environment, end_processes, new_stack_id, start_guard
 from services.stack.jars import ensure_jars

@@ -57,9 +57,9 @@ NOW_S = 1_760_000_000.0
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> FeatureStore:
     if request.param == "memory":
         return MemoryFeatureStore()
-    stores = StoreSettings(feature_repo=str(tmp_path / "repo"))
-    if request.param == "redis":
-        stores = replace(stores, online_store="redis", redis_connection=request.getfixturevalue("redis_server"))
+    server = request.getfixturevalue("redis_server") if request.param == "redis" else ""
+    stores = StoreSettings(feature_repo=str(tmp_path / "repo"), online_store=request.param, redis_connection=server)
+    if server:
         with Redis.from_url(f"redis://{stores.redis_connection}") as server:
             server.flushdb()
     apply_repository(stores, CONFIG.decay_per_day)
@@ -121,6 +121,13 @@ def test_packed_profiles_are_written_like_others_beside_them(store: ProfileStore
     assert {key: pack(profile) for key, profile in found.items()} == {k: pack(p) for k, p in profiles.items()}
     assert store.packed({"cas": found["cas"]}) == {"cas": packed["cas"]}
     assert store.read_progress() == StreamProgress(log_sequence=1)
+
+
+def test_packed_profiles_are_read_as_they_would_be_packed(store: ProfileStore) -> None:
+    profiles = {name: profile_of("i1", "i2", user_key=name) for name in ("ann", "bob")}
+    store.write_profiles(profiles, write_time_s=NOW_S)
+    assert store.read_packed(["bob", "nobody"]) == {"bob": pack(profiles["bob"])}
+    assert store.read_packed(["bob"])["bob"] == store.packed(profiles)["bob"].packed
 
 
 def test_the_last_write_stands_whatever_its_instant(store: ProfileStore) -> None:

@@ -36,6 +36,18 @@ def test_the_newest_instant_stands_and_repeats_change_nothing(reopen: Reopen) ->
     assert reopen().num_forgotten() == 2
 
 
+def test_several_are_forgotten_at_once_each_up_to_its_instant_and_what_is_known_stays(
+    reopen: Reopen,
+) -> None:
+    reopen().forget("ann", known_time_s=7.0)
+    reopen().forget_all({"ann": 5.0, "~tablet": 6.0, "bob": 8.0})
+    assert reopen().forgotten_s(["ann", "~tablet", "bob", "eve"]) == {"ann": 7.0, "~tablet": 6.0, "bob": 8.0}
+    reopen().forget_all({"ann": 9.0, "bob": 8.0})
+    reopen().forget_all({})
+    assert reopen().forgotten_s(["ann", "bob"]) == {"ann": 9.0, "bob": 8.0}
+    assert reopen().num_forgotten() == 4
+
+
 def test_a_reader_sees_what_another_forgot_since_it_was_opened(reopen: Reopen) -> None:
     reader, writer = reopen(), reopen()
     assert reader.num_forgotten() == 0

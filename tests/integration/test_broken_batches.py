@@ -14,9 +14,9 @@ import pytest
 from feature_repo.apply import apply_repository
 from mmrec.config import KafkaSettings
 from mmrec.events.topics import SkippedBatches
+from mmrec.stores.kafka.admin import TopicAdmin
 from mmrec.stores.kafka.readers import follow_topic, read_topic
 from mmrec.stores.kafka.topic_ends import end_offsets
-from mmrec.stores.kafka.topics import TopicAdmin
 from mmrec.wiring import open_event_log
 from services.stack.kafka_broker import KafkaBroker
 from tests.stream_process import StreamProcess

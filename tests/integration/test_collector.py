@@ -150,7 +150,7 @@ def test_without_the_broker_events_are_to_be_sent_again(
 ) -> None:
     from dataclasses import replace
 
-    from mmrec.stores.kafka.topics import TopicAdmin
+    from mmrec.stores.kafka.admin import TopicAdmin
 
     broker = new_broker()
     broker.start()

@@ -14,9 +14,9 @@ import pytest
 from mmrec.collecting.collect import EventCollector
 from mmrec.config import EventSettings, KafkaSettings
 from mmrec.scoring.behaviors import shop_behaviors
+from mmrec.stores.kafka.admin import TopicAdmin
 from mmrec.stores.kafka.producer import KafkaRecordProducer
 from mmrec.stores.kafka.readers import read_topic
-from mmrec.stores.kafka.topics import TopicAdmin
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 from mmrec.v1.collector_pb2 import EventOutcome
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from mmrec.config import KafkaSettings
+from mmrec.programs.patience import when_it_answers
+from mmrec.stores.kafka.admin import TopicAdmin
 from mmrec.stores.kafka.producer import KafkaRecordProducer
 from mmrec.stores.kafka.stream_topics import begin_reading
-from mmrec.stores.kafka.topics import TopicAdmin
-from mmrec.telemetry.patience import when_it_answers
 from services.stack.kafka_broker import KafkaBroker
 from tests.benchmarks.chaos_stream_run import QUICK, Plan, run
 

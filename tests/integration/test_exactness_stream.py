@@ -23,8 +23,8 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from feature_repo.apply import apply_repository
 from mmrec.config import Settings, load_settings
 from mmrec.events.rejected import decode_rejected
+from mmrec.stores.kafka.admin import TopicAdmin, describe_topic
 from mmrec.stores.kafka.readers import read_topic
-from mmrec.stores.kafka.topics import TopicAdmin, describe_topic
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 from mmrec.v1.collector_pb2 import EventOutcome, RecordBehaviorsRequest
 from mmrec.v1.collector_pb2_grpc import CollectorServiceStub

@@ -26,9 +26,9 @@ from mmrec.events.control import identify_event
 from mmrec.events.encoding import encode_event
 from mmrec.forgetting.user_bytes import scan_folder
 from mmrec.scoring.source import Source
+from mmrec.stores.kafka.admin import TopicAdmin
 from mmrec.stores.kafka.readers import read_topic
 from mmrec.stores.kafka.stream_topics import starting_offsets, stream_topics
-from mmrec.stores.kafka.topics import TopicAdmin
 from mmrec.stream.rows import decode_rows, split_rows
 from mmrec.stream.step import ScoringStream
 from mmrec.v1.behavior_pb2 import BehaviorEvent

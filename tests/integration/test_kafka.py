@@ -8,10 +8,10 @@ import pytest
 
 from mmrec.config import KafkaSettings
 from mmrec.errors import ConfigurationError, NotFoundError, StoreError
+from mmrec.stores.kafka.admin import TopicAdmin, describe_topic
 from mmrec.stores.kafka.producer import KafkaRecordProducer
 from mmrec.stores.kafka.readers import follow_topic, read_topic
 from mmrec.stores.kafka.stream_topics import check_append_time
-from mmrec.stores.kafka.topics import TopicAdmin, describe_topic
 
 pytestmark = pytest.mark.integration
 Topics = Callable[..., KafkaSettings]

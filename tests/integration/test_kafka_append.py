@@ -12,10 +12,10 @@ import pytest
 from mmrec.config import KafkaSettings
 from mmrec.errors import StoreError
 from mmrec.events.producer import RecordPlace
+from mmrec.stores.kafka.admin import TopicAdmin
 from mmrec.stores.kafka.errors import MAX_RECORD_BYTES
 from mmrec.stores.kafka.producer import KafkaRecordProducer
 from mmrec.stores.kafka.readers import read_topic
-from mmrec.stores.kafka.topics import TopicAdmin
 
 pytestmark = pytest.mark.integration
 Outcome = RecordPlace | StoreError

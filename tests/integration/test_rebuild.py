@@ -15,7 +15,7 @@ from mmrec.state.backup import backup, restore
 from mmrec.state.rebuild_run import back, rebuild
 from mmrec.stores.sqlite.engine import DATABASE
 from mmrec.stores.sqlite.writer_lock import take_writer_lock
-from mmrec.stream.rebuild import Parts
+from mmrec.stream.rebuild import RebuildParts
 from mmrec.wiring import open_event_log, open_feature_store, open_forgotten_users, open_generations, open_producer
 from tests.oracle import Oracle, new_event, record_of
 from tests.servers import Deployment
@@ -79,7 +79,7 @@ def test_profiles_are_exact_through_rebuild_and_back_and_from_a_backup_made_mean
     deployed = made.settings
     apply_repository(deployed.stores, deployed.scoring.decay_per_day)
     stream, traffic = StreamProcess(made.config, java_variables), Traffic(made)
-    parts = Parts(
+    parts = RebuildParts(
         store=open_generations(deployed),
         log=open_event_log(deployed),
         forgotten=open_forgotten_users(deployed),

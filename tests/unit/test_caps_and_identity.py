@@ -250,3 +250,15 @@ def test_after_a_crash_a_user_who_cannot_name_all_guests_is_counted_anew() -> No
     logins = {"~new": [(NOW_S, "ann")]}
     assert identify({"ann": full}, logins, config=FREE, reading=Reading.BROKEN_OFF).unclear == ("~new",)
     assert identify({"ann": full}, logins, config=FREE).unclear == ()
+
+
+@pytest.mark.parametrize("ahead", ["ann", "~x"])
+def test_profiles_of_different_instants_are_merged_by_the_log_and_not_by_their_marks(ahead: str) -> None:
+    source, other = Source("c", "t", 0), Source("c", "t", 1)
+    blank = empty_profile(behaviors=SHOP, num_half_lives=2)
+    profiles = {key: replace(blank, marks={source: 7 if key == ahead else 4}) for key in ("ann", "~x")}
+    logins = {"~x": [(NOW_S, "ann")]}
+    for starts, unclear in (({source: 5}, ("~x",)), ({source: 8}, ()), ({other: 0}, ()), ({}, ())):
+        found = identify(profiles, logins, config=FREE, reading=Reading.BROKEN_OFF, starts=starts)
+        assert found.unclear == unclear
+        assert set(found.profiles) == (set() if unclear else {"ann", "~x"})

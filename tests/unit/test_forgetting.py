@@ -383,12 +383,43 @@ def test_damage_inside_a_file_leaves_it_as_it_is_and_is_said(tmp_path: Path) -> 
     assert scan_folder(tmp_path, ["ann"]).found == ("rows.parquet",)
 
 
-def test_an_anonymous_id_takes_all_its_users_along_and_their_guests(world: World) -> None:
-    world.send(login(10, "eve", "g1"))
+def test_an_anonymous_id_takes_its_owner_along_and_their_guests_and_nobody_who_used_it_before(world: World) -> None:
+    world.send(login(10, "eve", "g1"), login(11, "eve", "phone"), guest_event(12, "g1", "i4", 1.0))
     world.read()
-    document = world.forget("g1", anonymous=True, before=lambda: None).document
+    assert set(KnownLogins(world.deployment.store, world.deployment.log).keys_of("~g1")) == {"~g1", "~phone", "eve"}
+    document = world.forget("g1", anonymous=True).document
     assert document["complete"]
-    assert set(document["merged_hashes"]) == world.hashes("ann", "eve", "~g0")
+    assert set(document["merged_hashes"]) == world.hashes("eve", "~phone")
+    assert set(world.deployment.store.user_keys()) == {"ann", "bob", "~g0", "~h"}
+    ann = world.deployment.store.read_profiles(["ann"])["ann"]
+    assert (set(ann.item_ids), ann.merged_from) == ({"i0", "i2"}, ("~g0",))
+
+
+@pytest.mark.parametrize("times_out", [False, True])
+def test_whoever_logs_in_on_an_anonymous_id_before_it_is_forgotten_is_meant_and_the_user_before_is_not(
+    world: World, times_out: bool
+) -> None:
+    def logs_in() -> None:
+        world.send(login(10, "eve", "g1"))
+
+    if times_out:
+        with pytest.raises(DeadlineError):
+            world.forget("g1", anonymous=True, before=logs_in, reads=False)
+        world.read()
+        document = world.forget("g1", anonymous=True).document
+    else:
+        document = world.forget("g1", anonymous=True, before=logs_in).document
+    assert document["complete"]
+    assert set(document["merged_hashes"]) == world.hashes("eve")
+    assert set(world.deployment.store.user_keys()) == {"ann", "bob", "~g0", "~h"}
+
+
+def test_a_login_that_is_not_read_yet_makes_nobody_else_part_of_an_anonymous_id(world: World) -> None:
+    world.send(login(10, "eve", "g1"))
+    document = world.forget("g1", anonymous=True).document
+    assert document["complete"]
+    assert set(document["merged_hashes"]) == world.hashes("eve")
+    assert "ann" in set(world.deployment.store.user_keys())
 
 
 def test_a_user_of_whom_nothing_is_known_gets_a_receipt_too(world: World) -> None:

@@ -18,10 +18,10 @@ from kafka.producer.record_accumulator import RecordAccumulator
 from kafka.producer.sender import Sender
 from kafka.producer.transaction_manager import TransactionManager
 from kafka.record.default_records import DefaultRecordBatch
-from mmrec.telemetry.pinned import PinnedLibrary
 
 from jobs.spark_insides import CHECKPOINT_SETTINGS, SPARK, planned_offsets
 from mmrec.errors import IncompatibleStateError, LibraryVersionError
+from mmrec.programs.pinned import PinnedLibrary
 from mmrec.stores.feast.insides import FEAST
 from mmrec.stores.kafka.insides import KAFKA
 from services.recommender.ray_insides import RAY

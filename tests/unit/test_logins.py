@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmrec.scoring.together import MAX_RUNS, Link, LoginHistory, all_linked, one_person
+from mmrec.scoring.together import MAX_RUNS, Link, LoginHistory, all_linked, one_person, user_by
 from tests.unit.test_partition_stream import Partitioned
 from tests.unit.test_replay_logins import FIRST, KEYS, Items, held, login, owned, rebuilt, shared_devices
 from tests.unit.test_stream import NOW_S, Deployment, event
@@ -111,9 +111,11 @@ def linked(keys: Collection[str]) -> Iterator[Link]:
     return (link for link in LINKS if set(link) & set(keys))
 
 
-def test_one_person_is_a_user_with_all_guests_and_a_guest_with_all_users_and_theirs() -> None:
+def test_one_person_is_a_user_with_all_guests_and_a_guest_with_its_owner_and_theirs() -> None:
     assert one_person("ann", linked) == ["~phone", "~tablet", "ann"]
-    assert one_person("~tablet", linked) == ["~phone", "~car", "ann", "bob", "~tablet"]
+    assert one_person("~tablet", linked, owner="bob") == ["~car", "bob", "~tablet"]
+    assert one_person("~tablet", linked, owner="ann") == ["~phone", "ann", "~tablet"]
+    assert one_person("~tablet", linked) == ["~tablet"]
     assert one_person("nobody", linked) == ["nobody"]
     assert all_linked(["ann"], linked) == {"ann", "bob", "~phone", "~tablet", "~car"}
     assert all_linked([], linked) == set()
@@ -125,7 +127,8 @@ def test_links_may_be_more_than_were_asked_for(wide: bool) -> None:
         return LINKS if wide else list(linked(keys))
 
     for key in ("ann", "bob", "eve", "~phone", "~tablet", "~car"):
-        assert one_person(key, all_links) == one_person(key, linked)
+        owner = "bob" if key.startswith("~") else None
+        assert one_person(key, all_links, owner=owner) == one_person(key, linked, owner=owner)
 
 
 HISTORY = st.lists(st.tuples(st.integers(0, 12).map(float), st.sampled_from(["ann", "bob", "eve"])), min_size=1)
@@ -145,6 +148,17 @@ def test_a_history_names_the_newest_login_known_by_then_else_the_first(logins, k
     assert all(history.holds(login) for login in logins)
     assert history.newest == ordered[-1]
     assert LoginHistory.of([*logins, *logins]) == history
+
+
+@settings(max_examples=200, deadline=None)
+@given(kept=HISTORY, more=HISTORY | st.just([]), until_s=st.floats(-1.0, 13.0))
+def test_an_ids_user_by_an_instant_is_that_of_the_newest_login_up_to_it(kept, more, until_s) -> None:
+    kept, more = sorted(kept), [(time_s + 12.0, user) for time_s, user in more]  # the stub lacks newer ones alone
+    before = [user for time_s, user in sorted([*kept, *more]) if time_s <= until_s]
+    assert user_by(None, [*more, *kept], until_s=until_s) == (before[-1] if before else None)
+    if kept[-1] <= min(more, default=kept[-1]):
+        assert user_by(LoginHistory.of(kept), more, until_s=until_s) == (before[-1] if before else None)
+    assert user_by(None, []) is None
 
 
 def test_a_history_keeps_its_first_run_and_the_newest_and_takes_no_login_from_between() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from mmrec.errors import StoreError, UnreachableError
-from mmrec.telemetry.patience import when_it_answers
+from mmrec.programs.patience import when_it_answers
 
 
 class Engine:

@@ -28,7 +28,7 @@ from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.scoring.verdicts import Verdict
 from mmrec.state.rebuild_run import back, rebuild
-from mmrec.stream.rebuild import Held, Parts, catch_up, fill, flip
+from mmrec.stream.rebuild import Held, RebuildParts, catch_up, fill, flip
 from mmrec.stream.replay import replay_table
 from mmrec.stream.step import ScoringStream
 from tests.unit.test_replay_logins import SlicedLog
@@ -111,8 +111,8 @@ def check(store: FeatureStore, log: Log, *, owners: dict[str, str] | None = None
         assert max(errors.values()) < 1e-9
 
 
-def parts_of(log: Log, store: FeatureStore, *, config: ScoringConfig = CONFIG) -> Parts:
-    return Parts(store=store, log=log.log, forgotten=MemoryForgottenUsers(), config=config)
+def parts_of(log: Log, store: FeatureStore, *, config: ScoringConfig = CONFIG) -> RebuildParts:
+    return RebuildParts(store=store, log=log.log, forgotten=MemoryForgottenUsers(), config=config)
 
 
 class Waiting(ManualClock):
@@ -135,7 +135,7 @@ def held_lock() -> None:
     raise StoreError("another score_stream writes the profiles")
 
 
-def stream_of(parts: Parts) -> ScoringStream:
+def stream_of(parts: RebuildParts) -> ScoringStream:
     stream = ScoringStream(
         store=parts.store,
         log=parts.log,

@@ -19,7 +19,7 @@ from mmrec.stream.status import NUM_STEPS, RecentSteps
 from mmrec.stream.step import ScoringStream
 from tests.unit.test_stream import NOW_S, SETTINGS, CrashError, Deployment, event
 
-WRITES = ("forget", "append", "send_many", "delete_profiles", "write_profiles")
+WRITES = ("forget_all", "append", "send_many", "delete_profiles", "write_profiles")
 
 
 class Fragile(Deployment):

@@ -1,4 +1,4 @@
-"""Items that users of the user's items touched too (mmrec/recall/neighbors.py)."""
+"""Items that other users of the same items touched, too (mmrec/recall/neighbors.py)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from mmrec.recall.context import RecallContext
 from mmrec.recall.source import OwnReason, Proposals, best
 
 MAX_REASONS = 3
-"""Own items named for one neighbor, by what they add to its score."""
+"""Own items named for one neighbor: those that add most to its score."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class NeighborItems:
         return best(rows, scores_I[rows], num_candidates)
 
     def reasons(self, row: int, context: RecallContext) -> Sequence[OwnReason]:
-        """The newest of the own items whose neighbor it is, and those that add most to its score."""
+        """The newest of the own items that it is a neighbor of, and those that add most to its score."""
         near, profile = context.own_neighbors, context.profile
         if near is None or not profile.num_items:
             return []

@@ -1,4 +1,4 @@
-"""Items the user touched, by affinity: "recently carted, not yet bought" is the strongest signal there is."""
+"""Items the user touched, by affinity. The strongest signal of all is "recently put in the cart, not yet bought"."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What everybody likes now, by decayed counts; new items after them."""
+"""What all users like now, by decayed counts, followed by new items."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ class PopularItems:
     finds_similar: bool = False
 
     def propose(self, context: RecallContext, *, num_candidates: int) -> Proposals:
-        """The first allowed items of one order for all users: costs an index operation and needs nothing."""
+        """The first allowed items of an order that is the same for all users; costs one index operation."""
         order = context.catalogue.popular_rows_I
         rows = order[context.allowed_I[order]][:num_candidates]
         return Proposals(rows_K=rows, scores_K=context.catalogue.popularity_I[rows])
 
     def reasons(self, row: int, context: RecallContext) -> Sequence[PlainReason]:
-        """That others choose it, where they do."""
+        """That others choose it, if they do."""
         if not context.catalogue.popularity_I[row] > 0:
             return []
         return [PlainReason(sentence="Many people choose it these days.", precedence=20)]

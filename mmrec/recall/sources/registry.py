@@ -20,6 +20,6 @@ SOURCES: Final[tuple[RecallSource, ...]] = (
     SimilarItems(),
 )
 MODEL_FREE: Final = tuple(source for source in SOURCES if not source.needs_model)
-"""Those that propose the same with and without a release: training lists are made with them."""
+"""Sources that propose the same with and without a release; training lists are made with them."""
 FINDING_SIMILAR: Final = tuple(source for source in SOURCES if source.finds_similar)
-"""Those that are asked for items like one item."""
+"""Sources that are asked for items like one item."""

@@ -1,4 +1,4 @@
-"""Look-alikes of the items touched last, by item embedding: what makes one click count, new items included."""
+"""Items similar to those touched last, by item embedding. Through them even one click on a new item has an effect."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from mmrec.recall.source import NOTHING, OwnReason, Proposals, best
 from mmrec.recall.sources.vector_items import look_alikes
 
 NUM_SEEDS = 5
-"""Newest own items whose look-alikes are proposed."""
+"""Number of newest own items for which similar ones are proposed."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SimilarItems:
             num_results=max(1, -(-num_candidates // len(seeds))),
             allowed_I=allowed_I,
         )
-        # The newest seed speaks loudest: its look-alikes keep their cosine, older ones lose a tenth each.
+        # The newest seed weighs most: items like it keep their cosine, and each older seed loses another tenth.
         loudness = 0.9 ** np.arange(len(seeds))
         best_I = np.full(len(catalogue.item_ids), -np.inf)
         hit = found.rows_QK >= 0
@@ -46,5 +46,5 @@ class SimilarItems:
         return best(rows, best_I[rows], num_candidates)
 
     def reasons(self, row: int, context: RecallContext) -> Sequence[OwnReason]:
-        """The own item that looks most like it."""
+        """The own item that is most like it."""
         return look_alikes(row, context)

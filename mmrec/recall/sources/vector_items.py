@@ -1,4 +1,4 @@
-"""Nearest items to the user's embedding, and what two look-alikes have in common."""
+"""Items nearest to the user's embedding, and which items count as similar."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from mmrec.recall.context import RecallContext
 from mmrec.recall.source import NOTHING, OwnReason, PlainReason, Proposals, Reason
 
 MIN_COSINE = 0.2
-"""Below this two items do not look alike."""
+"""Two items with a smaller cosine do not count as similar."""
 NUM_REMEMBERED = 5
-"""Own items touched last, among which the one that looks most like a proposal is named."""
+"""Number of own items touched last, of which the one most like a proposal is named."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class VectorItems:
         return Proposals(rows_K=found.rows_QK[0][hit], scores_K=found.scores_QK[0][hit].astype(np.float64))
 
     def reasons(self, row: int, context: RecallContext) -> Sequence[Reason]:
-        """An own item that looks like it, or that it fits the history as a whole."""
+        """An own item that is similar, or else that the proposal fits the whole history."""
         return [
             *look_alikes(row, context),
             PlainReason(sentence="It fits what you looked at lately.", precedence=10),
@@ -45,14 +45,14 @@ class VectorItems:
 
 
 def look_alikes(row: int, context: RecallContext) -> Sequence[OwnReason]:
-    """The own item, of those touched last, whose embedding is nearest; none where none is near."""
+    """The own item, of those touched last, with the nearest embedding; none where none is near."""
     catalogue, profile = context.catalogue, context.profile
     if catalogue.index is None or not catalogue.embedded_I[row] or not profile.num_items:
         return []
     known = np.flatnonzero((context.own_rows_J >= 0) & (context.own_rows_J != row))
     if not len(known):
         return []
-    # Among items about as alike, the one touched last is what the user remembers.
+    # Of items that are about equally similar, the user remembers the one touched last.
     youngest = known[np.argsort(-profile.reference_times_I[known], kind="stable")][:NUM_REMEMBERED]
     vectors_ID = catalogue.index.vectors_ID
     cosines = vectors_ID[context.own_rows_J[youngest]] @ vectors_ID[row]

@@ -13,8 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mmrec.errors import IncompatibleStateError
-from mmrec.features.schema import FLIP_KEY, GENERATION_KEY, GENERATIONS, LIVE_KEY
-from mmrec.features.stores import check_generation, check_idle_generation
+from mmrec.features.schema import (
+    FLIP_KEY,
+    GENERATION_KEY,
+    GENERATIONS,
+    LIVE_KEY,
+    check_generation,
+    check_idle_generation,
+)
 
 Read = Callable[[str, Sequence[str]], Mapping[str, bytes]]
 """(generation, keys) -> values of the rows that are there."""

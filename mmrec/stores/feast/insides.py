@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import typeguard
 
-from mmrec.telemetry.pinned import PinnedLibrary
+from mmrec.programs.pinned import PinnedLibrary
 from mmrec.v1.feature_value_pb2 import FeatureValue
 
 FEAST: Final = PinnedLibrary(name="feast", version="0.67.0", module=__name__)

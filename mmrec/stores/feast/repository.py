@@ -34,6 +34,7 @@ class FeastRepository:
 
 def repository_yaml(stores: StoreSettings) -> str:
     """feature_store.yaml; it names no folder, so the repository can be moved."""
+    engine = online_engine(stores.online_store)
     lines = [
         "project: mmrec",
         "provider: local",
@@ -44,7 +45,8 @@ def repository_yaml(stores: StoreSettings) -> str:
         "offline_store:",
         "  type: file",
         "online_store:",
-        *online_engine(stores.online_store).repository_lines(stores),
+        f"  type: {engine.feast_type}",
+        *engine.repository_lines(stores),
         f"entity_key_serialization_version: {KEY_VERSION}",
         "auth:",
         "  type: no_auth",
@@ -85,7 +87,7 @@ def apply_objects(folder: Path, objects: Sequence[Any]) -> None:
 def _engine(store: Any, folder: str) -> OnlineStore:
     """The online store that feature_store.yaml names; nobody else than repository_yaml() should have written it."""
     for engine in get_args(OnlineStore):
-        if store.config.online_store.type == engine:
+        if store.config.online_store.type == online_engine(engine).feast_type:
             return engine  # type: ignore[no-any-return]
     raise IncompatibleStateError(
         f"{folder}/feature_store.yaml has the online store {store.config.online_store.type!r}; known:"

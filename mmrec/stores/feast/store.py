@@ -30,9 +30,9 @@ from mmrec.features.schema import (
     PROFILE_VIEWS,
     STREAM_PROGRESS_KEY,
     View,
+    check_generation,
     feature_fingerprint,
 )
-from mmrec.features.stores import check_generation
 from mmrec.features.values import Neighbors, PackedProfile, PopularItems, StreamProgress
 from mmrec.scoring.item_statistics import ItemStatistics, pack_statistics, unpack_statistics
 from mmrec.scoring.packing import unpack
@@ -62,7 +62,8 @@ class FeastFeatureStore:
             repo_folder: Folder of feature_store.yaml.
             scoring: Weights for the values in the clear beside each profile, and the decay rates that a generation
                 must have to be read; without it they are written empty, and any rates are read.
-            lease: On Redis: what the writer's lease must hold for profiles to be written (mmrec.stores.writer_lease).
+            lease: On Redis: the value that the writer's lease must have for profiles to be written
+                (mmrec.stores.redis.writer_lease).
 
         Raises:
             StoreError: nothing was applied there.

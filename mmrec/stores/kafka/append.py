@@ -1,4 +1,4 @@
-"""Many records at once into a producer's accumulator: what is the same for all of them is looked up once per call."""
+"""Puts many records at once into a producer's accumulator; what they have in common is looked up once per call."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,25 +9,25 @@ from kafka.structs import TopicPartition
 from mmrec.stores.kafka.insides import SenderInside, partition_of
 
 _OVERHEAD_BYTES = 1_024
-"""More than what a record adds to its key and value."""
+"""More than the bytes that a record needs beside its key and value."""
 Taken = Callable[[int, Any], None]
 """(position of the record, kafka's RecordMetadata)."""
 Failed = Callable[[int, BaseException], None]
 
 
 class RecordAppender:
-    """Hands keyed records to a producer's sender. Safe to call from several threads."""
+    """Passes keyed records to a producer's sender. Safe to call from several threads."""
 
     def __init__(self, producer: Any, *, max_record_bytes: int, headers: Sequence[tuple[str, bytes]] = ()) -> None:
-        """Append to what `producer` sends.
+        """Append to the records that `producer` sends.
 
         Args:
-            producer: A kafka.KafkaProducer without serializers, partitioner of its own and transactions.
+            producer: A kafka.KafkaProducer without serializers, without its own partitioner, without transactions.
             max_record_bytes: Its max_request_size.
-            headers: Of every record, fewer than 1,000 bytes in all.
+            headers: Headers of every record, fewer than 1,000 bytes in all.
 
         Raises:
-            LibraryVersionError: kafka-python is another version than the one that is known from within.
+            LibraryVersionError: another version of kafka-python is installed than insides.py was written against.
         """
         self._producer, self._inside = producer, SenderInside(producer)
         self._headers = list(headers)
@@ -36,7 +36,7 @@ class RecordAppender:
     def append(
         self, topic: str, records: Sequence[tuple[bytes, bytes | None]], *, taken: Taken, failed: Failed
     ) -> None:
-        """Hand over; `taken` or `failed` is called once for each record, from any thread.
+        """Pass on records; `taken` or `failed` is called once for each of them, from any thread.
 
         Blocks only while the topic is not known yet.
         """

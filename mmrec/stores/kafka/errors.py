@@ -1,4 +1,4 @@
-"""What Kafka refuses and how its failures are told."""
+"""The largest record that Kafka accepts, and Kafka's failures as our errors."""
 
 from kafka.errors import RetriableError
 
@@ -9,6 +9,6 @@ MAX_RECORD_BYTES = 8 * 1024 * 1024
 
 
 def store_error(what: str, error: BaseException) -> StoreError:
-    """A failure of the library as ours; UnreachableError where the broker may answer later."""
+    """A failure of the library as one of our errors; UnreachableError where the broker may answer later."""
     kind = UnreachableError if isinstance(error, RetriableError) else StoreError
     return kind(f"Kafka ({what}): {type(error).__name__}: {error}")

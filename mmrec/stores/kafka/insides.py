@@ -1,11 +1,11 @@
 """What is used of kafka-python 3.0.12 beyond its documented calls, and why.
 
-- SenderInside. `KafkaProducer.send` checks and looks everything up anew for every record, which costs 40
-  CPU-microseconds each where they come in hundreds; the accumulator behind it takes a record whose place is known.
-- ask_for_ids_again, wait_for_answers. Without them its sender falls silent for good, or spins.
-- read_whole_batches. Without it a reader stands still for ever at a batch that cannot be decoded.
+- SenderInside. `KafkaProducer.send` checks and looks up everything again for every record, which costs 40
+  CPU-microseconds per record even for hundreds at once. The accumulator behind it accepts a record with a known place.
+- ask_for_ids_again, wait_for_answers. Without them its sender stops sending for good, or spins.
+- read_whole_batches. Without it a reader never gets past a batch that cannot be decoded.
 
-The library has no documented way to any of them. Whoever raises its version reads this module against the new source.
+The library has no documented way to do any of these. To raise its version, read this module against the new source.
 """
 
 import math
@@ -19,7 +19,7 @@ from kafka.partitioner.default import murmur2
 from kafka.producer.transaction_manager import TransactionState
 from kafka.structs import TopicPartition
 
-from mmrec.telemetry.pinned import PinnedLibrary
+from mmrec.programs.pinned import PinnedLibrary
 
 KAFKA: Final = PinnedLibrary(name="kafka-python", version="3.0.12", module=__name__)
 
@@ -28,7 +28,7 @@ class SenderInside:
     """The accumulator and the sender of a kafka.KafkaProducer."""
 
     def __init__(self, producer: Any) -> None:
-        """Look into `producer`, which has no serializers, no partitioner of its own and no transactions.
+        """Use the inside of `producer`, which has no serializers, no partitioner of its own and no transactions.
 
         Raises:
             LibraryVersionError: another version is installed.
@@ -39,26 +39,26 @@ class SenderInside:
     def append(
         self, place: TopicPartition, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]
     ) -> tuple[Any, bool]:
-        """The record's future, and whether its sender has a reason to look for records."""
+        """Append one record; returns its future, and whether the sender should be woken."""
         future, is_full, is_new, _ = self._append(place, None, key, value, headers)
         return future, is_full or is_new
 
     def wake(self) -> None:
-        """Let the sender look for records."""
+        """Wake the sender, so that it looks for records."""
         self._sender.wakeup()
 
 
 def partition_of(key: bytes, num_partitions: int) -> int:
-    """Where the producer's own partitioner, and Java's, puts a key."""
+    """The partition of a key by the producer's own partitioner, which agrees with Java's."""
     place: int = (murmur2(key) & 0x7FFFFFFF) % num_partitions
     return place
 
 
 def ask_for_ids_again(producer: Any) -> None:
-    """Mend a producer that would go silent once a record expired that may have reached the broker.
+    """Repair a producer that would stop sending after a record expires that may have reached the broker.
 
-    It then gives up its producer id, and asks for another one only in the state in which it began, to which it never
-    goes back: from there on nothing is sent, and nothing fails.
+    It then gives up its producer id. It asks for a new one only in its initial state, to which it never returns. From
+    then on nothing is sent, and nothing fails.
     """
     KAFKA.check()
     manager = producer._transaction_manager
@@ -72,10 +72,10 @@ def ask_for_ids_again(producer: Any) -> None:
 
 
 def wait_for_answers(producer: Any) -> None:
-    """Mend a producer that would spin while a broker has as many requests under way as it may have.
+    """Repair a producer that would spin while a broker has as many unanswered requests as it may have.
 
-    With records for another partition at hand it asks how long the connection needs, hears 0, and asks again until the
-    answer comes. The answer itself ends the wait.
+    If there are records for another partition, it asks how long the connection needs, gets 0, and asks again until the
+    answer arrives. With this it waits, and the answer itself ends the wait.
     """
     KAFKA.check()
     client = producer._sender._client
@@ -91,12 +91,12 @@ def wait_for_answers(producer: Any) -> None:
 
 
 class Batch(Protocol):
-    """A batch of records as the library reads it, as far as the reader of whole batches must say more."""
+    """A batch of records as the library expects it; what the reader of whole batches has to add."""
 
     is_control_batch: bool
 
     def may_abort(self) -> bool:
-        """Of a control batch: whether an aborted transaction ends with it."""
+        """For a control batch: whether an aborted transaction ends with it."""
 
 
 Whole = Callable[[TopicPartition, Any], Any]
@@ -104,7 +104,7 @@ Whole = Callable[[TopicPartition, Any], Any]
 
 
 def read_whole_batches(consumer: Any, whole: Whole) -> None:
-    """Let a kafka.KafkaConsumer read what it fetches through `whole`.
+    """Make a kafka.KafkaConsumer read fetched batches through `whole`.
 
     Raises:
         LibraryVersionError: another version is installed.
@@ -114,7 +114,7 @@ def read_whole_batches(consumer: Any, whole: Whole) -> None:
 
 
 class WholeBatches(Fetcher.PartitionRecords):  # type: ignore[misc]
-    """What one fetch brought of a partition."""
+    """The batches of one partition from one fetch."""
 
     def __init__(self, *args: Any, whole: Whole, **named: Any) -> None:
         self._whole = whole
@@ -141,7 +141,7 @@ def records_with_any_names(batch: Any, failure: CorruptRecordError) -> list[Any]
 
 
 class _AnyNames(bytearray):
-    """Bytes whose slices are texts in any encoding: what is not UTF-8 is replaced, as Kafka's own client does."""
+    """Bytes with slices that decode in any encoding: what is not UTF-8 is replaced, as Kafka's own client does."""
 
     def __getitem__(self, key: Any) -> Any:
         found = super().__getitem__(key)

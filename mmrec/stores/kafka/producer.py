@@ -8,10 +8,10 @@ import kafka
 from kafka.errors import KafkaError
 
 from mmrec.events.producer import RecordPlace, Settled
+from mmrec.stores.kafka.admin import describe_topic
 from mmrec.stores.kafka.append import RecordAppender
 from mmrec.stores.kafka.errors import MAX_RECORD_BYTES, store_error
 from mmrec.stores.kafka.insides import ask_for_ids_again, wait_for_answers
-from mmrec.stores.kafka.topics import describe_topic
 
 
 class KafkaRecordProducer:
@@ -30,15 +30,15 @@ class KafkaRecordProducer:
 
         Args:
             bootstrap: host:port[,host:port...].
-            delivery_timeout_s: After this long without the broker a record's future fails.
-            linger_s: How long a record waits for company; 0 answers soonest and still batches under load.
-            max_requests: Requests to one broker under way at once, 1 to 5. With 1 what comes meanwhile goes with the
-                next one: the fewest requests, and company without waiting.
-            header: Name of a header, without a value, that records of send_each() bear.
+            delivery_timeout_s: If the broker does not answer for this long, a record's future fails.
+            linger_s: How long a record waits for others; with 0, answers come soonest, and load still makes batches.
+            max_requests: Unanswered requests to one broker at once, 1 to 5. With 1, records that arrive meanwhile go
+                into the next request: the fewest requests, and batches without waiting.
+            header: Name of a header, without a value, for records of send_each().
 
         Raises:
             StoreError: no broker answers.
-            LibraryVersionError: kafka-python is another version than the one that is known from within.
+            LibraryVersionError: another version of kafka-python is installed than insides.py was written against.
         """
         timeout_ms = int(delivery_timeout_s * 1000)
         try:
@@ -79,12 +79,12 @@ class KafkaRecordProducer:
         for topic in topics:
             try:
                 self._producer.partitions_for(topic)
-            except KafkaError as error:  # the library only says that it waited in vain
+            except KafkaError as error:  # the library only says that it timed out
                 describe_topic(self._bootstrap, topic)
                 raise store_error(topic, error) from error
 
     def send(self, topic: str, key: bytes, value: bytes | None) -> "Future[RecordPlace]":
-        """Hand over one record; blocks only while the topic is not known yet."""
+        """Pass on one record; blocks only while the topic is not known yet."""
         answer: Future[RecordPlace] = Future()
 
         def taken(metadata: Any) -> None:
@@ -103,7 +103,7 @@ class KafkaRecordProducer:
         return answer
 
     def send_each(self, topic: str, records: Sequence[tuple[bytes, bytes | None]], settled: Settled) -> None:
-        """Hand over many records; blocks only while the topic is not known yet."""
+        """Pass on many records; blocks only while the topic is not known yet."""
 
         def taken(index: int, metadata: Any) -> None:
             settled(index, RecordPlace(metadata.partition, metadata.offset, metadata.timestamp / 1000))
@@ -129,7 +129,7 @@ class KafkaRecordProducer:
         return num_sent
 
     def flush(self) -> None:
-        """Wait until nothing is under way."""
+        """Wait until all records are settled."""
         try:
             self._producer.flush(timeout=self._timeout_s)
         except KafkaError as error:

@@ -1,4 +1,4 @@
-"""Readers of whole topics: the one opening of a consumer, reading to the end, and following."""
+"""Readers of whole topics: the one place that opens a consumer, reading to the end, and following."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +25,7 @@ def open_consumer(
     isolation: Literal["read_committed", "read_uncommitted"] = "read_committed",
     skipped: SkippedBatches | None = None,
 ) -> Iterator[Any]:
-    """The one opening of a Kafka consumer: without a group, assigned to nothing; nothing is ever committed.
+    """The one place that opens a Kafka consumer: without a group, assigned to nothing; nothing is ever committed.
 
     Records of a transaction are read once it is committed. Until then a partition ends before it (at the last stable
     offset), for positions, end_offsets() and records alike; what was aborted is never seen. All codecs of Kafka are
@@ -33,13 +33,13 @@ def open_consumer(
 
     Args:
         what: What it is for; errors name it.
-        isolation: With read_uncommitted end_offsets() tells where the broker ends, open transactions included.
+        isolation: With read_uncommitted, end_offsets() is where the broker ends, open transactions included.
         skipped: Counts the batches that cannot be decoded; they are logged in any case.
 
     Raises:
-        StoreError: no broker answers; or what the library raises within the block.
+        StoreError: no broker answers, or the library raises an error within the block.
         ConfigurationError: a codec is not installed.
-        LibraryVersionError: kafka-python is another version than the one that is known from within.
+        LibraryVersionError: another version of kafka-python is installed than insides.py was written against.
     """
     check_codecs()
     try:
@@ -67,7 +67,7 @@ def open_consumer(
 
 
 def places_of(consumer: Any, bootstrap: str, topic: str) -> list[Any]:
-    """The topic's partitions, as the library names them; NotFoundError where the broker has no such topic."""
+    """The topic's partitions as objects of the library; NotFoundError where the broker has no such topic."""
     partitions = consumer.partitions_for_topic(topic)
     if not partitions:
         raise NotFoundError(f"topic {topic!r} does not exist at {bootstrap}; `mmrec up` creates it")
@@ -115,7 +115,7 @@ def read_topic(
             positions = {place: consumer.position(place) for place in places}
             if all(positions[place] >= ends[place] for place in places):
                 return
-            # What transactions leave behind has offsets and no records: who passes that is not waiting in vain.
+            # Transactions leave offsets without records; a position that moves over these is progress, too.
             if positions != before:
                 heard_s, before = time.monotonic(), positions
             elif time.monotonic() - heard_s > timeout_s:
@@ -134,7 +134,7 @@ def follow_topic(
     poll_s: float = 0.2,
     skipped: SkippedBatches | None = None,
 ) -> Iterator[list[TopicRecord]]:
-    """Records as they arrive, one list per poll, until `stop()`; an empty list says that nothing came.
+    """Records as they arrive, one list per poll, until `stop()`; the list is empty if none arrived.
 
     Args:
         start: First offset per partition; partitions left out are read from their beginning.

@@ -1,12 +1,12 @@
-"""How a consumer of kafka-python comes past a batch that it cannot decode.
+"""How a consumer of kafka-python gets past a batch that it cannot decode.
 
     skipped = SkippedBatches()
     mend_reading(consumer, skipped)
 
-The library stands still at such a batch: every poll fails at the same place. With this it reads as a batch without
-records: it is left out from its first to its last offset, said, counted, and what follows is read. Two kinds of sound
-batches that the library takes for broken ones are read: a header whose name is not UTF-8, which other clients may
-send, and a transaction's marker of which compaction has left an empty batch.
+The library alone stops at such a batch: every poll fails at the same place. With this, the batch reads as one without
+records: it is left out from its first to its last offset, logged and counted, and what follows is read. Two kinds of
+valid batches that the library takes for broken are read as well: one with a header name that is not UTF-8, which other
+clients may send, and a transaction's marker that compaction has turned into an empty batch.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,14 +28,14 @@ _CODECS = {"gzip": codec.has_gzip, "snappy": codec.has_snappy, "lz4": codec.has_
 
 
 def check_codecs() -> None:
-    """ConfigurationError where a codec of Kafka is not installed: sound batches would be taken for broken ones."""
+    """ConfigurationError where a codec of Kafka is not installed: valid batches would be taken for broken ones."""
     missing = [name for name, is_there in _CODECS.items() if not is_there()]
     if missing:
         raise ConfigurationError(f"kafka-python cannot read {', '.join(missing)}; install what requirements.lock names")
 
 
 def mend_reading(consumer: Any, skipped: SkippedBatches) -> None:
-    """Let a kafka.KafkaConsumer leave out what it cannot decode."""
+    """Make a kafka.KafkaConsumer leave out batches that it cannot decode."""
     read_whole_batches(consumer, partial(SoundBatches, skipped=skipped, highwater=consumer.highwater))
 
 
@@ -45,22 +45,22 @@ class SoundBatches:
     def __init__(
         self, place: TopicPartition, records: Any, *, skipped: SkippedBatches, highwater: Callable[[Any], int | None]
     ) -> None:
-        """Take them from `records`, a kafka.record.MemoryRecords.
+        """Read batches from `records`, a kafka.record.MemoryRecords.
 
         Args:
-            highwater: The end of a partition as the last fetch told it; None before there was one.
+            highwater: The end of a partition as of the last fetch; None before there was one.
         """
         self._place, self._records, self._skipped, self._highwater = place, records, skipped, highwater
         self._ahead: Any = None
 
     def next_batch(self) -> "_Decoded | _Gap | None":
-        """The next one; None at the end."""
+        """The next batch; None at the end."""
         batch, self._ahead = self._ahead or self._records.next_batch(), None
         if batch is None:
             return None
         try:
             return _Decoded(batch, _decoded(batch))
-        except Exception as error:  # whatever it holds, what comes after it must be read
+        except Exception as error:  # whatever the batch holds, what comes after it must be read
             gap = self._gap(batch)
             self._skipped.add(
                 SkippedBatch(
@@ -74,9 +74,9 @@ class SoundBatches:
             return gap
 
     def _gap(self, batch: Any) -> "_Gap":
-        """From the first offset of the batch to where the next one begins; only where none follows its header counts.
+        """A gap from the batch's first offset to where the next batch begins, or to its header's end if none follows.
 
-        A header may be what is broken.
+        The header is used only then, since it may be the broken part.
         """
         first = last = batch.base_offset
         is_new = batch.magic >= 2
@@ -98,7 +98,7 @@ class SoundBatches:
 
 
 class _Decoded:
-    """A batch with its records; the rest is as the library's own."""
+    """A batch with its records; everything else is as in the library's own."""
 
     def __init__(self, batch: Any, records: list[Any]) -> None:
         self._batch, self._records = batch, records
@@ -110,7 +110,7 @@ class _Decoded:
         return getattr(self._batch, name)
 
     def validate_crc(self) -> bool:
-        """It was before it was decoded."""
+        """True: the checksum was checked before decoding."""
         return True
 
     def may_abort(self) -> bool:
@@ -119,7 +119,7 @@ class _Decoded:
 
 @dataclass(frozen=True, kw_only=True)
 class _Gap:
-    """A batch without records, as the library wants it to be."""
+    """A batch without records, in the form that the library expects."""
 
     base_offset: int
     last_offset: int
@@ -140,7 +140,7 @@ class _Gap:
         return self.producer_id >= 0
 
     def may_abort(self) -> bool:
-        """A marker that cannot be read may: others may follow, and what it ended must not count."""
+        """True for a marker that cannot be read: more may follow, and what it ended must not count."""
         return True
 
     def validate_crc(self) -> bool:
@@ -148,7 +148,7 @@ class _Gap:
 
 
 def _decoded(batch: Any) -> list[Any]:
-    """All records of a batch; any exception where one of them cannot be had."""
+    """All records of a batch; raises any exception where one of them cannot be read."""
     if not batch.validate_crc():
         raise CorruptRecordError(f"the checksum is not the {batch.crc:#010x} that the header says")
     if batch.magic < 2:

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from mmrec.config import KafkaSettings
 from mmrec.errors import ConfigurationError, StoreError
 from mmrec.scoring.source import Source
+from mmrec.stores.kafka.admin import TopicAdmin
 from mmrec.stores.kafka.readers import open_consumer, places_of
 from mmrec.stores.kafka.topic_ends import source_ends
-from mmrec.stores.kafka.topics import TopicAdmin
 from mmrec.stream.next_offsets import next_offsets
 from mmrec.stream.rows import RecordKind, StreamTopic
-from mmrec.stream.topics import Reading
+from mmrec.stream.topics import StreamReading
 from mmrec.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -22,7 +22,7 @@ class KafkaStreamTopics:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
 
-    def begin(self, marks: Mapping[Source, int]) -> Reading:
+    def begin(self, marks: Mapping[Source, int]) -> StreamReading:
         """See begin_reading()."""
         return begin_reading(self._settings, marks)
 
@@ -35,21 +35,21 @@ class KafkaStreamTopics:
         return source_ends(self._settings.bootstrap, topics.values())
 
 
-def begin_reading(settings: KafkaSettings, marks: Mapping[Source, int]) -> Reading:
-    """Where a stream goes on whose store stands at `marks`; records that the broker has deleted unread are logged.
+def begin_reading(settings: KafkaSettings, marks: Mapping[Source, int]) -> StreamReading:
+    """Where a stream continues when its store is at `marks`; logs how many unread records the broker has deleted.
 
     Raises:
         ConfigurationError: the broker does not stamp events itself.
         NotFoundError: a topic does not exist.
-        UnreachableError: no broker answers now.
-        StoreError: the broker does not have what was read from it.
+        UnreachableError: no broker answers at the moment.
+        StoreError: the broker has lost records that were read from it.
     """
     topics = stream_topics(settings)
     check_append_time(settings)
     starts, num_deleted = starting_offsets(settings.bootstrap, topics, marks)
     if num_deleted:
         log.error("records_lost", num_records=num_deleted, reason="deleted by the broker before they were read")
-    reading = Reading(topics=topics, starts=starts)
+    reading = StreamReading(topics=topics, starts=starts)
     log.info("stream_starts", starts=reading.spark_offsets)
     return reading
 
@@ -74,7 +74,7 @@ def stream_topics(settings: KafkaSettings) -> dict[str, StreamTopic]:
 
 
 def check_topics(settings: KafkaSettings, topics: Mapping[str, StreamTopic]) -> bool:
-    """Whether the broker answers; StoreError where a topic was deleted and made anew since."""
+    """Whether the broker answers; StoreError where a topic was deleted and created again since."""
     try:
         found = stream_topics(settings)
     except StoreError:
@@ -86,7 +86,7 @@ def check_topics(settings: KafkaSettings, topics: Mapping[str, StreamTopic]) -> 
 
 
 def check_append_time(settings: KafkaSettings) -> None:
-    """ConfigurationError where the broker does not stamp events itself: producers' clocks must not judge them."""
+    """ConfigurationError where the broker does not stamp events itself: a producer clock must not decide."""
     with TopicAdmin(settings.bootstrap) as admin:
         found = admin.config(settings.behavior_events, "message.timestamp.type")
     if found != "LogAppendTime":
@@ -99,7 +99,7 @@ def check_append_time(settings: KafkaSettings) -> None:
 def starting_offsets(
     bootstrap: str, topics: Mapping[str, StreamTopic], marks: Mapping[Source, int]
 ) -> tuple[dict[Source, int], int]:
-    """Where to go on reading; see next_offsets.
+    """Where to continue reading; see next_offsets.
 
     Raises:
         StoreError: no broker answers, or one does not have what was read from it.

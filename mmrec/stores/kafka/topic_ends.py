@@ -20,7 +20,7 @@ def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
 
 
 def source_ends(bootstrap: str, topics: Iterable[StreamTopic]) -> dict[Source, int]:
-    """The same for the sources of several topics; errors as end_offsets()."""
+    """end_offsets() for several topics, by source; same errors."""
     return {
         Source(cluster_id=topic.cluster_id, topic_id=topic.topic_id, partition=partition): end
         for topic in topics

@@ -11,7 +11,7 @@ import fcntl
 import os
 import secrets
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mmrec.disk.files import create_file, sync_folder
@@ -43,16 +43,25 @@ class FileForgottenUsers:
         Raises:
             StoreError: the entry could not be written.
         """
-        hashed = keyed_hash(user_key, self._key())
+        self.forget_all({user_key: known_time_s})
+
+    def forget_all(self, instants: Mapping[str, float]) -> None:
+        """See ForgottenUsers; one write.
+
+        Raises:
+            StoreError: the entries could not be written.
+        """
+        hashed = {keyed_hash(user_key, self._key()): known_time_s for user_key, known_time_s in instants.items()}
         with self._lock:
             try:
                 with self._entries.open("ab") as file:
                     fcntl.flock(file, fcntl.LOCK_EX)
                     self._read_new()
-                    if self._times.get(hashed, float("-inf")) >= known_time_s:
+                    new = {name: s for name, s in hashed.items() if self._times.get(name, float("-inf")) < s}
+                    if not new:
                         return
                     os.ftruncate(file.fileno(), self._num_read * ENTRY.size)
-                    file.write(ENTRY.pack(hashed, known_time_s))
+                    file.write(b"".join(ENTRY.pack(name, known_time_s) for name, known_time_s in new.items()))
                     file.flush()
                     os.fsync(file.fileno())
                 sync_folder(self._folder)

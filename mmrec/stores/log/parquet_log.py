@@ -2,7 +2,7 @@
 
     <folder>/events/day=2026-01-31/<digest>.parquet    rows of one append, by the day (UTC) its first was ingested
     <folder>/events/day=2026-01-31/part-*.parquet      rows of many appends, compacted, in the order they were appended
-    <folder>/events/manifest/                          which files hold which appends (mmrec.stores.log_manifest)
+    <folder>/events/manifest/                          which files hold which appends (mmrec.stores.log.manifest)
     <folder>/served/...                                the same for served lists
     <folder>/forgotten/                                the registry of forgotten users
 

@@ -1,4 +1,4 @@
-"""The text that names a Redis, as Feast has it: host:port[,host:port...][,name=value...], parted by commas."""
+"""The text that names a Redis, in Feast's form: host:port[,host:port...][,name=value...], separated by commas."""
 
 import json
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 from mmrec.errors import ConfigurationError
 
 _TEXTS = ("password", "username")
-"""Options that are texts whatever they look like."""
+"""Options that stay texts even if they look like numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 class RedisEngine:
     """See OnlineEngine."""
 
+    feast_type = "redis"
     errors: tuple[type[Exception], ...] = (RedisError,)
     database = ""
     backup_note = "of Redis the profiles; item views are made anew from the log and the catalogue"
@@ -31,7 +32,6 @@ class RedisEngine:
     def repository_lines(self, stores: StoreSettings) -> list[str]:
         """Where the servers are."""
         return [
-            "  type: redis",
             *(["  redis_type: redis_cluster"] if stores.redis_cluster else []),
             f"  connection_string: {json.dumps(stores.redis_connection)}",
             # Without it Feast skips, in silence, a row that is not newer than the stored one.

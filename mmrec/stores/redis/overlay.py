@@ -4,7 +4,7 @@
     mmrec:overlay:source:<cluster>/<topic>/<part>    sorted set by offset, "<offset>|<ingest ms>|<user key>"
     mmrec:overlay:sources                            set of the sources that have one
 
-The sorted sets say what to prune and which entries are oldest. Readers look at hashes only, which are written first.
+The sorted sets show what to prune and which entries are oldest. Readers use only the hashes, which are written first.
 """
 
 import json
@@ -24,7 +24,7 @@ from mmrec.stores.redis.connection import parse_connection
 
 PREFIX: Final = "mmrec:overlay:"
 TIME_TO_LIVE_S: Final = 7 * 86_400
-"""A user's entries go when nothing was added for so long; pruning is what removes them otherwise."""
+"""A user's entries expire when nothing was added for this long; normally, pruning removes them before."""
 STEP: Final = 1_000
 """Entries removed in one round trip."""
 
@@ -49,7 +49,7 @@ class RedisOverlay:
         self._lock = threading.Lock()
 
     def add(self, entries: Sequence[OverlayEntry]) -> None:
-        """One pipeline; the oldest go where there are too many."""
+        """Add entries in one pipeline; remove the oldest where there are too many."""
         with self._failing("adding entries"):
             pipeline = self._redis.pipeline(transaction=False)
             by_user: dict[str, dict[str, str]] = {}
@@ -153,7 +153,7 @@ class RedisOverlay:
         pipeline.execute()
 
     def _drop_oldest(self) -> None:
-        """Down to the bound, and a little below, so that it comes seldom."""
+        """Remove entries down to a little below the bound, so that this is needed seldom."""
         self._count()
         left = self._num_entries - self._max_entries
         left += self._max_entries // 16 if left > 0 else 0

@@ -1,12 +1,12 @@
-"""Rows of a profile view in Redis, read and written as Feast does, without Feast: for workers that must start fast.
+"""Rows of a profile view in Redis, read and written as Feast does but without it, for workers that must start fast.
 
     layout = redis_layout(repository, view)          where and under which names; can be sent to another process
-    rows = RedisProfileRows(layout, lease=holder)    same calls as mmrec.stores.profile_rows.ProfileRows
+    rows = RedisProfileRows(layout, lease=holder)    the port mmrec.features.profile_rows.ProfileRows
 
-A row is a hash under (entity key, project); a field is the 32-bit hash of "view:feature". With a lease every write
-is made only while its holder holds it: on one server check and write are one step (WATCH, MULTI), and a server that
-was started again is refused; on a cluster the lease is read just before each portion, so a writer that lost it can
-finish the portion it had begun.
+A row is a hash under (entity key, project); a field is the 32-bit hash of "view:feature". With a lease, writes happen
+only while its holder has it. On a single server, check and write are one step (WATCH, MULTI), and a server that was
+restarted is refused. On a cluster the lease is read just before each portion, so a writer that lost it can still finish
+the portion it had begun.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -46,10 +46,10 @@ class RedisLayout:
     """Feast's name of the view."""
 
     def connect(self, *, lease: bytes | None = None) -> "Redis | RedisCluster":
-        """A client; RedisError where nobody answers.
+        """A client; RedisError where no server answers.
 
         Args:
-            lease: Connect only to the run of the server that gave this lease; a cluster is not told apart.
+            lease: Connect only to the run of the server that gave this lease; on a cluster this is not checked.
         """
         options = dict(self.options)
         if self.is_cluster:
@@ -70,8 +70,8 @@ class RedisProfileRows:
         """Connect.
 
         Args:
-            lease: What the lease must hold for a write to be made, and on one server, whose run must have given it;
-                None writes in any case.
+            lease: The value that the lease must have for a write to happen; a single server must be the run that gave
+                it. With None, writes always happen.
         """
         self._layout = layout
         self._lease = lease
@@ -89,7 +89,7 @@ class RedisProfileRows:
             yield from ((key, bytes_value(m)) for key, m in zip(chunk, messages, strict=True) if m)
 
     def begin_batch(self, batch: bytes) -> None:
-        """From now on writes for another micro-batch than this are refused."""
+        """Refuse writes for any other micro-batch from now on."""
         self._do([partial(_name_batch, batch=batch)])
 
     def write(
@@ -98,12 +98,12 @@ class RedisProfileRows:
         """Replace the named values of each key, each key in one step; text becomes string_val, bytes bytes_val.
 
         Args:
-            batch: The micro-batch this is for: a worker that was given up must not write over a later one's profiles.
+            batch: The micro-batch this is for, so that a worker that was given up cannot overwrite later profiles.
 
         Raises:
-            LeaseLostError: another writer took over, or the server was started again.
-            StaleBatchError: a later micro-batch has begun. In both cases nothing of the portion under way was written
-                on one server.
+            LeaseLostError: another writer took over, or the server was restarted.
+            StaleBatchError: a later micro-batch has begun. In both cases, a single server has written nothing of the
+                current portion.
         """
         stamp = Timestamp()
         stamp.FromNanoseconds(int(write_time_s * 1e9))
@@ -123,7 +123,7 @@ class RedisProfileRows:
             )
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Remove the view's values of each key; Redis drops what is empty then, and other views stay."""
+        """Remove the view's values of each key; other views stay, and Redis drops rows that are then empty."""
         fields = (self._stamp_field, *(self._field(name) for name in STORED_NAMES))
         for chunk in portions(keys, PORTION):
             self._do([partial(_remove, place=self._key(key), fields=fields) for key in chunk])
@@ -162,7 +162,7 @@ class RedisProfileRows:
                     command(pipe)
                 try:
                     pipe.execute()
-                except WatchError:  # renewed meanwhile, or taken: look again
+                except WatchError:  # renewed or taken meanwhile: check again
                     continue
                 return
 

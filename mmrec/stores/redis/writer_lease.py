@@ -1,14 +1,14 @@
 """The right to write profiles in Redis: a lease with an epoch, so that a writer that was thought dead does no harm.
 
-    with take_lease(client) as lease:          waits for a dead holder's lease to run out
+    with take_lease(client) as lease:          waits until a dead holder's lease has expired
         rows = RedisProfileRows(layout, lease=lease.holder)
 
-The lease runs out LEASE_S after its last renewal. Every holder has an epoch of its own, one above that of the one
-before; writes are made only while the lease still names that epoch (mmrec/stores/redis/profile_rows.py).
+The lease expires LEASE_S after its last renewal. Every holder has its own epoch, one above that of the holder before.
+Writes happen only while the lease still names that epoch (mmrec/stores/redis/profile_rows.py).
 
-A Redis that was started again, or another one that took its place, may lack the newest writes and still hold the lease:
-a dump of a moment ago, a replica that was behind. What is then written on top would hide what is missing. So a holder
-names the run of the server that gave it the lease, and connections for writing are made to that run only.
+A Redis that was restarted (from an older dump), or that replaced another one (a replica that was behind), may lack the
+newest writes and still hold the lease. Anything written on top would hide what is missing. So a holder names the run of
+the server that gave it the lease, and connections for writing are made to that run only.
 """
 
 import threading
@@ -27,11 +27,11 @@ log = get_logger(__name__)
 LEASE_KEY: Final = b"mmrec:writer-lease"
 EPOCH_KEY: Final = b"mmrec:writer-epoch"
 BATCH_KEY: Final = b"mmrec:writer-batch"
-"""Names the micro-batch whose profiles are being written in partitions."""
+"""Names the micro-batch that partitions are writing profiles of."""
 LEASE_S: Final = 6.0
 RENEW_S: Final = 1.5
 _POLL_S: Final = 0.25
-# Compare and renew, compare and give back: each one step of the server.
+# Compare and renew, compare and release: each is one step of the server.
 _RENEW: Final = "return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('pexpire', KEYS[1], ARGV[2]) or 0"
 _GIVE_BACK: Final = "return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('del', KEYS[1]) or 0"
 
@@ -67,11 +67,11 @@ class WriterLease:
 
     @property
     def lost(self) -> bool:
-        """Whether another writer was seen to hold it, or another run of the server."""
+        """Whether another writer was seen to hold it, or the server was seen to have restarted."""
         return self._lost.is_set()
 
     def close(self) -> None:
-        """Give it back."""
+        """Release it."""
         self._stopping.set()
         self._thread.join(2 * RENEW_S)
         try:
@@ -93,22 +93,22 @@ class WriterLease:
                     log.error("lease_lost", epoch=self.epoch)
                     self._lost.set()
                     return
-            except (RedisError, RedisClusterException) as error:  # it runs out if this goes on; fenced writes see that
+            except (RedisError, RedisClusterException) as error:  # if this goes on the lease expires, and writes fail
                 log.warning("lease_not_renewed", error=repr(error))
 
 
 def server_run(client: Any) -> str:
-    """Id of this run of the server; "" of a cluster, which has many."""
+    """Id of this run of the server; "" for a cluster, which has many."""
     return "" if isinstance(client, RedisCluster) else str(client.info("server").get("run_id", ""))
 
 
 def server_of(lease: bytes) -> str:
-    """The run of the server that gave it."""
+    """The run of the server that gave the lease."""
     return lease.decode().rpartition(":")[2]
 
 
 def connect_to_server_of(lease: bytes) -> Callable[[Any], None]:
-    """What Redis's client does with each new connection: LeaseLostError where it leads to another run of the server."""
+    """Called by Redis's client for each new connection: LeaseLostError where it leads to another run of the server."""
     server = server_of(lease).encode()
 
     def on_connect(connection: Any) -> None:
@@ -129,7 +129,7 @@ def lease_failure(error: RedisError) -> StoreError:
 
 
 def take_lease(client: Any, *, wait_s: float = 3 * LEASE_S) -> WriterLease:
-    """Take the lease, waiting for that of a dead writer to run out.
+    """Take the lease, waiting until that of a dead writer has expired.
 
     Raises:
         StoreError: another writer still renews it after `wait_s`.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from mmrec.config import StoreSettings
 from mmrec.features.schema import View
 from mmrec.stores.sqlite.overlay import SqliteOverlay
-from mmrec.stores.sqlite.profile_rows import ProfileRows
+from mmrec.stores.sqlite.profile_rows import SqliteProfileRows
 
 if TYPE_CHECKING:
     from mmrec.stores.feast.repository import FeastRepository
@@ -24,6 +24,7 @@ PAGE_BYTES: Final = 16_384
 class SqliteEngine:
     """See OnlineEngine."""
 
+    feast_type = "sqlite"
     errors: tuple[type[Exception], ...] = (sqlite3.Error,)
     database = DATABASE
     backup_note = ""
@@ -32,7 +33,7 @@ class SqliteEngine:
     def repository_lines(self, stores: StoreSettings) -> list[str]:
         """The file's name."""
         del stores
-        return ["  type: sqlite", f"  path: {DATABASE}"]
+        return [f"  path: {DATABASE}"]
 
     def before_apply(self, folder: Path) -> None:
         """Profiles are some 10 KB: in the default pages of 4 KB each takes a chain of them."""
@@ -46,13 +47,13 @@ class SqliteEngine:
         with _connected(folder) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
 
-    def open_rows(self, repository: "FeastRepository", view: View, *, lease: bytes | None) -> ProfileRows:
+    def open_rows(self, repository: "FeastRepository", view: View, *, lease: bytes | None) -> SqliteProfileRows:
         """Rows of Feast's own table; there is no lease."""
         from mmrec.stores.feast.insides import sqlite_table
 
         del lease
         config = repository.config
-        return ProfileRows(
+        return SqliteProfileRows(
             str(Path(config.repo_path) / config.online_store.path),
             table=sqlite_table(config, repository.views[view.name]),
             join_key=view.join_key,

@@ -29,7 +29,7 @@ _PRAGMAS: Final = (
 )
 
 
-class ProfileRows:
+class SqliteProfileRows:
     """One table; not for two threads at a time."""
 
     def __init__(self, database: str, *, table: str, join_key: str, busy_timeout_s: float) -> None:

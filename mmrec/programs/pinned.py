@@ -1,11 +1,11 @@
-"""Libraries of which more is used than they promise: which version that was read and measured with.
+"""Libraries with private parts that mmrec uses: each may have only the version it was read and measured against.
 
     KAFKA = PinnedLibrary(name="kafka-python", version="3.0.12", module=__name__)
     KAFKA.check()                before the insides are used; LibraryVersionError where another version is installed
 
-Each such library has one module, called `insides` or `<library>_insides`, that alone knows its insides. Who raises the
-version reads that module against the new source, measures again whether each use is still worth a tenth, and then
-moves the number.
+Each such library has one module, called `insides` or `<library>_insides`, that alone uses private parts. To raise the
+version, read that module against the new source, measure again whether each use still gains a tenth, and then change
+the number.
 """
 
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ from mmrec.errors import LibraryVersionError
 
 @dataclass(frozen=True, kw_only=True)
 class PinnedLibrary:
-    """A library and the one version of it that a module knows from within."""
+    """A library, and the one version of it that a module was written against."""
 
     name: str
-    """As it is installed: kafka-python, not kafka."""
+    """Name under which it is installed: kafka-python, not kafka."""
     version: str
     module: str
     """Full name of the module that uses its insides."""
 
     def check(self) -> None:
-        """Find that very version; asked once per process and library.
+        """Check that exactly this version is installed; looked up once per process and library.
 
         Raises:
             LibraryVersionError: another version is installed, or none.

@@ -1,4 +1,4 @@
-"""The topics of a deployment: their configuration, how they are made, and who a topic is."""
+"""The topics of a deployment: their configuration, their creation, and the identity of a topic."""
 
 import kafka
 from kafka.admin import ConfigResource, ConfigResourceType
@@ -38,7 +38,7 @@ class TopicAdmin:
         """Create the topics of a deployment that do not exist yet, and wait until they can be written.
 
         Returns:
-            Names of those that were made; existing topics keep their configuration.
+            Names of the topics that were created; existing topics keep their configuration.
         """
         try:
             present = set(self._admin.list_topics())
@@ -93,7 +93,7 @@ def topic_configs(settings: KafkaSettings) -> dict[str, dict[str, str]]:
         kept = {"retention.ms": str(int(settings.retention_days * _DAY_MS)), "segment.ms": str(_DAY_MS)}
     compacted = {"cleanup.policy": "compact", "max.message.bytes": str(MAX_RECORD_BYTES)}
     return {
-        # Append time is the clock that judges events and that "known by then" is told by.
+        # Append time is the clock that event times are compared with and that decides what was known when.
         settings.behavior_events: {"message.timestamp.type": "LogAppendTime", **kept},
         settings.catalog_items: {"message.timestamp.type": "LogAppendTime", **compacted},
         settings.item_embeddings: {"message.timestamp.type": "LogAppendTime", **compacted},
@@ -107,7 +107,7 @@ def topic_configs(settings: KafkaSettings) -> dict[str, dict[str, str]]:
 
 
 class KafkaTopicWatch:
-    """Looks at one topic's identity again and again over one connection, opened anew after a failure."""
+    """Checks one topic's identity again and again over one connection, which is reopened after a failure."""
 
     def __init__(self, bootstrap: str, topic: str) -> None:
         self._bootstrap, self._topic = bootstrap, topic

@@ -31,7 +31,7 @@ def stop_on_signals() -> threading.Event:
 
 
 def exit_status(log: Logger, program: str, work: Callable[[], int | None]) -> int:
-    """What `work` returns, 0 for None; FAILED where it raises one of our errors, logged as `<program>_failed`."""
+    """The result of `work`, 0 for None; FAILED where it raises one of our errors, logged as `<program>_failed`."""
     try:
         return work() or 0
     except MmrecError as error:

@@ -1,4 +1,4 @@
-"""Patience with an engine that is away for a moment, such as a broker that is started again.
+"""Waiting for an engine that is unavailable for a moment, such as a broker that is being restarted.
 
     topics = when_it_answers(lambda: stream_topics(settings.kafka))
 
@@ -19,7 +19,7 @@ Answer = TypeVar("Answer")
 
 
 def when_it_answers(look: Callable[[], Answer], *, patience_s: float = PATIENCE_S, pause_s: float = PAUSE_S) -> Answer:
-    """What `look` returns, which is called again while it raises UnreachableError.
+    """The result of `look`, which is called again as long as it raises UnreachableError.
 
     Raises:
         UnreachableError: the engine has not answered for `patience_s`.

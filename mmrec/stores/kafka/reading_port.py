@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 from mmrec.events.producer import TopicRecord
 from mmrec.events.topics import SkippedBatches, TopicIdentity
+from mmrec.stores.kafka.admin import TopicAdmin, describe_topic
 from mmrec.stores.kafka.readers import follow_topic, read_topic
 from mmrec.stores.kafka.topic_ends import end_offsets
-from mmrec.stores.kafka.topics import TopicAdmin, describe_topic
 
 
 class KafkaTopics:

@@ -1,0 +1,1 @@
+"""How a program begins, waits for its engines and ends, and which library versions it may know from within."""
