@@ -321,7 +321,7 @@ def test_who_shared_a_device_that_was_forgotten_since_loses_its_events_though_no
         Row(user_key="u2", item_id="~a0", behavior=IDENTIFY, age_s=0.0),
         Row(user_key="u3", item_id="alone", behavior="browse", age_s=0.0),
     )
-    parts = Parts(store=store, log=log.log, forgotten=forgotten, config=CONFIG, portion=portion)
+    parts = RebuildParts(store=store, log=log.log, forgotten=forgotten, config=CONFIG, portion=portion)
     fill(parts, write_time_s=NOW_S)
     assert set(store.generation("b").read_profiles(["u1"])["u1"].item_ids) == {"own", "shared"}
     for key in ("u2", "~a0"):
@@ -343,7 +343,7 @@ def test_whoever_has_more_devices_than_a_profile_names_is_counted_anew_when_some
     guests = [f"~a{number}" for number in range(MAX_MERGED_FROM + 2)]
     log.add(*(Row(user_key=guest, item_id=f"of{guest}", behavior="browse", age_s=0.0) for guest in guests))
     log.add(*(Row(user_key="u1", item_id=guest, behavior=IDENTIFY, age_s=0.0) for guest in guests))
-    parts = Parts(store=store, log=log.log, forgotten=forgotten, config=CONFIG)
+    parts = RebuildParts(store=store, log=log.log, forgotten=forgotten, config=CONFIG)
     fill(parts, write_time_s=NOW_S)
     assert guests[0] not in store.generation("b").read_profiles(["u1"])["u1"].merged_from
     forgotten.forget(guests[0], known_time_s=NOW_S + len(log.rows))
