@@ -3,7 +3,8 @@
 python -m jobs.tend_log --config mmrec.toml                  once
 python -m jobs.tend_log --config mmrec.toml --follow 60      every minute, until SIGTERM or Ctrl-C
 
-Rows are kept for scoring.idle_horizon_s before the newest ingest time; 0 keeps all.
+Events are kept for scoring.idle_horizon_s before the newest ingest time; 0 or inf keeps all. Identify rows stay for
+good, until one of their sides is forgotten.
 """
 
 import sys

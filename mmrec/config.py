@@ -20,6 +20,7 @@ from mmrec.scoring.behaviors import Behavior, BehaviorSet, behavior_set, shop_be
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.wire.declared import (
     HOST_PORT,
+    SECRET,
     Address,
     Addresses,
     AddressOrNone,
@@ -61,6 +62,7 @@ RedisConnection = Annotated[
     Meta(
         pattern=rf"^(?:{HOST_PORT}(?:, *(?:{HOST_PORT}|[a-z_]+=[^,]*))*)?\Z",
         description="host:port[,host:port...][,password=...], or nothing",
+        extra=SECRET,
     ),
 ]
 TextEncoder = Annotated[str, _encoder(TEXT_ENCODERS)]
@@ -142,7 +144,8 @@ class StoreSettings:
     releases: Folder = "releases"
     """Folder of releases and of the pointer to the one in use."""
     milvus_uri: Annotated[
-        str, Meta(pattern=r"^(?:[a-z]+://.+|.+\.db)\Z", description="a URI such as http://127.0.0.1:19530")
+        str,
+        Meta(pattern=r"^(?:[a-z]+://.+|.+\.db)\Z", description="a URI such as http://127.0.0.1:19530", extra=SECRET),
     ] = "http://127.0.0.1:19530"
     status: Folder = "status"
     """Folder where long-running processes keep their counters for `mmrec status`."""

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from mmrec.cli.observed import Observed
 from mmrec.cli.running import ProgramState, StackRecord
+from mmrec.collecting.outcome_counts import collector_figures_in
 from mmrec.config import Settings
 from mmrec.content.store import ContentStore
 from mmrec.errors import InvalidRequestError, StoreError
@@ -99,7 +100,7 @@ def read_standing(
         events=_events(counts),
         rejected=counts.rejected,
         catalogue_rejected={str(name): int(n) for name, n in dict(content.get("rejected_total", {})).items()},
-        collector={name: n for name, n in collector.items() if name.split(".")[0] in _COLLECTOR and isinstance(n, int)},
+        collector=collector_figures_in(collector).answers() if collector else {},
         figures={name: value for name, value in figures.items() if value is not None},
         rates=observed.rates,
         stale=tuple(n for n, f in status.items() if now_s - float(f.get("updated_s", 0.0)) > MAX_AGE_S),
@@ -146,9 +147,6 @@ def _figures(
         "serving_updates_refused_since_start": serving.get("num_broken_updates"),
         "serving_error": serving.get("error"),
     }
-
-
-_COLLECTOR = frozenset({"acknowledged", "rejected", "retry", "events", "items", "in_flight"})
 
 
 def _catalogue_items(settings: Settings, content: Mapping[str, Any]) -> int | None:

@@ -94,10 +94,17 @@ class EventCollector:
         self._thread = threading.Thread(target=self._acknowledge_all, name="collector-acknowledge", daemon=True)
         self._thread.start()
 
-    def figures(self) -> dict[str, int]:
-        """Events so far by outcome and reason, and those not yet answered."""
+    @property
+    def in_flight(self) -> int:
+        """Events not yet answered."""
+        return self._in_flight
+
+    def counts(self) -> OutcomeCounts:
+        """Answers so far, as a copy."""
+        counts = OutcomeCounts()
         with self._lock:
-            return {"in_flight": self._in_flight, **self._counts.figures()}
+            counts.update(self._counts)
+        return counts
 
     def close(self) -> None:
         """Answer the events that the producer has settled, and stop. Close the producer first."""
@@ -174,7 +181,7 @@ class EventCollector:
             status.outcome = RETRY
             status.reason, status.detail = "overloaded", f"{self._max_in_flight} events are under way; send it again"
         with self._lock:
-            self._counts.add("retry", reason="overloaded", number=len(away))
+            self._counts.retry["overloaded"] += len(away)
 
     # From here on: the acknowledging thread.
 
@@ -226,17 +233,17 @@ def _decide(
     if not isinstance(outcome, RecordPlace):
         status.outcome = RETRY
         status.reason, status.detail = "unavailable", str(outcome)
-        counts.add("retry", reason=status.reason)
+        counts.retry[status.reason] += 1
     elif refusal is not None:
         status.outcome = REJECTED
         status.reason, status.detail = refusal.reason.value, refusal.detail
-        counts.add("rejected", reason=status.reason)
+        counts.rejected[status.reason] += 1
     else:
         status.outcome = ACKNOWLEDGED
         status.partition, status.offset = outcome.partition, outcome.offset
         milliseconds = round(outcome.ingest_time_s * 1000)
         status.ingest_time.seconds, status.ingest_time.nanos = milliseconds // 1000, milliseconds % 1000 * 1_000_000
-        counts.add("acknowledged")
+        counts.acknowledged += 1
 
 
 def _reserved(event: BehaviorEvent) -> Refusal | None:

@@ -1,11 +1,12 @@
 """What the collector shows to Prometheus: its answers, how long they took, and how full the overlay is."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
+from mmrec.collecting.outcome_counts import CollectorFigures
 from mmrec.telemetry.metrics import Metrics
 from mmrec.v1.collector_pb2 import EventOutcome, EventStatus
 
@@ -44,19 +45,12 @@ class CollectorMetrics:
             seen_E = np.repeat(seconds_R, acknowledged_R)
             self._metrics.observe_many("mmrec_event_to_servable_seconds", seen_E, path="overlay")
 
-    def figures(self, figures: Mapping[str, int]) -> None:
+    def figures(self, figures: CollectorFigures) -> None:
         """The figures of the status file that the metrics have as well."""
-        if "in_flight" in figures:
-            self._metrics.set("mmrec_collector_in_flight", figures["in_flight"])
-        if "overlay_entries" in figures:
-            self._metrics.set("mmrec_overlay_entries", figures["overlay_entries"])
-        for name, number in figures.items():
-            if name.startswith("items."):
-                _, outcome, *reason = name.split(".")
-                by_reason = [key for key in figures if key.startswith(f"{name}.")]
-                if reason or not by_reason:
-                    self._metrics.set(
-                        "mmrec_collector_items_total", number, outcome=outcome, reason=reason[0] if reason else ""
-                    )
-        if "overlay_dropped" in figures:
-            self._metrics.set("mmrec_overlay_dropped_total", figures["overlay_dropped"])
+        self._metrics.set("mmrec_collector_in_flight", figures.in_flight)
+        for outcome, reason, number in figures.items.answers():
+            self._metrics.set("mmrec_collector_items_total", number, outcome=outcome, reason=reason)
+        if "overlay_entries" in figures.overlay:
+            self._metrics.set("mmrec_overlay_entries", figures.overlay["overlay_entries"])
+        if "overlay_dropped" in figures.overlay:
+            self._metrics.set("mmrec_overlay_dropped_total", figures.overlay["overlay_dropped"])

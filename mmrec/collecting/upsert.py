@@ -1,6 +1,7 @@
 """Sends catalogue changes to the topic catalog-items, checked by the rules of the topic itself."""
 
 import json
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any, Final
@@ -57,10 +58,14 @@ class CatalogWriter:
         self._producer = producer
         self._topic, self._rejected_topic = topic, rejected_topic
         self._counts = OutcomeCounts()
+        self._lock = threading.Lock()
 
-    def figures(self) -> dict[str, int]:
-        """Items so far by outcome and reason."""
-        return {f"items.{name}": number for name, number in self._counts.figures().items()}
+    def counts(self) -> OutcomeCounts:
+        """Answers so far, as a copy."""
+        counts = OutcomeCounts()
+        with self._lock:
+            counts.update(self._counts)
+        return counts
 
     def upsert(
         self, items: Sequence[CatalogItem], removed_item_ids: Sequence[str], *, now_s: float
@@ -82,9 +87,9 @@ class CatalogWriter:
             for judged in [parse_change(key, value)]
         ]
         statuses = [_status(item_id, judged, sent, now_s) for item_id, judged, sent in waiting]
-        for status in statuses:
-            name = EventOutcome.Name(status.outcome).removeprefix("EVENT_OUTCOME_").lower()
-            self._counts.add(name, reason=status.reason)
+        with self._lock:
+            for status in statuses:
+                _count(status, self._counts)
         return statuses
 
     def _send(
@@ -93,6 +98,15 @@ class CatalogWriter:
         if isinstance(judged, ItemChange):
             return self._producer.send(self._topic, key, value)
         return self._producer.send(self._rejected_topic, *refused_record(key, value, judged, time_s=now_s))
+
+
+def _count(status: ItemStatus, counts: OutcomeCounts) -> None:
+    if status.outcome == EventOutcome.EVENT_OUTCOME_RETRY:
+        counts.retry[status.reason] += 1
+    elif status.outcome == EventOutcome.EVENT_OUTCOME_REJECTED:
+        counts.rejected[status.reason] += 1
+    else:
+        counts.acknowledged += 1
 
 
 def _status(item_id: str, judged: ItemChange | ItemRefusal, sent: "Future[RecordPlace]", now_s: float) -> ItemStatus:

@@ -1,5 +1,6 @@
 """Which rows of the log belong to forgotten users, and which are too old: one rule for all who write and read it."""
 
+import math
 from typing import Final
 
 import numpy as np
@@ -45,8 +46,8 @@ def kept_rows(table: pa.Table, users: ForgottenUsers) -> BoolArray:
 
 
 def first_day_kept(newest_ingest_s: float, keep_s: float) -> int:
-    """First ingest day (days since the epoch, UTC) that a log keeps; all days where `keep_s` is 0."""
-    return int((newest_ingest_s - keep_s) // SECONDS_PER_DAY) if keep_s > 0 else -(1 << 62)
+    """First ingest day (days since the epoch, UTC) that a log keeps; all where `keep_s` is 0 or inf."""
+    return int((newest_ingest_s - keep_s) // SECONDS_PER_DAY) if 0 < keep_s < math.inf else -(1 << 62)
 
 
 def expired_rows(table: pa.Table, first_day: int) -> BoolArray:

@@ -121,7 +121,7 @@ class EventLog(Protocol):
 
         Args:
             keep_s: Rows are removed if their ingest day (UTC) is before that of the newest ingest time minus this; 0
-                keeps all. Identify rows stay until either side is forgotten: counting anew needs every login.
+                or inf keeps all. Identify rows stay until either side is forgotten: counting anew needs every login.
             min_appends: Fewer new appends than this wait for the next run.
         """
         ...

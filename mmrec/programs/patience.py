@@ -1,6 +1,6 @@
 """Waiting for an engine that is unavailable for a moment, such as a broker that is being restarted.
 
-    topics = when_it_answers(lambda: stream_topics(settings.kafka))
+    right = when_it_answers(lambda: take_writer_right(settings))
 
 For calls at a program's start: trying again costs less than starting the program again.
 """

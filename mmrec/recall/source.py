@@ -90,7 +90,8 @@ class RecallSource(Protocol):
     def reasons(self, row: int, context: RecallContext) -> Sequence[Reason]:
         """Why it proposed the item at `row`, from the numbers that led to the proposal; empty where it has no reason.
 
-        Called only for items that it proposed in this context, and only for users with items of their own.
+        Called only for items that it proposed in this context, and only for users with items of their own. What
+        it raises costs the explanation this source's reasons alone.
         """
         ...
 

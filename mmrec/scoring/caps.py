@@ -32,7 +32,9 @@ class RateWindow:
 
     def verdict(self, ingest_time_s: float) -> int:
         """ACCEPTED, CAPPED or BOT for an event that arrives now; changes nothing."""
-        if self.bot_until_s - self._config.bot_quiet_s <= ingest_time_s < self.bot_until_s:
+        quiet_s = self._config.bot_quiet_s
+        began_s = self.bot_until_s - quiet_s if quiet_s < math.inf else NEVER_S  # inf - inf is no instant
+        if began_s <= ingest_time_s < self.bot_until_s:
             return BOT
         full = self.window_events >= self._config.cap_events
         return CAPPED if full and self._windows_later(ingest_time_s) == 0 else ACCEPTED

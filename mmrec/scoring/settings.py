@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from mmrec.errors import SettingError
 from mmrec.scoring.behaviors import BehaviorSet
-from mmrec.wire.declared import Count, NotNegative, Positive, check
+from mmrec.wire.declared import Count, NotNegative, NotNegativeOrEndless, Positive, check
 
 MAX_RECENT: Final = (1 << 16) - 1
 MAX_RATES: Final = (1 << 8) - 1
@@ -30,19 +30,19 @@ class ScoringConfig:
     """Newest events kept per user."""
     ring_size: Stored = 512
     """Event ids remembered per user to find duplicates."""
-    ring_window_s: NotNegative = 7 * 86_400.0
-    """Ids older than this, by the profile's newest ingest time, are forgotten."""
-    idle_horizon_s: NotNegative = 400 * 86_400.0
-    """Items without an event for this long, by the profile's newest event time, are dropped; 0 never. At 0.05 per day
-    2e-9 of a count is left after 400 days."""
+    ring_window_s: NotNegativeOrEndless = 7 * 86_400.0
+    """Ids older than this, by the profile's newest ingest time, are forgotten; inf never."""
+    idle_horizon_s: NotNegativeOrEndless = 400 * 86_400.0
+    """Items without an event for this long, by the profile's newest event time, are dropped; 0 or inf never. At 0.05
+    per day 2e-9 of a count is left after 400 days."""
     cap_events: Stored = 0
     """Events accepted of one user per window of ingest time; 0 is no cap."""
     cap_window_s: Positive = 60.0
     """Length of that window."""
     bot_windows: Count = 0
     """Full windows in a row after which a user counts as a bot; 0 turns the bot rule off."""
-    bot_quiet_s: NotNegative = 86_400.0
-    """How long a bot's events are refused."""
+    bot_quiet_s: NotNegativeOrEndless = 86_400.0
+    """How long a bot's events are refused; inf for good, those of earlier instants that arrive later included."""
     behaviors: BehaviorSet
     """The configured set with its weights."""
 

@@ -11,10 +11,12 @@ import numpy as np
 
 from mmrec.catalog.item import CatalogEntry
 from mmrec.recall.context import RecallContext
-from mmrec.recall.source import OwnReason, PlainReason, Reason
+from mmrec.recall.source import OwnReason, PlainReason, Reason, RecallSource
 from mmrec.serving.recommend import RecommendedList
+from mmrec.telemetry.logs import get_logger
 from mmrec.wire.instants import rfc3339
 
+log = get_logger(__name__)
 MAX_REASONS = 3
 SESSION_S = 1_800.0
 """A behavior within this time is named first: it is what the user just did."""
@@ -63,7 +65,7 @@ def explain(row: int, found: RecommendedList, source_scores: dict[str, float]) -
     """
     context = found.context
     proposing = [source for source, _ in found.candidates.found if source.name in source_scores]
-    reasons = [reason for source in proposing for reason in source.reasons(row, context)]
+    reasons = [reason for source in proposing for reason in _reasons(source, row, context)]
     once: dict[tuple[str, int], OwnReason] = {}
     for reason in reasons:
         if isinstance(reason, OwnReason):
@@ -86,6 +88,15 @@ def explain(row: int, found: RecommendedList, source_scores: dict[str, float]) -
         },
         source_scores=source_scores,
     )
+
+
+def _reasons(source: RecallSource, row: int, context: RecallContext) -> Sequence[Reason]:
+    """What one source says; nothing where it raises, since a list is worth more than its explanation."""
+    try:
+        return tuple(source.reasons(row, context))
+    except Exception as error:  # one source must not take the list with it
+        log.error("source_reasons_failed", source=source.name, error=repr(error))
+        return ()
 
 
 def _told(reason: OwnReason, context: RecallContext) -> _Told:

@@ -16,7 +16,6 @@ of 1 or more`. Relations between fields are checked in `__post_init__`, after ch
 
 import difflib
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
@@ -29,7 +28,14 @@ from msgspec import Meta, inspect
 from mmrec.errors import SettingError
 from mmrec.wire.shown import shown
 
+SECRET: Final = {"secret": True}
+"""`Meta(extra=SECRET)`: the value may hold a password, so no message shows it."""
+ENDLESS: Final = {"endless": True}
+"""`Meta(extra=ENDLESS)`: a number that may be inf."""
+
 NotNegative = Annotated[float, Meta(ge=0)]
+NotNegativeOrEndless = Annotated[float, Meta(ge=0, description="a number of 0 or more, or inf", extra=ENDLESS)]
+"""For durations: inf stands for ever."""
 Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
@@ -74,9 +80,9 @@ def build(cls: Any, table: Any, *, at: SettingPath) -> Any:
     Raises:
         SettingError: it is no table, has an unknown key or lacks one, or holds a value that the declaration refuses.
     """
-    if not isinstance(table, dict):
-        raise SettingError(at, f"is {shown(table)}; give a table")
     kinds = _kinds(cls)
+    if not isinstance(table, dict):
+        raise SettingError(at, f"{_shown(table, *kinds.values())}; give a table")
     refuse_unknown(table, [f.name for f in fields(cls)], at=at)
     needed = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
     if lacking := [name for name in needed if name not in table]:
@@ -142,9 +148,9 @@ def _converted(value: Any, kind: Any, path: SettingPath, *, strict: bool = True)
     except msgspec.ValidationError:
         for place, each, of in _parts(value, kind):
             _converted(each, of, (*path, place))  # an entry that is wrong is named, not the whole list
-        raise SettingError(path, f"is {_shown(value)}; give {describe(kind)}") from None
+        raise SettingError(path, f"{_shown(value, kind)}; give {describe(kind)}") from None
     for where, number in _numbers(found, path):
-        if not math.isfinite(number):
+        if not math.isfinite(number) and not (number > 0 and says(kind, ENDLESS)):
             raise SettingError(where, f"is {number}; give a finite number")
     return found
 
@@ -166,9 +172,17 @@ def _numbers(found: Any, path: SettingPath) -> Iterator[tuple[SettingPath, float
             yield from _numbers(each, (*path, place))
 
 
-def _shown(value: Any) -> str:
-    """A value for a message, without the passwords that connections name."""
-    return re.sub(r"(password=)[^,'\"]*", r"\1***", shown(value))
+def _shown(value: Any, *kinds: Any) -> str:
+    """What a message says of a refused value: what it is, unless a declaration calls it a secret."""
+    if any(says(kind, SECRET) for kind in kinds):
+        return "is refused, and not shown here because it may hold a password"
+    return f"is {shown(value)}"
+
+
+def says(kind: Any, note: Mapping[str, bool]) -> bool:
+    """Whether a declaration has a note among its own, in Meta(extra=...)."""
+    notes = [meta.extra or {} for meta in getattr(kind, "__metadata__", ()) if isinstance(meta, Meta)]
+    return any(note.items() <= each.items() for each in notes)
 
 
 def _in_words(info: inspect.Type) -> str:

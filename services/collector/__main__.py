@@ -18,6 +18,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from mmrec.clock import SystemClock
 from mmrec.collecting.collect import EventCollector
 from mmrec.collecting.collect_metrics import CollectorMetrics
+from mmrec.collecting.outcome_counts import CollectorFigures
 from mmrec.collecting.overlay_writer import OverlayWriter
 from mmrec.collecting.upsert import CatalogWriter
 from mmrec.config import Settings
@@ -81,12 +82,17 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
     # A daemon: it may be loading the feature store when the process is to end.
     threading.Thread(target=_tend, args=(overlay, stop_tending), name="overlay-tend", daemon=True).start()
 
-    def figures() -> dict[str, int]:
-        return {**collector.figures(), **catalog.figures(), **overlay.figures()}
+    def figures() -> CollectorFigures:
+        return CollectorFigures(
+            in_flight=collector.in_flight,
+            events=collector.counts(),
+            items=catalog.counts(),
+            overlay=overlay.figures(),
+        )
 
     while not stop.is_set():
-        watch.figures(figures())
-        status_file.write({"ready": True, **figures()}, now_s=clock.now_s())
+        watch.figures(now := figures())
+        status_file.write({"ready": True, **now.document()}, now_s=clock.now_s())
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), STATUS_S)
     await healthy.enter_graceful_shutdown()
@@ -96,8 +102,8 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
     stop_tending.set()
     overlay.close()
     endpoint.close()
-    status_file.write({"ready": False, **figures()}, now_s=clock.now_s())
-    log.info("collector_stopped", **figures())
+    status_file.write({"ready": False, **figures().document()}, now_s=clock.now_s())
+    log.info("collector_stopped", **figures().document())
 
 
 async def _listen(servicer: CollectorServicer, *, address: str) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:

@@ -1,5 +1,6 @@
 """What holds while the event log is compacted, forgets and drops what is old, in memory and as Parquet files."""
 
+import math
 import shutil
 import threading
 from collections.abc import Callable
@@ -151,6 +152,13 @@ def test_days_before_the_span_are_dropped_and_numbers_stay(reopen: Reopen) -> No
     assert ids(reopen().read(after_sequence=4)) == [f"t-0-{n}" for n in range(8, 12)]
     assert reopen().sequence() == 6
     assert reopen().append(events(12, step_s=DAY_S / 2), batch_key="6") == 7
+
+
+def test_a_log_that_keeps_rows_for_ever_loses_none(reopen: Reopen) -> None:
+    reopen().append(events(12, step_s=400 * DAY_S), batch_key="0")
+    for keep_s in (math.inf, 0.0):
+        assert reopen().tend(keep_s=keep_s).events.num_expired == 0
+        assert len(ids(reopen().read())) == 12
 
 
 def with_logins(table: pa.Table, **guests: str) -> pa.Table:

@@ -49,7 +49,7 @@ def test_a_paused_broker_bounds_what_is_under_way_and_goes_on_afterwards(new_bro
     try:
         for number in range(30):
             answers.append(send(f"paused{number}", 100))
-            assert collector.figures()["in_flight"] <= BOUND
+            assert collector.in_flight <= BOUND
         time.sleep(1.0)
         undecided = [answer for answer in answers if not answer.done()]
         assert len(undecided) >= 4  # nobody has them, so nobody says so
@@ -68,4 +68,4 @@ def test_a_paused_broker_bounds_what_is_under_way_and_goes_on_afterwards(new_bro
     assert len(acknowledged) >= BOUND
     for place, event_id in acknowledged.items():
         assert f'"event_id":"{event_id}"'.encode() in records[place]
-    assert collector.figures()["in_flight"] == 0
+    assert collector.in_flight == 0

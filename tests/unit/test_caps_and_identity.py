@@ -1,6 +1,7 @@
 """Laws of rate caps, the bot rule, logins and forgetting: functions of a profile's events, whatever the batches."""
 
 import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -96,6 +97,23 @@ def test_a_window_takes_its_cap_and_full_windows_in_a_row_make_a_bot() -> None:
     assert set(verdicts(events, [], replace(CAPPED, bot_windows=0, cap_events=0))[0]) == {A}
     with pytest.raises(ConfigurationError, match="set cap_events"):
         replace(CAPPED, cap_events=0)
+
+
+def test_a_bot_that_is_quiet_for_ever_is_never_heard_again() -> None:
+    events = clicks([0, 1, 2, 3, 60, 61, 62, 63, 361, 1e9])
+    A, C, B = int(Verdict.ACCEPTED), int(Verdict.CAPPED), int(Verdict.BOT)
+    endless = replace(CAPPED, bot_quiet_s=math.inf)
+    assert verdicts(events, [], endless)[0] == [A, A, A, C, A, A, A, B, B, B]
+    assert verdicts(events, [3, 8], endless) == verdicts(events, [], endless)
+
+
+def test_without_bounds_in_time_ids_are_remembered_and_items_are_kept_whatever_their_age() -> None:
+    endless = replace(FREE, ring_window_s=math.inf, idle_horizon_s=math.inf)
+    instants = [("a", NOW_S), ("b", NOW_S + 4_000 * DAY_S), ("a", NOW_S + 4_000 * DAY_S)]
+    events = [(name, "ann", name, "cart", at_s, at_s) for name, at_s in instants]
+    applied = apply({}, batch(events, in_one_source(events)), config=endless)
+    assert applied.verdicts_N.tolist() == [Verdict.ACCEPTED, Verdict.ACCEPTED, Verdict.DUPLICATE]
+    assert set(applied.profiles["ann"].item_ids) == {"a", "b"}
 
 
 def test_repeats_use_no_cap_and_what_is_submitted_again_counts_once() -> None:

@@ -227,7 +227,7 @@ def test_status_shows_programs_counts_and_reasons(call: Caller, tmp_path: Path) 
             "num_items_to_come": 1,
             "next_publish_s": 4_070_908_800.0,
         },
-        "collector": {"acknowledged": 7, "rejected.bad_id": 1},
+        "collector": {"in_flight": 0, "acknowledged": 7, "rejected": 1, "rejected.bad_id": 1, "overlay_entries": 4},
         # As a feed says that has just started again: itself it has done nothing yet.
         "encode_items": {"num_items": 0, "num_catalogue_items": 2, "rejected": {}, "rejected_total": {"bad_price": 4}},
     }.items():
@@ -257,7 +257,7 @@ def test_status_shows_programs_counts_and_reasons(call: Caller, tmp_path: Path) 
     assert document["rejected"] == {"malformed_json": 2, "unknown_behavior": 1}
     assert document["catalogue_rejected"] == {"bad_price": 4}
     assert document["figures"]["catalogue_items"] == 3
-    assert document["collector"] == {"acknowledged": 7, "rejected.bad_id": 1}
+    assert document["collector"] == {"in_flight": 0, "acknowledged": 7, "rejected": 1, "rejected.bad_id": 1}
     assert document["figures"]["log_sequence"] == 12
     assert document["figures"]["stream_records_behind"] == 3
     assert document["stale"] == ["recommender"]

@@ -5,6 +5,7 @@ from concurrent.futures import Future
 
 from mmrec.clock import ManualClock
 from mmrec.collecting.collect import EventCollector
+from mmrec.collecting.outcome_counts import CollectorFigures, OutcomeCounts, collector_figures_in
 from mmrec.collecting.upsert import CatalogWriter
 from mmrec.config import EventSettings, KafkaSettings
 from mmrec.events.producer import MemoryRecordProducer, RecordPlace
@@ -89,7 +90,7 @@ def test_without_a_broker_the_answer_is_retry_for_good_and_bad_alike() -> None:
     assert outcomes(statuses) == [("a", RETRY, "unavailable"), ("b", RETRY, "unavailable")]
     broker.available = True
     assert events.record([event("a")], now_s=NOW_S).result(10)[0].outcome == ACKNOWLEDGED
-    assert events.figures() == {"in_flight": 0, "retry": 2, "retry.unavailable": 2, "acknowledged": 1}
+    assert (events.in_flight, events.counts()) == (0, OutcomeCounts(acknowledged=1, retry=Counter(unavailable=2)))
 
 
 def test_nothing_waits_and_what_is_over_the_bound_is_to_be_sent_again() -> None:
@@ -102,7 +103,7 @@ def test_nothing_waits_and_what_is_over_the_bound_is_to_be_sent_again() -> None:
     broker.answer()
     assert [s.outcome for s in first.result(10)] == [ACKNOWLEDGED, ACKNOWLEDGED]
     assert outcomes(second.result(10)) == [("c", ACKNOWLEDGED, ""), ("d", RETRY, "overloaded")]
-    assert events.figures()["in_flight"] == 0
+    assert events.in_flight == 0
 
 
 def test_an_answer_nobody_waits_for_disturbs_nobody() -> None:
@@ -112,7 +113,7 @@ def test_an_answer_nobody_waits_for_disturbs_nobody() -> None:
     assert not left.cancel()  # as a client that went away would
     broker.answer()
     assert [s.outcome for f in (left, kept) for s in f.result(10)] == [ACKNOWLEDGED, ACKNOWLEDGED]
-    assert events.figures() == {"in_flight": 0, "acknowledged": 2}
+    assert (events.in_flight, events.counts()) == (0, OutcomeCounts(acknowledged=2))
 
 
 def test_a_request_without_events_has_an_answer_without_statuses() -> None:
@@ -148,7 +149,8 @@ def test_items_are_written_removed_or_refused_each_with_its_status() -> None:
     records = {r.key: r.value for r in broker.records("catalog")}
     assert records[b"i9"] is None
     assert b'"title": "Red dress"' in (records[b"i1"] or b"")
-    assert writer.figures()["items.rejected.missing_title"] == 1
+    assert writer.counts().rejected["missing_title"] == 1
+    assert sum(number for _, _, number in writer.counts().answers()) == len(statuses)
     refused = [decode_rejected(record.value) for record in broker.records("catalog.rejected")]
     assert Counter(row["reason"] for row in refused) == Counter(s.reason for s in statuses if s.reason)
     (large,) = (row for row in refused if row["reason"] == "too_large")
@@ -176,3 +178,21 @@ def test_a_storefront_cannot_say_that_an_event_was_submitted_again() -> None:
     assert (status.outcome, status.reason) == (REJECTED, "bad_id")
     assert "reserved" in status.detail
     assert broker.records(TOPICS.behavior_events) == []
+
+
+def test_the_figures_of_a_collector_come_back_from_its_document() -> None:
+    figures = CollectorFigures(
+        in_flight=3,
+        events=OutcomeCounts(acknowledged=7, rejected=Counter(bad_id=2, bad_time=1)),
+        items=OutcomeCounts(acknowledged=1, retry=Counter(unavailable=4)),
+        overlay={"overlay_entries": 5, "overlay_dropped": 0},
+    )
+    document = {"ready": True, "pid": 1, **figures.document()}
+    assert collector_figures_in(document) == figures
+    assert (document["rejected"], document["rejected.bad_id"], document["items.retry.unavailable"]) == (3, 2, 4)
+
+
+def test_each_answer_is_listed_once_with_its_reason() -> None:
+    counts = OutcomeCounts(acknowledged=7, rejected=Counter(bad_id=2), retry=Counter(overloaded=1))
+    assert [*counts.answers()] == [("acknowledged", "", 7), ("rejected", "bad_id", 2), ("retry", "overloaded", 1)]
+    assert ([*OutcomeCounts().answers()], OutcomeCounts().document()) == ([], {})

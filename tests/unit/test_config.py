@@ -1,5 +1,6 @@
 """Configuration: complete, checked, and clear about what is wrong."""
 
+import math
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -12,7 +13,7 @@ from mmrec.config import IMAGE_ENCODERS, TEXT_ENCODERS, Settings, StoreSettings,
 from mmrec.content.registry import encoder_names
 from mmrec.errors import ConfigurationError, NotFoundError
 from mmrec.scoring.behaviors import Behavior, BehaviorSet, behavior_set, shop_behaviors
-from mmrec.wire.declared import declared, describe
+from mmrec.wire.declared import ENDLESS, SECRET, declared, describe, says
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_VALUE = {"of": {"no": "field"}}
@@ -84,12 +85,14 @@ def test_a_value_of_another_type_is_refused_by_name_with_what_would_be_right(tab
 
 @pytest.mark.parametrize(("table", "name"), every_field())
 def test_a_value_beyond_its_range_or_choices_is_refused_by_name_with_what_would_be_right(table: str, name: str) -> None:
-    info = inspect.type_info(declared(tables()[table], name))
-    for value in beyond(info):
+    kind = declared(tables()[table], name)
+    for value in beyond(inspect.type_info(kind)):
+        if value == math.inf and says(kind, ENDLESS):
+            continue
         said = refusal(document_with(table, name, value))
         assert re.match(rf"here: {table}(\[0\])?\.{name}(\[0\]|\.of)? is ", said), said
         shown = value["of"] if isinstance(value, dict) else value[0] if isinstance(value, list) and value else value
-        assert ascii(shown)[:60] in said
+        assert ascii(shown)[:60] in said or says(kind, SECRET)
         assert "; give " in said
 
 
@@ -189,10 +192,34 @@ def test_an_error_names_the_line_of_the_file(tmp_path: Path) -> None:
         lines[number - 1 if number != 7 else 8] = ""  # this one is mended, the next one is found
 
 
-def test_a_password_is_in_no_message() -> None:
-    said = refusal({"stores": {"redis_connection": "cache,password=secret"}})
-    assert "password=***" in said
+@pytest.mark.parametrize("name", ["redis_connection", "overlay_connection", "milvus_uri"])
+@pytest.mark.parametrize(
+    "value", ["cache,password=secret", ":secret@h:6379", 'cache,password=ab"secret', ["h:1,password=secret"]]
+)
+def test_a_password_is_in_no_message(name: str, value: Any) -> None:
+    said = refusal({"stores": {name: value}})
+    assert f"stores.{name} is refused, and not shown here because it may hold a password; give " in said
     assert "secret" not in said
+
+
+def test_what_stands_where_a_table_with_secrets_belongs_is_not_shown_either() -> None:
+    assert "secret" not in refusal({"stores": "redis://:secret@h:6379"})
+    assert "kafka is 'h:1'; give a table" in refusal({"kafka": "h:1"})
+
+
+def test_every_setting_that_names_a_connection_is_a_secret() -> None:
+    connections = [f.name for f in fields(StoreSettings) if f.name.endswith("_connection")]
+    assert connections
+    assert [name for name in connections if not says(declared(StoreSettings, name), SECRET)] == []
+
+
+@pytest.mark.parametrize("name", ["ring_window_s", "idle_horizon_s", "bot_quiet_s"])
+def test_a_duration_that_may_last_for_ever_takes_inf_and_nothing_else_unbounded(name: str) -> None:
+    assert getattr(parsed({"scoring": {name: math.inf}}).scoring, name) == math.inf
+    for value in (-math.inf, math.nan, -1.0):
+        assert f"scoring.{name} is {value}; give a number of 0 or more, or inf" in refusal({"scoring": {name: value}})
+    assert "give a number above 0" in refusal({"scoring": {"cap_window_s": -math.inf}})
+    assert "give a finite number" in refusal({"scoring": {"cap_window_s": math.inf}})
 
 
 def test_the_encoders_that_may_be_named_are_those_that_there_are() -> None:

@@ -1,11 +1,18 @@
 """Rules of the house that a few lines can check: file lengths, no stand-ins in tests, no patches of libraries."""
 
 import ast
+import io
+import re
+import tokenize
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from mmrec.events.columns import RESUBMITTED
+from mmrec.events.control import FORGET, IDENTIFY
+from mmrec.events.producer import OVERLAY_HEADER
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_FUNCTION_LINES = 60
@@ -248,6 +255,82 @@ class Own:
 def test_the_rule_finds_stand_ins_however_they_are_named(text: str) -> None:
     assert len(_stand_ins(_parsed(text))) == 1
     assert _stand_ins(_parsed("# unittest.mock and monkeypatch.setattr are not used\nname = 'MagicMock'")) == []
+
+
+DOCUMENTS = ("README.md", "mmrec/DECISIONS.md", "mmrec/METHODS.md", ".github/CONTRIBUTING.md")
+_ROOM = rf"(?<![\w./~-])(?:{'|'.join(ROOMS)})"
+MODULE_NAME = re.compile(rf"{_ROOM}(?:\.[A-Za-z_]\w*)+")
+FILE_NAME = re.compile(rf"{_ROOM}(?:/[\w.-]+)+(?:\.py\b|/(?![\w<*]))")
+FILE_SUFFIXES = frozenset({"json", "md", "proto", "py", "toml"})
+"""mmrec.toml is a file, and no module."""
+WIRE_NAMES = frozenset({IDENTIFY, FORGET, RESUBMITTED, OVERLAY_HEADER})
+"""Behaviors, context entries and headers of the system's own."""
+
+
+def _prose(text: str) -> Iterator[str]:
+    """Docstrings, those of attributes included, and comments of a source file."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.value.value
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    yield from (token.string for token in tokens if token.type == tokenize.COMMENT)
+
+
+@cache
+def _defined(module: Path) -> frozenset[str]:
+    """Names that a module has at its top."""
+    found: set[str] = set()
+    for node in ast.parse(module.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(node.name)
+        elif not isinstance(node, ast.Expr):
+            found |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    return frozenset(found)
+
+
+@cache
+def _messages() -> frozenset[str]:
+    """Messages, enums and services of mmrec.v1."""
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "proto").rglob("*.proto")]
+    return frozenset(re.findall(r"^\s*(?:message|enum|service) (\w+)", "\n".join(texts), re.MULTILINE))
+
+
+def _is_there(name: str) -> bool:
+    """Whether a dotted name leads to a module, or to what one defines."""
+    if name in WIRE_NAMES or name.rpartition(".")[2] in FILE_SUFFIXES:
+        return True
+    place, rest = ROOT, name.split(".")
+    while rest and (place / rest[0]).is_dir():
+        place /= rest.pop(0)
+    if rest and (place / f"{rest[0]}.py").is_file():
+        module = place / f"{rest[0]}.py"
+        return len(rest) == 1 or rest[1] in _defined(module)
+    return not rest or (place == ROOT / "mmrec" / "v1" and rest[0] in _messages())
+
+
+def _stale(text: str) -> list[str]:
+    """Modules and files that a text names and that are not there."""
+    modules = [name for name in MODULE_NAME.findall(text) if not _is_there(name)]
+    return modules + [name for name in FILE_NAME.findall(text) if not (ROOT / name).exists()]
+
+
+def test_docstrings_and_comments_name_only_modules_that_are_there() -> None:
+    found = {p: _stale("\n".join(_prose(p.read_text(encoding="utf-8")))) for p in _sources()}
+    assert {str(path.relative_to(ROOT)): names for path, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_documents_name_only_modules_that_are_there(name: str) -> None:
+    assert _stale((ROOT / name).read_text(encoding="utf-8")) == []
+
+
+def test_the_rule_finds_stale_names_and_takes_those_that_are_none() -> None:
+    stale = "See mmrec.stores.kafka_append, mmrec.wire.shown.showed, mmrec.v1.Nobody, jobs/none.py and tests/none/."
+    names = ["mmrec.stores.kafka_append", "mmrec.wire.shown.showed", "mmrec.v1.Nobody", "jobs/none.py", "tests/none/"]
+    assert _stale(stale) == names
+    fine = "mmrec.toml, mmrec.identify, ~/mmrec/x/, mmrec.wire.shown.shown, mmrec.v1.ServedList, jobs.train, tests/"
+    assert _stale(fine) == []
+    assert [*_prose("def f():\n    'doc'\nx = 'mmrec.nothing'  # note\n")] == ["doc", "# note"]
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:

@@ -10,6 +10,9 @@ from google.protobuf.json_format import MessageToJson, Parse
 from mmrec.catalog.item import CatalogEntry
 from mmrec.config import EventSettings
 from mmrec.errors import InvalidRequestError
+from mmrec.recall.sources.neighbor_items import NeighborItems
+from mmrec.recall.sources.own_items import OwnItems
+from mmrec.recall.sources.popular_items import PopularItems
 from mmrec.recall.sources.registry import SOURCES
 from mmrec.serving.explain import explain
 from mmrec.serving.item_record import ItemUpdate
@@ -100,6 +103,25 @@ def test_a_click_is_named_where_it_led(world, state):
         for reason in item.explanation.behaviors:
             assert reason.relation in {"same item", "neighbor", "similar"}
             assert reason.strength > 0
+
+
+class Mute(OwnItems):
+    """Proposes as usual, and cannot say why."""
+
+    def reasons(self, row, context):
+        raise LookupError(f"nothing is known of row {row}")
+
+
+def test_a_source_that_cannot_say_why_costs_its_reasons_alone(world, state, caplog):
+    request = ListRequest(user_key=world.user_ids[0], as_of_s=world.end_s, num_items=100)
+    asked = {"state": state, "read_profile": world.read_profile, "deadline": no_deadline()}
+    found = recommend(request, **asked, sources=(PopularItems(), Mute(), NeighborItems()))
+    explanations = [explained(row, found) for row in found.rows_K.tolist()]
+    assert all(each.text.endswith(".") for each in explanations)
+    assert any("own" in each.source_scores for each in explanations)
+    assert {reason.relation for each in explanations for reason in each.behaviors} == {"neighbor"}
+    (first, *_) = caplog.records
+    assert (first.getMessage(), first.mmrec_fields["source"]) == ("source_reasons_failed", "own")
 
 
 def test_reasons_are_those_of_sources_that_proposed_the_item(world, state):

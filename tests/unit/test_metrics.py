@@ -5,6 +5,7 @@ import json
 import math
 import re
 import urllib.request
+from collections import Counter
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ from mmrec.cli.main import app
 from mmrec.cli.observed import observe
 from mmrec.cli.readings import parse_metrics, read_metrics
 from mmrec.collecting.collect_metrics import CollectorMetrics
+from mmrec.collecting.outcome_counts import CollectorFigures, OutcomeCounts
 from mmrec.config import MetricsSettings
 from mmrec.errors import ConfigurationError
 from mmrec.events.columns import EVENT_SCHEMA, REJECTED_SCHEMA, RESUBMITTED
@@ -104,7 +106,14 @@ def observed_collector() -> Metrics:
     acknowledged = EventStatus(outcome=EventOutcome.EVENT_OUTCOME_ACKNOWLEDGED)
     rejected = EventStatus(outcome=EventOutcome.EVENT_OUTCOME_REJECTED, reason="bad_id")
     watch.answered_many([([acknowledged, acknowledged, rejected], 0.004)])
-    watch.figures({"in_flight": 2, "overlay_entries": 11, "overlay_dropped": 1, "acknowledged": 2})
+    watch.figures(
+        CollectorFigures(
+            in_flight=2,
+            events=OutcomeCounts(acknowledged=2),
+            items=OutcomeCounts(acknowledged=1, rejected=Counter(bad_price=3)),
+            overlay={"overlay_entries": 11, "overlay_dropped": 1},
+        )
+    )
     return metrics
 
 

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any, Final
 
 import typeguard
+from google.protobuf.message import DecodeError
 
 from mmrec.programs.pinned import PinnedLibrary
 from mmrec.v1.feature_value_pb2 import FeatureValue
@@ -114,9 +115,12 @@ def bytes_value(message: bytes) -> bytes:
     """The bytes of a stored value.
 
     Raises:
-        ValueError: it holds something else.
+        ValueError: it holds something else, or is no stored value.
     """
-    value = FeatureValue.FromString(message)
+    try:
+        value = FeatureValue.FromString(message)
+    except DecodeError as error:
+        raise ValueError(f"what begins {message[:8]!r} is no stored value: {error}") from error
     if value.WhichOneof("val") != "bytes_val":
         raise ValueError(f"a stored value that begins {message[:8]!r} holds no bytes")
     held: bytes = value.bytes_val

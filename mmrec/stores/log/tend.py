@@ -41,7 +41,7 @@ def tend_table(log: LogTable, *, keep_s: float, min_appends: int) -> TableTended
     """Compact, drop rows of ingest days that are too old, and remove forgotten users; one at a time.
 
     Args:
-        keep_s: Rows whose ingest day is older than the newest ingest time minus this go; 0 keeps all.
+        keep_s: Rows whose ingest day is older than the newest ingest time minus this go; 0 or inf keeps all.
         min_appends: Fewer new appends than this stay as they are.
     """
     with locked(log.folder / "tend.lock"):
