@@ -42,8 +42,8 @@ def forget(
     """Remove everything that is kept about a user, and search every store for what might be left.
 
     The exit code is 1 where something is left, was found or could not be read: the receipt is not complete, the request
-    stays pending, and the same command goes on from there. An id that is part of a longer one is found in that one;
-    once somebody has looked at the files, --looked-at completes the receipt in spite of them, and it says so.
+    stays pending, and the same command then continues from there. An id that is part of a longer one is found in that
+    one; once somebody has looked at the files, --looked-at completes the receipt in spite of them, and it says so.
 
     Example: `mmrec forget u00001`
     """
@@ -110,7 +110,6 @@ def forget_user(
     from mmrec.forgetting.pending import pending_folder
     from mmrec.forgetting.removal import Stores
     from mmrec.wiring import (
-        open_engine,
         open_event_log,
         open_feature_store,
         open_forgotten_users,
@@ -149,15 +148,20 @@ def forget_user(
     key = user_key("", user) if anonymous else user
     forgotten = erase.forget_user(parts, key, wait_s=wait_s, looked_at=looked_at, doing=err.status)
     forgotten.document["request"]["topic"] = kafka.behavior_events
-    forgotten.document.update(
-        {
-            "redis": open_engine(settings).erasure_note,
-            "kafka": _topics(settings, forgotten.document["forgotten_up_to_s"]),
-            "backups": "backups made before this receipt still hold the user; a restored one is swept by the registry, "
-            "if the registry (the folder `forgotten` of the event log) is the newer one",
-        }
-    )
+    forgotten.document.update(_beyond_the_stores(settings, instant_s=forgotten.document["forgotten_up_to_s"]))
     return forgotten
+
+
+def _beyond_the_stores(settings: Settings, *, instant_s: float) -> dict[str, Any]:
+    """What a receipt says of the places that no command can clean."""
+    from mmrec.wiring import open_engine
+
+    return {
+        "redis": open_engine(settings).erasure_note,
+        "kafka": _topics(settings, instant_s),
+        "backups": "backups made before this receipt still hold the user; a restored one is swept by the registry, "
+        "if the registry (the folder `forgotten` of the event log) is the newer one",
+    }
 
 
 def _state_folders(settings: Settings) -> dict[str, Path]:

@@ -14,8 +14,8 @@ left, every file could be read, and no file holds one of the ids. An id that is 
 one: somebody looks, and says so (`looked_at`). Keys that are used again after the request, by whoever has the device
 now or by a user who came back, keep what was known later; files that hold only those count as no finding.
 
-What stays: item statistics, neighbors, popular items and models are sums over many users that hold no id. They lose the
-user's share as they are built anew from the log.
+What stays: item statistics, neighbors, popular items and models are sums over many users and hold no id. They lose the
+user's share when they are built again from the log.
 """
 
 import math
@@ -71,7 +71,7 @@ class Forgotten:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all that was known of the user is gone, every file could be read, and none holds the id."""
+        """Whether everything known about the user was removed, every file could be read, and none holds the id."""
         return bool(self.document["complete"])
 
     def settle(self) -> None:
@@ -95,7 +95,7 @@ def forget_user(
         wait_s: Seconds the stream has to read the request.
         looked_at: Somebody has looked at the files that a search finds: they hold other ids, which contain this one.
             The receipt says so, and is complete in spite of them.
-        doing: Entered with a word for people while something takes its time.
+        doing: Entered with a short text for people during each long step.
 
     Raises:
         DeadlineError: the stream did not read the request in time. Call again; everything needed for that is kept.

@@ -1,8 +1,8 @@
 """Removes what the stream does not: rows of the log and offline rows; then searches every file.
 
 erased = erase(gone, had=..., stores=..., ...)
-erased.stores               what went, what was found, what could not be read
-erased.used_again           keys that somebody has used since the request: what they did since stays
+erased.stores               what was removed, found, and could not be read
+erased.used_again           keys that somebody has used since the request: what is known since then stays
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -39,7 +39,7 @@ class Erased:
     found: tuple[str, ...]
     """Files that still hold the id's bytes, relative to the place."""
     unread: tuple[str, ...]
-    """Files that could not be read, relative to the place: nobody knows whether they hold the id."""
+    """Files that could not be read, relative to the place; it is not known whether they hold the id."""
     found_of_used_again: tuple[str, ...] = ()
     """Files that hold only ids that were used again after the request, which may be why. They are not in `found`."""
     note: str = ""
@@ -87,11 +87,11 @@ def erase(
     used_since: Callable[[], Collection[str]],
     pending_folder: Path,
 ) -> Erasure:
-    """Remove what the stream leaves to others, then search all files.
+    """Remove what the stream does not, then search all files.
 
     Args:
-        gone: Profile keys that stand in the registry of forgotten users, with the instant up to which.
-        missed: Profile keys that do not, though they should; files are searched for them, too.
+        gone: Profile keys that are in the registry of forgotten users, with the instant up to which they are forgotten.
+        missed: Profile keys that are not, though they should be; files are searched for them, too.
         had: Rows that were there before, by kind: log_rows, served_lists, profiles.
         used_since: Those of the keys that somebody uses again, as of the call. They keep what was known later than
             their instant.

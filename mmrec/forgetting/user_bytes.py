@@ -27,7 +27,7 @@ BATCH_ROWS: Final = 65_536
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"
 _UNREADABLE: Final = (pa.ArrowException, OSError)
 KEY_COLUMNS: Final = ("user_key", "user_id")
-"""Columns of a Parquet file that say whose row it is."""
+"""Columns of a Parquet file that name the user of a row."""
 TIME_COLUMNS: Final = ("known_time_s", "event_timestamp")
 """Columns that say when a row was known, or as of when it describes its user: epoch seconds, or a timestamp."""
 NO_INSTANTS: Final[Mapping[str, float]] = MappingProxyType({})
@@ -88,7 +88,7 @@ class RowsRemoved:
 def remove_from_parquet(
     folder: Path, user_keys: Collection[str], *, known_up_to_s: Mapping[str, float] = NO_INSTANTS
 ) -> RowsRemoved:
-    """Write every Parquet file anew that has rows of these users, without them.
+    """Rewrite every Parquet file that has rows of these users, without these rows.
 
     A reader sees the old or the new file. Files without one of KEY_COLUMNS stay as they are.
 
@@ -108,7 +108,7 @@ def remove_from_parquet(
 
 
 def _write_without(path: Path, keys: pa.Array, known_up_to_s: Mapping[str, float]) -> int:
-    """Replace a file by one without these users' rows; how many those were."""
+    """Replace a file by one without these users' rows; returns how many rows were removed."""
     names = pq.read_schema(path).names
     columns = [name for kind in (KEY_COLUMNS, TIME_COLUMNS) for name in kind if name in names]
     if not columns or columns[0] not in KEY_COLUMNS:

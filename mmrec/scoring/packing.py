@@ -116,7 +116,7 @@ def unpack(data: bytes) -> UserProfile:
     num_events, num_pruned_items, first_event_time_s, newest_event_time_s, newest_ingest_time_s = numbers[8:13]
     window_start_s, bot_until_s, window_events, full_windows, num_merged, items_size, recent_size = numbers[13:]
     width = num_rates * num_behaviors
-    num_floats = num_items * (1 + width) + width + 2 * num_recent + num_ring
+    num_floats = _num_floats(numbers)
     place = HEADER.size + 8 * num_floats
     text_at = place + 8 * num_ring + 12 * num_marks + num_recent + num_behaviors
     if len(data) < text_at:
@@ -172,6 +172,13 @@ def _header_of(data: bytes) -> tuple[Any, ...]:
     return numbers
 
 
+def _num_floats(header: tuple[Any, ...]) -> int:
+    """Numbers in the float64 block of a profile with this header."""
+    num_rates, num_behaviors, num_items, num_recent, _, num_ring = header[2:8]
+    width: int = num_rates * num_behaviors
+    return int(num_items * (1 + width) + width + 2 * num_recent + num_ring)
+
+
 def pack_marks(
     marks: Mapping[Source, int], *, merged_into: str = "", merged_from: tuple[str, ...] = ()
 ) -> tuple[bytes, bytes]:
@@ -205,6 +212,25 @@ def unpack_marks(
         for index in range(num_marks)
     }
     return marks, tuple(names[: 1 + num_merged])
+
+
+def guests_of(data: bytes) -> tuple[str, ...]:
+    """The anonymous keys that a packed profile names (merged_from), without unpacking anything else.
+
+    Raises:
+        IncompatibleStateError: these bytes are no packed profile, or of a version this code does not read.
+    """
+    numbers = _header_of(data)
+    num_behaviors, _, num_recent, num_marks, num_ring = numbers[3:8]
+    num_merged, items_size, recent_size = numbers[17:]
+    if not num_merged:
+        return ()
+    marks_at = HEADER.size + 8 * (_num_floats(numbers) + num_ring)
+    owners_at = marks_at + 12 * num_marks + num_recent + num_behaviors + items_size + recent_size
+    _, owners = unpack_marks(
+        data[marks_at : marks_at + 12 * num_marks], data[owners_at:], num_marks=num_marks, num_merged=num_merged
+    )
+    return owners[1:]
 
 
 _NO_EVENTS = bytes(8)

@@ -10,26 +10,27 @@ new ones, and every event in the log counts once in both: profiles are absolute 
 hold.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmrec.errors import InvalidRequestError
+from mmrec.events.columns import EVENT_SCHEMA
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.log import EventLog
 from mmrec.features.ports import ProfileGenerations, ProfileStore
 from mmrec.features.schema import other_generation
 from mmrec.features.values import StreamProgress
 from mmrec.scoring.identity import MAX_MERGED_FROM, Reading, links_of
-from mmrec.scoring.packing import pack, unpack
+from mmrec.scoring.packing import guests_of, pack, stub_of, unpack
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.scoring.together import Link, all_linked
 from mmrec.stream.control_rows import is_login
-from mmrec.stream.replay import LogStretch, profiles_from_log
+from mmrec.stream.replay import LINK_COLUMNS, LogStretch, naming, profiles_from_log
 from mmrec.wire.portions import portions
 
 MAX_BYTES: Final = 384 << 20
@@ -37,8 +38,8 @@ MAX_BYTES: Final = 384 << 20
 _ENTRY_BYTES: Final = 250
 """What a profile takes beside its bytes: its key, and its place in the tables."""
 PORTION: Final = 1_000
-"""Profiles unpacked for one write."""
-KEYS_AT_ONCE: Final = 10_000
+"""Profiles read or unpacked at a time."""
+NO_LINKS: Final = pa.schema([EVENT_SCHEMA.field(name) for name in LINK_COLUMNS]).empty_table()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,7 @@ class RebuildParts:
     max_bytes: int = MAX_BYTES
     """Packed profiles kept in memory between two writes."""
     portion: int = PORTION
-    """Profiles per write."""
+    """Profiles per read or write."""
     told: Callable[[int], None] = lambda num_rows: None
     """Called with the number of rows of each portion of the log that was read."""
 
@@ -206,21 +207,27 @@ def _replay(
 def _mend(parts: RebuildParts, target: ProfileStore, *, up_to_sequence: int, write_time_s: float) -> None:
     """Count the profiles of forgotten users anew, where somebody was forgotten after this generation was filled."""
     found: set[str] = set()
-    links: dict[str, set[Link]] = defaultdict(set)
-    for chunk in portions(target.user_keys(), KEYS_AT_ONCE):
-        profiles = target.read_profiles(chunk)
-        _add(links, links_of(profiles))
-        # They may have used a forgotten device that their profile no longer names.
-        found.update(key for key, profile in profiles.items() if len(profile.merged_from) >= MAX_MERGED_FROM)
-        found.update(parts.forgotten.forgotten_s(chunk))
+    tables = [NO_LINKS]
+    for keys in portions(target.user_keys(), parts.portion):
+        packed = target.read_packed(keys)
+        guests = {key: guests_of(data) for key, data in packed.items()}
+        # Some may have used a forgotten device that their profile no longer names.
+        found.update(key for key, names in guests.items() if len(names) >= MAX_MERGED_FROM)
+        found.update(parts.forgotten.forgotten_s(keys))
+        stubs = {key: stub for key, data in packed.items() if (stub := stub_of(data)) is not None}
+        # Where the stub of a forgotten device is gone, only its users still name it.
+        named = [*links_of(stubs), *((key, guest) for key, names in guests.items() for guest in names)]
+        tables.append(_table(named))
+    links = _each_once(tables)
     # A forgotten user may have no profile here any more: a request removes it from all generations.
-    found.update(parts.forgotten.forgotten_s(links))
-    columns = ["user_key", "item_id", "behavior"]
-    for table in parts.log.scan(up_to_sequence=up_to_sequence, columns=columns):
+    for column in links.columns:
+        found.update(parts.forgotten.forgotten_s(pc.unique(column).to_pylist()))
+    tables = [links]
+    for table in parts.log.scan(up_to_sequence=up_to_sequence, columns=[*LINK_COLUMNS, "behavior"]):
         found.update(parts.forgotten.forgotten_s(pc.unique(table["user_key"]).to_pylist()))
-        logins = table.filter(is_login(table))
-        _add(links, zip(logins["user_key"].to_pylist(), logins["item_id"].to_pylist(), strict=True))
-    found = all_linked(found, lambda names: (link for name in names for link in links.get(name, ())))
+        tables.append(table.filter(pa.array(is_login(table))).select(LINK_COLUMNS))
+    links = _each_once(tables)
+    found = all_linked(found, lambda names: _pairs(naming(links, names)))
     regrown = profiles_from_log(
         parts.log, found, up_to_sequence=up_to_sequence, forgotten=parts.forgotten, config=parts.config
     )
@@ -229,8 +236,15 @@ def _mend(parts: RebuildParts, target: ProfileStore, *, up_to_sequence: int, wri
     target.delete_profiles(found.difference(regrown))
 
 
-def _add(links: dict[str, set[Link]], more: Iterable[Link]) -> None:
-    """Add links so that they are found by either side."""
-    for link in more:
-        for name in link:
-            links[name].add(link)
+def _table(links: Sequence[Link]) -> pa.Table:
+    columns = [pa.array([link[side] for link in links], pa.string()) for side in range(len(LINK_COLUMNS))]
+    return pa.table(columns, schema=NO_LINKS.schema)
+
+
+def _each_once(tables: Iterable[pa.Table]) -> pa.Table:
+    """Their links, each once: stubs, users and the log name the same ones."""
+    return pa.concat_tables(tables).group_by(list(LINK_COLUMNS)).aggregate([])
+
+
+def _pairs(links: pa.Table) -> Iterable[Link]:
+    return zip(*(links[name].to_pylist() for name in LINK_COLUMNS), strict=True)

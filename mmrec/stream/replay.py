@@ -40,7 +40,8 @@ from mmrec.stream.control_rows import (
 from mmrec.stream.profile_groups import ReadPacked, packed_with_targets
 
 _COLUMNS: Final = tuple(NUMBERED_SCHEMA.names)
-_SIDES: Final = ("user_key", "item_id")
+LINK_COLUMNS: Final = LOGIN_COLUMNS[:2]
+"""The two sides of a login."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,6 +125,12 @@ def logins_in_log(log: EventLog, *, up_to_sequence: int, after_sequence: int = 0
     return pa.concat_tables([pa.schema([EVENT_SCHEMA.field(name) for name in LOGIN_COLUMNS]).empty_table(), *found])
 
 
+def naming(logins: pa.Table, keys: Collection[str]) -> pa.Table:
+    """The rows that name one of these keys on either side."""
+    wanted = pa.array(sorted(keys), pa.string())
+    return logins.filter(pc.or_(*(pc.is_in(logins[name], value_set=wanted) for name in LINK_COLUMNS)))
+
+
 def replay_table(table: pa.Table, read: ReadPacked, *, forgotten: ForgottenUsers, config: ScoringConfig) -> Replayed:
     """Apply rows of the log after their logins were applied; writes nothing.
 
@@ -198,9 +205,8 @@ def _grown(
     Args:
         logins: All that count.
     """
-    concern = pc.or_(*(pc.is_in(logins[name], value_set=pa.array(sorted(keys), pa.string())) for name in _SIDES))
     # All logins of a guest are needed to say which user its events belong to.
-    guests = set(logins.filter(concern)["item_id"].to_pylist())
+    guests = set(naming(logins, keys)["item_id"].to_pylist())
     theirs = gathered(logins.filter(pc.is_in(logins["item_id"], value_set=pa.array(sorted(guests), pa.string()))))
     grown = {key: pack(profile) for key, profile in identify({}, theirs, config=config).profiles.items()}
     wanted = pa.array(sorted(keys | guests), pa.string())

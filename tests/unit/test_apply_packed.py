@@ -14,7 +14,7 @@ from mmrec.scoring.batch import NO_SOURCE, EventBatch, event_hashes
 from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.scoring.identity import Reading, history_of, identify
 from mmrec.scoring.packed_columns import Axes, columns_of, packed_of
-from mmrec.scoring.packing import pack, stub_of, unpack
+from mmrec.scoring.packing import guests_of, pack, stub_of, unpack
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.scoring.source import Source
 from mmrec.scoring.together import LoginHistory
@@ -128,6 +128,17 @@ def test_stubs_name_whom_they_belong_to() -> None:
     found = identify(profiles, {"~x": [(0.0, "ann")]}, config=CONFIG).profiles
     assert history_of(stub_of(pack(found["~x"]))) == LoginHistory(("ann",), (0.0,), (0.0,))
     assert stub_of(pack(found["ann"])) is stub_of(pack(profiles["~x"])) is None
+
+
+def test_a_packed_profile_names_its_guests_without_being_unpacked() -> None:
+    events = [("ann", f"i{n}", "cart", 0.0, 1.0, 0, n) for n in range(3)]
+    alone = apply({}, batch([*events, ("~x", "i1", "cart", 0.0, 1.0, 1, 9)], 0), config=CONFIG).profiles
+    named = identify(alone, {"~x": [(0.0, "ann")], "~ü": [(1.0, "ann")]}, config=CONFIG).profiles
+    for profile in (*alone.values(), *named.values()):
+        assert guests_of(pack(profile)) == profile.merged_from
+    assert named["ann"].merged_from == ("~x", "~ü")
+    with pytest.raises(IncompatibleStateError, match="no packed profile"):
+        guests_of(b"nothing")
 
 
 def test_a_profile_of_other_half_lives_is_refused() -> None:

@@ -1,6 +1,6 @@
 """Laws of a rebuild, in memory: the new profiles are the plain sum, the live ones untouched until the flip."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +21,7 @@ from mmrec.features.ports import FeatureStore
 from mmrec.features.record_counts import RecordCounts
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.features.values import StreamProgress
+from mmrec.scoring.identity import MAX_MERGED_FROM
 from mmrec.scoring.packing import pack, unpack
 from mmrec.scoring.plain_sum import LedgerEvent, plain_sum, relative_errors
 from mmrec.scoring.profile import UserProfile
@@ -292,3 +293,61 @@ def test_who_is_forgotten_after_the_fill_does_not_come_back_with_the_flip() -> N
     found = store.read_profiles(["u1", "u2", "~a0"])
     assert found["u2"].item_ids == ("i2",)
     assert "u1" not in found
+
+
+class UnpackedStore(MemoryFeatureStore):
+    """A store that notes which profiles were read unpacked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unpacked: list[str] = []
+
+    def read_profiles(self, user_keys: Iterable[str]) -> dict[str, UserProfile]:
+        found = super().read_profiles(user_keys)
+        self.unpacked += found
+        return found
+
+
+@pytest.mark.parametrize("portion", [1, 1_000])
+def test_who_shared_a_device_that_was_forgotten_since_loses_its_events_though_nothing_else_names_it(
+    portion: int,
+) -> None:
+    forgotten, store = MemoryForgottenUsers(), UnpackedStore()
+    log = Log(MemoryEventLog(users=forgotten))
+    log.add(
+        Row(user_key="u1", item_id="own", behavior="browse", age_s=0.0),
+        Row(user_key="~a0", item_id="shared", behavior="browse", age_s=0.0),
+        Row(user_key="u1", item_id="~a0", behavior=IDENTIFY, age_s=0.0),
+        Row(user_key="u2", item_id="~a0", behavior=IDENTIFY, age_s=0.0),
+        Row(user_key="u3", item_id="alone", behavior="browse", age_s=0.0),
+    )
+    parts = RebuildParts(store=store, log=log.log, forgotten=forgotten, config=CONFIG, portion=portion)
+    fill(parts, write_time_s=NOW_S)
+    assert set(store.generation("b").read_profiles(["u1"])["u1"].item_ids) == {"own", "shared"}
+    for key in ("u2", "~a0"):
+        forgotten.forget(key, known_time_s=NOW_S + len(log.rows))
+    store.delete_profiles(["u2", "~a0"])  # as the stream does, in all generations
+    store.unpacked.clear()
+    flip(parts, "b", progress=StreamProgress(), write_time_s=NOW_S)
+    assert store.unpacked == []
+    found = store.read_profiles(store.user_keys())
+    assert {key: (profile.item_ids, profile.merged_from) for key, profile in found.items()} == {
+        "u1": (("own",), ()),
+        "u3": (("alone",), ()),
+    }
+
+
+def test_whoever_has_more_devices_than_a_profile_names_is_counted_anew_when_somebody_is_forgotten() -> None:
+    forgotten, store = MemoryForgottenUsers(), MemoryFeatureStore()
+    log = Log(MemoryEventLog(users=forgotten))
+    guests = [f"~a{number}" for number in range(MAX_MERGED_FROM + 2)]
+    log.add(*(Row(user_key=guest, item_id=f"of{guest}", behavior="browse", age_s=0.0) for guest in guests))
+    log.add(*(Row(user_key="u1", item_id=guest, behavior=IDENTIFY, age_s=0.0) for guest in guests))
+    parts = RebuildParts(store=store, log=log.log, forgotten=forgotten, config=CONFIG)
+    fill(parts, write_time_s=NOW_S)
+    assert guests[0] not in store.generation("b").read_profiles(["u1"])["u1"].merged_from
+    forgotten.forget(guests[0], known_time_s=NOW_S + len(log.rows))
+    store.delete_profiles(guests[:1])
+    catch_up(parts, "b", write_time_s=NOW_S)
+    items = store.generation("b").read_profiles(["u1"])["u1"].item_ids
+    assert set(items) == {f"of{guest}" for guest in guests[1:]}
