@@ -277,11 +277,11 @@ def test_tastes_drift() -> None:
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"num_users": 1}, "a storefront of 1 users, .* needs at least 2, 20, 2 and 1"),
-        ({"share_late": 1.5}, "share_late is 1.5; shares go from 0 to 0.9"),
-        ({"days": 0.0}, "days and events_per_user_day above 0"),
-        ({"image_size": 4}, "image_size goes from 32 to 1024"),
-        ({"seed": -1}, "seed from 0 up"),
+        ({"num_users": 1}, "num_users is 1; give a whole number of 2 or more"),
+        ({"share_late": 1.5}, r"share_late is 1\.5; give a number from 0 to 0\.9"),
+        ({"days": 0.0}, r"days is 0\.0; give a number above 0"),
+        ({"image_size": 4}, "image_size is 4; give a whole number from 32 to 1,024"),
+        ({"seed": -1}, "seed is -1; give a whole number of 0 or more"),
     ],
 )
 def test_impossible_worlds_cannot_be_built(wrong: dict[str, float], says: str) -> None:
