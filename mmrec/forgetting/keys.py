@@ -21,7 +21,7 @@ from mmrec.features.ports import ProfileReader
 from mmrec.scoring.identity import history_of, links_of
 from mmrec.scoring.together import Link, one_person, user_by
 from mmrec.stream.control_rows import LOGIN_COLUMNS, is_login
-from mmrec.stream.replay import logins_in_log
+from mmrec.stream.replay import logins_in_log, naming
 from mmrec.wire.portions import portions
 
 Decode = Callable[[pa.Table], pa.Table]
@@ -56,7 +56,7 @@ class KnownLogins:
 
         def linked(keys: Collection[str]) -> Iterator[Link]:
             yield from links_of(self._store.read_profiles(keys))
-            mine = _naming(logins, keys)
+            mine = naming(logins, keys)
             yield from zip(mine["user_key"].to_pylist(), mine["item_id"].to_pylist(), strict=True)
 
         history = history_of(self._store.read_profiles([user_key]).get(user_key))
@@ -72,11 +72,6 @@ def first_known(logins: pa.Table) -> dict[str, float]:
         for key in sides:
             found[key] = min(known_s, found.get(key, known_s))
     return found
-
-
-def _naming(logins: pa.Table, keys: Collection[str]) -> pa.Table:
-    wanted = pa.array(sorted(keys), pa.string())
-    return logins.filter(pc.or_(*(pc.is_in(logins[side], value_set=wanted) for side in LOGIN_COLUMNS[:2])))
 
 
 def logins_among(records: Iterable[TopicRecord], decode: Decode) -> pa.Table:
