@@ -94,8 +94,8 @@ class KafkaSettings:
     num_partitions: Annotated[int, Meta(ge=1, le=10_000)] = 2
     """Number of partitions with which topics are created."""
     retention_days: Annotated[float, Meta(ge=0, le=1_000_000)] = 30.0
-    """How long the broker keeps events, served lists and refused records; 0 for ever. The event log keeps events
-    longer. Records of forgotten users stay in the broker's own files until then."""
+    """How long the broker keeps events, served lists and refused records; 0 (not inf) for ever. The event log keeps
+    events longer. Records of forgotten users stay in the broker's own files until then."""
 
     def __post_init__(self) -> None:
         check(self, "kafka")
@@ -375,6 +375,10 @@ def _built(document: dict[str, Any], folder: Path) -> Settings:
         refuse_unknown(scoring, {f.name for f in fields(ScoringConfig)} - {"behaviors"}, at=("scoring",))
         behaviors = _behaviors(document.get("behaviors"))
         if hidden is not None:
+            if any("hides" in table for table in document.get("behaviors") or ()):
+                raise SettingError(
+                    ("serving", "hide_behaviors"), "stands beside hides of [[behaviors]]; keep only those"
+                )
             behaviors = BehaviorSet(tuple(replace(b, hides=b.name in hidden) for b in behaviors))
         scoring = {**scoring, "behaviors": behaviors}
     built["scoring"] = build(ScoringConfig, scoring, at=("scoring",))

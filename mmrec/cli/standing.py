@@ -156,7 +156,7 @@ def _catalogue_items(settings: Settings, content: Mapping[str, Any]) -> int | No
         try:
             return len(ContentStore(folder).item_ids())
         except StoreError:
-            pass  # merged too often to be read; the writer's number is good enough
+            pass  # merged while it was read, or damaged, which the writer's own error says; its number is good enough
     told = content.get("num_catalogue_items")
     return None if told is None else int(told)
 

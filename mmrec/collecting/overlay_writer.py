@@ -195,7 +195,7 @@ class OverlayWriter:
                 keys = {key} if owner is None else {key, owner}
             else:
                 keys = {key, *(e.item_id for e in logins), *self._merged_from(key)}
-            self._overlay.add([entry])  # first: whoever reads now counts nothing that was before it
+            self._overlay.add([entry])  # first, so that readers no longer count what was before it
             for each in sorted(keys):
                 self._overlay.forget(each, entry)
             del self._forgets[key]

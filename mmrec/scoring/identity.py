@@ -7,10 +7,10 @@ The sums are those of scoring.decay, so it does not matter when the login comes:
 over the accepted events of both keys. What stays of the anonymous profile is a stub that holds its logins; *apply*
 uses it to find the user of each later event of the anonymous key (scoring/together.py).
 
-Logins are brought in before the events that are read with them. Offsets per source only go forward, so no source
-holds an event of either key between the marks of two profiles read between two batches, and the greater one stands for
-both. Of profiles read at different times (a dump, a rebuild that broke off) that is so only where neither holds any of
-the records that come with the login: else the log says what is right, see identify(starts=...).
+Logins are applied before the events that are read with them. Offsets per source only go forward. So where two profiles
+are read between two batches, no source has an event of either key between their marks, and the greater mark holds for
+both. Profiles that were read at different times (a dump, a rebuild that broke off) may lie apart: if one of them holds
+records that come with the login, both are counted anew from the log, see identify(starts=...).
 
 A profile does not record by which key each of its events came. If a login is read after events with a later known
 time, those may have been counted in another user's profile. `unclear` then names the anonymous keys, and their events
@@ -185,9 +185,10 @@ def _is_clear(
 
     Args:
         logins: The new ones, ascending.
-        so_far: Profile of the user whose the events were until now; None where it has none, or where `before` is None.
-        half_written: Whether the user names the guest although the guest has no stub, or cannot name all; or one of
-            them holds records that the other may lack.
+        so_far: Profile of the user that the events counted for until now; None where that user has no profile, or where
+            `before` is None.
+        half_written: Whether the user names the guest although the guest has no stub, or cannot name all guests; or
+            whether one of the two profiles holds records that the other may lack.
     """
     if reading is Reading.PASSING:
         return True

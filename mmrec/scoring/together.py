@@ -122,7 +122,7 @@ def user_by(history: LoginHistory | None, logins: Iterable[Login], *, until_s: f
 
 
 def one_person(key: str, linked: Linked, *, owner: str | None = None) -> list[str]:
-    """Keys of the person whom a key stands for, each once; `key` itself comes last.
+    """Keys of the person that a key belongs to, each once; `key` itself comes last.
 
         users  = the key, and its owner where it is an anonymous id
         guests = all anonymous ids that ever logged in as one of these users

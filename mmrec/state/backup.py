@@ -33,6 +33,7 @@ from mmrec.events.forgotten import ENTRY
 from mmrec.events.log import local_folder
 from mmrec.features.ports import GenerationStore
 from mmrec.features.schema import GENERATIONS
+from mmrec.forgetting.pending import num_pending, pending_folder
 from mmrec.state.profile_dump import dump_profiles, load_profiles
 
 FORMAT: Final = 1
@@ -255,20 +256,27 @@ def _joined_entries(theirs: Path, ours: Path) -> bytes:
     """Entries of both registries, each once.
 
     Raises:
-        IncompatibleStateError: both have entries, under different keys, so that hashes of one say nothing in the other.
+        IncompatibleStateError: both have entries or pending requests, under different keys, so that hashes of one say
+            nothing in the other.
     """
-    sides = [path for path in (ours, theirs) if (path / "entries").is_file() and (path / "entries").stat().st_size]
-    if len(sides) > 1 and (ours / "key").read_bytes() != (theirs / "key").read_bytes():
+    if _is_keyed(ours) and _is_keyed(theirs) and (ours / "key").read_bytes() != (theirs / "key").read_bytes():
         raise IncompatibleStateError(
             f"{ours} and {theirs} were made with different keys and cannot be joined; where the first one may be lost, "
-            "move it away and restore again"
+            f"with the pending requests in {pending_folder(ours.parent)}, move both away and restore again"
         )
+    sides = [path for path in (ours, theirs) if (path / "entries").is_file()]
     entries: dict[bytes, None] = {}
     for path in sides:
         data = (path / "entries").read_bytes()
         whole = len(data) // ENTRY.size * ENTRY.size
         entries.update(dict.fromkeys(data[n : n + ENTRY.size] for n in range(0, whole, ENTRY.size)))
     return b"".join(entries)
+
+
+def _is_keyed(registry: Path) -> bool:
+    """Whether something stands under the key of a registry: its entries, or names of pending requests beside it."""
+    entries = registry / "entries"
+    return (entries.is_file() and entries.stat().st_size > 0) or num_pending(registry.parent) > 0
 
 
 def _replace(source: Path, target: Path, *, entries: bytes | None) -> None:
@@ -281,11 +289,13 @@ def _replace(source: Path, target: Path, *, entries: bytes | None) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         _copied(path, place)
     fresh.mkdir(parents=True, exist_ok=True)
-    if entries is not None and entries:
-        (fresh / "forgotten").mkdir(exist_ok=True)
-        (fresh / "forgotten" / "entries").write_bytes(entries)
-        key = next(p / "key" for p in (source / "forgotten", target / "forgotten") if (p / "entries").is_file())
-        _copied(key, fresh / "forgotten" / "key")
+    if entries is not None:
+        registries = sorted((source / "forgotten", target / "forgotten"), key=_is_keyed, reverse=True)
+        for key in [registry / "key" for registry in registries if (registry / "key").is_file()][:1]:
+            (fresh / "forgotten").mkdir(exist_ok=True)
+            _copied(key, fresh / "forgotten" / "key")
+        if entries:
+            (fresh / "forgotten" / "entries").write_bytes(entries)
     # What was imported since stands in Kafka and must not be sent again; of requests to forget that have no receipt yet
     # nothing else knows the anonymous ids.
     for name in ("imports", "forgetting"):

@@ -115,7 +115,7 @@ def bring_logins(
     Args:
         rows: Identify rows of EVENT_SCHEMA, N of them, in any order.
         read: Profiles as they are stored.
-        from_log: Asked where stored profiles cannot tell whose events they hold.
+        from_log: Called where stored profiles cannot tell which user their events belong to.
         starts: See identify().
     """
     known_N = login_counts(rows, forgotten)

@@ -66,7 +66,7 @@ def profiles_after(
             pieces.append(events.of_user(user)[entered.get(user, 0) : end])
             entered[user] = end
         batch = events.batch.take(np.sort(np.concatenate(pieces)))
-        state.update(apply_packed(state, batch, config=replay).packed())
+        state.update(apply_packed(state, batch, config=replay, with_caps=False).packed())
         for member in members.tolist():
             packed = state.get(events.user_keys[users_G[member]])
             found[member] = unpack(packed) if packed is not None else blank

@@ -160,6 +160,40 @@ def test_who_was_forgotten_after_the_backup_stays_forgotten(settings: Settings, 
     assert list(found) == ["u2"]
 
 
+def test_a_request_to_forget_that_waits_is_found_again_after_a_restore_from_before_the_first_one(
+    settings: Settings, tmp_path: Path
+) -> None:
+    log, folder = Log(open_event_log(settings)), tmp_path / "backup"
+    log.add(*rows(80, seed=1))
+    recovered(settings, log)
+    made(settings, folder)
+    home = local_folder(settings.stores.event_log)
+    name = open_forgotten_users(settings).hash_of("u1")
+    asked = Asked(at_least_s={"~g": NOW_S}, sure=["~g"])
+    PendingRequest(pending_folder(home), name).write(asked)
+    put_back(settings, folder)
+    assert open_forgotten_users(settings).hash_of("u1") == name
+    assert PendingRequest(pending_folder(home), name).read() == asked
+
+
+def test_requests_to_forget_that_wait_under_another_key_than_the_backups_keep_a_restore_away(
+    settings: Settings, tmp_path: Path
+) -> None:
+    log, folder = Log(open_event_log(settings)), tmp_path / "backup"
+    log.add(*rows(80, seed=1))
+    open_forgotten_users(settings).forget("u0", known_time_s=NOW_S + 500)
+    recovered(settings, log)
+    made(settings, folder)
+    home = local_folder(settings.stores.event_log)
+    (home / "forgotten" / "entries").unlink()
+    (home / "forgotten" / "key").write_bytes(bytes(32))
+    name = open_forgotten_users(settings).hash_of("u1")
+    PendingRequest(pending_folder(home), name).write(Asked(at_least_s={"~g": NOW_S}, sure=["~g"]))
+    with pytest.raises(IncompatibleStateError, match="different keys"):
+        put_back(settings, folder)
+    assert (home / "forgotten" / "key").read_bytes() == bytes(32)
+
+
 def test_content_that_is_merged_while_it_is_copied_comes_back_whole(settings: Settings, tmp_path: Path) -> None:
     home, store = Path(settings.stores.content), ContentStore(settings.stores.content)
 

@@ -291,3 +291,6 @@ def test_a_configuration_that_still_lists_what_hides_items_means_what_it_meant()
     assert [behavior.name for behavior in settings.behaviors if behavior.hides] == ["cart"]
     with pytest.raises(ConfigurationError, match=r"serving\.hide_behaviors"):
         parsed({"serving": {"hide_behaviors": "cart"}})
+    cart = {"name": "cart", "behavior_id": 2, "weight": 3.0, "hides": False}
+    with pytest.raises(ConfigurationError, match="beside hides"):
+        parsed({"serving": {"hide_behaviors": ["cart"]}, "behaviors": [cart]})
