@@ -28,7 +28,7 @@ log = get_logger("jobs.offline_features")
 ASKED_COLUMNS = ("user_key", "item_id", "time_s")
 
 
-def run(config_file: str | None, asked_file: Path, out: Path) -> None:
+def run(config_file: str | None, asked_file: Path, out: Path) -> int:
     """Make rows, join, assemble, write; returns the number of questions."""
     settings = settings_from(config_file)
     table = pq.read_table(asked_file)
@@ -53,6 +53,7 @@ def run(config_file: str | None, asked_file: Path, out: Path) -> None:
     columns = {name: pa.array(rows_GF[:, column]) for column, name in enumerate(names)}
     pq.write_table(pa.table({**{name: table[name] for name in ASKED_COLUMNS}, **columns}), out)
     log.info("features_written", file=str(out), num_rows=len(asked), num_features=len(names))
+    return len(asked)
 
 
 def main() -> int:
@@ -62,7 +63,11 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
     arguments = parser.parse_args()
     configure_logging()
-    return exit_status(log, "offline_features", lambda: run(arguments.config, arguments.asked, arguments.out))
+
+    def ask() -> None:
+        run(arguments.config, arguments.asked, arguments.out)
+
+    return exit_status(log, "offline_features", ask)
 
 
 if __name__ == "__main__":

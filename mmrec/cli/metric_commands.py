@@ -15,7 +15,7 @@ def metrics(
 
     Example: `mmrec metrics --process score_stream`
     """
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from mmrec.errors import NotFoundError
     from mmrec.telemetry.metric_names import METRICS, PROCESSES
@@ -37,7 +37,7 @@ def metrics(
             ]
         )
         return
-    table = Table("name", "type", "labels", "processes", "what it says")
+    table = Table(Column("name", no_wrap=True), "type", "labels", "processes", "what it says")
     for metric in found:
         who = ", ".join(sorted(metric.processes))
         table.add_row(metric.name, metric.kind.value, ", ".join(metric.labels), who, metric.help)

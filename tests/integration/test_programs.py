@@ -28,7 +28,11 @@ def _programs() -> list[str]:
     found = []
     for path in (p for room in ("jobs", "services", "feature_repo") for p in (ROOT / room).rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        takes_config = any(isinstance(node, ast.Constant) and node.value == "--config" for node in ast.walk(tree))
+        takes_config = any(
+            (isinstance(node, ast.Constant) and node.value == "--config")
+            or (isinstance(node, ast.Name) and node.id == "shell_parser")
+            for node in ast.walk(tree)
+        )
         if takes_config and any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body):
             found.append(".".join(path.relative_to(ROOT).with_suffix("").parts))
     return sorted(found)
