@@ -36,6 +36,7 @@ from mmrec.events.to_batch import event_batch, sources_of
 from mmrec.features.ports import ProfileGenerations
 from mmrec.features.record_counts import RecordCounts
 from mmrec.features.values import PackedProfile, StreamProgress
+from mmrec.scoring.identity import history_of
 from mmrec.scoring.packing import pack
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.source import Source
@@ -299,7 +300,7 @@ class ScoringStream:
         stored = self._store.read_profiles(gone) if gone else {}
         # Anonymous events may have to go up to an earlier instant only: that of the request their login ties them to.
         up_to_s = {k: min(gone[n] for n in (k, *p.merged_from) if n in gone) for k, p in stored.items()}
-        came_back = any(profile.newest_ingest_time_s > up_to_s[key] for key, profile in stored.items())
+        came_back = any(_newest_known_s(profile) > up_to_s[key] for key, profile in stored.items())
         if not came_back and len(anew) == len(gone):
             return {}
         return from_log(self._parts, anew, up_to_sequence=self._log.sequence())
@@ -402,6 +403,12 @@ class ScoringStream:
         )
         log.info("counted_anew_from_the_log", num_profiles=len(found))
         return found
+
+
+def _newest_known_s(profile: UserProfile) -> float:
+    """The newest instant of anything in a profile: of its events, or of a stub's logins."""
+    history = history_of(profile)
+    return profile.newest_ingest_time_s if history is None else history.newest[0]
 
 
 def _num_records(batch: StreamBatch) -> int:

@@ -145,6 +145,7 @@ def with_requests(records: Records, shuffle: random.Random, number: int) -> Reco
     largest=st.sampled_from([1, 4, 100]),
     number=st.sampled_from([1, 3]),
 )
+@example(seed=220, crash_share=0.0, largest=4, number=3)  # a login later than the request, and no event since
 def test_after_forgetting_on_shared_devices_the_live_profiles_are_those_of_a_rebuild(
     seed: int, crash_share: float, largest: int, number: int
 ) -> None:
