@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16mmrec/v1/catalog.proto\x12\x08mmrec.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x93\x03\n\x0b\x43\x61talogItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12\x39\n\nattributes\x18\x05 \x03(\x0b\x32%.mmrec.v1.CatalogItem.AttributesEntry\x12\x1f\n\x06images\x18\x06 \x03(\x0b\x32\x0f.mmrec.v1.Image\x12\r\n\x05price\x18\x07 \x01(\x01\x12\x10\n\x08\x63urrency\x18\x08 \x01(\t\x12,\n\x0c\x61vailability\x18\t \x01(\x0e\x32\x16.mmrec.v1.Availability\x12\x30\n\x0cpublish_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"G\n\x05Image\x12\x11\n\x07\x63ontent\x18\x01 \x01(\x0cH\x00\x12\r\n\x03uri\x18\x02 \x01(\tH\x00\x12\x12\n\nmedia_type\x18\x03 \x01(\tB\x08\n\x06source\"\x92\x03\n\rItemEmbedding\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12/\n\nmodalities\x18\x02 \x03(\x0b\x32\x1b.mmrec.v1.ModalityEmbedding\x12\r\n\x05title\x18\x03 \x01(\t\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12;\n\nattributes\x18\x05 \x03(\x0b\x32\'.mmrec.v1.ItemEmbedding.AttributesEntry\x12\r\n\x05price\x18\x06 \x01(\x01\x12\x10\n\x08\x63urrency\x18\x07 \x01(\t\x12,\n\x0c\x61vailability\x18\x08 \x01(\x0e\x32\x16.mmrec.v1.Availability\x12\x30\n\x0cpublish_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"F\n\x11ModalityEmbedding\x12\x10\n\x08modality\x18\x01 \x01(\t\x12\x0f\n\x07\x65ncoder\x18\x02 \x01(\t\x12\x0e\n\x06values\x18\x03 \x03(\x02*\x80\x01\n\x0c\x41vailability\x12\x1c\n\x18\x41VAILABILITY_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41VAILABILITY_AVAILABLE\x10\x01\x12\x1d\n\x19\x41VAILABILITY_OUT_OF_STOCK\x10\x02\x12\x17\n\x13\x41VAILABILITY_HIDDEN\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16mmrec/v1/catalog.proto\x12\x08mmrec.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x03\n\x0b\x43\x61talogItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12\x39\n\nattributes\x18\x05 \x03(\x0b\x32%.mmrec.v1.CatalogItem.AttributesEntry\x12\x1f\n\x06images\x18\x06 \x03(\x0b\x32\x0f.mmrec.v1.Image\x12\r\n\x05price\x18\x07 \x01(\x01\x12\x10\n\x08\x63urrency\x18\x08 \x01(\t\x12,\n\x0c\x61vailability\x18\t \x01(\x0e\x32\x16.mmrec.v1.Availability\x12\x30\n\x0cpublish_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x05media\x18\x0c \x03(\x0b\x32\x0f.mmrec.v1.Media\x12/\n\x0b\x65xpire_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Y\n\x05Media\x12\x10\n\x08modality\x18\x01 \x01(\t\x12\x11\n\x07\x63ontent\x18\x02 \x01(\x0cH\x00\x12\r\n\x03uri\x18\x03 \x01(\tH\x00\x12\x12\n\nmedia_type\x18\x04 \x01(\tB\x08\n\x06source\"G\n\x05Image\x12\x11\n\x07\x63ontent\x18\x01 \x01(\x0cH\x00\x12\r\n\x03uri\x18\x02 \x01(\tH\x00\x12\x12\n\nmedia_type\x18\x03 \x01(\tB\x08\n\x06source\"\xe1\x04\n\rItemEmbedding\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12/\n\nmodalities\x18\x02 \x03(\x0b\x32\x1b.mmrec.v1.ModalityEmbedding\x12\r\n\x05title\x18\x03 \x01(\t\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12;\n\nattributes\x18\x05 \x03(\x0b\x32\'.mmrec.v1.ItemEmbedding.AttributesEntry\x12\r\n\x05price\x18\x06 \x01(\x01\x12\x10\n\x08\x63urrency\x18\x07 \x01(\t\x12,\n\x0c\x61vailability\x18\x08 \x01(\x0e\x32\x16.mmrec.v1.Availability\x12\x30\n\x0cpublish_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12L\n\x13inferred_attributes\x18\x0c \x03(\x0b\x32/.mmrec.v1.ItemEmbedding.InferredAttributesEntry\x12\x13\n\x0b\x64\x65scription\x18\r \x01(\t\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x39\n\x17InferredAttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"[\n\x11ModalityEmbedding\x12\x10\n\x08modality\x18\x01 \x01(\t\x12\x0f\n\x07\x65ncoder\x18\x02 \x01(\t\x12\x0e\n\x06values\x18\x03 \x03(\x02\x12\x13\n\x0b\x66ingerprint\x18\x04 \x01(\t*\x80\x01\n\x0c\x41vailability\x12\x1c\n\x18\x41VAILABILITY_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41VAILABILITY_AVAILABLE\x10\x01\x12\x1d\n\x19\x41VAILABILITY_OUT_OF_STOCK\x10\x02\x12\x17\n\x13\x41VAILABILITY_HIDDEN\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,18 +36,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CATALOGITEM_ATTRIBUTESENTRY']._serialized_options = b'8\001'
   _globals['_ITEMEMBEDDING_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_ITEMEMBEDDING_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_AVAILABILITY']._serialized_start=1026
-  _globals['_AVAILABILITY']._serialized_end=1154
+  _globals['_ITEMEMBEDDING_INFERREDATTRIBUTESENTRY']._loaded_options = None
+  _globals['_ITEMEMBEDDING_INFERREDATTRIBUTESENTRY']._serialized_options = b'8\001'
+  _globals['_AVAILABILITY']._serialized_start=1426
+  _globals['_AVAILABILITY']._serialized_end=1554
   _globals['_CATALOGITEM']._serialized_start=70
-  _globals['_CATALOGITEM']._serialized_end=473
-  _globals['_CATALOGITEM_ATTRIBUTESENTRY']._serialized_start=424
-  _globals['_CATALOGITEM_ATTRIBUTESENTRY']._serialized_end=473
-  _globals['_IMAGE']._serialized_start=475
-  _globals['_IMAGE']._serialized_end=546
-  _globals['_ITEMEMBEDDING']._serialized_start=549
-  _globals['_ITEMEMBEDDING']._serialized_end=951
-  _globals['_ITEMEMBEDDING_ATTRIBUTESENTRY']._serialized_start=424
-  _globals['_ITEMEMBEDDING_ATTRIBUTESENTRY']._serialized_end=473
-  _globals['_MODALITYEMBEDDING']._serialized_start=953
-  _globals['_MODALITYEMBEDDING']._serialized_end=1023
+  _globals['_CATALOGITEM']._serialized_end=554
+  _globals['_CATALOGITEM_ATTRIBUTESENTRY']._serialized_start=505
+  _globals['_CATALOGITEM_ATTRIBUTESENTRY']._serialized_end=554
+  _globals['_MEDIA']._serialized_start=556
+  _globals['_MEDIA']._serialized_end=645
+  _globals['_IMAGE']._serialized_start=647
+  _globals['_IMAGE']._serialized_end=718
+  _globals['_ITEMEMBEDDING']._serialized_start=721
+  _globals['_ITEMEMBEDDING']._serialized_end=1330
+  _globals['_ITEMEMBEDDING_ATTRIBUTESENTRY']._serialized_start=505
+  _globals['_ITEMEMBEDDING_ATTRIBUTESENTRY']._serialized_end=554
+  _globals['_ITEMEMBEDDING_INFERREDATTRIBUTESENTRY']._serialized_start=1273
+  _globals['_ITEMEMBEDDING_INFERREDATTRIBUTESENTRY']._serialized_end=1330
+  _globals['_MODALITYEMBEDDING']._serialized_start=1332
+  _globals['_MODALITYEMBEDDING']._serialized_end=1423
 # @@protoc_insertion_point(module_scope)

@@ -22,7 +22,7 @@ AVAILABILITY_OUT_OF_STOCK: Availability
 AVAILABILITY_HIDDEN: Availability
 
 class CatalogItem(_message.Message):
-    __slots__ = ("item_id", "title", "description", "domain", "attributes", "images", "price", "currency", "availability", "publish_time", "update_time")
+    __slots__ = ("item_id", "title", "description", "domain", "attributes", "images", "price", "currency", "availability", "publish_time", "update_time", "media", "expire_time")
     class AttributesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +41,8 @@ class CatalogItem(_message.Message):
     AVAILABILITY_FIELD_NUMBER: _ClassVar[int]
     PUBLISH_TIME_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    MEDIA_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     item_id: str
     title: str
     description: str
@@ -52,7 +54,21 @@ class CatalogItem(_message.Message):
     availability: Availability
     publish_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
-    def __init__(self, item_id: _Optional[str] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., domain: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., price: _Optional[float] = ..., currency: _Optional[str] = ..., availability: _Optional[_Union[Availability, str]] = ..., publish_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    media: _containers.RepeatedCompositeFieldContainer[Media]
+    expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, item_id: _Optional[str] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., domain: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., price: _Optional[float] = ..., currency: _Optional[str] = ..., availability: _Optional[_Union[Availability, str]] = ..., publish_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., media: _Optional[_Iterable[_Union[Media, _Mapping]]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Media(_message.Message):
+    __slots__ = ("modality", "content", "uri", "media_type")
+    MODALITY_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    URI_FIELD_NUMBER: _ClassVar[int]
+    MEDIA_TYPE_FIELD_NUMBER: _ClassVar[int]
+    modality: str
+    content: bytes
+    uri: str
+    media_type: str
+    def __init__(self, modality: _Optional[str] = ..., content: _Optional[bytes] = ..., uri: _Optional[str] = ..., media_type: _Optional[str] = ...) -> None: ...
 
 class Image(_message.Message):
     __slots__ = ("content", "uri", "media_type")
@@ -65,7 +81,7 @@ class Image(_message.Message):
     def __init__(self, content: _Optional[bytes] = ..., uri: _Optional[str] = ..., media_type: _Optional[str] = ...) -> None: ...
 
 class ItemEmbedding(_message.Message):
-    __slots__ = ("item_id", "modalities", "title", "domain", "attributes", "price", "currency", "availability", "publish_time", "update_time")
+    __slots__ = ("item_id", "modalities", "title", "domain", "attributes", "price", "currency", "availability", "publish_time", "update_time", "expire_time", "inferred_attributes", "description")
     class AttributesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -73,6 +89,13 @@ class ItemEmbedding(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class InferredAttributesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     MODALITIES_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
@@ -83,6 +106,9 @@ class ItemEmbedding(_message.Message):
     AVAILABILITY_FIELD_NUMBER: _ClassVar[int]
     PUBLISH_TIME_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    INFERRED_ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     item_id: str
     modalities: _containers.RepeatedCompositeFieldContainer[ModalityEmbedding]
     title: str
@@ -93,14 +119,19 @@ class ItemEmbedding(_message.Message):
     availability: Availability
     publish_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
-    def __init__(self, item_id: _Optional[str] = ..., modalities: _Optional[_Iterable[_Union[ModalityEmbedding, _Mapping]]] = ..., title: _Optional[str] = ..., domain: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ..., price: _Optional[float] = ..., currency: _Optional[str] = ..., availability: _Optional[_Union[Availability, str]] = ..., publish_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    expire_time: _timestamp_pb2.Timestamp
+    inferred_attributes: _containers.ScalarMap[str, float]
+    description: str
+    def __init__(self, item_id: _Optional[str] = ..., modalities: _Optional[_Iterable[_Union[ModalityEmbedding, _Mapping]]] = ..., title: _Optional[str] = ..., domain: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ..., price: _Optional[float] = ..., currency: _Optional[str] = ..., availability: _Optional[_Union[Availability, str]] = ..., publish_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., inferred_attributes: _Optional[_Mapping[str, float]] = ..., description: _Optional[str] = ...) -> None: ...
 
 class ModalityEmbedding(_message.Message):
-    __slots__ = ("modality", "encoder", "values")
+    __slots__ = ("modality", "encoder", "values", "fingerprint")
     MODALITY_FIELD_NUMBER: _ClassVar[int]
     ENCODER_FIELD_NUMBER: _ClassVar[int]
     VALUES_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     modality: str
     encoder: str
     values: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, modality: _Optional[str] = ..., encoder: _Optional[str] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...
+    fingerprint: str
+    def __init__(self, modality: _Optional[str] = ..., encoder: _Optional[str] = ..., values: _Optional[_Iterable[float]] = ..., fingerprint: _Optional[str] = ...) -> None: ...

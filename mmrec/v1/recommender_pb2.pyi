@@ -156,16 +156,25 @@ class BehaviorReason(_message.Message):
     def __init__(self, item_id: _Optional[str] = ..., behavior: _Optional[str] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., relation: _Optional[str] = ..., strength: _Optional[float] = ...) -> None: ...
 
 class SimilarItemsRequest(_message.Message):
-    __slots__ = ("item_id", "num_items", "excluded_item_ids", "filter")
+    __slots__ = ("item_id", "num_items", "excluded_item_ids", "filter", "modality_weights")
+    class ModalityWeightsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     NUM_ITEMS_FIELD_NUMBER: _ClassVar[int]
     EXCLUDED_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
+    MODALITY_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     item_id: str
     num_items: int
     excluded_item_ids: _containers.RepeatedScalarFieldContainer[str]
     filter: AttributeFilter
-    def __init__(self, item_id: _Optional[str] = ..., num_items: _Optional[int] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[AttributeFilter, _Mapping]] = ...) -> None: ...
+    modality_weights: _containers.ScalarMap[str, float]
+    def __init__(self, item_id: _Optional[str] = ..., num_items: _Optional[int] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[AttributeFilter, _Mapping]] = ..., modality_weights: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class SimilarItemsResponse(_message.Message):
     __slots__ = ("request_id", "release_id", "items", "state")
@@ -180,18 +189,34 @@ class SimilarItemsResponse(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., release_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[RecommendedItem, _Mapping]]] = ..., state: _Optional[_Union[ServingState, _Mapping]] = ...) -> None: ...
 
 class SearchItemsRequest(_message.Message):
-    __slots__ = ("text", "image", "user_id", "num_items", "filter")
-    TEXT_FIELD_NUMBER: _ClassVar[int]
-    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("query", "user_id", "anonymous_id", "num_items", "filter", "excluded_item_ids", "personal")
+    QUERY_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
+    ANONYMOUS_ID_FIELD_NUMBER: _ClassVar[int]
     NUM_ITEMS_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
-    text: str
-    image: _catalog_pb2.Image
+    EXCLUDED_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
+    PERSONAL_FIELD_NUMBER: _ClassVar[int]
+    query: _containers.RepeatedCompositeFieldContainer[QueryPart]
     user_id: str
+    anonymous_id: str
     num_items: int
     filter: AttributeFilter
-    def __init__(self, text: _Optional[str] = ..., image: _Optional[_Union[_catalog_pb2.Image, _Mapping]] = ..., user_id: _Optional[str] = ..., num_items: _Optional[int] = ..., filter: _Optional[_Union[AttributeFilter, _Mapping]] = ...) -> None: ...
+    excluded_item_ids: _containers.RepeatedScalarFieldContainer[str]
+    personal: bool
+    def __init__(self, query: _Optional[_Iterable[_Union[QueryPart, _Mapping]]] = ..., user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ..., num_items: _Optional[int] = ..., filter: _Optional[_Union[AttributeFilter, _Mapping]] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ..., personal: _Optional[bool] = ...) -> None: ...
+
+class QueryPart(_message.Message):
+    __slots__ = ("item_id", "text", "image", "weight")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    text: str
+    image: _catalog_pb2.Image
+    weight: float
+    def __init__(self, item_id: _Optional[str] = ..., text: _Optional[str] = ..., image: _Optional[_Union[_catalog_pb2.Image, _Mapping]] = ..., weight: _Optional[float] = ...) -> None: ...
 
 class SearchItemsResponse(_message.Message):
     __slots__ = ("request_id", "release_id", "items", "state")

@@ -79,7 +79,7 @@ class RecommenderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SearchItems(self, request, context):
-        """Items for a text or a photo.
+        """Items for words, photos, other items, or several of them with weights: "this, but red, without stripes".
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
