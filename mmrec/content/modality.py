@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from mmrec.catalog.item import CatalogItem
 from mmrec.config import ContentSettings
+from mmrec.content.composite import JOINT, CompositeEncoder, encoder_parts
 from mmrec.content.encoder import Encoder
 from mmrec.errors import NotFoundError, SettingError
 
@@ -32,9 +33,11 @@ class Modality:
     encoders: Mapping[str, Callable[[], Encoder]]
     """Name -> loads the encoder, imports of large libraries included."""
     default_encoder: str = ""
-    """Where content.encoders names none; needed where there is no own_setting."""
+    """Where content.encoders names none; needed where there is neither own_setting nor default_setting."""
     own_setting: str = ""
     """Setting of [content] that names the encoder; without one it is content.encoders, under the modality's name."""
+    default_setting: str = ""
+    """Setting of [content] whose encoder is the default, in place of default_encoder: reviews are read as texts are."""
     from_model: Callable[[str], Encoder] | None = None
     """Loads an encoder of a hub id ("owner/model") or a folder; None where only `encoders` are known."""
     reading: str = ""
@@ -45,7 +48,7 @@ class Modality:
     """Whether a catalogue's payloads are worth worker processes."""
 
     def __post_init__(self) -> None:
-        if not self.own_setting and self.default_encoder not in self.encoders:
+        if not self.own_setting and not self.default_setting and self.default_encoder not in self.encoders:
             raise ValueError(
                 f"modality {self.name!r} has the default encoder {self.default_encoder!r}; "
                 f"give one of: {', '.join(sorted(self.encoders))}"
@@ -65,7 +68,8 @@ class Modality:
         if self.own_setting:
             name = str(getattr(content, self.own_setting))
         else:
-            name = content.encoders.get(self.name, self.default_encoder)
+            default = getattr(content, self.default_setting) if self.default_setting else self.default_encoder
+            name = content.encoders.get(self.name, str(default))
         if not self._knows(name):
             raise SettingError(("content", *self.setting.split(".")), f"is {name!r}; give {self._known()}")
         return name
@@ -76,15 +80,23 @@ class Modality:
         Raises:
             NotFoundError: the modality has none of that name.
         """
+        parts = encoder_parts(name)
+        if not self._knows(name):
+            raise NotFoundError(f"{self.name} encoder {name!r} does not exist; known: {self._known()}")
+        if len(parts) > 1:
+            return CompositeEncoder(name, [(self.load(part.name), part.weight) for part in parts])
         if name in self.encoders:
             return self.encoders[name]()
-        if self.from_model is None or not self._knows(name):
-            raise NotFoundError(f"{self.name} encoder {name!r} does not exist; known: {self._known()}")
+        assert self.from_model is not None
         return self.from_model(name)
 
     def _knows(self, name: str) -> bool:
+        parts = encoder_parts(name)
+        return all(self._knows_one(part.name) for part in parts) if len(parts) > 1 else self._knows_one(name)
+
+    def _knows_one(self, name: str) -> bool:
         return name in self.encoders or (self.from_model is not None and "/" in name)
 
     def _known(self) -> str:
-        more = ", or a hub id or folder" if self.from_model is not None else ""
-        return f"one of {', '.join(sorted(self.encoders))}{more}"
+        more = ", a hub id or a folder" if self.from_model is not None else ""
+        return f'one of {", ".join(sorted(self.encoders))}{more}, or several with "{JOINT}" between them'
