@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from mmrec.content.encoder import Encoder, Encodings
+from mmrec.content.encoder import EncoderModel, Encodings
 
 JOINT: Final = "+"
 """Stands between the names of the parts."""
@@ -60,7 +60,7 @@ class CompositeEncoder:
         parts: Encoders of one modality, with their weights above 0.
     """
 
-    def __init__(self, name: str, parts: Sequence[tuple[Encoder, float]]) -> None:
+    def __init__(self, name: str, parts: Sequence[tuple[EncoderModel, float]]) -> None:
         modalities = sorted({encoder.modality for encoder, _ in parts})
         if len(modalities) != 1:
             raise ValueError(f"parts of {name!r} are of the modalities {modalities}; give parts of one")

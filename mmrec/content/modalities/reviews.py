@@ -15,7 +15,7 @@ import numpy as np
 
 from mmrec.catalog.item import CatalogItem
 from mmrec.catalog.values import decode_entities, normal_text
-from mmrec.content.encoder import BROKEN, Encoder, Encodings
+from mmrec.content.encoder import BROKEN, EncoderModel, Encodings
 from mmrec.content.modalities.text import TEXT
 from mmrec.content.modality import Clean, Modality
 
@@ -33,7 +33,7 @@ class ReviewsEncoder:
 
     modality = "reviews"
 
-    def __init__(self, name: str, texts: Encoder) -> None:
+    def __init__(self, name: str, texts: EncoderModel) -> None:
         self.name, self._texts = name, texts
 
     @property
@@ -86,4 +86,5 @@ REVIEWS = Modality(
     encoders={name: partial(_by_texts, name) for name in TEXT.encoders},
     default_setting=TEXT.own_setting,
     from_model=_by_texts,
+    weights=TEXT.weights,
 )

