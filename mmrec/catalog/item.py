@@ -92,6 +92,15 @@ class CatalogEntry:
     availability: Availability = Availability.UNSPECIFIED
     publish_time_s: float = 0.0
     update_time_s: float = 0.0
+    inferred_attributes: Mapping[str, float] = field(default_factory=dict)
+    """Those of `attributes` that no merchant gave and a model inferred -> its confidence, in (0, 1]."""
+
+    @property
+    def given_attributes(self) -> Mapping[str, str]:
+        """`attributes` as the merchant gave them: what filters match, what lists show, and what models learn from."""
+        if not self.inferred_attributes:
+            return self.attributes
+        return {name: value for name, value in self.attributes.items() if name not in self.inferred_attributes}
 
     @cached_property
     def listed(self) -> bytes:
@@ -100,7 +109,7 @@ class CatalogEntry:
             item_id=self.item_id,
             title=self.title,
             domain=self.domain,
-            attributes=self.attributes,
+            attributes=self.given_attributes,
             price=self.price,
             currency=self.currency,
         )
