@@ -75,19 +75,22 @@ def csv_rows(
         reading.num_rows += 1
         extra = len(cells) - width
         if extra:
-            cells = _fitted(cells, extra, delimiter, joined_at, f"line {number}", reading)
+            cells = _fitted(cells, extra, len(header) - width, delimiter, joined_at, f"line {number}", reading)
             if len(cells) != width:
                 cells = (cells + [""] * width)[:width]
         yield number, {name: cell for name, cell in zip(names, cells, strict=True) if name}
 
 
-def _fitted(cells: list[str], extra: int, delimiter: str, joined_at: int, place: str, reading: Reading) -> list[str]:
+def _fitted(
+    cells: list[str], extra: int, num_unnamed: int, delimiter: str, joined_at: int, place: str, reading: Reading
+) -> list[str]:
     """Cells of a row of another length than the header, noted where they mean something."""
     if extra < 0:
         reading.note(Noticed.SHORT_ROW, place, delimiter.join(cells))
         return cells
-    while extra and not cells[-1].strip():
-        cells, extra = cells[:-1], extra - 1
+    # An empty cell at the end is that of an unnamed column, or the row's own last value behind an overflowing text.
+    while extra and num_unnamed and not cells[-1].strip():
+        cells, extra, num_unnamed = cells[:-1], extra - 1, num_unnamed - 1
     if not extra:
         return cells
     if joined_at < 0:
