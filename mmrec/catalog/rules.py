@@ -20,6 +20,7 @@ from mmrec.catalog.fields import (
     KnownFields,
     attributes_field,
     availability_field,
+    expire_field,
     id_field,
     key_field,
     known_fields,
@@ -40,7 +41,7 @@ MAX_ITEM_BYTES: Final = 7 * 1024 * 1024
 MAX_IMAGES: Final = 64
 _FIELDS: Final = (
     *("item_id", "title", "description", "domain", "attributes", "images", "price", "currency"),
-    *("availability", "publish_time", "update_time"),
+    *("availability", "publish_time", "update_time", "expire_time"),
 )
 _IMAGE_FIELDS: Final = ("content", "uri", "media_type")
 
@@ -108,6 +109,7 @@ def _item(item_id: str, fields: KnownFields) -> tuple[CatalogItem, int]:
         availability=availability_field(fields),
         publish_time_s=time_field(fields, "publish_time"),
         update_time_s=time_field(fields, "update_time"),
+        expire_time_s=expire_field(fields),
     )
     return item, fields.num_unknown + sum(image.num_unknown for image in images)
 
