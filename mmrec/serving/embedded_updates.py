@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.content.matrix import ContentMatrix, content_matrix
+from mmrec.content.matrix import ContentMatrix, content_matrix, is_same_encoder
 from mmrec.serving.item_record import ItemUpdate
 
 Float32Array = npt.NDArray[np.float32]
@@ -20,6 +20,8 @@ class ItemTower(Protocol):
     def embedding_dim(self) -> int: ...
     @property
     def encoders(self) -> Mapping[str, str]: ...
+    @property
+    def fingerprints(self) -> Mapping[str, str]: ...
     @property
     def content_dims(self) -> Mapping[str, int]: ...
     def item_embeddings(self, content: ContentMatrix) -> Float32Array: ...
@@ -36,13 +38,13 @@ class EmbeddedUpdates:
     modality_weights: Mapping[str, Float32Array]
     """Share of each modality in each embedding, shape (N,)."""
     num_unusable: int
-    """Vectors that the tower cannot use: another encoder, another width, or no finite embedding."""
+    """Vectors that the tower cannot use: another encoder, fingerprint or width, or no finite embedding."""
 
 
 def embed_updates(updates: Sequence[ItemUpdate], tower: ItemTower) -> EmbeddedUpdates:
     """Embeddings of the items of `updates`, of each item's last one; items without a usable vector are left out."""
     newest = {update.item_id: update for update in updates}
-    accepted, dims = tower.encoders, tower.content_dims
+    dims = tower.content_dims
     usable: dict[str, dict[str, Float32Array]] = {}
     num_unusable = 0
     for item_id, update in newest.items():
@@ -51,7 +53,7 @@ def embed_updates(updates: Sequence[ItemUpdate], tower: ItemTower) -> EmbeddedUp
         vectors = {
             name: vector
             for name, vector in update.vectors.items()
-            if accepted.get(name) == update.encoders.get(name) and len(vector) == dims.get(name)
+            if is_same_encoder(name, update, tower) and len(vector) == dims.get(name)
         }
         num_unusable += len(update.vectors) - len(vectors)
         if vectors:
@@ -68,7 +70,8 @@ def embed_updates(updates: Sequence[ItemUpdate], tower: ItemTower) -> EmbeddedUp
         list(usable),
         {name: {item_id: vectors[name] for item_id, vectors in usable.items() if name in vectors} for name in names},
         embedding_dims={name: dims[name] for name in names},
-        encoders={name: accepted[name] for name in names},
+        encoders={name: tower.encoders[name] for name in names},
+        fingerprints={name: print_ for name, print_ in tower.fingerprints.items() if name in names},
     )
     vectors_ND = tower.item_embeddings(content)
     finite_N: npt.NDArray[np.bool_] = np.isfinite(vectors_ND).all(axis=1)

@@ -54,7 +54,7 @@ class CatalogueKeeper:
         self._is_catalogued = False
         self._changed = True
         self.num_unusable_vectors = 0
-        """Vectors that the release cannot use: another encoder, another width, or no finite embedding."""
+        """Vectors that the release cannot use: another encoder, fingerprint or width, or no finite embedding."""
         self.catalogue: Catalogue = self._table.snapshot(weights_B=behaviors.weights_B)
 
     @property
