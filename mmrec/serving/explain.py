@@ -142,7 +142,7 @@ def _sentence(row: int, told: list[_Told], reasons: Sequence[Reason], context: R
 
 
 def shown_when(entry: CatalogEntry, *, now_s: float) -> str:
-    """Whether lists may contain an item: "now", "not before <instant>", "not since <instant>", "never: <availability>"."""
+    """Whether lists may contain an item: "now", "not before <instant>", "not since <instant>", or "never: ..."."""
     if not entry.availability.can_be_shown:
         return f"never: {entry.availability.name}"
     if entry.has_expired(now_s):
