@@ -219,6 +219,12 @@ class ContentSettings:
         check(self, "content")
 
 
+FASHION_ATTRIBUTES: Final = (
+    *("gender", "masterCategory", "subCategory", "articleType", "baseColour", "season", "year", "usage"),
+)
+"""Of the Fashion Product Images form."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CatalogSettings:
     """How items are cleaned (mmrec.catalog.cleaning); after a change the whole catalogue is encoded again."""
@@ -226,6 +232,16 @@ class CatalogSettings:
     missing_values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By attribute: values, in upper or lower case, that mean "no value", such as { color = ["n/a", "-"] }. For other
     attributes only an empty value is missing."""
+    import_missing_values: Mapping[str, Mapping[str, tuple[str, ...]]] = field(
+        default_factory=lambda: {"fashion": dict.fromkeys(FASHION_ATTRIBUTES, ("NA",))}
+    )
+    """The same of files, by form and attribute, such as { fashion = { usage = ["NA"] } }: "NA" is no usage in the
+    Fashion Product Images form, and Namibia elsewhere. A form that is given here replaces the default's."""
+    rare_below: Mapping[str, AtLeastOne] = field(default_factory=dict)
+    """By attribute: values that fewer items of an import have become "Other", such as { articleType = 10 }; those of
+    other attributes stay. Single items that come later keep their value, because rareness is a whole catalogue's."""
+    report_rare_below: AtLeastOne = 10
+    """A cleaning report names values that stay, of attributes with classes, if fewer items than this have them."""
     junk_attributes: tuple[str, ...] = ()
     """Attributes that are removed."""
     unknown_attributes: tuple[str, ...] = ("usage",)
