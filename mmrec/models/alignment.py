@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmrec.content.alignment import SIDES, AlignmentModel, Head, Side
+from mmrec.content.alignment import IMAGE, SIDES, TEXT, AlignmentModel, Head, Side
 from mmrec.content.matrix import FloatArray
-from mmrec.models.losses import Temperature
+from mmrec.models.losses import Temperature, paired_multi_positive
 from mmrec.models.settings import Dropped
 from mmrec.wire.declared import AtLeastOne, check
 
@@ -97,9 +97,29 @@ class Aligner(nn.Module):
         self.temperature = Temperature(temperature, low=0.01, high=1.0)
         self.temperature.log_tau.requires_grad_(learned)
 
-    def forward(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def embed(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Unit vectors by modality."""
         return {modality: self.sides[modality](values) for modality, values in x.items()}
+
+    def forward(
+        self, x: Mapping[str, Tensor], other: Mapping[str, Tensor], groups_N: Tensor, view_weight: float
+    ) -> Tensor:
+        """Loss of a batch, a scalar.
+
+        Args:
+            x: Inputs by modality, (N, X).
+            other: Another view of the same inputs.
+            groups_N: Equal numbers where items are right for each other.
+            view_weight: Weight of the two-view terms; 0 leaves them out.
+        """
+        tau, vectors = self.temperature(), self.embed(x)
+        loss = paired_multi_positive(vectors[IMAGE], vectors[TEXT], groups_N, temperature=tau)
+        if view_weight > 0:
+            again = self.embed(other)
+            for modality in SIDES:
+                views = paired_multi_positive(vectors[modality], again[modality], groups_N, temperature=tau)
+                loss = loss + view_weight * views
+        return loss
 
 
 def exported(
