@@ -240,10 +240,13 @@ def count_values(item: CatalogItem, values: dict[str, Counter[str]], present: Co
     """Count an item under each value of its attributes, once; attributes of too many values are marked and left."""
     for name, text in item.attributes.items():
         present[name] += 1
-        counts = values.setdefault(name, Counter())
+        counts = values.get(name)
+        if counts is None:
+            counts = values[name] = Counter()
         if name in overfull:
             continue
-        counts.update(set(attribute_values(text)))
+        for value in set(attribute_values(text)):
+            counts[value] += 1
         if len(counts) > MAX_VALUES:
             overfull.add(name)
             counts.clear()
