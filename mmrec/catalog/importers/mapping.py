@@ -1,16 +1,16 @@
 """Which column is which field: given by flags or a small file, else guessed from names and contents; always shown.
 
-    mmrec import products.csv --column title=product_name --column color=Colour --mapping products.toml
+mmrec import products.csv --column title=product_name --column color=Colour --mapping products.toml
 
-    [columns]                      fields of items or events; another name makes the column that attribute
-    title = "product_name"
-    color = "Colour"
-    [missing]                      values that mean "none", by column, or "*" for all columns
-    Colour = ["n/a", "-"]
-    [behaviors]                    as --behavior
-    "rating>=4" = "like"
-    [reading]                      options of the same names: ignore, encoding, decimal, time_unit, time_zone, domain,
-    ignore = ["internal_note"]     kind, images
+[columns]                      fields of items or events; another name makes the column that attribute
+title = "product_name"
+color = "Colour"
+[missing]                      values that mean "none", by column, or "*" for all columns
+Colour = ["n/a", "-"]
+[behaviors]                    as --behavior
+"rating>=4" = "like"
+[reading]                      options of the same names: ignore, encoding, decimal, time_unit, time_zone, domain,
+ignore = ["internal_note"]     kind, images
 """
 
 from collections.abc import Mapping, Sequence
