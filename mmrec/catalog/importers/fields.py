@@ -1,6 +1,6 @@
 """The fields of items and events that a column can be, with the names that people give them.
 
-    field_of("product_name") -> "title" of an item
+field_of("product_name") -> "title" of an item
 """
 
 import re
@@ -52,7 +52,9 @@ def guessed_by_name(columns: tuple[str, ...], fields: dict[str, str]) -> dict[st
     found: dict[str, str] = {}
     for field, names in fields.items():
         known = (field.replace("_", ""), *names.split())
-        column = next((by_name[name] for name in known if name in by_name and by_name[name] not in found.values()), None)
+        column = next(
+            (by_name[name] for name in known if name in by_name and by_name[name] not in found.values()), None
+        )
         if column is not None:
             found[field] = column
     return found

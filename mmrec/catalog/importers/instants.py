@@ -98,7 +98,9 @@ def column_clock(samples: Iterable[Any], *, unit: str = "", zone: str = "", colu
         try:
             ZoneInfo(zone)
         except (LookupError, ValueError, OSError):
-            raise InvalidRequestError(f"time zone {zone!r} is not known; give an IANA name, such as Europe/Berlin") from None
+            raise InvalidRequestError(
+                f"time zone {zone!r} is not known; give an IANA name, such as Europe/Berlin"
+            ) from None
     numbers = sorted(number for value in samples if (number := _number(value)) is not None)
     if unit or not numbers:
         return Clock(unit=unit, zone=zone)

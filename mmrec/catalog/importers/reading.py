@@ -52,7 +52,7 @@ class Noticed(StrEnum):
     BAD_NUMBER = "bad_number"
     """A number could not be read and was left out."""
     BAD_TIME = "bad_time"
-    """A time could not be read."""
+    """A time could not be read: of an item it is unknown, an event is left out."""
     DAY_ONLY = "day_only"
     """A time was a day; it stands at noon of it."""
     UNKNOWN_AVAILABILITY = "unknown_availability"
@@ -65,6 +65,8 @@ class Noticed(StrEnum):
     """A value of a list held "|", which separates values; it became "/"."""
     NO_BEHAVIOR = "no_behavior"
     """A row meets no condition of --behavior and gives no event."""
+    LONG_VALUE = "long_value"
+    """A value of an event was too long for its context and was left out."""
     NO_METADATA = "no_metadata"
     """Rows say something of an item that the catalogue does not have."""
 
