@@ -9,11 +9,11 @@
     of items    title, brand, price, category   title, store, price, categories, main_category
     picture     imUrl, imageURLHighRes          images[].hi_res or .large
 
-Reviews are events by their rating, and the texts of an item's reviews are its modality `reviews`: the most helpful ones,
-at most MAX_REVIEWS of MAX_REVIEW characters. A metadata line may be a Python literal, as in 2014.
+Reviews are events by their rating, and the texts of an item's reviews are its modality `reviews`: the most helpful
+ones, at most MAX_REVIEWS of MAX_REVIEW characters. A metadata line may be a Python literal, as in 2014.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -23,13 +23,13 @@ from mmrec.catalog.importers.cells import cell_text, joined, list_values
 from mmrec.catalog.importers.event_rows import EventReader, ImportedEvent
 from mmrec.catalog.importers.importer import Importer, ImportSource, Part
 from mmrec.catalog.importers.instants import column_clock
-from mmrec.catalog.importers.item_rows import ItemReader, missing_tokens, plain_text
+from mmrec.catalog.importers.item_rows import ItemReader, plain_text
 from mmrec.catalog.importers.lines import plain_suffix
 from mmrec.catalog.importers.mapping import ImportOptions
 from mmrec.catalog.importers.reading import Reading
 from mmrec.catalog.importers.spool import Spool
 from mmrec.catalog.importers.table import JSON, SUFFIXES, Table, open_table
-from mmrec.catalog.item import CatalogItem
+from mmrec.catalog.item import CatalogItem, Media
 from mmrec.errors import InvalidRequestError
 
 MAX_REVIEWS: Final = 20
@@ -120,8 +120,10 @@ def _event_reader(table: Table, options: ImportOptions) -> EventReader:
     )
 
 
-def with_reviews(item: CatalogItem, texts: list[str]) -> CatalogItem:
-    return item
+def with_reviews(item: CatalogItem, texts: Sequence[str]) -> CatalogItem:
+    """The item with texts of reviews as media, one each."""
+    media = (Media(modality="reviews", content=text.encode(), media_type="text/plain") for text in texts if text)
+    return replace(item, media=(*item.media, *media))
 
 
 def _rating(column: str, columns: tuple[str, ...]) -> str:
@@ -143,7 +145,6 @@ def _items(metadata: Table, reviews: Table | None, options: ImportOptions) -> Pa
         columns={name: name for name in fields},
         attributes={name: name for name in ("brand", "category", "department")},
         domain=options.domain,
-        missing=missing_tokens(options.missing),
         decimal=options.decimal,
     )
 

@@ -74,7 +74,7 @@ class EventReader:
     context: Mapping[str, str] = field(default_factory=dict)
     """Names in the context by column."""
     conditions: Sequence[Condition] = ()
-    clock: Clock = Clock()
+    clock: Clock = field(default_factory=Clock)
     decimal: str = ""
     behavior: str = ""
     """Of every row, where there is no column of behaviors and no condition."""
@@ -102,7 +102,9 @@ class EventReader:
             reading.num_events += 1
             yield ImportedEvent(
                 number=number,
-                event_id=_event_id(given_id, name, len(names), user_id, item_id, time_s, number),
+                event_id=(given_id if len(names) == 1 else f"{given_id}-{name}")
+                if given_id
+                else _event_id(user_id, item_id, name, repr(time_s), str(number)),
                 user_id=self.user_prefix + user_id,
                 item_id=self.item_prefix + item_id,
                 behavior=name,
@@ -163,10 +165,5 @@ class EventReader:
         return found
 
 
-def _event_id(
-    given: str, name: str, num_names: int, user_id: str, item_id: str, time_s: float | None, number: int
-) -> str:
-    if given:
-        return given if num_names == 1 else f"{given}-{name}"
-    content = "\0".join((user_id, item_id, name, repr(time_s), str(number)))
-    return blake2b(content.encode("utf-8", errors="replace"), digest_size=12).hexdigest()
+def _event_id(*content: str) -> str:
+    return blake2b("\0".join(content).encode("utf-8", errors="replace"), digest_size=12).hexdigest()

@@ -16,7 +16,7 @@ from mmrec.catalog.importers.cells import cell_text
 from mmrec.catalog.importers.fields import plain_name
 from mmrec.catalog.importers.image_source import find_pictures
 from mmrec.catalog.importers.importer import Importer, ImportSource, Part
-from mmrec.catalog.importers.item_rows import ItemReader, missing_tokens
+from mmrec.catalog.importers.item_rows import ItemReader
 from mmrec.catalog.importers.mapping import ImportOptions
 from mmrec.catalog.importers.plain import said_of_pictures
 from mmrec.catalog.importers.reading import Reading
@@ -26,13 +26,7 @@ from mmrec.errors import InvalidRequestError
 
 TABLES: Final = ("styles.csv", "styles.csv.gz", "items.parquet")
 NEEDED: Final = ("id", "articleType", "productDisplayName")
-ATTRIBUTES: Final = ("gender", "masterCategory", "subCategory", "articleType", "baseColour", "season", "year", "usage")
 DOMAIN: Final = "fashion"
-MISSING: Final[Mapping[str, tuple[str, ...]]] = {
-    **dict.fromkeys((*ATTRIBUTES, "productDisplayName"), ("nan", "null")),
-    **dict.fromkeys(("baseColour", "season", "usage"), ("nan", "null", "NA", "n/a")),
-}
-"""Texts that stand for nothing, by column: pandas wrote "NA" and "nan" into the published files."""
 _NOT_ATTRIBUTES: Final = frozenset(("hasimage", "imagemd5", "image", "link", "filename"))
 
 
@@ -65,14 +59,12 @@ def open_fashion(path: Path, options: ImportOptions) -> ImportSource:
     more = {name: name for name in table.columns if plain_name(name) not in _NOT_ATTRIBUTES}
     attributes = {name: name for name in more if name not in (*known.values(), *options.ignore)}
     given = {column: name for name, column in options.columns.items() if column in attributes}
-    missing = missing_tokens(MISSING, options.missing)
 
     def reader(expects_picture: bool) -> ItemReader:
         return ItemReader(
             columns=known,
             attributes=attributes | given,
             domain=options.domain or DOMAIN,
-            missing=missing,
             pictures=pictures,
             expects_picture=expects_picture,
         )
@@ -95,17 +87,15 @@ def open_fashion(path: Path, options: ImportOptions) -> ImportSource:
 
 
 def _plain_year(cells: Mapping[str, Any]) -> Mapping[str, Any]:
-    """ "2011.0" is what pandas makes of years where one is missing."""
+    """The row with its year as a whole number: pandas makes "2011.0" of years where one is missing."""
     year = cell_text(cells.get("year"))
     return {**cells, "year": year.removesuffix(".0")} if year.endswith(".0") else cells
 
 
 def _said(table: Table, known: Mapping[str, str], attributes: Mapping[str, str]) -> list[str]:
-    field_of = {column: name for name, column in known.items()}
-    return [
-        f"{column} -> {field_of.get(column) or (f'attribute {attributes[column]}' if column in attributes else 'not read')}"
-        for column in table.columns
-    ]
+    said = {column: f"attribute {name}" for column, name in attributes.items()}
+    said |= {column: field for field, column in known.items()}
+    return [f"{column} -> {said.get(column, 'not read')}" for column in table.columns]
 
 
 def _table_of(path: Path) -> Path | None:

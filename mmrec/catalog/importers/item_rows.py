@@ -19,8 +19,6 @@ from mmrec.catalog.importers.reading import Noticed, Reading
 from mmrec.catalog.item import Availability, CatalogItem
 from mmrec.catalog.values import folded
 
-ANY: Final = "*"
-"""Stands for every column."""
 _AVAILABLE: Final = frozenset(
     ("available", "in stock", "instock", "in_stock", "instockonline", "true", "yes", "y", "1", "active", "published")
 )
@@ -40,8 +38,6 @@ class ItemReader:
     """Name of the attribute by column."""
     domain: str = ""
     """Of rows that do not say theirs."""
-    missing: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Values, folded, that mean "none", by column or ANY."""
     decimal: str = ""
     """What separates decimals of prices; "" takes each number for itself."""
     clocks: Mapping[str, Clock] = field(default_factory=dict)
@@ -54,7 +50,7 @@ class ItemReader:
 
     def item(self, cells: Mapping[str, Any], *, place: str, reading: Reading) -> CatalogItem | None:
         """The item of a row; None where it has no id, which is noted."""
-        item_id = self._cell(cells, "item_id", place, reading)
+        item_id = self._cell(cells, "item_id")
         if not item_id:
             reading.note(Noticed.MISSING_ID, place, column="item_id")
             return None
@@ -65,7 +61,7 @@ class ItemReader:
             item_id=self.id_prefix + item_id,
             title=self.text(cells, "title", place, reading),
             description=self.text(cells, "description", place, reading),
-            domain=self._cell(cells, "domain", place, reading) or self.domain,
+            domain=self._cell(cells, "domain") or self.domain,
             attributes=self._attributes(cells, place, reading),
             image=image,
             image_uri=uri,
@@ -82,24 +78,12 @@ class ItemReader:
         column = self.columns.get(field, "")
         value = cells.get(column) if column else None
         text = " ".join(list_values(value)) if isinstance(value, list | tuple) else cell_text(value)
-        if column and folded(text) in self._missing(column):
-            reading.note(Noticed.MISSING_TOKEN, place, text, column=column)
-            text = ""
-        if column and not text.strip():
-            reading.note(Noticed.MISSING_VALUE, place, column=column)
         return plain_text(text, place, reading, column=column)
 
-    def _cell(self, cells: Mapping[str, Any], field: str, place: str, reading: Reading) -> str:
-        """The text of a field without white space around it; "" where absent or of no meaning."""
+    def _cell(self, cells: Mapping[str, Any], field: str) -> str:
+        """The text of a field without white space around it; "" where absent."""
         column = self.columns.get(field)
-        text = cell_text(cells.get(column)).strip() if column else ""
-        if column and text and folded(text) in self._missing(column):
-            reading.note(Noticed.MISSING_TOKEN, place, text, column=column)
-            return ""
-        return text
-
-    def _missing(self, column: str) -> frozenset[str]:
-        return self.missing.get(column) or self.missing.get(ANY) or frozenset()
+        return cell_text(cells.get(column)).strip() if column else ""
 
     def _attributes(self, cells: Mapping[str, Any], place: str, reading: Reading) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -121,19 +105,14 @@ class ItemReader:
             text = joined(values)
         else:
             text = cell_text(value).strip()
-        if folded(text) in self._missing(column):
-            reading.note(Noticed.MISSING_TOKEN, place, text, column=column)
-            text = ""
-        if not text:
-            reading.note(Noticed.MISSING_VALUE, place, column=column)
         return plain_text(text, place, reading, column=column)
 
     def _price(self, cells: Mapping[str, Any], place: str, reading: Reading) -> tuple[float, str]:
-        column, currency = self.columns.get("price", ""), self._cell(cells, "currency", place, reading)
+        column, currency = self.columns.get("price", ""), self._cell(cells, "currency")
         value = cells.get(column)
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
             return float(value), currency
-        text = self._cell(cells, "price", place, reading)
+        text = self._cell(cells, "price")
         if not text:
             return 0.0, currency
         price = parse_price(text, decimal=self.decimal)
@@ -147,7 +126,7 @@ class ItemReader:
         return price.amount, currency or price.currency
 
     def _availability(self, cells: Mapping[str, Any], place: str, reading: Reading) -> Availability:
-        text = folded(self._cell(cells, "availability", place, reading)).removeprefix("https://schema.org/")
+        text = folded(self._cell(cells, "availability")).removeprefix("https://schema.org/")
         if not text:
             return Availability.UNSPECIFIED
         for meant, names in (
@@ -163,7 +142,7 @@ class ItemReader:
     def _time(self, cells: Mapping[str, Any], field: str, place: str, reading: Reading) -> float:
         column = self.columns.get(field)
         value = cells.get(column) if column else None
-        if value is None or (isinstance(value, str) and not self._cell(cells, field, place, reading)):
+        if value is None or (isinstance(value, str) and not self._cell(cells, field)):
             return 0.0
         found = self.clocks.get(field, Clock()).read(value)
         if found is None:
@@ -187,7 +166,7 @@ class ItemReader:
         if found is not None:
             return found.content, "", found.media_type
         if names or self.expects_picture:
-            reading.note(Noticed.MISSING_IMAGE, place, names[0] if names else f"{item_id}{next(iter(SUFFIXES))}")
+            reading.note(Noticed.MISSING_FILE, place, names[0] if names else f"{item_id}{next(iter(SUFFIXES))}")
         return None, "", ""
 
 
@@ -197,13 +176,3 @@ def plain_text(text: str, place: str, reading: Reading, *, column: str) -> str:
         return text
     reading.note(Noticed.HTML, place, text, column=column)
     return without_tags(text)
-
-
-def missing_tokens(*tables: Mapping[str, tuple[str, ...]]) -> dict[str, frozenset[str]]:
-    """Tokens of several tables together, folded; for a column as for ANY."""
-    columns = dict.fromkeys(name for table in tables for name in table)
-    found = {
-        name: frozenset(folded(token) for table in tables for token in (*table.get(name, ()), *table.get(ANY, ())))
-        for name in columns
-    }
-    return found

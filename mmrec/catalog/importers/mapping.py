@@ -5,8 +5,6 @@ mmrec import products.csv --column title=product_name --column color=Colour --ma
 [columns]                      fields of items or events; another name makes the column that attribute
 title = "product_name"
 color = "Colour"
-[missing]                      values that mean "none", by column, or "*" for all columns
-Colour = ["n/a", "-"]
 [behaviors]                    as --behavior
 "rating>=4" = "like"
 [reading]                      options of the same names: ignore, encoding, decimal, time_unit, time_zone, domain,
@@ -43,8 +41,6 @@ class ImportOptions:
     """Columns that are not read."""
     rules: BehaviorRules = field(default_factory=BehaviorRules)
     """Behaviors by name and condition; readers look at the conditions alone."""
-    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Values that mean "none", by column, or "*" for all; the form's own come on top."""
     images: str = ""
     """A folder or tar of pictures; empty takes what lies beside the table."""
     kind: Kind = ""
@@ -178,7 +174,6 @@ class _MappingFile:
     """A mapping file."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
-    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     behaviors: Mapping[str, str] = field(default_factory=dict)
     reading: Any = None
 
@@ -209,7 +204,6 @@ def read_mapping(path: Path, said: ImportOptions) -> ImportOptions:
     return replace(
         said,
         columns={**tables.columns, **said.columns},
-        missing={**tables.missing, **said.missing},
         rules=said.rules.after(rules),
         **rest,
     )

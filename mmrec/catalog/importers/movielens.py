@@ -3,8 +3,8 @@
     movieId,title,genres                1,Toy Story (1995),Adventure|Animation|Children
     userId,movieId,rating,timestamp     1,31,2.5,1260759144
 
-Films are items and ratings events as in the data set `movielens` (mmrec.catalog.movielens), with the same ids; times are
-the file's own.
+Films are items and ratings events as in the data set `movielens` (mmrec.catalog.movielens), with the same ids; times
+are the file's own.
 """
 
 from collections import Counter, defaultdict

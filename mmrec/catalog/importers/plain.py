@@ -20,7 +20,7 @@ from mmrec.catalog.importers.fields import RATING_NAMES, plain_name
 from mmrec.catalog.importers.image_source import ImageSource, find_pictures
 from mmrec.catalog.importers.importer import Importer, ImportSource, Part
 from mmrec.catalog.importers.instants import Clock, column_clock
-from mmrec.catalog.importers.item_rows import ItemReader, missing_tokens
+from mmrec.catalog.importers.item_rows import ItemReader
 from mmrec.catalog.importers.mapping import ColumnMapping, ImportOptions, map_columns
 from mmrec.catalog.importers.numbers import decimal_sign
 from mmrec.catalog.importers.reading import Reading
@@ -86,7 +86,6 @@ def _items(
         columns={each.field: each.column for each in mapping.columns if each.field},
         attributes=mapping.rest(),
         domain=options.domain,
-        missing=missing_tokens(options.missing),
         decimal=decimal,
         clocks=clocks,
         pictures=pictures,

@@ -17,7 +17,7 @@ from mmrec.catalog.importers.cells import cell_text, joined
 from mmrec.catalog.importers.event_rows import EventReader
 from mmrec.catalog.importers.importer import Importer, ImportSource, Part
 from mmrec.catalog.importers.instants import Clock
-from mmrec.catalog.importers.item_rows import ItemReader, missing_tokens
+from mmrec.catalog.importers.item_rows import ItemReader
 from mmrec.catalog.importers.mapping import ImportOptions
 from mmrec.catalog.importers.plain import events_of
 from mmrec.catalog.importers.reading import Noticed, Reading
@@ -97,7 +97,6 @@ def _items(files: list[Path], trees: list[Path], options: ImportOptions) -> Call
         columns=fields,
         attributes={"category": "category", **{name: name for name in named.values() if name not in fields}},
         domain=options.domain,
-        missing=missing_tokens(options.missing),
         decimal=options.decimal,
     )
 
