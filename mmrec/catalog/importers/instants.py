@@ -8,6 +8,7 @@ is the largest error.
 """
 
 import datetime
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -118,5 +119,5 @@ def _number(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return float(value) if value == value else None
+        return None if math.isnan(value) else float(value)
     return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value.strip()) else None
