@@ -1,8 +1,8 @@
 """Values of a file's cells as texts of an item: scalars, lists in every spelling, HTML.
 
-cell_text(2011.0) -> "2011"
-list_values("['Red', 'Blue']") -> ("Red", "Blue")
-without_tags("<p>Soft &amp; warm</p>") -> "Soft &amp; warm"        entities are decoded once, by cleaning
+    cell_text(2011.0) -> "2011"
+    list_values("['Red', 'Blue']") -> ("Red", "Blue")
+    without_tags("<p>Soft &amp; warm</p>") -> "Soft &amp; warm"        entities are decoded once, by cleaning
 """
 
 import ast

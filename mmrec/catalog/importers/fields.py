@@ -1,6 +1,6 @@
 """The fields of items and events that a column can be, with the names that people give them.
 
-field_of("product_name") -> "title" of an item
+    field_of("product_name") -> "title" of an item
 """
 
 import re

@@ -1,16 +1,16 @@
 """Which column is which field: given by flags or a small file, else guessed from names and contents; always shown.
 
-mmrec import products.csv --column title=product_name --column color=Colour --mapping products.toml
+    mmrec import products.csv --column title=product_name --column color=Colour --mapping products.toml
 
-[columns]                      fields of items or events; another name makes the column that attribute
-title = "product_name"
-color = "Colour"
-[missing]                      values that mean "none", by column, or "*" for all columns
-Colour = ["n/a", "-"]
-[behaviors]                    as --behavior
-"rating>=4" = "like"
-[reading]                      options of the same names: ignore, encoding, decimal, time_unit, time_zone, domain,
-ignore = ["internal_note"]     kind, images
+    [columns]                      fields of items or events; another name makes the column that attribute
+    title = "product_name"
+    color = "Colour"
+    [missing]                      values that mean "none", by column, or "*" for all columns
+    Colour = ["n/a", "-"]
+    [behaviors]                    as --behavior
+    "rating>=4" = "like"
+    [reading]                      options of the same names: ignore, encoding, decimal, time_unit, time_zone, domain,
+    ignore = ["internal_note"]     kind, images
 """
 
 from collections.abc import Mapping, Sequence
@@ -119,8 +119,8 @@ def map_columns(table: Table, rows: Sequence[Row], options: ImportOptions) -> Co
     by_contents = guessed_by_contents(
         rows, [name for name in open_columns if name not in by_name.values()], kind=kind, known=frozenset(found)
     )
-    whys = dict.fromkeys(options.columns.values(), "given")
-    whys |= dict.fromkeys(by_name.values(), "its name") | dict.fromkeys(by_contents.values(), "its contents")
+    whys = {column: "given" for column in options.columns.values()}
+    whys |= {column: "its name" for column in by_name.values()} | dict.fromkeys(by_contents.values(), "its contents")
     field_of = {column: name for name, column in {**found, **by_contents}.items()}
     names = {column: name for name, column in options.columns.items() if name not in wanted}
     rest = CONTEXT if kind == "events" else ATTRIBUTE
