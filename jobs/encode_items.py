@@ -74,9 +74,9 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, st
     def fill_cache(items: Sequence[CatalogItem]) -> None:
         if ready and follow:
             return
-        for modality, found in misses(items, names, store, cleaning=cleaning).items():
+        for modality, found in misses(items, encoders, store, cleaning=cleaning).items():
             if len(found) >= MIN_FOR_RAY and modality_named(modality).is_costly:
-                encode_with_ray(modality, names[modality], found, store, num_workers)
+                encode_with_ray(encoders[modality], found, store, num_workers)
 
     skipped, ready, written_s = SkippedBatches(), False, 0.0
     for records in _records(settings, feed, follow, stop, skipped):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mmrec.content.encoder import Encoder
 from mmrec.content.registry import encoder
 from mmrec.content.store import ContentStore
 from mmrec.telemetry.logs import get_logger
@@ -27,9 +28,7 @@ class EncodeBatch:
         return {"digest": batch["digest"], "values": encodings.values_ND, "good": good}
 
 
-def encode_with_ray(
-    modality: str, name: str, payload_of: Mapping[bytes, bytes], store: ContentStore, num_workers: int
-) -> None:
+def encode_with_ray(wanted: Encoder, payload_of: Mapping[bytes, bytes], store: ContentStore, num_workers: int) -> None:
     """Encode payloads by digest into the store's cache, with `num_workers` processes."""
     import ray
 
@@ -41,13 +40,19 @@ def encode_with_ray(
     started_s, done = time.monotonic(), 0
     encoded = ray.data.from_items(rows, override_num_blocks=max(1, min(len(rows) // 32, 64))).map_batches(
         EncodeBatch,
-        fn_constructor_args=(modality, name),
+        fn_constructor_args=(wanted.modality, wanted.name),
         batch_size=32,
         compute=ray.data.ActorPoolStrategy(size=num_workers),
         num_cpus=1,
     )
     for batch in encoded.iter_batches(batch_size=256):
         good = np.flatnonzero(batch["good"])
-        store.remember(name, [bytes(batch["digest"][row]) for row in good], batch["values"][good])
+        store.remember(wanted.fingerprint, [bytes(batch["digest"][row]) for row in good], batch["values"][good])
         done += len(batch["good"])
-        log.info("encoding", modality=modality, done=done, of=len(rows), seconds=round(time.monotonic() - started_s, 1))
+        log.info(
+            "encoding",
+            modality=wanted.modality,
+            done=done,
+            of=len(rows),
+            seconds=round(time.monotonic() - started_s, 1),
+        )

@@ -328,11 +328,10 @@ def open_catalog_feed(
     kafka, policy = settings.kafka, replace(cleaning_policy(settings.catalog), picture_problem=picture_problem)
     topics = open_topics(settings)
     identity = topics.describe(kafka.catalog_items)
-    names = {modality: encoder.name for modality, encoder in encoders.items()}
     return CatalogFeed(
         mark=FeedMark(
             topic=f"{identity.cluster_id}/{identity.topic_id}",
-            encoders=marked_choices(names, cleaning=cleaning, policy=policy),
+            encoders=marked_choices(encoders, cleaning=cleaning, policy=policy),
         ),
         mark_path=Path(settings.stores.content) / CATALOG_MARK,
         policy=policy,

@@ -19,7 +19,6 @@ from mmrec.catalog.item import CatalogItem
 from mmrec.catalog.refused import RefusedItems
 from mmrec.content.encoder import Encoder
 from mmrec.content.feed import CatalogChanges, read_changes
-from mmrec.content.modalities.registry import MODALITIES
 from mmrec.content.publish import ContentCounts, FeedMark, publish_content
 from mmrec.content.remote_images import RemoteImages
 from mmrec.content.store import ContentStore
@@ -30,17 +29,15 @@ from mmrec.wire.ids import id_problem
 
 log = get_logger(__name__)
 _PORTIONS: Final[dict[str, Any]] = {"at_least": 512, "at_most": 512, "patience_s": 60.0}
-_READING_NAMES: Final = {"image": "pictures"}
-"""As marks name it that were kept before other modalities could have a reading."""
 
 
-def marked_choices(names: Mapping[str, str], *, cleaning: str, policy: CleaningPolicy) -> dict[str, str]:
-    """What a mark is kept for: another encoder, cleaning or policy has the catalogue encoded anew."""
+def marked_choices(encoders: Mapping[str, Encoder], *, cleaning: str, policy: CleaningPolicy) -> dict[str, str]:
+    """What a mark is kept for: other weights or code, another cleaning or policy has the catalogue encoded anew."""
     kept = {each.name: getattr(policy, each.name) for each in fields(policy) if each.name != "picture_problem"}
     described = {name: sorted(value) if isinstance(value, frozenset) else value for name, value in kept.items()}
     described["missing_values"] = {name: sorted(values) for name, values in sorted(policy.missing_values.items())}
-    readings = {_READING_NAMES.get(m.name, f"reading of {m.name}"): m.reading for m in MODALITIES if m.reading}
-    return {**names, "cleaning": cleaning, **readings, "policy": repr(sorted(described.items()))}
+    used = {modality: f"{encoder.name} {encoder.fingerprint}" for modality, encoder in encoders.items()}
+    return {**used, "cleaning": cleaning, "policy": repr(sorted(described.items()))}
 
 
 class CatalogFeed:

@@ -32,17 +32,16 @@ class EncodedItems:
 
 
 def misses(
-    items: Sequence[CatalogItem], encoder_names: Mapping[str, str], store: ContentStore, *, cleaning: str = "none"
+    items: Sequence[CatalogItem], encoders: Mapping[str, Encoder], store: ContentStore, *, cleaning: str = "none"
 ) -> dict[str, dict[bytes, bytes]]:
     """Modality -> digest -> payload of what no encoder has seen yet."""
-    wanted: dict[str, dict[bytes, bytes]] = {modality: {} for modality in encoder_names}
+    wanted: dict[str, dict[bytes, bytes]] = {modality: {} for modality in encoders}
     for item in items:
         for modality, payload in payloads(item, cleaning=cleaning).items():
             if modality in wanted:
-                reading = modality_named(modality).reading
-                wanted[modality][digest(payload, reading=reading)] = payload
+                wanted[modality][digest(payload)] = payload
     for modality, found in wanted.items():
-        for known in store.lookup(encoder_names[modality], list(found)):
+        for known in store.lookup(encoders[modality].fingerprint, list(found)):
             del found[known]
     return wanted
 
@@ -54,7 +53,7 @@ def fill(encoder: Encoder, payload_of: Mapping[bytes, bytes], store: ContentStor
         chosen = digests[start : start + batch]
         encodings = encoder.encode([payload_of[d] for d in chosen])
         good = [row for row, reason in enumerate(encodings.reasons_N) if not reason]
-        store.remember(encoder.name, [chosen[row] for row in good], encodings.values_ND[good])
+        store.remember(encoder.fingerprint, [chosen[row] for row in good], encodings.values_ND[good])
         yield min(start + batch, len(digests))
 
 
@@ -70,7 +69,6 @@ def encode_items(
         cleaning: Name of the text cleaning.
     """
     newest = {item.item_id: item for item in items}
-    names = {modality: encoder.name for modality, encoder in encoders.items()}
     absent: dict[str, Counter[str]] = {modality: Counter() for modality in encoders}
     vectors: dict[str, dict[str, FloatArray]] = {modality: {} for modality in encoders}
     num_encoded: dict[str, int] = {}
@@ -78,18 +76,14 @@ def encode_items(
     payloads_of = {item_id: payloads(item, cleaning=cleaning) for item_id, item in newest.items()}
     for modality, encoder in encoders.items():
         kind = modality_named(modality)
-        digest_of = {
-            item_id: digest(found[modality], reading=kind.reading)
-            for item_id, found in payloads_of.items()
-            if modality in found
-        }
+        digest_of = {item_id: digest(found[modality]) for item_id, found in payloads_of.items() if modality in found}
         missing = {digest_of[i]: payloads_of[i][modality] for i in digest_of}
-        before = store.lookup(names[modality], list(missing))
+        before = store.lookup(encoder.fingerprint, list(missing))
         to_encode = {d: payload for d, payload in missing.items() if d not in before}
         num_encoded[modality], num_cached[modality] = len(to_encode), len(missing) - len(to_encode)
         for _ in fill(encoder, to_encode, store):
             pass
-        known = store.lookup(names[modality], list(missing))
+        known = store.lookup(encoder.fingerprint, list(missing))
         for item_id, item in newest.items():
             if item_id not in digest_of:
                 absent[modality][NOT_FETCHED if kind.is_awaited(item) else MISSING] += 1
@@ -102,7 +96,13 @@ def encode_items(
         m: len(next(iter(vectors[m].values()))) if vectors[m] else encoder.embedding_dim
         for m, encoder in encoders.items()
     }
-    matrix = content_matrix(sorted(newest), vectors, embedding_dims=dims, encoders=names)
+    matrix = content_matrix(
+        sorted(newest),
+        vectors,
+        embedding_dims=dims,
+        encoders={modality: encoder.name for modality, encoder in encoders.items()},
+        fingerprints={modality: encoder.fingerprint for modality, encoder in encoders.items()},
+    )
     return EncodedItems(
         matrix=matrix,
         num_encoded=num_encoded,

@@ -107,6 +107,7 @@ def embedding_records(
             {
                 "modality": modality,
                 "encoder": matrix.encoders[modality],
+                "fingerprint": matrix.fingerprints.get(modality, ""),
                 "values": np.round(matrix.values[modality][row].astype(np.float64), _DIGITS).tolist(),
             }
             for modality in matrix.modalities

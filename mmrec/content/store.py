@@ -1,6 +1,6 @@
 """Content embeddings on disk: a cache by content hash, and the current matrix of the catalogue.
 
-    <cache folder>/<encoder>/<name>.npz     digests (N, 32) and values (N, D); shared between runs and deployments
+    <cache folder>/<fingerprint>/<name>.npz     digests (N, 32) and values (N, D); shared between runs and deployments
     <folder>/parts/<sequence>.npz           upserted rows; the newest row of an item counts
 
 Both only ever gain whole files (written aside, synced, then renamed), so any number of processes may write; a lock on
@@ -11,7 +11,6 @@ stay without embeddings. What the cache holds can be encoded again, so a damaged
 
 import fcntl
 import json
-import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -51,33 +50,30 @@ class ContentStore:
         self._cache = Path(cache_folder) if cache_folder is not None else Path(folder) / "cache"
         self._known: dict[str, dict[bytes, FloatArray]] = {}
 
-    # The cache: (encoder, sha256 of the payload) -> vector.
+    # The cache: (fingerprint of the encoder, sha256 of the payload) -> vector.
 
-    def lookup(self, encoder: str, digests: Sequence[bytes]) -> dict[bytes, FloatArray]:
+    def lookup(self, fingerprint: str, digests: Sequence[bytes]) -> dict[bytes, FloatArray]:
         """Vectors of those digests that were encoded before, by digest."""
-        known = self._known.get(encoder)
+        known = self._known.get(fingerprint)
         if known is None:
-            known = self._known[encoder] = self._read_cache(encoder)
+            known = self._known[fingerprint] = self._read_cache(fingerprint)
         return {digest: known[digest] for digest in digests if digest in known}
 
-    def remember(self, encoder: str, digests: Sequence[bytes], values_ND: FloatArray) -> None:
+    def remember(self, fingerprint: str, digests: Sequence[bytes], values_ND: FloatArray) -> None:
         """Add vectors to the cache; row n belongs to digests[n]."""
         if not digests:
             return
-        folder = self._cache_folder(encoder)
+        folder = self._cache / fingerprint
         _write(
             folder / f"{uuid.uuid4().hex}.npz",
             {"digests": np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, 32), "values": values_ND},
         )
-        if encoder in self._known:
-            self._known[encoder].update(zip(digests, values_ND, strict=True))
+        if fingerprint in self._known:
+            self._known[fingerprint].update(zip(digests, values_ND, strict=True))
 
-    def _cache_folder(self, encoder: str) -> Path:
-        return self._cache / re.sub(r"[^A-Za-z0-9._-]+", "_", encoder)
-
-    def _read_cache(self, encoder: str) -> dict[bytes, FloatArray]:
+    def _read_cache(self, fingerprint: str) -> dict[bytes, FloatArray]:
         found: dict[bytes, FloatArray] = {}
-        for path in sorted(self._cache_folder(encoder).glob("*.npz")):
+        for path in sorted((self._cache / fingerprint).glob("*.npz")):
             with suppress(*_UNREADABLE):  # what is left out is encoded again
                 block = _read(path)
                 found.update(zip((d.tobytes() for d in block["digests"]), block["values"], strict=True))
@@ -165,6 +161,7 @@ class ContentStore:
     def _write_part(self, sequence: int, matrix: ContentMatrix, removed: Sequence[str]) -> None:
         arrays: dict[str, Any] = {"item_ids": _bytes(list(matrix.item_ids)), "removed": _bytes(list(removed))}
         arrays["encoders"] = _bytes(dict(matrix.encoders))
+        arrays["fingerprints"] = _bytes(dict(matrix.fingerprints))
         for modality in matrix.modalities:
             arrays[f"values:{modality}"] = matrix.values[modality]
             arrays[f"present:{modality}"] = matrix.present[modality]
@@ -172,14 +169,14 @@ class ContentStore:
 
 
 def _merged(parts: Sequence[Mapping[str, npt.NDArray[Any]]]) -> ContentMatrix:
-    encoders: dict[str, str] = {}
+    encoders: dict[str, tuple[str, str]] = {}
     for part in parts:
-        encoders.update(_json(part["encoders"]))
+        encoders.update(_made_by(part))
     dims: dict[str, int] = {}
     vectors: dict[str, dict[str, FloatArray]] = {modality: {} for modality in encoders}
     items: set[str] = set()
     for part in parts:
-        part_encoders = _json(part["encoders"])
+        part_encoders = _made_by(part)
         for item_id in _json(part["removed"]):
             items.discard(item_id)
             for found in vectors.values():
@@ -198,7 +195,19 @@ def _merged(parts: Sequence[Mapping[str, npt.NDArray[Any]]]) -> ContentMatrix:
                     found[item_id] = values[row]
                 else:
                     found.pop(item_id, None)
-    return content_matrix(sorted(items), vectors, embedding_dims=dims, encoders={m: encoders[m] for m in dims})
+    return content_matrix(
+        sorted(items),
+        vectors,
+        embedding_dims=dims,
+        encoders={m: encoders[m][0] for m in dims},
+        fingerprints={m: encoders[m][1] for m in dims if encoders[m][1]},
+    )
+
+
+def _made_by(part: Mapping[str, npt.NDArray[Any]]) -> dict[str, tuple[str, str]]:
+    """Modality -> (name, fingerprint) of its encoder."""
+    fingerprints = _json(part["fingerprints"]) if "fingerprints" in part else {}
+    return {modality: (name, fingerprints.get(modality, "")) for modality, name in _json(part["encoders"]).items()}
 
 
 def _bytes(value: Any) -> npt.NDArray[np.uint8]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mmrec.catalog.item import CatalogEntry
 from mmrec.config import Settings
-from mmrec.content.matrix import ContentMatrix
+from mmrec.content.matrix import ContentMatrix, Encoded, is_same_encoder
 from mmrec.errors import IncompatibleStateError, NotFoundError, ReleaseGateError, StoreError
 from mmrec.features.assemble import feature_names
 from mmrec.index.vectors import WEIGHT_FIELD, ExactIndex, StoredVectors, VectorStore
@@ -86,6 +86,7 @@ def publish(
         behavior_weights=dict(zip(settings.behaviors.names, model.behavior_weights, strict=True)),
         half_lives_days=settings.statistics.half_lives_days,
         encoders=dict(model.encoders),
+        fingerprints=dict(model.fingerprints),
         embedding_dim=model.embedding_dim,
         num_items=len(content.item_ids),
         metrics=metrics,
@@ -113,12 +114,17 @@ def check_model(model: ModelBundle, content: ContentMatrix, settings: Settings) 
             f"the model knows behaviors of ids {model.behavior_ids}, this configuration has "
             f"{settings.behaviors.ids_B.tolist()}; train it again"
         )
-    other = {name for name, encoder in content.encoders.items() if model.encoders.get(name, encoder) != encoder}
+    other = [
+        f"{name} content was made by {_maker(name, content)}, the model was trained with {_maker(name, model)}"
+        for name in sorted(content.encoders)
+        if name in model.encoders and not is_same_encoder(name, content, model)
+    ]
     if other:
-        raise IncompatibleStateError(
-            f"content was made by {dict(content.encoders)}, the model was trained with {dict(model.encoders)}: "
-            "encode or train again"
-        )
+        raise IncompatibleStateError(f"{'; '.join(other)}: encode the catalogue or train again")
+
+
+def _maker(modality: str, made: Encoded) -> str:
+    return f"{made.encoders[modality]!r} (fingerprint {made.fingerprints.get(modality) or 'unknown'})"
 
 
 def _fields(model: ModelBundle, content: ContentMatrix, entries: Mapping[str, CatalogEntry]) -> dict[str, list[str]]:

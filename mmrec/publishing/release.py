@@ -53,6 +53,8 @@ class Release:
     """Partition of `item-embeddings` -> next offset that the collection has not seen."""
     embedding_topic: str = ""
     """"cluster id/topic id" the offsets belong to; another topic is read from its beginning."""
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    """Modality -> fingerprint of that encoder; absent where the model is older than fingerprints."""
 
 
 def new_release_id(created_s: float) -> str:

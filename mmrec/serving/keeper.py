@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.catalog.item import Availability, CatalogEntry
-from mmrec.content.matrix import ContentMatrix, content_matrix
+from mmrec.content.matrix import ContentMatrix, content_matrix, is_same_encoder
 from mmrec.features.item_columns import Vocabulary, content_columns
 from mmrec.features.ports import ItemViewReader
 from mmrec.features.values import Neighbors
@@ -42,6 +42,8 @@ class ItemTower(Protocol):
     def embedding_dim(self) -> int: ...
     @property
     def encoders(self) -> Mapping[str, str]: ...
+    @property
+    def fingerprints(self) -> Mapping[str, str]: ...
     @property
     def content_dims(self) -> Mapping[str, int]: ...
     def item_embeddings(self, content: ContentMatrix) -> Float32Array: ...
@@ -74,7 +76,7 @@ class CatalogueKeeper:
         self._vocabulary = Vocabulary()
         self._changed = self._items_changed = True
         self.num_unusable_vectors = 0
-        """Vectors that the release cannot use: another encoder, another width, or no finite embedding."""
+        """Vectors that the release cannot use: another encoder, fingerprint or width, or no finite embedding."""
         self.catalogue: Catalogue = empty_catalogue(behaviors=behaviors, decay_per_day_H=decay_per_day_H)
 
     @property
@@ -129,11 +131,11 @@ class CatalogueKeeper:
             self._changed = self._items_changed = True
         if self._tower is None or not fresh:
             return
-        accepted = self._tower.encoders
+        tower = self._tower
         embedded = [
             (item_id, vectors)
             for item_id, update in fresh.items()
-            if update.entry is not None and (vectors := self._usable(update, accepted))
+            if update.entry is not None and (vectors := self._usable(update, tower))
         ]
         if not embedded:
             return
@@ -142,7 +144,8 @@ class CatalogueKeeper:
             [item_id for item_id, _ in embedded],
             {name: {item_id: v[name] for item_id, v in embedded if name in v} for name in dims},
             embedding_dims=dims,
-            encoders={name: accepted[name] for name in dims},
+            encoders={name: tower.encoders[name] for name in dims},
+            fingerprints={name: print_ for name, print_ in tower.fingerprints.items() if name in dims},
         )
         vectors_ID = self._tower.item_embeddings(content)
         weights = self._tower.modality_weights(content)
@@ -153,12 +156,11 @@ class CatalogueKeeper:
             self._vectors[item_id] = vectors_ID[row]
             self._shares[item_id] = {name: float(share[row]) for name, share in weights.items()}
 
-    def _usable(self, update: ItemUpdate, accepted: Mapping[str, str]) -> dict[str, Float32Array]:
-        dims = self._tower.content_dims if self._tower is not None else {}
+    def _usable(self, update: ItemUpdate, tower: ItemTower) -> dict[str, Float32Array]:
         usable = {
             name: vector
             for name, vector in update.vectors.items()
-            if accepted.get(name) == update.encoders.get(name) and len(vector) == dims.get(name)
+            if is_same_encoder(name, update, tower) and len(vector) == tower.content_dims.get(name)
         }
         self.num_unusable_vectors += len(update.vectors) - len(usable)
         return usable

@@ -20,7 +20,7 @@ from mmrec.content.modalities.image import ColorHistogramEncoder
 from mmrec.content.modalities.text import HashingTextEncoder
 from mmrec.content.payloads import digest, payloads
 from mmrec.content.publish import ContentCounts, FeedMark, publish_content
-from mmrec.content.registry import encoder, encoder_names
+from mmrec.content.registry import LazyEncoder, encoder, encoder_names
 from mmrec.content.store import CATALOG_MARK, MAX_PARTS, ContentStore
 from mmrec.errors import NotFoundError, StoreError
 from mmrec.events.producer import MemoryRecordProducer
@@ -38,7 +38,8 @@ def item(item_id: str = "a", **fields) -> CatalogItem:
     return CatalogItem(**{"item_id": item_id, "title": "Red dress", "attributes": {"color": "red"}, **fields})
 
 
-ENCODERS = {"text": HashingTextEncoder(), "image": ColorHistogramEncoder(), "attributes": AttributeHashEncoder()}
+NAMES = {"text": "hashing-tf", "image": "color-histogram", "attributes": "attribute-hash"}
+ENCODERS = {modality: LazyEncoder(modality, name) for modality, name in NAMES.items()}
 
 
 def test_a_broken_image_is_missing_with_its_reason_and_the_others_are_encoded() -> None:
@@ -97,7 +98,7 @@ def test_the_same_input_is_encoded_once_whoever_asks(tmp_path) -> None:
     first = encode_items(items, ENCODERS, ContentStore(tmp_path / "one", cache_folder=tmp_path / "cache"))
     assert first.num_encoded == {"text": 2, "image": 1, "attributes": 1}
     other = ContentStore(tmp_path / "two", cache_folder=tmp_path / "cache")
-    assert not any(misses(items, {m: e.name for m, e in ENCODERS.items()}, other).values())
+    assert not any(misses(items, ENCODERS, other).values())
     again = encode_items(items, ENCODERS, other)
     assert set(again.num_encoded.values()) == {0}
     np.testing.assert_array_equal(first.matrix.values["image"], again.matrix.values["image"])
@@ -242,7 +243,8 @@ def test_what_is_published_is_what_a_replica_reads(tmp_path) -> None:
     assert records[0] == (b"gone", None)
     update = read_item_update(*records[1])
     assert update.entry == catalog_entry(whole)
-    assert update.encoders == {m: e.name for m, e in ENCODERS.items()}
+    assert update.encoders == NAMES
+    assert update.fingerprints == {m: e.fingerprint for m, e in ENCODERS.items()} == matrix.fingerprints
     np.testing.assert_allclose(update.vectors["image"], matrix.values["image"][0], atol=1e-6)
     assert features.read_item_content(["a"])["a"] == catalog_entry(whole)
     assert not features.read_item_content(["gone"])["gone"].availability.can_be_shown

