@@ -25,7 +25,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.catalog.values import attribute_values
+from mmrec.catalog.values import SEARCHED_CHARACTERS, attribute_values
 from mmrec.search.vocabulary import Vocabulary
 from mmrec.search.words import words
 
@@ -36,8 +36,6 @@ COVERAGE: Final = 1.0
 """How much an item loses that lacks words of the query."""
 TITLE, ATTRIBUTE, DESCRIPTION = 2.0, 2.0, 1.0
 """What one occurrence of a word counts in each field."""
-MAX_DESCRIPTION: Final = 1_024
-"""Characters of a description that are searched."""
 MAX_FORMS: Final = 32
 BEGINNING_GAIN: Final = 0.8
 EDIT_GAIN: Final = 0.6
@@ -237,7 +235,7 @@ def weighted_counts(text: ItemText) -> dict[str, float]:
     fields = (
         (words(text.title), TITLE),
         *((_words_of_value(value), ATTRIBUTE) for value in text.attributes.values()),
-        (words(text.description[:MAX_DESCRIPTION]), DESCRIPTION),
+        (words(text.description[:SEARCHED_CHARACTERS]), DESCRIPTION),
     )
     for found, weight in fields:
         for word in found:
