@@ -16,6 +16,7 @@ from mmrec.cli import (
     ask_commands,
     feed_commands,
     forget_commands,
+    import_commands,
     item_commands,
     metric_commands,
     model_commands,
@@ -49,7 +50,7 @@ app.command()(stack_commands.doctor)
 app.command()(stack_commands.demo)
 app.command()(feed_commands.simulate)
 app.command()(feed_commands.replay)
-app.command("import")(feed_commands.import_)
+app.command("import")(import_commands.import_)
 app.command()(state_commands.rebuild)
 app.command()(state_commands.audit)
 app.command()(state_commands.backup)
