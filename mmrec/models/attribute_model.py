@@ -159,7 +159,7 @@ def masked_cross_entropy(logits_NC: Tensor, labels_N: Tensor, weights_C: Tensor,
 
 
 def class_weights(counts_C: npt.NDArray[np.int64], kind: ClassWeights, *, most: float) -> FloatArray:
-    """R of each class: 1 on average over the items, then at most `most`.
+    """r of each class: 1 on average over the items, then at most `most`.
 
     Args:
         counts_C: Training items of each class; a class without any weighs as one with a single item.

@@ -23,7 +23,7 @@ from mmrec.catalog.item import CatalogEntry
 from mmrec.catalog.values import attribute_values, folded
 from mmrec.content.matrix import ContentMatrix
 from mmrec.errors import ConfigurationError
-from mmrec.evaluation.group_split import group_split
+from mmrec.evaluation.group_split import HOLD_OUT, group_split
 from mmrec.models.attribute_model import NO_LABEL
 from mmrec.wire.declared import AtLeastOne, Count, check
 
