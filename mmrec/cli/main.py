@@ -17,6 +17,7 @@ from mmrec.cli import (
     feed_commands,
     forget_commands,
     import_commands,
+    init_command,
     item_commands,
     metric_commands,
     model_commands,
@@ -41,6 +42,7 @@ app.add_typer(items_app, name="items")
 scores_app = typer.Typer(help="The scoring matrix as a file.", no_args_is_help=True)
 app.add_typer(scores_app, name="scores")
 
+app.command()(init_command.init)
 app.command()(stack_commands.up)
 app.command()(stack_commands.status)
 app.command()(metric_commands.metrics)

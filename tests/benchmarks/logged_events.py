@@ -2,8 +2,8 @@
 
     events = read_log(folder, behaviors=NAMES, max_users=1_500, seed=0)
 
-The log `ecomm_tianchi_multibehavior` has days, not times of day: the importer puts an event at noon of its day, and here
-a seed draws the order within a day.
+The log `ecomm_tianchi_multibehavior` has days, not times of day: the importer puts an event at noon of its day, and
+here a seed draws the order within a day.
 """
 
 from collections.abc import Mapping
