@@ -33,5 +33,5 @@ def cleaning_section(report: CleaningReport) -> str:
         page.table(
             attributes, ("attribute", "items", "missing", "values", f"rare (fewer than {document['rare_below']} items)")
         ),
-        text=f"{document['num_items']:,} items read, {kept:,} kept, {document['num_dropped']:,} without a title dropped.",
+        text=f"{document['num_items']:,} items read, {kept:,} kept; {document['num_dropped']:,} have no title.",
     )
