@@ -112,17 +112,20 @@ def test_attributes_of_very_many_values_have_no_rare_classes() -> None:
 
 def test_what_reading_met_stands_beside_what_cleaning_met() -> None:
     report = reported([item("a", color="")])
-    read = {("rejoined", "title"): 9, ("junk_column", "Unnamed: 10"): 1, ("missing_value", "color"): 1}
-    places = {("rejoined", "title"): [f"line {line}: 'Slim, blue'" for line in range(9)]}
-    report.merge(read, places)
+    report.merge(
+        [
+            ("rejoined_cells", "title", 9, [f"line {line}: 'Slim, blue'" for line in range(9)]),
+            ("junk_column", "Unnamed: 10", 1, []),
+        ]
+    )
     report.note("missing_file", place="a", detail="a.jpg")
     document = json.loads(json.dumps(report.document()))
     counts = {(each["reason"], each["attribute"]): each["count"] for each in document["findings"]}
     assert counts == {
-        ("missing_value", "color"): 1,  # as cleaning has it: reading's own count is of the same cells
+        ("missing_value", "color"): 1,
         ("missing_image", ""): 1,
         ("missing_file", ""): 1,
-        ("rejoined", "title"): 9,
+        ("rejoined_cells", "title"): 9,
         ("junk_column", "Unnamed: 10"): 1,
     }
     text = "\n".join(report.lines())
