@@ -70,7 +70,7 @@ class CatalogFeed:
         self._mark_path, self._policy, self._refused, self._images = mark_path, policy, refused, images
         self._encoders, self._store, self._features = encoders, store, features
         self._producer, self._topic, self._cleaning = producer, topic, cleaning
-        self._num_items = len(store.item_ids())
+        self._num_items = store.num_items()
 
     def take(
         self,
@@ -160,4 +160,4 @@ class CatalogFeed:
             again=again,
         )
         if changes.items or changes.removed:
-            self._num_items = len(self._store.item_ids())
+            self._num_items = self._store.num_items()

@@ -91,11 +91,8 @@ def encode_items(
                 vectors[modality][item_id] = np.asarray(known[digest_of[item_id]], dtype=np.float32)
             else:
                 absent[modality][BROKEN] += 1
-    # The width of what is there: asking the encoder would load it for nothing.
-    dims = {
-        m: len(next(iter(vectors[m].values()))) if vectors[m] else encoder.embedding_dim
-        for m, encoder in encoders.items()
-    }
+    # The width of what is kept: asking the encoder would load it for nothing.
+    dims = {m: store.cache.width(encoder.fingerprint) or encoder.embedding_dim for m, encoder in encoders.items()}
     matrix = content_matrix(
         sorted(newest),
         vectors,
