@@ -51,7 +51,7 @@ def shown_text(text: str) -> str:
     Control characters, with white space beside them, become one space. Joiners, emoji, fractions, superscripts and
     either Unicode form of an accent stay.
     """
-    return _CONTROL_RUN.sub(" ", text).strip()
+    return text.strip() if text.isprintable() else _CONTROL_RUN.sub(" ", text).strip()
 
 
 def is_blank(text: str) -> bool:
@@ -83,4 +83,6 @@ def _folded_once(text: str) -> str:
 
 def attribute_values(value: str) -> tuple[str, ...]:
     """The values that an attribute string holds, in their order, without white space around them; "" holds none."""
+    if VALUE_SEPARATOR not in value:
+        return (one,) if (one := value.strip()) else ()
     return tuple(part for each in value.split(VALUE_SEPARATOR) if (part := each.strip()))

@@ -139,5 +139,7 @@ def _entry_document(entry: CatalogEntry) -> dict[str, Any]:
         message.publish_time.FromMicroseconds(round(entry.publish_time_s * 1e6))
     if entry.update_time_s:
         message.update_time.FromMicroseconds(round(entry.update_time_s * 1e6))
+    if entry.expire_time_s:
+        message.expire_time.FromMicroseconds(round(entry.expire_time_s * 1e6))
     document: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
     return document

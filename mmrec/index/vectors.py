@@ -61,6 +61,13 @@ class ExactIndex:
         self.item_ids = tuple(item_ids)
         self.vectors_ID = checked_vectors(self.item_ids, vectors_ID)
 
+    @classmethod
+    def of_checked(cls, item_ids: tuple[str, ...], vectors_ID: Float32Array) -> "ExactIndex":
+        """An index of items that checked_vectors() would take, for callers who know that it would."""
+        index = cls.__new__(cls)
+        index.item_ids, index.vectors_ID = item_ids, vectors_ID
+        return index
+
     def search(self, queries_QD: Float32Array, *, num_results: int, allowed_I: BoolArray | None = None) -> SearchResult:
         """See VectorIndex."""
         scores_QI = np.asarray(queries_QD, dtype=np.float32) @ self.vectors_ID.T

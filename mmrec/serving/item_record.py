@@ -20,6 +20,7 @@ from mmrec.catalog.fields import (
     KnownFields,
     attributes_field,
     availability_field,
+    expire_field,
     id_field,
     key_field,
     known_fields,
@@ -42,7 +43,7 @@ MAX_MODALITIES: Final = 16
 MAX_EMBEDDING_DIM: Final = 65_536
 _FIELDS: Final = (
     *("item_id", "modalities", "title", "domain", "attributes", "price", "currency"),
-    *("availability", "publish_time", "update_time", "description"),
+    *("availability", "publish_time", "update_time", "expire_time", "description"),
 )
 _MODALITY_FIELDS: Final = ("modality", "encoder", "values", "fingerprint")
 
@@ -137,4 +138,5 @@ def _entry(item_id: str, fields: KnownFields) -> CatalogEntry:
         availability=availability_field(fields),
         publish_time_s=time_field(fields, "publish_time"),
         update_time_s=time_field(fields, "update_time"),
+        expire_time_s=expire_field(fields),
     )

@@ -82,7 +82,7 @@ def list_request(message: recommender_pb2.RecommendItemsRequest, *, now_s: float
     return ListRequest(
         user_key=key,
         as_of_s=as_of_s,
-        shown_until_s=now_s,
+        now_s=now_s,
         num_items=number_of_items(message.num_items),
         excluded_item_ids=tuple(message.excluded_item_ids),
         item_filter=item_filter(message.filter) if message.HasField("filter") else ItemFilter(),

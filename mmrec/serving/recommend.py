@@ -7,7 +7,6 @@ Popular items are always there, because that source comes first and costs one in
 Axes: I items of the catalogue, J items of the profile, N candidates, L newest events, D embedding, F features.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -85,8 +84,9 @@ class ListRequest:
     user_key: str
     """Profile key; empty where the user is not known."""
     as_of_s: float
-    shown_until_s: float = math.inf
-    """The present by the server's clock: what is published later is never shown, whatever instant is asked for."""
+    now_s: float | None = None
+    """The present by the server's clock: what is not published yet or has expired by then is never shown, whatever
+    instant is asked for. None where a list of the past is made again."""
     num_items: int = DEFAULT_ITEMS
     excluded_item_ids: tuple[str, ...] = ()
     item_filter: ItemFilter = field(default_factory=ItemFilter)
@@ -178,7 +178,8 @@ def recommend(
     profile = _profile(request, state, read_profile, progress)
     allowed_I = allowed_items(
         state.catalogue,
-        as_of_s=min(request.as_of_s, request.shown_until_s),
+        as_of_s=request.as_of_s,
+        now_s=request.now_s,
         item_filter=request.item_filter,
         excluded=(*request.excluded_item_ids, *request.shown_item_ids),
     )
@@ -233,6 +234,9 @@ def similar(
         raise NotFoundError(f"item {item_id!r} is not in the catalogue of {len(catalogue.item_ids)} items")
     if (publish_time_s := catalogue.entries[row].publish_time_s) > as_of_s:
         raise NotFoundError(f"item {item_id!r} is not shown before its publish_time, {rfc3339(publish_time_s)}")
+    if catalogue.entries[row].has_expired(as_of_s):
+        expired = rfc3339(catalogue.entries[row].expire_time_s)
+        raise NotFoundError(f"item {item_id!r} is not shown any more since its expire_time, {expired}")
     degraded = [Degradation.RELEASE_UNUSABLE] if state.unusable_release else []
     if state.model is None:
         degraded.append(Degradation.NO_RELEASE)
