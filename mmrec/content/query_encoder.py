@@ -26,7 +26,6 @@ import numpy.typing as npt
 
 from mmrec.content.payloads import digest
 from mmrec.content.query_worker import Asked, Told, read_body, write_message
-from mmrec.content.registry import modality_named
 from mmrec.errors import InvalidRequestError, StoreError
 from mmrec.telemetry.logs import get_logger
 
@@ -58,6 +57,17 @@ class EncodesQueries(Protocol):
         ...
 
 
+class NoQueryEncoder:
+    """Where queries are not encoded: every answer is a StoreError."""
+
+    def ask(self, modality: str, payload: bytes) -> "Future[EncodedQuery]":
+        """See EncodesQueries."""
+        answer: Future[EncodedQuery] = Future()
+        error = StoreError(f"{modality} queries of {len(payload)} bytes are not encoded here (search.encodes_queries)")
+        answer.set_exception(error)
+        return answer
+
+
 class QueryEncoder:
     """See EncodesQueries."""
 
@@ -67,7 +77,7 @@ class QueryEncoder:
         *,
         picture_timeout_s: float,
         num_kept: int = 4_096,
-        told: Callable[[str, float], None] = lambda modality, seconds: None,
+        told: Callable[[str, float | None], None] = lambda modality, seconds: None,
     ) -> None:
         """Start nothing yet.
 
@@ -75,7 +85,7 @@ class QueryEncoder:
             encoders: Modality -> name of its encoder.
             picture_timeout_s: Processor time that decoding one picture may take.
             num_kept: Vectors that are kept; the one asked for longest ago goes first.
-            told: Called with the modality and the seconds that encoding took, for each vector that was made.
+            told: Called for each answer with the modality and the seconds that encoding took, None where it was kept.
         """
         self._encoders = dict(encoders)
         self._picture_timeout_s, self._num_kept, self._told = picture_timeout_s, num_kept, told
@@ -96,7 +106,7 @@ class QueryEncoder:
 
     def _start(self) -> None:
         now_s = time.monotonic()
-        if self._is_closed or self._process is not None or now_s - self._started_s < RESTART_S:
+        if not self._encoders or self._is_closed or self._process is not None or now_s - self._started_s < RESTART_S:
             return
         command = [sys.executable, "-m", "mmrec.content.query_worker"]
         command += [json.dumps(self._encoders), str(self._picture_timeout_s)]
@@ -126,12 +136,13 @@ class QueryEncoder:
     def ask(self, modality: str, payload: bytes) -> "Future[EncodedQuery]":
         """See EncodesQueries."""
         answer: Future[EncodedQuery] = Future()
-        key = modality, digest(payload, reading=modality_named(modality).reading)
+        key = modality, digest(payload)
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None:
                 self._kept.move_to_end(key)
                 self.num_kept_answers += 1
+                self._told(modality, None)
                 answer.set_result(kept)
                 return answer
             if problem := self._problem(modality):

@@ -159,6 +159,20 @@ METRICS: Final[tuple[MetricName, ...]] = (
     _counter(
         "mmrec_degraded_total", _RECOMMENDER, "Answers that lacked something, by what; one may lack more.", "reason"
     ),
+    _counter("mmrec_search_parts_total", _RECOMMENDER, "Parts of searches: text, image or item_id.", "kind"),
+    _counter(
+        "mmrec_query_vectors_total",
+        _RECOMMENDER,
+        "Vectors of queries: encoded now, or kept from an equal query before.",
+        *("modality", "source"),
+    ),
+    _histogram(
+        "mmrec_query_encoding_seconds",
+        _RECOMMENDER,
+        "Time of encoding a query in its process, without waiting for others.",
+        LATENCY_S,
+        "modality",
+    ),
     # The catalogue.
     _counter(
         "mmrec_collector_items_total",
