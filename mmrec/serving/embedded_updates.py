@@ -74,7 +74,7 @@ def embed_updates(updates: Sequence[ItemUpdate], tower: ItemTower) -> EmbeddedUp
         fingerprints={name: print_ for name, print_ in tower.fingerprints.items() if name in names},
     )
     vectors_ND = tower.item_embeddings(content)
-    finite_N: npt.NDArray[np.bool_] = np.isfinite(vectors_ND).all(axis=1).astype(np.bool_)
+    finite_N = np.logical_and.reduce(np.isfinite(vectors_ND), axis=1)
     return EmbeddedUpdates(
         item_ids=tuple(item_id for item_id, finite in zip(usable, finite_N.tolist(), strict=True) if finite),
         vectors_ND=vectors_ND[finite_N],
