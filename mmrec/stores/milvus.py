@@ -35,6 +35,8 @@ _INSERT_ROWS = 1_000
 _READ_ROWS = 1_000
 _MAX_TEXT_BYTES = MAX_ITEM_ID_BYTES
 """Milvus counts bytes of a VARCHAR, Milvus Lite characters; bytes satisfy both."""
+_SAID = "mmrec.description"
+"""Property that holds the description, too: Milvus Lite keeps properties alone."""
 _ROW, _ID, _VECTOR = "row_number", "item_id", "embedding"
 # pymilvus pings an idle server every 10 s; a gRPC server that was not told to allow that (Milvus Lite's) ends the
 # connection after a few (GOAWAY, too_many_pings) and the next call finds none. Every 5 minutes is what servers allow.
@@ -70,9 +72,8 @@ class MilvusVectorStore:
         """See VectorStore."""
         vectors_ID = checked_collection(item_ids, vectors_ID)
         self.drop(name)
-        schema = MilvusClient.create_schema(
-            auto_id=False, enable_dynamic_field=False, description=json.dumps(description or {}, sort_keys=True)
-        )
+        said = json.dumps(description or {}, sort_keys=True)
+        schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False, description=said)
         schema.add_field(_ROW, DataType.INT64, is_primary=True)
         schema.add_field(_ID, DataType.VARCHAR, max_length=_MAX_TEXT_BYTES)
         schema.add_field(_VECTOR, DataType.FLOAT_VECTOR, dim=vectors_ID.shape[1])
@@ -83,7 +84,12 @@ class MilvusVectorStore:
         with _store_errors(f"collection {name!r} was not written"):
             # Strong: who reads it back at once, as publishing does, sees every row.
             self._client.create_collection(
-                name, schema=schema, index_params=index, consistency_level="Strong", timeout=self._timeout_s
+                name,
+                schema=schema,
+                index_params=index,
+                consistency_level="Strong",
+                properties={_SAID: said},
+                timeout=self._timeout_s,
             )
             for start in range(0, len(item_ids), _INSERT_ROWS):
                 rows = range(start, min(start + _INSERT_ROWS, len(item_ids)))
@@ -99,8 +105,9 @@ class MilvusVectorStore:
 
     def describe(self, name: str) -> dict[str, Any]:
         """See VectorStore."""
+        found = self._describe(name)
         try:
-            described = json.loads(self._describe(name).get("description") or "{}")
+            described = json.loads(found.get("description") or found.get("properties", {}).get(_SAID) or "{}")
         except ValueError:  # somebody else's words
             return {}
         return described if isinstance(described, dict) else {}
