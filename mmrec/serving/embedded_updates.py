@@ -42,12 +42,14 @@ class EmbeddedUpdates:
 
 
 def embed_updates(updates: Sequence[ItemUpdate], tower: ItemTower) -> EmbeddedUpdates:
-    """Embeddings of the items of `updates`, of each item's last one; items without a usable vector are left out."""
-    newest = {update.item_id: update for update in updates}
+    """Embeddings of items, each by its last update that has a usable vector; items without one are left out.
+
+    So an update without vectors changes no embedding, whichever updates are taken together.
+    """
     dims = tower.content_dims
     usable: dict[str, dict[str, Float32Array]] = {}
     num_unusable = 0
-    for item_id, update in newest.items():
+    for update in updates:
         if update.entry is None:
             continue
         vectors = {
@@ -57,7 +59,7 @@ def embed_updates(updates: Sequence[ItemUpdate], tower: ItemTower) -> EmbeddedUp
         }
         num_unusable += len(update.vectors) - len(vectors)
         if vectors:
-            usable[item_id] = vectors
+            usable[update.item_id] = vectors
     names = list(dict.fromkeys(name for vectors in usable.values() for name in vectors))
     if not usable:
         return EmbeddedUpdates(
