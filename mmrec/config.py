@@ -219,6 +219,12 @@ class ContentSettings:
         check(self, "content")
 
 
+FASHION_ATTRIBUTES: Final = (
+    *("gender", "masterCategory", "subCategory", "articleType", "baseColour", "season", "year", "usage"),
+)
+"""Of the Fashion Product Images form."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CatalogSettings:
     """How items are cleaned (mmrec.catalog.cleaning); after a change the whole catalogue is encoded again."""
@@ -226,6 +232,16 @@ class CatalogSettings:
     missing_values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By attribute: values, in upper or lower case, that mean "no value", such as { color = ["n/a", "-"] }. For other
     attributes only an empty value is missing."""
+    import_missing_values: Mapping[str, Mapping[str, tuple[str, ...]]] = field(
+        default_factory=lambda: {"fashion": dict.fromkeys(FASHION_ATTRIBUTES, ("NA",))}
+    )
+    """The same of files, by form and attribute, such as { fashion = { usage = ["NA"] } }: "NA" is no usage in the
+    Fashion Product Images form, and Namibia elsewhere. A form that is given here replaces the default's."""
+    rare_below: Mapping[str, AtLeastOne] = field(default_factory=dict)
+    """By attribute: values that fewer items of an import have become "Other", such as { articleType = 10 }; those of
+    other attributes stay. Single items that come later keep their value, because rareness is a whole catalogue's."""
+    report_rare_below: AtLeastOne = 10
+    """A cleaning report names values that stay, of attributes with classes, if fewer items than this have them."""
     junk_attributes: tuple[str, ...] = ()
     """Attributes that are removed."""
     unknown_attributes: tuple[str, ...] = ("usage",)
@@ -306,6 +322,9 @@ class Settings:
     publish: PublishSettings = field(default_factory=PublishSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     scoring: ScoringConfig = field(default_factory=lambda: ScoringConfig(behaviors=shop_behaviors()))
+    training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """[training.NAME]: options of recipes by name; each recipe declares its own and checks them when it is run
+    (mmrec.training.recipe)."""
     config_file: str = ""
     """The file that the settings were read from; empty where they were made in code."""
 
@@ -315,7 +334,9 @@ class Settings:
         return self.scoring.behaviors
 
 
-_TABLES: Final = {f.name: f.default_factory for f in fields(Settings) if f.name not in ("scoring", "config_file")}
+_TABLES: Final = {
+    f.name: f.default_factory for f in fields(Settings) if f.name not in ("scoring", "training", "config_file")
+}
 """Tables of the file that are one dataclass each; their classes make the defaults."""
 
 
@@ -367,7 +388,7 @@ def parse_settings(
 
 
 def _built(document: dict[str, Any], folder: Path) -> Settings:
-    refuse_unknown(document, [*_TABLES, "behaviors", "scoring"], at=())
+    refuse_unknown(document, [*_TABLES, "behaviors", "scoring", "training"], at=())
     document, hidden = _taken_out(document)
     built: dict[str, Any] = {name: build(cls, document.get(name, {}), at=(name,)) for name, cls in _TABLES.items()}
     scoring = document.get("scoring", {})
@@ -382,10 +403,20 @@ def _built(document: dict[str, Any], folder: Path) -> Settings:
             behaviors = BehaviorSet(tuple(replace(b, hides=b.name in hidden) for b in behaviors))
         scoring = {**scoring, "behaviors": behaviors}
     built["scoring"] = build(ScoringConfig, scoring, at=("scoring",))
+    built["training"] = _training(document.get("training", {}))
     stores = built["stores"]
     folders = {f.name: getattr(stores, f.name) for f in fields(StoreSettings) if f.type is Folder}
     absolute = {name: value if "://" in value else str(folder / value) for name, value in folders.items()}
     return Settings(**{**built, "stores": replace(stores, **absolute)})
+
+
+def _training(table: Any) -> dict[str, dict[str, Any]]:
+    if not isinstance(table, dict):
+        raise SettingError(("training",), f"is {shown(table)}; give a table [training.NAME] for each recipe")
+    for name, options in table.items():
+        if not isinstance(options, dict):
+            raise SettingError(("training", name), f"is {shown(options)}; give a table [training.{name}]")
+    return table
 
 
 @dataclass(frozen=True, kw_only=True)

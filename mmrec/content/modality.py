@@ -11,6 +11,7 @@ from hashlib import sha256
 from mmrec.catalog.item import CatalogItem
 from mmrec.config import ContentSettings
 from mmrec.content.code_digest import code_digest
+from mmrec.content.composite import JOINT, CompositeEncoder, Part, encoder_parts
 from mmrec.content.encoder import FINGERPRINT_LENGTH, EncoderModel
 from mmrec.content.weights_digest import weights_digest
 from mmrec.errors import NotFoundError, SettingError
@@ -41,9 +42,11 @@ class Modality:
     encoders: Mapping[str, Callable[[], EncoderModel]]
     """Name -> loads the encoder, imports of large libraries included."""
     default_encoder: str = ""
-    """Where content.encoders names none; needed where there is no own_setting."""
+    """Where content.encoders names none; needed where there is neither own_setting nor default_setting."""
     own_setting: str = ""
     """Setting of [content] that names the encoder; without one it is content.encoders, under the modality's name."""
+    default_setting: str = ""
+    """Setting of [content] whose encoder is the default, in place of default_encoder: reviews are read as texts are."""
     from_model: Callable[[str], EncoderModel] | None = None
     """Loads an encoder of a hub id ("owner/model") or a folder; None where only `encoders` are known."""
     weights: Callable[[str], Sequence[str]] = _no_weights
@@ -54,7 +57,7 @@ class Modality:
     """Whether a catalogue's payloads are worth worker processes."""
 
     def __post_init__(self) -> None:
-        if not self.own_setting and self.default_encoder not in self.encoders:
+        if not self.own_setting and not self.default_setting and self.default_encoder not in self.encoders:
             raise ValueError(
                 f"modality {self.name!r} has the default encoder {self.default_encoder!r}; "
                 f"give one of: {', '.join(sorted(self.encoders))}"
@@ -74,7 +77,8 @@ class Modality:
         if self.own_setting:
             name = str(getattr(content, self.own_setting))
         else:
-            name = content.encoders.get(self.name, self.default_encoder)
+            default = getattr(content, self.default_setting) if self.default_setting else self.default_encoder
+            name = content.encoders.get(self.name, str(default))
         if not self._knows(name):
             raise SettingError(("content", *self.setting.split(".")), f"is {name!r}; give {self._known()}")
         return name
@@ -85,7 +89,9 @@ class Modality:
         Raises:
             NotFoundError: the modality has none of that name.
         """
-        self._check(name)
+        parts = self._checked(name)
+        if len(parts) > 1:
+            return CompositeEncoder(name, [(self.load(part.name), part.weight) for part in parts])
         if name in self.encoders:
             return self.encoders[name]()
         assert self.from_model is not None
@@ -95,26 +101,36 @@ class Modality:
         """Of weights and code of the encoder of that name: FINGERPRINT_LENGTH digits in hex; loads nothing.
 
             sha256(name, code that makes its vectors, content of what it reads)
+            sha256(name, code that joins, fingerprints of the parts)                where there are several parts
 
         Weights of 90 MB take about 0.3 s the first time and nothing later (mmrec.content.weights_digest).
 
         Raises:
             NotFoundError: the modality has none of that name, or there are no weights.
         """
-        self._check(name)
-        made_by = self.encoders.get(name, self.from_model)
-        assert made_by is not None
-        code = code_digest(made_by)
-        weights = weights_digest(self.weights(name), kept=cache_folder() / "weights")
+        parts = self._checked(name)
+        if len(parts) > 1:
+            code, weights = code_digest(CompositeEncoder), " ".join(self.fingerprint(part.name) for part in parts)
+        else:
+            made_by = self.encoders.get(name, self.from_model)
+            assert made_by is not None
+            code = code_digest(made_by)
+            weights = weights_digest(self.weights(name), kept=cache_folder() / "weights")
         return sha256("\0".join((self.name, name, code, weights)).encode()).hexdigest()[:FINGERPRINT_LENGTH]
 
-    def _check(self, name: str) -> None:
+    def _checked(self, name: str) -> tuple[Part, ...]:
         if not self._knows(name):
             raise NotFoundError(f"{self.name} encoder {name!r} does not exist; known: {self._known()}")
+        return encoder_parts(name)
 
     def _knows(self, name: str) -> bool:
+        parts = encoder_parts(name)
+        return all(self._knows_one(part.name) for part in parts) if len(parts) > 1 else self._knows_one(name)
+
+    def _knows_one(self, name: str) -> bool:
         return name in self.encoders or (self.from_model is not None and "/" in name)
 
     def _known(self) -> str:
-        more = ", or a hub id or folder" if self.from_model is not None else ""
-        return f"one of {', '.join(sorted(self.encoders))}{more}"
+        more = ", a hub id or a folder" if self.from_model is not None else ""
+        several = f', or several with "{JOINT}" between them' if more or len(self.encoders) > 1 else ""
+        return f"one of {', '.join(sorted(self.encoders))}{more}{several}"

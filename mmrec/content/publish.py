@@ -98,7 +98,9 @@ def publish_content(
     # The feature store forgets nothing: an item that is gone is written as hidden, so that nobody lists it again.
     gone = {i: CatalogEntry(item_id=i, availability=Availability.HIDDEN) for i in changes.removed}
     features.write_item_content({**entries, **gone}, write_time_s=write_time_s)
-    producer.send_many(topic, embedding_records(encoded.matrix, entries, removed=changes.removed))
+    descriptions = {item_id: item.description for item_id, item in changes.items.items()}
+    records = embedding_records(encoded.matrix, entries, removed=changes.removed, descriptions=descriptions)
+    producer.send_many(topic, records)
     counts.num_items += 0 if again else len(changes.items)
     counts.num_removed += len(changes.removed)
     counts.encoded.update(encoded.num_encoded)
