@@ -26,7 +26,6 @@ import numpy.typing as npt
 
 from mmrec.content.payloads import digest
 from mmrec.content.query_worker import Asked, Told, read_body, write_message
-from mmrec.content.registry import modality_named
 from mmrec.errors import InvalidRequestError, StoreError
 from mmrec.telemetry.logs import get_logger
 
@@ -126,7 +125,7 @@ class QueryEncoder:
     def ask(self, modality: str, payload: bytes) -> "Future[EncodedQuery]":
         """See EncodesQueries."""
         answer: Future[EncodedQuery] = Future()
-        key = modality, digest(payload, reading=modality_named(modality).reading)
+        key = modality, digest(payload)
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None:
