@@ -79,7 +79,12 @@ class CatalogueKeeper:
             if name.startswith(WEIGHT_FIELD)
         }
         if stored.item_ids:
-            self._table.put_vectors(rows_of(self._table.row_of, stored.item_ids), stored.vectors_ID, shares)
+            embedded_I = stored.vectors_ID.any(axis=1)
+            self._table.put_vectors(
+                rows_of(self._table.row_of, stored.item_ids)[embedded_I],
+                stored.vectors_ID[embedded_I],
+                {name: share[embedded_I] for name, share in shares.items()},
+            )
             self._catalogued()
         self._changed = True
 

@@ -335,10 +335,7 @@ class Replica:
 
     def _follow_items(self, store: ServingFeatures) -> None:
         """Follow records of items until the release changes."""
-        start = None
-        release = self._loaded.release if self._loaded is not None else None
-        if release is not None and release.embedding_topic == self._parts.topic_name():
-            start = {int(partition): offset for partition, offset in release.embedding_offsets.items()}
+        start = self._loaded.mark.start(self._parts.topic_name()) if self._loaded is not None else None
         # From the beginning on, all that can be searched comes by itself.
         self._search_side.follows_from(start)
         next_check_s = next_status_s = time.monotonic() + PUBLISH_S

@@ -188,6 +188,9 @@ METRICS: Final[tuple[MetricName, ...]] = (
     ),
     _counter("mmrec_catalog_mended_total", _CONTENT, "Items put right and taken, by what was found.", "reason"),
     _gauge("mmrec_catalog_items", _CONTENT, "Items of the content store."),
+    _counter("mmrec_content_encoded_total", _CONTENT, "Payloads that went through an encoder.", "modality"),
+    _counter("mmrec_content_cached_total", _CONTENT, "Payloads whose vector was in the cache.", "modality"),
+    _counter("mmrec_content_absent_total", _CONTENT, "Items without a modality, by why.", "modality", "reason"),
     # Views made from the log.
     _gauge("mmrec_item_views_age_seconds", _VIEWS, "Since the view was last brought up to date.", "view"),
     # Rejected records sent again: counted by the stream when they come back.
