@@ -18,7 +18,7 @@ UV_VERSION := 0.13.8
 NEEDED := mmrec needs Python $(lastword $(PYTHONS)) to $(firstword $(PYTHONS))
 ADVICE := install one of these, or call make PYTHON=/path/to/it
 
-.PHONY: demo test test-unit up lint format proto lock setup bench-recommend bench-stream bench-stream-growth fuzz sensitivity chaos-stream same-python clean
+.PHONY: demo test test-unit explore up lint format proto lock setup bench-recommend bench-stream bench-stream-growth fuzz sensitivity chaos-stream same-python clean
 
 demo: setup            ## the whole way, from a click on Kafka to a changed list; DATASET=storefront|movielens
 	@$(BIN)/mmrec demo --dataset $(DATASET)
@@ -28,6 +28,9 @@ test: setup            ## every test that must pass, by WORKERS processes at onc
 
 test-unit: setup       ## the tests that start nothing, in about a minute
 	@$(PYTEST) tests/unit
+
+explore: setup         ## the property tests on new examples, about an hour; a failure prints what to add as @example
+	@$(PYTEST) tests/unit tests/contract --hypothesis-profile explore
 
 up: setup              ## the embedded stack in the foreground, until Ctrl-C
 	@$(BIN)/mmrec up

@@ -220,6 +220,12 @@ class ContentSettings:
         check(self, "content")
 
 
+FASHION_ATTRIBUTES: Final = (
+    *("gender", "masterCategory", "subCategory", "articleType", "baseColour", "season", "year", "usage"),
+)
+"""Of the Fashion Product Images form."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CatalogSettings:
     """How items are cleaned (mmrec.catalog.cleaning); after a change the whole catalogue is encoded again."""
@@ -227,6 +233,16 @@ class CatalogSettings:
     missing_values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By attribute: values, in upper or lower case, that mean "no value", such as { color = ["n/a", "-"] }. For other
     attributes only an empty value is missing."""
+    import_missing_values: Mapping[str, Mapping[str, tuple[str, ...]]] = field(
+        default_factory=lambda: {"fashion": dict.fromkeys(FASHION_ATTRIBUTES, ("NA",))}
+    )
+    """The same of files, by form and attribute, such as { fashion = { usage = ["NA"] } }: "NA" is no usage in the
+    Fashion Product Images form, and Namibia elsewhere. A form that is given here replaces the default's."""
+    rare_below: Mapping[str, AtLeastOne] = field(default_factory=dict)
+    """By attribute: values that fewer items of an import have become "Other", such as { articleType = 10 }; those of
+    other attributes stay. Single items that come later keep their value, because rareness is a whole catalogue's."""
+    report_rare_below: AtLeastOne = 10
+    """A cleaning report names values that stay, of attributes with classes, if fewer items than this have them."""
     junk_attributes: tuple[str, ...] = ()
     """Attributes that are removed."""
     unknown_attributes: tuple[str, ...] = ("usage",)
@@ -236,6 +252,27 @@ class CatalogSettings:
 
     def __post_init__(self) -> None:
         check(self, "catalog")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings:
+    """Search by words, photos and items (mmrec.serving.search)."""
+
+    encodes_queries: bool = True
+    """Whether the recommender keeps a process that makes vectors of queries, with the encoders of [content]; without
+    it, texts are searched by their words alone and photos are refused."""
+    max_image_bytes: AtLeastOne = 3 * 1024 * 1024
+    """Largest photo of a query. A whole request may have 4 MiB."""
+    num_kept_queries: Count = 4_096
+    """Queries whose vectors are kept in memory; the one asked for longest ago goes first."""
+    num_threads: AtLeastOne = 4
+    """Searches that are answered at the same time."""
+    alignment: str = ""
+    """Folder of a trained alignment (mmrec.content.alignment), in whose space texts find pictures and pictures texts;
+    empty: texts are compared with texts, and pictures with pictures. Read at the start of the recommender."""
+
+    def __post_init__(self) -> None:
+        check(self, "search")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,10 +340,14 @@ class Settings:
     serving: ServingSettings = field(default_factory=ServingSettings)
     content: ContentSettings = field(default_factory=ContentSettings)
     catalog: CatalogSettings = field(default_factory=CatalogSettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
     statistics: StatisticsSettings = field(default_factory=StatisticsSettings)
     publish: PublishSettings = field(default_factory=PublishSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     scoring: ScoringConfig = field(default_factory=lambda: ScoringConfig(behaviors=shop_behaviors()))
+    training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """[training.NAME]: options of recipes by name; each recipe declares its own and checks them when it is run
+    (mmrec.training.recipe)."""
     config_file: str = ""
     """The file that the settings were read from; empty where they were made in code."""
 
@@ -316,7 +357,9 @@ class Settings:
         return self.scoring.behaviors
 
 
-_TABLES: Final = {f.name: f.default_factory for f in fields(Settings) if f.name not in ("scoring", "config_file")}
+_TABLES: Final = {
+    f.name: f.default_factory for f in fields(Settings) if f.name not in ("scoring", "training", "config_file")
+}
 """Tables of the file that are one dataclass each; their classes make the defaults."""
 
 
@@ -368,7 +411,7 @@ def parse_settings(
 
 
 def _built(document: dict[str, Any], folder: Path) -> Settings:
-    refuse_unknown(document, [*_TABLES, "behaviors", "scoring"], at=())
+    refuse_unknown(document, [*_TABLES, "behaviors", "scoring", "training"], at=())
     document, hidden = _taken_out(document)
     built: dict[str, Any] = {name: build(cls, document.get(name, {}), at=(name,)) for name, cls in _TABLES.items()}
     scoring = document.get("scoring", {})
@@ -383,10 +426,20 @@ def _built(document: dict[str, Any], folder: Path) -> Settings:
             behaviors = BehaviorSet(tuple(replace(b, hides=b.name in hidden) for b in behaviors))
         scoring = {**scoring, "behaviors": behaviors}
     built["scoring"] = build(ScoringConfig, scoring, at=("scoring",))
+    built["training"] = _training(document.get("training", {}))
     stores = built["stores"]
     folders = {f.name: getattr(stores, f.name) for f in fields(StoreSettings) if f.type is Folder}
     absolute = {name: value if "://" in value else str(folder / value) for name, value in folders.items()}
     return Settings(**{**built, "stores": replace(stores, **absolute)})
+
+
+def _training(table: Any) -> dict[str, dict[str, Any]]:
+    if not isinstance(table, dict):
+        raise SettingError(("training",), f"is {shown(table)}; give a table [training.NAME] for each recipe")
+    for name, options in table.items():
+        if not isinstance(options, dict):
+            raise SettingError(("training", name), f"is {shown(options)}; give a table [training.{name}]")
+    return table
 
 
 @dataclass(frozen=True, kw_only=True)

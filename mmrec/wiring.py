@@ -4,7 +4,7 @@ Imports happen inside the functions, so that a process loads only the engines it
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -13,10 +13,12 @@ from mmrec.config import Settings, StoreSettings, load_settings
 from mmrec.errors import ConfigurationError, StoreError
 
 if TYPE_CHECKING:
+    from mmrec.catalog.item import CatalogItem
     from mmrec.collecting.overlay import Overlay
     from mmrec.collecting.overlay_writer import OverlayWriter
     from mmrec.content.catalog_feed import CatalogFeed
     from mmrec.content.encoder import Encoder
+    from mmrec.content.query_encoder import EncodesQueries, QueryEncoder
     from mmrec.content.store import ContentStore
     from mmrec.events.forgotten import ForgottenUsers
     from mmrec.events.log import EventLog
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from mmrec.stores.writer_right import HeldWriterRight
     from mmrec.stream.step import ScoringStream
     from mmrec.stream.topics import StreamTopics
+    from mmrec.training.recipe import DeploymentData
 
 CONFIG_VARIABLE = "MMREC_CONFIG"
 
@@ -279,6 +282,25 @@ def open_content_store(settings: Settings) -> "ContentStore":
     return ContentStore(settings.stores.content)
 
 
+def open_deployment_data(settings: Settings) -> "DeploymentData":
+    """What trainings read of a deployment."""
+    from mmrec.catalog.cleaning import cleaning_policy
+    from mmrec.content.feed import read_changes
+    from mmrec.training.recipe import DeploymentData
+
+    def items() -> Iterator["CatalogItem"]:
+        records = open_topics(settings).read(settings.kafka.catalog_items)
+        pairs = [(record.key, record.value) for record in records]
+        yield from read_changes(pairs, policy=cleaning_policy(settings.catalog)).items.values()
+
+    return DeploymentData(
+        settings=settings,
+        content=lambda: open_content_store(settings).load_matrix(),
+        entries=lambda item_ids: open_feature_store(settings).read_item_content(item_ids),
+        items=items,
+    )
+
+
 def open_catalog_feed(
     settings: Settings,
     *,
@@ -344,9 +366,36 @@ def open_release_store(settings: Settings) -> "ReleaseStore":
     return ReleaseStore(settings.stores.releases)
 
 
-def replica_parts(settings: Settings) -> "ReplicaParts":
-    """The parts of a recommender replica; nothing but the release folder is opened yet."""
+def open_query_encoder(
+    settings: Settings, *, told: "Callable[[str, float | None], None]" = lambda modality, seconds: None
+) -> "QueryEncoder":
+    """The process that makes vectors of queries, started where the configuration wants one.
+
+    Args:
+        told: As in QueryEncoder.
+    """
+    from mmrec.content.query_encoder import QueryEncoder
+    from mmrec.content.registry import chosen_encoders
+
+    names = chosen_encoders(settings.content) if settings.search.encodes_queries else {}
+    encoder = QueryEncoder(
+        {modality: names[modality] for modality in ("text", "image") if modality in names},
+        picture_timeout_s=settings.content.picture_timeout_s,
+        num_kept=settings.search.num_kept_queries,
+        told=told,
+    )
+    encoder.start()
+    return encoder
+
+
+def replica_parts(settings: Settings, *, encoder: "EncodesQueries | None" = None) -> "ReplicaParts":
+    """The parts of a recommender replica; nothing but the release folder is opened yet.
+
+    Args:
+        encoder: Makes vectors of queries; without one, texts are searched by their words alone.
+    """
     from mmrec.clock import SystemClock
+    from mmrec.content.query_encoder import NoQueryEncoder
     from mmrec.events.topics import SkippedBatches
     from mmrec.serving.replica import ReplicaParts
 
@@ -366,4 +415,6 @@ def replica_parts(settings: Settings) -> "ReplicaParts":
         num_skipped_batches=lambda: skipped.num_batches,
         topic_name=topic_name,
         clock=SystemClock(),
+        read_past=lambda: topics.read(embeddings),
+        encoder=encoder or NoQueryEncoder(),
     )

@@ -1,4 +1,8 @@
-"""What all tests share: fixtures of real servers, property tests that no slow machine can fail, and who runs what."""
+"""What all tests share: fixtures of real servers, property tests that no slow machine can fail, and who runs what.
+
+Property tests try the same examples in every run, so that a change is judged by what it changed; `make explore` tries
+new ones, and what fails there becomes an @example.
+"""
 
 from typing import Any
 
@@ -6,7 +10,8 @@ import pytest
 from hypothesis import settings
 
 pytest_plugins = ["tests.servers", "tests.picture_shop"]
-settings.register_profile("house", deadline=None)
+settings.register_profile("house", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=1_000, print_blob=True)
 settings.load_profile("house")
 
 ROOMS = ("e2e", "integration", "contract", "fuzz", "unit")

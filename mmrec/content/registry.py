@@ -19,13 +19,18 @@ class LazyEncoder:
     Its fingerprint is that of the first look: where weights change until they are loaded, loading raises StoreError.
     """
 
-    def __init__(self, modality: str, name: str, *, num_threads: int | None = None) -> None:
+    def __init__(self, modality: str, name: str, *, num_threads: int | None = None, fingerprint: str = "") -> None:
+        """Args:
+        num_threads: Threads of torch in this process; None leaves them.
+        fingerprint: What another process saw at its first look; empty to look here.
+        """
         self.modality, self.name, self._num_threads = modality, name, num_threads
+        self._expected = fingerprint
 
     @cached_property
     def fingerprint(self) -> str:
         """See Encoder; loads nothing."""
-        return modality_named(self.modality).fingerprint(self.name)
+        return self._expected or modality_named(self.modality).fingerprint(self.name)
 
     @cached_property
     def _loaded(self) -> EncoderModel:

@@ -14,11 +14,13 @@ import numpy.typing as npt
 from mmrec.catalog.fields import (
     DECODED,
     MAX_ATTRIBUTE_BYTES,
+    MAX_DESCRIPTION_BYTES,
     MAX_NAME_BYTES,
     MAX_TITLE_BYTES,
     KnownFields,
     attributes_field,
     availability_field,
+    expire_field,
     id_field,
     key_field,
     known_fields,
@@ -30,6 +32,7 @@ from mmrec.catalog.fields import (
 )
 from mmrec.catalog.item import CatalogEntry
 from mmrec.catalog.refusals import ItemRefusedError, ItemRejection
+from mmrec.catalog.values import SEARCHED_CHARACTERS
 from mmrec.errors import InvalidRequestError
 from mmrec.wire.documents import DocumentError, load_document
 from mmrec.wire.shown import shown
@@ -40,7 +43,7 @@ MAX_MODALITIES: Final = 16
 MAX_EMBEDDING_DIM: Final = 65_536
 _FIELDS: Final = (
     *("item_id", "modalities", "title", "domain", "attributes", "price", "currency"),
-    *("availability", "publish_time", "update_time"),
+    *("availability", "publish_time", "update_time", "expire_time", "description"),
 )
 _MODALITY_FIELDS: Final = ("modality", "encoder", "values", "fingerprint")
 
@@ -58,6 +61,8 @@ class ItemUpdate:
     """Modality -> encoder that made it."""
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     """Modality -> that encoder's fingerprint; "" in records that are older than fingerprints."""
+    description: str = ""
+    """As much of it as search reads."""
 
 
 def read_item_update(key: bytes | None, value: bytes | None) -> ItemUpdate:
@@ -83,6 +88,7 @@ def read_item_update(key: bytes | None, value: bytes | None) -> ItemUpdate:
             vectors=vectors,
             encoders=encoders,
             fingerprints=fingerprints,
+            description=text_field(fields, "description", max_bytes=MAX_DESCRIPTION_BYTES)[:SEARCHED_CHARACTERS],
         )
     except (DocumentError, ItemRefusedError) as error:
         reason, detail = (
@@ -132,4 +138,5 @@ def _entry(item_id: str, fields: KnownFields) -> CatalogEntry:
         availability=availability_field(fields),
         publish_time_s=time_field(fields, "publish_time"),
         update_time_s=time_field(fields, "update_time"),
+        expire_time_s=expire_field(fields),
     )
