@@ -189,7 +189,7 @@ class ContentSettings:
     """Encoders by name; see mmrec.content.modalities."""
 
     text_encoder: TextEncoder = "minilm"
-    image_encoder: ImageEncoder = "efficientnet-lite0"
+    image_encoder: ImageEncoder = "efficientnet-lite0+0.3*color-lab"
     encoders: Mapping[str, Name] = field(default_factory=dict)
     """Encoder by modality, for the other modalities; those that are not named use their default."""
     picture_timeout_s: Positive = 10.0
