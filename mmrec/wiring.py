@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mmrec.collecting.overlay_writer import OverlayWriter
     from mmrec.content.catalog_feed import CatalogFeed
     from mmrec.content.encoder import Encoder
+    from mmrec.content.inferred import AttributeInference
     from mmrec.content.store import ContentStore
     from mmrec.events.forgotten import ForgottenUsers
     from mmrec.events.log import EventLog
@@ -287,6 +288,7 @@ def open_catalog_feed(
     producer: "RecordProducer",
     cleaning: str,
     picture_problem: Callable[[bytes], str],
+    inference: "AttributeInference | None" = None,
 ) -> "CatalogFeed":
     """The feed from `catalog-items` to everything that serves content; it continues where the last run stopped.
 
@@ -294,6 +296,7 @@ def open_catalog_feed(
         encoders: By modality.
         cleaning: Name of the text cleaning.
         picture_problem: Says why a picture cannot be read, or nothing; see mmrec.content.picture_worker.
+        inference: Fills attributes that items lack; see open_attribute_inference().
     """
     from mmrec.catalog.cleaning import cleaning_policy
     from mmrec.catalog.refused import RefusedItems
@@ -335,7 +338,30 @@ def open_catalog_feed(
         producer=producer,
         topic=kafka.item_embeddings,
         cleaning=cleaning,
+        inference=inference,
     )
+
+
+def open_attribute_inference(
+    settings: Settings, encoders: "Mapping[str, str]", *, fingerprints: "Mapping[str, str] | None" = None
+) -> "AttributeInference | None":
+    """The attribute model that the configuration names; None where it names none.
+
+    Args:
+        encoders: Modality -> name of the encoder of this deployment.
+        fingerprints: Modality -> fingerprint of its weights and code.
+
+    Raises:
+        IncompatibleStateError: the folder holds no usable model, or one that reads vectors of other encoders.
+    """
+    if not settings.content.attribute_model:
+        return None
+    from mmrec.content.attribute_heads import AttributeHeads
+    from mmrec.content.inferred import AttributeInference
+
+    heads = AttributeHeads.load(Path(settings.content.attribute_model))
+    heads.refuse_others(encoders, fingerprints or {})
+    return AttributeInference(heads, least=settings.content.attribute_confidence)
 
 
 def open_release_store(settings: Settings) -> "ReleaseStore":

@@ -19,6 +19,7 @@ from mmrec.catalog.item import CatalogItem
 from mmrec.catalog.refused import RefusedItems
 from mmrec.content.encoder import Encoder
 from mmrec.content.feed import CatalogChanges, read_changes
+from mmrec.content.inferred import AttributeInference, InferredCounts
 from mmrec.content.modalities.registry import MODALITIES
 from mmrec.content.publish import ContentCounts, FeedMark, publish_content
 from mmrec.content.remote_images import RemoteImages
@@ -60,6 +61,7 @@ class CatalogFeed:
         producer: RecordProducer,
         topic: str,
         cleaning: str,
+        inference: AttributeInference | None = None,
     ) -> None:
         """Go on where the mark at `mark_path` ends, if it speaks of the same topic and choices.
 
@@ -67,12 +69,13 @@ class CatalogFeed:
             mark: The mark of a beginning.
             topic: Where embeddings go.
             cleaning: Name of the text cleaning.
+            inference: Fills attributes that items lack; None leaves them missing.
         """
         self.mark = mark.resumed(mark_path)
         self.counts = ContentCounts()
         self._mark_path, self._policy, self._refused, self._images = mark_path, policy, refused, images
         self._encoders, self._store, self._features = encoders, store, features
-        self._producer, self._topic, self._cleaning = producer, topic, cleaning
+        self._producer, self._topic, self._cleaning, self._inference = producer, topic, cleaning, inference
         self._num_items = len(store.item_ids())
 
     def take(
@@ -146,6 +149,7 @@ class CatalogFeed:
             "num_catalogue_items": self._num_items,
             "rejected_total": dict(self.mark.rejected),
             **self.counts.figures(),
+            **(self._inference.counts if self._inference is not None else InferredCounts()).figures(),
             "images": self._images.figures(),
         }
 
@@ -160,6 +164,7 @@ class CatalogFeed:
             counts=self.counts,
             cleaning=self._cleaning,
             write_time_s=now_s,
+            inference=self._inference,
             again=again,
         )
         if changes.items or changes.removed:

@@ -1,4 +1,4 @@
-"""What encode_items shows to Prometheus: the catalogue's size, and what was refused and put right."""
+"""What encode_items shows to Prometheus: the catalogue's size, and what was refused, put right and inferred."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,3 +19,7 @@ class ContentMetrics:
             self._metrics.set("mmrec_catalog_rejected_total", number, reason=reason)
         for reason, number in figures["mended"].items():
             self._metrics.set("mmrec_catalog_mended_total", number, reason=reason)
+        for attribute, number in figures["inferred"].items():
+            self._metrics.set("mmrec_attributes_inferred_total", number, attribute=attribute)
+        for attribute, number in figures["unsure"].items():
+            self._metrics.set("mmrec_attributes_unsure_total", number, attribute=attribute)

@@ -17,6 +17,7 @@ from mmrec.content.encode import encode_items
 from mmrec.content.encoder import Encoder
 from mmrec.content.feed import CatalogChanges, embedding_records
 from mmrec.content.fetch_errors import FetchReason
+from mmrec.content.inferred import AttributeInference
 from mmrec.content.store import ContentStore
 from mmrec.disk.files import replace_file
 from mmrec.events.producer import RecordProducer
@@ -79,11 +80,12 @@ def publish_content(
     counts: ContentCounts,
     cleaning: str,
     write_time_s: float,
+    inference: AttributeInference | None = None,
     again: bool = False,
 ) -> None:
     """Encode what changed and hand it to every reader; `counts` is added to.
 
-    `again` says that these items were published before, without their picture: they are not counted a second time.
+    `inference` fills attributes that items lack. `again` says that these items were published before, without their picture: they are not counted a second time.
     """
     counts.rejected.update(refused.refusal.reason.value for refused in changes.refused)
     counts.mended.update(changes.mended)
@@ -94,6 +96,8 @@ def publish_content(
         return
     encoded = encode_items(list(changes.items.values()), encoders, store, cleaning=cleaning)
     entries = {item_id: catalog_entry(item) for item_id, item in changes.items.items()}
+    if inference is not None:
+        entries = inference.completed(entries, encoded.matrix)
     store.put(encoded.matrix, removed=changes.removed)
     # The feature store forgets nothing: an item that is gone is written as hidden, so that nobody lists it again.
     gone = {i: CatalogEntry(item_id=i, availability=Availability.HIDDEN) for i in changes.removed}

@@ -29,6 +29,8 @@ class ItemEntry(Protocol):
     @property
     def attributes(self) -> Mapping[str, str]: ...
     @property
+    def inferred_attributes(self) -> Mapping[str, float]: ...
+    @property
     def price(self) -> float: ...
     @property
     def publish_time_s(self) -> float: ...
@@ -68,6 +70,8 @@ class ContentColumns:
     """Epoch seconds, NaN where unknown."""
     tokens_TX: IntArray
     """One row per attribute value, NO_TOKEN beyond an item's last one; the last row is the domain, NO_TOKEN without."""
+    given_TX: IntArray
+    """tokens_TX without values that were inferred, which filters do not match; the same array where none was."""
     num_tokens: int
     """Every token is smaller than this."""
 
@@ -82,7 +86,12 @@ class ContentColumns:
         prices, times, tokens = self.prices_X[rows], self.publish_times_X[rows], self.tokens_TX.take(rows, axis=1)
         if missing.any():
             prices[missing], times[missing], tokens[:, missing] = np.nan, np.nan, NO_TOKEN
-        return ContentColumns(prices_X=prices, publish_times_X=times, tokens_TX=tokens, num_tokens=self.num_tokens)
+        given = tokens
+        if self.given_TX is not self.tokens_TX:
+            given = np.where(missing, NO_TOKEN, self.given_TX.take(rows, axis=1))
+        return ContentColumns(
+            prices_X=prices, publish_times_X=times, tokens_TX=tokens, given_TX=given, num_tokens=self.num_tokens
+        )
 
 
 def content_columns(entries: Sequence[ItemEntry | None], *, vocabulary: Vocabulary) -> ContentColumns:
@@ -108,11 +117,28 @@ def content_columns(entries: Sequence[ItemEntry | None], *, vocabulary: Vocabula
         tokens_TX[: len(values), row] = values
         if entry is not None and entry.domain:
             tokens_TX[-1, row] = vocabulary.token("", entry.domain)
+    inferred = [_inferred_tokens(entry, vocabulary) for entry in entries]
+    given_TX = tokens_TX
+    if any(inferred):
+        given_TX = tokens_TX.copy()
+        for row, guessed in enumerate(inferred):
+            given_TX[:-1, row][np.isin(given_TX[:-1, row], guessed)] = NO_TOKEN
     return ContentColumns(
         prices_X=np.array([e.price if e is not None and e.price > 0 else np.nan for e in entries], dtype=np.float64),
         publish_times_X=np.array(
             [e.publish_time_s if e is not None and e.publish_time_s > 0 else np.nan for e in entries], dtype=np.float64
         ),
         tokens_TX=tokens_TX,
+        given_TX=given_TX,
         num_tokens=1 + len(vocabulary),
     )
+
+
+def _inferred_tokens(entry: ItemEntry | None, vocabulary: Vocabulary) -> list[int]:
+    if entry is None or not entry.inferred_attributes:
+        return []
+    return [
+        vocabulary.token(name, value)
+        for name in entry.inferred_attributes
+        for value in attribute_values(entry.attributes.get(name, ""))
+    ]

@@ -14,6 +14,7 @@ Axes: I items, H half-lives, B behaviors, D embedding.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Protocol
 
@@ -51,8 +52,20 @@ class ItemTower(Protocol):
 class CatalogueKeeper:
     """The side of a catalogue that changes. For one thread only; the catalogues it publishes are for all."""
 
-    def __init__(self, *, behaviors: BehaviorSet, decay_per_day_H: FloatArray, tower: ItemTower | None = None) -> None:
-        self._behaviors = behaviors
+    def __init__(
+        self,
+        *,
+        behaviors: BehaviorSet,
+        decay_per_day_H: FloatArray,
+        tower: ItemTower | None = None,
+        trusts_inferred: bool = False,
+    ) -> None:
+        """A keeper of nothing yet.
+
+        Args:
+            trusts_inferred: Filters match inferred attributes and lists show them, as if they had been given.
+        """
+        self._behaviors, self._trusts_inferred = behaviors, trusts_inferred
         self._tower = tower
         self._rates_H = decay_per_day_H
         self._entries: dict[str, CatalogEntry | None] = {}
@@ -93,11 +106,16 @@ class CatalogueKeeper:
         titles = stored.fields.get("title", ("",) * len(stored.item_ids))
         shares = {n.removeprefix(WEIGHT_FIELD): v for n, v in stored.fields.items() if n.startswith(WEIGHT_FIELD)}
         for row, item_id in enumerate(stored.item_ids):
-            self._entries[item_id] = entries.get(item_id) or CatalogEntry(item_id=item_id, title=titles[row])
+            entry = entries.get(item_id) or CatalogEntry(item_id=item_id, title=titles[row])
+            self._entries[item_id] = self._as_trusted(entry)
             self._vectors[item_id] = stored.vectors_ID[row]
             self._shares[item_id] = {name: float(values[row] or 0.0) for name, values in shares.items()}
         self._is_catalogued = self._is_catalogued or bool(stored.item_ids)
         self._changed = self._items_changed = True
+
+    def _as_trusted(self, entry: CatalogEntry) -> CatalogEntry:
+        trusts = self._trusts_inferred and entry.inferred_attributes
+        return replace(entry, inferred_attributes={}) if trusts else entry
 
     def undescribed(self, item_ids: Iterable[str]) -> list[str]:
         """Those of `item_ids` that no collection, record or entry described yet."""
@@ -114,7 +132,7 @@ class CatalogueKeeper:
             entry = entries.get(item_id)
             if entry is None and (self._is_catalogued or item_id in self._bare):
                 continue
-            self._entries[item_id] = entry or CatalogEntry(item_id=item_id)
+            self._entries[item_id] = self._as_trusted(entry or CatalogEntry(item_id=item_id))
             (self._bare.discard if entry else self._bare.add)(item_id)
             self._changed = self._items_changed = True
 
@@ -122,7 +140,7 @@ class CatalogueKeeper:
         """Apply updates in order; new content goes through the item tower at once (METHODS M27)."""
         fresh: dict[str, ItemUpdate] = {}
         for update in updates:
-            self._entries[update.item_id] = update.entry
+            self._entries[update.item_id] = update.entry and self._as_trusted(update.entry)
             self._bare.discard(update.item_id)
             fresh[update.item_id] = update
             self._is_catalogued = self._is_catalogued or update.entry is not None

@@ -174,6 +174,18 @@ METRICS: Final[tuple[MetricName, ...]] = (
     ),
     _counter("mmrec_catalog_mended_total", _CONTENT, "Items put right and taken, by what was found.", "reason"),
     _gauge("mmrec_catalog_items", _CONTENT, "Items of the content store."),
+    _counter(
+        "mmrec_attributes_inferred_total",
+        _CONTENT,
+        "Missing attributes that the attribute model filled in; an item that comes again counts again.",
+        "attribute",
+    ),
+    _counter(
+        "mmrec_attributes_unsure_total",
+        _CONTENT,
+        "Missing attributes that the attribute model left missing, being less sure than it must be.",
+        "attribute",
+    ),
     # Views made from the log.
     _gauge("mmrec_item_views_age_seconds", _VIEWS, "Since the view was last brought up to date.", "view"),
     # Rejected records sent again: counted by the stream when they come back.
