@@ -314,6 +314,9 @@ class Settings:
     publish: PublishSettings = field(default_factory=PublishSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     scoring: ScoringConfig = field(default_factory=lambda: ScoringConfig(behaviors=shop_behaviors()))
+    training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """[training.NAME]: options of recipes by name; each recipe declares its own and checks them when it is run
+    (mmrec.training.recipe)."""
     config_file: str = ""
     """The file that the settings were read from; empty where they were made in code."""
 
@@ -323,7 +326,9 @@ class Settings:
         return self.scoring.behaviors
 
 
-_TABLES: Final = {f.name: f.default_factory for f in fields(Settings) if f.name not in ("scoring", "config_file")}
+_TABLES: Final = {
+    f.name: f.default_factory for f in fields(Settings) if f.name not in ("scoring", "training", "config_file")
+}
 """Tables of the file that are one dataclass each; their classes make the defaults."""
 
 
@@ -375,7 +380,7 @@ def parse_settings(
 
 
 def _built(document: dict[str, Any], folder: Path) -> Settings:
-    refuse_unknown(document, [*_TABLES, "behaviors", "scoring"], at=())
+    refuse_unknown(document, [*_TABLES, "behaviors", "scoring", "training"], at=())
     document, hidden = _taken_out(document)
     built: dict[str, Any] = {name: build(cls, document.get(name, {}), at=(name,)) for name, cls in _TABLES.items()}
     scoring = document.get("scoring", {})
@@ -390,10 +395,20 @@ def _built(document: dict[str, Any], folder: Path) -> Settings:
             behaviors = BehaviorSet(tuple(replace(b, hides=b.name in hidden) for b in behaviors))
         scoring = {**scoring, "behaviors": behaviors}
     built["scoring"] = build(ScoringConfig, scoring, at=("scoring",))
+    built["training"] = _training(document.get("training", {}))
     stores = built["stores"]
     folders = {f.name: getattr(stores, f.name) for f in fields(StoreSettings) if f.type is Folder}
     absolute = {name: value if "://" in value else str(folder / value) for name, value in folders.items()}
     return Settings(**{**built, "stores": replace(stores, **absolute)})
+
+
+def _training(table: Any) -> dict[str, dict[str, Any]]:
+    if not isinstance(table, dict):
+        raise SettingError(("training",), f"is {shown(table)}; give a table [training.NAME] for each recipe")
+    for name, options in table.items():
+        if not isinstance(options, dict):
+            raise SettingError(("training", name), f"is {shown(options)}; give a table [training.{name}]")
+    return table
 
 
 @dataclass(frozen=True, kw_only=True)

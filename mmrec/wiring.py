@@ -4,7 +4,7 @@ Imports happen inside the functions, so that a process loads only the engines it
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -13,6 +13,7 @@ from mmrec.config import Settings, StoreSettings, load_settings
 from mmrec.errors import ConfigurationError, StoreError
 
 if TYPE_CHECKING:
+    from mmrec.catalog.item import CatalogItem
     from mmrec.collecting.overlay import Overlay
     from mmrec.collecting.overlay_writer import OverlayWriter
     from mmrec.content.catalog_feed import CatalogFeed
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from mmrec.stores.writer_right import HeldWriterRight
     from mmrec.stream.step import ScoringStream
     from mmrec.stream.topics import StreamTopics
+    from mmrec.training.recipe import DeploymentData
 
 CONFIG_VARIABLE = "MMREC_CONFIG"
 
@@ -278,6 +280,25 @@ def open_content_store(settings: Settings) -> "ContentStore":
     from mmrec.content.store import ContentStore
 
     return ContentStore(settings.stores.content)
+
+
+def open_deployment_data(settings: Settings) -> "DeploymentData":
+    """What trainings read of a deployment."""
+    from mmrec.catalog.cleaning import cleaning_policy
+    from mmrec.content.feed import read_changes
+    from mmrec.training.recipe import DeploymentData
+
+    def items() -> Iterator["CatalogItem"]:
+        records = open_topics(settings).read(settings.kafka.catalog_items)
+        pairs = [(record.key, record.value) for record in records]
+        yield from read_changes(pairs, policy=cleaning_policy(settings.catalog)).items.values()
+
+    return DeploymentData(
+        settings=settings,
+        content=lambda: open_content_store(settings).load_matrix(),
+        entries=lambda item_ids: open_feature_store(settings).read_item_content(item_ids),
+        items=items,
+    )
 
 
 def open_catalog_feed(

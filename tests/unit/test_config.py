@@ -31,8 +31,10 @@ def refusal(document: dict[str, Any]) -> str:
 
 
 def tables() -> dict[str, type]:
-    """Every table of a configuration, with its dataclass."""
-    found = {f.name: type(getattr(Settings(), f.name)) for f in fields(Settings) if f.name != "config_file"}
+    """Every table of a configuration that is one dataclass; recipes declare those of [training]."""
+    found = {
+        f.name: type(getattr(Settings(), f.name)) for f in fields(Settings) if f.name not in ("training", "config_file")
+    }
     return {**found, "behaviors": Behavior}
 
 

@@ -1,0 +1,17 @@
+"""All recipes of `jobs/train.py --task NAME`: one line each."""
+
+from typing import Final
+
+from mmrec.errors import NotFoundError
+from mmrec.training.recipe import Recipe
+from mmrec.training.towers_recipe import TOWERS
+
+RECIPES: Final[tuple[Recipe, ...]] = (TOWERS,)
+
+
+def recipe_named(name: str) -> Recipe:
+    """The recipe of that name; NotFoundError names those that exist."""
+    for each in RECIPES:
+        if each.name == name:
+            return each
+    raise NotFoundError(f"no training is called {name!r}; known: {', '.join(each.name for each in RECIPES)}")

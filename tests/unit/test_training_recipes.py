@@ -1,0 +1,154 @@
+"""Recipes of jobs/train.py: options from declarations, command line over configuration, and runs that go on."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+import torch
+from msgspec import Meta
+
+from mmrec.config import Settings, parse_settings
+from mmrec.errors import ConfigurationError, NotFoundError, SettingError
+from mmrec.training.recipe import (
+    DeploymentData,
+    Desk,
+    FileOrFolder,
+    Recipe,
+    add_options,
+    check_training_tables,
+    chosen_options,
+    train_here,
+)
+from mmrec.training.recipes import RECIPES, recipe_named
+from mmrec.wire.declared import AtLeastOne, check
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Of the recipe below."""
+
+    epochs: AtLeastOne = 4
+    learning_rate: Annotated[float, Meta(gt=0)] = 0.5
+    kind: Literal["plain", "fancy"] = "plain"
+    studies: bool = False
+    dataset: FileOrFolder = ""
+    layers: tuple[AtLeastOne, ...] = (8,)
+
+    def __post_init__(self) -> None:
+        check(self, "training.halving")
+
+
+def train(desk: Desk) -> None:
+    """Halves a number once per epoch; breaks off at a file that says so."""
+    number, epoch = 1.0, 0
+    if desk.checkpoint is not None:
+        number, epoch = torch.load(desk.checkpoint / "state.pt", weights_only=True)
+    while epoch < desk.options.epochs:
+        number, epoch = number * desk.options.learning_rate, epoch + 1
+        state = (number, epoch)
+        desk.save({"number": number}, lambda folder, state=state: torch.save(state, folder / "state.pt"))
+        desk.tell("epoch", {"epoch": epoch})
+        if (desk.out.parent / f"break_after_{epoch}").exists():
+            raise RuntimeError("broken off")
+    desk.out.mkdir(exist_ok=True)
+    (desk.out / "metrics.json").write_text(str(number))
+
+
+HALVING = Recipe(name="halving", options=Options, train=train)
+NO_DATA = DeploymentData(settings=Settings(), content=None, entries=None, items=None)  # type: ignore[arg-type]
+
+
+def settings_of(text: dict[str, object]) -> Settings:
+    return parse_settings({"training": text}, where="here", folder=Path("/tmp"))
+
+
+def asked(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_options(parser, HALVING)
+    return parser.parse_args(arguments)
+
+
+def test_the_command_line_wins_over_the_configuration_and_that_over_the_defaults() -> None:
+    configured = settings_of({"halving": {"epochs": 7, "learning_rate": 0.25, "layers": [3, 2]}})
+    options = chosen_options(HALVING, configured, asked("--epochs", "9", "--kind", "fancy", "--studies"))
+    assert options == Options(epochs=9, learning_rate=0.25, kind="fancy", studies=True, layers=(3, 2))
+    assert chosen_options(HALVING, Settings(), asked()) == Options()
+    studied = settings_of({"halving": {"studies": True}})
+    assert chosen_options(HALVING, studied, asked("--no-studies")).studies is False
+
+
+def test_a_path_starts_from_where_the_program_was_started(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert chosen_options(HALVING, Settings(), asked("--dataset", "fashion")).dataset == str(tmp_path / "fashion")
+    assert chosen_options(HALVING, Settings(), asked()).dataset == ""
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"halving": {"epoch": 3}}, r"training\.halving\.epoch is not a known name; did you mean 'epochs'"),
+        ({"halving": {"epochs": 0}}, r"training\.halving\.epochs is 0; give a whole number of 1 or more"),
+        ({"halving": {"kind": "odd"}}, r"training\.halving\.kind is .odd.; give .fancy. or .plain."),
+    ],
+)
+def test_a_refused_option_of_the_configuration_is_named(table, words) -> None:
+    with pytest.raises(SettingError, match=words):
+        chosen_options(HALVING, settings_of(table), asked())
+
+
+def test_tables_of_unknown_recipes_and_values_that_are_no_tables_are_refused() -> None:
+    with pytest.raises(SettingError, match=r"training\.halvin is not a known name; did you mean 'halving'"):
+        check_training_tables([HALVING], settings_of({"halvin": {}}))
+    with pytest.raises(ConfigurationError, match=r"training is 3; give a table"):
+        settings_of(3)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"training\.halving is 3; give a table \[training\.halving\]"):
+        settings_of({"halving": 3})
+
+
+def test_a_refused_option_of_the_command_line_ends_the_program_with_what_would_be_right(capsys) -> None:
+    with pytest.raises(SystemExit):
+        asked("--epochs", "none")
+    assert "give a whole number of 1 or more" in capsys.readouterr().err
+
+
+def test_a_run_that_broke_off_goes_on_at_its_checkpoint_and_its_folder_is_gone_in_the_end(tmp_path) -> None:
+    out, told = tmp_path / "out", []
+    (tmp_path / "break_after_3").touch()
+    with pytest.raises(RuntimeError):
+        train_here(HALVING, Options(epochs=5), NO_DATA, out=out)
+    (tmp_path / "break_after_3").unlink()
+    train_here(HALVING, Options(epochs=5), NO_DATA, out=out, tell=lambda event, **figures: told.append(figures))
+    assert (out / "metrics.json").read_text() == str(0.5**5)
+    assert told[-2:] == [{"epoch": 4}, {"epoch": 5}]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
+
+
+def test_a_run_with_other_options_begins_anew(tmp_path) -> None:
+    out = tmp_path / "out"
+    (tmp_path / "break_after_3").touch()
+    with pytest.raises(RuntimeError):
+        train_here(HALVING, Options(epochs=5), NO_DATA, out=out)
+    (tmp_path / "break_after_3").unlink()
+    train_here(HALVING, Options(epochs=2), NO_DATA, out=out)
+    assert (out / "metrics.json").read_text() == str(0.5**2)
+
+
+def test_every_recipe_has_a_name_of_its_own_and_is_found_by_it() -> None:
+    assert len({recipe.name for recipe in RECIPES}) == len(RECIPES)
+    assert RECIPES[0].name == "towers", "what is trained where nothing is asked for"
+    for recipe in RECIPES:
+        assert recipe_named(recipe.name) is recipe
+        recipe.options()
+    with pytest.raises(NotFoundError, match="no training is called 'tower'; known: towers"):
+        recipe_named("tower")
+
+
+def test_options_without_a_default_are_refused() -> None:
+    @dataclass(frozen=True)
+    class Needy:
+        path: str
+
+    with pytest.raises(ValueError, match="'needy' has options without a default: path"):
+        Recipe(name="needy", options=Needy, train=train)
