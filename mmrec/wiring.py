@@ -335,7 +335,7 @@ def open_catalog_feed(
     return CatalogFeed(
         mark=FeedMark(
             topic=f"{identity.cluster_id}/{identity.topic_id}",
-            encoders=marked_choices(names, cleaning=cleaning, policy=policy),
+            encoders=marked_choices(names, cleaning=cleaning, policy=policy, inference=inference),
         ),
         mark_path=Path(settings.stores.content) / CATALOG_MARK,
         policy=policy,

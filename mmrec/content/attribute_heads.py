@@ -12,6 +12,7 @@ Axes: N items, M modalities, F inputs, C classes of one attribute, H width of th
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
@@ -71,6 +72,15 @@ class AttributeHeads:
     def modalities(self) -> tuple[str, ...]:
         """What it reads, in the order of the inputs."""
         return tuple(self.content_dims)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of weights, classes and temperatures."""
+        said = {n: [h.classes, sorted(h.temperatures.items())] for n, h in sorted(self.heads.items())}
+        hashed = sha256(json.dumps([said, list(self.content_dims.items())]).encode())
+        for name in sorted(self.weights):
+            hashed.update(name.encode() + self.weights[name].tobytes())
+        return hashed.hexdigest()[:16]
 
     def refuse_others(self, encoders: Mapping[str, str], fingerprints: Mapping[str, str]) -> None:
         """Check that vectors come from the encoders that the model was trained with.

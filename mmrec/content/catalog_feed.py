@@ -35,13 +35,16 @@ _READING_NAMES: Final = {"image": "pictures"}
 """As marks name it that were kept before other modalities could have a reading."""
 
 
-def marked_choices(names: Mapping[str, str], *, cleaning: str, policy: CleaningPolicy) -> dict[str, str]:
-    """What a mark is kept for: another encoder, cleaning or policy has the catalogue encoded anew."""
+def marked_choices(
+    names: Mapping[str, str], *, cleaning: str, policy: CleaningPolicy, inference: AttributeInference | None = None
+) -> dict[str, str]:
+    """What a mark is kept for: another encoder, cleaning, policy or attribute model has the catalogue read anew."""
     kept = {each.name: getattr(policy, each.name) for each in fields(policy) if each.name != "picture_problem"}
     described = {name: sorted(value) if isinstance(value, frozenset) else value for name, value in kept.items()}
     described["missing_values"] = {name: sorted(values) for name, values in sorted(policy.missing_values.items())}
     readings = {_READING_NAMES.get(m.name, f"reading of {m.name}"): m.reading for m in MODALITIES if m.reading}
-    return {**names, "cleaning": cleaning, **readings, "policy": repr(sorted(described.items()))}
+    inferred = {"attribute model": inference.identity} if inference is not None else {}
+    return {**names, **inferred, "cleaning": cleaning, **readings, "policy": repr(sorted(described.items()))}
 
 
 class CatalogFeed:

@@ -3,8 +3,8 @@
     inference = AttributeInference(heads, least=0.8)
     entry = inference.completed(entry, guesses)          never over a value that was given
 
-They are made anew whenever an item is published: a value given later takes the place of an inferred one, and an inferred
-one is never read back as given.
+They are made anew whenever an item is published: a value given later takes the place of an inferred one, and an
+inferred one is never read back as given.
 """
 
 from collections import Counter
@@ -56,6 +56,11 @@ class AttributeInference:
     def __init__(self, heads: AttributeHeads, *, least: float) -> None:
         self._heads, self._least = heads, least
         self.counts = InferredCounts()
+
+    @property
+    def identity(self) -> str:
+        """Another model or another least confidence has another one: the catalogue is then published anew."""
+        return f"{self._heads.fingerprint} from {self._least}"
 
     def completed(self, entries: Mapping[str, CatalogEntry], content: ContentMatrix) -> dict[str, CatalogEntry]:
         """The entries, with what is missing filled in where the model is sure enough.

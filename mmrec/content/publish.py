@@ -85,7 +85,9 @@ def publish_content(
 ) -> None:
     """Encode what changed and hand it to every reader; `counts` is added to.
 
-    `inference` fills attributes that items lack. `again` says that these items were published before, without their picture: they are not counted a second time.
+    Args:
+        inference: Fills attributes that items lack; None leaves them missing.
+        again: These items were published before, without their picture: they are not counted a second time.
     """
     counts.rejected.update(refused.refusal.reason.value for refused in changes.refused)
     counts.mended.update(changes.mended)

@@ -10,6 +10,7 @@ Axes: N items, F inputs, C classes of one attribute, A attributes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import numpy as np
@@ -70,7 +71,7 @@ class AttributeNetwork(nn.Module):
         self.register_buffer("mean_F", torch.zeros(width))
         self.register_buffer("deviation_F", torch.ones(width))
         sizes = [width + len(input_dims), *[hidden] * settings.num_layers]
-        self.trunk = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.trunk = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         # Attributes may have any name: a ModuleDict refuses dots.
         self.heads = nn.ModuleList(nn.Linear(hidden, number) for number in num_classes.values())
 
@@ -159,7 +160,7 @@ def masked_cross_entropy(logits_NC: Tensor, labels_N: Tensor, weights_C: Tensor,
 
 
 def class_weights(counts_C: npt.NDArray[np.int64], kind: ClassWeights, *, most: float) -> FloatArray:
-    """r of each class: 1 on average over the items, then at most `most`.
+    """Weight r of each class: 1 on average over the items, then at most `most`.
 
     Args:
         counts_C: Training items of each class; a class without any weighs as one with a single item.

@@ -3,9 +3,9 @@
     examples = attribute_examples(content, entries, config)        examples.parts["train"], examples.labels_IA
 
 Only given values are labels: a value that a model inferred would teach the next model its own mistakes. Items of one
-title or picture stand in one part (mmrec.evaluation.group_split). Values are compared folded, "Unknown" is none; a class
-is what at least `min_class_items` training items have. Rarer values and those of several values at once teach nothing,
-and every prediction for such an item counts as wrong.
+title or picture stand in one part (mmrec.evaluation.group_split). Values are compared folded, "Unknown" is none; a
+class is what at least `min_class_items` training items have. Rarer values and those of several values at once teach
+nothing, and every prediction for such an item counts as wrong.
 Axes: I items, A attributes, C classes of one attribute.
 """
 
@@ -24,7 +24,7 @@ from mmrec.catalog.values import attribute_values, folded
 from mmrec.content.inferred import is_missing
 from mmrec.content.matrix import ContentMatrix
 from mmrec.errors import ConfigurationError
-from mmrec.evaluation.group_split import HOLD_OUT, group_split
+from mmrec.evaluation.group_split import group_split
 from mmrec.models.attribute_model import NO_LABEL
 from mmrec.wire.declared import AtLeastOne, Count, check
 
