@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from mmrec.content.matrix import FloatArray
 from mmrec.models.settings import Dropped
-from mmrec.wire.declared import AtLeastOne, Positive, check
+from mmrec.wire.declared import AtLeastOne, Count, Positive, check
 
 ClassWeights = Literal["none", "inverse-sqrt", "effective-number"]
 TaskWeights = Literal["fixed", "learned"]
@@ -38,7 +38,8 @@ class AttributeModelSettings:
 
     hidden_dim: AtLeastOne = 768
     """H, width of the trunk."""
-    num_layers: AtLeastOne = 2
+    num_layers: Count = 2
+    """Of the trunk; without any, each head is a linear probe."""
     dropout: Dropped = 0.4
     """Share of the trunk's outputs that training leaves out, after each layer."""
     input_dropout: Dropped = 0.2
@@ -73,7 +74,7 @@ class AttributeNetwork(nn.Module):
         sizes = [width + len(input_dims), *[hidden] * settings.num_layers]
         self.trunk = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         # Attributes may have any name: a ModuleDict refuses dots.
-        self.heads = nn.ModuleList(nn.Linear(hidden, number) for number in num_classes.values())
+        self.heads = nn.ModuleList(nn.Linear(sizes[-1], number) for number in num_classes.values())
 
     def fit_scale(self, values_NF: FloatArray, present_NF: npt.NDArray[np.bool_]) -> None:
         """Take mean and deviation of the training items' inputs, where they are present."""

@@ -9,6 +9,7 @@ nothing, and every prediction for such an item counts as wrong.
 Axes: I items, A attributes, C classes of one attribute.
 """
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,6 +71,21 @@ class AttributeExamples:
     """"train", "validation" and "test" -> rows."""
     left_out: Mapping[str, str]
     """Attribute -> why it is not learned."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of items, vectors, labels and parts: another one is another run."""
+        hashed = blake2b(json.dumps([self.content.item_ids, dict(self.classes)]).encode(), digest_size=8)
+        for modality in self.modalities:
+            hashed.update(self.content.values[modality].tobytes())
+        for rows in (self.labels_IA, *self.parts.values()):
+            hashed.update(rows.tobytes())
+        return hashed.hexdigest()
+
+    @property
+    def content_fingerprints(self) -> dict[str, str]:
+        """Modality -> fingerprint of the encoder that made its vectors, where it is known."""
+        return {m: f for m, f in getattr(self.content, "fingerprints", {}).items() if m in self.modalities}
 
     @property
     def attributes(self) -> tuple[str, ...]:
