@@ -227,6 +227,12 @@ class ContentSettings:
         check(self, "content")
 
 
+FASHION_ATTRIBUTES: Final = (
+    *("gender", "masterCategory", "subCategory", "articleType", "baseColour", "season", "year", "usage"),
+)
+"""Of the Fashion Product Images form."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CatalogSettings:
     """How items are cleaned (mmrec.catalog.cleaning); after a change the whole catalogue is encoded again."""
@@ -234,6 +240,16 @@ class CatalogSettings:
     missing_values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By attribute: values, in upper or lower case, that mean "no value", such as { color = ["n/a", "-"] }. For other
     attributes only an empty value is missing."""
+    import_missing_values: Mapping[str, Mapping[str, tuple[str, ...]]] = field(
+        default_factory=lambda: {"fashion": dict.fromkeys(FASHION_ATTRIBUTES, ("NA",))}
+    )
+    """The same of files, by form and attribute, such as { fashion = { usage = ["NA"] } }: "NA" is no usage in the
+    Fashion Product Images form, and Namibia elsewhere. A form that is given here replaces the default's."""
+    rare_below: Mapping[str, AtLeastOne] = field(default_factory=dict)
+    """By attribute: values that fewer items of an import have become "Other", such as { articleType = 10 }; those of
+    other attributes stay. Single items that come later keep their value, because rareness is a whole catalogue's."""
+    report_rare_below: AtLeastOne = 10
+    """A cleaning report names values that stay, of attributes with classes, if fewer items than this have them."""
     junk_attributes: tuple[str, ...] = ()
     """Attributes that are removed."""
     unknown_attributes: tuple[str, ...] = ("usage",)
@@ -243,6 +259,27 @@ class CatalogSettings:
 
     def __post_init__(self) -> None:
         check(self, "catalog")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings:
+    """Search by words, photos and items (mmrec.serving.search)."""
+
+    encodes_queries: bool = True
+    """Whether the recommender keeps a process that makes vectors of queries, with the encoders of [content]; without
+    it, texts are searched by their words alone and photos are refused."""
+    max_image_bytes: AtLeastOne = 3 * 1024 * 1024
+    """Largest photo of a query. A whole request may have 4 MiB."""
+    num_kept_queries: Count = 4_096
+    """Queries whose vectors are kept in memory; the one asked for longest ago goes first."""
+    num_threads: AtLeastOne = 4
+    """Searches that are answered at the same time."""
+    alignment: str = ""
+    """Folder of a trained alignment (mmrec.content.alignment), in whose space texts find pictures and pictures texts;
+    empty: texts are compared with texts, and pictures with pictures. Read at the start of the recommender."""
+
+    def __post_init__(self) -> None:
+        check(self, "search")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,6 +347,7 @@ class Settings:
     serving: ServingSettings = field(default_factory=ServingSettings)
     content: ContentSettings = field(default_factory=ContentSettings)
     catalog: CatalogSettings = field(default_factory=CatalogSettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
     statistics: StatisticsSettings = field(default_factory=StatisticsSettings)
     publish: PublishSettings = field(default_factory=PublishSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)

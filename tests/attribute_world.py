@@ -34,6 +34,7 @@ def planted(
         values={"image": image.astype(np.float32), "text": text.astype(np.float32)},
         present={name: np.ones(num_items, dtype=bool) for name in ("image", "text")},
         encoders={"image": "eyes", "text": "words"},
+        fingerprints={"image": "f1", "text": "f2"},
     )
     entries = {
         item_id: CatalogEntry(

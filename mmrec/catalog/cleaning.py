@@ -1,8 +1,8 @@
 """Catalogue cleaning: what is dropped, what is put right, and how often, by reason; none of it silent (METHODS M13).
 
-    policy = cleaning_policy(settings.catalog)
+    policy = cleaning_policy(settings.catalog)       of files: cleaning_policy(settings.catalog, form="fashion")
     cleaned = clean_item(item, policy)
-    cleaned.item, cleaned.reasons
+    cleaned.item, cleaned.findings                   mmrec.catalog.cleaning_report counts findings
 
 An item is dropped without a title, because text is what every catalogue has. A picture that does not decode is taken
 off the item, which stays: a missing modality is legal (METHODS M15). Texts stay as they were sent, but for HTML
@@ -74,9 +74,16 @@ class CleaningPolicy:
     """Why a picture cannot be read, or nothing; a feed asks mmrec.content.picture_worker, which bounds the time."""
 
 
-def cleaning_policy(settings: CatalogSettings) -> CleaningPolicy:
-    """The policy that a configuration names."""
-    missing = {name: frozenset(map(folded, values)) for name, values in settings.missing_values.items()}
+def cleaning_policy(settings: CatalogSettings, *, form: str = "") -> CleaningPolicy:
+    """The policy that a configuration names.
+
+    Args:
+        form: Form of the files that are imported: what means "no value" there is missing, too. Empty for the topic.
+    """
+    missing: dict[str, frozenset[str]] = {}
+    for named in (settings.missing_values, settings.import_missing_values.get(form, {})):
+        for name, values in named.items():
+            missing[name] = missing.get(name, frozenset()) | frozenset(map(folded, values))
     return CleaningPolicy(
         junk_attributes=frozenset(settings.junk_attributes),
         unknown_attributes=frozenset(settings.unknown_attributes),
@@ -86,35 +93,57 @@ def cleaning_policy(settings: CatalogSettings) -> CleaningPolicy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was found on an item."""
+
+    reason: CleaningReason
+    attribute: str = ""
+    """Of which attribute; empty where it is none's."""
+    detail: str = ""
+    """The value that was met, or what is wrong with the picture; empty for an empty value."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CleanedItem:
     """What became of one item."""
 
+    item_id: str
     item: CatalogItem | None
     """None where the item was dropped."""
-    reasons: tuple[CleaningReason, ...]
+    findings: tuple[Finding, ...] = ()
     """Everything that was found, in the order of checks; empty for a clean item."""
-    image_problem: str = ""
-    """What is wrong with the picture where BROKEN_IMAGE is a reason."""
+
+    @property
+    def reasons(self) -> tuple[CleaningReason, ...]:
+        """Of the findings, in their order."""
+        return tuple(finding.reason for finding in self.findings)
+
+    @property
+    def image_problem(self) -> str:
+        """What is wrong with the picture where BROKEN_IMAGE is a reason, else empty."""
+        return next((f.detail for f in self.findings if f.reason is CleaningReason.BROKEN_IMAGE), "")
 
 
 def clean_item(item: CatalogItem, policy: CleaningPolicy) -> CleanedItem:
-    """One item, cleaned; the order of items does not matter."""
+    """One item, cleaned; the order of items does not matter. A dropped item's other faults are found as well."""
+    findings: list[Finding] = []
     if is_blank(item.title):
-        return CleanedItem(item=None, reasons=(CleaningReason.MISSING_TITLE,))
-    reasons: list[CleaningReason] = []
-    image, image_problem = item.image, ""
+        findings.append(Finding(reason=CleaningReason.MISSING_TITLE, detail=item.title))
+    image = item.image
     if image is None:
         if not item.image_uri:
-            reasons.append(CleaningReason.MISSING_IMAGE)
-    elif image_problem := policy.picture_problem(image):
+            findings.append(Finding(reason=CleaningReason.MISSING_IMAGE))
+    elif problem := policy.picture_problem(image):
         image = None
-        reasons.append(CleaningReason.BROKEN_IMAGE)
-    attributes = _clean_attributes(item.attributes, policy, reasons)
+        findings.append(Finding(reason=CleaningReason.BROKEN_IMAGE, detail=problem))
+    attributes = _clean_attributes(item.attributes, policy, findings)
     texts = (item.title, item.description, item.domain, *item.attributes.values())
-    if policy.decode_entities and any(map(has_entities, texts)):
-        reasons.append(CleaningReason.ENTITIES)
-    if any(map(has_controls, texts)):
-        reasons.append(CleaningReason.CONTROL_CHARACTERS)
+    if policy.decode_entities and (found := next(filter(has_entities, texts), "")):
+        findings.append(Finding(reason=CleaningReason.ENTITIES, detail=found))
+    if found := next(filter(has_controls, texts), ""):
+        findings.append(Finding(reason=CleaningReason.CONTROL_CHARACTERS, detail=found))
+    if is_blank(item.title):
+        return CleanedItem(item_id=item.item_id, item=None, findings=tuple(findings))
     cleaned = replace(
         item,
         title=_text(item.title, policy),
@@ -124,20 +153,22 @@ def clean_item(item: CatalogItem, policy: CleaningPolicy) -> CleanedItem:
         image=image,
         media_type=item.media_type if image is not None or item.image_uri else "",
     )
-    return CleanedItem(item=cleaned, reasons=tuple(reasons), image_problem=image_problem)
+    return CleanedItem(item_id=item.item_id, item=cleaned, findings=tuple(findings))
 
 
 def _text(text: str, policy: CleaningPolicy) -> str:
     return shown_text(decode_entities(text) if policy.decode_entities else text)
 
 
-def _clean_attributes(
-    attributes: Mapping[str, str], policy: CleaningPolicy, reasons: list[CleaningReason]
-) -> dict[str, str]:
+def _clean_attributes(attributes: Mapping[str, str], policy: CleaningPolicy, findings: list[Finding]) -> dict[str, str]:
     cleaned: dict[str, str] = {}
     for name, text in attributes.items():
+
+        def note(reason: CleaningReason, detail: str, *, attribute: str = name) -> None:
+            findings.append(Finding(reason=reason, attribute=attribute, detail=detail))
+
         if name in policy.junk_attributes:
-            reasons.append(CleaningReason.JUNK_ATTRIBUTE)
+            note(CleaningReason.JUNK_ATTRIBUTE, text)
             continue
         shown = _text(text, policy)
         sent, missing = attribute_values(shown), policy.missing_values.get(name, frozenset())
@@ -145,15 +176,15 @@ def _clean_attributes(
         if not values:
             if name in policy.unknown_attributes:
                 cleaned[name] = UNKNOWN
-                reasons.append(CleaningReason.UNKNOWN_VALUE)
+                note(CleaningReason.UNKNOWN_VALUE, shown)
             else:
-                reasons.append(CleaningReason.MISSING_VALUE)
+                note(CleaningReason.MISSING_VALUE, shown)
             continue
         if len(values) < len(sent):
-            reasons.append(CleaningReason.MISSING_VALUE)
+            note(CleaningReason.MISSING_VALUE, shown)
         rare = policy.rare_values.get(name, frozenset())
-        if any(value in rare for value in values):
-            reasons.append(CleaningReason.RARE_VALUE)
+        if rare_here := [value for value in values if value in rare]:
+            note(CleaningReason.RARE_VALUE, VALUE_SEPARATOR.join(rare_here))
             values = [OTHER if value in rare else value for value in values]
         cleaned[name] = shown if values == list(sent) else VALUE_SEPARATOR.join(dict.fromkeys(values))
     return cleaned

@@ -32,6 +32,18 @@ class Availability(IntEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Media:
+    """One file of content of a modality that has no field of its own."""
+
+    modality: str
+    """Name in mmrec.content.modalities.registry, such as "audio"; never "image"."""
+    content: bytes
+    """The encoded file, or UTF-8 text; not empty."""
+    media_type: str = ""
+    """Such as "audio/wav"; may be empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CatalogItem:
     """An item as it is published on topic `catalog-items`."""
 
@@ -47,7 +59,9 @@ class CatalogItem:
     image_uri: str = ""
     """Where the image can be fetched if `image` is None."""
     media_type: str = ""
-    """Such as "image/jpeg"; may be empty."""
+    """Of the image, such as "image/jpeg"; may be empty."""
+    media: tuple[Media, ...] = ()
+    """Content of other modalities, such as audio and reviews, in the order in which it was sent."""
     price: float = 0.0
     """0 where unknown."""
     currency: str = ""
@@ -56,6 +70,8 @@ class CatalogItem:
     """Epoch seconds; 0 where unknown. Kept to the microsecond."""
     update_time_s: float = 0.0
     """Epoch seconds of this state of the item; 0 where unknown."""
+    expire_time_s: float = 0.0
+    """Epoch seconds from which lists do not contain the item any more; 0 where it stays."""
 
     def __post_init__(self) -> None:
         if not self.item_id:
@@ -64,7 +80,10 @@ class CatalogItem:
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogEntry:
-    """What serving knows of an item: all of CatalogItem but description and image. Feast keeps it as item_content."""
+    """What serving knows of an item: all of CatalogItem but description, image and media.
+
+    Feast keeps it as item_content.
+    """
 
     item_id: str
     title: str = ""
@@ -75,6 +94,7 @@ class CatalogEntry:
     availability: Availability = Availability.UNSPECIFIED
     publish_time_s: float = 0.0
     update_time_s: float = 0.0
+    expire_time_s: float = 0.0
     inferred_attributes: Mapping[str, float] = field(default_factory=dict)
     """Those of `attributes` that no merchant gave and a model inferred -> its confidence, in (0, 1]."""
 
@@ -84,6 +104,10 @@ class CatalogEntry:
         if not self.inferred_attributes:
             return self.attributes
         return {name: value for name, value in self.attributes.items() if name not in self.inferred_attributes}
+
+    def has_expired(self, as_of_s: float) -> bool:
+        """Whether lists as of an instant do not contain the item any more; the instant of expiry itself is one."""
+        return 0.0 < self.expire_time_s <= as_of_s
 
     @cached_property
     def listed(self) -> bytes:
@@ -112,11 +136,12 @@ def catalog_entry(item: CatalogItem) -> CatalogEntry:
         availability=item.availability,
         publish_time_s=item.publish_time_s,
         update_time_s=item.update_time_s,
+        expire_time_s=item.expire_time_s,
     )
 
 
 def to_proto(item: CatalogItem) -> catalog_pb2.CatalogItem:
-    """The message of an item; absent times and images stay unset."""
+    """The message of an item; absent times, images and media stay unset."""
     message = catalog_pb2.CatalogItem(
         item_id=item.item_id,
         title=item.title,
@@ -131,10 +156,14 @@ def to_proto(item: CatalogItem) -> catalog_pb2.CatalogItem:
         message.images.add(content=item.image, media_type=item.media_type)
     elif item.image_uri:
         message.images.add(uri=item.image_uri, media_type=item.media_type)
+    for each in item.media:
+        message.media.add(modality=each.modality, content=each.content, media_type=each.media_type)
     if item.publish_time_s:
         message.publish_time.CopyFrom(_timestamp(item.publish_time_s))
     if item.update_time_s:
         message.update_time.CopyFrom(_timestamp(item.update_time_s))
+    if item.expire_time_s:
+        message.expire_time.CopyFrom(_timestamp(item.expire_time_s))
     return message
 
 
@@ -167,11 +196,15 @@ def from_json_value(value: bytes) -> CatalogItem:
         image=image.content if image.WhichOneof("source") == "content" else None,
         image_uri=image.uri,
         media_type=image.media_type,
+        media=tuple(
+            Media(modality=each.modality, content=each.content, media_type=each.media_type) for each in message.media
+        ),
         price=message.price,
         currency=message.currency,
         availability=Availability(int(message.availability)),
         publish_time_s=_seconds(message.publish_time) if message.HasField("publish_time") else 0.0,
         update_time_s=_seconds(message.update_time) if message.HasField("update_time") else 0.0,
+        expire_time_s=_seconds(message.expire_time) if message.HasField("expire_time") else 0.0,
     )
 
 

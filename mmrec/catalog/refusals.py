@@ -10,7 +10,7 @@ class ItemRejection(Enum):
     MALFORMED_JSON = "malformed_json"
     NOT_AN_OBJECT = "not_an_object"
     TOO_LARGE = "too_large"
-    """The value, one of its texts, or the number of attributes or images is beyond its bound."""
+    """The value, one of its texts, or the number of attributes, images or media is beyond its bound."""
     WRONG_TYPE = "wrong_type"
     """A known field holds a value of another type."""
     MISSING_ITEM_ID = "missing_item_id"
@@ -28,6 +28,9 @@ class ItemRejection(Enum):
     """No RFC 3339 instant."""
     BAD_IMAGE = "bad_image"
     """An image is no base64, or gives both content and uri. A picture that does not decode is no reason to refuse."""
+    BAD_MEDIA = "bad_media"
+    """Content of a modality that does not exist or has fields of its own, without content, or by a URI that nobody
+    fetches. A file that does not decode is no reason to refuse."""
     BAD_VECTOR = "bad_vector"
     """Of item-embeddings: a vector is no row of finite numbers."""
 

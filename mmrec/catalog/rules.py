@@ -7,29 +7,26 @@ proto3 JSON of mmrec.v1.CatalogItem in snake_case and camelCase. Unknown fields 
 producers may be newer; an unknown value of a known field is refused.
 """
 
-import base64
-import binascii
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from mmrec.catalog.fields import (
-    MAX_ATTRIBUTE_BYTES,
     MAX_DESCRIPTION_BYTES,
     MAX_NAME_BYTES,
     MAX_TITLE_BYTES,
     KnownFields,
     attributes_field,
     availability_field,
+    expire_field,
     id_field,
     key_field,
     known_fields,
-    list_field,
     price_field,
     text_field,
     time_field,
-    wrong_type,
 )
 from mmrec.catalog.item import CatalogItem
+from mmrec.catalog.media import judged_media
 from mmrec.catalog.refusals import ItemRefusal, ItemRefusedError, ItemRejection
 from mmrec.catalog.values import is_blank
 from mmrec.wire.documents import DocumentError, load_document
@@ -37,12 +34,10 @@ from mmrec.wire.shown import shown
 
 MAX_ITEM_BYTES: Final = 7 * 1024 * 1024
 """Of a record's value; stays below what the topic takes."""
-MAX_IMAGES: Final = 64
 _FIELDS: Final = (
     *("item_id", "title", "description", "domain", "attributes", "images", "price", "currency"),
-    *("availability", "publish_time", "update_time"),
+    *("availability", "publish_time", "update_time", "expire_time", "media"),
 )
-_IMAGE_FIELDS: Final = ("content", "uri", "media_type")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +48,6 @@ class ItemChange:
     item: CatalogItem | None
     """None: the item is removed."""
     num_unknown_fields: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Image:
-    content: bytes | None
-    uri: str
-    media_type: str
-    num_unknown: int
 
 
 def parse_change(key: bytes | None, value: bytes | None) -> ItemChange | ItemRefusal:
@@ -89,54 +76,22 @@ def _item(item_id: str, fields: KnownFields) -> tuple[CatalogItem, int]:
     title = text_field(fields, "title", max_bytes=MAX_TITLE_BYTES)
     if is_blank(title):
         raise ItemRefusedError(ItemRejection.MISSING_TITLE, f"title is {shown(title)}; give a title that can be seen")
-    images = [
-        _image(f"images[{number}]", image)
-        for number, image in enumerate(list_field(fields, "images", max_length=MAX_IMAGES))
-    ]
-    first = images[0] if images else _Image(content=None, uri="", media_type="", num_unknown=0)
+    media = judged_media(fields)
     item = CatalogItem(
         item_id=item_id,
         title=title,
         description=text_field(fields, "description", max_bytes=MAX_DESCRIPTION_BYTES),
         domain=text_field(fields, "domain", max_bytes=MAX_NAME_BYTES),
         attributes=attributes_field(fields),
-        image=first.content,
-        image_uri=first.uri,
-        media_type=first.media_type,
+        image=media.picture.content,
+        image_uri=media.picture.uri,
+        media_type=media.picture.media_type,
+        media=media.others,
         price=price_field(fields),
         currency=text_field(fields, "currency", max_bytes=MAX_NAME_BYTES),
         availability=availability_field(fields),
         publish_time_s=time_field(fields, "publish_time"),
         update_time_s=time_field(fields, "update_time"),
+        expire_time_s=expire_field(fields),
     )
-    return item, fields.num_unknown + sum(image.num_unknown for image in images)
-
-
-def _image(name: str, value: Any) -> _Image:
-    if not isinstance(value, dict):
-        raise wrong_type(name, value, 'an object, such as {"content": "<base64>", "media_type": "image/png"}')
-    fields = known_fields(value, _IMAGE_FIELDS)
-    if {"content", "uri"} <= fields.values.keys():
-        raise ItemRefusedError(ItemRejection.BAD_IMAGE, f"{name} has content and uri; give one of them")
-    return _Image(
-        content=_base64(f"{name}.content", fields.values["content"]) if "content" in fields.values else None,
-        uri=text_field(fields, "uri", max_bytes=MAX_ATTRIBUTE_BYTES),
-        media_type=text_field(fields, "media_type", max_bytes=MAX_NAME_BYTES),
-        num_unknown=fields.num_unknown,
-    )
-
-
-def _base64(name: str, value: Any) -> bytes:
-    """Standard or URL-safe base64, with or without padding, as proto3 JSON reads it."""
-    if not isinstance(value, str):
-        raise wrong_type(name, value, "base64 of the image file")
-    try:
-        plain = value.translate(_URL_SAFE).encode("ascii").rstrip(b"=")
-        return base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
-    except (binascii.Error, UnicodeEncodeError) as error:
-        raise ItemRefusedError(
-            ItemRejection.BAD_IMAGE, f"{name} is no base64 ({error}); give the image file in base64"
-        ) from None
-
-
-_URL_SAFE: Final = str.maketrans("-_", "+/")
+    return item, fields.num_unknown + media.num_unknown_fields

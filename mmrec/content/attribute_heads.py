@@ -93,7 +93,7 @@ class AttributeHeads:
 
         Args:
             encoders: Modality -> name of the encoder.
-            fingerprints: Modality -> fingerprint; what is not named is not compared.
+            fingerprints: Modality -> fingerprint; a model that is older than fingerprints goes by names alone.
 
         Raises:
             IncompatibleStateError: a modality has another encoder, or the same one with other weights or code.
@@ -106,10 +106,10 @@ class AttributeHeads:
                     f"choose that encoder, or train the attribute model again"
                 )
             own, other = self.fingerprints.get(modality, ""), fingerprints.get(modality, "")
-            if own and other and own != other:
+            if own and own != other:
                 raise IncompatibleStateError(
                     f"the attribute model reads {modality} vectors of {name!r} with the fingerprint {own}, these have "
-                    f"{other}: its weights or code have changed; train the attribute model again"
+                    f"{other or 'none'}: its weights or code have changed; train the attribute model again"
                 )
 
     def embed(self, content: ContentMatrix) -> FloatArray:
@@ -139,7 +139,7 @@ class AttributeHeads:
         return found
 
     def _standard(self, content: ContentMatrix) -> FloatArray:
-        self.refuse_others(content.encoders, {})
+        self.refuse_others(content.encoders, content.fingerprints)
         for modality, width in self.content_dims.items():
             if content.values[modality].shape[1] != width:
                 raise IncompatibleStateError(

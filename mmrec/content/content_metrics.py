@@ -1,4 +1,4 @@
-"""What encode_items shows to Prometheus: the catalogue's size, and what was refused, put right and inferred."""
+"""What encode_items shows to Prometheus: the catalogue's size, and what became of its items."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,3 +23,9 @@ class ContentMetrics:
             self._metrics.set("mmrec_attributes_inferred_total", number, attribute=attribute)
         for attribute, number in figures["unsure"].items():
             self._metrics.set("mmrec_attributes_unsure_total", number, attribute=attribute)
+        for place, number in figures["absent"].items():
+            modality, _, reason = place.partition(".")
+            self._metrics.set("mmrec_content_absent_total", number, modality=modality, reason=reason)
+        for name in ("encoded", "cached"):
+            for modality, number in figures[name].items():
+                self._metrics.set(f"mmrec_content_{name}_total", number, modality=modality)

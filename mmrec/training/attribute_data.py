@@ -83,11 +83,6 @@ class AttributeExamples:
         return hashed.hexdigest()
 
     @property
-    def content_fingerprints(self) -> dict[str, str]:
-        """Modality -> fingerprint of the encoder that made its vectors, where it is known."""
-        return {m: f for m, f in getattr(self.content, "fingerprints", {}).items() if m in self.modalities}
-
-    @property
     def attributes(self) -> tuple[str, ...]:
         """Names, in the order of axis A."""
         return tuple(self.classes)

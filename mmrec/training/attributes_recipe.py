@@ -82,7 +82,7 @@ def train(desk: Desk) -> None:
         desk.save(figures, lambda folder: torch.save(fit.state(), folder / STATE))
     if not desk.is_first:
         return
-    heads = fit.finished(fingerprints=examples.content_fingerprints)
+    heads = fit.finished()
     probe = fit_attributes(examples, linear_probe(config))
     found = judged(heads, examples)
     metrics: dict[str, Any] = {**plain_figures(found, judged(probe, examples)), "best_epoch": fit.best_epoch}

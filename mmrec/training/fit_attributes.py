@@ -134,12 +134,8 @@ class AttributeFit:
             self._best = {"epoch": self.epoch, "score": figures["score"], "model": model}
         return figures
 
-    def finished(self, *, fingerprints: Mapping[str, str] | None = None) -> AttributeHeads:
-        """The model of the best epoch, with temperatures fitted on the validation part.
-
-        Args:
-            fingerprints: Modality -> fingerprint of the encoder that made the vectors.
-        """
+    def finished(self) -> AttributeHeads:
+        """The model of the best epoch, with temperatures fitted on the validation part."""
         if not self._best:
             raise ValueError("no epoch was run; run_epoch() until is_over")
         examples = self._examples
@@ -148,7 +144,7 @@ class AttributeFit:
         return AttributeHeads(
             content_dims={m: examples.content.values[m].shape[1] for m in examples.modalities},
             encoders=encoders,
-            fingerprints={m: f for m, f in (fingerprints or {}).items() if m in encoders},
+            fingerprints={m: f for m, f in examples.content.fingerprints.items() if m in encoders},
             heads=self._heads(),
             weights=self._network.arrays(),
             notes={
@@ -252,14 +248,13 @@ def fit_attributes(
     examples: AttributeExamples,
     config: AttributeFitConfig,
     *,
-    fingerprints: Mapping[str, str] | None = None,
     after_epoch: Callable[[Mapping[str, Any]], None] = lambda figures: None,
 ) -> AttributeHeads:
     """A whole run in one go."""
     fit = AttributeFit(examples, config)
     while not fit.is_over:
         after_epoch(fit.run_epoch())
-    return fit.finished(fingerprints=fingerprints)
+    return fit.finished()
 
 
 def fitted_temperature(logits_NC: FloatArray, labels_N: npt.NDArray[np.int64]) -> float:

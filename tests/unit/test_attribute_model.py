@@ -43,7 +43,7 @@ def examples(**world: object) -> AttributeExamples:
 
 @cache
 def fitted() -> AttributeHeads:
-    return fit_attributes(examples(), SMALL, fingerprints={"image": "f1", "audio": "f9"})
+    return fit_attributes(examples(), SMALL)
 
 
 # What is learned
@@ -91,7 +91,7 @@ def test_learned_task_weights_give_little_to_an_attribute_that_is_noise() -> Non
     for _ in range(6):
         fit.run_epoch()
     shares = dict(zip(found.attributes, (-fit.state()["loss"]["log_variances"]).exp().tolist(), strict=True))
-    assert shares["luck"] < min(shares["color"], shares["kind"]) - 0.05
+    assert shares["luck"] < min(shares["color"], shares["kind"]) - 0.02
 
 
 # Equations
@@ -245,7 +245,7 @@ def test_a_saved_model_is_the_model(tmp_path) -> None:
         np.testing.assert_array_equal(again.probabilities(examples().content)[name], chances)
     described = json.loads((tmp_path / "attributes.json").read_text())
     assert described["encoders"] == {"image": "eyes", "text": "words"}
-    assert described["fingerprints"] == {"image": "f1"}
+    assert described["fingerprints"] == {"image": "f1", "text": "f2"}
     assert described["notes"]["split"] == {"train": 224, "validation": 56, "test": 120}
     assert set(described["heads"]["color"]["temperatures"]) == {"image+text", "image", "text"}
 
@@ -276,15 +276,17 @@ def test_a_damaged_folder_is_refused_by_name(tmp_path, damage) -> None:
 
 def test_vectors_of_another_encoder_or_another_fingerprint_are_refused() -> None:
     heads = fitted()
-    heads.refuse_others({"image": "eyes", "text": "words"}, {"image": "f1"})
+    heads.refuse_others({"image": "eyes", "text": "words"}, {"image": "f1", "text": "f2"})
     with pytest.raises(IncompatibleStateError, match=r"image vectors of 'eyes', these are of 'glasses'"):
         heads.refuse_others({"image": "glasses", "text": "words"}, {})
     with pytest.raises(IncompatibleStateError, match=r"fingerprint f1, these have f2.*train the attribute model again"):
-        heads.refuse_others({"image": "eyes", "text": "words"}, {"image": "f2"})
-    other = replace(examples().content, encoders={"image": "eyes", "text": "speech"})
+        heads.refuse_others({"image": "eyes", "text": "words"}, {"image": "f2", "text": "f2"})
+    replace(heads, fingerprints={}).refuse_others({"image": "eyes", "text": "words"}, {"image": "f2"})
+    own = examples().content
+    other = replace(own, encoders={"image": "eyes", "text": "speech"})
     with pytest.raises(IncompatibleStateError, match="speech"):
         heads.probabilities(other)
-    wide = replace(examples().content, values={**examples().content.values, "text": np.zeros((400, 5), np.float32)})
+    wide = replace(own, values={**examples().content.values, "text": np.zeros((400, 5), np.float32)})
     with pytest.raises(IncompatibleStateError, match="5 wide, the attribute model was trained with 12"):
         heads.probabilities(wide)
 

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmrec.catalog.item import Availability
+from mmrec.catalog.media import media_modalities
 from mmrec.catalog.refusals import ItemRefusal
 from mmrec.catalog.rules import MAX_ITEM_BYTES, ItemChange, parse_change
 from mmrec.collecting.upsert import encode_item
+from mmrec.content.modalities.registry import MODALITIES
 from mmrec.errors import InvalidRequestError
 from mmrec.serving.item_record import read_item_update
 from mmrec.v1.catalog_pb2 import CatalogItem, Image
@@ -122,6 +124,18 @@ def test_one_rule_for_ids_also_where_an_item_is_removed(key: bytes | None, reaso
         ({"images": [{"content": "ü"}]}, "bad_image"),
         ({"images": [{"content": 7}]}, "wrong_type"),
         ({"images": [{"content": "YQ==", "uri": "s3://b/a.png"}]}, "bad_image"),
+        ({"media": {}}, "wrong_type"),
+        ({"media": ["x"]}, "wrong_type"),
+        ({"media": [{}] * 300}, "too_large"),
+        ({"media": [{"content": "YQ=="}]}, "bad_media"),
+        ({"media": [{"modality": "smell", "content": "YQ=="}]}, "bad_media"),
+        ({"media": [{"modality": "registry", "content": "YQ=="}]}, "bad_media"),
+        ({"media": [{"modality": "text", "content": "YQ=="}]}, "bad_media"),
+        ({"media": [{"modality": "audio"}]}, "bad_media"),
+        ({"media": [{"modality": "audio", "content": ""}]}, "bad_media"),
+        ({"media": [{"modality": "audio", "content": "!"}]}, "bad_media"),
+        ({"media": [{"modality": "audio", "uri": "https://x.example/a.wav"}]}, "bad_media"),
+        ({"media": [{"modality": "audio", "content": "YQ==", "uri": "https://x.example/a.wav"}]}, "bad_media"),
         ({"publish_time": "yesterday"}, "bad_time"),
         ({"publish_time": 1_700_000_000}, "bad_time"),
         ({"publish_time": "12026-01-01T00:00:00Z"}, "bad_time"),
@@ -181,11 +195,45 @@ def test_images_may_be_either_base64_with_or_without_padding(content: str) -> No
     assert taken(images=[{"content": content}, {"uri": "second"}]).image == b"\xff\xef"
 
 
+def test_media_of_a_modality_that_does_not_exist_are_told_those_that_do() -> None:
+    _, detail = refused(media=[{"modality": "smell", "content": "YQ=="}])
+    assert detail == "media[0].modality is 'smell'; known: audio, image, reviews"
+    _, detail = refused(media=[{"modality": "attributes", "content": "YQ=="}])
+    assert detail == "media[0].modality is 'attributes'; give it in attributes"
+
+
+def test_media_may_be_of_every_modality_that_has_no_fields_of_its_own() -> None:
+    assert {*media_modalities(), "text", "attributes"} == {each.name for each in MODALITIES}
+
+
+def test_media_keep_their_order_and_pictures_among_them_follow_those_of_images() -> None:
+    sounds = [{"modality": "audio", "content": c, "mediaType": "audio/wav", "new": 1} for c in ("YQ==", "Yg==")]
+    picture = {"modality": "image", "uri": "https://x.example/a.png", "media_type": "image/png"}
+    change = judged(media=[sounds[0], picture, sounds[1]])
+    assert isinstance(change, ItemChange)
+    assert change.item is not None
+    assert [each.content for each in change.item.media] == [b"a", b"b"]
+    assert {each.media_type for each in change.item.media} == {"audio/wav"}
+    assert (change.item.image, change.item.image_uri, change.num_unknown_fields) == (None, picture["uri"], 2)
+    assert taken(images=[{"content": "Yw=="}], media=[picture]).image == b"c"
+
+
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.lists, max_leaves=5))
 def test_any_value_in_any_field_is_taken_or_refused(value: Any) -> None:
-    for name in ("item_id", "title", "attributes", "images", "price", "availability", "publish_time", "currency"):
+    for name in (
+        "item_id",
+        "title",
+        "attributes",
+        "images",
+        "media",
+        "price",
+        "availability",
+        "publish_time",
+        "currency",
+    ):
         judged(**{name: value})
         judged(attributes={"color": value}, images=[{"content": value}])
+        judged(media=[value, {"modality": value, "content": value}])
 
 
 @given(st.binary())
