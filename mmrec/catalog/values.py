@@ -16,6 +16,8 @@ from typing import Final
 
 VALUE_SEPARATOR: Final = "|"
 """Stands between the values of an attribute that has several."""
+SEARCHED_CHARACTERS: Final = 1_024
+"""Of a description: what search reads of it."""
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _CONTROL_RUN: Final = re.compile("\\s*[\x00-\x1f\x7f-\x9f](?:\\s|[\x00-\x1f\x7f-\x9f])*")
 _ENTITY: Final = re.compile(r"&(?:#[0-9]{1,8}|#[xX][0-9a-fA-F]{1,8}|[A-Za-z][A-Za-z0-9]{1,31});")

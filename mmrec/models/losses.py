@@ -70,6 +70,44 @@ def paired_info_nce(left_ND: Tensor, right_ND: Tensor, *, temperature: Tensor | 
     return (forth + info_nce(right_ND, left_ND, rows, temperature=temperature)) / 2
 
 
+def multi_positive_info_nce(
+    queries_ND: Tensor, keys_KD: Tensor, positive_NK: Tensor, *, temperature: Tensor | float
+) -> Tensor:
+    """InfoNCE with several right keys (supervised contrastive loss "out", Khosla et al., NeurIPS 2020; METHODS M19).
+
+        L = - mean_n  mean_{p in P(n)}  log( exp(l_np) / sum_{k not in P(n) or k = p} exp(l_nk) ),   l_nk = s_nk / tau
+
+    A right key is no negative of another right key: two items of one title cannot be told apart by it.
+
+    Args:
+        queries_ND: Unit-norm queries.
+        keys_KD: Unit-norm keys.
+        positive_NK: True where a key is right; at least one per query.
+        temperature: tau.
+
+    Returns:
+        A scalar; with one right key per query it is info_nce().
+    """
+    logits_NK = queries_ND @ keys_KD.T / temperature
+    wrong_N1 = torch.logsumexp(logits_NK.masked_fill(positive_NK, -1e9), dim=1, keepdim=True)
+    losses_NK = torch.logaddexp(logits_NK, wrong_N1) - logits_NK
+    losses_N = (losses_NK * positive_NK).sum(1) / positive_NK.sum(1).clamp(min=1)
+    return losses_N.mean()
+
+
+def paired_multi_positive(
+    left_ND: Tensor, right_ND: Tensor, groups_N: Tensor, *, temperature: Tensor | float
+) -> Tensor:
+    """Symmetric multi_positive_info_nce() of pairs in a batch; items of one group are right for each other.
+
+    Args:
+        groups_N: A number per pair; equal where pictures or texts are the same.
+    """
+    alike_NN = groups_N[:, None] == groups_N[None, :]
+    forth = multi_positive_info_nce(left_ND, right_ND, alike_NN, temperature=temperature)
+    return (forth + multi_positive_info_nce(right_ND, left_ND, alike_NN, temperature=temperature)) / 2
+
+
 def log_utility(logits_NB: Tensor, weights_B: Tensor) -> Tensor:
     """Log sum_b w_b p_b with p = sigmoid(logits): the ranker's final score (METHODS M25), stable for small p."""
     return torch.logsumexp(functional.logsigmoid(logits_NB) + weights_B.log(), dim=-1)

@@ -90,7 +90,7 @@ def test_a_path_starts_from_where_the_program_was_started(tmp_path, monkeypatch)
     [
         ({"halving": {"epoch": 3}}, r"training\.halving\.epoch is not a known name; did you mean 'epochs'"),
         ({"halving": {"epochs": 0}}, r"training\.halving\.epochs is 0; give a whole number of 1 or more"),
-        ({"halving": {"kind": "odd"}}, r"training\.halving\.kind is 'odd'; give "fancy" or "plain"),
+        ({"halving": {"kind": "odd"}}, r"training\.halving\.kind is .odd.; give .fancy. or .plain."),
     ],
 )
 def test_a_refused_option_of_the_configuration_is_named(table, words) -> None:

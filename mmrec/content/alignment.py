@@ -1,0 +1,221 @@
+"""Pictures and texts in one space: a trained alignment, read and run in NumPy (METHODS M19).
+
+    alignment = AlignmentModel.load(folder)
+    alignment.embed_texts(title_vectors) @ alignment.embed_images(image_vectors).T         cosines of texts and pictures
+
+Each side has its own heads on the frozen encoder's vector x, and what they say is put side by side:
+
+    z   = (x - mean) / scale
+    v_h = norm( A_h z + B_h relu(C_h z + c_h) + a_h )                                      of head h
+    v   = [v_1; ...; v_H] / sqrt(H)                                   so a cosine is the mean of the heads' cosines
+
+The networks of mmrec.models.alignment are the reference; a test holds both equal. A folder holds a model:
+`alignment.npz` and `alignment.json`. Axes: N inputs, X width of an encoder, D embedding.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from mmrec.content.matrix import BoolArray, ContentMatrix, FloatArray
+from mmrec.disk.files import replace_file, replacing
+from mmrec.errors import IncompatibleStateError
+
+FORMAT: Final = 1
+DESCRIPTION: Final = "alignment.json"
+WEIGHTS: Final = "alignment.npz"
+IMAGE: Final = "image"
+TEXT: Final = "text"
+SIDES: Final = (IMAGE, TEXT)
+"""Modalities that are brought together."""
+_BLOCK: Final = 4_096
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Head:
+    """One head of one side, as arrays."""
+
+    skip: FloatArray
+    """A, (X, D)."""
+    inner: FloatArray
+    """C, (X, H)."""
+    inner_bias: FloatArray
+    outer: FloatArray
+    """B, (H, D)."""
+    bias: FloatArray
+    """a, (D,)."""
+
+    def __call__(self, z_NX: FloatArray) -> FloatArray:
+        hidden = z_NX @ self.inner
+        hidden += self.inner_bias
+        np.maximum(hidden, 0.0, out=hidden)
+        return unit(z_NX @ self.skip + hidden @ self.outer + self.bias)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Side:
+    """What makes vectors of one modality."""
+
+    mean: FloatArray
+    scale: FloatArray
+    heads: tuple[Head, ...]
+
+    def __call__(self, x_NX: FloatArray) -> FloatArray:
+        z_NX = np.asarray((x_NX - self.mean) / self.scale, dtype=np.float32)
+        return np.concatenate([head(z_NX) for head in self.heads], axis=1) / np.float32(np.sqrt(len(self.heads)))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AlignmentModel:
+    """A trained alignment."""
+
+    sides: Mapping[str, Side]
+    """By modality: SIDES."""
+    encoders: Mapping[str, str]
+    """Modality -> name of the encoder whose vectors it reads."""
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    """Modality -> fingerprint of that encoder; left out where the encoder has none."""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """How it was made: split, seeds, settings, figures."""
+
+    @property
+    def embedding_dim(self) -> int:
+        """D, of all heads together."""
+        return sum(head.skip.shape[1] for head in self.sides[TEXT].heads)
+
+    @property
+    def content_dims(self) -> dict[str, int]:
+        """Modality -> X."""
+        return {modality: len(side.mean) for modality, side in self.sides.items()}
+
+    def embed_images(self, vectors_NX: FloatArray) -> FloatArray:
+        """Unit vectors of pictures, given what their encoder made of them; shape (N, D)."""
+        return self.embed(IMAGE, vectors_NX)
+
+    def embed_texts(self, vectors_NX: FloatArray) -> FloatArray:
+        """Unit vectors of texts, given what their encoder made of them; shape (N, D)."""
+        return self.embed(TEXT, vectors_NX)
+
+    def embed(self, modality: str, vectors_NX: FloatArray) -> FloatArray:
+        """Unit vectors of one modality, shape (N, D).
+
+        Raises:
+            IncompatibleStateError: vectors of another width than the model was trained with.
+        """
+        width = self.content_dims[modality]
+        if vectors_NX.ndim != 2 or vectors_NX.shape[1] != width:
+            raise IncompatibleStateError(
+                f"{modality} vectors have shape {vectors_NX.shape}, the alignment was trained with rows of {width} "
+                f"numbers, by {self.encoders[modality]!r}; encode with that encoder, or train the alignment again"
+            )
+        found = np.empty((len(vectors_NX), self.embedding_dim), dtype=np.float32)
+        for start in range(0, len(vectors_NX), _BLOCK):
+            found[start : start + _BLOCK] = self.sides[modality](vectors_NX[start : start + _BLOCK])
+        return found
+
+    def embed_items(self, content: ContentMatrix) -> tuple[FloatArray, BoolArray]:
+        """One vector per item: the unit mean of what its picture and its text say, shape (N, D); and who has one.
+
+        Raises:
+            IncompatibleStateError: the vectors are of other encoders.
+        """
+        self.refuse_others(content.encoders)
+        total = np.zeros((len(content), self.embedding_dim), dtype=np.float32)
+        known = np.zeros(len(content), dtype=np.bool_)
+        for modality in SIDES:
+            if modality in content.values:
+                has = content.present[modality]
+                total[has] += self.embed(modality, content.values[modality][has])
+                known |= has
+        return unit(total), known
+
+    def refuse_others(self, encoders: Mapping[str, str], fingerprints: Mapping[str, str] | None = None) -> None:
+        """Check that vectors come from the encoders that the model was trained with.
+
+        Args:
+            encoders: Modality -> name; other modalities than SIDES, and those that are left out, are not compared.
+            fingerprints: Modality -> fingerprint; what is not named is not compared.
+
+        Raises:
+            IncompatibleStateError: a modality has another encoder, or the same one with other weights or code.
+        """
+        for modality in SIDES:
+            name = self.encoders[modality]
+            if encoders.get(modality, name) != name:
+                raise IncompatibleStateError(
+                    f"the alignment reads {modality} vectors of {name!r}, these are of {encoders[modality]!r}; "
+                    f"choose that encoder, or train the alignment again"
+                )
+            own, other = self.fingerprints.get(modality, ""), (fingerprints or {}).get(modality, "")
+            if own and other and own != other:
+                raise IncompatibleStateError(
+                    f"the alignment reads {modality} vectors of {name!r} with the fingerprint {own}, these have "
+                    f"{other}: its weights or code have changed; train the alignment again"
+                )
+
+    def save(self, folder: Path) -> None:
+        """Write the model; the description last, so that a folder with one is whole."""
+        folder.mkdir(parents=True, exist_ok=True)
+        arrays: dict[str, Any] = {}
+        for modality, side in self.sides.items():
+            arrays[f"{modality}.mean"], arrays[f"{modality}.scale"] = side.mean, side.scale
+            for number, head in enumerate(side.heads):
+                arrays |= {f"{modality}.{number}.{name}": array for name, array in vars(head).items()}
+        with replacing(folder / WEIGHTS) as file:
+            np.savez(file, **arrays)
+        described = {
+            "format": FORMAT,
+            "encoders": dict(self.encoders),
+            "fingerprints": dict(self.fingerprints),
+            "content_dims": self.content_dims,
+            "embedding_dim": self.embedding_dim,
+            "num_heads": len(self.sides[TEXT].heads),
+            "notes": dict(self.notes),
+        }
+        replace_file(folder / DESCRIPTION, json.dumps(described, indent=1))
+
+    @classmethod
+    def load(cls, folder: Path) -> "AlignmentModel":
+        """Read a saved model.
+
+        Raises:
+            IncompatibleStateError: files are missing or damaged, or this code cannot use them.
+        """
+        try:
+            described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+            if described["format"] != FORMAT:
+                raise IncompatibleStateError(f"{folder} has format {described['format']}, this code reads {FORMAT}")
+            with (folder / WEIGHTS).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            return cls(
+                sides={modality: _side(arrays, modality, described["num_heads"]) for modality in SIDES},
+                encoders=described["encoders"],
+                fingerprints=described["fingerprints"],
+                notes=described["notes"],
+            )
+        except IncompatibleStateError:
+            raise
+        except Exception as error:  # whatever JSON and NumPy raise over a damaged file
+            raise IncompatibleStateError(
+                f"no usable alignment in {folder}: {type(error).__name__}: {error}; "
+                f"`python -m jobs.train --task align` makes one"
+            ) from None
+
+
+def _side(arrays: Mapping[str, FloatArray], modality: str, num_heads: int) -> Side:
+    heads = [
+        Head(**{name: arrays[f"{modality}.{number}.{name}"] for name in Head.__dataclass_fields__})
+        for number in range(num_heads)
+    ]
+    return Side(mean=arrays[f"{modality}.mean"], scale=arrays[f"{modality}.scale"], heads=tuple(heads))
+
+
+def unit(vectors_ND: FloatArray) -> FloatArray:
+    """Rows of length one; rows of zeros stay."""
+    lengths = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
+    units: FloatArray = vectors_ND / np.where(lengths > 0, lengths, 1.0)
+    return units
