@@ -1,31 +1,30 @@
 """Encode the catalogue: topic catalog-items -> content store, Feast item_content, topic item-embeddings.
 
-    python -m jobs.encode_items --config mmrec.toml              everything that is new, with Ray Data, then end
+    python -m jobs.encode_items --config mmrec.toml              everything that is new, with Ray, then end
     python -m jobs.encode_items --config mmrec.toml --follow     stay, and encode new and changed items in seconds,
                                                                  until SIGTERM or Ctrl-C
 
-Only inputs that are new to all runs go through an encoder; vectors are kept by content hash in the cache folder.
+Only inputs that are new to all runs go through an encoder; vectors are kept by content and by the encoder's fingerprint
+in the cache folder, as soon as they are made: a killed run goes on where it stopped. Ray starts with the first portion
+that is worth it.
 Pictures given by URI are fetched in the background (mmrec.content.remote_images); the batch form waits for them.
 """
 
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
 
-from jobs.ray_encoding import encode_with_ray
-from mmrec.catalog.item import CatalogItem
+from jobs.ray_encoding import RayFiller
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
-from mmrec.content.catalog_feed import CatalogFeed
+from mmrec.content.catalog_feed import CatalogFeed, record_portions, take_ahead
 from mmrec.content.cleaning import CLEANINGS
 from mmrec.content.content_metrics import ContentMetrics
-from mmrec.content.encode import misses
+from mmrec.content.feed_progress import FeedProgress
 from mmrec.content.picture_worker import PictureWorker
 from mmrec.content.publish import ContentCounts
-from mmrec.content.registry import LazyEncoder, chosen_encoders, modality_named
+from mmrec.content.registry import LazyEncoder, chosen_encoders
 from mmrec.content.store import ContentStore
-from mmrec.events.producer import TopicRecord
 from mmrec.events.topics import SkippedBatches
 from mmrec.home import cache_folder
 from mmrec.programs.shell import exit_status, shell_parser, stop_on_signals
@@ -37,23 +36,7 @@ from mmrec.wiring import open_catalog_feed, open_producer, open_topics, settings
 
 log = get_logger("jobs.encode_items")
 PROCESS = "encode_items"
-MIN_FOR_RAY = 96
-"""Fewer inputs than this are encoded in process before Ray has started."""
 BATCH_PAUSE_S = 0.05
-
-
-def _records(
-    settings: Settings, feed: CatalogFeed, follow: bool, stop: threading.Event, skipped: SkippedBatches
-) -> Iterator[list[TopicRecord]]:
-    """Existing records, then new ones with `follow`; without it, empty lists while pictures are still being fetched."""
-    topics, name = open_topics(settings), settings.kafka.catalog_items
-    backlog = list(topics.read(name, start=feed.mark.offsets, skipped=skipped))
-    start = feed.mark.moved([(r.partition, r.offset) for r in backlog]).offsets
-    yield backlog
-    if follow:
-        yield from topics.follow(name, stop=stop.is_set, start=start, skipped=skipped)
-    while not follow and feed.is_fetching and not stop.wait(BATCH_PAUSE_S):
-        yield []
 
 
 def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, stop: threading.Event) -> ContentCounts:
@@ -70,31 +53,47 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, st
         settings, encoders=encoders, store=store, producer=producer, cleaning=cleaning, picture_problem=worker.problem
     )
     feed.drop_refused_ids(now_s=clock.now_s())
+    filler, skipped = RayFiller(encoders, store, num_workers=num_workers), SkippedBatches()
+    topics, topic = open_topics(settings), settings.kafka.catalog_items
+    progress = FeedProgress(start=feed.mark.offsets, end=topics.ends(topic), started_s=clock.now_s())
 
-    def fill_cache(items: Sequence[CatalogItem]) -> None:
-        if ready and follow:
-            return
-        for modality, found in misses(items, names, store, cleaning=cleaning).items():
-            if len(found) >= MIN_FOR_RAY and modality_named(modality).is_costly:
-                encode_with_ray(modality, names[modality], found, store, num_workers)
+    def tell(*, ready: bool) -> None:
+        now_s, counts = clock.now_s(), feed.figures()
+        far = progress.figures(feed.mark.offsets, now_s=now_s, num_items=counts["num_items"])
+        figures = {**counts, "num_skipped_batches": skipped.num_batches, "progress": far}
+        status.write({"ready": ready, "encoders": names, **figures}, now_s=now_s)
+        watch.figures(figures)
+        if not ready:
+            log.info("encoding", **far)
 
-    skipped, ready, written_s = SkippedBatches(), False, 0.0
-    for records in _records(settings, feed, follow, stop, skipped):
+    tell(ready=False)
+    backlog = topics.read(topic, start=feed.mark.offsets, skipped=skipped)
+    for _ in take_ahead(feed, record_portions(backlog), filler=filler, now_s=clock.now_s):
+        tell(ready=False)
+    while not follow and _pictures_are_awaited(feed, filler, clock.now_s()):
+        stop.wait(BATCH_PAUSE_S)
+    filler.close()
+    if follow:
+        log.info("encoders_loaded", embedding_dims={m: lazy.embedding_dim for m, lazy in encoders.items()})
+    tell(ready=True)
+    written_s = clock.now_s()
+    news = topics.follow(topic, stop=stop.is_set, start=feed.mark.offsets, skipped=skipped) if follow else ()
+    for records in news:
         if records:
-            feed.take(records, now_s=clock.now_s(), before_encoding=fill_cache)
-        feed.take_pictures(now_s=clock.now_s(), in_portions=not follow, before_encoding=fill_cache)
-        if follow and not ready:
-            log.info("encoders_loaded", embedding_dims={m: lazy.embedding_dim for m, lazy in encoders.items()})
-        if records or not ready or clock.now_s() - written_s >= 1.0:
-            ready, written_s = True, clock.now_s()
-            figures = {**feed.figures(), "num_skipped_batches": skipped.num_batches}
-            status.write({"ready": True, "encoders": names, **figures}, now_s=written_s)
-            watch.figures(figures)
-    feed.close()
-    worker.close()
-    producer.close()
-    endpoint.close()
+            feed.take(records, now_s=clock.now_s())
+        feed.take_pictures(now_s=clock.now_s(), in_portions=False)
+        if records or clock.now_s() - written_s >= 1.0:
+            written_s = clock.now_s()
+            tell(ready=True)
+    for part in (feed, worker, producer, endpoint):
+        part.close()
     return feed.counts
+
+
+def _pictures_are_awaited(feed: CatalogFeed, filler: RayFiller, now_s: float) -> bool:
+    """Take the pictures that have come; whether others are still being fetched."""
+    feed.take_pictures(now_s=now_s, in_portions=True, filler=filler)
+    return feed.is_fetching
 
 
 def main() -> int:
@@ -114,6 +113,7 @@ def main() -> int:
         settings = settings_from(asked.config)
         counts = run(settings, follow=asked.follow, cleaning=asked.cleaning, num_workers=asked.num_workers, stop=stop)
         log.info("catalogue_encoded", **counts.figures())
+        sys.stdout.write(counts.table() + "\n")
 
     return exit_status(log, PROCESS, encode)
 

@@ -254,6 +254,27 @@ class CatalogSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SearchSettings:
+    """Search by words, photos and items (mmrec.serving.search)."""
+
+    encodes_queries: bool = True
+    """Whether the recommender keeps a process that makes vectors of queries, with the encoders of [content]; without
+    it, texts are searched by their words alone and photos are refused."""
+    max_image_bytes: AtLeastOne = 3 * 1024 * 1024
+    """Largest photo of a query. A whole request may have 4 MiB."""
+    num_kept_queries: Count = 4_096
+    """Queries whose vectors are kept in memory; the one asked for longest ago goes first."""
+    num_threads: AtLeastOne = 4
+    """Searches that are answered at the same time."""
+    alignment: str = ""
+    """Folder of a trained alignment (mmrec.content.alignment), in whose space texts find pictures and pictures texts;
+    empty: texts are compared with texts, and pictures with pictures. Read at the start of the recommender."""
+
+    def __post_init__(self) -> None:
+        check(self, "search")
+
+
+@dataclass(frozen=True, kw_only=True)
 class StatisticsSettings:
     """Item statistics and neighbors, built from the log."""
 
@@ -318,6 +339,7 @@ class Settings:
     serving: ServingSettings = field(default_factory=ServingSettings)
     content: ContentSettings = field(default_factory=ContentSettings)
     catalog: CatalogSettings = field(default_factory=CatalogSettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
     statistics: StatisticsSettings = field(default_factory=StatisticsSettings)
     publish: PublishSettings = field(default_factory=PublishSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mmrec.collecting.overlay_writer import OverlayWriter
     from mmrec.content.catalog_feed import CatalogFeed
     from mmrec.content.encoder import Encoder
+    from mmrec.content.query_encoder import EncodesQueries, QueryEncoder
     from mmrec.content.store import ContentStore
     from mmrec.events.forgotten import ForgottenUsers
     from mmrec.events.log import EventLog
@@ -328,11 +329,10 @@ def open_catalog_feed(
     kafka, policy = settings.kafka, replace(cleaning_policy(settings.catalog), picture_problem=picture_problem)
     topics = open_topics(settings)
     identity = topics.describe(kafka.catalog_items)
-    names = {modality: encoder.name for modality, encoder in encoders.items()}
     return CatalogFeed(
         mark=FeedMark(
             topic=f"{identity.cluster_id}/{identity.topic_id}",
-            encoders=marked_choices(names, cleaning=cleaning, policy=policy),
+            encoders=marked_choices(encoders, cleaning=cleaning, policy=policy),
         ),
         mark_path=Path(settings.stores.content) / CATALOG_MARK,
         policy=policy,
@@ -366,9 +366,36 @@ def open_release_store(settings: Settings) -> "ReleaseStore":
     return ReleaseStore(settings.stores.releases)
 
 
-def replica_parts(settings: Settings) -> "ReplicaParts":
-    """The parts of a recommender replica; nothing but the release folder is opened yet."""
+def open_query_encoder(
+    settings: Settings, *, told: "Callable[[str, float | None], None]" = lambda modality, seconds: None
+) -> "QueryEncoder":
+    """The process that makes vectors of queries, started where the configuration wants one.
+
+    Args:
+        told: As in QueryEncoder.
+    """
+    from mmrec.content.query_encoder import QueryEncoder
+    from mmrec.content.registry import chosen_encoders
+
+    names = chosen_encoders(settings.content) if settings.search.encodes_queries else {}
+    encoder = QueryEncoder(
+        {modality: names[modality] for modality in ("text", "image") if modality in names},
+        picture_timeout_s=settings.content.picture_timeout_s,
+        num_kept=settings.search.num_kept_queries,
+        told=told,
+    )
+    encoder.start()
+    return encoder
+
+
+def replica_parts(settings: Settings, *, encoder: "EncodesQueries | None" = None) -> "ReplicaParts":
+    """The parts of a recommender replica; nothing but the release folder is opened yet.
+
+    Args:
+        encoder: Makes vectors of queries; without one, texts are searched by their words alone.
+    """
     from mmrec.clock import SystemClock
+    from mmrec.content.query_encoder import NoQueryEncoder
     from mmrec.events.topics import SkippedBatches
     from mmrec.serving.replica import ReplicaParts
 
@@ -388,4 +415,6 @@ def replica_parts(settings: Settings) -> "ReplicaParts":
         num_skipped_batches=lambda: skipped.num_batches,
         topic_name=topic_name,
         clock=SystemClock(),
+        read_past=lambda: topics.read(embeddings),
+        encoder=encoder or NoQueryEncoder(),
     )

@@ -42,6 +42,7 @@ class PlainModel:
 
     embedding_dim = EMBEDDING_DIM
     encoders: ClassVar = {"attributes": "plain"}
+    fingerprints: ClassVar = {}
     content_dims: ClassVar = {"attributes": EMBEDDING_DIM}
 
     def item_embeddings(self, content):

@@ -1,20 +1,20 @@
 """What cleaning found in a whole catalogue: every finding counted by reason and attribute, with examples (METHODS M13).
 
     report = CleaningReport(rare_below=settings.catalog.report_rare_below)
-    report.note(ReadingReason.REJOINED_CELLS, attribute="title", place="styles.csv line 7", detail="Shirt, blue")
     report.add(clean_item(item, policy))          every item of the catalogue, dropped ones as well
+    report.merge(reading.each())                  what reading the files met, such as titles put together
     report.lines(), report.document()
 
     policy = replace(policy, rare_values=rare_values(items, policy, settings.catalog.rare_below))
 
-What reading met, an importer notes; what cleaning met comes with the cleaned items; that items share an id, a title or
+What reading met, importers count; what cleaning met comes with the cleaned items; that items share an id, a title or
 a picture, and that few have a value, is seen here. Memory: some 200 bytes per item for telling duplicates, and the
 distinct values of attributes, at most MAX_VALUES each.
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -33,19 +33,9 @@ DIGEST_BYTES: Final = 8
 """Of a hash of a title or picture: among a million items, two differing ones meet once in 30 million catalogues."""
 
 
-class ReadingReason(StrEnum):
-    """What reading or counting a catalogue meets beyond what cleaning finds on one item."""
+class CatalogueReason(StrEnum):
+    """What is seen only when items stand beside each other."""
 
-    REJOINED_CELLS = "rejoined_cells"
-    """A row had more cells than columns, because a text holds the separator: the text was put together again."""
-    JUNK_COLUMN = "junk_column"
-    """A column without a name or meaning was left out."""
-    UNREADABLE_ROW = "unreadable_row"
-    """A row that could not be read was left out."""
-    BAD_VALUE = "bad_value"
-    """A cell that is not of its column's kind, such as a price "abc", was left out."""
-    MISSING_FILE = "missing_file"
-    """The picture's file is not there; the item stays, without it."""
     DUPLICATE_ID = "duplicate_id"
     """An item id that came before: the later state counts."""
     DUPLICATE_TITLE = "duplicate_title"
@@ -57,6 +47,7 @@ class ReadingReason(StrEnum):
 
 
 MISSING: Final = (CleaningReason.MISSING_VALUE, CleaningReason.UNKNOWN_VALUE)
+"""Both are items without a value of an attribute."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +93,18 @@ class CleaningReport:
         self._pictures: set[bytes] = set()
 
     def note(self, reason: str, *, place: str, attribute: str = "", detail: str = "", count: int = 1) -> None:
-        """Count something that was met, such as a ReadingReason; the first of them are kept as examples."""
+        """Count something that was met; the first of them are kept as examples."""
         found = self._found.setdefault((reason, attribute), FindingCount(reason=reason, attribute=attribute))
         found.count += count
         if len(found.examples) < MAX_EXAMPLES:
             found.examples.append(Example(place=place, detail=shown(detail) if detail else ""))
+
+    def merge(self, read: Iterable[tuple[str, str, int, Sequence[str]]]) -> None:
+        """Add what reading met: (reason, column, count, examples), examples being places fit to be printed."""
+        for reason, column, count, places in read:
+            found = self._found.setdefault((reason, column), FindingCount(reason=reason, attribute=column))
+            found.count += count
+            found.examples = [*found.examples, *(Example(place=place) for place in places)][:MAX_EXAMPLES]
 
     def add(self, cleaned: CleanedItem) -> None:
         """Count one item and everything that was found on it."""
@@ -114,15 +112,15 @@ class CleaningReport:
         for finding in cleaned.findings:
             self.note(finding.reason, place=cleaned.item_id, attribute=finding.attribute, detail=finding.detail)
         if _seen(self._ids, cleaned.item_id.encode("utf-8")):
-            self.note(ReadingReason.DUPLICATE_ID, place=cleaned.item_id)
+            self.note(CatalogueReason.DUPLICATE_ID, place=cleaned.item_id)
         item = cleaned.item
         if item is None:
             self.num_dropped += 1
             return
         if _seen(self._titles, folded(item.title).encode("utf-8")):
-            self.note(ReadingReason.DUPLICATE_TITLE, place=item.item_id, detail=item.title)
+            self.note(CatalogueReason.DUPLICATE_TITLE, place=item.item_id, detail=item.title)
         if item.image is not None and _seen(self._pictures, item.image):
-            self.note(ReadingReason.DUPLICATE_IMAGE, place=item.item_id, detail=item.title)
+            self.note(CatalogueReason.DUPLICATE_IMAGE, place=item.item_id, detail=item.title)
         count_values(item, self._values, self._with, self._overfull)
 
     @property
@@ -132,7 +130,9 @@ class CleaningReport:
         for name in self._values:
             if rare := self.rare(name):
                 examples = [Example(place=value, detail=f"{count} items") for value, count in rare[:MAX_EXAMPLES]]
-                kept = FindingCount(reason=ReadingReason.RARE_KEPT, attribute=name, count=len(rare), examples=examples)
+                kept = FindingCount(
+                    reason=CatalogueReason.RARE_KEPT, attribute=name, count=len(rare), examples=examples
+                )
                 found.append(kept)
         return found
 
@@ -240,10 +240,13 @@ def count_values(item: CatalogItem, values: dict[str, Counter[str]], present: Co
     """Count an item under each value of its attributes, once; attributes of too many values are marked and left."""
     for name, text in item.attributes.items():
         present[name] += 1
-        counts = values.setdefault(name, Counter())
+        counts = values.get(name)
+        if counts is None:
+            counts = values[name] = Counter()
         if name in overfull:
             continue
-        counts.update(set(attribute_values(text)))
+        for value in set(attribute_values(text)):
+            counts[value] += 1
         if len(counts) > MAX_VALUES:
             overfull.add(name)
             counts.clear()

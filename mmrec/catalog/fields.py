@@ -193,6 +193,18 @@ def time_field(fields: KnownFields, name: str) -> float:
     return round(time_s * 1e6) / 1e6
 
 
+def expire_field(fields: KnownFields) -> float:
+    """`expire_time` as time_field() reads it; it must be later than `publish_time` where both are given."""
+    expire_s, publish_s = time_field(fields, "expire_time"), time_field(fields, "publish_time")
+    if expire_s and publish_s and expire_s <= publish_s:
+        raise ItemRefusedError(
+            ItemRejection.BAD_TIME,
+            f"expire_time is {shown(fields.values['expire_time'])}, publish_time "
+            f"{shown(fields.values['publish_time'])}: the item would never be shown; give a later expire_time or none",
+        )
+    return expire_s
+
+
 def list_field(fields: KnownFields, name: str, *, max_length: int) -> Sequence[Any]:
     """A list, empty where absent."""
     value = fields.values.get(name, [])

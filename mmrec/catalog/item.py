@@ -70,6 +70,8 @@ class CatalogItem:
     """Epoch seconds; 0 where unknown. Kept to the microsecond."""
     update_time_s: float = 0.0
     """Epoch seconds of this state of the item; 0 where unknown."""
+    expire_time_s: float = 0.0
+    """Epoch seconds from which lists do not contain the item any more; 0 where it stays."""
 
     def __post_init__(self) -> None:
         if not self.item_id:
@@ -92,6 +94,7 @@ class CatalogEntry:
     availability: Availability = Availability.UNSPECIFIED
     publish_time_s: float = 0.0
     update_time_s: float = 0.0
+    expire_time_s: float = 0.0
     inferred_attributes: Mapping[str, float] = field(default_factory=dict)
     """Those of `attributes` that no merchant gave and a model inferred -> its confidence, in (0, 1]."""
 
@@ -101,6 +104,10 @@ class CatalogEntry:
         if not self.inferred_attributes:
             return self.attributes
         return {name: value for name, value in self.attributes.items() if name not in self.inferred_attributes}
+
+    def has_expired(self, as_of_s: float) -> bool:
+        """Whether lists as of an instant do not contain the item any more; the instant of expiry itself is one."""
+        return 0.0 < self.expire_time_s <= as_of_s
 
     @cached_property
     def listed(self) -> bytes:
@@ -129,6 +136,7 @@ def catalog_entry(item: CatalogItem) -> CatalogEntry:
         availability=item.availability,
         publish_time_s=item.publish_time_s,
         update_time_s=item.update_time_s,
+        expire_time_s=item.expire_time_s,
     )
 
 
@@ -154,6 +162,8 @@ def to_proto(item: CatalogItem) -> catalog_pb2.CatalogItem:
         message.publish_time.CopyFrom(_timestamp(item.publish_time_s))
     if item.update_time_s:
         message.update_time.CopyFrom(_timestamp(item.update_time_s))
+    if item.expire_time_s:
+        message.expire_time.CopyFrom(_timestamp(item.expire_time_s))
     return message
 
 
@@ -194,6 +204,7 @@ def from_json_value(value: bytes) -> CatalogItem:
         availability=Availability(int(message.availability)),
         publish_time_s=_seconds(message.publish_time) if message.HasField("publish_time") else 0.0,
         update_time_s=_seconds(message.update_time) if message.HasField("update_time") else 0.0,
+        expire_time_s=_seconds(message.expire_time) if message.HasField("expire_time") else 0.0,
     )
 
 

@@ -14,7 +14,7 @@ import json
 import re
 import tarfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -118,20 +118,12 @@ class MovieLens:
         table = pq.read_table(self._folder / "movies.parquet", columns=["movieId", "title", "genres"])
         for row in table.sort_by("movieId").to_pylist():
             movie_id = int(row["movieId"])
-            title, year = split_title(str(row["title"]))
-            genres = [g for g in attribute_values(str(row["genres"] or "")) if g != NO_GENRES]
-            attributes = {"genres": VALUE_SEPARATOR.join(genres)} if genres else {}
-            if year:
-                attributes["decade"] = f"{year // 10 * 10}s"
-            poster = self._poster(movie_id) if with_images else None
-            yield CatalogItem(
-                item_id=item_id_of(movie_id),
-                title=title,
-                description=_describe(genres, year, tags.get(movie_id, [])),
-                domain=DOMAIN,
-                attributes=attributes,
-                image=poster,
-                media_type="image/jpeg" if poster is not None else "",
+            yield film_item(
+                str(movie_id),
+                title=str(row["title"]),
+                genres=str(row["genres"] or ""),
+                tags=tags.get(movie_id, []),
+                poster=self._poster(movie_id) if with_images else None,
             )
 
     def history(self, *, shift_s: float = 0.0) -> Iterator[ReplayChunk]:
@@ -172,13 +164,10 @@ class MovieLens:
         table = pq.read_table(self._folder / "tags.parquet", columns=["movieId", "tag", "timestamp"])
         counts: dict[int, Counter[str]] = defaultdict(Counter)
         for row in table.to_pylist():
-            tag = " ".join(str(row["tag"] or "").lower().split())
+            tag = plain_tag(str(row["tag"] or ""))
             if tag and row["timestamp"] < self.split_time_s:
                 counts[int(row["movieId"])][tag] += 1
-        return {
-            movie_id: sorted(found, key=lambda tag, found=found: (-found[tag], tag))[:MAX_TAGS]  # type: ignore[misc]
-            for movie_id, found in counts.items()
-        }
+        return {movie_id: common_tags(found) for movie_id, found in counts.items()}
 
     def _chunks(self, first: int, last: int, shift_s: float, *, imported: bool) -> Iterator[ReplayChunk]:
         shift_ms = round(shift_s * 1000)
@@ -193,7 +182,41 @@ class MovieLens:
             )
 
 
-def item_id_of(movie_id: int) -> str:
+def film_item(movie_id: str, *, title: str, genres: str, tags: Sequence[str], poster: bytes | None) -> CatalogItem:
+    """A film as an item.
+
+    Args:
+        title: As MovieLens writes it, see split_title().
+        genres: With "|" between them.
+        tags: What viewers said, for the description.
+    """
+    name, year = split_title(title)
+    kinds = [genre for genre in attribute_values(genres) if genre != NO_GENRES]
+    attributes = {"genres": VALUE_SEPARATOR.join(kinds)} if kinds else {}
+    if year:
+        attributes["decade"] = f"{year // 10 * 10}s"
+    return CatalogItem(
+        item_id=item_id_of(movie_id),
+        title=name,
+        description=_describe(kinds, year, tags),
+        domain=DOMAIN,
+        attributes=attributes,
+        image=poster,
+        media_type="image/jpeg" if poster is not None else "",
+    )
+
+
+def plain_tag(text: str) -> str:
+    """A tag in small letters, with single spaces."""
+    return " ".join(text.lower().split())
+
+
+def common_tags(counts: Counter[str]) -> list[str]:
+    """The MAX_TAGS most frequent ones, equal ones by the alphabet."""
+    return sorted(counts, key=lambda tag: (-counts[tag], tag))[:MAX_TAGS]
+
+
+def item_id_of(movie_id: int | str) -> str:
     """Our item id of a MovieLens movie id."""
     return f"m{movie_id}"
 
@@ -224,7 +247,7 @@ def _article_first(title: str) -> str:
     return f"{found.group(2)}{gap}{found.group(1)}"
 
 
-def _describe(genres: list[str], year: int, tags: list[str]) -> str:
+def _describe(genres: Sequence[str], year: int, tags: Sequence[str]) -> str:
     kinds = ", ".join(genre.lower() for genre in genres)
     sentences = []
     if kinds or year:

@@ -17,6 +17,7 @@ from mmrec.catalog.fields import (
     KnownFields,
     attributes_field,
     availability_field,
+    expire_field,
     id_field,
     key_field,
     known_fields,
@@ -35,7 +36,7 @@ MAX_ITEM_BYTES: Final = 7 * 1024 * 1024
 """Of a record's value; stays below what the topic takes."""
 _FIELDS: Final = (
     *("item_id", "title", "description", "domain", "attributes", "images", "price", "currency"),
-    *("availability", "publish_time", "update_time", "media"),
+    *("availability", "publish_time", "update_time", "expire_time", "media"),
 )
 
 
@@ -91,5 +92,6 @@ def _item(item_id: str, fields: KnownFields) -> tuple[CatalogItem, int]:
         availability=availability_field(fields),
         publish_time_s=time_field(fields, "publish_time"),
         update_time_s=time_field(fields, "update_time"),
+        expire_time_s=expire_field(fields),
     )
     return item, fields.num_unknown + media.num_unknown_fields

@@ -16,6 +16,8 @@ from typing import Final
 
 VALUE_SEPARATOR: Final = "|"
 """Stands between the values of an attribute that has several."""
+SEARCHED_CHARACTERS: Final = 1_024
+"""Of a description: what search reads of it."""
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _CONTROL_RUN: Final = re.compile("\\s*[\x00-\x1f\x7f-\x9f](?:\\s|[\x00-\x1f\x7f-\x9f])*")
 _ENTITY: Final = re.compile(r"&(?:#[0-9]{1,8}|#[xX][0-9a-fA-F]{1,8}|[A-Za-z][A-Za-z0-9]{1,31});")
@@ -49,7 +51,7 @@ def shown_text(text: str) -> str:
     Control characters, with white space beside them, become one space. Joiners, emoji, fractions, superscripts and
     either Unicode form of an accent stay.
     """
-    return _CONTROL_RUN.sub(" ", text).strip()
+    return text.strip() if text.isprintable() else _CONTROL_RUN.sub(" ", text).strip()
 
 
 def is_blank(text: str) -> bool:
@@ -81,4 +83,6 @@ def _folded_once(text: str) -> str:
 
 def attribute_values(value: str) -> tuple[str, ...]:
     """The values that an attribute string holds, in their order, without white space around them; "" holds none."""
+    if VALUE_SEPARATOR not in value:
+        return (one,) if (one := value.strip()) else ()
     return tuple(part for each in value.split(VALUE_SEPARATOR) if (part := each.strip()))

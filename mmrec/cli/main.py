@@ -16,6 +16,8 @@ from mmrec.cli import (
     ask_commands,
     feed_commands,
     forget_commands,
+    import_commands,
+    init_command,
     item_commands,
     metric_commands,
     model_commands,
@@ -40,6 +42,7 @@ app.add_typer(items_app, name="items")
 scores_app = typer.Typer(help="The scoring matrix as a file.", no_args_is_help=True)
 app.add_typer(scores_app, name="scores")
 
+app.command()(init_command.init)
 app.command()(stack_commands.up)
 app.command()(stack_commands.status)
 app.command()(metric_commands.metrics)
@@ -49,7 +52,7 @@ app.command()(stack_commands.doctor)
 app.command()(stack_commands.demo)
 app.command()(feed_commands.simulate)
 app.command()(feed_commands.replay)
-app.command("import")(feed_commands.import_)
+app.command("import")(import_commands.import_)
 app.command()(state_commands.rebuild)
 app.command()(state_commands.audit)
 app.command()(state_commands.backup)

@@ -154,7 +154,7 @@ def _catalogue_items(settings: Settings, content: Mapping[str, Any]) -> int | No
     folder = Path(settings.stores.content)
     if folder.is_dir():
         try:
-            return len(ContentStore(folder).item_ids())
+            return ContentStore(folder).num_items()
         except StoreError:
             pass  # merged while it was read, or damaged, which the writer's own error says; its number is good enough
     told = content.get("num_catalogue_items")

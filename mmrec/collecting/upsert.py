@@ -19,7 +19,7 @@ from mmrec.v1.collector_pb2 import EventOutcome, ItemStatus
 from mmrec.wire.instants import rfc3339
 
 MAX_SHOWN_ID: Final = 512
-_TIMES: Final = ("publish_time", "update_time")
+_TIMES: Final = ("publish_time", "update_time", "expire_time")
 
 
 def encode_item(item: CatalogItem) -> tuple[bytes, bytes]:
@@ -121,4 +121,6 @@ def _status(item_id: str, judged: ItemChange | ItemRefusal, sent: "Future[Record
         status.outcome = EventOutcome.EVENT_OUTCOME_ACKNOWLEDGED
         if judged.item is not None and judged.item.publish_time_s > now_s:
             status.detail = f"not shown before its publish_time, {rfc3339(judged.item.publish_time_s)}"
+        elif judged.item is not None and 0.0 < judged.item.expire_time_s <= now_s:
+            status.detail = f"not shown since its expire_time, {rfc3339(judged.item.expire_time_s)}"
     return status

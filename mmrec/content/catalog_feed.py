@@ -2,24 +2,24 @@
 
     feed = CatalogFeed(...)
     feed.take(records, now_s=...)       StoreError: nothing is remembered, take the same records again
+    for _ in take_ahead(feed, portions, filler=..., now_s=...)      the same for many, encoders kept busy
     feed.take_pictures(now_s=...)       pictures given by URI that have come since
 
 What is refused is on the rejected topic before the place in the topic is kept, so a crash loses no refusal; told twice
 is none (mmrec.catalog.refused).
 """
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
 from mmrec.catalog.cleaning import CleaningPolicy
-from mmrec.catalog.item import CatalogItem
 from mmrec.catalog.refused import RefusedItems
+from mmrec.content.encode import Filler, ItemsUnderWay, begin
 from mmrec.content.encoder import Encoder
 from mmrec.content.feed import CatalogChanges, read_changes
-from mmrec.content.modalities.registry import MODALITIES
 from mmrec.content.publish import ContentCounts, FeedMark, publish_content
 from mmrec.content.remote_images import RemoteImages
 from mmrec.content.store import ContentStore
@@ -27,20 +27,66 @@ from mmrec.events.producer import RecordProducer, TopicRecord
 from mmrec.features.ports import ItemContentStore
 from mmrec.telemetry.logs import get_logger
 from mmrec.wire.ids import id_problem
+from mmrec.wire.portions import bounded_portions
 
 log = get_logger(__name__)
+MAX_RECORDS: Final = 512
+MAX_BYTES: Final = 32 * 2**20
+"""Of records that are taken together; pictures count."""
 _PORTIONS: Final[dict[str, Any]] = {"at_least": 512, "at_most": 512, "patience_s": 60.0}
-_READING_NAMES: Final = {"image": "pictures"}
-"""As marks name it that were kept before other modalities could have a reading."""
 
 
-def marked_choices(names: Mapping[str, str], *, cleaning: str, policy: CleaningPolicy) -> dict[str, str]:
-    """What a mark is kept for: another encoder, cleaning or policy has the catalogue encoded anew."""
+def marked_choices(encoders: Mapping[str, Encoder], *, cleaning: str, policy: CleaningPolicy) -> dict[str, str]:
+    """What a mark is kept for: other weights or code, another cleaning or policy has the catalogue encoded anew."""
     kept = {each.name: getattr(policy, each.name) for each in fields(policy) if each.name != "picture_problem"}
     described = {name: sorted(value) if isinstance(value, frozenset) else value for name, value in kept.items()}
     described["missing_values"] = {name: sorted(values) for name, values in sorted(policy.missing_values.items())}
-    readings = {_READING_NAMES.get(m.name, f"reading of {m.name}"): m.reading for m in MODALITIES if m.reading}
-    return {**names, "cleaning": cleaning, **readings, "policy": repr(sorted(described.items()))}
+    used = {modality: f"{encoder.name} {encoder.fingerprint}" for modality, encoder in encoders.items()}
+    return {**used, "cleaning": cleaning, "policy": repr(sorted(described.items()))}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PortionUnderWay:
+    """Records that were judged and cleaned, and whose content is on its way through encoders."""
+
+    places: tuple[tuple[int, int], ...]
+    """(partition, offset) of each record."""
+    changes: CatalogChanges
+    under_way: ItemsUnderWay
+
+
+def record_portions(records: Iterable[TopicRecord]) -> Iterator[list[TopicRecord]]:
+    """What is taken together: at most MAX_RECORDS and MAX_BYTES."""
+    return bounded_portions(
+        records,
+        bytes_of=lambda record: len(record.key or b"") + len(record.value or b""),
+        max_bytes=MAX_BYTES,
+        max_rows=MAX_RECORDS,
+    )
+
+
+def take_ahead(
+    feed: "CatalogFeed",
+    portions: Iterable[Sequence[TopicRecord]],
+    *,
+    filler: Filler,
+    now_s: Callable[[], float],
+    num_ahead: int = 2,
+) -> Iterator[None]:
+    """Take portions of records, judging and cleaning the next ones while encoders are busy; yields after each.
+
+    Args:
+        num_ahead: Portions that are begun and not published; so many are held in memory, and one more.
+    """
+    under_way: deque[PortionUnderWay] = deque()
+    for records in portions:
+        under_way.append(feed.begin(records, filler=filler))
+        while len(under_way) > num_ahead:
+            feed.finish(under_way.popleft(), now_s=now_s())
+            yield
+    while under_way:
+        feed.finish(under_way.popleft(), now_s=now_s())
+        yield
 
 
 class CatalogFeed:
@@ -73,27 +119,32 @@ class CatalogFeed:
         self._mark_path, self._policy, self._refused, self._images = mark_path, policy, refused, images
         self._encoders, self._store, self._features = encoders, store, features
         self._producer, self._topic, self._cleaning = producer, topic, cleaning
-        self._num_items = len(store.item_ids())
+        self._num_items = store.num_items()
 
-    def take(
-        self,
-        records: Sequence[TopicRecord],
-        *,
-        now_s: float,
-        before_encoding: Callable[[Sequence[CatalogItem]], None] = lambda items: None,
-    ) -> None:
-        """Take records in the order of their offsets.
+    def take(self, records: Sequence[TopicRecord], *, now_s: float) -> None:
+        """Take records in the order of their offsets, and wait until they are published."""
+        self.finish(self.begin(records), now_s=now_s)
+
+    def begin(self, records: Sequence[TopicRecord], *, filler: Filler | None = None) -> PortionUnderWay:
+        """Judge and clean records, and send their content on its way through encoders.
+
+        Portions are finished in the order in which they were begun.
 
         Args:
-            before_encoding: Called with the items that are about to be encoded: a chance to fill the cache in parallel.
+            filler: Who encodes; None for this process, in finish().
         """
         changes = read_changes([(record.key, record.value) for record in records], policy=self._policy)
         self._refused.tell((records[each.position], each.refusal) for each in changes.refused)
         changes = self._images.arrange(changes)
-        before_encoding([*changes.items.values()])
-        self._publish(changes, now_s=now_s)
+        places = tuple((record.partition, record.offset) for record in records)
+        return PortionUnderWay(places=places, changes=changes, under_way=self._begun(changes, filler))
+
+    def finish(self, portion: PortionUnderWay, *, now_s: float) -> None:
+        """Publish a portion as soon as its content is through, and remember its place in the topic."""
+        changes = portion.changes
+        self._publish(changes, now_s=now_s, under_way=portion.under_way)
         reasons = Counter(each.refusal.reason.value for each in changes.refused)
-        self.mark = self.mark.moved([(r.partition, r.offset) for r in records], rejected=reasons.elements())
+        self.mark = self.mark.moved(portion.places, rejected=reasons.elements())
         self.mark.save(self._mark_path)
         log.info(
             "content_published",
@@ -102,21 +153,19 @@ class CatalogFeed:
             rejected=dict(reasons),
         )
 
-    def take_pictures(
-        self, *, now_s: float, in_portions: bool, before_encoding: Callable[[Sequence[CatalogItem]], None]
-    ) -> None:
-        """Publish items again whose pictures have come since; does not wait.
+    def take_pictures(self, *, now_s: float, in_portions: bool, filler: Filler | None = None) -> None:
+        """Publish items again whose pictures have come since; does not wait for pictures.
 
         Args:
-            in_portions: Wait for some hundreds: each publication costs a file. Else each as soon as it is here.
+            in_portions: Wait for some hundreds: each publication costs a transaction. Else each as soon as it is here.
+            filler: As of begin().
         """
         arrived = self._images.arrived(**_PORTIONS) if in_portions else self._images.arrived()
         if not arrived.wanted:
             return
         self.counts.count_failed_fetches(arrived.failures)
-        before_encoding(arrived.items)
         changes = CatalogChanges(items={item.item_id: item for item in arrived.items}, removed=())
-        self._publish(changes, now_s=now_s, again=True)
+        self._publish(changes, now_s=now_s, again=True, under_way=self._begun(changes, filler))
         self._images.published(arrived)
         log.info("pictures_published", num_items=len(arrived.items), num_failed=len(arrived.failures))
 
@@ -149,7 +198,17 @@ class CatalogFeed:
             "images": self._images.figures(),
         }
 
-    def _publish(self, changes: CatalogChanges, *, now_s: float, again: bool = False) -> None:
+    def _begun(self, changes: CatalogChanges, filler: Filler | None) -> ItemsUnderWay:
+        return begin([*changes.items.values()], self._encoders, self._store, cleaning=self._cleaning, filler=filler)
+
+    def _publish(
+        self,
+        changes: CatalogChanges,
+        *,
+        now_s: float,
+        again: bool = False,
+        under_way: ItemsUnderWay | None = None,
+    ) -> None:
         publish_content(
             changes,
             encoders=self._encoders,
@@ -161,6 +220,7 @@ class CatalogFeed:
             cleaning=self._cleaning,
             write_time_s=now_s,
             again=again,
+            under_way=under_way,
         )
         if changes.items or changes.removed:
-            self._num_items = len(self._store.item_ids())
+            self._num_items = self._store.num_items()

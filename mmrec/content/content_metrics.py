@@ -1,4 +1,4 @@
-"""What encode_items shows to Prometheus: the catalogue's size, and what was refused and put right."""
+"""What encode_items shows to Prometheus: the catalogue's size, what was refused or put right, what was encoded or not."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,3 +19,9 @@ class ContentMetrics:
             self._metrics.set("mmrec_catalog_rejected_total", number, reason=reason)
         for reason, number in figures["mended"].items():
             self._metrics.set("mmrec_catalog_mended_total", number, reason=reason)
+        for place, number in figures["absent"].items():
+            modality, _, reason = place.partition(".")
+            self._metrics.set("mmrec_content_absent_total", number, modality=modality, reason=reason)
+        for name in ("encoded", "cached"):
+            for modality, number in figures[name].items():
+                self._metrics.set(f"mmrec_content_{name}_total", number, modality=modality)

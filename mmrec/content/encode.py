@@ -1,12 +1,18 @@
 """Items -> content matrix: payloads, cache, encoders; every input that could not be encoded is counted with its reason.
 
-The batch job fills the cache in parallel first (`misses`, `fill`), the near-line job encodes the few new ones itself:
-both then call `encode_items`, so there is one way from an item to its row.
+    encode_items(items, encoders, store)                    here and now
+
+    under_way = begin(items, encoders, store, filler=...)   what the cache lacks is on its way through encoders;
+    ...read and clean the next items meanwhile...
+    finish(under_way, encoders, store)                      waits for it
+
+Memory is bounded by what is under way: nothing but those items' payloads and rows is held.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -16,6 +22,12 @@ from mmrec.content.matrix import ContentMatrix, FloatArray, content_matrix
 from mmrec.content.payloads import digest, payloads
 from mmrec.content.registry import modality_named
 from mmrec.content.store import ContentStore
+from mmrec.errors import StoreError
+
+Misses = Mapping[str, Mapping[bytes, bytes]]
+"""Modality -> digest -> payload that no encoder has seen yet."""
+BATCH: Final = 64
+"""Payloads whose vectors are kept together; what a killed process encodes again at most."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,86 +38,161 @@ class EncodedItems:
     num_encoded: Mapping[str, int] = field(default_factory=dict)
     """Modality -> payloads that went through an encoder."""
     num_cached: Mapping[str, int] = field(default_factory=dict)
-    """Modality -> items whose vector was there."""
+    """Modality -> payloads whose vector was there, or was under way for other items."""
     num_absent: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Modality -> reason ("missing", "not_fetched", "broken") -> items."""
 
 
-def misses(
-    items: Sequence[CatalogItem], encoder_names: Mapping[str, str], store: ContentStore, *, cleaning: str = "none"
-) -> dict[str, dict[bytes, bytes]]:
-    """Modality -> digest -> payload of what no encoder has seen yet."""
-    wanted: dict[str, dict[bytes, bytes]] = {modality: {} for modality in encoder_names}
-    for item in items:
-        for modality, payload in payloads(item, cleaning=cleaning).items():
-            if modality in wanted:
-                reading = modality_named(modality).reading
-                wanted[modality][digest(payload, reading=reading)] = payload
-    for modality, found in wanted.items():
-        for known in store.lookup(encoder_names[modality], list(found)):
-            del found[known]
-    return wanted
+@dataclass(frozen=True, kw_only=True)
+class Filled:
+    """What became of payloads that the cache lacked: the vectors of all others are in it."""
+
+    num_encoded: Mapping[str, int]
+    """Modality -> payloads that went through an encoder."""
+    broken: Mapping[str, frozenset[bytes]]
+    """Modality -> digests of those that it could not read."""
 
 
-def fill(encoder: Encoder, payload_of: Mapping[bytes, bytes], store: ContentStore, *, batch: int = 64) -> Iterator[int]:
-    """Encode payloads by digest into the cache, a batch at a time; yields how many are through."""
-    digests = list(payload_of)
-    for start in range(0, len(digests), batch):
-        chosen = digests[start : start + batch]
+class Filling(Protocol):
+    """Payloads on their way into the cache."""
+
+    def finish(self) -> Filled:
+        """Wait for them.
+
+        Raises:
+            StoreError: the cache failed, or an encoder's weights were changed meanwhile.
+        """
+        ...
+
+
+class Filler(Protocol):
+    """Brings payloads through encoders into the cache; fillings are finished in the order in which they began."""
+
+    def begin(self, misses: Misses) -> Filling:
+        """Start; may return before anything is encoded."""
+        ...
+
+
+class FillHere:
+    """In this process, when a filling is waited for."""
+
+    def __init__(self, encoders: Mapping[str, Encoder], store: ContentStore) -> None:
+        self._encoders, self._store = encoders, store
+
+    def begin(self, misses: Misses) -> Filling:
+        """See Filler."""
+        return _FillingHere(misses, self._encoders, self._store)
+
+
+class _FillingHere:
+    def __init__(self, misses: Misses, encoders: Mapping[str, Encoder], store: ContentStore) -> None:
+        self._misses, self._encoders, self._store = misses, encoders, store
+
+    def finish(self) -> Filled:
+        num_encoded, broken = {}, {}
+        for modality, payload_of in self._misses.items():
+            encoder = self._encoders[modality]
+            known = self._store.lookup(encoder.fingerprint, list(payload_of))  # other items may have brought it
+            left = {each: payload for each, payload in payload_of.items() if each not in known}
+            num_encoded[modality], broken[modality] = len(left), _fill(encoder, left, self._store)
+        return Filled(num_encoded=num_encoded, broken=broken)
+
+
+def _fill(encoder: Encoder, payload_of: Mapping[bytes, bytes], store: ContentStore) -> frozenset[bytes]:
+    """Encode payloads by digest into the cache; those that could not be read."""
+    digests, broken = list(payload_of), set[bytes]()
+    for start in range(0, len(digests), BATCH):
+        chosen = digests[start : start + BATCH]
         encodings = encoder.encode([payload_of[d] for d in chosen])
         good = [row for row, reason in enumerate(encodings.reasons_N) if not reason]
-        store.remember(encoder.name, [chosen[row] for row in good], encodings.values_ND[good])
-        yield min(start + batch, len(digests))
+        store.remember(encoder.fingerprint, [chosen[row] for row in good], encodings.values_ND[good])
+        broken.update(chosen[row] for row, reason in enumerate(encodings.reasons_N) if reason)
+    return frozenset(broken)
 
 
-def encode_items(
-    items: Sequence[CatalogItem], encoders: Mapping[str, Encoder], store: ContentStore, *, cleaning: str = "none"
-) -> EncodedItems:
-    """Rows of `items`; what the cache lacks is encoded here and now.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ItemsUnderWay:
+    """Items whose payloads are on their way into the cache."""
+
+    items: Mapping[str, CatalogItem]
+    digests: Mapping[str, Mapping[str, bytes]]
+    """Modality -> item id -> digest of its payload; items that lack the modality are left out."""
+    filling: Filling
+
+
+def begin(
+    items: Sequence[CatalogItem],
+    encoders: Mapping[str, Encoder],
+    store: ContentStore,
+    *,
+    cleaning: str = "none",
+    filler: Filler | None = None,
+) -> ItemsUnderWay:
+    """Send what the cache lacks on its way.
 
     Args:
         items: Items in any order; of several with one id the last counts.
         encoders: Modality -> encoder.
-        store: Its cache is read and filled; the matrix is not written.
+        store: Its cache is read.
         cleaning: Name of the text cleaning.
+        filler: Who encodes; None for this process, in finish().
     """
     newest = {item.item_id: item for item in items}
-    names = {modality: encoder.name for modality, encoder in encoders.items()}
+    digests: dict[str, dict[str, bytes]] = {modality: {} for modality in encoders}
+    misses: dict[str, dict[bytes, bytes]] = {modality: {} for modality in encoders}
+    for item_id, item in newest.items():
+        for modality, payload in payloads(item, cleaning=cleaning).items():
+            if modality in encoders:
+                digests[modality][item_id] = key = digest(payload)
+                misses[modality][key] = payload
+    for modality, found in misses.items():
+        for known in store.lookup(encoders[modality].fingerprint, list(found)):
+            del found[known]
+    return ItemsUnderWay(items=newest, digests=digests, filling=(filler or FillHere(encoders, store)).begin(misses))
+
+
+def finish(under_way: ItemsUnderWay, encoders: Mapping[str, Encoder], store: ContentStore) -> EncodedItems:
+    """Rows of the items, once their payloads are through.
+
+    Raises:
+        StoreError: the cache lost vectors, or an encoder's weights were changed; begin again.
+    """
+    filled = under_way.filling.finish()
     absent: dict[str, Counter[str]] = {modality: Counter() for modality in encoders}
     vectors: dict[str, dict[str, FloatArray]] = {modality: {} for modality in encoders}
-    num_encoded: dict[str, int] = {}
-    num_cached: dict[str, int] = {}
-    payloads_of = {item_id: payloads(item, cleaning=cleaning) for item_id, item in newest.items()}
     for modality, encoder in encoders.items():
-        kind = modality_named(modality)
-        digest_of = {
-            item_id: digest(found[modality], reading=kind.reading)
-            for item_id, found in payloads_of.items()
-            if modality in found
-        }
-        missing = {digest_of[i]: payloads_of[i][modality] for i in digest_of}
-        before = store.lookup(names[modality], list(missing))
-        to_encode = {d: payload for d, payload in missing.items() if d not in before}
-        num_encoded[modality], num_cached[modality] = len(to_encode), len(missing) - len(to_encode)
-        for _ in fill(encoder, to_encode, store):
-            pass
-        known = store.lookup(names[modality], list(missing))
-        for item_id, item in newest.items():
+        digest_of, kind = under_way.digests[modality], modality_named(modality)
+        known = store.lookup(encoder.fingerprint, list(set(digest_of.values())))
+        broken = filled.broken.get(modality, frozenset())
+        if lost := set(digest_of.values()) - known.keys() - broken:
+            raise StoreError(f"the cache lost {len(lost)} {modality} vectors while they were used; start again")
+        for item_id, item in under_way.items.items():
             if item_id not in digest_of:
                 absent[modality][NOT_FETCHED if kind.is_awaited(item) else MISSING] += 1
             elif digest_of[item_id] in known:
                 vectors[modality][item_id] = np.asarray(known[digest_of[item_id]], dtype=np.float32)
             else:
                 absent[modality][BROKEN] += 1
-    # The width of what is there: asking the encoder would load it for nothing.
-    dims = {
-        m: len(next(iter(vectors[m].values()))) if vectors[m] else encoder.embedding_dim
-        for m, encoder in encoders.items()
-    }
-    matrix = content_matrix(sorted(newest), vectors, embedding_dims=dims, encoders=names)
+    # The width of what is kept: asking the encoder would load it for nothing.
+    dims = {m: store.cache.width(encoder.fingerprint) or encoder.embedding_dim for m, encoder in encoders.items()}
+    matrix = content_matrix(
+        sorted(under_way.items),
+        vectors,
+        embedding_dims=dims,
+        encoders={modality: encoder.name for modality, encoder in encoders.items()},
+        fingerprints={modality: encoder.fingerprint for modality, encoder in encoders.items()},
+    )
+    num_payloads = {modality: len(set(found.values())) for modality, found in under_way.digests.items()}
     return EncodedItems(
         matrix=matrix,
-        num_encoded=num_encoded,
-        num_cached=num_cached,
+        num_encoded=filled.num_encoded,
+        num_cached={m: number - filled.num_encoded.get(m, 0) for m, number in num_payloads.items()},
         num_absent={modality: dict(counts) for modality, counts in absent.items()},
     )
+
+
+def encode_items(
+    items: Sequence[CatalogItem], encoders: Mapping[str, Encoder], store: ContentStore, *, cleaning: str = "none"
+) -> EncodedItems:
+    """Rows of `items`; what the cache lacks is encoded here and now. Arguments as of begin()."""
+    return finish(begin(items, encoders, store, cleaning=cleaning), encoders, store)

@@ -7,13 +7,15 @@ Axes: N inputs, D embedding.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 
+FINGERPRINT_LENGTH: Final = 32
+"""128 bits: enough that no two encoders share one."""
 MISSING = "missing"
 """Reason of an item that has no such modality."""
 NOT_FETCHED = "not_fetched"
@@ -32,12 +34,12 @@ class Encodings:
     """"" where the input was encoded, else why not."""
 
 
-class Encoder(Protocol):
-    """A frozen model of one modality."""
+class EncoderModel(Protocol):
+    """A frozen model of one modality, as a file of mmrec/content/modalities writes it."""
 
     @property
     def name(self) -> str:
-        """Name it was asked for by; part of the cache key, so another model needs another name."""
+        """Name it was asked for by."""
         ...
 
     @property
@@ -52,4 +54,16 @@ class Encoder(Protocol):
 
     def encode(self, payloads: Sequence[bytes]) -> Encodings:
         """Vectors of N payloads (see mmrec.content.payloads), in order; never raises for bad bytes."""
+        ...
+
+
+class Encoder(EncoderModel, Protocol):
+    """A model as the rest of the house sees it: one that says which one it is (mmrec.content.registry)."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of its weights and code, FINGERPRINT_LENGTH digits in hex; cheap, loads nothing.
+
+        Vectors of one fingerprint are comparable, and kept by it; those of two never are, whatever the name.
+        """
         ...

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from mmrec.catalog.cleaning import CleaningPolicy, clean_item
 from mmrec.catalog.item import CatalogEntry, CatalogItem
 from mmrec.catalog.refusals import ItemRefusal
 from mmrec.catalog.rules import parse_change
+from mmrec.catalog.values import SEARCHED_CHARACTERS
 from mmrec.content.matrix import ContentMatrix
 from mmrec.v1 import catalog_pb2
 
@@ -91,22 +93,30 @@ def read_changes(
 
 
 def embedding_records(
-    matrix: ContentMatrix, entries: Mapping[str, CatalogEntry], *, removed: Sequence[str] = ()
+    matrix: ContentMatrix,
+    entries: Mapping[str, CatalogEntry],
+    *,
+    removed: Sequence[str] = (),
+    descriptions: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[tuple[bytes, bytes | None]]:
     """(key, value) of topic `item-embeddings`, one per row of `matrix` and one without value per removed item.
 
     Args:
         matrix: Content of some items.
         entries: Serving fields of the same items.
+        descriptions: Description by item; what search reads of it is sent.
     """
     for item_id in removed:
         yield item_id.encode("utf-8"), None
     for row, item_id in enumerate(matrix.item_ids):
         document = _entry_document(entries[item_id])
+        if description := descriptions.get(item_id, "")[:SEARCHED_CHARACTERS]:
+            document["description"] = description
         document["modalities"] = [
             {
                 "modality": modality,
                 "encoder": matrix.encoders[modality],
+                "fingerprint": matrix.fingerprints.get(modality, ""),
                 "values": np.round(matrix.values[modality][row].astype(np.float64), _DIGITS).tolist(),
             }
             for modality in matrix.modalities
@@ -129,5 +139,7 @@ def _entry_document(entry: CatalogEntry) -> dict[str, Any]:
         message.publish_time.FromMicroseconds(round(entry.publish_time_s * 1e6))
     if entry.update_time_s:
         message.update_time.FromMicroseconds(round(entry.update_time_s * 1e6))
+    if entry.expire_time_s:
+        message.expire_time.FromMicroseconds(round(entry.expire_time_s * 1e6))
     document: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
     return document

@@ -4,14 +4,34 @@ Axes: I items, D_m the width of modality m's encoder.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
+
+
+class Encoded(Protocol):
+    """Something that vectors of some encoders are in, or that was trained with them."""
+
+    @property
+    def encoders(self) -> Mapping[str, str]: ...
+    @property
+    def fingerprints(self) -> Mapping[str, str]: ...
+
+
+def is_same_encoder(modality: str, given: Encoded, trained: Encoded) -> bool:
+    """Whether the vectors of a modality that are `given` mean what a model was trained with.
+
+    A model that is older than fingerprints goes by the encoder's name alone.
+    """
+    if modality not in given.encoders or given.encoders[modality] != trained.encoders.get(modality):
+        return False
+    return trained.fingerprints.get(modality, "") in ("", given.fingerprints.get(modality, ""))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,12 +45,18 @@ class ContentMatrix:
     """Modality -> bool (I,)."""
     encoders: Mapping[str, str]
     """Modality -> name of the encoder that made its values."""
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    """Modality -> fingerprint of that encoder; absent where its values are older than fingerprints."""
 
     def __post_init__(self) -> None:
         if set(self.values) != set(self.present) or set(self.values) != set(self.encoders):
             raise ValueError(
                 f"values, present and encoders name different modalities: {sorted(self.values)}, "
                 f"{sorted(self.present)}, {sorted(self.encoders)}"
+            )
+        if not set(self.fingerprints) <= set(self.values):
+            raise ValueError(
+                f"fingerprints name modalities {sorted(self.fingerprints)}, values are there for {sorted(self.values)}"
             )
         for modality, values in self.values.items():
             if values.ndim != 2 or len(values) != len(self.item_ids) or self.present[modality].shape != (len(values),):
@@ -65,7 +91,7 @@ class ContentMatrix:
                 flags = known & self.present[modality][safe]
                 chosen[flags] = block[safe[flags]]
             values[modality], present[modality] = chosen, flags
-        return ContentMatrix(item_ids=wanted, values=values, present=present, encoders=dict(self.encoders))
+        return replace(self, item_ids=wanted, values=values, present=present)
 
 
 def content_matrix(
@@ -74,6 +100,7 @@ def content_matrix(
     *,
     embedding_dims: Mapping[str, int],
     encoders: Mapping[str, str],
+    fingerprints: Mapping[str, str] | None = None,
 ) -> ContentMatrix:
     """A matrix from sparse vectors: modality -> item id -> (D_m,); what is not named is missing."""
     values, present = {}, {}
@@ -86,4 +113,10 @@ def content_matrix(
             if vector is not None:
                 block[row], flags[row] = vector, True
         values[modality], present[modality] = block, flags
-    return ContentMatrix(item_ids=tuple(item_ids), values=values, present=present, encoders=dict(encoders))
+    return ContentMatrix(
+        item_ids=tuple(item_ids),
+        values=values,
+        present=present,
+        encoders=dict(encoders),
+        fingerprints=dict(fingerprints or {}),
+    )

@@ -22,6 +22,6 @@ def payloads(item: CatalogItem, *, cleaning: str = "none") -> dict[str, bytes]:
     return {each.name: payload for each in MODALITIES if (payload := each.payload(item, clean))}
 
 
-def digest(payload: bytes, *, reading: str = "") -> bytes:
-    """sha256 of a payload and of the way it is read (Modality.reading), 32 bytes."""
-    return sha256(reading.encode() + payload).digest()
+def digest(payload: bytes) -> bytes:
+    """sha256 of a payload, 32 bytes; how it is read is part of an encoder's fingerprint."""
+    return sha256(payload).digest()

@@ -13,7 +13,7 @@ from typing import Any
 
 from mmrec.catalog.cleaning import CleaningReason
 from mmrec.catalog.item import Availability, CatalogEntry, catalog_entry
-from mmrec.content.encode import encode_items
+from mmrec.content.encode import ItemsUnderWay, begin, finish
 from mmrec.content.encoder import Encoder
 from mmrec.content.feed import CatalogChanges, embedding_records
 from mmrec.content.fetch_errors import FetchReason
@@ -67,6 +67,18 @@ class ContentCounts:
             "samples": {reason: list(kept) for reason, kept in self.samples.items()},
         }
 
+    def table(self) -> str:
+        """For people: what became of each modality, one line for each reason, in columns."""
+        rows = [(modality, "encoded", number) for modality, number in self.encoded.items()]
+        rows += [(modality, "from the cache", number) for modality, number in self.cached.items()]
+        rows += [
+            (modality, reason, number)
+            for place, number in self.absent.items()
+            for modality, _, reason in [place.partition(".")]
+        ]
+        rows += [("item", reason, number) for reason, number in (self.rejected + self.mended).items()]
+        return "\n".join(f"{what:<12} {reason:<24} {number:>9,}" for what, reason, number in sorted(rows))
+
 
 def publish_content(
     changes: CatalogChanges,
@@ -80,10 +92,13 @@ def publish_content(
     cleaning: str,
     write_time_s: float,
     again: bool = False,
+    under_way: ItemsUnderWay | None = None,
 ) -> None:
     """Encode what changed and hand it to every reader; `counts` is added to.
 
-    `again` says that these items were published before, without their picture: they are not counted a second time.
+    Args:
+        again: Whether these items were published before, without their picture: they are not counted a second time.
+        under_way: The same items, where encoding them has begun.
     """
     counts.rejected.update(refused.refusal.reason.value for refused in changes.refused)
     counts.mended.update(changes.mended)
@@ -92,13 +107,16 @@ def publish_content(
         counts.note(CleaningReason.BROKEN_IMAGE, item_id, detail)
     if not changes.items and not changes.removed:
         return
-    encoded = encode_items(list(changes.items.values()), encoders, store, cleaning=cleaning)
+    begun = under_way or begin(list(changes.items.values()), encoders, store, cleaning=cleaning)
+    encoded = finish(begun, encoders, store)
     entries = {item_id: catalog_entry(item) for item_id, item in changes.items.items()}
     store.put(encoded.matrix, removed=changes.removed)
     # The feature store forgets nothing: an item that is gone is written as hidden, so that nobody lists it again.
     gone = {i: CatalogEntry(item_id=i, availability=Availability.HIDDEN) for i in changes.removed}
     features.write_item_content({**entries, **gone}, write_time_s=write_time_s)
-    producer.send_many(topic, embedding_records(encoded.matrix, entries, removed=changes.removed))
+    descriptions = {item_id: item.description for item_id, item in changes.items.items()}
+    records = embedding_records(encoded.matrix, entries, removed=changes.removed, descriptions=descriptions)
+    producer.send_many(topic, records)
     counts.num_items += 0 if again else len(changes.items)
     counts.num_removed += len(changes.removed)
     counts.encoded.update(encoded.num_encoded)

@@ -7,21 +7,55 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from mmrec.config import ContentSettings
-from mmrec.content.encoder import Encoder, Encodings
+from mmrec.content.encoder import EncoderModel, Encodings
 from mmrec.content.modalities.registry import MODALITIES
 from mmrec.content.modality import Modality
-from mmrec.errors import NotFoundError, SettingError
+from mmrec.errors import NotFoundError, SettingError, StoreError
 
 
 class LazyEncoder:
-    """An encoder that is loaded when the first input needs it: where the cache knows everything, never."""
+    """An encoder that is loaded when the first input needs it: where the cache knows everything, never.
 
-    def __init__(self, modality: str, name: str, *, num_threads: int | None = None) -> None:
+    Its fingerprint is that of the first look: where weights change until they are loaded, loading raises StoreError.
+    """
+
+    def __init__(self, modality: str, name: str, *, num_threads: int | None = None, fingerprint: str = "") -> None:
+        """Args:
+        num_threads: Threads of torch in this process; None leaves them.
+        fingerprint: What another process saw at its first look; empty to look here.
+        """
         self.modality, self.name, self._num_threads = modality, name, num_threads
+        self._expected = fingerprint
 
     @cached_property
-    def _loaded(self) -> Encoder:
-        return encoder(self.modality, self.name, num_threads=self._num_threads)
+    def fingerprint(self) -> str:
+        """See Encoder; loads nothing."""
+        return self._expected or modality_named(self.modality).fingerprint(self.name)
+
+    @cached_property
+    def _loaded(self) -> EncoderModel:
+        expected = self.fingerprint
+        if self._num_threads is not None:
+            import torch
+
+            torch.set_num_threads(self._num_threads)
+        kind = modality_named(self.modality)
+        loaded = kind.load(self.name)
+        if (found := kind.fingerprint(self.name)) != expected:
+            raise StoreError(
+                f"{self.modality} encoder {self.name!r} has fingerprint {found}, and had {expected} when this process "
+                "looked first: its weights were changed; start again, which encodes with the new ones"
+            )
+        return loaded
+
+    def load(self) -> None:
+        """Load it now.
+
+        Raises:
+            NotFoundError: there is none of that name.
+            StoreError: its weights were changed since its fingerprint was asked for.
+        """
+        assert self._loaded is not None
 
     @property
     def embedding_dim(self) -> int:
@@ -60,7 +94,7 @@ def encoder_names(modality: str) -> tuple[str, ...]:
     return tuple(sorted(modality_named(modality).encoders))
 
 
-def encoder(modality: str, name: str, *, num_threads: int | None = None) -> Encoder:
+def encoder(modality: str, name: str, *, num_threads: int | None = None) -> LazyEncoder:
     """The encoder of that name, loaded.
 
     Args:
@@ -70,9 +104,8 @@ def encoder(modality: str, name: str, *, num_threads: int | None = None) -> Enco
 
     Raises:
         NotFoundError: neither a known name nor a hub id nor a folder.
+        StoreError: its weights were changed while they were loaded.
     """
-    if num_threads is not None:
-        import torch
-
-        torch.set_num_threads(num_threads)
-    return modality_named(modality).load(name)
+    found = LazyEncoder(modality, name, num_threads=num_threads)
+    found.load()
+    return found

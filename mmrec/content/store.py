@@ -1,44 +1,46 @@
-"""Content embeddings on disk: a cache by content hash, and the current matrix of the catalogue.
+"""Content embeddings on disk: the current matrix of the catalogue, and the cache of what encoders made.
 
-    <cache folder>/<encoder>/<name>.npz     digests (N, 32) and values (N, D); shared between runs and deployments
-    <folder>/parts/<sequence>.npz           upserted rows; the newest row of an item counts
+    <folder>/matrix.sqlite      every item's newest row: one vector for each modality it has
+    <cache folder>/...          vectors by content (mmrec.content.vector_cache); shared between runs and deployments
 
-Both only ever gain whole files (written aside, synced, then renamed), so any number of processes may write; a lock on
-the folder of parts hands out their sequence. Parts are merged into one when there are many. Under that lock no part
-goes away, so one that cannot be read is damaged and ends what needs it: the feed's mark is past its items, which would
-stay without embeddings. What the cache holds can be encoded again, so a damaged file of it is left out.
+A put is one transaction, so readers see all of it or nothing, and its cost does not grow with the catalogue. The file
+is made whole and then given its name: one that is there and does not hold a matrix is damaged and ends what needs it,
+because the feed's mark is past its items, which would stay without embeddings.
 """
 
-import fcntl
-import json
-import re
+import os
+import sqlite3
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
-from zipfile import BadZipFile
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from mmrec.content.matrix import ContentMatrix, FloatArray, content_matrix
-from mmrec.disk.files import replacing
+from mmrec.content.matrix import ContentMatrix, FloatArray
+from mmrec.content.vector_cache import PAGE_BYTES, VectorCache
 from mmrec.errors import StoreError
 
-MAX_PARTS: Final = 32
-"""More parts than this are merged at the next put."""
-PARTS_LOCK: Final = "parts/writer.lock"
-"""Held by whoever writes or merges parts; what copies them holds it, too. Below the store's folder."""
+MATRIX: Final = "matrix.sqlite"
+"""In the store's folder."""
 CATALOG_MARK: Final = "catalog_mark.json"
 """In the store's folder: how far the catalogue's topic was encoded into it; without it the next run begins anew."""
-_PART: Final = ("item_ids", "removed", "encoders")
-"""Arrays of every part, beside those of its modalities."""
-_TRIES: Final = 3
+_WAIT_S: Final = 60.0
+"""For another process's transaction."""
+_LAYOUT: Final = f"""
+pragma page_size = {PAGE_BYTES};
+create table items (item_id text primary key) without rowid;
+create table encoders (modality text primary key, encoder text not null, fingerprint text not null, width integer);
+create table vectors (
+    item_id text, modality text, encoder text not null, fingerprint text not null, vector blob not null,
+    primary key (item_id, modality)
+);
+"""
 
 
 class ContentStore:
-    """Cache and matrix of one deployment.
+    """Cache and matrix of one deployment; any number of processes and threads may share it.
 
     Args:
         folder: Where the matrix lives.
@@ -47,180 +49,121 @@ class ContentStore:
 
     def __init__(self, folder: str | Path, *, cache_folder: str | Path | None = None) -> None:
         self._folder = Path(folder)
-        self._parts = self._folder / "parts"
-        self._cache = Path(cache_folder) if cache_folder is not None else Path(folder) / "cache"
-        self._known: dict[str, dict[bytes, FloatArray]] = {}
-
-    # The cache: (encoder, sha256 of the payload) -> vector.
-
-    def lookup(self, encoder: str, digests: Sequence[bytes]) -> dict[bytes, FloatArray]:
-        """Vectors of those digests that were encoded before, by digest."""
-        known = self._known.get(encoder)
-        if known is None:
-            known = self._known[encoder] = self._read_cache(encoder)
-        return {digest: known[digest] for digest in digests if digest in known}
-
-    def remember(self, encoder: str, digests: Sequence[bytes], values_ND: FloatArray) -> None:
-        """Add vectors to the cache; row n belongs to digests[n]."""
-        if not digests:
-            return
-        folder = self._cache_folder(encoder)
-        _write(
-            folder / f"{uuid.uuid4().hex}.npz",
-            {"digests": np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, 32), "values": values_ND},
-        )
-        if encoder in self._known:
-            self._known[encoder].update(zip(digests, values_ND, strict=True))
-
-    def _cache_folder(self, encoder: str) -> Path:
-        return self._cache / re.sub(r"[^A-Za-z0-9._-]+", "_", encoder)
-
-    def _read_cache(self, encoder: str) -> dict[bytes, FloatArray]:
-        found: dict[bytes, FloatArray] = {}
-        for path in sorted(self._cache_folder(encoder).glob("*.npz")):
-            with suppress(*_UNREADABLE):  # what is left out is encoded again
-                block = _read(path)
-                found.update(zip((d.tobytes() for d in block["digests"]), block["values"], strict=True))
-        return found
-
-    # The matrix: item -> what each modality's encoder made of it.
+        self.cache = VectorCache(Path(cache_folder) if cache_folder is not None else Path(folder) / "cache")
 
     def put(self, matrix: ContentMatrix, *, removed: Sequence[str] = ()) -> None:
         """Insert or replace rows, and drop `removed` items.
 
         Raises:
-            StoreError: parts were to be merged and one is damaged; the rows are there, and so is every part.
+            StoreError: the file is damaged or cannot be written; nothing changed.
         """
         if not len(matrix) and not removed:
             return
-        with self._sole_writer():
-            paths = self._part_paths()
-            sequence = int(paths[-1].stem) + 1 if paths else 1
-            self._write_part(sequence, matrix, removed)
-            if len(paths) + 1 > MAX_PARTS:
-                self._merge()
+        self._make()
+        with self._open() as database:
+            gone = [(item_id,) for item_id in [*removed, *matrix.item_ids]]
+            database.executemany("delete from vectors where item_id = ?", gone)
+            database.executemany("delete from items where item_id = ?", [(item_id,) for item_id in removed])
+            database.executemany("insert or ignore into items values (?)", [(i,) for i in matrix.item_ids])
+            for modality in matrix.modalities:
+                values, made = matrix.values[modality], _maker(matrix, modality)
+                database.execute("insert or replace into encoders values (?, ?, ?, ?)", (*made, values.shape[1]))
+                rows = np.flatnonzero(matrix.present[modality]).tolist()
+                database.executemany(
+                    "insert or replace into vectors values (?, ?, ?, ?, ?)",
+                    ((matrix.item_ids[row], *made, values[row].astype("<f4").tobytes()) for row in rows),
+                )
 
     def load_matrix(self) -> ContentMatrix:
-        """Every item's current row, items in ascending order; a modality's encoder is the newest part's.
+        """Every item's current row, items in ascending order; a modality's encoder is that of the newest put.
 
-        Rows that another encoder made are missing in that modality: they cannot be compared.
+        Rows that another encoder or fingerprint made are missing in that modality: they cannot be compared.
 
         Raises:
-            StoreError: a part is damaged.
+            StoreError: the file is damaged.
         """
-        return _merged(self._read_parts())
+        values, present, made = {}, {}, {}
+        item_ids: tuple[str, ...] = ()
+        if not self._path.exists():
+            return ContentMatrix(item_ids=(), values={}, present={}, encoders={})
+        with self._open() as database:
+            item_ids = tuple(row[0] for row in database.execute("select item_id from items order by item_id"))
+            row_of = {item_id: row for row, item_id in enumerate(item_ids)}
+            for modality, encoder, fingerprint, width in database.execute("select * from encoders").fetchall():
+                block = np.zeros((len(item_ids), width), dtype=np.float32)
+                flags = np.zeros(len(item_ids), dtype=np.bool_)
+                query = "select item_id, vector from vectors where modality = ? and encoder = ? and fingerprint = ?"
+                for item_id, vector in database.execute(query, (modality, encoder, fingerprint)):
+                    block[row_of[item_id]], flags[row_of[item_id]] = np.frombuffer(vector, dtype="<f4"), True
+                values[modality], present[modality], made[modality] = block, flags, (encoder, fingerprint)
+        return ContentMatrix(
+            item_ids=item_ids,
+            values=values,
+            present=present,
+            encoders={modality: encoder for modality, (encoder, _) in made.items()},
+            fingerprints={modality: fingerprint for modality, (_, fingerprint) in made.items() if fingerprint},
+        )
 
     def item_ids(self) -> set[str]:
         """Ids of the matrix's items, without reading a vector.
 
         Raises:
-            StoreError: a part is damaged.
+            StoreError: the file is damaged.
         """
-        found: set[str] = set()
-        for part in self._read_parts(names=("item_ids", "removed")):
-            found.difference_update(_json(part["removed"]))
-            found.update(_json(part["item_ids"]))
-        return found
+        if not self._path.exists():
+            return set()
+        with self._open() as database:
+            return {row[0] for row in database.execute("select item_id from items")}
 
-    def _read_parts(self, *, names: Sequence[str] | None = None) -> list[dict[str, npt.NDArray[Any]]]:
-        """All parts in order; a merge that replaces them meanwhile has them read again."""
-        for _ in range(_TRIES):
-            with suppress(FileNotFoundError):
-                return [self._read_part(path, names) for path in self._part_paths()]
-        raise StoreError(f"parts under {self._parts} were replaced {_TRIES} times while they were read; try again")
+    def num_items(self) -> int:
+        """How many items the matrix has, without reading their ids; StoreError as item_ids()."""
+        if not self._path.exists():
+            return 0
+        with self._open() as database:
+            return int(database.execute("select count(*) from items").fetchone()[0])
 
-    def _read_part(self, path: Path, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:
+    def lookup(self, fingerprint: str, digests: Sequence[bytes]) -> dict[bytes, FloatArray]:
+        """See VectorCache."""
+        return self.cache.lookup(fingerprint, digests)
+
+    def remember(self, fingerprint: str, digests: Sequence[bytes], values_ND: FloatArray) -> None:
+        """See VectorCache."""
+        self.cache.remember(fingerprint, digests, values_ND)
+
+    @property
+    def _path(self) -> Path:
+        return self._folder / MATRIX
+
+    def _make(self) -> None:
+        """An empty matrix, unless there is one."""
+        if self._path.exists():
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        beside = self._path.with_name(f".{MATRIX}.{uuid.uuid4().hex}.tmp")
         try:
-            part = _read(path, names=names)
-            if absent := set(_PART if names is None else names) - set(part):
-                raise KeyError(*absent)
-            return part
-        except FileNotFoundError:
-            raise
-        except _UNREADABLE as error:
-            raise StoreError(
-                f"{path} cannot be read ({type(error).__name__}: {error}); put it back from a backup, or remove it and "
-                f"{self._folder / CATALOG_MARK} and run jobs.encode_items, which then encodes the whole catalogue"
-            ) from error
+            with closing(sqlite3.connect(beside)) as database:
+                database.executescript(_LAYOUT)
+            with suppress(FileExistsError):  # another process was first
+                os.link(beside, self._path)
+        finally:
+            beside.unlink(missing_ok=True)
 
     @contextmanager
-    def _sole_writer(self) -> Iterator[None]:
-        """Waits for other writers of parts; the system lets go of the lock when its holder ends."""
-        self._parts.mkdir(parents=True, exist_ok=True)
-        with (self._folder / PARTS_LOCK).open("w", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
-    def _merge(self) -> None:
-        paths = self._part_paths()
-        parts = [self._read_part(path) for path in paths]
-        # Replacing the newest part by the sum first keeps every state in between readable.
-        self._write_part(int(paths[-1].stem), _merged(parts), ())
-        for path in paths[:-1]:
-            path.unlink(missing_ok=True)
-
-    def _part_paths(self) -> list[Path]:
-        return sorted(path for path in self._parts.glob("*.npz") if path.stem.isdigit())
-
-    def _write_part(self, sequence: int, matrix: ContentMatrix, removed: Sequence[str]) -> None:
-        arrays: dict[str, Any] = {"item_ids": _bytes(list(matrix.item_ids)), "removed": _bytes(list(removed))}
-        arrays["encoders"] = _bytes(dict(matrix.encoders))
-        for modality in matrix.modalities:
-            arrays[f"values:{modality}"] = matrix.values[modality]
-            arrays[f"present:{modality}"] = matrix.present[modality]
-        _write(self._parts / f"{sequence:010d}.npz", arrays)
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; what it reads is of one instant."""
+        try:
+            # rw: a file that went away meanwhile must not come back empty.
+            opened = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=rw", uri=True, timeout=_WAIT_S)
+            with closing(opened) as database, database:
+                database.execute("begin")
+                yield database
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{self._path} cannot be used ({type(error).__name__}: {error}); where it is damaged, put it back from "
+                f"a backup, or remove it and {self._folder / CATALOG_MARK} and run jobs.encode_items, which then "
+                "encodes the whole catalogue"
+            ) from error
 
 
-def _merged(parts: Sequence[Mapping[str, npt.NDArray[Any]]]) -> ContentMatrix:
-    encoders: dict[str, str] = {}
-    for part in parts:
-        encoders.update(_json(part["encoders"]))
-    dims: dict[str, int] = {}
-    vectors: dict[str, dict[str, FloatArray]] = {modality: {} for modality in encoders}
-    items: set[str] = set()
-    for part in parts:
-        part_encoders = _json(part["encoders"])
-        for item_id in _json(part["removed"]):
-            items.discard(item_id)
-            for found in vectors.values():
-                found.pop(item_id, None)
-        item_ids = _json(part["item_ids"])
-        items.update(item_ids)
-        for modality, found in vectors.items():
-            if part_encoders.get(modality) != encoders[modality]:
-                for item_id in item_ids:
-                    found.pop(item_id, None)
-                continue
-            values, present = part[f"values:{modality}"], part[f"present:{modality}"]
-            dims[modality] = values.shape[1]
-            for row, item_id in enumerate(item_ids):
-                if present[row]:
-                    found[item_id] = values[row]
-                else:
-                    found.pop(item_id, None)
-    return content_matrix(sorted(items), vectors, embedding_dims=dims, encoders={m: encoders[m] for m in dims})
-
-
-def _bytes(value: Any) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(json.dumps(value).encode("utf-8"), dtype=np.uint8)
-
-
-def _json(array: npt.NDArray[np.uint8]) -> Any:
-    return json.loads(array.tobytes())
-
-
-def _write(path: Path, arrays: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as file:
-        np.savez(file, **arrays)
-
-
-_UNREADABLE: Final = (OSError, ValueError, EOFError, KeyError, BadZipFile)
-"""What NumPy raises over a file that is gone, cut, damaged, or that holds something else."""
-
-
-def _read(path: Path, *, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of a file, or only those named; _UNREADABLE where it is gone or damaged."""
-    # np.load leaves a broken file open that it opened itself.
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        return {name: archive[name] for name in (archive.files if names is None else names)}
+def _maker(matrix: ContentMatrix, modality: str) -> tuple[str, str, str]:
+    return modality, matrix.encoders[modality], matrix.fingerprints.get(modality, "")

@@ -3,10 +3,11 @@
 Plain HTML with everything inside it, so that it opens from disk without a server or a network.
 """
 
-import base64
 import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+
+from mmrec.reports.page import photograph
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --mark: #1a7f5a; }
@@ -34,24 +35,13 @@ class ShownItem:
     attributes: dict[str, str] = field(default_factory=dict)
 
 
-def _media_type(image: bytes) -> str:
-    return "image/png" if image.startswith(b"\x89PNG") else "image/jpeg"
-
-
-def _picture(image: bytes | None) -> str:
-    if not image:
-        return '<div class="blank"></div>'
-    encoded = base64.b64encode(image).decode("ascii")
-    return f'<img alt="" src="data:{_media_type(image)};base64,{encoded}">'
-
-
 def _card(item: ShownItem, rank: int, former_rank: int | None, image: bytes | None, *, mark: bool) -> str:
     move = ""
     if mark:
         move = "new" if former_rank is None else {0: ""}.get(former_rank - rank, f"{former_rank - rank:+d}")
     why = f'<div class="why">{html.escape(item.why)}</div>' if item.why else ""
     return (
-        f'<div class="item{" new" if mark and former_rank is None else ""}">{_picture(image)}'
+        f'<div class="item{" new" if mark and former_rank is None else ""}">{photograph(image)}'
         f'<span class="move">{move}</span><span class="rank">{rank}</span> {html.escape(item.title)}{why}</div>'
     )
 

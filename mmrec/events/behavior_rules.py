@@ -11,8 +11,8 @@ The behavior stands after the last "=". Every condition that a row meets gives a
 
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mmrec.errors import InvalidRequestError
@@ -46,26 +46,51 @@ class Condition:
         return self.sign in ("==", "!=") and _COMPARE[self.sign](str(cell).strip(), self.value)
 
 
-def parse_behaviors(options: Sequence[str] | None) -> dict[str, str]:
-    """Rules as a table: behavior by name or condition.
+@dataclass(frozen=True)
+class BehaviorRules:
+    """What rows are, by name and by condition."""
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Configured behavior by the name in the file."""
+    conditions: Mapping[Condition, str] = field(default_factory=dict)
+    """Configured behavior by condition, in the order in which they were given."""
+
+    @property
+    def table(self) -> dict[str, str]:
+        """Configured behavior by name; conditions by their text, under which readers give their events."""
+        return {**self.names, **{condition.text: behavior for condition, behavior in self.conditions.items()}}
+
+    def __bool__(self) -> bool:
+        return bool(self.names or self.conditions)
+
+    def after(self, others: "BehaviorRules") -> "BehaviorRules":
+        """These rules and those of `others` that these do not say."""
+        return BehaviorRules({**others.names, **self.names}, {**others.conditions, **self.conditions})
+
+
+def parse_behaviors(options: Sequence[str] | None) -> BehaviorRules:
+    """Rules as they are given on a command line.
 
     Raises:
         InvalidRequestError: one is no rule, or a name or condition is given two behaviors.
     """
-    table: dict[str, str] = {}
+    names: dict[str, str] = {}
+    conditions: dict[Condition, str] = {}
     for option in options or ():
         name, equals, behavior = option.rpartition("=")
-        name, behavior = name.strip(), behavior.strip()
-        if not (name and equals and behavior) or behavior[0] in "<>=!":
+        if not (name.strip() and equals and behavior.strip()) or name.rstrip()[-1] in "<>=!":
             raise InvalidRequestError(
                 f"--behavior {option!r} is no NAME=BEHAVIOR and no CONDITION=BEHAVIOR; give one such as view=browse or "
                 f"'rating>=4=like'"
             )
-        if condition_of(name) is None:
-            name = _unquoted(name)
-        if table.setdefault(name, behavior) != behavior:
-            raise InvalidRequestError(f"--behavior says both {name}={table[name]} and {option}; give one")
-    return table
+        condition = condition_of(name.strip())
+        if condition is None:
+            before = names.setdefault(_unquoted(name), behavior)
+        else:
+            before = conditions.setdefault(condition, behavior.strip())
+        if before not in (behavior, behavior.strip()):
+            raise InvalidRequestError(f"--behavior says both {name}={before} and {option}; give one")
+    return BehaviorRules(names, conditions)
 
 
 def condition_of(name: str) -> Condition | None:
@@ -88,11 +113,6 @@ def condition_of(name: str) -> Condition | None:
             f"--behavior {name!r}: {value!r} is no number, and {sign} compares numbers; give one such as 4 or 3.5"
         )
     return Condition(name, column, sign, _unquoted(value))
-
-
-def conditions_of(names: Iterable[str]) -> tuple[Condition, ...]:
-    """The conditions among the names of a table of rules."""
-    return tuple(condition for name in names if (condition := condition_of(name)) is not None)
 
 
 def _unquoted(name: str) -> str:

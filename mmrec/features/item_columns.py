@@ -32,6 +32,8 @@ class ItemEntry(Protocol):
     def price(self) -> float: ...
     @property
     def publish_time_s(self) -> float: ...
+    @property
+    def expire_time_s(self) -> float: ...
 
 
 class Vocabulary:
@@ -66,6 +68,8 @@ class ContentColumns:
     """NaN where unknown or not positive."""
     publish_times_X: FloatArray
     """Epoch seconds, NaN where unknown."""
+    expire_times_X: FloatArray
+    """Epoch seconds, inf where the item stays."""
     tokens_TX: IntArray
     """One row per attribute value, NO_TOKEN beyond an item's last one; the last row is the domain, NO_TOKEN without."""
     num_tokens: int
@@ -80,9 +84,12 @@ class ContentColumns:
         if not len(self):
             return content_columns([None] * len(rows), vocabulary=Vocabulary())
         prices, times, tokens = self.prices_X[rows], self.publish_times_X[rows], self.tokens_TX.take(rows, axis=1)
+        ends = self.expire_times_X[rows]
         if missing.any():
-            prices[missing], times[missing], tokens[:, missing] = np.nan, np.nan, NO_TOKEN
-        return ContentColumns(prices_X=prices, publish_times_X=times, tokens_TX=tokens, num_tokens=self.num_tokens)
+            prices[missing], times[missing], tokens[:, missing], ends[missing] = np.nan, np.nan, NO_TOKEN, np.inf
+        return ContentColumns(
+            prices_X=prices, publish_times_X=times, expire_times_X=ends, tokens_TX=tokens, num_tokens=self.num_tokens
+        )
 
 
 def content_columns(entries: Sequence[ItemEntry | None], *, vocabulary: Vocabulary) -> ContentColumns:
@@ -112,6 +119,9 @@ def content_columns(entries: Sequence[ItemEntry | None], *, vocabulary: Vocabula
         prices_X=np.array([e.price if e is not None and e.price > 0 else np.nan for e in entries], dtype=np.float64),
         publish_times_X=np.array(
             [e.publish_time_s if e is not None and e.publish_time_s > 0 else np.nan for e in entries], dtype=np.float64
+        ),
+        expire_times_X=np.array(
+            [e.expire_time_s if e is not None and e.expire_time_s > 0 else np.inf for e in entries], dtype=np.float64
         ),
         tokens_TX=tokens_TX,
         num_tokens=1 + len(vocabulary),

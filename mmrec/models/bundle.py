@@ -8,7 +8,7 @@ Axes: I items, M modalities, L history, D embedding, N candidates, F features, B
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from mmrec.content.matrix import ContentMatrix
+from mmrec.content.matrix import ContentMatrix, is_same_encoder
 from mmrec.errors import IncompatibleStateError
 from mmrec.models.export import NumpyRanker, NumpyUserTower
 from mmrec.models.ranker import Ranker
@@ -53,6 +53,8 @@ class ModelBundle:
     encoders: Mapping[str, str]
     """Modality -> encoder name that the item tower was trained with."""
     metrics: Mapping[str, Any]
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    """Modality -> fingerprint of that encoder; absent where the model is older than fingerprints."""
 
     def __post_init__(self) -> None:
         for network in (self.item_tower, self.user_tower, self.ranker):
@@ -100,7 +102,7 @@ class ModelBundle:
         values, present = {}, []
         num_rows = rows.stop - rows.start
         for name in self.item_tower.modalities:
-            usable = content.encoders.get(name) == self.encoders[name]
+            usable = is_same_encoder(name, content, self)
             if usable and content.values[name].shape[1] != self.content_dims[name]:
                 raise IncompatibleStateError(
                     f"{name} vectors of {self.encoders[name]!r} are {content.values[name].shape[1]} wide, "
@@ -149,6 +151,7 @@ class ModelBundle:
             "behavior_weights": self.behavior_weights,
             "content_dims": dict(self.content_dims),
             "encoders": dict(self.encoders),
+            "fingerprints": dict(self.fingerprints),
             "metrics": dict(self.metrics),
         }
         (folder / "model.json").write_text(json.dumps(described), encoding="utf-8")
@@ -177,6 +180,7 @@ class ModelBundle:
                 content_dims=described["content_dims"],
                 encoders=described["encoders"],
                 metrics=described["metrics"],
+                fingerprints=described.get("fingerprints", {}),
             )
             tensors = load_file(str(folder / "weights.safetensors"))
             for name in ("item_tower", "user_tower", "ranker"):
@@ -198,6 +202,7 @@ def new_bundle(
     content_dims: Mapping[str, int],
     encoders: Mapping[str, str],
     metrics: Mapping[str, Any] | None = None,
+    fingerprints: Mapping[str, str] | None = None,
 ) -> ModelBundle:
     """An untrained bundle of these shapes."""
     return ModelBundle(
@@ -213,4 +218,5 @@ def new_bundle(
         content_dims=dict(content_dims),
         encoders=dict(encoders),
         metrics=dict(metrics or {}),
+        fingerprints=dict(fingerprints or {}),
     )

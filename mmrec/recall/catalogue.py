@@ -83,7 +83,7 @@ class Catalogue:
     content: ContentColumns
     vocabulary: Vocabulary
     showable_I: BoolArray
-    """Whether lists may contain the item once it is published; see showable()."""
+    """Whether lists may contain the item while it is published; see showable()."""
     counts_IHB: FloatArray
     """Decayed counts of all users, axis B in the order of the configured behaviors."""
     reference_times_I: FloatArray
@@ -108,13 +108,17 @@ class Catalogue:
         """Instant from which lists may contain the item; -inf where no publish time is known."""
         return np.nan_to_num(self.content.publish_times_X, nan=-np.inf)
 
-    def showable(self, as_of_s: float) -> BoolArray:
+    def showable(self, as_of_s: float, *, now_s: float | None = None) -> BoolArray:
         """Mask of the items that lists may contain as of an instant, shape (I,); a new array.
 
-        Computed for each request, so that an item appears at its publish time without another record, and a list as of
-        an instant in the past contains what was published then.
+            published_from <= as_of < expire_time, and where now_s is given also published_from <= now < expire_time
+
+        Computed for each request, so that an item appears at its publish time and disappears at its expiry without
+        another record, and a list as of an instant in the past contains what was published then and still is.
         """
-        showable_I: BoolArray = self.showable_I & (self.published_from_I <= as_of_s)
+        earliest_s, latest_s = (as_of_s, as_of_s) if now_s is None else (min(as_of_s, now_s), max(as_of_s, now_s))
+        showable_I: BoolArray = self.showable_I & (self.published_from_I <= earliest_s)
+        showable_I &= self.content.expire_times_X > latest_s
         return showable_I
 
     def to_come(self, now_s: float) -> tuple[int, float]:
@@ -133,9 +137,27 @@ class Catalogue:
         )
 
     @cached_property
+    def newest_rows_I(self) -> RowArray:
+        """All rows, the newest item first; equal ones by row."""
+        return np.lexsort((np.arange(len(self.item_ids)), -self.published_from_I))
+
+    @cached_property
     def popular_rows_I(self) -> RowArray:
         """All rows, most popular first; the newest items first among those without counts."""
-        return np.lexsort((np.arange(len(self.item_ids)), -self.published_from_I, -self.popularity_I))
+        rows: RowArray = self.newest_rows_I[(-self.popularity_I[self.newest_rows_I]).argsort(kind="stable")]
+        return rows
+
+    def prepare(self, before: "Catalogue | None" = None) -> None:
+        """Compute now, in this thread, what the first request would wait for.
+
+        Args:
+            before: Catalogue of the first of these items, from which they differ in few; what is alike is taken over.
+        """
+        if before is not None and before.item_ids is self.item_ids:
+            self.__dict__["row_of"] = before.row_of
+        if before is not None and (newest := _newest(self.published_from_I, before)) is not None:
+            self.__dict__["newest_rows_I"] = newest
+        _ = self.row_of, self.popular_rows_I
 
     def rows(self, item_ids: Iterable[str]) -> RowArray:
         """Rows of items, NO_ROW for those the catalogue does not know."""
@@ -176,34 +198,33 @@ class Catalogue:
         )
 
 
-def neighbor_table(
-    item_ids: Sequence[str],
-    neighbors: Mapping[str, tuple[Sequence[str], Sequence[float]]],
-    *,
-    before: NeighborTable | None = None,
-) -> NeighborTable:
-    """Neighbor lists as rows of `item_ids`; neighbors the catalogue does not know are left out.
+def _newest(published_from_I: FloatArray, before: Catalogue) -> RowArray | None:
+    """newest_rows_I from that of the catalogue before, where only items were added; None where that is not enough."""
+    num_kept = len(before.item_ids)
+    if not np.array_equal(published_from_I[:num_kept], before.published_from_I):
+        return None
+    kept, added = before.newest_rows_I, np.arange(num_kept, len(published_from_I))
+    if not len(added):
+        return kept
+    added = added[np.argsort(-published_from_I[added], kind="stable")]
+    places = np.searchsorted(-published_from_I[kept], -published_from_I[added], side="right")
+    rows: RowArray = np.insert(kept, places, added)
+    return rows
 
-    Args:
-        before: Table over the first of `item_ids`; items without a list in `neighbors` keep theirs.
-    """
+
+def neighbor_table(
+    item_ids: Sequence[str], neighbors: Mapping[str, tuple[Sequence[str], Sequence[float]]]
+) -> NeighborTable:
+    """Neighbor lists as rows of `item_ids`; neighbors the catalogue does not know are left out."""
     row_of = {item_id: row for row, item_id in enumerate(item_ids)}
     width = max((len(ids) for ids, _ in neighbors.values()), default=0)
-    if before is not None:
-        width = max(width, before.rows_IK.shape[1])
     rows_IK = np.full((len(item_ids), width), NO_ROW, dtype=np.int32)
     weights_IK = np.zeros((len(item_ids), width))
-    if before is not None:
-        num_rows, num_kept = before.rows_IK.shape
-        rows_IK[:num_rows, :num_kept] = before.rows_IK
-        weights_IK[:num_rows, :num_kept] = before.weights_IK
     for item_id, (ids, weights) in neighbors.items():
         row = row_of.get(item_id)
         if row is None:
             continue
         known = [(row_of[other], float(weight)) for other, weight in zip(ids, weights, strict=True) if other in row_of]
-        rows_IK[row] = NO_ROW
-        weights_IK[row] = 0.0
         rows_IK[row, : len(known)] = [other for other, _ in known]
         weights_IK[row, : len(known)] = [weight for _, weight in known]
     return NeighborTable(rows_IK=rows_IK, weights_IK=weights_IK)
@@ -217,6 +238,7 @@ def empty_catalogue(*, behaviors: BehaviorSet, decay_per_day_H: FloatArray) -> C
         content=ContentColumns(
             prices_X=np.zeros(0),
             publish_times_X=np.zeros(0),
+            expire_times_X=np.zeros(0),
             tokens_TX=np.zeros((1, 0), dtype=np.int64),
             num_tokens=1,
         ),

@@ -141,16 +141,22 @@ def item_context(row: int, catalogue: Catalogue, scoring: ScoringConfig, *, allo
 
 
 def allowed_items(
-    catalogue: Catalogue, *, as_of_s: float, item_filter: ItemFilter | None = None, excluded: Sequence[str] = ()
+    catalogue: Catalogue,
+    *,
+    as_of_s: float,
+    now_s: float | None = None,
+    item_filter: ItemFilter | None = None,
+    excluded: Sequence[str] = (),
 ) -> BoolArray:
     """Mask of the items that a list may contain, for any user, shape (I,); a new array.
 
     Args:
-        as_of_s: Items that are published later are left out.
+        as_of_s: Items that are published later, or have expired by then, are left out.
+        now_s: The present: what is to be published after it, or has expired by then, is left out, too.
         item_filter: Conditions of the request.
         excluded: Ids of items that the request does not want; unknown ones are ignored.
     """
-    allowed_I = catalogue.showable(as_of_s)
+    allowed_I = catalogue.showable(as_of_s, now_s=now_s)
     if item_filter is not None and not item_filter.is_empty:
         allowed_I &= catalogue.passing(item_filter)
     if excluded:

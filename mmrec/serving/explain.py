@@ -142,9 +142,11 @@ def _sentence(row: int, told: list[_Told], reasons: Sequence[Reason], context: R
 
 
 def shown_when(entry: CatalogEntry, *, now_s: float) -> str:
-    """Whether lists may contain an item, in words: "now", "not before <instant>", or "never: <availability>"."""
+    """Whether lists may contain an item: "now", "not before <instant>", "not since <instant>", or "never: ..."."""
     if not entry.availability.can_be_shown:
         return f"never: {entry.availability.name}"
+    if entry.has_expired(now_s):
+        return f"not since {rfc3339(entry.expire_time_s)}"
     if entry.publish_time_s > now_s:
         return f"not before {rfc3339(entry.publish_time_s)}"
     return "now"

@@ -14,11 +14,13 @@ import numpy.typing as npt
 from mmrec.catalog.fields import (
     DECODED,
     MAX_ATTRIBUTE_BYTES,
+    MAX_DESCRIPTION_BYTES,
     MAX_NAME_BYTES,
     MAX_TITLE_BYTES,
     KnownFields,
     attributes_field,
     availability_field,
+    expire_field,
     id_field,
     key_field,
     known_fields,
@@ -30,6 +32,7 @@ from mmrec.catalog.fields import (
 )
 from mmrec.catalog.item import CatalogEntry
 from mmrec.catalog.refusals import ItemRefusedError, ItemRejection
+from mmrec.catalog.values import SEARCHED_CHARACTERS
 from mmrec.errors import InvalidRequestError
 from mmrec.wire.documents import DocumentError, load_document
 from mmrec.wire.shown import shown
@@ -40,9 +43,9 @@ MAX_MODALITIES: Final = 16
 MAX_EMBEDDING_DIM: Final = 65_536
 _FIELDS: Final = (
     *("item_id", "modalities", "title", "domain", "attributes", "price", "currency"),
-    *("availability", "publish_time", "update_time"),
+    *("availability", "publish_time", "update_time", "expire_time", "description"),
 )
-_MODALITY_FIELDS: Final = ("modality", "encoder", "values")
+_MODALITY_FIELDS: Final = ("modality", "encoder", "values", "fingerprint")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,6 +59,10 @@ class ItemUpdate:
     """Modality -> content embedding; absent modalities are legal."""
     encoders: Mapping[str, str] = field(default_factory=dict)
     """Modality -> encoder that made it."""
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    """Modality -> that encoder's fingerprint; "" in records that are older than fingerprints."""
+    description: str = ""
+    """As much of it as search reads."""
 
 
 def read_item_update(key: bytes | None, value: bytes | None) -> ItemUpdate:
@@ -71,11 +78,18 @@ def read_item_update(key: bytes | None, value: bytes | None) -> ItemUpdate:
             return ItemUpdate(item_id=item_id, entry=None)
         fields = known_fields(load_document(value, max_bytes=MAX_UPDATE_BYTES), _FIELDS)
         id_field(fields, key=item_id)
-        vectors, encoders = {}, {}
+        vectors, encoders, fingerprints = {}, {}, {}
         for number, block in enumerate(list_field(fields, "modalities", max_length=MAX_MODALITIES)):
-            modality, encoder, vector = _modality(f"modalities[{number}]", block)
-            vectors[modality], encoders[modality] = vector, encoder
-        return ItemUpdate(item_id=item_id, entry=_entry(item_id, fields), vectors=vectors, encoders=encoders)
+            modality, encoder, fingerprint, vector = _modality(f"modalities[{number}]", block)
+            vectors[modality], encoders[modality], fingerprints[modality] = vector, encoder, fingerprint
+        return ItemUpdate(
+            item_id=item_id,
+            entry=_entry(item_id, fields),
+            vectors=vectors,
+            encoders=encoders,
+            fingerprints=fingerprints,
+            description=text_field(fields, "description", max_bytes=MAX_DESCRIPTION_BYTES)[:SEARCHED_CHARACTERS],
+        )
     except (DocumentError, ItemRefusedError) as error:
         reason, detail = (
             (error.reason, error.detail)
@@ -85,7 +99,8 @@ def read_item_update(key: bytes | None, value: bytes | None) -> ItemUpdate:
         raise InvalidRequestError(f"{reason}: record of item {shown(key)[1:]}: {detail}") from None
 
 
-def _modality(name: str, value: Any) -> tuple[str, str, npt.NDArray[np.float32]]:
+def _modality(name: str, value: Any) -> tuple[str, str, str, npt.NDArray[np.float32]]:
+    """Modality, encoder, fingerprint and vector."""
     if not isinstance(value, dict):
         raise wrong_type(name, value, 'an object, such as {"modality": "text", "encoder": "minilm", "values": [0.1]}')
     fields = known_fields(value, _MODALITY_FIELDS)
@@ -93,7 +108,8 @@ def _modality(name: str, value: Any) -> tuple[str, str, npt.NDArray[np.float32]]
     if not modality:
         raise wrong_type(f"{name}.modality", modality, 'a name, such as "text"')
     values = list_field(fields, "values", max_length=MAX_EMBEDDING_DIM)
-    return modality, text_field(fields, "encoder", max_bytes=MAX_NAME_BYTES), _vector(f"{name}.values", values)
+    encoder, fingerprint = (text_field(fields, field, max_bytes=MAX_NAME_BYTES) for field in ("encoder", "fingerprint"))
+    return modality, encoder, fingerprint, _vector(f"{name}.values", values)
 
 
 def _vector(name: str, values: Sequence[Any]) -> npt.NDArray[np.float32]:
@@ -122,4 +138,5 @@ def _entry(item_id: str, fields: KnownFields) -> CatalogEntry:
         availability=availability_field(fields),
         publish_time_s=time_field(fields, "publish_time"),
         update_time_s=time_field(fields, "update_time"),
+        expire_time_s=expire_field(fields),
     )

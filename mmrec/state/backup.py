@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mmrec.config import Settings
-from mmrec.content.store import CATALOG_MARK, PARTS_LOCK
+from mmrec.content.store import CATALOG_MARK
 from mmrec.disk.files import DurableFiles, replace_file
 from mmrec.disk.locks import locked
 from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError, StoreError
@@ -189,17 +189,13 @@ def _log_to(copy: "_Copy", log: Path) -> None:
 
 
 def _content_to(copy: "_Copy", content: Path) -> None:
-    parts = (content / PARTS_LOCK).parent
-    # The mark first: items of parts that are ahead of it are encoded again; those of parts behind it would be lost.
+    # The mark first: items that the matrix has ahead of it are encoded again; those it lacks behind it would be lost.
     copy.file(content / CATALOG_MARK, f"content/{CATALOG_MARK}")
-    if parts.is_dir():
-        with locked(content / PARTS_LOCK):  # no part is merged into another meanwhile
-            copy.tree(parts, f"content/{parts.name}", leave_out=(Path(PARTS_LOCK).name,))
     databases = sorted(content.glob("*.sqlite"))
     for path in databases:
         copy.database(path, f"content/{path.name}")
     journals = [f"{path.name}-journal" for path in databases]
-    done = (CATALOG_MARK, parts.name, *(path.name for path in databases), *journals)
+    done = (CATALOG_MARK, *(path.name for path in databases), *journals)
     copy.tree(content, "content", leave_out=done, is_cache=True)
 
 

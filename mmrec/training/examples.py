@@ -126,6 +126,7 @@ class RetrievalExamples:
 def published_before(content: ContentColumns, time_s: float) -> npt.NDArray[np.bool_]:
     """Mask of the items that could be shown just before `time_s`; without a publish time they always could."""
     mask: npt.NDArray[np.bool_] = ~(content.publish_times_X >= time_s)
+    mask &= content.expire_times_X >= time_s
     return mask
 
 

@@ -236,9 +236,7 @@ class AttributeFit:
             logits = self._logits(self._network, judged, kept.repeat(len(judged), 1))
             for a, name in enumerate(examples.attributes):
                 found[name][pattern(chosen)] = fitted_temperature(logits[a], examples.labels_IA[judged, a])
-        return {
-            name: Head(classes=classes, temperatures=found[name]) for name, classes in examples.classes.items()
-        }
+        return {name: Head(classes=classes, temperatures=found[name]) for name, classes in examples.classes.items()}
 
 
 def fit_attributes(

@@ -195,6 +195,7 @@ def _bundle(
         behavior_weights=tuple(float(w) for w in settings.behaviors.weights_B),
         content_dims={name: inputs.content.values[name].shape[1] for name in inputs.content.modalities},
         encoders=dict(inputs.content.encoders),
+        fingerprints=dict(inputs.content.fingerprints),
         metrics=metrics,
     )
 

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.page_charts import Line, line_chart, share_bar
+from mmrec.reports.bar_charts import share_bar
+from mmrec.reports.charts import Line, line_chart
+from mmrec.reports.page import named_values, page, section
 from tests.benchmarks.receipt import RESULTS, ROOT
 
 PAGE = ROOT / ".mmrec" / "bench-stream.html"
@@ -19,14 +21,6 @@ WINDOW_S = 2.0
 """Throughput is shown as the mean of this long."""
 STORES = {"sqlite": "SQLite", "redis": "Redis"}
 Receipt = Mapping[str, Any]
-_STYLE = """
-:root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-p { opacity: .85; } .row { display: flex; flex-wrap: wrap; gap: 12px; } svg { max-width: 100%; height: auto; }
-table { border-collapse: collapse; } td, th { padding: 3px 16px 3px 0; border-bottom: 1px solid #8884; text-align: left;
-font-variant-numeric: tabular-nums; vertical-align: top; } svg text { fill: currentColor; }
-"""
 
 
 def write_page(stream: Path = RESULTS / "stream.json") -> Path:
@@ -49,12 +43,14 @@ def render(receipts: Mapping[str, Receipt]) -> str:
     stream, growth = receipts["stream"], receipts["stream_growth"]
     pruning = receipts["pruning"].get("figures", {})
     sections = [
-        _section("From Kafka to the online store", throughput_chart(stream), *_shares(stream), _table(_plain(stream))),
-        _section("Freshness", freshness_chart(stream)),
-        _section("Growth", *growth_charts(growth), _table(_plain(growth))),
-        _section("Kills", _table(_plain(receipts["chaos_stream"]))),
-        _section("Sensitivity", *sensitivity_charts(receipts["sensitivity"]), text=SENSITIVITY_TEXT),
-        _section("Pruning", *(_table(_rows(found), name) for name, found in pruning.items())),
+        section(
+            "From Kafka to the online store", throughput_chart(stream), *_shares(stream), named_values(_plain(stream))
+        ),
+        section("Freshness", freshness_chart(stream)),
+        section("Growth", *growth_charts(growth), named_values(_plain(growth))),
+        section("Kills", named_values(_plain(receipts["chaos_stream"]))),
+        section("Sensitivity", *sensitivity_charts(receipts["sensitivity"]), text=SENSITIVITY_TEXT),
+        section("Pruning", *(named_values(_rows(found), name) for name, found in pruning.items())),
     ]
     origin = "; ".join(
         f"{name}: {receipt['command']}, commit {receipt['commit']}, {receipt['machine']['cores']} cores"
@@ -62,11 +58,8 @@ def render(receipts: Mapping[str, Receipt]) -> str:
         if receipt
     )
     notes = [note for receipt in receipts.values() for note in receipt.get("notes", ())]
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>mmrec: the scoring stream measured</title>'
-        f"<style>{_STYLE}</style><h1>The scoring stream, measured</h1><p>{html.escape(origin)}</p>"
-        f"{''.join(sections)}<h2>Notes</h2>{''.join(f'<p>{html.escape(note)}</p>' for note in notes)}</html>\n"
-    )
+    closing = f"<h2>Notes</h2>{''.join(f'<p>{html.escape(note)}</p>' for note in notes)}"
+    return page("The scoring stream, measured", [*sections, closing], lead=origin)
 
 
 def throughput_chart(stream: Receipt) -> str:
@@ -159,28 +152,6 @@ def _rows(figures: Mapping[str, Any]) -> dict[str, Any]:
         else:
             found[name] = value
     return found
-
-
-def _section(title: str, *parts: str, text: str = "") -> str:
-    body = "".join(part for part in parts if part)
-    if not body:
-        return ""
-    return f'<h2>{html.escape(title)}</h2>{f"<p>{html.escape(text)}</p>" if text else ""}<div class="row">{body}</div>'
-
-
-def _table(rows: Mapping[str, Any], title: str = "") -> str:
-    if not rows:
-        return ""
-    lines = "".join(
-        f"<tr><td>{html.escape(name.replace('_', ' '))}</td><td>{html.escape(_text(value))}</td></tr>"
-        for name, value in rows.items()
-    )
-    head = f'<tr><th colspan="2">{html.escape(title)}</th></tr>' if title else ""
-    return f"<table>{head}{lines}</table>"
-
-
-def _text(value: Any) -> str:
-    return f"{value:,.6g}" if isinstance(value, float) else str(value)
 
 
 def _read(path: Path) -> Receipt:

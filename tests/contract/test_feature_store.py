@@ -278,6 +278,7 @@ def test_serving_fields_round_trip(store: ItemContentStore) -> None:
         availability=Availability.OUT_OF_STOCK,
         publish_time_s=NOW_S,
         update_time_s=NOW_S + 0.25,
+        expire_time_s=NOW_S + 60.0,
     )
     store.write_item_content({"i1": entry}, write_time_s=NOW_S)
     assert store.read_item_content(["i1", "i2"]) == {"i1": entry}

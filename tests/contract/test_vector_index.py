@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmrec.errors import InvalidRequestError
-from mmrec.index.faiss_index import FaissIndex
+from mmrec.index.faiss_index import FaissIndex, changed_index
 from mmrec.index.vectors import NO_ROW, ExactIndex
 
 INDEXES = [ExactIndex, FaissIndex]
@@ -64,3 +64,36 @@ def test_vectors_that_do_not_fit_are_refused(index):
         index(ids(1), np.full((1, 2), np.nan, np.float32))
     with pytest.raises(InvalidRequestError, match="repeat"):
         index(("a", "a"), vectors(2))
+
+
+@pytest.mark.parametrize("num_flat", [10_000, 500])
+@pytest.mark.parametrize("share", [None, 0.5, 0.05])
+def test_an_index_that_follows_changes_finds_what_one_made_anew_finds(num_flat, share):
+    rng, num_items = np.random.default_rng(7), 2_000
+    values = vectors(num_items + 60)
+    kept = values[:num_items].copy()
+    index = FaissIndex(ids(num_items), kept, num_flat=num_flat)
+    for number in range(3):
+        kept = np.concatenate([kept, values[num_items + 20 * number : num_items + 20 * (number + 1)]])
+        changed = rng.integers(0, len(kept) - 20, size=5)
+        kept[changed] = vectors(5, seed=20 + number)
+        rows = np.union1d(changed, np.arange(len(kept) - 20, len(kept)))
+        index = FaissIndex.of_checked(ids(len(kept)), kept.copy(), before=index, changed_rows=rows)
+    queries_QD = kept[-40:] + 0.1 * vectors(40, seed=11)
+    allowed_I = None if share is None else rng.random(len(kept)) < share
+    exact = ExactIndex(ids(len(kept)), kept).search(queries_QD, num_results=10, allowed_I=allowed_I)
+    found = index.search(queries_QD, num_results=10, allowed_I=allowed_I)
+    if num_flat > len(kept) or share == 0.05:
+        assert (exact.rows_QK == found.rows_QK).all()
+    same = [set(a) & set(b) for a, b in zip(exact.rows_QK.tolist(), found.rows_QK.tolist(), strict=True)]
+    assert sum(map(len, same)) >= 0.9 * exact.rows_QK.size
+    assert (exact.rows_QK[:, 0] == found.rows_QK[:, 0]).mean() > 0.95
+    assert (np.diff(found.scores_QK, axis=1) <= 0).all()
+
+
+def test_changed_items_are_judged_as_new_ones():
+    index = changed_index(None, ids(3), vectors(3), changed_rows=np.arange(3))
+    broken = vectors(4)
+    broken[3] = np.nan
+    with pytest.raises(InvalidRequestError, match="NaN"):
+        changed_index(index, ids(4), broken, changed_rows=np.array([3]))

@@ -30,6 +30,7 @@ def item_message(rng: Random, number: int) -> CatalogItem:
     if rng.random() < 0.5:
         item.publish_time.seconds = 1_700_000_000
         item.update_time.seconds = 1_760_000_000
+        item.expire_time.seconds = 1_700_000_000 + rng.choice((-1, 1, 90_000_000))
     if rng.random() < 0.3:
         item.images.add(content=picture(rng), media_type="image/png")
     return item

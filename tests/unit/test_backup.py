@@ -15,7 +15,7 @@ import pytest
 from feature_repo.apply import apply_repository
 from mmrec.config import Settings, StoreSettings
 from mmrec.content.matrix import content_matrix
-from mmrec.content.store import CATALOG_MARK, MAX_PARTS, ContentStore
+from mmrec.content.store import CATALOG_MARK, ContentStore
 from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError
 from mmrec.events.log import local_folder
 from mmrec.features.ports import FeatureStore
@@ -194,7 +194,7 @@ def test_requests_to_forget_that_wait_under_another_key_than_the_backups_keep_a_
     assert (home / "forgotten" / "key").read_bytes() == bytes(32)
 
 
-def test_content_that_is_merged_while_it_is_copied_comes_back_whole(settings: Settings, tmp_path: Path) -> None:
+def test_content_that_is_written_while_it_is_copied_comes_back_whole(settings: Settings, tmp_path: Path) -> None:
     home, store = Path(settings.stores.content), ContentStore(settings.stores.content)
 
     def put(*item_ids: str) -> None:
@@ -202,22 +202,22 @@ def test_content_that_is_merged_while_it_is_copied_comes_back_whole(settings: Se
             row = {"text": {item_id: np.ones(3, np.float32)}}
             store.put(content_matrix([item_id], row, embedding_dims={"text": 3}, encoders={"text": "e"}))
 
-    before = [f"i{number}" for number in range(MAX_PARTS)]
+    before = [f"i{number}" for number in range(32)]
     put(*before)
     (home / CATALOG_MARK).write_text("{}")
     with closing(sqlite3.connect(home / "wanted.sqlite")) as database, database:
         database.execute("create table wanted (item_id text)")
         database.execute("insert into wanted values ('i0')")
-    merging = threading.Thread(target=put, args=("later", "later still"))
+    writing = threading.Thread(target=put, args=("later", "later still"))
 
     def begin(_: int) -> None:
-        if not merging.ident and any((folder / "content" / "parts").glob("*.npz")):
-            merging.start()
-            merging.join(0.5)  # as far as it comes while a part is being copied
+        if not writing.ident and (folder / "content").is_dir():
+            writing.start()
+            writing.join(0.5)  # as far as it comes while the rest is being copied
 
     folder = tmp_path / "backup"
     made(settings, folder, with_content=True, told=begin)
-    merging.join(30)
+    writing.join(30)
     assert store.item_ids() == {*before, "later", "later still"}
     shutil.rmtree(home)
     put_back(settings, folder)

@@ -21,9 +21,8 @@ from mmrec.cli.rejected_report import by_reason, print_groups
 from mmrec.clock import ManualClock
 from mmrec.content.catalog_feed import CatalogFeed, marked_choices
 from mmrec.content.matrix import content_matrix
-from mmrec.content.modalities.attributes import AttributeHashEncoder
-from mmrec.content.modalities.text import HashingTextEncoder
 from mmrec.content.publish import FeedMark
+from mmrec.content.registry import encoder
 from mmrec.content.remote_images import RemoteImages
 from mmrec.content.store import ContentStore
 from mmrec.errors import StoreError
@@ -35,7 +34,7 @@ from mmrec.serving.item_record import read_item_update
 from tests.picture_shop import LOCAL, Shop, png
 
 NOW_S = 1_767_225_600.0
-ENCODERS = {"text": HashingTextEncoder(), "attributes": AttributeHashEncoder()}
+ENCODERS = {"text": encoder("text", "hashing-tf"), "attributes": encoder("attributes", "attribute-hash")}
 REJECTED = "catalog-items.rejected"
 
 
@@ -50,9 +49,8 @@ class Deployment:
 
     def feed(self, *, cleaning: str = "none", policy: CleaningPolicy | None = None) -> CatalogFeed:
         policy = policy or CleaningPolicy()
-        names = {modality: encoder.name for modality, encoder in ENCODERS.items()}
         return CatalogFeed(
-            mark=FeedMark(topic="c/t", encoders=marked_choices(names, cleaning=cleaning, policy=policy)),
+            mark=FeedMark(topic="c/t", encoders=marked_choices(ENCODERS, cleaning=cleaning, policy=policy)),
             mark_path=self.folder / "mark.json",
             policy=policy,
             refused=RefusedItems(

@@ -20,6 +20,7 @@ def full_item() -> CatalogItem:
         availability=Availability.OUT_OF_STOCK,
         publish_time_s=1_700_000_000.123456,
         update_time_s=1_700_000_001.25,
+        expire_time_s=1_800_000_000.5,
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -25,10 +26,11 @@ def world() -> ServingWorld:
     return serving_world(num_users=60, num_items=100, days=10)
 
 
-def record(item_id: str, *, vector=None, encoder="plain", **fields) -> tuple[bytes, bytes]:
+def record(item_id: str, *, vector=None, encoder="plain", fingerprint="", **fields) -> tuple[bytes, bytes]:
     value = {"item_id": item_id, **fields}
     if vector is not None:
-        value["modalities"] = [{"modality": "attributes", "encoder": encoder, "values": [float(v) for v in vector]}]
+        made = {"modality": "attributes", "encoder": encoder, "fingerprint": fingerprint}
+        value["modalities"] = [{**made, "values": [float(v) for v in vector]}]
     return item_id.encode(), json.dumps(value).encode()
 
 
@@ -91,6 +93,23 @@ def test_vectors_of_another_encoder_are_counted_and_the_item_is_kept(world):
     assert keeper.num_unusable_vectors == 1
     assert not keeper.catalogue.embedded_I[row]
     assert keeper.catalogue.showable_I[row]
+
+
+class PrintedModel(PlainModel):
+    """Trained with an encoder of a known fingerprint."""
+
+    fingerprints: ClassVar = {"attributes": "before"}
+
+
+def test_vectors_of_another_fingerprint_are_counted_and_never_mixed_with_the_release(world):
+    keeper = CatalogueKeeper(behaviors=shop_behaviors(), decay_per_day_H=decay_rates(HALF_LIVES), tower=PrintedModel())
+    for item_id, fingerprint in (("same", "before"), ("retrained", "after"), ("unknown", "")):
+        vector = np.ones(EMBEDDING_DIM)
+        keeper.take([read_item_update(*record(item_id, vector=vector, fingerprint=fingerprint))])
+    keeper.publish()
+    embedded = {i: keeper.catalogue.embedded_I[keeper.catalogue.row_of[i]] for i in ("same", "retrained", "unknown")}
+    assert embedded == {"same": True, "retrained": False, "unknown": False}
+    assert keeper.num_unusable_vectors == 2
 
 
 def test_counts_read_again_change_what_is_popular(world):

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmrec.catalog.cleaning import CleaningPolicy, CleaningReason, clean_item, cleaning_policy
-from mmrec.catalog.cleaning_report import MAX_CLASSES, MAX_EXAMPLES, CleaningReport, ReadingReason, rare_values
+from mmrec.catalog.cleaning_report import MAX_CLASSES, MAX_EXAMPLES, CatalogueReason, CleaningReport, rare_values
 from mmrec.catalog.item import CatalogItem
 from mmrec.config import CatalogSettings
 from tests import fashion_form
@@ -66,7 +66,7 @@ def test_every_planted_fault_of_the_fashion_form_is_stated(tmp_path: Path) -> No
         (CleaningReason.UNKNOWN_VALUE, "usage"),
         (CleaningReason.MISSING_TITLE, ""),
         (CleaningReason.MISSING_IMAGE, ""),
-        (ReadingReason.RARE_KEPT, "articleType"),
+        (CatalogueReason.RARE_KEPT, "articleType"),
     }
 
 
@@ -82,11 +82,11 @@ def test_duplicates_are_told_by_id_folded_title_and_picture() -> None:
     no_picture = CleaningPolicy(picture_problem=lambda _: "")
     sent = [item("a", "Red  Shirt", b"x"), item("b", "red shirt", b"x"), item("b", "Blue", b"y"), item("c", image=b"x")]
     report = reported(sent, no_picture)
-    assert report.count(ReadingReason.DUPLICATE_ID) == 1
-    assert report.count(ReadingReason.DUPLICATE_TITLE) == 1
-    assert report.count(ReadingReason.DUPLICATE_IMAGE) == 2
+    assert report.count(CatalogueReason.DUPLICATE_ID) == 1
+    assert report.count(CatalogueReason.DUPLICATE_TITLE) == 1
+    assert report.count(CatalogueReason.DUPLICATE_IMAGE) == 2
     found = {each.reason: [example.place for example in each.examples] for each in report.findings}
-    assert found[ReadingReason.DUPLICATE_IMAGE] == ["b", "c"]
+    assert found[CatalogueReason.DUPLICATE_IMAGE] == ["b", "c"]
 
 
 def test_rare_values_become_other_by_their_threshold_and_are_counted() -> None:
@@ -112,17 +112,24 @@ def test_attributes_of_very_many_values_have_no_rare_classes() -> None:
 
 def test_what_reading_met_stands_beside_what_cleaning_met() -> None:
     report = reported([item("a", color="")])
-    for line in range(9):
-        report.note(
-            ReadingReason.REJOINED_CELLS, attribute="title", place=f"styles.csv line {line}", detail="Slim, blue"
-        )
-    report.note(ReadingReason.JUNK_COLUMN, attribute="Unnamed: 10", place="styles.csv", count=420)
+    report.merge(
+        [
+            ("rejoined_cells", "title", 9, [f"line {line}: 'Slim, blue'" for line in range(9)]),
+            ("junk_column", "Unnamed: 10", 1, []),
+        ]
+    )
+    report.note("missing_file", place="a", detail="a.jpg")
     document = json.loads(json.dumps(report.document()))
     counts = {(each["reason"], each["attribute"]): each["count"] for each in document["findings"]}
-    assert counts["rejoined_cells", "title"] == 9 and counts["junk_column", "Unnamed: 10"] == 420
-    assert counts["missing_value", "color"] == 1
+    assert counts == {
+        ("missing_value", "color"): 1,
+        ("missing_image", ""): 1,
+        ("missing_file", ""): 1,
+        ("rejoined_cells", "title"): 9,
+        ("junk_column", "Unnamed: 10"): 1,
+    }
     text = "\n".join(report.lines())
-    assert "styles.csv line 4 'Slim, blue'" in text and "styles.csv line 5" not in text
+    assert "line 4: 'Slim, blue'" in text and "line 5" not in text
 
 
 def test_a_clean_catalogue_has_an_empty_report() -> None:
@@ -158,4 +165,4 @@ def test_every_missing_value_and_rare_class_of_the_real_fashion_catalogue_is_rep
         assert dict(report.rare(name)) == truth, name
     # Folded by the obvious rule; titles of this set hold no other forms than upper and lower case and spaces.
     folded = Counter(" ".join(title.lower().split()) for title in titled["productDisplayName"].to_pylist())
-    assert report.count(ReadingReason.DUPLICATE_TITLE) == sum(count - 1 for count in folded.values())
+    assert report.count(CatalogueReason.DUPLICATE_TITLE) == sum(count - 1 for count in folded.values())

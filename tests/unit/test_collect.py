@@ -169,6 +169,11 @@ def test_an_item_that_is_published_later_is_taken_and_told_when_it_will_be_shown
     (status,) = writer.upsert([later], [], now_s=NOW_S)
     assert status.outcome == ACKNOWLEDGED
     assert "2099-01-01T00:00:00Z" in status.detail
+    gone = CatalogItem(item_id="gone", title="x")
+    gone.expire_time.FromJsonString("2001-01-01T00:00:00Z")
+    (status,) = writer.upsert([gone], [], now_s=NOW_S)
+    assert status.outcome == ACKNOWLEDGED
+    assert status.detail == "not shown since its expire_time, 2001-01-01T00:00:00Z"
 
 
 def test_a_storefront_cannot_say_that_an_event_was_submitted_again() -> None:

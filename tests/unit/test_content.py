@@ -2,8 +2,10 @@
 
 import io
 import json
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -20,8 +22,9 @@ from mmrec.content.modalities.image import ColorHistogramEncoder
 from mmrec.content.modalities.text import HashingTextEncoder
 from mmrec.content.payloads import digest, payloads
 from mmrec.content.publish import ContentCounts, FeedMark, publish_content
-from mmrec.content.registry import encoder, encoder_names
-from mmrec.content.store import CATALOG_MARK, MAX_PARTS, ContentStore
+from mmrec.content.registry import LazyEncoder, encoder, encoder_names
+from mmrec.content.store import CATALOG_MARK, MATRIX, ContentStore
+from mmrec.content.vector_cache import VectorCache
 from mmrec.errors import NotFoundError, StoreError
 from mmrec.events.producer import MemoryRecordProducer
 from mmrec.features.stores import MemoryFeatureStore
@@ -38,7 +41,9 @@ def item(item_id: str = "a", **fields) -> CatalogItem:
     return CatalogItem(**{"item_id": item_id, "title": "Red dress", "attributes": {"color": "red"}, **fields})
 
 
-ENCODERS = {"text": HashingTextEncoder(), "image": ColorHistogramEncoder(), "attributes": AttributeHashEncoder()}
+NUM_PUTS = 32
+NAMES = {"text": "hashing-tf", "image": "color-histogram", "attributes": "attribute-hash"}
+ENCODERS = {modality: LazyEncoder(modality, name) for modality, name in NAMES.items()}
 
 
 def test_a_broken_image_is_missing_with_its_reason_and_the_others_are_encoded() -> None:
@@ -97,7 +102,7 @@ def test_the_same_input_is_encoded_once_whoever_asks(tmp_path) -> None:
     first = encode_items(items, ENCODERS, ContentStore(tmp_path / "one", cache_folder=tmp_path / "cache"))
     assert first.num_encoded == {"text": 2, "image": 1, "attributes": 1}
     other = ContentStore(tmp_path / "two", cache_folder=tmp_path / "cache")
-    assert not any(misses(items, {m: e.name for m, e in ENCODERS.items()}, other).values())
+    assert not any(misses(items, ENCODERS, other).values())
     again = encode_items(items, ENCODERS, other)
     assert set(again.num_encoded.values()) == {0}
     np.testing.assert_array_equal(first.matrix.values["image"], again.matrix.values["image"])
@@ -110,17 +115,24 @@ def test_missing_and_broken_modalities_are_counted(tmp_path) -> None:
     assert encoded.matrix.present["image"].tolist() == [False, False, True]
 
 
-def test_the_matrix_is_what_was_put_last_however_many_parts_there_were(tmp_path) -> None:
+def test_the_matrix_is_what_was_put_last_however_often_was_put(tmp_path) -> None:
     store = ContentStore(tmp_path)
-    for number in range(MAX_PARTS + 5):
+    for number in range(NUM_PUTS + 5):
         vectors = {"text": {"a": np.full(3, number, np.float32), f"b{number}": np.ones(3, np.float32)}}
         ids = ["a", f"b{number}"]
         store.put(content_matrix(ids, vectors, embedding_dims={"text": 3}, encoders={"text": "e"}))
     store.put(content_matrix([], {}, embedding_dims={"text": 3}, encoders={"text": "e"}), removed=["b0"])
     matrix = ContentStore(tmp_path).load_matrix()
-    assert len(matrix) == MAX_PARTS + 5
+    assert len(matrix) == NUM_PUTS + 5
     assert "b0" not in matrix.row_of
-    assert matrix.values["text"][matrix.row_of["a"]][0] == MAX_PARTS + 4
+    assert matrix.values["text"][matrix.row_of["a"]][0] == NUM_PUTS + 4
+
+
+TEXT = {"embedding_dims": {"text": 3}, "encoders": {"text": "e"}}
+
+
+def rows(number: int) -> dict[str, dict[str, np.ndarray]]:
+    return {"text": {item_id: np.full(3, number, np.float32) for item_id in ("a", "b")}}
 
 
 def put_row(store: ContentStore, item_id: str) -> None:
@@ -129,26 +141,46 @@ def put_row(store: ContentStore, item_id: str) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "of_something_else"])
-def test_a_damaged_part_is_named_and_no_merge_makes_it_vanish(tmp_path, damage) -> None:
+def test_a_damaged_matrix_is_named_and_never_taken_for_an_empty_one(tmp_path, damage) -> None:
     store = ContentStore(tmp_path)
-    for number in range(MAX_PARTS):
+    for number in range(40):
         put_row(store, f"i{number}")
-    part = tmp_path / "parts" / f"{5:010d}.npz"
-    whole = part.read_bytes()
+    file = tmp_path / MATRIX
+    whole = file.read_bytes()
     if damage == "of_something_else":
-        with part.open("wb") as file:
-            np.savez(file, other=np.zeros(2))
+        file.unlink()
+        with closing(sqlite3.connect(file)) as database, database:
+            database.execute("create table other (x)")
     else:
-        part.write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"")
-    for read in (lambda: put_row(store, "last"), store.load_matrix, store.item_ids):
-        with pytest.raises(StoreError, match=f"{part.name} cannot be read .*backup.*{CATALOG_MARK}"):
-            read()
-    part.write_bytes(whole)
-    ids = {*(f"i{number}" for number in range(MAX_PARTS)), "last"}
-    assert set(store.load_matrix().item_ids) == ids, "what was put over the damaged part is there, too"
-    put_row(store, "one more")
-    assert store.item_ids() == {*ids, "one more"}
-    assert len(list((tmp_path / "parts").glob("*.npz"))) == 1
+        file.write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"")
+    for use in (lambda: put_row(store, "last"), store.load_matrix, store.item_ids, store.num_items):
+        with pytest.raises(StoreError, match=f"{MATRIX} cannot be used .*backup.*{CATALOG_MARK}"):
+            use()
+    file.write_bytes(whole)
+    put_row(store, "last")
+    assert store.item_ids() == {*(f"i{number}" for number in range(40)), "last"}
+    assert store.num_items() == 41
+
+
+def test_readers_see_a_put_as_a_whole(tmp_path) -> None:
+    store, stop = ContentStore(tmp_path), threading.Event()
+    put_rows = [content_matrix(["a", "b"], rows(number), **TEXT) for number in range(2)]
+    store.put(put_rows[0])
+
+    def write() -> None:
+        while not stop.is_set():
+            for each in put_rows:
+                store.put(each)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(40):
+            a, b = ContentStore(tmp_path).load_matrix().values["text"][:, 0]
+            assert a == b
+    finally:
+        stop.set()
+        writer.join()
 
 
 def test_writers_at_the_same_time_lose_nothing(tmp_path) -> None:
@@ -178,11 +210,37 @@ def test_rows_of_another_encoder_count_as_missing(tmp_path) -> None:
     assert matrix.present["text"].tolist() == [False, True]
 
 
-def test_a_broken_cache_file_is_passed_over(tmp_path) -> None:
+@pytest.mark.parametrize("damage", [b"no database", b"SQLite format 3\x00 and then nothing of it" * 20])
+def test_a_damaged_cache_is_begun_anew(tmp_path, damage) -> None:
+    cache = VectorCache(tmp_path)
+    cache.remember("e", [digest(b"x")], np.ones((1, 3), np.float32))
+    (tmp_path / "e.sqlite").write_bytes(damage)
+    assert cache.lookup("e", [digest(b"x")]) == {}
+    cache.remember("e", [digest(b"y")], np.ones((1, 3), np.float32))
+    assert list(VectorCache(tmp_path).lookup("e", [digest(b"x"), digest(b"y")])) == [digest(b"y")]
+    assert cache.width("e") == 3
+
+
+def test_a_cache_answers_for_one_fingerprint_and_however_much_is_asked_at_once(tmp_path) -> None:
+    cache = VectorCache(tmp_path)
+    digests = [digest(str(number).encode()) for number in range(1_200)]
+    cache.remember("e", digests, np.arange(1_200, dtype=np.float32)[:, None])
+    found = cache.lookup("e", digests)
+    assert [float(found[d][0]) for d in digests] == list(range(1_200))
+    assert cache.lookup("another", digests) == {}
+    assert cache.width("another") == 0
+    cache.remember("e", digests[:1], np.full((1, 1), 7.0, np.float32))
+    assert cache.lookup("e", digests[:1])[digests[0]].tolist() == [7.0]
+
+
+def test_content_of_another_fingerprint_counts_as_missing_in_the_matrix(tmp_path) -> None:
     store = ContentStore(tmp_path)
-    store.remember("e", [digest(b"x")], np.ones((1, 3), np.float32))
-    (tmp_path / "cache" / "e" / "half.npz").write_bytes(b"PK\x03\x04 cut")
-    assert list(ContentStore(tmp_path).lookup("e", [digest(b"x"), digest(b"y")])) == [digest(b"x")]
+    for fingerprint, item_id in (("before", "a"), ("after", "b")):
+        vectors = {"text": {item_id: np.ones(3, np.float32)}}
+        store.put(content_matrix([item_id], vectors, **TEXT, fingerprints={"text": fingerprint}))
+    matrix = store.load_matrix()
+    assert matrix.fingerprints == {"text": "after"}
+    assert matrix.present["text"].tolist() == [False, True]
 
 
 def test_selecting_unknown_items_gives_rows_without_content() -> None:
@@ -242,7 +300,8 @@ def test_what_is_published_is_what_a_replica_reads(tmp_path) -> None:
     assert records[0] == (b"gone", None)
     update = read_item_update(*records[1])
     assert update.entry == catalog_entry(whole)
-    assert update.encoders == {m: e.name for m, e in ENCODERS.items()}
+    assert update.encoders == NAMES
+    assert update.fingerprints == {m: e.fingerprint for m, e in ENCODERS.items()} == matrix.fingerprints
     np.testing.assert_allclose(update.vectors["image"], matrix.values["image"][0], atol=1e-6)
     assert features.read_item_content(["a"])["a"] == catalog_entry(whole)
     assert not features.read_item_content(["gone"])["gone"].availability.can_be_shown

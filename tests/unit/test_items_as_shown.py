@@ -93,11 +93,12 @@ def test_encoders_and_filters_split_and_fold_values_alike() -> None:
 FUTURE_S = 4_070_908_800.0
 
 
-def with_newcomer(world: ServingWorld, publish_time: str) -> Any:
+def with_newcomer(world: ServingWorld, publish_time: str, **fields: Any) -> Any:
     keeper = world.keeper()
     value = {
         "title": "Fresh",
         "publish_time": publish_time,
+        **fields,
         "modalities": [
             {"modality": "attributes", "encoder": "plain", "values": world.vectors.vectors_ID[0].astype(float).tolist()}
         ],
@@ -107,10 +108,10 @@ def with_newcomer(world: ServingWorld, publish_time: str) -> Any:
     return keeper
 
 
-def listed(world: ServingWorld, keeper: Any, as_of_s: float) -> set[str]:
+def listed(world: ServingWorld, keeper: Any, as_of_s: float, *, now_s: float | None = None) -> set[str]:
     click = SessionEvent(item_id=world.entries[0].item_id, behavior="browse", event_time_s=world.end_s)
     found = recommend(
-        ListRequest(user_key="", as_of_s=as_of_s, num_items=200, session_events=(click,)),
+        ListRequest(user_key="", as_of_s=as_of_s, now_s=now_s, num_items=200, session_events=(click,)),
         state=world.state(keeper),
         read_profile=world.read_profile,
         deadline=no_deadline(),
@@ -141,6 +142,50 @@ def test_items_like_an_item_do_not_hold_what_is_to_come_and_it_says_when_it_will
     entry = state.catalogue.entries[state.catalogue.row_of["fresh"]]
     assert shown_when(entry, now_s=world.end_s) == "not before 2099-01-01T00:00:00Z"
     assert shown_when(entry, now_s=FUTURE_S) == "now"
+
+
+EXPIRES_S = FUTURE_S + 3_600.0
+
+
+def test_a_list_holds_an_item_from_its_publish_time_to_its_expiry(world: ServingWorld) -> None:
+    keeper = with_newcomer(world, "2099-01-01T00:00:00Z", expire_time="2099-01-01T01:00:00Z")
+    assert "fresh" not in listed(world, keeper, FUTURE_S - 0.001)
+    assert "fresh" in listed(world, keeper, FUTURE_S)
+    assert "fresh" in listed(world, keeper, EXPIRES_S - 0.001)
+    assert "fresh" not in listed(world, keeper, EXPIRES_S)
+    entry = keeper.catalogue.entries[keeper.catalogue.row_of["fresh"]]
+    said = [shown_when(entry, now_s=at_s) for at_s in (FUTURE_S - 1, FUTURE_S, EXPIRES_S - 0.001, EXPIRES_S)]
+    assert said == ["not before 2099-01-01T00:00:00Z", "now", "now", "not since 2099-01-01T01:00:00Z"]
+
+
+def test_no_instant_asked_for_shows_what_is_not_published_yet_or_has_expired(world: ServingWorld) -> None:
+    keeper = with_newcomer(world, "2099-01-01T00:00:00Z", expire_time="2099-01-01T01:00:00Z")
+    within_s = FUTURE_S + 1.0
+    assert "fresh" in listed(world, keeper, within_s, now_s=within_s)
+    assert "fresh" not in listed(world, keeper, within_s, now_s=world.end_s)  # asked for in advance
+    assert "fresh" not in listed(world, keeper, within_s, now_s=EXPIRES_S)  # asked for afterwards
+    assert "fresh" in listed(world, keeper, within_s)  # the past made again, as training does
+    assert "fresh" not in listed(world, keeper, EXPIRES_S, now_s=within_s)  # a list of a time when it will be gone
+    assert "fresh" not in listed(world, keeper, world.end_s, now_s=within_s)  # a list of a time before it
+
+
+def test_items_like_one_that_has_expired_are_not_told(world: ServingWorld) -> None:
+    keeper = with_newcomer(world, "2099-01-01T00:00:00Z", expire_time="2099-01-01T01:00:00Z")
+    asked = {"num_items": 50, "excluded_item_ids": (), "item_filter": ItemFilter(), "state": world.state(keeper)}
+    assert len(similar("fresh", as_of_s=FUTURE_S, **asked).rows_K)
+    with pytest.raises(NotFoundError, match=r"since its expire_time, 2099-01-01T01:00:00Z"):
+        similar("fresh", as_of_s=EXPIRES_S, **asked)
+
+
+@pytest.mark.parametrize("name", ["expire_time", "expireTime"])
+def test_an_item_that_would_never_be_shown_is_refused_on_both_topics(name: str) -> None:
+    times = {"publish_time": "2026-01-02T00:00:00Z", name: "2026-01-02T00:00:00Z"}
+    (refused,) = read_changes([record("a", **times)]).refused
+    assert refused.refusal.reason.value == "bad_time"
+    assert "give a later expire_time" in refused.refusal.detail
+    with pytest.raises(InvalidRequestError, match=r"^bad_time: .*never be shown"):
+        read_item_update(*record("a", **times))
+    assert read_changes([record("a", **{name: "2026-01-02T00:00:00Z"})]).items["a"].expire_time_s == 1_767_312_000.0
 
 
 def test_an_update_time_in_the_future_hides_nothing(world: ServingWorld) -> None:

@@ -1,6 +1,8 @@
 """Fusion, losses, towers, ranker and bundle: equations against closed forms, and NumPy against the networks."""
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -29,7 +31,12 @@ def content(num_items: int = 12, *, seed: int = 0) -> ContentMatrix:
     )
 
 
-def bundle(*, user_tower: str = "pooling", known: tuple[str, ...] = ("i0", "i1", "i2")) -> ModelBundle:
+def bundle(
+    *,
+    user_tower: str = "pooling",
+    known: tuple[str, ...] = ("i0", "i1", "i2"),
+    fingerprints: Mapping[str, str] | None = None,
+) -> ModelBundle:
     torch.manual_seed(3)
     made = new_bundle(
         tower_settings=TowerSettings(**{**TOWERS.__dict__, "user_tower": user_tower}),
@@ -40,6 +47,7 @@ def bundle(*, user_tower: str = "pooling", known: tuple[str, ...] = ("i0", "i1",
         behavior_weights=(1.0, 10.0),
         content_dims={"image": 10, "text": 10},
         encoders={"image": "a", "text": "b"},
+        fingerprints=fingerprints,
         metrics={"hr_at_10": 0.25},
     )
     with torch.no_grad():
@@ -200,6 +208,17 @@ def test_content_of_another_encoder_counts_as_missing() -> None:
     assert not any(share.any() for share in made.modality_weights(other).values())
 
 
+def test_content_of_another_fingerprint_counts_as_missing_to_a_model_that_knows_its_own() -> None:
+    prints, whole = {"image": "a1", "text": "b1"}, content()
+    made = bundle(fingerprints=prints)
+    same, other = replace(whole, fingerprints=prints), replace(whole, fingerprints={"image": "a2"})
+    assert made.modality_weights(same)["image"].any()
+    assert made.modality_weights(same)["text"].any()
+    for unknown in (other, whole):
+        assert not any(share.any() for share in made.modality_weights(unknown).values())
+    assert bundle().modality_weights(other)["image"].any(), "a model without fingerprints goes by names"
+
+
 def test_modality_weights_are_shares_of_present_modalities() -> None:
     weights = bundle().modality_weights(content())
     np.testing.assert_allclose(weights["image"] + weights["text"], 1.0, atol=1e-5)
@@ -248,7 +267,7 @@ def test_numpy_ranker_equals_the_network_with_missing_and_wild_values() -> None:
 
 
 def test_a_saved_bundle_comes_back_bit_for_bit(tmp_path) -> None:
-    made = bundle()
+    made = bundle(fingerprints={"image": "a1"})
     made.save(tmp_path)
     loaded = ModelBundle.load(tmp_path)
     rows = np.random.default_rng(0).normal(size=(20, 9)).astype(np.float32)
@@ -256,6 +275,7 @@ def test_a_saved_bundle_comes_back_bit_for_bit(tmp_path) -> None:
     np.testing.assert_array_equal(made.rank(rows), loaded.rank(rows))
     assert dict(loaded.metrics) == dict(made.metrics)
     assert loaded.encoders == made.encoders
+    assert loaded.fingerprints == {"image": "a1"}
     assert (loaded.behavior_ids, loaded.behavior_weights) == (made.behavior_ids, made.behavior_weights)
 
 

@@ -43,7 +43,7 @@ def model_folder(tmp_path):
     return untrained(tmp_path / "model")
 
 
-def untrained(folder, *, feature_names=FEATURE_NAMES, metrics=None):
+def untrained(folder, *, feature_names=FEATURE_NAMES, metrics=None, fingerprints=None):
     """A bundle as training saves it, with random weights."""
     bundle = new_bundle(
         tower_settings=TowerSettings(),
@@ -55,6 +55,7 @@ def untrained(folder, *, feature_names=FEATURE_NAMES, metrics=None):
         content_dims={"attributes": EMBEDDING_DIM},
         encoders={"attributes": "plain"},
         metrics=metrics or {},
+        fingerprints=fingerprints,
     )
     bundle.save(folder)
     return folder
@@ -230,6 +231,11 @@ def test_a_model_for_other_features_or_encoders_is_refused(deployment, tmp_path,
         deployment.publish(untrained(tmp_path / "other", feature_names=FEATURE_NAMES[:-1]))
     with pytest.raises(IncompatibleStateError, match="another"):
         deployment.publish(untrained(tmp_path / "model"), content=content_of(world, encoder="another"))
+    trained = untrained(tmp_path / "printed", fingerprints={"attributes": "before"})
+    with pytest.raises(IncompatibleStateError, match=r"fingerprint after.*fingerprint before.*encode .* or train"):
+        deployment.publish(trained, content=replace(content_of(world), fingerprints={"attributes": "after"}))
+    same = deployment.publish(trained, content=replace(content_of(world), fingerprints={"attributes": "before"}))
+    assert deployment.releases.read(same.release_id).fingerprints == {"attributes": "before"}
 
 
 def ask(replica, user_id):

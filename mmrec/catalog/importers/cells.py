@@ -1,8 +1,8 @@
 """Values of a file's cells as texts of an item: scalars, lists in every spelling, HTML.
 
-    cell_text(2011.0) -> "2011"
-    list_values("['Red', 'Blue']") -> ("Red", "Blue")
-    without_tags("<p>Soft &amp; warm</p>") -> "Soft &amp; warm"        entities are decoded once, by cleaning
+cell_text(2011.0) -> "2011"
+list_values("['Red', 'Blue']") -> ("Red", "Blue")
+without_tags("<p>Soft &amp; warm</p>") -> "Soft &amp; warm"        entities are decoded once, by cleaning
 """
 
 import ast
@@ -28,7 +28,26 @@ _ATTRIBUTE: Final = r"""\s+[\w:-]+\s*=\s*(?:"[^"]*"|'[^']*'|[^\s>"']+)"""
 _HIDDEN: Final = re.compile(r"<!--.*?-->|<(script|style)\b[^>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
 _TAG: Final = re.compile(rf"</?({_TAG_NAMES})(?:{_ATTRIBUTE})*\s*/?>", re.IGNORECASE)
 _INLINE: Final = frozenset(
-    ("a", "abbr", "b", "big", "em", "font", "i", "q", "s", "small", "span", "strike", "strong", "sub", "sup", "tt", "u", "wbr")
+    (
+        "a",
+        "abbr",
+        "b",
+        "big",
+        "em",
+        "font",
+        "i",
+        "q",
+        "s",
+        "small",
+        "span",
+        "strike",
+        "strong",
+        "sub",
+        "sup",
+        "tt",
+        "u",
+        "wbr",
+    )
 )
 """Tags within a word or sentence; they leave no space."""
 

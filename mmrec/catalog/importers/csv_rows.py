@@ -11,6 +11,7 @@ spreadsheet's ("Unnamed: 10"), are no columns: what stands in them is overflow t
 import csv
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -66,39 +67,45 @@ def csv_rows(
         overflow: Column that cells beyond the header's belong to; empty drops them, counted.
     """
     width = max(place for place, name in enumerate(header) if name) + 1
-    joined_at = header.index(overflow) if overflow in header else -1
+    joined_at = header.index(overflow) if overflow and overflow in header else -1
     for place, name in enumerate(header):
         if not name:
             reading.note(Noticed.JUNK_COLUMN, f"column {place + 1} of {path.name}")
     names = header[:width]
+    fit = _Fit(width, num_unnamed=len(header) - width, delimiter=delimiter, joined_at=joined_at)
     for number, cells in islice(_parsed(path, encoding, delimiter, reading), 1, None):
         reading.num_rows += 1
-        extra = len(cells) - width
-        if extra:
-            cells = _fitted(cells, extra, len(header) - width, delimiter, joined_at, f"line {number}", reading)
-            if len(cells) != width:
-                cells = (cells + [""] * width)[:width]
-        yield number, {name: cell for name, cell in zip(names, cells, strict=True) if name}
+        fitted = cells if len(cells) == width else fit.fitted(cells, f"line {number}", reading)
+        yield number, {name: cell for name, cell in zip(names, fitted, strict=True) if name}
 
 
-def _fitted(
-    cells: list[str], extra: int, num_unnamed: int, delimiter: str, joined_at: int, place: str, reading: Reading
-) -> list[str]:
-    """Cells of a row of another length than the header, noted where they mean something."""
-    if extra < 0:
-        reading.note(Noticed.SHORT_ROW, place, delimiter.join(cells))
-        return cells
-    # An empty cell at the end is that of an unnamed column, or the row's own last value behind an overflowing text.
-    while extra and num_unnamed and not cells[-1].strip():
-        cells, extra, num_unnamed = cells[:-1], extra - 1, num_unnamed - 1
-    if not extra:
-        return cells
-    if joined_at < 0:
-        reading.note(Noticed.LONG_ROW, place, delimiter.join(cells))
-        return cells
-    text = rejoined(cells, extra, at=joined_at, delimiter=delimiter)
-    reading.note(Noticed.REJOINED, place, text[joined_at])
-    return text
+@dataclass(frozen=True)
+class _Fit:
+    """How rows of another length than the header get its length."""
+
+    width: int
+    num_unnamed: int
+    delimiter: str
+    joined_at: int
+    """Place of the text that overflows; below 0 for none."""
+
+    def fitted(self, cells: list[str], place: str, reading: Reading) -> list[str]:
+        """`width` cells; what it takes is noted where it means something."""
+        if len(cells) < self.width:
+            reading.note(Noticed.SHORT_ROW, place, self.delimiter.join(cells))
+            return cells + [""] * (self.width - len(cells))
+        # An empty cell at the end is that of an unnamed column, or the row's own last value behind an overflow.
+        unnamed, extra = self.num_unnamed, len(cells) - self.width
+        while extra and unnamed and not cells[-1].strip():
+            cells, extra, unnamed = cells[:-1], extra - 1, unnamed - 1
+        if not extra:
+            return cells
+        if self.joined_at < 0:
+            reading.note(Noticed.LONG_ROW, place, self.delimiter.join(cells))
+            return cells[: self.width]
+        whole = rejoined(cells, extra, at=self.joined_at, delimiter=self.delimiter)
+        reading.note(Noticed.REJOINED_CELLS, place, whole[self.joined_at])
+        return whole
 
 
 def rejoined(cells: list[str], extra: int, *, at: int, delimiter: str = ",") -> list[str]:
@@ -115,7 +122,7 @@ def _parsed(path: Path, encoding: str, delimiter: str, reading: Reading) -> Iter
             cells = next(rows, None)
         except csv.Error as error:
             reading.num_rows += 1
-            reading.note(Noticed.BROKEN_ROW, f"line {rows.line_num}", str(error))
+            reading.note(Noticed.UNREADABLE_ROW, f"line {rows.line_num}", str(error))
             continue
         if cells is None:
             return

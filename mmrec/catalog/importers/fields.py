@@ -1,13 +1,14 @@
 """The fields of items and events that a column can be, with the names that people give them.
 
-    field_of("product_name") -> "title" of an item
+field_of("product_name") -> "title" of an item
 """
 
 import re
 from typing import Final
 
 ITEM_FIELDS: Final = {
-    "item_id": "id item itemid productid product sku asin parentasin articleid movieid trackid songid newsid goodsid code",
+    "item_id": "id item itemid productid product sku asin parentasin articleid movieid trackid songid newsid goodsid"
+    " code",
     "title": "title name productname producttitle productdisplayname displayname itemname headline itemtitle movietitle"
     " trackname songname",
     "description": "description desc productdescription longdescription body bodyhtml summary abstract details overview"
@@ -52,7 +53,7 @@ def guessed_by_name(columns: tuple[str, ...], fields: dict[str, str]) -> dict[st
     found: dict[str, str] = {}
     for field, names in fields.items():
         known = (field.replace("_", ""), *names.split())
-        column = next((by_name[name] for name in known if name in by_name and by_name[name] not in found.values()), None)
-        if column is not None:
+        named = (by_name[name] for name in known if name in by_name)
+        if (column := next((each for each in named if each not in found.values()), None)) is not None:
             found[field] = column
     return found

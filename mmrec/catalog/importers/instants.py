@@ -8,6 +8,7 @@ is the largest error.
 """
 
 import datetime
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -98,7 +99,9 @@ def column_clock(samples: Iterable[Any], *, unit: str = "", zone: str = "", colu
         try:
             ZoneInfo(zone)
         except (LookupError, ValueError, OSError):
-            raise InvalidRequestError(f"time zone {zone!r} is not known; give an IANA name, such as Europe/Berlin") from None
+            raise InvalidRequestError(
+                f"time zone {zone!r} is not known; give an IANA name, such as Europe/Berlin"
+            ) from None
     numbers = sorted(number for value in samples if (number := _number(value)) is not None)
     if unit or not numbers:
         return Clock(unit=unit, zone=zone)
@@ -116,5 +119,5 @@ def _number(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return float(value) if value == value else None
+        return None if math.isnan(value) else float(value)
     return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value.strip()) else None

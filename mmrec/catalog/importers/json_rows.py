@@ -43,7 +43,7 @@ def json_rows(path: Path, encoding: str, reading: Reading) -> Iterator[tuple[int
         if isinstance(found, dict):
             yield number, found
         else:
-            reading.note(Noticed.BROKEN_ROW, f"line {number}", bare)
+            reading.note(Noticed.UNREADABLE_ROW, f"line {number}", bare)
 
 
 def _decoded(line: bytes, place: str, reading: Reading) -> Any:

@@ -126,9 +126,7 @@ def windows_text(line: bytes) -> str:
     try:
         return line.decode("cp1252")
     except UnicodeDecodeError:
-        return "".join(
-            bytes([byte]).decode("cp1252") if byte not in _OPEN_BYTES else chr(byte) for byte in line
-        )
+        return "".join(bytes([byte]).decode("cp1252") if byte not in _OPEN_BYTES else chr(byte) for byte in line)
 
 
 _OPEN_BYTES: Final = frozenset({0x81, 0x8D, 0x8F, 0x90, 0x9D})

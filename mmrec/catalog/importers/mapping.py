@@ -1,16 +1,14 @@
 """Which column is which field: given by flags or a small file, else guessed from names and contents; always shown.
 
-    mmrec import products.csv --column title=product_name --column color=Colour --mapping products.toml
+mmrec import products.csv --column title=product_name --column color=Colour --mapping products.toml
 
-    [columns]                      fields of items or events; another name makes the column that attribute
-    title = "product_name"
-    color = "Colour"
-    [missing]                      values that mean "none", by column, or "*" for all columns
-    Colour = ["n/a", "-"]
-    [behaviors]                    as --behavior
-    "rating>=4" = "like"
-    [reading]                      options of the same names: ignore, encoding, decimal, time_unit, time_zone, domain,
-    ignore = ["internal_note"]     kind, images
+[columns]                      fields of items or events; another name makes the column that attribute
+title = "product_name"
+color = "Colour"
+[behaviors]                    as --behavior
+"rating>=4" = "like"
+[reading]                      options of the same names: ignore, images, kind, domain, encoding, decimal,
+ignore = ["internal_note"]     time_unit, time_zone
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +20,8 @@ from mmrec.catalog.importers.fields import EVENT_FIELDS, ITEM_FIELDS, guessed_by
 from mmrec.catalog.importers.guesses import guessed_by_contents
 from mmrec.catalog.importers.table import Row, Table
 from mmrec.errors import ConfigurationError, InvalidRequestError
-from mmrec.wire.declared import build
+from mmrec.events.behavior_rules import BehaviorRules, parse_behaviors
+from mmrec.wire.declared import build, check
 from mmrec.wire.toml_text import parse_toml, read_toml_text
 
 Kind = Literal["", "items", "events"]
@@ -40,10 +39,8 @@ class ImportOptions:
     """Column by field, or by the name of the attribute it becomes."""
     ignore: tuple[str, ...] = ()
     """Columns that are not read."""
-    behaviors: Mapping[str, str] = field(default_factory=dict)
-    """Behavior by name or condition, see mmrec.events.behavior_rules."""
-    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Values that mean "none", by column, or "*" for all; the form's own come on top."""
+    rules: BehaviorRules = field(default_factory=BehaviorRules)
+    """Behaviors by name and condition; readers look at the conditions alone."""
     images: str = ""
     """A folder or tar of pictures; empty takes what lies beside the table."""
     kind: Kind = ""
@@ -58,6 +55,25 @@ class ImportOptions:
     """Of times that are numbers; empty decides by their size."""
     time_zone: str = ""
     """IANA name for times without a zone; empty is UTC."""
+
+    def __post_init__(self) -> None:
+        check(self, "import")
+
+    def with_usual(self, usual: Mapping[str, str]) -> "ImportOptions":
+        """These options with the rules that a form usually has, where they do not say others.
+
+        Args:
+            usual: Behavior by name or condition.
+        """
+        rules = parse_behaviors([f"{name}={behavior}" for name, behavior in usual.items()])
+        conditions = self.rules.conditions or rules.conditions
+        return replace(self, rules=BehaviorRules({**rules.names, **self.rules.names}, conditions))
+
+    def for_mark(self) -> dict[str, Any]:
+        """What makes the import of the same files another one, as JSON can hold it."""
+        said = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "rules"}
+        said |= {"columns": dict(self.columns), "ignore": list(self.ignore)}
+        return {name: value for name, value in said.items() if value}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,8 +135,8 @@ def map_columns(table: Table, rows: Sequence[Row], options: ImportOptions) -> Co
     by_contents = guessed_by_contents(
         rows, [name for name in open_columns if name not in by_name.values()], kind=kind, known=frozenset(found)
     )
-    whys = {column: "given" for column in options.columns.values()}
-    whys |= {column: "its name" for column in by_name.values()} | dict.fromkeys(by_contents.values(), "its contents")
+    whys = dict.fromkeys(options.columns.values(), "given")
+    whys |= dict.fromkeys(by_name.values(), "its name") | dict.fromkeys(by_contents.values(), "its contents")
     field_of = {column: name for name, column in {**found, **by_contents}.items()}
     names = {column: name for name, column in options.columns.items() if name not in wanted}
     rest = CONTEXT if kind == "events" else ATTRIBUTE
@@ -177,7 +193,6 @@ class _MappingFile:
     """A mapping file."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
-    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     behaviors: Mapping[str, str] = field(default_factory=dict)
     reading: Any = None
 
@@ -195,7 +210,8 @@ def read_mapping(path: Path, said: ImportOptions) -> ImportOptions:
     try:
         tables: _MappingFile = build(_MappingFile, document, at=())
         reading: _ReadingTable = build(_ReadingTable, document.get("reading", {}), at=("reading",))
-    except ConfigurationError as error:
+        rules = parse_behaviors([f"{name}={behavior}" for name, behavior in tables.behaviors.items()])
+    except (ConfigurationError, InvalidRequestError) as error:
         raise ConfigurationError(f"{path}: {error}") from None
     mine = ImportOptions()
     rest: dict[str, Any] = {
@@ -207,7 +223,6 @@ def read_mapping(path: Path, said: ImportOptions) -> ImportOptions:
     return replace(
         said,
         columns={**tables.columns, **said.columns},
-        missing={**tables.missing, **said.missing},
-        behaviors={**tables.behaviors, **said.behaviors},
+        rules=said.rules.after(rules),
         **rest,
     )

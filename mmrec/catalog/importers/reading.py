@@ -2,9 +2,11 @@
 
     reading = Reading()
     for item in source.items.read(reading): ...
-    reading.count(Noticed.REJOINED), reading.lines()
+    reading.count(Noticed.REJOINED_CELLS), reading.lines()
 
-A reader that alters, drops or cannot understand a value notes it here and goes on; what it cannot go on from it raises.
+Empty values, duplicates and broken pictures are what cleaning finds (mmrec.catalog.cleaning_report); these counts join
+its report. A reader that alters, drops or cannot understand a value notes it here and goes on; it raises what it cannot
+go on from.
 """
 
 from collections import Counter, defaultdict
@@ -21,13 +23,13 @@ MAX_EXAMPLES: Final = 5
 class Noticed(StrEnum):
     """Why something is not as the file has it, or as it should have it."""
 
-    REJOINED = "rejoined"
+    REJOINED_CELLS = "rejoined_cells"
     """A row had more cells than the header; they were put back into the text that commas had cut."""
     LONG_ROW = "long_row"
     """A row had more cells than the header, and no text column to put them into; they were dropped."""
     SHORT_ROW = "short_row"
     """A row had fewer cells than the header; the rest is empty."""
-    BROKEN_ROW = "broken_row"
+    UNREADABLE_ROW = "unreadable_row"
     """A row could not be read and was left out."""
     JUNK_COLUMN = "junk_column"
     """A column without a name, or with nothing but a spreadsheet's, was not read."""
@@ -37,11 +39,7 @@ class Noticed(StrEnum):
     """A line was no JSON but a Python literal, as in the Amazon files of 2014."""
     MISSING_ID = "missing_id"
     """A row without an id of its item or user was left out."""
-    MISSING_TOKEN = "missing_token"
-    """A value that means "none" in this form became empty."""
-    MISSING_VALUE = "missing_value"
-    """A value was empty."""
-    MISSING_IMAGE = "missing_image"
+    MISSING_FILE = "missing_file"
     """The picture that belongs to the row is not there; the item stays."""
     BAD_PRICE = "bad_price"
     """A price was no number of 0 or more; the price is unknown."""
@@ -52,7 +50,7 @@ class Noticed(StrEnum):
     BAD_NUMBER = "bad_number"
     """A number could not be read and was left out."""
     BAD_TIME = "bad_time"
-    """A time could not be read."""
+    """A time could not be read: of an item it is unknown, an event is left out."""
     DAY_ONLY = "day_only"
     """A time was a day; it stands at noon of it."""
     UNKNOWN_AVAILABILITY = "unknown_availability"
@@ -65,6 +63,8 @@ class Noticed(StrEnum):
     """A value of a list held "|", which separates values; it became "/"."""
     NO_BEHAVIOR = "no_behavior"
     """A row meets no condition of --behavior and gives no event."""
+    LONG_VALUE = "long_value"
+    """A value of an event was too long for its context and was left out."""
     NO_METADATA = "no_metadata"
     """Rows say something of an item that the catalogue does not have."""
 
@@ -98,10 +98,14 @@ class Reading:
         """Cases of a reason, in one column or in all."""
         return sum(n for (found, name), n in self.counts.items() if found == reason and column in (None, name))
 
+    def each(self) -> list[tuple[str, str, int, list[str]]]:
+        """(reason, column, count, examples), the most frequent first."""
+        found = sorted(self.counts.items(), key=lambda entry: (-entry[1], entry[0]))
+        return [(str(reason), column, number, self.examples[reason, column]) for (reason, column), number in found]
+
     def lines(self) -> list[str]:
         """A line for each reason and column, the most frequent first, with examples."""
-        found = sorted(self.counts.items(), key=lambda entry: (-entry[1], entry[0]))
         return [
-            f"{reason}{f' of {column}' if column else ''}: {number:,} ({'; '.join(self.examples[reason, column])})"
-            for (reason, column), number in found
+            f"{reason}{f' of {column}' if column else ''}: {number:,} ({'; '.join(examples)})"
+            for reason, column, number, examples in self.each()
         ]

@@ -1,8 +1,8 @@
 """Tables in files, whatever their form: rows as names with values, in the file's order, in bounded memory.
 
-    table = open_table(Path("items.csv.gz"))
-    table.columns, table.kind
-    for row in table.rows(Reading(), overflow="title"): row.number, row.cells["title"]
+table = open_table(Path("items.csv.gz"))
+table.columns, table.kind
+for row in table.rows(Reading(), overflow="title"): row.number, row.cells["title"]
 """
 
 from collections.abc import Iterator, Mapping

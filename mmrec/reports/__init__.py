@@ -1,0 +1,1 @@
+"""Pages for people: pictures of the data, and of what models learned from it."""

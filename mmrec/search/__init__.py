@@ -1,0 +1,1 @@
+"""Search over items: words, typing errors and vectors, fused."""
