@@ -215,6 +215,14 @@ class ContentSettings:
     """Bound on the fetched pictures kept in the cache folder; the oldest are removed first."""
     image_cache_days: Positive = 30.0
     """When an item comes again after this time, the host of its picture is asked whether the picture has changed."""
+    attribute_model: str = ""
+    """Folder of an attribute model (`python -m jobs.train --task attributes`), which fills attributes that items lack;
+    empty infers nothing."""
+    attribute_confidence: Annotated[float, Meta(ge=0.5, le=1)] = 0.8
+    """Least calibrated probability of a value that is filled in."""
+    trust_inferred: bool = False
+    """Whether filters match inferred attributes and lists show them. Otherwise ranking alone uses them: a wrong guess
+    must not break a promise such as "color: red"."""
 
     def __post_init__(self) -> None:
         check(self, "content")
