@@ -206,9 +206,7 @@ def test_the_printed_text_head_is_its_equation_and_never_below_zero() -> None:
 
 
 def test_an_item_tower_learns_the_printed_layers_where_its_settings_ask_for_them() -> None:
-    printed = TowerSettings(
-        lifts="printed", hidden_dim=PRINTED_DIM, projected_dim=8, embedding_dim=16, fusion="self-attention-as-printed"
-    )
+    printed = TowerSettings(lifts="printed", hidden_dim=PRINTED_DIM, projected_dim=8, embedding_dim=16, fusion="concat")
     tower = ItemTower(printed, content_dims={"attributes": 4, "image": 10, "text": 6}, num_ids=0)
     assert [type(tower.lifts[name]) for name in tower.modalities] == [
         torch.nn.Linear,
