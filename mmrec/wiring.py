@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mmrec.collecting.overlay_writer import OverlayWriter
     from mmrec.content.catalog_feed import CatalogFeed
     from mmrec.content.encoder import Encoder
+    from mmrec.content.inferred import AttributeInference
     from mmrec.content.query_encoder import EncodesQueries, QueryEncoder
     from mmrec.content.store import ContentStore
     from mmrec.events.forgotten import ForgottenUsers
@@ -309,6 +310,7 @@ def open_catalog_feed(
     producer: "RecordProducer",
     cleaning: str,
     picture_problem: Callable[[bytes], str],
+    inference: "AttributeInference | None" = None,
 ) -> "CatalogFeed":
     """The feed from `catalog-items` to everything that serves content; it continues where the last run stopped.
 
@@ -316,6 +318,7 @@ def open_catalog_feed(
         encoders: By modality.
         cleaning: Name of the text cleaning.
         picture_problem: Says why a picture cannot be read, or nothing; see mmrec.content.picture_worker.
+        inference: Fills attributes that items lack; see open_attribute_inference().
     """
     from mmrec.catalog.cleaning import cleaning_policy
     from mmrec.catalog.refused import RefusedItems
@@ -332,7 +335,7 @@ def open_catalog_feed(
     return CatalogFeed(
         mark=FeedMark(
             topic=f"{identity.cluster_id}/{identity.topic_id}",
-            encoders=marked_choices(encoders, cleaning=cleaning, policy=policy),
+            encoders=marked_choices(encoders, cleaning=cleaning, policy=policy, inference=inference),
         ),
         mark_path=Path(settings.stores.content) / CATALOG_MARK,
         policy=policy,
@@ -356,7 +359,30 @@ def open_catalog_feed(
         producer=producer,
         topic=kafka.item_embeddings,
         cleaning=cleaning,
+        inference=inference,
     )
+
+
+def open_attribute_inference(settings: Settings, encoders: "Mapping[str, Encoder]") -> "AttributeInference | None":
+    """The attribute model that the configuration names; None where it names none.
+
+    Args:
+        encoders: By modality; they are not loaded.
+
+    Raises:
+        IncompatibleStateError: the folder holds no usable model, or one that reads vectors of other encoders.
+    """
+    if not settings.content.attribute_model:
+        return None
+    from mmrec.content.attribute_heads import AttributeHeads
+    from mmrec.content.inferred import AttributeInference
+
+    heads = AttributeHeads.load(Path(settings.content.attribute_model))
+    heads.refuse_others(
+        {modality: encoder.name for modality, encoder in encoders.items()},
+        {modality: encoder.fingerprint for modality, encoder in encoders.items()},
+    )
+    return AttributeInference(heads, least=settings.content.attribute_confidence)
 
 
 def open_release_store(settings: Settings) -> "ReleaseStore":

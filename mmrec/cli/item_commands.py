@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mmrec.catalog.item import CatalogEntry
 from mmrec.cli.terminal import ConfigOption, JsonOption, deployment_settings, print_json
 from mmrec.errors import NotFoundError
 
@@ -31,5 +32,12 @@ def items_show(
     if as_json:
         print_json({**asdict(entry), "availability": entry.availability.name, "shown": when})
         return
-    for name, value in {**asdict(entry), "availability": entry.availability.name, "shown": when}.items():
-        typer.echo(f"{name:<16} {printable(str(value))}")
+    said = {**asdict(entry), "attributes": dict(entry.given_attributes), "availability": entry.availability.name}
+    for name, value in {**said, "inferred_attributes": _inferred(entry), "shown": when}.items():
+        typer.echo(f"{name:<19} {printable(str(value))}")
+
+
+def _inferred(entry: CatalogEntry) -> str:
+    """What a model filled in, with its confidence."""
+    sure = sorted(entry.inferred_attributes.items())
+    return ", ".join(f"{name}={entry.attributes[name]} ({confidence:.0%} sure)" for name, confidence in sure)

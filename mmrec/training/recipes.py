@@ -3,10 +3,11 @@
 from typing import Final
 
 from mmrec.errors import NotFoundError
+from mmrec.training.attributes_recipe import ATTRIBUTES
 from mmrec.training.recipe import Recipe
 from mmrec.training.towers_recipe import TOWERS
 
-RECIPES: Final[tuple[Recipe, ...]] = (TOWERS,)
+RECIPES: Final[tuple[Recipe, ...]] = (TOWERS, ATTRIBUTES)
 
 
 def recipe_named(name: str) -> Recipe:
