@@ -40,15 +40,16 @@ from mmrec.wire.toml_text import line_of, parse_toml, read_toml_text
 OnlineStore = Literal["sqlite", "redis"]
 """Engines of the online store; code that treats them differently must match all of them (typing.assert_never)."""
 TEXT_ENCODERS: Final = ("hashing-tf", "minilm", "minilm-first-last")
-IMAGE_ENCODERS: Final = ("color-histogram", "efficientnet-lite0")
+IMAGE_ENCODERS: Final = ("color-histogram", "color-lab", "efficientnet-lite0")
 """Names that mmrec.content.modalities.registry knows, beside hub ids and folders."""
 
 
 def _encoder(names: tuple[str, ...]) -> Meta:
     known = ", ".join(f'"{name}"' for name in names)
+    part = rf"(?:[0-9.]+\*)?(?:{'|'.join(names)})"
     return Meta(
-        pattern=rf"^(?:{'|'.join(names)}|.*/.*)\Z",
-        description=f'one of {known}, a hub id ("owner/model"), or a folder, with a "/" in it',
+        pattern=rf"^(?:{part}(?:\+{part})*|.*/.*)\Z",
+        description=f'one of {known}, a hub id ("owner/model"), or a folder, with a "/" in it, or several joined by +',
     )
 
 
@@ -188,7 +189,7 @@ class ContentSettings:
     """Encoders by name; see mmrec.content.modalities."""
 
     text_encoder: TextEncoder = "minilm"
-    image_encoder: ImageEncoder = "efficientnet-lite0"
+    image_encoder: ImageEncoder = "efficientnet-lite0+0.3*color-lab"
     encoders: Mapping[str, Name] = field(default_factory=dict)
     """Encoder by modality, for the other modalities; those that are not named use their default."""
     picture_timeout_s: Positive = 10.0

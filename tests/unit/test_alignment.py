@@ -13,13 +13,13 @@ from mmrec.content.matrix import ContentMatrix
 from mmrec.errors import ConfigurationError, IncompatibleStateError
 from mmrec.evaluation.content_metrics import first_right_ranks
 from mmrec.evaluation.metrics import hit_rate
-from mmrec.models.alignment import Aligner, AlignmentSettings, centering, exported
+from mmrec.models.alignment import Aligner, AlignmentSettings, exported, fitted_projections
 from mmrec.models.losses import info_nce, multi_positive_info_nce, paired_info_nce, paired_multi_positive
 from mmrec.training.alignment_data import AlignmentPairs, alignment_pairs, digests
 from mmrec.training.fit_alignment import AlignmentFit, AlignmentFitConfig, mean_size
 
 NUM_ITEMS, HIDDEN = 400, 6
-SMALL = AlignmentSettings(embedding_dim=16, hidden_dim=32, dropout=0.1, input_dropout=0.1)
+SMALL = AlignmentSettings(embedding_dim=16, projected_dim=16, hidden_dim=32, dropout=0.1, input_dropout=0.1)
 CONFIG = AlignmentFitConfig(model=SMALL, max_epochs=15, batch_size=64, learning_rate=5e-3, weight_decay=1e-3)
 
 
@@ -100,7 +100,7 @@ def test_planted_pairs_find_each_other_and_unaligned_ones_do_not() -> None:
     pairs = pairs_of(planted_content())
     test = pairs.parts["test"]
     fit = fitted(pairs)
-    model = exported([fit.best()], encoders=pairs.encoders)
+    model = exported([fit.best()], fit.projections, encoders=pairs.encoders)
     found = {modality: model.embed(modality, values) for modality, values in pairs.of(test).items()}
     chance = 10 / len(test)
     for asked, searched in ((TEXT, IMAGE), (IMAGE, TEXT)):
@@ -148,16 +148,24 @@ def test_a_learned_temperature_moves_within_its_bounds_and_a_fixed_one_stays() -
         values = [fit.run_epoch()["temperature"] for _ in range(3)]
         assert (values[-1] != pytest.approx(0.07, abs=1e-6)) == learned
         assert all(0.01 <= value <= 1.0 for value in values)
-    aligner = Aligner(SMALL, pairs.inputs)
+    aligner = Aligner(SMALL, fit.projections)
     with torch.no_grad():
         aligner.temperature.log_tau.fill_(-20.0)
     assert float(aligner.temperature().detach()) == pytest.approx(0.01)
 
 
+def untrained(content: ContentMatrix, fingerprints: dict[str, str] | None = None) -> AlignmentModel:
+    projections = fitted_projections(content.values, projected_dim=16)
+    return exported(
+        [Aligner(SMALL, projections).eval()], projections, encoders=content.encoders, fingerprints=fingerprints
+    )
+
+
 def test_numpy_says_what_the_networks_say_and_several_heads_average_their_cosines(tmp_path) -> None:
     content = planted_content(num_items=50)
-    aligners = [Aligner(SMALL, content.values).eval() for _ in range(3)]
-    model = exported(aligners, encoders=content.encoders, fingerprints={TEXT: "f1"}, notes={"seed": 1})
+    projections = fitted_projections(content.values, projected_dim=16)
+    aligners = [Aligner(SMALL, projections).eval() for _ in range(3)]
+    model = exported(aligners, projections, encoders=content.encoders, fingerprints={TEXT: "f1"}, notes={"seed": 1})
     model.save(tmp_path / "model")
     loaded = AlignmentModel.load(tmp_path / "model")
     assert loaded.embedding_dim == 48 and loaded.content_dims == {IMAGE: 24, TEXT: 18}
@@ -165,7 +173,7 @@ def test_numpy_says_what_the_networks_say_and_several_heads_average_their_cosine
     cosines = 0.0
     for aligner in aligners:
         with torch.inference_mode():
-            vectors = aligner.embed({m: torch.from_numpy(content.values[m]) for m in SIDES})
+            vectors = aligner.embed({m: projections[m](torch.from_numpy(content.values[m])) for m in SIDES})
         cosines = cosines + (vectors[TEXT] @ vectors[IMAGE].T).numpy() / 3
     found = loaded.embed_texts(content.values[TEXT]) @ loaded.embed_images(content.values[IMAGE]).T
     np.testing.assert_allclose(found, cosines, atol=2e-5)
@@ -176,7 +184,7 @@ def test_an_item_is_the_mean_of_what_it_has() -> None:
     content = planted_content(num_items=4)
     has = {IMAGE: np.array([True, True, False, False]), TEXT: np.array([True, False, True, False])}
     content = ContentMatrix(item_ids=content.item_ids, values=content.values, present=has, encoders=content.encoders)
-    model = exported([Aligner(SMALL, content.values).eval()], encoders=content.encoders)
+    model = untrained(content)
     images, texts = model.embed_images(content.values[IMAGE]), model.embed_texts(content.values[TEXT])
     vectors, known = model.embed_items(content)
     assert known.tolist() == [True, True, True, False]
@@ -187,7 +195,7 @@ def test_an_item_is_the_mean_of_what_it_has() -> None:
 
 def test_vectors_of_other_encoders_or_widths_are_refused() -> None:
     content = planted_content(num_items=30)
-    model = exported([Aligner(SMALL, content.values).eval()], encoders=content.encoders, fingerprints={IMAGE: "a"})
+    model = untrained(content, fingerprints={IMAGE: "a"})
     with pytest.raises(IncompatibleStateError, match=r"image vectors have shape .2, 18.*rows of 24 numbers, by 'eyes'"):
         model.embed_images(content.values[TEXT][:2])
     with pytest.raises(IncompatibleStateError, match="reads text vectors of 'reader', these are of 'other'"):
@@ -200,7 +208,7 @@ def test_vectors_of_other_encoders_or_widths_are_refused() -> None:
 @pytest.mark.parametrize("harm", ["no_weights", "cut_weights", "no_description", "other_format", "no_json"])
 def test_a_damaged_folder_is_named_with_what_makes_one(tmp_path, harm) -> None:
     content = planted_content(num_items=30)
-    exported([Aligner(SMALL, content.values).eval()], encoders=content.encoders).save(tmp_path)
+    untrained(content).save(tmp_path)
     weights, description = tmp_path / WEIGHTS, tmp_path / DESCRIPTION
     match harm:
         case "no_weights":
@@ -217,13 +225,14 @@ def test_a_damaged_folder_is_named_with_what_makes_one(tmp_path, harm) -> None:
         AlignmentModel.load(tmp_path)
 
 
-def test_rare_numbers_are_scaled_by_what_is_usual() -> None:
-    values = np.zeros((100, 3), dtype=np.float32)
-    values[:, 0] = np.tile([1.0, -1.0], 50)
-    values[0, 1] = 0.01
-    mean, scale = centering(values)
-    assert mean[0] == 0 and scale[0] == pytest.approx(1.0)
-    assert scale[1] == scale[2] == pytest.approx(0.2 * math.sqrt(1 / 3), rel=0.01)
+def test_projected_inputs_have_a_spread_of_about_one() -> None:
+    content = planted_content()
+    projections = fitted_projections(content.values, projected_dim=4)
+    for modality, values in content.values.items():
+        projected = projections[modality](torch.from_numpy(values)).numpy()
+        assert projected.shape == (NUM_ITEMS, 4)
+        np.testing.assert_allclose(projected.mean(0), 0.0, atol=1e-3)
+        assert np.sqrt((projected**2).mean()) == pytest.approx(1.0, rel=0.2)
 
 
 def test_items_of_one_title_or_picture_stand_together_and_are_a_group() -> None:

