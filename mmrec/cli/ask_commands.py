@@ -61,9 +61,7 @@ def recommend(
 
 
 def search(
-    text: Annotated[
-        str, typer.Argument(help="what is looked for; may be left out where --image or --like is given")
-    ] = "",
+    text: Annotated[str, typer.Argument(help="what is looked for; not needed beside --image or --like")] = "",
     *,
     config: ConfigOption = "",
     num_items: Annotated[int, typer.Option("--num-items", "-n", min=1, max=200, help="length of the list")] = 20,
