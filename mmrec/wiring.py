@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mmrec.index.vectors import VectorStore
     from mmrec.publishing.release import ReleaseStore
     from mmrec.serving.replica import ReplicaParts
+    from mmrec.serving.search_content import NamedAlignment
     from mmrec.stores.feast.offline import FeastOfflineStore
     from mmrec.stores.kafka.producer import KafkaRecordProducer
     from mmrec.stores.log.size import LogSize
@@ -414,6 +415,24 @@ def open_query_encoder(
     return encoder
 
 
+def open_alignment(settings: Settings) -> "NamedAlignment | None":
+    """The alignment that search.alignment names; None where it names none.
+
+    Raises:
+        IncompatibleStateError: files are missing or damaged, or this code cannot use them.
+    """
+    from hashlib import sha256
+
+    from mmrec.content.alignment import WEIGHTS, AlignmentModel
+    from mmrec.serving.search_content import NamedAlignment
+
+    if not settings.search.alignment:
+        return None
+    folder = Path(settings.config_file).parent / settings.search.alignment
+    model = AlignmentModel.load(folder)
+    return NamedAlignment(model=model, name=sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16])
+
+
 def replica_parts(settings: Settings, *, encoder: "EncodesQueries | None" = None) -> "ReplicaParts":
     """The parts of a recommender replica; nothing but the release folder is opened yet.
 
@@ -443,4 +462,5 @@ def replica_parts(settings: Settings, *, encoder: "EncodesQueries | None" = None
         clock=SystemClock(),
         read_past=lambda: topics.read(embeddings),
         encoder=encoder or NoQueryEncoder(),
+        open_alignment=lambda: open_alignment(settings),
     )
