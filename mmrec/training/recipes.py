@@ -3,10 +3,14 @@
 from typing import Final
 
 from mmrec.errors import NotFoundError
+from mmrec.training.align_recipe import ALIGN
 from mmrec.training.recipe import Recipe
 from mmrec.training.towers_recipe import TOWERS
 
-RECIPES: Final[tuple[Recipe, ...]] = (TOWERS,)
+RECIPES: Final[tuple[Recipe, ...]] = (
+    TOWERS,
+    ALIGN,
+)
 
 
 def recipe_named(name: str) -> Recipe:
