@@ -358,6 +358,27 @@ def open_catalog_feed(
     )
 
 
+def live_collection(settings: Settings) -> "LiveCollection":
+    """Keeps the live release's collection up to the catalogue, once it is started; nothing is opened yet."""
+    from mmrec.events.topics import SkippedBatches
+    from mmrec.serving.live_collection import LiveCollection, LiveCollectionParts
+
+    embeddings, topics, skipped = settings.kafka.item_embeddings, open_topics(settings), SkippedBatches()
+
+    def topic_name() -> str:
+        topic = topics.describe(embeddings)
+        return f"{topic.cluster_id}/{topic.topic_id}"
+
+    return LiveCollection(
+        LiveCollectionParts(
+            releases=open_release_store(settings),
+            open_vectors=lambda: open_vector_store(settings),
+            follow=lambda start, stop: topics.follow(embeddings, start=start, stop=stop, skipped=skipped),
+            topic_name=topic_name,
+        )
+    )
+
+
 def open_release_store(settings: Settings) -> "ReleaseStore":
     """Releases and the pointer to the one in use."""
     from mmrec.publishing.release import ReleaseStore
