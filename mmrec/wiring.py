@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mmrec.features.profile_rows import ProfileRows, RowLayout
     from mmrec.index.vectors import VectorStore
     from mmrec.publishing.release import ReleaseStore
+    from mmrec.serving.live_collection import LiveCollection
     from mmrec.serving.replica import ReplicaParts
     from mmrec.stores.feast.offline import FeastOfflineStore
     from mmrec.stores.kafka.producer import KafkaRecordProducer

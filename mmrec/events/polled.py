@@ -54,7 +54,7 @@ class Polled:
         except Exception as error:  # told to who asks for records
             self._put(error)
 
-    def _put(self, polled: list[TopicRecord] | None | Exception) -> None:
+    def _put(self, polled: list[TopicRecord] | Exception | None) -> None:
         while not self._closed.is_set():
             try:
                 self._queue.put(polled, timeout=0.2)
