@@ -15,6 +15,7 @@ from mmrec.cli.sending import send
 from mmrec.cli.terminal import counting, deployment_settings
 from mmrec.config import Settings
 from mmrec.errors import InvalidRequestError, MachineError
+from mmrec.events.producer import BULK_HEADER
 
 if TYPE_CHECKING:
     from mmrec.catalog.cleaning import CleaningPolicy
@@ -163,7 +164,7 @@ def _items(settings: Settings, source: "ImportSource", options: "ImportOptions",
             marks.begin()
         rest = islice(records, marks.mark.num_sent, None)
         what, topic = f"items of {source.path.name}", settings.kafka.catalog_items
-        if not send(settings, rest, what=what, topic=topic, rate=call.rate, told=marks.sent):
+        if not send(settings, rest, what=what, topic=topic, header=BULK_HEADER, rate=call.rate, told=marks.sent):
             return ""
         marks.done(num_refused=findings.num_refused)
     _tell_items(findings, call)

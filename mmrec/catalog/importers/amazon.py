@@ -183,7 +183,8 @@ def _picture(cells: Mapping[str, Any]) -> str:
     """The address of the first picture, the largest form of it."""
     images = cells.get("images")
     if isinstance(images, Mapping):  # one list for each size
-        images = [dict(zip(images, values, strict=False)) for values in zip(*images.values(), strict=False)]
+        sizes_of = {size: values for size, values in images.items() if isinstance(values, list)}
+        images = [dict(zip(sizes_of, values, strict=True)) for values in zip(*sizes_of.values(), strict=False)]
     if isinstance(images, list):
         sizes = [image.get(size) for image in images if isinstance(image, Mapping) for size in ("hi_res", "large")]
         if found := next((size for size in sizes if size), None):
