@@ -320,6 +320,9 @@ def test_events_of_a_plain_table_have_ids_that_stay_when_the_file_grows(tmp_path
     after, reading = events_of(opened(path, "plain", behaviors=["rating>=4=like"]))
     assert after[:5] == before
     assert reading.count(Noticed.MISSING_ID) == 1
+    path.write_text(head)
+    again, _ = events_of(opened(path, "plain", behaviors=["rating>=3=like"]))
+    assert [event.event_id for event in again] == [event.event_id for event in before]
     document = document_of(before[0].row().value)
     assert document == {
         **{"event_id": before[0].event_id, "user_id": "ann", "item_id": "1", "behavior": "view"},

@@ -140,7 +140,7 @@ def _events(
     reader = EventReader(
         columns={each.field: each.column for each in mapping.columns if each.field},
         context=mapping.rest(),
-        conditions=conditions,
+        rules=options.rules,
         clock=clock,
         decimal=options.decimal,
     )
