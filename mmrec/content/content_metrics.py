@@ -1,4 +1,4 @@
-"""What encode_items shows to Prometheus: the catalogue's size, what was refused or put right, what was encoded or not."""
+"""What encode_items shows to Prometheus: the size of the catalogue, what was refused, put right, encoded and not."""
 
 from collections.abc import Mapping
 from typing import Any
