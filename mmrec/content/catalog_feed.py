@@ -11,7 +11,7 @@ is none (mmrec.catalog.refused).
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,8 +19,9 @@ from mmrec.catalog.cleaning import CleaningPolicy
 from mmrec.catalog.refused import RefusedItems
 from mmrec.content.encode import Filler, ItemsUnderWay, begin
 from mmrec.content.encoder import Encoder
-from mmrec.content.feed import CatalogChanges, read_changes
-from mmrec.content.publish import ContentCounts, FeedMark, publish_content
+from mmrec.content.feed import CatalogChanges, RefusedChange, read_changes
+from mmrec.content.inferred import AttributeInference, InferredCounts
+from mmrec.content.publish import ContentCounts, FeedMark, publish_content, publish_fields
 from mmrec.content.remote_images import RemoteImages
 from mmrec.content.store import ContentStore
 from mmrec.events.producer import RecordProducer, TopicRecord
@@ -36,13 +37,20 @@ MAX_BYTES: Final = 32 * 2**20
 _PORTIONS: Final[dict[str, Any]] = {"at_least": 512, "at_most": 512, "patience_s": 60.0}
 
 
-def marked_choices(encoders: Mapping[str, Encoder], *, cleaning: str, policy: CleaningPolicy) -> dict[str, str]:
-    """What a mark is kept for: other weights or code, another cleaning or policy has the catalogue encoded anew."""
+def marked_choices(
+    encoders: Mapping[str, Encoder],
+    *,
+    cleaning: str,
+    policy: CleaningPolicy,
+    inference: AttributeInference | None = None,
+) -> dict[str, str]:
+    """What a mark is kept for: other weights or code, another cleaning, policy or attribute model begins anew."""
     kept = {each.name: getattr(policy, each.name) for each in fields(policy) if each.name != "picture_problem"}
     described = {name: sorted(value) if isinstance(value, frozenset) else value for name, value in kept.items()}
     described["missing_values"] = {name: sorted(values) for name, values in sorted(policy.missing_values.items())}
     used = {modality: f"{encoder.name} {encoder.fingerprint}" for modality, encoder in encoders.items()}
-    return {**used, "cleaning": cleaning, "policy": repr(sorted(described.items()))}
+    inferred = {"attribute model": inference.identity} if inference is not None else {}
+    return {**used, **inferred, "cleaning": cleaning, "policy": repr(sorted(described.items()))}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,6 +114,7 @@ class CatalogFeed:
         producer: RecordProducer,
         topic: str,
         cleaning: str,
+        inference: AttributeInference | None = None,
     ) -> None:
         """Go on where the mark at `mark_path` ends, if it speaks of the same topic and choices.
 
@@ -113,12 +122,14 @@ class CatalogFeed:
             mark: The mark of a beginning.
             topic: Where embeddings go.
             cleaning: Name of the text cleaning.
+            inference: Fills attributes that items lack; None leaves them missing.
         """
         self.mark = mark.resumed(mark_path)
         self.counts = ContentCounts()
         self._mark_path, self._policy, self._refused, self._images = mark_path, policy, refused, images
+        self._fields_policy = replace(policy, picture_problem=lambda picture: "")
         self._encoders, self._store, self._features = encoders, store, features
-        self._producer, self._topic, self._cleaning = producer, topic, cleaning
+        self._producer, self._topic, self._cleaning, self._inference = producer, topic, cleaning, inference
         self._num_items = store.num_items()
 
     def take(self, records: Sequence[TopicRecord], *, now_s: float) -> None:
@@ -141,17 +152,59 @@ class CatalogFeed:
 
     def finish(self, portion: PortionUnderWay, *, now_s: float) -> None:
         """Publish a portion as soon as its content is through, and remember its place in the topic."""
+        self.publish(portion, now_s=now_s)
+        self.remember(portion.places, refused=portion.changes.refused)
+
+    def publish(self, portion: PortionUnderWay, *, now_s: float) -> None:
+        """Publish a portion as soon as its content is through; its place in the topic is not remembered."""
         changes = portion.changes
         self._publish(changes, now_s=now_s, under_way=portion.under_way)
-        reasons = Counter(each.refusal.reason.value for each in changes.refused)
-        self.mark = self.mark.moved(portion.places, rejected=reasons.elements())
-        self.mark.save(self._mark_path)
         log.info(
             "content_published",
             num_changed=len(changes.items),
             num_removed=len(changes.removed),
-            rejected=dict(reasons),
+            rejected=dict(Counter(each.refusal.reason.value for each in changes.refused)),
         )
+
+    def remember(
+        self,
+        places: Sequence[tuple[int, int]],
+        *,
+        refused: Sequence[RefusedChange] = (),
+        bulk_offsets: Mapping[int, int] | None = None,
+    ) -> None:
+        """Keep how far the topic was taken.
+
+        Args:
+            places: (partition, offset) of records that are through, or described and waiting in the bulk lane.
+            refused: Those of them that were refused.
+            bulk_offsets: Where the bulk lane stands, see FeedMark; None where it is as before.
+        """
+        self.mark = self.mark.moved(places, rejected=(each.refusal.reason.value for each in refused))
+        if bulk_offsets is not None:
+            self.mark = replace(self.mark, bulk_offsets=bulk_offsets)
+        self.mark.save(self._mark_path)
+
+    def describe(self, records: Sequence[TopicRecord], *, now_s: float) -> tuple[RefusedChange, ...]:
+        """Publish serving fields of records whose content is encoded later, or never if a newer record comes.
+
+        Returns:
+            Those that are refused; they are neither told nor counted. Pictures are not looked at.
+        """
+        changes = read_changes([(record.key, record.value) for record in records], policy=self._fields_policy)
+        publish_fields(
+            [*changes.items.values()],
+            features=self._features,
+            producer=self._producer,
+            topic=self._topic,
+            write_time_s=now_s,
+        )
+        return changes.refused
+
+    def tell_refused(self, records: Sequence[TopicRecord], refused: Sequence[RefusedChange]) -> None:
+        """Put refused records on the rejected topic, and count them."""
+        self._refused.tell((records[each.position], each.refusal) for each in refused)
+        self.counts.rejected.update(each.refusal.reason.value for each in refused)
 
     def take_pictures(self, *, now_s: float, in_portions: bool, filler: Filler | None = None) -> None:
         """Publish items again whose pictures have come since; does not wait for pictures.
@@ -195,6 +248,7 @@ class CatalogFeed:
             "num_catalogue_items": self._num_items,
             "rejected_total": dict(self.mark.rejected),
             **self.counts.figures(),
+            **(self._inference.counts if self._inference is not None else InferredCounts()).figures(),
             "images": self._images.figures(),
         }
 
@@ -219,6 +273,7 @@ class CatalogFeed:
             counts=self.counts,
             cleaning=self._cleaning,
             write_time_s=now_s,
+            inference=self._inference,
             again=again,
             under_way=under_way,
         )

@@ -8,8 +8,8 @@ Axes: I items, D embedding, Q queries, K results.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -115,12 +115,26 @@ def checked_collection(item_ids: Sequence[str], vectors_ID: Float32Array) -> Flo
     return checked_vectors(item_ids, vectors_ID)
 
 
+def checked_additions(
+    name: str, item_ids: Sequence[str], vectors_ID: Float32Array, *, embedding_dim: int
+) -> Float32Array:
+    """Vectors that may come into a collection of vectors of `embedding_dim` numbers; InvalidRequestError otherwise."""
+    vectors_ID = checked_collection(item_ids, vectors_ID)
+    if vectors_ID.shape[1] != embedding_dim:
+        raise InvalidRequestError(
+            f"vectors of {vectors_ID.shape[1]} numbers do not fit collection {name!r}, whose vectors have "
+            f"{embedding_dim}; they are of another release"
+        )
+    return vectors_ID
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StoredVectors:
     """One collection as it was written."""
 
     item_ids: tuple[str, ...]
     vectors_ID: Float32Array
+    """Zeros where an item has no embedding."""
     fields: dict[str, tuple[str, ...]]
     """Text columns by name, aligned to item_ids."""
 
@@ -129,15 +143,50 @@ class VectorStore(Protocol):
     """Named collections of item embeddings, and aliases that point at one of them."""
 
     def create_collection(
-        self, name: str, item_ids: Sequence[str], vectors_ID: Float32Array, fields: Mapping[str, Sequence[str]]
+        self,
+        name: str,
+        item_ids: Sequence[str],
+        vectors_ID: Float32Array,
+        fields: Mapping[str, Sequence[str]],
+        *,
+        description: Mapping[str, Any] | None = None,
     ) -> None:
         """Write a whole collection; one of the same name is replaced.
 
         Any text is an id: quotes, backslashes and ids that differ only in case or normalization included.
 
+        Args:
+            fields: Text columns by name, aligned to item_ids.
+            description: What the collection is, as JSON can say it; describe() gives it back.
+
         Raises:
             InvalidRequestError: ids repeat or are too long, or vectors do not fit them or are not finite.
         """
+        ...
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """The description a collection was made with, empty where it has none; NotFoundError where there is none."""
+        ...
+
+    def upsert(
+        self, name: str, item_ids: Sequence[str], vectors_ID: Float32Array, fields: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Add items to a collection, or replace them; the same again changes nothing.
+
+        One process at a time writes into a collection; others may load and search it meanwhile.
+
+        Args:
+            fields: Those the collection does not have are left out, those it has and that are not given are empty.
+
+        Raises:
+            InvalidRequestError: as create_collection(), or vectors of another width than the collection's.
+            NotFoundError: there is no such collection.
+            StoreError: an engine failed; some of the items may be there. Writing them again completes it.
+        """
+        ...
+
+    def delete(self, name: str, item_ids: Sequence[str]) -> None:
+        """Take items out of a collection; those it does not have are ignored. Raises as upsert()."""
         ...
 
     def load(self, name: str) -> StoredVectors:
@@ -171,18 +220,58 @@ class MemoryVectorStore:
 
     def __init__(self) -> None:
         self._collections: dict[str, StoredVectors] = {}
+        self._descriptions: dict[str, dict[str, Any]] = {}
         self._aliases: dict[str, str] = {}
 
     def create_collection(
-        self, name: str, item_ids: Sequence[str], vectors_ID: Float32Array, fields: Mapping[str, Sequence[str]]
+        self,
+        name: str,
+        item_ids: Sequence[str],
+        vectors_ID: Float32Array,
+        fields: Mapping[str, Sequence[str]],
+        *,
+        description: Mapping[str, Any] | None = None,
     ) -> None:
         """See VectorStore."""
         vectors_ID = checked_collection(item_ids, vectors_ID)
+        self._descriptions[name] = dict(description or {})
         order = sorted(range(len(item_ids)), key=lambda row: item_ids[row])
         self._collections[name] = StoredVectors(
             item_ids=tuple(item_ids[row] for row in order),
             vectors_ID=vectors_ID[order],
             fields={field: tuple(values[row] for row in order) for field, values in fields.items()},
+        )
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """See VectorStore."""
+        self.load(name)
+        return dict(self._descriptions.get(self._aliases.get(name, name), {}))
+
+    def upsert(
+        self, name: str, item_ids: Sequence[str], vectors_ID: Float32Array, fields: Mapping[str, Sequence[str]]
+    ) -> None:
+        """See VectorStore."""
+        vectors_ID = checked_additions(name, item_ids, vectors_ID, embedding_dim=self.load(name).vectors_ID.shape[1])
+        self.delete(name, item_ids)
+        kept = self.load(name)
+        empty = ("",) * len(item_ids)
+        self.create_collection(
+            self._aliases.get(name, name),
+            (*kept.item_ids, *item_ids),
+            np.concatenate([kept.vectors_ID, vectors_ID]),
+            {field: (*values, *fields.get(field, empty)) for field, values in kept.fields.items()},
+            description=self.describe(name),
+        )
+
+    def delete(self, name: str, item_ids: Sequence[str]) -> None:
+        """See VectorStore."""
+        stored, gone = self.load(name), set(item_ids)
+        rows = [row for row, item_id in enumerate(stored.item_ids) if item_id not in gone]
+        self._collections[self._aliases.get(name, name)] = replace(
+            stored,
+            item_ids=tuple(stored.item_ids[row] for row in rows),
+            vectors_ID=stored.vectors_ID[rows],
+            fields={field: tuple(values[row] for row in rows) for field, values in stored.fields.items()},
         )
 
     def load(self, name: str) -> StoredVectors:

@@ -5,7 +5,7 @@ the pointer last. One gate reads the collection back whole, as replicas will. Ax
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from mmrec.publishing.release import (
     collection_name,
     load_collection,
     new_release_id,
+    tower_fingerprint,
 )
 from mmrec.telemetry.logs import get_logger
 
@@ -74,9 +75,7 @@ def publish(
     embeddings_ID = model.item_embeddings(content)
     release_id = new_release_id(now_s)
     collection = collection_name(release_id)
-    vectors.create_collection(collection, content.item_ids, embeddings_ID, _fields(model, content, entries))
     metrics = {name: float(value) for name, value in model.metrics.items() if isinstance(value, int | float)}
-    metrics["index_recall_at_100"] = index_recall(vectors, collection, content.item_ids, embeddings_ID)
     release = Release(
         release_id=release_id,
         created_s=now_s,
@@ -89,10 +88,14 @@ def publish(
         fingerprints=dict(model.fingerprints),
         embedding_dim=model.embedding_dim,
         num_items=len(content.item_ids),
-        metrics=metrics,
         embedding_offsets={str(partition): offset for partition, offset in mark.offsets.items()},
         embedding_topic=mark.topic,
+        tower_fingerprint=tower_fingerprint(model_folder),
     )
+    fields, description = _fields(model, content, entries), release.collection_description
+    vectors.create_collection(collection, content.item_ids, embeddings_ID, fields, description=description)
+    metrics["index_recall_at_100"] = index_recall(vectors, collection, content.item_ids, embeddings_ID)
+    release = replace(release, metrics=metrics)
     releases.write(release, model_folder)
     check_gates(metrics, settings.publish)
     check_read_back(
@@ -198,7 +201,7 @@ def _servable(release_id: str, releases: ReleaseStore, vectors: VectorStore) -> 
     release = releases.read(release_id)
     if release.collection not in vectors.collections():
         raise NotFoundError(f"the collection of release {release_id!r} was dropped; publish its model again")
-    load_collection(release, vectors)
+    load_collection(release, vectors, is_followed=releases.is_followed(release_id))
     return release
 
 

@@ -1,6 +1,7 @@
 """Releases: towers, ranker, collection, feature schema and weights that belong together.
 
     <releases>/<release_id>/release.json, model/...      written once, never changed
+    <releases>/<release_id>/live.json                    how far its collection has followed the catalogue since
     <releases>/pointer.json                              which release serves, and which ones did before it
 
 Promoting and rolling back replace the pointer, one small file, as a whole. The folder may be any fsspec URL.
@@ -12,6 +13,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -24,6 +26,7 @@ from mmrec.index.vectors import StoredVectors, VectorStore
 
 _FORMAT = 2
 _POINTER = "pointer.json"
+_LIVE = "live.json"
 _MAX_HISTORY = 50
 """Steps that rollback() can go back."""
 
@@ -55,6 +58,32 @@ class Release:
     """"cluster id/topic id" the offsets belong to; another topic is read from its beginning."""
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     """Modality -> fingerprint of that encoder; absent where the model is older than fingerprints."""
+    tower_fingerprint: str = ""
+    """Of the model's files; empty where the release is older than this."""
+
+    @property
+    def collection_description(self) -> dict[str, Any]:
+        """What the collection says it was made for: vectors of other towers or encoders cannot be compared."""
+        return {
+            "release_id": self.release_id,
+            "tower": self.tower_fingerprint,
+            "encoders": dict(sorted(self.encoders.items())),
+            "fingerprints": dict(sorted(self.fingerprints.items())),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectionMark:
+    """How far a release's collection has followed the topic `item-embeddings`."""
+
+    topic: str
+    """"cluster id/topic id" the offsets belong to."""
+    offsets: Mapping[int, int]
+    """Partition -> next offset that the collection has not seen."""
+
+    def start(self, topic: str) -> dict[int, int] | None:
+        """Where to read on in a topic; None where the mark speaks of another one: from its beginning."""
+        return dict(self.offsets) if topic == self.topic else None
 
 
 def new_release_id(created_s: float) -> str:
@@ -65,6 +94,16 @@ def new_release_id(created_s: float) -> str:
 def collection_name(release_id: str) -> str:
     """Name of the collection of a release."""
     return f"items_{release_id}"
+
+
+def tower_fingerprint(model_folder: Path) -> str:
+    """Fingerprint of a model's files, whatever their folder is called."""
+    digest = sha256()
+    for path in sorted(path for path in model_folder.rglob("*") if path.is_file()):
+        digest.update(
+            f"{PurePosixPath(path.relative_to(model_folder))}\0{sha256(path.read_bytes()).hexdigest()}".encode()
+        )
+    return digest.hexdigest()[:16]
 
 
 class ReleaseStore:
@@ -110,6 +149,23 @@ class ReleaseStore:
             return Release(**{**document, **lists})
         except (KeyError, TypeError) as error:
             raise IncompatibleStateError(f"release {release_id!r} is broken: {error}; publish it again") from None
+
+    def collection_mark(self, release: Release) -> CollectionMark:
+        """How far the release's collection has followed the catalogue; at first as far as when it was written."""
+        kept = self._read(f"{self._place(release.release_id)}/{_LIVE}") or {
+            "topic": release.embedding_topic,
+            "offsets": release.embedding_offsets,
+        }
+        return CollectionMark(topic=str(kept["topic"]), offsets={int(p): int(o) for p, o in kept["offsets"].items()})
+
+    def is_followed(self, release_id: str) -> bool:
+        """Whether somebody brings the release's collection up to the catalogue, or did."""
+        return bool(self._fs.exists(f"{self._place(release_id)}/{_LIVE}"))
+
+    def keep_collection_mark(self, release_id: str, mark: CollectionMark) -> None:
+        """Remember how far a collection is, once everything up to there is in it."""
+        offsets = {str(partition): offset for partition, offset in mark.offsets.items()}
+        self._replace(f"{self._place(release_id)}/{_LIVE}", {"topic": mark.topic, "offsets": offsets})
 
     def list(self) -> tuple[str, ...]:
         """Ids of all complete releases, oldest first."""
@@ -205,16 +261,35 @@ def check_gates(metrics: Mapping[str, float], gates: PublishSettings) -> None:
         raise ReleaseGateError("not promoted: " + "; ".join(missed))
 
 
-def load_collection(release: Release, vectors: VectorStore) -> StoredVectors:
+def check_collection(release: Release, vectors: VectorStore) -> None:
+    """Raise IncompatibleStateError where a release's collection was made for another one, its towers or its encoders.
+
+    A collection that does not say what it was made for is older than such descriptions, and taken.
+    """
+    found, wanted = vectors.describe(release.collection), release.collection_description
+    for name, made_for in found.items():
+        if name in wanted and made_for != wanted[name]:
+            raise IncompatibleStateError(
+                f"collection {release.collection!r} was made for {name} {made_for!s:.200}, release "
+                f"{release.release_id!r} has {wanted[name]!s:.200}: their vectors cannot be compared; publish its "
+                "model again"
+            )
+
+
+def load_collection(release: Release, vectors: VectorStore, *, is_followed: bool = False) -> StoredVectors:
     """The whole collection of a release.
+
+    Args:
+        is_followed: Items have come into it and gone since it was written, so that their number says nothing.
 
     Raises:
         NotFoundError: it was dropped.
-        IncompatibleStateError: it holds another number of items than the release was made with.
+        IncompatibleStateError: it was made for another release, or holds another number of items than it was made with.
         StoreError: it cannot be read, or not whole.
     """
+    check_collection(release, vectors)
     stored = vectors.load(release.collection)
-    if len(stored.item_ids) != release.num_items:
+    if not is_followed and len(stored.item_ids) != release.num_items:
         raise IncompatibleStateError(
             f"collection {release.collection!r} holds {len(stored.item_ids)} items, release {release.release_id!r} "
             f"was made with {release.num_items}; publish its model again"

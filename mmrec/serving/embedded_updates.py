@@ -42,12 +42,14 @@ class EmbeddedUpdates:
 
 
 def embed_updates(updates: Sequence[ItemUpdate], tower: ItemTower) -> EmbeddedUpdates:
-    """Embeddings of the items of `updates`, of each item's last one; items without a usable vector are left out."""
-    newest = {update.item_id: update for update in updates}
+    """Embeddings of items, each by its last update that has a usable vector; items without one are left out.
+
+    So an update without vectors changes no embedding, whichever updates are taken together.
+    """
     dims = tower.content_dims
     usable: dict[str, dict[str, Float32Array]] = {}
     num_unusable = 0
-    for item_id, update in newest.items():
+    for update in updates:
         if update.entry is None:
             continue
         vectors = {
@@ -57,7 +59,7 @@ def embed_updates(updates: Sequence[ItemUpdate], tower: ItemTower) -> EmbeddedUp
         }
         num_unusable += len(update.vectors) - len(vectors)
         if vectors:
-            usable[item_id] = vectors
+            usable[update.item_id] = vectors
     names = list(dict.fromkeys(name for vectors in usable.values() for name in vectors))
     if not usable:
         return EmbeddedUpdates(
@@ -74,7 +76,7 @@ def embed_updates(updates: Sequence[ItemUpdate], tower: ItemTower) -> EmbeddedUp
         fingerprints={name: print_ for name, print_ in tower.fingerprints.items() if name in names},
     )
     vectors_ND = tower.item_embeddings(content)
-    finite_N: npt.NDArray[np.bool_] = np.isfinite(vectors_ND).all(axis=1).astype(np.bool_)
+    finite_N = np.logical_and.reduce(np.isfinite(vectors_ND), axis=1)
     return EmbeddedUpdates(
         item_ids=tuple(item_id for item_id, finite in zip(usable, finite_N.tolist(), strict=True) if finite),
         vectors_ND=vectors_ND[finite_N],

@@ -10,7 +10,7 @@ from mmrec.features.assemble import feature_names
 from mmrec.features.ports import ItemViewReader, ServingFeatures
 from mmrec.index.vectors import VectorStore
 from mmrec.models.bundle import ModelBundle
-from mmrec.publishing.release import Release, ReleaseStore, load_collection
+from mmrec.publishing.release import CollectionMark, Release, ReleaseStore, load_collection
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.item_statistics import decay_rates
 from mmrec.serving.keeper import CatalogueKeeper
@@ -28,6 +28,8 @@ class LoadedRelease:
     behaviors: BehaviorSet
     """The configured behaviors with the weights that the ranker was trained with."""
     keeper: CatalogueKeeper
+    mark: CollectionMark
+    """What of `item-embeddings` is in the collection that was read."""
 
 
 def load_release(
@@ -59,8 +61,14 @@ def load_release(
                 "train and publish again"
             )
     model = ModelBundle.load(Path(releases.model_folder(release_id)))
-    stored = load_collection(release, open_vectors())
-    keeper = CatalogueKeeper(behaviors=settings.behaviors, decay_per_day_H=decay_rates(half_lives), tower=model)
+    mark = releases.collection_mark(release)  # before the collection, which may go on meanwhile
+    stored = load_collection(release, open_vectors(), is_followed=releases.is_followed(release_id))
+    keeper = CatalogueKeeper(
+        behaviors=settings.behaviors,
+        decay_per_day_H=decay_rates(half_lives),
+        tower=model,
+        trusts_inferred=settings.content.trust_inferred,
+    )
     entries = {}
     for start in range(0, len(stored.item_ids), PORTION):
         entries.update(features.read_item_content(stored.item_ids[start : start + PORTION]))
@@ -69,7 +77,7 @@ def load_release(
     keeper.publish()
     weights = release.behavior_weights
     behaviors = BehaviorSet(tuple(replace(b, weight=weights[b.name]) for b in settings.behaviors))
-    return LoadedRelease(release=release, model=model, behaviors=behaviors, keeper=keeper)
+    return LoadedRelease(release=release, model=model, behaviors=behaviors, keeper=keeper, mark=mark)
 
 
 def refresh_all(keeper: CatalogueKeeper, features: ItemViewReader) -> None:

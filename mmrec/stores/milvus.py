@@ -6,12 +6,15 @@ searches without them, so types are checked here.
 Rows are numbered from 0 and keyed by that number; item ids are plain text beside it. So no id ever stands in an
 expression: engines differ in how they read quotes, backslashes and Han characters there, and pymilvus's own iterator
 writes the last id of a page into one as it is. Numbers also show what is missing: a page holds exactly the rows it
-was asked for, or is an error.
+was asked for, or is an error. An item that comes later gets the next number, and when one goes, the last one takes
+its number: so numbers stay without gaps, whenever the writer ends.
 """
 
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,18 +22,28 @@ from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from mmrec.errors import ConfigurationError, IncompatibleStateError, NotFoundError, StoreError
-from mmrec.index.vectors import MAX_ITEM_ID_BYTES, Float32Array, StoredVectors, checked_collection
+from mmrec.index.vectors import (
+    MAX_ITEM_ID_BYTES,
+    Float32Array,
+    StoredVectors,
+    checked_additions,
+    checked_collection,
+)
 
 INDEX_TYPES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "HNSW_SQ", "AUTOINDEX")
 _INSERT_ROWS = 1_000
 _READ_ROWS = 1_000
 _MAX_TEXT_BYTES = MAX_ITEM_ID_BYTES
 """Milvus counts bytes of a VARCHAR, Milvus Lite characters; bytes satisfy both."""
+_SAID = "mmrec.description"
+"""Property that holds the description, too: Milvus Lite keeps properties alone."""
 _ROW, _ID, _VECTOR = "row_number", "item_id", "embedding"
 # pymilvus pings an idle server every 10 s; a gRPC server that was not told to allow that (Milvus Lite's) ends the
 # connection after a few (GOAWAY, too_many_pings) and the next call finds none. Every 5 minutes is what servers allow.
 _CHANNEL_OPTIONS = {"grpc.keepalive_time_ms": 300_000, "grpc.keepalive_permit_without_calls": False}
 _CONNECT_TRIES = 3
+_READ_TRIES = 5
+"""Reads of a collection while another process takes items out of it, before that counts as damage."""
 # Milvus Lite sends no timestamps for iterators, which pymilvus reports as a warning each time.
 logging.getLogger("pymilvus").setLevel(logging.ERROR)
 
@@ -44,14 +57,23 @@ class MilvusVectorStore:
         self._index_type = index_type
         self._timeout_s = timeout_s
         self._client = _connected(uri, timeout_s)
+        self._rows_of: dict[str, dict[str, int]] = {}
+        """Collection -> item id -> row number, of the collections that this process writes into."""
 
     def create_collection(
-        self, name: str, item_ids: Sequence[str], vectors_ID: Float32Array, fields: Mapping[str, Sequence[str]]
+        self,
+        name: str,
+        item_ids: Sequence[str],
+        vectors_ID: Float32Array,
+        fields: Mapping[str, Sequence[str]],
+        *,
+        description: Mapping[str, Any] | None = None,
     ) -> None:
         """See VectorStore."""
         vectors_ID = checked_collection(item_ids, vectors_ID)
         self.drop(name)
-        schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+        said = json.dumps(description or {}, sort_keys=True)
+        schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False, description=said)
         schema.add_field(_ROW, DataType.INT64, is_primary=True)
         schema.add_field(_ID, DataType.VARCHAR, max_length=_MAX_TEXT_BYTES)
         schema.add_field(_VECTOR, DataType.FLOAT_VECTOR, dim=vectors_ID.shape[1])
@@ -62,7 +84,12 @@ class MilvusVectorStore:
         with _store_errors(f"collection {name!r} was not written"):
             # Strong: who reads it back at once, as publishing does, sees every row.
             self._client.create_collection(
-                name, schema=schema, index_params=index, consistency_level="Strong", timeout=self._timeout_s
+                name,
+                schema=schema,
+                index_params=index,
+                consistency_level="Strong",
+                properties={_SAID: said},
+                timeout=self._timeout_s,
             )
             for start in range(0, len(item_ids), _INSERT_ROWS):
                 rows = range(start, min(start + _INSERT_ROWS, len(item_ids)))
@@ -76,24 +103,97 @@ class MilvusVectorStore:
         texts = {field: _bounded(values[row]) for field, values in fields.items()}
         return {_ROW: row, _ID: item_ids[row], _VECTOR: vectors_ID[row].tolist(), **texts}
 
+    def describe(self, name: str) -> dict[str, Any]:
+        """See VectorStore."""
+        found = self._describe(name)
+        try:
+            described = json.loads(found.get("description") or found.get("properties", {}).get(_SAID) or "{}")
+        except ValueError:  # somebody else's words
+            return {}
+        return described if isinstance(described, dict) else {}
+
+    def upsert(
+        self, name: str, item_ids: Sequence[str], vectors_ID: Float32Array, fields: Mapping[str, Sequence[str]]
+    ) -> None:
+        """See VectorStore."""
+        columns = self._columns(name)
+        vectors_ID = checked_additions(name, item_ids, vectors_ID, embedding_dim=columns.embedding_dim)
+        with self._writing(name, columns) as row_of:
+            numbers = {item_id: row_of.get(item_id) for item_id in item_ids}
+            added = (item_id for item_id, number in numbers.items() if number is None)
+            numbers.update({item_id: number for number, item_id in enumerate(added, start=len(row_of))})
+            texts = {field: fields.get(field, ("",) * len(item_ids)) for field in columns.texts}
+            rows = [
+                {**self._row(position, item_ids, vectors_ID, texts), _ROW: numbers[item_id]}
+                for position, item_id in enumerate(item_ids)
+            ]
+            rows.sort(key=lambda row: int(row[_ROW]))  # whatever gets through, no number is left out
+            for start in range(0, len(rows), _INSERT_ROWS):
+                self._client.upsert(name, rows[start : start + _INSERT_ROWS])
+            row_of.update({str(row[_ID]): int(row[_ROW]) for row in rows})
+
+    def delete(self, name: str, item_ids: Sequence[str]) -> None:
+        """See VectorStore."""
+        columns = self._columns(name)
+        with self._writing(name, columns) as row_of:
+            for item_id in item_ids:
+                number, last = row_of.get(item_id), len(row_of) - 1
+                if number is None:
+                    continue
+                if number != last:
+                    wanted = [_ROW, _ID, _VECTOR, *columns.texts]
+                    (moved,) = self._client.query(name, filter=f"{_ROW} == {last}", output_fields=wanted)
+                    self._client.upsert(name, [{**{field: moved[field] for field in wanted}, _ROW: number}])
+                    row_of[str(moved[_ID])] = number
+                self._client.delete(name, ids=[last])
+                del row_of[item_id]
+
+    @contextmanager
+    def _writing(self, name: str, columns: "_Columns") -> Iterator[dict[str, int]]:
+        """Row numbers by item id; they are read again after a failure, which may have come at any point."""
+        if not columns.has_rows:
+            raise IncompatibleStateError(f"collection {name!r} has no row numbers; publish the release's model again")
+        place = columns.collection
+        with _store_errors(f"collection {name!r} was not written"):
+            try:
+                if place not in self._rows_of:
+                    self._rows_of[place] = self._read_row_numbers(name)
+                yield self._rows_of[place]
+            except BaseException:
+                self._rows_of.pop(place, None)
+                raise
+
+    def _read_row_numbers(self, name: str) -> dict[str, int]:
+        self._client.load_collection(name)
+        row_of: dict[str, int] = {}
+        for row in sorted((row for page in self._pages(name, [_ID]) for row in page), key=lambda row: int(row[_ROW])):
+            if row_of.setdefault(str(row[_ID]), int(row[_ROW])) != int(row[_ROW]):
+                # The writer before ended after the last item got the number of one that went.
+                self._client.delete(name, ids=[int(row[_ROW])])
+        return row_of
+
     def load(self, name: str) -> StoredVectors:
         """See VectorStore."""
-        described = self._describe(name)["fields"]
-        fields = [f["name"] for f in described if f["name"] not in (_ROW, _ID, _VECTOR)]
-        embedding_dim = int(next(f["params"]["dim"] for f in described if f["name"] == _VECTOR))
-        pages = self._pages if any(f["name"] == _ROW for f in described) else self._pages_by_id
-        rows: list[dict[str, Any]] = []
+        columns = self._columns(name)
+        wanted, embedding_dim, fields = [_ID, _VECTOR, *columns.texts], columns.embedding_dim, columns.texts
         with _store_errors(f"collection {name!r} was not read"):
             self._client.load_collection(name)
-            for page in pages(name, [_ID, _VECTOR, *fields]):
-                rows.extend(page)
-        rows.sort(key=lambda row: str(row[_ID]))
+            pages = self._whole_pages if columns.has_rows else self._pages_by_id
+            read = [row for page in pages(name, wanted) for row in page]
+        rows = sorted({str(row[_ID]): row for row in read}.values(), key=lambda row: str(row[_ID]))
         vectors_ID = np.array([row[_VECTOR] for row in rows], dtype=np.float32).reshape(len(rows), embedding_dim)
         return StoredVectors(
             item_ids=tuple(row[_ID] for row in rows),
             vectors_ID=vectors_ID,
             fields={field: tuple(row[field] for row in rows) for field in fields},
         )
+
+    def _whole_pages(self, name: str, wanted: list[str]) -> list[list[dict[str, Any]]]:
+        """_pages(), again where an item was taken out meanwhile."""
+        for _ in range(_READ_TRIES - 1):
+            with suppress(StoreError):
+                return list(self._pages(name, wanted))
+        return list(self._pages(name, wanted))
 
     def _pages(self, name: str, wanted: list[str]) -> Iterator[list[dict[str, Any]]]:
         """All rows, by their numbers; a page that lacks one is a StoreError."""
@@ -165,11 +265,22 @@ class MilvusVectorStore:
             for alias in self._client.list_aliases(name).get("aliases", []):
                 self._client.drop_alias(alias)
             self._client.drop_collection(name)
+            self._rows_of.pop(name, None)
 
     def collections(self) -> tuple[str, ...]:
         """See VectorStore."""
         with _store_errors("collections were not listed"):
             return tuple(sorted(self._client.list_collections()))
+
+    def _columns(self, name: str) -> "_Columns":
+        described = self._describe(name)
+        fields = {field["name"]: field for field in described["fields"]}
+        return _Columns(
+            collection=str(described.get("collection_name") or name),
+            embedding_dim=int(fields[_VECTOR]["params"]["dim"]),
+            texts=tuple(field for field in fields if field not in (_ROW, _ID, _VECTOR)),
+            has_rows=_ROW in fields,
+        )
 
     def _describe(self, name: str) -> dict[str, Any]:
         with _store_errors(f"collection {name!r} was not described"):
@@ -178,6 +289,18 @@ class MilvusVectorStore:
                 raise NotFoundError(f"no collection {name!r}; there are {known}")
             described: dict[str, Any] = self._client.describe_collection(name)
         return described
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Columns:
+    """What a collection consists of."""
+
+    collection: str
+    """Its own name, whatever alias it was asked for by."""
+    embedding_dim: int
+    texts: tuple[str, ...]
+    has_rows: bool
+    """Whether rows are numbered; not so in collections of older versions."""
 
 
 def _connected(uri: str, timeout_s: float) -> MilvusClient:

@@ -233,3 +233,51 @@ def test_index_types_that_milvus_only_pretends_to_know_are_refused():
 
     with pytest.raises(ConfigurationError, match="SCANN"):
         MilvusVectorStore("http://127.0.0.1:1", index_type="SCANN")
+
+
+def test_items_that_come_change_and_go_leave_the_collection_that_is_written_at_once(store):
+    item_ids, values = planted(40)
+    store.create_collection("items_a", item_ids[:30], values[:30], {"title": item_ids[:30], "share": ["1"] * 30})
+    store.point_alias("items_live", "items_a")
+    store.upsert("items_live", [item_ids[3], *item_ids[30:]], values[[39, *range(30, 40)]], {"title": ["new"] * 11})
+    store.delete("items_a", [item_ids[0], "unknown", item_ids[39], item_ids[17]])
+    store.delete("items_a", [item_ids[39]])
+    store.upsert("items_a", [item_ids[17]], values[[17]], {"title": ["back"], "other": ["x"]})
+    left = [row for row in range(40) if row not in (0, 39)]
+    stored = store.load("items_a")
+    assert list(stored.item_ids) == [item_ids[row] for row in left]
+    assert np.allclose(stored.vectors_ID, values[[39 if row == 3 else row for row in left]], atol=1e-6)
+    titles = dict(zip(stored.item_ids, stored.fields["title"], strict=True))
+    assert titles == {item_ids[r]: "back" if r == 17 else "new" if r == 3 or r >= 30 else item_ids[r] for r in left}
+    assert stored.fields["share"][left.index(3)] == stored.fields["share"][-1] == ""
+    assert [hits[0][0] for hits in store.search("items_live", values[[35, 17]], num_results=2)] == [
+        item_ids[35],
+        item_ids[17],
+    ]
+
+
+def test_what_does_not_fit_a_collection_is_not_taken_into_it(store):
+    item_ids, values = planted(3)
+    store.create_collection("items_a", item_ids, values, {})
+    with pytest.raises(InvalidRequestError, match="numbers do not fit collection 'items_a', whose vectors have 8"):
+        store.upsert("items_a", ["new"], np.ones((1, 4), np.float32), {})
+    with pytest.raises(InvalidRequestError, match="repeat"):
+        store.upsert("items_a", ["new", "new"], values[:2], {})
+    with pytest.raises(NotFoundError, match="items_b"):
+        store.upsert("items_b", ["new"], values[:1], {})
+    with pytest.raises(NotFoundError, match="items_b"):
+        store.delete("items_b", ["new"])
+    assert list(store.load("items_a").item_ids) == item_ids
+
+
+def test_a_collection_says_what_it_was_made_for(store):
+    item_ids, values = planted(3)
+    said = {"release_id": "r1", "fingerprints": {"text": 'a"b', "image": "é"}}
+    store.create_collection("items_a", item_ids, values, {}, description=said)
+    store.create_collection("items_b", item_ids, values, {})
+    store.point_alias("items_live", "items_a")
+    store.upsert("items_a", ["new"], values[:1], {})
+    assert store.describe("items_a") == store.describe("items_live") == said
+    assert store.describe("items_b") == {}
+    with pytest.raises(NotFoundError, match="items_c"):
+        store.describe("items_c")

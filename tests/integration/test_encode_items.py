@@ -16,6 +16,7 @@ import pytest
 
 from feature_repo.apply import apply_repository
 from mmrec.catalog.item import to_json_value
+from mmrec.events.producer import BULK_HEADER
 from mmrec.serving.item_record import ItemUpdate, read_item_update
 from mmrec.simulator.settings import StorefrontConfig
 from mmrec.simulator.storefront import Storefront
@@ -39,8 +40,8 @@ def updates(deployment: Any) -> dict[str, ItemUpdate]:
     }
 
 
-def send(deployment: Any, records: list[tuple[bytes, bytes | None]]) -> None:
-    producer = open_producer(deployment.settings)
+def send(deployment: Any, records: list[tuple[bytes, bytes | None]], *, header: str = "") -> None:
+    producer = open_producer(deployment.settings, header=header)
     producer.send_many(deployment.settings.kafka.catalog_items, records)
     producer.close()
 
@@ -60,7 +61,8 @@ def run(deployment: Any, tmp_path: Path) -> dict[str, Any]:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     told = [json.loads(line) for line in done.stderr.splitlines() if line.startswith('{"time"')]
-    return next(line for line in told if line["event"] == "catalogue_encoded")
+    counts = next(line for line in told if line["event"] == "catalogue_encoded")
+    return {**counts, "events": {line["event"] for line in told}, "table": done.stdout}
 
 
 @contextmanager
@@ -96,6 +98,10 @@ def test_the_catalogue_reaches_store_feast_and_topic_and_is_encoded_once(
     assert counts["num_items"] == len(ITEMS) + 1
     assert counts["rejected"] == {"missing_title": 1, "malformed_json": 1}
     assert counts["mended"]["broken_image"] == 1
+    assert counts["encoded"]["text"] == len({item.title + item.description for item in ITEMS})
+    assert ["item", "broken_image", "1"] in [line.split() for line in counts["table"].splitlines()]
+    progress = figures(deployment)["progress"]
+    assert progress["num_done"] == progress["num_all"] == len(records) + 1
     matrix = open_content_store(deployment.settings).load_matrix()
     assert set(matrix.item_ids) == {*(item.item_id for item in ITEMS), "broken"}
     assert not matrix.present["image"][matrix.row_of["broken"]]
@@ -104,13 +110,22 @@ def test_the_catalogue_reaches_store_feast_and_topic_and_is_encoded_once(
     stored = open_feature_store(deployment.settings).read_item_content(matrix.item_ids)
     assert {item_id: update.entry for item_id, update in found.items()} == stored
     # Nothing new: nothing is read again, nothing encoded.
-    assert run(deployment, tmp_path)["num_items"] == 0
+    again = run(deployment, tmp_path)
+    assert again["num_items"] == 0
+    assert not again["encoded"]
+    assert "encoders_started" not in again["events"]
 
     newcomer = replace(ITEMS[1], item_id="newcomer", title="A coat nobody has seen")
     with following(deployment, tmp_path):
         wait_for(lambda: read_status(deployment.settings.stores.status).get("encode_items", {}).get("ready", False))
         send(deployment, [(b"newcomer", to_json_value(newcomer)), (b"broken", None)])
         wait_for(lambda: {"newcomer"} <= set(updates(deployment)) and updates(deployment)["broken"].entry is None)
+        many = [replace(ITEMS[2], item_id=f"many{number}", title=f"Lamp {number}") for number in range(30)]
+        send(deployment, [(item.item_id.encode(), to_json_value(item)) for item in many], header=BULK_HEADER)
+        wait_for(lambda: all(encoded(deployment).get(item.item_id) for item in many))
+        wait_for(lambda: read_status(deployment.settings.stores.status)["encode_items"]["num_waiting_in_bulk"] == 0)
+    kafka = deployment.settings.kafka
+    assert sum(record.is_bulk for record in read_topic(kafka.bootstrap, kafka.catalog_items)) == len(many)
     assert "newcomer" in open_content_store(deployment.settings).load_matrix().row_of
     assert "broken" not in open_content_store(deployment.settings).load_matrix().row_of
 

@@ -91,6 +91,15 @@ def test_another_run_of_another_deployment_encodes_nothing(tmp_path: Path) -> No
     assert again.seen == []
 
 
+def test_an_encoder_that_was_trained_in_place_has_the_catalogue_encoded_anew(tmp_path: Path) -> None:
+    run(tmp_path, Watched())
+    retrained = Watched()
+    retrained.fingerprint = "f" * 32
+    deployment = run(tmp_path, retrained)
+    assert len(retrained.seen) == NUM_ITEMS
+    assert deployment.store.load_matrix().fingerprints == {"text": "f" * 32}
+
+
 def test_what_several_portions_share_is_encoded_once(tmp_path: Path) -> None:
     same = [record(n, f"i{n}".encode(), item(f"i{n}", title=f"Dress {n % 8}")) for n in range(40)]
     encoder = Watched()
