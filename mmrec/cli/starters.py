@@ -135,8 +135,8 @@ def starter_text(domain: str) -> str:
 # A configuration to start from, for {domain}: `mmrec up --config FILE`.
 # Settings that are not here have their defaults (mmrec/config.py). Weights and half-lives are where to begin.
 
-# What users do. `weight` is the affinity that one event adds. `behavior_id` is kept for ever: never change or reuse one.
-# `phrase` is what explanations say after "You". `hides` takes the item off the user's lists. A behavior that takes
+# What users do. `weight` is the affinity that one event adds. `behavior_id` is kept for ever: never change or reuse
+# one. `phrase` is what explanations say after "You". `hides` takes the item off the user's lists. A behavior that takes
 # another one back names it in `undo_of`.
 {behaviors}
 [scoring]
@@ -154,6 +154,4 @@ half_lives_days = [{", ".join(f"{days:g}" if days % 1 else f"{days:.1f}" for day
 [catalog]
 # Values that mean "none", by attribute and in upper or lower case; other attributes are missing where they are empty.
 missing_values = {starter.missing}
-# Attributes that become "Unknown" where they are missing; others are left out.
-unknown_attributes = []
 """

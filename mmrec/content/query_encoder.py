@@ -97,6 +97,7 @@ class QueryEncoder:
         self._last_number = 0
         self._lock = threading.Lock()
         self._is_closed = False
+        self._reading: threading.Thread | None = None
         self.num_encoded = self.num_kept_answers = self.num_starts = 0
 
     def start(self) -> None:
@@ -117,7 +118,8 @@ class QueryEncoder:
         self._started_s, self.num_starts = now_s, self.num_starts + 1
         # In this process's own session: among sessions, niceness does not count (services.stack.niceness).
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-        threading.Thread(target=self._read, args=(self._process,), name="query-encoder", daemon=True).start()
+        self._reading = threading.Thread(target=self._read, args=(self._process,), name="query-encoder", daemon=True)
+        self._reading.start()
 
     def wait_ready(self, timeout_s: float) -> bool:
         """Whether every encoder was loaded in time."""
@@ -207,6 +209,8 @@ class QueryEncoder:
 
     def _bury(self, process: "subprocess.Popen[bytes]") -> None:
         code = process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
         with self._lock:
             self._process, self._ready = None, {}
             waiting, self._waiting = self._waiting, {}
@@ -225,6 +229,8 @@ class QueryEncoder:
                 process.wait(5)
             except subprocess.TimeoutExpired:
                 process.kill()
+        if self._reading is not None:
+            self._reading.join(5)
 
     def figures(self) -> dict[str, Any]:
         """For the status file."""

@@ -154,7 +154,9 @@ class Replica:
         self._features = parts.open_features()
         self._overlay = parts.open_overlay() if parts.open_overlay is not None else None
         self._keeper = CatalogueKeeper(
-            behaviors=settings.behaviors, decay_per_day_H=decay_rates(settings.statistics.half_lives_days)
+            behaviors=settings.behaviors,
+            decay_per_day_H=decay_rates(settings.statistics.half_lives_days),
+            trusts_inferred=settings.content.trust_inferred,
         )
         self._loaded: LoadedRelease | None = None
         self._refused = _Refused()

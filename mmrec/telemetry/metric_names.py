@@ -188,6 +188,18 @@ METRICS: Final[tuple[MetricName, ...]] = (
     ),
     _counter("mmrec_catalog_mended_total", _CONTENT, "Items put right and taken, by what was found.", "reason"),
     _gauge("mmrec_catalog_items", _CONTENT, "Items of the content store."),
+    _counter(
+        "mmrec_attributes_inferred_total",
+        _CONTENT,
+        "Missing attributes that the attribute model filled in; an item that comes again counts again.",
+        "attribute",
+    ),
+    _counter(
+        "mmrec_attributes_unsure_total",
+        _CONTENT,
+        "Missing attributes that the attribute model left missing, being less sure than it must be.",
+        "attribute",
+    ),
     _counter("mmrec_content_encoded_total", _CONTENT, "Payloads that went through an encoder.", "modality"),
     _counter("mmrec_content_cached_total", _CONTENT, "Payloads whose vector was in the cache.", "modality"),
     _counter("mmrec_content_absent_total", _CONTENT, "Items without a modality, by why.", "modality", "reason"),

@@ -31,7 +31,6 @@ def test_every_domain_gets_a_configuration_that_is_read_with_the_values_it_state
     assert 2 ** (-settings.scoring.decay_per_day[0] * starter.half_life_days / 0.693147) == pytest.approx(0.5, rel=0.01)
     assert settings.statistics.half_lives_days == starter.statistics_days
     assert all(settings.catalog.missing_values.values())
-    assert not settings.catalog.unknown_attributes
 
 
 def test_a_shop_begins_with_the_weights_of_the_method() -> None:
