@@ -8,7 +8,7 @@ from mmrec.training.attributes_recipe import ATTRIBUTES
 from mmrec.training.recipe import Recipe
 from mmrec.training.towers_recipe import TOWERS
 
-RECIPES: Final[tuple[Recipe, ...]] = (TOWERS, ATTRIBUTES, ALIGN)
+RECIPES: Final[tuple[Recipe, ...]] = (TOWERS, ALIGN, ATTRIBUTES)
 
 
 def recipe_named(name: str) -> Recipe:
