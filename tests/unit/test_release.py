@@ -12,7 +12,6 @@ import pytest
 from mmrec.clock import ManualClock
 from mmrec.config import PublishSettings, Settings, StoreSettings
 from mmrec.content.matrix import content_matrix
-from mmrec.content.query_encoder import EncodesQueries, NoQueryEncoder
 from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError, ReleaseGateError, StoreError
 from mmrec.events.producer import TopicRecord
 from mmrec.features.assemble import FEATURE_NAMES
@@ -82,7 +81,6 @@ class Deployment:
         self.records: list[list[TopicRecord]] = []
         self.outage: Exception | None = None
         """Raised as long as it is there when somebody opens the vectors."""
-        self.encoder: EncodesQueries = NoQueryEncoder()
 
     def publish(self, model_folder, *, now_s=1_000_000.0, **changes):
         values = {
@@ -117,7 +115,6 @@ class Deployment:
                 follow=self.follow,
                 topic_name=lambda: "c/t",
                 clock=ManualClock(self.world.end_s),
-                encoder=self.encoder,
             ),
             **changes,
         )

@@ -15,11 +15,12 @@ from typing import Any, Final
 import grpc
 from google.protobuf.message import DecodeError
 
+from mmrec.clock import ManualClock
 from mmrec.events.producer import TopicRecord
 from mmrec.serving.messages import served_list_record
 from mmrec.serving.page_token import page_token
 from mmrec.serving.recommend import Deadline
-from mmrec.serving.replica import Replica
+from mmrec.serving.replica import Replica, ReplicaParts
 from mmrec.v1 import recommender_pb2, recommender_pb2_grpc
 from services.recommender.codes import code_of, details_of
 from tests.fuzz import awkward
@@ -96,8 +97,19 @@ class RecommenderDoor:
         self._deployment = Deployment(folder, self._world)
         self._deployment.publish(untrained(folder / "model"))
         self._deployment.records = _updates()
-        self._deployment.encoder = HereQueryEncoder()
-        self._replica = self._deployment.replica()
+        deployment = self._deployment
+        self._replica = Replica(
+            ReplicaParts(
+                settings=deployment.settings,
+                open_features=lambda: self._world.store,
+                open_vectors=deployment.open_vectors,
+                releases=deployment.releases,
+                follow=deployment.follow,
+                topic_name=lambda: "c/t",
+                clock=ManualClock(self._world.end_s),
+                encoder=HereQueryEncoder(),
+            )
+        )
         self._replica.start()
         self._replica.wait_ready(30)
         self._server = ServedInThread(self._add)
@@ -136,7 +148,7 @@ class RecommenderDoor:
         request = recommender_pb2.SearchItemsRequest(num_items=rng.choice((0, 5)), user_id=self._world.user_ids[0])
         request.query.add(text=entry.title or "cream")
         if rng.random() < 0.5:
-            request.query.add(text=awkward.text(rng)[:200] or "no", weight=rng.choice((-1.0, 0.5)))
+            request.query.add(text=f"no {awkward.text(rng)[:200]}", weight=rng.choice((-1.0, 0.5)))
         request.personal = rng.random() < 0.3
         return request
 
