@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mmrec.features.profile_rows import ProfileRows, RowLayout
     from mmrec.index.vectors import VectorStore
     from mmrec.publishing.release import ReleaseStore
+    from mmrec.serving.live_collection import LiveCollection
     from mmrec.serving.replica import ReplicaParts
     from mmrec.serving.search_content import NamedAlignment
     from mmrec.stores.feast.offline import FeastOfflineStore
@@ -384,6 +385,27 @@ def open_attribute_inference(settings: Settings, encoders: "Mapping[str, Encoder
         {modality: encoder.fingerprint for modality, encoder in encoders.items()},
     )
     return AttributeInference(heads, least=settings.content.attribute_confidence)
+
+
+def live_collection(settings: Settings) -> "LiveCollection":
+    """Keeps the live release's collection up to the catalogue, once it is started; nothing is opened yet."""
+    from mmrec.events.topics import SkippedBatches
+    from mmrec.serving.live_collection import LiveCollection, LiveCollectionParts
+
+    embeddings, topics, skipped = settings.kafka.item_embeddings, open_topics(settings), SkippedBatches()
+
+    def topic_name() -> str:
+        topic = topics.describe(embeddings)
+        return f"{topic.cluster_id}/{topic.topic_id}"
+
+    return LiveCollection(
+        LiveCollectionParts(
+            releases=open_release_store(settings),
+            open_vectors=lambda: open_vector_store(settings),
+            follow=lambda start, stop: topics.follow(embeddings, start=start, stop=stop, skipped=skipped),
+            topic_name=topic_name,
+        )
+    )
 
 
 def open_release_store(settings: Settings) -> "ReleaseStore":

@@ -68,6 +68,7 @@ events_app.command("tail")(ask_commands.events_tail)
 events_app.command("rejected")(rejected_commands.events_rejected)
 items_app.command("rejected")(rejected_commands.items_rejected)
 items_app.command("show")(item_commands.items_show)
+items_app.command("report")(item_commands.items_report)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

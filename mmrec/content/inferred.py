@@ -107,8 +107,8 @@ class AttributeInference:
     def _filled(self, entry: CatalogEntry, guesses: Mapping[str, Guess]) -> CatalogEntry:
         missing = self._missing(entry)
         sure = {name: guesses[name] for name in missing if guesses[name].confidence >= self._least}
-        self.counts.filled.update(sure)
-        self.counts.unsure.update(name for name in missing if name not in sure)
+        self.counts.filled.update(list(sure))
+        self.counts.unsure.update([name for name in missing if name not in sure])
         if not sure:
             return entry
         return replace(
