@@ -9,7 +9,7 @@ attributes and a picture to the first SimilarItems answer for the item, at 5 ite
 item as hidden to the first answer that does not know it. search_*, similar: at 8 texts, 9 item ids and 3 photos per
 second. serving_p99_ratio: p99 of lists beside searches over that without. filtered_recall_at_20: of the index that a
 replica makes of so many items, a twentieth of them allowed, against every inner product. The encoding figures are those
-of tests/benchmarks/bench_encode.py.
+of the benchmark of encoders, where there is one.
 
 Writes tests/benchmarks/results/content.json (--output FILE elsewhere). What a deployment cannot do is left out, and a
 note says why.
@@ -112,7 +112,7 @@ def filtered_recall(num_items: int, *, depth: int = 20, num_queries: int = 200, 
 
 def _encoding(figures: dict[str, Any], *, quick: bool) -> list[str]:
     if importlib.util.find_spec("tests.benchmarks.bench_encode") is None:
-        return ["encoding: left out, there is no tests/benchmarks/bench_encode.py here"]
+        return ["encoding: left out, there is no benchmark of encoders here"]
     measured = importlib.import_module("tests.benchmarks.bench_encode").measure(quick=quick)
     figures.update({name: measured[name] for name in ENCODING})
     return []
