@@ -36,7 +36,14 @@ from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
 from mmrec.wire.declared import AtLeastOne, argument
-from mmrec.wiring import live_collection, open_catalog_feed, open_producer, open_topics, settings_from
+from mmrec.wiring import (
+    live_collection,
+    open_attribute_inference,
+    open_catalog_feed,
+    open_producer,
+    open_topics,
+    settings_from,
+)
 
 log = get_logger("jobs.encode_items")
 PROCESS = "encode_items"
@@ -55,7 +62,13 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, st
     endpoint = serve_metrics(metrics, settings.metrics)
     worker = PictureWorker(timeout_s=settings.content.picture_timeout_s)
     feed = open_catalog_feed(
-        settings, encoders=encoders, store=store, producer=producer, cleaning=cleaning, picture_problem=worker.problem
+        settings,
+        encoders=encoders,
+        store=store,
+        producer=producer,
+        cleaning=cleaning,
+        picture_problem=worker.problem,
+        inference=open_attribute_inference(settings, encoders),
     )
     feed.drop_refused_ids(now_s=clock.now_s())
     filler, skipped = RayFiller(encoders, store, num_workers=num_workers), SkippedBatches()

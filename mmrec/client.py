@@ -4,7 +4,7 @@ with RecommenderClient("127.0.0.1:18500") as recommender:
     answer = recommender.recommend("u00001", num_items=20, include_explanations=True)
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
@@ -88,11 +88,49 @@ class RecommenderClient:
             raise self._translated(error) from None
         return answer
 
-    def similar(self, item_id: str, *, num_items: int = 0) -> recommender_pb2.SimilarItemsResponse:
-        """Items like one item; errors as recommend()."""
-        request = recommender_pb2.SimilarItemsRequest(item_id=item_id, num_items=num_items)
+    def similar(
+        self, item_id: str, *, num_items: int = 0, modality_weights: Mapping[str, float] | None = None
+    ) -> recommender_pb2.SimilarItemsResponse:
+        """Items like one item; errors as recommend().
+
+        Args:
+            modality_weights: Such as {"image": 1}; None or empty: the release's item embeddings.
+        """
+        request = recommender_pb2.SimilarItemsRequest(
+            item_id=item_id, num_items=num_items, modality_weights=modality_weights
+        )
         try:
             answer: recommender_pb2.SimilarItemsResponse = self._stub.SimilarItems(request, timeout=self._timeout_s)
+        except grpc.RpcError as error:
+            raise self._translated(error) from None
+        return answer
+
+    def search(
+        self,
+        parts: Sequence[recommender_pb2.QueryPart],
+        *,
+        num_items: int = 0,
+        item_filter: recommender_pb2.AttributeFilter | None = None,
+        excluded_item_ids: Sequence[str] = (),
+        user_id: str = "",
+        personal: bool = False,
+    ) -> recommender_pb2.SearchItemsResponse:
+        """Items for words, photos or other items; errors as recommend().
+
+        Args:
+            parts: 1 to 8, such as [QueryPart(text="red dress"), QueryPart(text="stripes", weight=-1)].
+            personal: Order by relevance and the interest of `user_id` together.
+        """
+        request = recommender_pb2.SearchItemsRequest(
+            query=parts,
+            num_items=num_items,
+            filter=item_filter,
+            excluded_item_ids=excluded_item_ids,
+            user_id=user_id,
+            personal=personal,
+        )
+        try:
+            answer: recommender_pb2.SearchItemsResponse = self._stub.SearchItems(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
             raise self._translated(error) from None
         return answer

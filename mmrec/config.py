@@ -40,15 +40,16 @@ from mmrec.wire.toml_text import line_of, parse_toml, read_toml_text
 OnlineStore = Literal["sqlite", "redis"]
 """Engines of the online store; code that treats them differently must match all of them (typing.assert_never)."""
 TEXT_ENCODERS: Final = ("hashing-tf", "minilm", "minilm-first-last")
-IMAGE_ENCODERS: Final = ("color-histogram", "efficientnet-lite0")
+IMAGE_ENCODERS: Final = ("color-histogram", "color-lab", "efficientnet-lite0")
 """Names that mmrec.content.modalities.registry knows, beside hub ids and folders."""
 
 
 def _encoder(names: tuple[str, ...]) -> Meta:
     known = ", ".join(f'"{name}"' for name in names)
+    part = rf"(?:[0-9.]+\*)?(?:{'|'.join(names)})"
     return Meta(
-        pattern=rf"^(?:{'|'.join(names)}|.*/.*)\Z",
-        description=f'one of {known}, a hub id ("owner/model"), or a folder, with a "/" in it',
+        pattern=rf"^(?:{part}(?:\+{part})*|.*/.*)\Z",
+        description=f'one of {known}, a hub id ("owner/model"), or a folder, with a "/" in it, or several joined by +',
     )
 
 
@@ -188,7 +189,7 @@ class ContentSettings:
     """Encoders by name; see mmrec.content.modalities."""
 
     text_encoder: TextEncoder = "minilm"
-    image_encoder: ImageEncoder = "efficientnet-lite0"
+    image_encoder: ImageEncoder = "efficientnet-lite0+0.3*color-lab"
     encoders: Mapping[str, Name] = field(default_factory=dict)
     """Encoder by modality, for the other modalities; those that are not named use their default."""
     picture_timeout_s: Positive = 10.0
@@ -214,6 +215,14 @@ class ContentSettings:
     """Bound on the fetched pictures kept in the cache folder; the oldest are removed first."""
     image_cache_days: Positive = 30.0
     """When an item comes again after this time, the host of its picture is asked whether the picture has changed."""
+    attribute_model: str = ""
+    """Folder of an attribute model (`python -m jobs.train --task attributes`), which fills attributes that items lack;
+    empty infers nothing."""
+    attribute_confidence: Annotated[float, Meta(ge=0.5, le=1)] = 0.8
+    """Least calibrated probability of a value that is filled in."""
+    trust_inferred: bool = False
+    """Whether filters match inferred attributes and lists show them. Otherwise ranking alone uses them: a wrong guess
+    must not break a promise such as "color: red"."""
 
     def __post_init__(self) -> None:
         check(self, "content")
@@ -251,6 +260,27 @@ class CatalogSettings:
 
     def __post_init__(self) -> None:
         check(self, "catalog")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings:
+    """Search by words, photos and items (mmrec.serving.search)."""
+
+    encodes_queries: bool = True
+    """Whether the recommender keeps a process that makes vectors of queries, with the encoders of [content]; without
+    it, texts are searched by their words alone and photos are refused."""
+    max_image_bytes: AtLeastOne = 3 * 1024 * 1024
+    """Largest photo of a query. A whole request may have 4 MiB."""
+    num_kept_queries: Count = 4_096
+    """Queries whose vectors are kept in memory; the one asked for longest ago goes first."""
+    num_threads: AtLeastOne = 4
+    """Searches that are answered at the same time."""
+    alignment: str = ""
+    """Folder of a trained alignment (mmrec.content.alignment), in whose space texts find pictures and pictures texts;
+    empty: texts are compared with texts, and pictures with pictures. Read at the start of the recommender."""
+
+    def __post_init__(self) -> None:
+        check(self, "search")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,6 +348,7 @@ class Settings:
     serving: ServingSettings = field(default_factory=ServingSettings)
     content: ContentSettings = field(default_factory=ContentSettings)
     catalog: CatalogSettings = field(default_factory=CatalogSettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
     statistics: StatisticsSettings = field(default_factory=StatisticsSettings)
     publish: PublishSettings = field(default_factory=PublishSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mmrec.collecting.overlay_writer import OverlayWriter
     from mmrec.content.catalog_feed import CatalogFeed
     from mmrec.content.encoder import Encoder
+    from mmrec.content.inferred import AttributeInference
+    from mmrec.content.query_encoder import EncodesQueries, QueryEncoder
     from mmrec.content.store import ContentStore
     from mmrec.events.forgotten import ForgottenUsers
     from mmrec.events.log import EventLog
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from mmrec.publishing.release import ReleaseStore
     from mmrec.serving.live_collection import LiveCollection
     from mmrec.serving.replica import ReplicaParts
+    from mmrec.serving.search_content import NamedAlignment
     from mmrec.stores.feast.offline import FeastOfflineStore
     from mmrec.stores.kafka.producer import KafkaRecordProducer
     from mmrec.stores.log.size import LogSize
@@ -309,6 +312,7 @@ def open_catalog_feed(
     producer: "RecordProducer",
     cleaning: str,
     picture_problem: Callable[[bytes], str],
+    inference: "AttributeInference | None" = None,
 ) -> "CatalogFeed":
     """The feed from `catalog-items` to everything that serves content; it continues where the last run stopped.
 
@@ -316,6 +320,7 @@ def open_catalog_feed(
         encoders: By modality.
         cleaning: Name of the text cleaning.
         picture_problem: Says why a picture cannot be read, or nothing; see mmrec.content.picture_worker.
+        inference: Fills attributes that items lack; see open_attribute_inference().
     """
     from mmrec.catalog.cleaning import cleaning_policy
     from mmrec.catalog.refused import RefusedItems
@@ -332,7 +337,7 @@ def open_catalog_feed(
     return CatalogFeed(
         mark=FeedMark(
             topic=f"{identity.cluster_id}/{identity.topic_id}",
-            encoders=marked_choices(encoders, cleaning=cleaning, policy=policy),
+            encoders=marked_choices(encoders, cleaning=cleaning, policy=policy, inference=inference),
         ),
         mark_path=Path(settings.stores.content) / CATALOG_MARK,
         policy=policy,
@@ -356,7 +361,30 @@ def open_catalog_feed(
         producer=producer,
         topic=kafka.item_embeddings,
         cleaning=cleaning,
+        inference=inference,
     )
+
+
+def open_attribute_inference(settings: Settings, encoders: "Mapping[str, Encoder]") -> "AttributeInference | None":
+    """The attribute model that the configuration names; None where it names none.
+
+    Args:
+        encoders: By modality; they are not loaded.
+
+    Raises:
+        IncompatibleStateError: the folder holds no usable model, or one that reads vectors of other encoders.
+    """
+    if not settings.content.attribute_model:
+        return None
+    from mmrec.content.attribute_heads import AttributeHeads
+    from mmrec.content.inferred import AttributeInference
+
+    heads = AttributeHeads.load(Path(settings.content.attribute_model))
+    heads.refuse_others(
+        {modality: encoder.name for modality, encoder in encoders.items()},
+        {modality: encoder.fingerprint for modality, encoder in encoders.items()},
+    )
+    return AttributeInference(heads, least=settings.content.attribute_confidence)
 
 
 def live_collection(settings: Settings) -> "LiveCollection":
@@ -387,9 +415,54 @@ def open_release_store(settings: Settings) -> "ReleaseStore":
     return ReleaseStore(settings.stores.releases)
 
 
-def replica_parts(settings: Settings) -> "ReplicaParts":
-    """The parts of a recommender replica; nothing but the release folder is opened yet."""
+def open_query_encoder(
+    settings: Settings, *, told: "Callable[[str, float | None], None]" = lambda modality, seconds: None
+) -> "QueryEncoder":
+    """The process that makes vectors of queries, started where the configuration wants one.
+
+    Args:
+        told: As in QueryEncoder.
+    """
+    from mmrec.content.query_encoder import QueryEncoder
+    from mmrec.content.registry import chosen_encoders
+
+    names = chosen_encoders(settings.content) if settings.search.encodes_queries else {}
+    encoder = QueryEncoder(
+        {modality: names[modality] for modality in ("text", "image") if modality in names},
+        picture_timeout_s=settings.content.picture_timeout_s,
+        num_kept=settings.search.num_kept_queries,
+        told=told,
+    )
+    encoder.start()
+    return encoder
+
+
+def open_alignment(settings: Settings) -> "NamedAlignment | None":
+    """The alignment that search.alignment names; None where it names none.
+
+    Raises:
+        IncompatibleStateError: files are missing or damaged, or this code cannot use them.
+    """
+    from hashlib import sha256
+
+    from mmrec.content.alignment import WEIGHTS, AlignmentModel
+    from mmrec.serving.search_content import NamedAlignment
+
+    if not settings.search.alignment:
+        return None
+    folder = Path(settings.config_file).parent / settings.search.alignment
+    model = AlignmentModel.load(folder)
+    return NamedAlignment(model=model, name=sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16])
+
+
+def replica_parts(settings: Settings, *, encoder: "EncodesQueries | None" = None) -> "ReplicaParts":
+    """The parts of a recommender replica; nothing but the release folder is opened yet.
+
+    Args:
+        encoder: Makes vectors of queries; without one, texts are searched by their words alone.
+    """
     from mmrec.clock import SystemClock
+    from mmrec.content.query_encoder import NoQueryEncoder
     from mmrec.events.topics import SkippedBatches
     from mmrec.serving.replica import ReplicaParts
 
@@ -409,4 +482,7 @@ def replica_parts(settings: Settings) -> "ReplicaParts":
         num_skipped_batches=lambda: skipped.num_batches,
         topic_name=topic_name,
         clock=SystemClock(),
+        read_past=lambda: topics.read(embeddings),
+        encoder=encoder or NoQueryEncoder(),
+        open_alignment=lambda: open_alignment(settings),
     )

@@ -1,8 +1,8 @@
 """What cleaning found in a whole catalogue: every finding counted by reason and attribute, with examples (METHODS M13).
 
     report = CleaningReport(rare_below=settings.catalog.report_rare_below)
-    report.add(clean_item(item, policy))                     every item of the catalogue, dropped ones as well
-    report.merge(reading.counts, reading.examples)           what reading the files met, such as titles put together
+    report.add(clean_item(item, policy))          every item of the catalogue, dropped ones as well
+    report.merge(reading.each())                  what reading the files met, such as titles put together
     report.lines(), report.document()
 
     policy = replace(policy, rare_values=rare_values(items, policy, settings.catalog.rare_below))
@@ -99,19 +99,12 @@ class CleaningReport:
         if len(found.examples) < MAX_EXAMPLES:
             found.examples.append(Example(place=place, detail=shown(detail) if detail else ""))
 
-    def merge(self, counts: Mapping[tuple[str, str], int], examples: Mapping[tuple[str, str], Sequence[str]]) -> None:
-        """Add what reading met, by (reason, column); empty values are left out, because cleaning counts them itself.
-
-        Args:
-            examples: Of each reason and column: places with what stood there, fit to be printed.
-        """
-        for (reason, column), count in counts.items():
-            if reason == CleaningReason.MISSING_VALUE:
-                continue
+    def merge(self, read: Iterable[tuple[str, str, int, Sequence[str]]]) -> None:
+        """Add what reading met: (reason, column, count, examples), examples being places fit to be printed."""
+        for reason, column, count, places in read:
             found = self._found.setdefault((reason, column), FindingCount(reason=reason, attribute=column))
             found.count += count
-            places = [Example(place=place) for place in examples.get((reason, column), ())]
-            found.examples = [*found.examples, *places][:MAX_EXAMPLES]
+            found.examples = [*found.examples, *(Example(place=place) for place in places)][:MAX_EXAMPLES]
 
     def add(self, cleaned: CleanedItem) -> None:
         """Count one item and everything that was found on it."""

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 BehaviorOption = Annotated[
     list[str] | None,
-    typer.Option("--behavior", metavar="NAME=BEHAVIOR", help="a name in the file, and the configured behavior it is"),
+    typer.Option(
+        "--behavior",
+        metavar="RULE=BEHAVIOR",
+        help="a name in the file, or a condition such as 'rating>=4', and the configured behavior it is",
+    ),
 ]
 SkipUnknownOption = Annotated[
     bool, typer.Option("--skip-unknown", help="leave out events of behaviors that are not configured")
@@ -81,16 +85,22 @@ class FileOptions:
         return {name: value for name, value in {**said, "known": known}.items() if value}
 
 
-def renamed(options: Sequence[str] | None) -> dict[str, str]:
-    """`--behavior view=browse` as a table; InvalidRequestError where one is not a pair or a name is given twice."""
-    table: dict[str, str] = {}
-    for option in options or ():
-        name, equals, behavior = option.rpartition("=")
-        if not (name and equals and behavior):
-            raise InvalidRequestError(f"--behavior {option!r} is no NAME=BEHAVIOR; give one such as view=browse")
-        if table.setdefault(name, behavior) != behavior:
-            raise InvalidRequestError(f"--behavior says both {name}={table[name]} and {option}; give one")
-    return table
+def named_behaviors(options: Sequence[str] | None, file: Path) -> dict[str, str]:
+    """`--behavior view=browse` as a table, for a file of behavior events.
+
+    Raises:
+        InvalidRequestError: one is no rule, a name is given two behaviors, or one is a condition.
+    """
+    from mmrec.events.behavior_rules import parse_behaviors
+
+    rules = parse_behaviors(options)
+    if rules.conditions:
+        condition = next(iter(rules.conditions))
+        raise InvalidRequestError(
+            f"--behavior {condition.text!r} is a condition on a column, and {file.name} is a file of behavior events, "
+            f"which name their behavior; give NAME=BEHAVIOR, such as view=browse"
+        )
+    return dict(rules.names)
 
 
 def look_through(events: "EventFile", edit: "EventEdit", settings: Settings, *, now_s: float) -> "FileSurvey":

@@ -16,6 +16,8 @@ from mmrec.cli import (
     ask_commands,
     feed_commands,
     forget_commands,
+    import_commands,
+    init_command,
     item_commands,
     metric_commands,
     model_commands,
@@ -40,6 +42,7 @@ app.add_typer(items_app, name="items")
 scores_app = typer.Typer(help="The scoring matrix as a file.", no_args_is_help=True)
 app.add_typer(scores_app, name="scores")
 
+app.command()(init_command.init)
 app.command()(stack_commands.up)
 app.command()(stack_commands.status)
 app.command()(metric_commands.metrics)
@@ -49,7 +52,7 @@ app.command()(stack_commands.doctor)
 app.command()(stack_commands.demo)
 app.command()(feed_commands.simulate)
 app.command()(feed_commands.replay)
-app.command("import")(feed_commands.import_)
+app.command("import")(import_commands.import_)
 app.command()(state_commands.rebuild)
 app.command()(state_commands.audit)
 app.command()(state_commands.backup)
@@ -58,12 +61,14 @@ scores_app.command("export")(state_commands.scores_export)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(model_commands.train)
 app.command()(model_commands.publish)
 app.command()(ask_commands.recommend)
+app.command()(ask_commands.search)
 app.command()(ask_commands.profile)
 app.command()(forget_commands.forget)
 events_app.command("tail")(ask_commands.events_tail)
 events_app.command("rejected")(rejected_commands.events_rejected)
 items_app.command("rejected")(rejected_commands.items_rejected)
 items_app.command("show")(item_commands.items_show)
+items_app.command("report")(item_commands.items_report)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -5,12 +5,13 @@
 
 Each side has its own heads on the frozen encoder's vector x, and what they say is put side by side:
 
-    z   = (x - mean) / scale
+    z   = P (x - mean)                                                P: principal components, fitted once
     v_h = norm( A_h z + B_h relu(C_h z + c_h) + a_h )                                      of head h
     v   = [v_1; ...; v_H] / sqrt(H)                                   so a cosine is the mean of the heads' cosines
 
 The networks of mmrec.models.alignment are the reference; a test holds both equal. A folder holds a model:
-`alignment.npz` and `alignment.json`. Axes: N inputs, X width of an encoder, D embedding.
+`alignment.npz` and `alignment.json`.
+Axes: N inputs, X width of an encoder, P components of it, H width of the bend, D embedding.
 """
 
 import json
@@ -40,20 +41,20 @@ class Head:
     """One head of one side, as arrays."""
 
     skip: FloatArray
-    """A, (X, D)."""
+    """A, (P, D)."""
     inner: FloatArray
-    """C, (X, H)."""
+    """C, (P, H)."""
     inner_bias: FloatArray
     outer: FloatArray
     """B, (H, D)."""
     bias: FloatArray
     """a, (D,)."""
 
-    def __call__(self, z_NX: FloatArray) -> FloatArray:
-        hidden = z_NX @ self.inner
+    def __call__(self, z_NP: FloatArray) -> FloatArray:
+        hidden = z_NP @ self.inner
         hidden += self.inner_bias
         np.maximum(hidden, 0.0, out=hidden)
-        return unit(z_NX @ self.skip + hidden @ self.outer + self.bias)
+        return unit(z_NP @ self.skip + hidden @ self.outer + self.bias)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,12 +62,13 @@ class Side:
     """What makes vectors of one modality."""
 
     mean: FloatArray
-    scale: FloatArray
+    components: FloatArray
+    """(X, P)."""
     heads: tuple[Head, ...]
 
     def __call__(self, x_NX: FloatArray) -> FloatArray:
-        z_NX = np.asarray((x_NX - self.mean) / self.scale, dtype=np.float32)
-        return np.concatenate([head(z_NX) for head in self.heads], axis=1) / np.float32(np.sqrt(len(self.heads)))
+        z_NP = np.asarray((x_NX - self.mean) @ self.components, dtype=np.float32)
+        return np.concatenate([head(z_NP) for head in self.heads], axis=1) / np.float32(np.sqrt(len(self.heads)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -162,7 +164,7 @@ class AlignmentModel:
         folder.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, Any] = {}
         for modality, side in self.sides.items():
-            arrays[f"{modality}.mean"], arrays[f"{modality}.scale"] = side.mean, side.scale
+            arrays |= {f"{modality}.mean": side.mean, f"{modality}.components": side.components}
             for number, head in enumerate(side.heads):
                 arrays |= {f"{modality}.{number}.{name}": array for name, array in vars(head).items()}
         with replacing(folder / WEIGHTS) as file:
@@ -211,7 +213,7 @@ def _side(arrays: Mapping[str, FloatArray], modality: str, num_heads: int) -> Si
         Head(**{name: arrays[f"{modality}.{number}.{name}"] for name in Head.__dataclass_fields__})
         for number in range(num_heads)
     ]
-    return Side(mean=arrays[f"{modality}.mean"], scale=arrays[f"{modality}.scale"], heads=tuple(heads))
+    return Side(mean=arrays[f"{modality}.mean"], components=arrays[f"{modality}.components"], heads=tuple(heads))
 
 
 def unit(vectors_ND: FloatArray) -> FloatArray:

@@ -12,6 +12,7 @@ Axes: N items, M modalities, F inputs, C classes of one attribute, H width of th
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +23,7 @@ from safetensors.numpy import load_file, save_file
 
 from mmrec.content.matrix import BoolArray, ContentMatrix, FloatArray
 from mmrec.disk.files import replace_file
-from mmrec.errors import IncompatibleStateError
+from mmrec.errors import IncompatibleStateError, MmrecError
 
 FORMAT: Final = 1
 DESCRIPTION: Final = "attributes.json"
@@ -58,11 +59,12 @@ class AttributeHeads:
 
     def __post_init__(self) -> None:
         num_inputs = sum(self.content_dims.values()) + len(self.content_dims)
-        found = self.weights["trunk.0.weight"].shape[1]
-        if found != num_inputs:
-            raise IncompatibleStateError(
-                f"the first layer reads {found} inputs, {dict(self.content_dims)} gives {num_inputs}"
-            )
+        firsts = ["trunk.0.weight"] if self.num_layers else [f"heads.{name}.weight" for name in self.heads]
+        for first in firsts:
+            if (found := self.weights[first].shape[1]) != num_inputs:
+                raise IncompatibleStateError(
+                    f"{first} reads {found} inputs, {dict(self.content_dims)} gives {num_inputs}"
+                )
         for name, head in self.heads.items():
             if len(self.weights[f"heads.{name}.bias"]) != len(head.classes):
                 raise IncompatibleStateError(f"head {name!r} has {len(head.classes)} classes and other weights")
@@ -72,12 +74,26 @@ class AttributeHeads:
         """What it reads, in the order of the inputs."""
         return tuple(self.content_dims)
 
+    @property
+    def num_layers(self) -> int:
+        """Layers of the trunk; without any the model is a linear one."""
+        return sum(name.startswith("trunk.") for name in self.weights) // 2
+
+    @property
+    def fingerprint(self) -> str:
+        """Of weights, classes and temperatures."""
+        said = {n: [h.classes, sorted(h.temperatures.items())] for n, h in sorted(self.heads.items())}
+        hashed = sha256(json.dumps([said, list(self.content_dims.items())]).encode())
+        for name in sorted(self.weights):
+            hashed.update(name.encode() + self.weights[name].tobytes())
+        return hashed.hexdigest()[:16]
+
     def refuse_others(self, encoders: Mapping[str, str], fingerprints: Mapping[str, str]) -> None:
         """Check that vectors come from the encoders that the model was trained with.
 
         Args:
             encoders: Modality -> name of the encoder.
-            fingerprints: Modality -> fingerprint; what is not named is not compared.
+            fingerprints: Modality -> fingerprint; a model that is older than fingerprints goes by names alone.
 
         Raises:
             IncompatibleStateError: a modality has another encoder, or the same one with other weights or code.
@@ -90,16 +106,16 @@ class AttributeHeads:
                     f"choose that encoder, or train the attribute model again"
                 )
             own, other = self.fingerprints.get(modality, ""), fingerprints.get(modality, "")
-            if own and other and own != other:
+            if own and own != other:
                 raise IncompatibleStateError(
                     f"the attribute model reads {modality} vectors of {name!r} with the fingerprint {own}, these have "
-                    f"{other}: its weights or code have changed; train the attribute model again"
+                    f"{other or 'none'}: its weights or code have changed; train the attribute model again"
                 )
 
     def embed(self, content: ContentMatrix) -> FloatArray:
         """Output of the trunk, h_L, shape (N, H): products of like attributes lie near each other in it."""
         hidden = self._standard(content)
-        for layer in range(sum(name.startswith("trunk.") for name in self.weights) // 2):
+        for layer in range(self.num_layers):
             after = hidden @ self.weights[f"trunk.{layer}.weight"].T + self.weights[f"trunk.{layer}.bias"]
             np.maximum(after, 0.0, out=after)
             hidden = after if layer == 0 else hidden + after
@@ -123,7 +139,7 @@ class AttributeHeads:
         return found
 
     def _standard(self, content: ContentMatrix) -> FloatArray:
-        self.refuse_others(content.encoders, {})
+        self.refuse_others(content.encoders, content.fingerprints)
         for modality, width in self.content_dims.items():
             if content.values[modality].shape[1] != width:
                 raise IncompatibleStateError(
@@ -161,7 +177,7 @@ class AttributeHeads:
         try:
             described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
             if described["format"] != FORMAT:
-                raise IncompatibleStateError(f"{folder} has format {described['format']}, this code reads {FORMAT}")
+                raise ValueError(f"it has format {described['format']}, this code reads {FORMAT}")
             return cls(
                 content_dims=described["content_dims"],
                 encoders=described["encoders"],
@@ -173,7 +189,7 @@ class AttributeHeads:
                 weights=load_file(folder / WEIGHTS),
                 notes=described["notes"],
             )
-        except (OSError, KeyError, TypeError, ValueError, AttributeError, SafetensorError) as error:
+        except (OSError, KeyError, TypeError, ValueError, AttributeError, MmrecError, SafetensorError) as error:
             raise IncompatibleStateError(
                 f"no usable attribute model in {folder}: {type(error).__name__}: {error}; "
                 f"`python -m jobs.train --task attributes` makes one"

@@ -20,6 +20,7 @@ from mmrec.catalog.refused import RefusedItems
 from mmrec.content.encode import Filler, ItemsUnderWay, begin
 from mmrec.content.encoder import Encoder
 from mmrec.content.feed import CatalogChanges, RefusedChange, read_changes
+from mmrec.content.inferred import AttributeInference, InferredCounts
 from mmrec.content.publish import ContentCounts, FeedMark, publish_content, publish_fields
 from mmrec.content.remote_images import RemoteImages
 from mmrec.content.store import ContentStore
@@ -36,13 +37,20 @@ MAX_BYTES: Final = 32 * 2**20
 _PORTIONS: Final[dict[str, Any]] = {"at_least": 512, "at_most": 512, "patience_s": 60.0}
 
 
-def marked_choices(encoders: Mapping[str, Encoder], *, cleaning: str, policy: CleaningPolicy) -> dict[str, str]:
-    """What a mark is kept for: other weights or code, another cleaning or policy has the catalogue encoded anew."""
+def marked_choices(
+    encoders: Mapping[str, Encoder],
+    *,
+    cleaning: str,
+    policy: CleaningPolicy,
+    inference: AttributeInference | None = None,
+) -> dict[str, str]:
+    """What a mark is kept for: other weights or code, another cleaning, policy or attribute model begins anew."""
     kept = {each.name: getattr(policy, each.name) for each in fields(policy) if each.name != "picture_problem"}
     described = {name: sorted(value) if isinstance(value, frozenset) else value for name, value in kept.items()}
     described["missing_values"] = {name: sorted(values) for name, values in sorted(policy.missing_values.items())}
     used = {modality: f"{encoder.name} {encoder.fingerprint}" for modality, encoder in encoders.items()}
-    return {**used, "cleaning": cleaning, "policy": repr(sorted(described.items()))}
+    inferred = {"attribute model": inference.identity} if inference is not None else {}
+    return {**used, **inferred, "cleaning": cleaning, "policy": repr(sorted(described.items()))}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,6 +114,7 @@ class CatalogFeed:
         producer: RecordProducer,
         topic: str,
         cleaning: str,
+        inference: AttributeInference | None = None,
     ) -> None:
         """Go on where the mark at `mark_path` ends, if it speaks of the same topic and choices.
 
@@ -113,13 +122,14 @@ class CatalogFeed:
             mark: The mark of a beginning.
             topic: Where embeddings go.
             cleaning: Name of the text cleaning.
+            inference: Fills attributes that items lack; None leaves them missing.
         """
         self.mark = mark.resumed(mark_path)
         self.counts = ContentCounts()
         self._mark_path, self._policy, self._refused, self._images = mark_path, policy, refused, images
         self._fields_policy = replace(policy, picture_problem=lambda picture: "")
         self._encoders, self._store, self._features = encoders, store, features
-        self._producer, self._topic, self._cleaning = producer, topic, cleaning
+        self._producer, self._topic, self._cleaning, self._inference = producer, topic, cleaning, inference
         self._num_items = store.num_items()
 
     def take(self, records: Sequence[TopicRecord], *, now_s: float) -> None:
@@ -238,6 +248,7 @@ class CatalogFeed:
             "num_catalogue_items": self._num_items,
             "rejected_total": dict(self.mark.rejected),
             **self.counts.figures(),
+            **(self._inference.counts if self._inference is not None else InferredCounts()).figures(),
             "images": self._images.figures(),
         }
 
@@ -262,6 +273,7 @@ class CatalogFeed:
             counts=self.counts,
             cleaning=self._cleaning,
             write_time_s=now_s,
+            inference=self._inference,
             again=again,
             under_way=under_way,
         )

@@ -1,4 +1,4 @@
-"""What encode_items shows to Prometheus: the catalogue's size, what was refused or put right, what was encoded or not."""
+"""What encode_items shows to Prometheus: the catalogue's size, and what became of its items."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +19,10 @@ class ContentMetrics:
             self._metrics.set("mmrec_catalog_rejected_total", number, reason=reason)
         for reason, number in figures["mended"].items():
             self._metrics.set("mmrec_catalog_mended_total", number, reason=reason)
+        for attribute, number in figures["inferred"].items():
+            self._metrics.set("mmrec_attributes_inferred_total", number, attribute=attribute)
+        for attribute, number in figures["unsure"].items():
+            self._metrics.set("mmrec_attributes_unsure_total", number, attribute=attribute)
         for place, number in figures["absent"].items():
             modality, _, reason = place.partition(".")
             self._metrics.set("mmrec_content_absent_total", number, modality=modality, reason=reason)

@@ -173,14 +173,15 @@ def finish(under_way: ItemsUnderWay, encoders: Mapping[str, Encoder], store: Con
                 vectors[modality][item_id] = np.asarray(known[digest_of[item_id]], dtype=np.float32)
             else:
                 absent[modality][BROKEN] += 1
-    # The width of what is kept: asking the encoder would load it for nothing.
-    dims = {m: store.cache.width(encoder.fingerprint) or encoder.embedding_dim for m, encoder in encoders.items()}
+    # A modality that none of the items has is left out: its width would have to be asked of an encoder, which would be
+    # loaded for nothing, and towers would learn a token that no item has.
+    there = {modality: encoder for modality, encoder in encoders.items() if vectors[modality]}
     matrix = content_matrix(
         sorted(under_way.items),
         vectors,
-        embedding_dims=dims,
-        encoders={modality: encoder.name for modality, encoder in encoders.items()},
-        fingerprints={modality: encoder.fingerprint for modality, encoder in encoders.items()},
+        embedding_dims={modality: len(next(iter(vectors[modality].values()))) for modality in there},
+        encoders={modality: encoder.name for modality, encoder in there.items()},
+        fingerprints={modality: encoder.fingerprint for modality, encoder in there.items()},
     )
     num_payloads = {modality: len(set(found.values())) for modality, found in under_way.digests.items()}
     return EncodedItems(

@@ -134,6 +134,7 @@ def _entry_document(entry: CatalogEntry) -> dict[str, Any]:
         price=entry.price,
         currency=entry.currency,
         availability=catalog_pb2.Availability.Name(int(entry.availability)),
+        inferred_attributes=dict(entry.inferred_attributes),
     )
     if entry.publish_time_s:
         message.publish_time.FromMicroseconds(round(entry.publish_time_s * 1e6))

@@ -17,6 +17,7 @@ from mmrec.content.encode import ItemsUnderWay, begin, finish
 from mmrec.content.encoder import Encoder
 from mmrec.content.feed import CatalogChanges, embedding_records
 from mmrec.content.fetch_errors import FetchReason
+from mmrec.content.inferred import AttributeInference
 from mmrec.content.matrix import content_matrix
 from mmrec.content.store import ContentStore
 from mmrec.disk.files import replace_file
@@ -92,12 +93,14 @@ def publish_content(
     counts: ContentCounts,
     cleaning: str,
     write_time_s: float,
+    inference: AttributeInference | None = None,
     again: bool = False,
     under_way: ItemsUnderWay | None = None,
 ) -> None:
     """Encode what changed and hand it to every reader; `counts` is added to.
 
     Args:
+        inference: Fills attributes that items lack; None leaves them missing.
         again: Whether these items were published before, without their picture: they are not counted a second time.
         under_way: The same items, where encoding them has begun.
     """
@@ -111,6 +114,8 @@ def publish_content(
     begun = under_way or begin(list(changes.items.values()), encoders, store, cleaning=cleaning)
     encoded = finish(begun, encoders, store)
     entries = {item_id: catalog_entry(item) for item_id, item in changes.items.items()}
+    if inference is not None:
+        entries = inference.completed(entries, encoded.matrix)
     store.put(encoded.matrix, removed=changes.removed)
     # The feature store forgets nothing: an item that is gone is written as hidden, so that nobody lists it again.
     gone = {i: CatalogEntry(item_id=i, availability=Availability.HIDDEN) for i in changes.removed}

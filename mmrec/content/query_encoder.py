@@ -57,6 +57,17 @@ class EncodesQueries(Protocol):
         ...
 
 
+class NoQueryEncoder:
+    """Where queries are not encoded: every answer is a StoreError."""
+
+    def ask(self, modality: str, payload: bytes) -> "Future[EncodedQuery]":
+        """See EncodesQueries."""
+        answer: Future[EncodedQuery] = Future()
+        error = StoreError(f"{modality} queries of {len(payload)} bytes are not encoded here (search.encodes_queries)")
+        answer.set_exception(error)
+        return answer
+
+
 class QueryEncoder:
     """See EncodesQueries."""
 
@@ -66,7 +77,7 @@ class QueryEncoder:
         *,
         picture_timeout_s: float,
         num_kept: int = 4_096,
-        told: Callable[[str, float], None] = lambda modality, seconds: None,
+        told: Callable[[str, float | None], None] = lambda modality, seconds: None,
     ) -> None:
         """Start nothing yet.
 
@@ -74,7 +85,7 @@ class QueryEncoder:
             encoders: Modality -> name of its encoder.
             picture_timeout_s: Processor time that decoding one picture may take.
             num_kept: Vectors that are kept; the one asked for longest ago goes first.
-            told: Called with the modality and the seconds that encoding took, for each vector that was made.
+            told: Called for each answer with the modality and the seconds that encoding took, None where it was kept.
         """
         self._encoders = dict(encoders)
         self._picture_timeout_s, self._num_kept, self._told = picture_timeout_s, num_kept, told
@@ -86,6 +97,7 @@ class QueryEncoder:
         self._last_number = 0
         self._lock = threading.Lock()
         self._is_closed = False
+        self._reading: threading.Thread | None = None
         self.num_encoded = self.num_kept_answers = self.num_starts = 0
 
     def start(self) -> None:
@@ -95,7 +107,7 @@ class QueryEncoder:
 
     def _start(self) -> None:
         now_s = time.monotonic()
-        if self._is_closed or self._process is not None or now_s - self._started_s < RESTART_S:
+        if not self._encoders or self._is_closed or self._process is not None or now_s - self._started_s < RESTART_S:
             return
         command = [sys.executable, "-m", "mmrec.content.query_worker"]
         command += [json.dumps(self._encoders), str(self._picture_timeout_s)]
@@ -106,7 +118,8 @@ class QueryEncoder:
         self._started_s, self.num_starts = now_s, self.num_starts + 1
         # In this process's own session: among sessions, niceness does not count (services.stack.niceness).
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-        threading.Thread(target=self._read, args=(self._process,), name="query-encoder", daemon=True).start()
+        self._reading = threading.Thread(target=self._read, args=(self._process,), name="query-encoder", daemon=True)
+        self._reading.start()
 
     def wait_ready(self, timeout_s: float) -> bool:
         """Whether every encoder was loaded in time."""
@@ -131,6 +144,7 @@ class QueryEncoder:
             if kept is not None:
                 self._kept.move_to_end(key)
                 self.num_kept_answers += 1
+                self._told(modality, None)
                 answer.set_result(kept)
                 return answer
             if problem := self._problem(modality):
@@ -195,6 +209,8 @@ class QueryEncoder:
 
     def _bury(self, process: "subprocess.Popen[bytes]") -> None:
         code = process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
         with self._lock:
             self._process, self._ready = None, {}
             waiting, self._waiting = self._waiting, {}
@@ -213,6 +229,8 @@ class QueryEncoder:
                 process.wait(5)
             except subprocess.TimeoutExpired:
                 process.kill()
+        if self._reading is not None:
+            self._reading.join(5)
 
     def figures(self) -> dict[str, Any]:
         """For the status file."""

@@ -103,7 +103,7 @@ def condition_of(name: str) -> Condition | None:
         return None
     match = _CONDITION.fullmatch(name)
     column, sign, value = (match["column"], match["sign"], match["value"]) if match else ("", "", "")
-    if not column or sign not in _COMPARE or not value or _SIGNS.search(value):
+    if not column or sign not in _COMPARE or not value or (value == _unquoted(value) and _SIGNS.search(value)):
         raise InvalidRequestError(
             f"--behavior {name!r}: this is no COLUMN OP VALUE with one of {' '.join(_COMPARE)}; give one such as "
             f"'rating>=4=like', or, where it is a name, put it in double quotes"

@@ -11,7 +11,7 @@ Repeating a complete import sends nothing, however long ago it was.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -39,14 +39,18 @@ class ImportMark:
 class ImportMarks:
     """Marks in a folder, one import of a file at a time."""
 
-    def __init__(self, folder: Path, file: Path, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, folder: Path, file: Path, options: Mapping[str, Any] | None = None, *, also: Sequence[Path] = ()
+    ) -> None:
         """Find the file's mark; the file is read once for its digest.
 
         Args:
             options: What differs from a plain import, as JSON can hold it.
+            also: Other files that the import reads, and folders, of which names, sizes and times of change count.
         """
-        with file.open("rb") as source:
-            name = file_digest(source, "sha256").hexdigest()
+        name = _digest(file)
+        if also:
+            name = sha256("".join([name, *map(_digest, also)]).encode()).hexdigest()
         others = sorted(folder.glob(f"{name}*.json"))
         if options:
             name += "-" + sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:16]
@@ -79,6 +83,15 @@ class ImportMarks:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(self._path, json.dumps(asdict(mark)))
         self.mark = mark
+
+
+def _digest(path: Path) -> str:
+    if path.is_dir():
+        found = sorted((str(each.relative_to(path)), each.stat()) for each in path.rglob("*") if each.is_file())
+        listed = "".join(f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\0" for name, facts in found)
+        return sha256(listed.encode("utf-8", errors="surrogateescape")).hexdigest()
+    with path.open("rb") as source:
+        return file_digest(source, "sha256").hexdigest()
 
 
 def _read(path: Path) -> ImportMark:

@@ -29,6 +29,8 @@ class ItemEntry(Protocol):
     @property
     def attributes(self) -> Mapping[str, str]: ...
     @property
+    def inferred_attributes(self) -> Mapping[str, float]: ...
+    @property
     def price(self) -> float: ...
     @property
     def publish_time_s(self) -> float: ...
@@ -72,6 +74,8 @@ class ContentColumns:
     """Epoch seconds, inf where the item stays."""
     tokens_TX: IntArray
     """One row per attribute value, NO_TOKEN beyond an item's last one; the last row is the domain, NO_TOKEN without."""
+    given_TX: IntArray
+    """tokens_TX without values that were inferred, which filters do not match; the same array where none was."""
     num_tokens: int
     """Every token is smaller than this."""
 
@@ -87,8 +91,16 @@ class ContentColumns:
         ends = self.expire_times_X[rows]
         if missing.any():
             prices[missing], times[missing], tokens[:, missing], ends[missing] = np.nan, np.nan, NO_TOKEN, np.inf
+        given = tokens
+        if self.given_TX is not self.tokens_TX:
+            given = np.where(missing, NO_TOKEN, self.given_TX.take(rows, axis=1))
         return ContentColumns(
-            prices_X=prices, publish_times_X=times, expire_times_X=ends, tokens_TX=tokens, num_tokens=self.num_tokens
+            prices_X=prices,
+            publish_times_X=times,
+            expire_times_X=ends,
+            tokens_TX=tokens,
+            given_TX=given,
+            num_tokens=self.num_tokens,
         )
 
 
@@ -115,6 +127,12 @@ def content_columns(entries: Sequence[ItemEntry | None], *, vocabulary: Vocabula
         tokens_TX[: len(values), row] = values
         if entry is not None and entry.domain:
             tokens_TX[-1, row] = vocabulary.token("", entry.domain)
+    inferred = [_inferred_tokens(entry, vocabulary) for entry in entries]
+    given_TX = tokens_TX
+    if any(inferred):
+        given_TX = tokens_TX.copy()
+        for row, guessed in enumerate(inferred):
+            given_TX[:-1, row][np.isin(given_TX[:-1, row], guessed)] = NO_TOKEN
     return ContentColumns(
         prices_X=np.array([e.price if e is not None and e.price > 0 else np.nan for e in entries], dtype=np.float64),
         publish_times_X=np.array(
@@ -124,5 +142,16 @@ def content_columns(entries: Sequence[ItemEntry | None], *, vocabulary: Vocabula
             [e.expire_time_s if e is not None and e.expire_time_s > 0 else np.inf for e in entries], dtype=np.float64
         ),
         tokens_TX=tokens_TX,
+        given_TX=given_TX,
         num_tokens=1 + len(vocabulary),
     )
+
+
+def _inferred_tokens(entry: ItemEntry | None, vocabulary: Vocabulary) -> list[int]:
+    if entry is None or not entry.inferred_attributes:
+        return []
+    return [
+        vocabulary.token(name, value)
+        for name in entry.inferred_attributes
+        for value in attribute_values(entry.attributes.get(name, ""))
+    ]

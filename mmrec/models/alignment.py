@@ -1,10 +1,11 @@
 """The alignment as it is trained: heads on frozen image and text vectors, and a temperature (METHODS M19, M20).
 
-    v = norm( A z + B dropout(relu(C dropout(z) + c)) + a ),   z = (x - mean) / scale
+    v = norm( A dropout(z) + B dropout(relu(C dropout(z) + c)) + a ),   z = P (x - mean)
 
-Dropout of z gives another view of the same input at every call, as altered pictures and texts do for encoders that are
-trained along (METHODS M14). mmrec.content.alignment is what serves, in NumPy.
-Axes: N inputs, X width of an encoder, D embedding.
+P holds principal components, half-whitened as those of the item tower are (mmrec.models.towers). Dropout of z gives
+another view of the same input at every call, as altered pictures and texts do for encoders that are trained along
+(METHODS M14). mmrec.content.alignment is what serves, in NumPy.
+Axes: N inputs, X width of an encoder, P components of it, D embedding.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,6 +20,7 @@ from mmrec.content.alignment import IMAGE, SIDES, TEXT, AlignmentModel, Head, Si
 from mmrec.content.matrix import FloatArray
 from mmrec.models.losses import Temperature, paired_multi_positive
 from mmrec.models.settings import Dropped
+from mmrec.models.towers import Projection
 from mmrec.wire.declared import AtLeastOne, check
 
 
@@ -29,6 +30,8 @@ class AlignmentSettings:
 
     embedding_dim: AtLeastOne = 256
     """D."""
+    projected_dim: AtLeastOne = 384
+    """Principal components kept of each encoder's vectors."""
     hidden_dim: AtLeastOne = 512
     """Width of the bend between input and embedding."""
     dropout: Dropped = 0.5
@@ -41,27 +44,19 @@ class AlignmentSettings:
 
 
 class AlignmentSide(nn.Module):
-    """One head of one modality."""
+    """One head of one modality, on projected inputs."""
 
-    mean_X: Tensor
-    scale_X: Tensor
-
-    def __init__(self, settings: AlignmentSettings, values_NX: FloatArray) -> None:
-        """Centers and scales by `values_NX`, the training inputs."""
+    def __init__(self, settings: AlignmentSettings, projected_dim: int) -> None:
         super().__init__()
-        width = values_NX.shape[1]
-        mean, scale = centering(values_NX)
-        self.register_buffer("mean_X", torch.from_numpy(mean))
-        self.register_buffer("scale_X", torch.from_numpy(scale))
         self.hide = nn.Dropout(settings.input_dropout)
-        self.skip = nn.Linear(width, settings.embedding_dim)
-        self.inner = nn.Linear(width, settings.hidden_dim)
+        self.skip = nn.Linear(projected_dim, settings.embedding_dim)
+        self.inner = nn.Linear(projected_dim, settings.hidden_dim)
         self.drop = nn.Dropout(settings.dropout)
         self.outer = nn.Linear(settings.hidden_dim, settings.embedding_dim, bias=False)
 
-    def forward(self, x_NX: Tensor) -> Tensor:
+    def forward(self, z_NP: Tensor) -> Tensor:
         """Unit vectors, (N, D)."""
-        z = self.hide((x_NX - self.mean_X) / self.scale_X)
+        z = self.hide(z_NP)
         hidden = self.drop(functional.relu(self.inner(z)))
         return functional.normalize(self.skip(z) + self.outer(hidden), dim=-1)
 
@@ -80,39 +75,39 @@ class Aligner(nn.Module):
     """A head for each side and the temperature between them.
 
     Args:
-        inputs: Training vectors by modality, SIDES.
+        projections: By modality, SIDES: fitted on the training inputs; shared by the aligners of one model.
         learned: Whether the temperature is learned; else it stays at `temperature`.
     """
 
     def __init__(
         self,
         settings: AlignmentSettings,
-        inputs: Mapping[str, FloatArray],
+        projections: Mapping[str, Projection],
         *,
         temperature: float = 0.07,
         learned: bool = True,
     ) -> None:
         super().__init__()
-        self.sides = nn.ModuleDict({modality: AlignmentSide(settings, inputs[modality]) for modality in SIDES})
+        self.sides = nn.ModuleDict({m: AlignmentSide(settings, projections[m].components_XP.shape[1]) for m in SIDES})
         self.temperature = Temperature(temperature, low=0.01, high=1.0)
         self.temperature.log_tau.requires_grad_(learned)
 
-    def embed(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Unit vectors by modality."""
-        return {modality: self.sides[modality](values) for modality, values in x.items()}
+    def embed(self, z: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Unit vectors by modality, of projected inputs."""
+        return {modality: self.sides[modality](values) for modality, values in z.items()}
 
     def forward(
-        self, x: Mapping[str, Tensor], other: Mapping[str, Tensor], groups_N: Tensor, view_weight: float
+        self, z: Mapping[str, Tensor], other: Mapping[str, Tensor], groups_N: Tensor, view_weight: float
     ) -> Tensor:
         """Loss of a batch, a scalar.
 
         Args:
-            x: Inputs by modality, (N, X).
+            z: Projected inputs by modality, (N, P).
             other: Another view of the same inputs.
             groups_N: Equal numbers where items are right for each other.
             view_weight: Weight of the two-view terms; 0 leaves them out.
         """
-        tau, vectors = self.temperature(), self.embed(x)
+        tau, vectors = self.temperature(), self.embed(z)
         loss = paired_multi_positive(vectors[IMAGE], vectors[TEXT], groups_N, temperature=tau)
         if view_weight > 0:
             again = self.embed(other)
@@ -124,32 +119,41 @@ class Aligner(nn.Module):
 
 def exported(
     aligners: Sequence[Aligner],
+    projections: Mapping[str, Projection],
     *,
     encoders: Mapping[str, str],
     fingerprints: Mapping[str, str] | None = None,
     notes: Mapping[str, Any] | None = None,
 ) -> AlignmentModel:
-    """What serves, of one or several aligners that were fitted on the same inputs."""
+    """What serves, of one or several aligners on the same projections."""
     sides = {}
     for modality in SIDES:
         heads: list[Any] = [aligner.sides[modality] for aligner in aligners]
-        first = heads[0]
         sides[modality] = Side(
-            mean=_array(first.mean_X), scale=_array(first.scale_X), heads=tuple(head.exported() for head in heads)
+            mean=_array(projections[modality].mean_X),
+            components=_array(projections[modality].components_XP),
+            heads=tuple(head.exported() for head in heads),
         )
     return AlignmentModel(
         sides=sides, encoders=dict(encoders), fingerprints=dict(fingerprints or {}), notes=dict(notes or {})
     )
 
 
-def centering(values_NX: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """(mean, scale) of inputs: scale is the deviation, at least a fifth of what is usual.
+def fitted_projections(inputs: Mapping[str, FloatArray], *, projected_dim: int) -> dict[str, Projection]:
+    """Projections by modality, scaled so that a projected number is about 1.
 
-    A number that hardly ever moves is mostly noise, or a rare word: dividing by its own deviation alone would shout it.
+    Args:
+        inputs: Training vectors by modality, SIDES.
+        projected_dim: Principal components kept, as far as a modality has so many numbers.
     """
-    mean, deviation = values_NX.mean(axis=0), values_NX.std(axis=0)
-    usual = float(np.sqrt((deviation**2).mean())) or 1.0
-    return mean.astype(np.float32), np.maximum(deviation, 0.2 * usual).astype(np.float32)
+    found = {}
+    for modality, values_NX in inputs.items():
+        width = values_NX.shape[1]
+        projection = Projection(width, min(projected_dim, width))
+        projection.fit(values_NX)
+        projection.components_XP.mul_(projection.components_XP.shape[1] ** 0.5)
+        found[modality] = projection
+    return found
 
 
 def _array(tensor: Any) -> FloatArray:

@@ -10,6 +10,7 @@ Axes: N items, F inputs, C classes of one attribute, A attributes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ from torch.nn import functional
 
 from mmrec.content.matrix import FloatArray
 from mmrec.models.settings import Dropped
-from mmrec.wire.declared import AtLeastOne, Positive, check
+from mmrec.wire.declared import AtLeastOne, Count, Positive, check
 
 ClassWeights = Literal["none", "inverse-sqrt", "effective-number"]
 TaskWeights = Literal["fixed", "learned"]
@@ -37,7 +38,8 @@ class AttributeModelSettings:
 
     hidden_dim: AtLeastOne = 768
     """H, width of the trunk."""
-    num_layers: AtLeastOne = 2
+    num_layers: Count = 2
+    """Of the trunk; without any, each head is a linear probe."""
     dropout: Dropped = 0.4
     """Share of the trunk's outputs that training leaves out, after each layer."""
     input_dropout: Dropped = 0.2
@@ -70,9 +72,9 @@ class AttributeNetwork(nn.Module):
         self.register_buffer("mean_F", torch.zeros(width))
         self.register_buffer("deviation_F", torch.ones(width))
         sizes = [width + len(input_dims), *[hidden] * settings.num_layers]
-        self.trunk = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.trunk = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         # Attributes may have any name: a ModuleDict refuses dots.
-        self.heads = nn.ModuleList(nn.Linear(hidden, number) for number in num_classes.values())
+        self.heads = nn.ModuleList(nn.Linear(sizes[-1], number) for number in num_classes.values())
 
     def fit_scale(self, values_NF: FloatArray, present_NF: npt.NDArray[np.bool_]) -> None:
         """Take mean and deviation of the training items' inputs, where they are present."""
@@ -159,7 +161,7 @@ def masked_cross_entropy(logits_NC: Tensor, labels_N: Tensor, weights_C: Tensor,
 
 
 def class_weights(counts_C: npt.NDArray[np.int64], kind: ClassWeights, *, most: float) -> FloatArray:
-    """r of each class: 1 on average over the items, then at most `most`.
+    """Weight r of each class: 1 on average over the items, then at most `most`.
 
     Args:
         counts_C: Training items of each class; a class without any weighs as one with a single item.

@@ -183,7 +183,7 @@ class Catalogue:
         for attribute, values in item_filter.conditions:
             parts = [part for value in values for part in attribute_values(value)]
             tokens = [t for part in parts if (t := self.vocabulary.known(attribute, part)) != NO_TOKEN]
-            passing_I &= np.isin(self.content.tokens_TX[:-1], tokens).any(axis=0)
+            passing_I &= np.isin(self.content.given_TX[:-1], tokens).any(axis=0)
         return passing_I
 
     def facts(self, rows_N: RowArray, own_rows_J: RowArray) -> ItemFacts:
@@ -232,6 +232,7 @@ def neighbor_table(
 
 def empty_catalogue(*, behaviors: BehaviorSet, decay_per_day_H: FloatArray) -> Catalogue:
     """A catalogue of no items."""
+    nothing = np.zeros((1, 0), dtype=np.int64)
     return Catalogue(
         item_ids=(),
         entries=(),
@@ -239,7 +240,8 @@ def empty_catalogue(*, behaviors: BehaviorSet, decay_per_day_H: FloatArray) -> C
             prices_X=np.zeros(0),
             publish_times_X=np.zeros(0),
             expire_times_X=np.zeros(0),
-            tokens_TX=np.zeros((1, 0), dtype=np.int64),
+            tokens_TX=nothing,
+            given_TX=nothing,
             num_tokens=1,
         ),
         vocabulary=Vocabulary(),

@@ -3,7 +3,7 @@
     content_findings(judged)       neighbors, color, text to image, top-5 lists, principal components
 
 Items and photographs stay on one side of the split with everything of the same title or picture. An item is judged by
-what stands in its attributes. A similarity of image and text is the weighted mean of two cosines, which is M12's
+what stands in its attributes. A similarity of image and text is the weighted mean of two cosines, which is S4's
 z_i . z_q with z = [sqrt(a) image; sqrt(1 - a) text]: two spaces that were never aligned cannot be averaged themselves.
 Axes: I items, Q queries, D numbers of a vector.
 """
@@ -11,6 +11,7 @@ Axes: I items, Q queries, D numbers of a vector.
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from mmrec.catalog.item import CatalogItem
 from mmrec.evaluation.content_metrics import (
@@ -24,7 +25,7 @@ from mmrec.evaluation.content_metrics import (
 )
 from mmrec.evaluation.linear_probe import probed_labels
 from mmrec.evaluation.metrics import hit_rate
-from mmrec.reports.findings import Findings, Heat, Scatter, Strip, Strips, Table
+from mmrec.reports.findings import AnyPart, Findings, Heat, Scatter, Strip, Strips, Table
 from mmrec.reports.judged_content import FloatArray, IntArray, JudgedContent
 
 GALLERY: Final = 1_500
@@ -48,7 +49,7 @@ def content_findings(judged: JudgedContent, *, num_lists: int = 4) -> Findings:
         "held out": f"{len(judged.test):,}, with everything of the same title or picture",
         "encoders": ", ".join([*judged.images, judged.text_encoder]),
     }
-    parts = [
+    parts: list[AnyPart] = [
         neighbors_table(judged),
         confusion_heat(judged),
         *([color_table(judged)] if judged.color_name else []),
@@ -126,7 +127,7 @@ def retrieval_table(judged: JudgedContent, *, k: int = 10) -> Table:
     The bridge: the picture that belongs to a text is taken to look like the mean picture of the NUM_BRIDGES known items
     with the most similar texts.
     """
-    with_text = judged.texts_ID.any(axis=1)
+    with_text: npt.NDArray[np.bool_] = np.any(judged.texts_ID != 0, axis=1)
     test = judged.test[with_text[judged.test]][:GALLERY]
     fit = judged.fit[with_text[judged.fit]]
     gallery = judged.images[judged.best_image][test]
@@ -153,7 +154,7 @@ def components(judged: JudgedContent) -> Scatter:
     centered = values - values.mean(axis=0)
     _, vectors = np.linalg.eigh((centered.T @ centered).astype(np.float64))
     # The sign of a component is free: its largest number is made positive.
-    top = vectors[:, -1:-3:-1]
+    top: npt.NDArray[np.float64] = vectors[:, -1:-3:-1]
     top = top * np.sign(top[np.abs(top).argmax(axis=0), np.arange(top.shape[1])])
     places = centered[rows] @ top
     labels = judged.labels(_broad(judged))[rows]

@@ -82,12 +82,19 @@ def judged(to: Direction, part: QueryPart, rows_N: RowArray, *, is_whole: bool) 
 
 
 def evidence(place: int, asked: AskedPart, judged: Sequence[Judged], rows_N: RowArray) -> list[Evidence]:
-    found = [(vectors_of(each.direction.modality), each.direction.share, _calibrated(each)) for each in judged]
+    """All evidence of one part: an item that lacks a vector is judged by the rest, whose shares grow."""
+    names = [vectors_of(each.direction.modality) for each in judged]
+    values = [_calibrated(each) for each in judged]
+    shares = [each.direction.share * ~np.isnan(each.cosines_N) for each in judged]
     if asked.lexical_I is not None:
-        found.append((LEXICAL, asked.lexical_share, asked.lexical_I[rows_N].astype(np.float64)))
+        names.append(LEXICAL)
+        values.append(asked.lexical_I[rows_N].astype(np.float64))
+        shares.append(np.full(len(rows_N), asked.lexical_share))
+    whole_N = np.sum([np.zeros(len(rows_N)), *shares], axis=0)
+    weight_N = asked.part.weight / np.where(whole_N > 0, whole_N, 1.0)
     return [
-        Evidence(part=place, name=name, values_N=values_N, gains_N=asked.part.weight * share * values_N)
-        for name, share, values_N in found
+        Evidence(part=place, name=name, values_N=values_N, gains_N=weight_N * share_N * values_N)
+        for name, values_N, share_N in zip(names, values, shares, strict=True)
     ]
 
 

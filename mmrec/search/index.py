@@ -5,12 +5,12 @@
     found = index.find([QueryPart(words="red drss")], allowed_I=mask, num_candidates=400)
 
 Fusion is a convex sum of scores (Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", TOIS
-2023), over the parts p of the query with weights w_p, which may be negative, and the kinds of evidence e of each:
+2023; METHODS M12), over the parts p of the query with weights w_p, which may be negative, and their kinds of evidence e:
 
     relevance_i = sum_p w_p sum_e share_pe * value_pei  /  sum_p |w_p|           sum_e share_pe = 1
     value       = BM25_i / max BM25                                        of words
                 = (cos_pi - mean_i cos_pi) / (max_i cos_pi - mean_i cos_pi)    of vectors: an item like any other has 0
-    value       = 0     where an item has no such vector: a missing modality says nothing
+    where an item has no such vector, the other shares of that part grow: a missing modality says nothing
 
 Cosines are linear in the query, so weighing parts here is combining their vectors. Candidates are the best by words and
 the best by each kind of vector; where few items are allowed, all of these. Items come and go one at a time, and any
@@ -35,7 +35,7 @@ BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
 RowArray = npt.NDArray[np.int64]
-LEXICAL_SHARE: Final = 0.5
+LEXICAL_SHARE: Final = 0.6
 """Share of words in the evidence of a text whose vector is known, too."""
 EXACT_ITEMS: Final = 2_000
 """Where at most so many items are allowed, each of them is a candidate."""
@@ -59,8 +59,14 @@ class FoundItems:
 class SearchIndex:
     """Words and vectors of items. A row is given to an item once and kept; a removed one comes back in its own."""
 
-    def __init__(self, *, lexical_share: float = LEXICAL_SHARE) -> None:
-        self._lexical_share = lexical_share
+    def __init__(self, *, lexical_share: float = LEXICAL_SHARE, exact_items: int = EXACT_ITEMS) -> None:
+        """Start empty.
+
+        Args:
+            lexical_share: Share of words in the evidence of a text whose vector is known, too.
+            exact_items: Where at most so many items are allowed, each of them is a candidate.
+        """
+        self.lexical_share, self._exact_items = lexical_share, exact_items
         self._lexical = LexicalIndex()
         self._row_of: dict[str, int] = {}
         self._item_ids: list[str] = []
@@ -182,7 +188,7 @@ class SearchIndex:
             best = float(scores_I.max(initial=0.0))
             lexical_I = scores_I / best if best > 0 else None
         directed = self._item_directions(part) if part.item_id else self._directions(part)
-        lexical_share = 0.0 if lexical_I is None else self._lexical_share if directed else 1.0
+        lexical_share = 0.0 if lexical_I is None else self.lexical_share if directed else 1.0
         whole = sum(each.share for each in directed)
         directions = tuple(
             Direction(
@@ -219,7 +225,7 @@ class SearchIndex:
 
     def _candidates(self, asked: Sequence[AskedPart], allowed_I: BoolArray, num_candidates: int) -> RowArray:
         """Rows, ascending: the best by words, and by the weighted sum of the query's vectors of each kind."""
-        if int(allowed_I.sum()) <= EXACT_ITEMS:
+        if int(allowed_I.sum()) <= self._exact_items:
             return allowed_I.nonzero()[0]
         found: list[RowArray] = [np.zeros(0, dtype=np.int64)]
         lexical = [each.part.weight * each.lexical_I for each in asked if each.lexical_I is not None]

@@ -87,6 +87,11 @@ class LexicalIndex:
         """Number of items."""
         return len(self._items)
 
+    @property
+    def num_slots(self) -> int:
+        """Places that items have or had; bounded by a multiple of the items."""
+        return self._num_slots
+
     def put(self, row: int, text: ItemText) -> None:
         """Add an item, or replace what it had."""
         counts = weighted_counts(text)
@@ -165,7 +170,7 @@ class LexicalIndex:
 
         Args:
             query: Result of looked_up().
-            num_rows: Number of rows of the answer; items of higher rows must not be here.
+            num_rows: Number of rows of the answer; items of higher rows are left out.
         """
         scores_S, found_S = np.zeros(self._num_slots), np.zeros(self._num_slots)
         whole = 0.0

@@ -43,7 +43,7 @@ MAX_MODALITIES: Final = 16
 MAX_EMBEDDING_DIM: Final = 65_536
 _FIELDS: Final = (
     *("item_id", "modalities", "title", "domain", "attributes", "price", "currency"),
-    *("availability", "publish_time", "update_time", "expire_time", "description"),
+    *("availability", "publish_time", "update_time", "expire_time", "description", "inferred_attributes"),
 )
 _MODALITY_FIELDS: Final = ("modality", "encoder", "values", "fingerprint")
 
@@ -127,16 +127,32 @@ def _vector(name: str, values: Sequence[Any]) -> npt.NDArray[np.float32]:
     )
 
 
+def _inferred(fields: KnownFields, attributes: Mapping[str, str]) -> dict[str, float]:
+    """Confidence by name, of attributes that are there."""
+    name, right = "inferred_attributes", 'an object of confidences above 0, 1 at most, such as {"color": 0.93}'
+    value = fields.values.get(name, {})
+    if not isinstance(value, dict):
+        raise wrong_type(name, value, right)
+    for key, confidence in value.items():
+        if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 < confidence <= 1:
+            raise wrong_type(f"{name}.{shown(key)[1:-1]}", confidence, "a number above 0, 1 at most")
+        if key not in attributes:
+            raise wrong_type(f"a name of {name}", key, "names that attributes has, too")
+    return {key: float(confidence) for key, confidence in value.items()}
+
+
 def _entry(item_id: str, fields: KnownFields) -> CatalogEntry:
+    attributes = attributes_field(fields, max_bytes=DECODED * MAX_ATTRIBUTE_BYTES)
     return CatalogEntry(
         item_id=item_id,
         title=text_field(fields, "title", max_bytes=DECODED * MAX_TITLE_BYTES),
         domain=text_field(fields, "domain", max_bytes=DECODED * MAX_NAME_BYTES),
-        attributes=attributes_field(fields, max_bytes=DECODED * MAX_ATTRIBUTE_BYTES),
+        attributes=attributes,
         price=price_field(fields),
         currency=text_field(fields, "currency", max_bytes=MAX_NAME_BYTES),
         availability=availability_field(fields),
         publish_time_s=time_field(fields, "publish_time"),
         update_time_s=time_field(fields, "update_time"),
+        inferred_attributes=_inferred(fields, attributes),
         expire_time_s=expire_field(fields),
     )

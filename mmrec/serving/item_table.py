@@ -48,6 +48,8 @@ class ItemTable:
         self._entries: list[CatalogEntry] = []
         self._tokens_TI: IntArray = np.zeros((1, 0), dtype=np.int64)
         """Exactly as long as the entries: requests take from it along the items, which copies what has spare room."""
+        self._given_TI = self._tokens_TI
+        """Without inferred values; the same array while no item has any."""
         self._prices = GrowingColumn(fill=np.nan, dtype=np.float64)
         self._publish_times = GrowingColumn(fill=np.nan, dtype=np.float64)
         self._expire_times = GrowingColumn(fill=np.inf, dtype=np.float64)
@@ -93,18 +95,14 @@ class ItemTable:
         self._publish_times.put(rows, columns.publish_times_X)
         self._expire_times.put(rows, columns.expire_times_X)
         self._showable.put(rows, [entry.availability.can_be_shown for entry in changed])
-        self._put_tokens(rows, columns.tokens_TX)
+        self._put_tokens(rows, columns)
 
-    def _put_tokens(self, rows_N: RowArray, tokens_TN: IntArray) -> None:
-        before_TI, num_values = self._tokens_TI, len(tokens_TN) - 1
-        num_kept = before_TI.shape[1]
-        tokens_TI = np.full((max(len(before_TI), len(tokens_TN)), len(self._entries)), NO_TOKEN, dtype=np.int64)
-        tokens_TI[: len(before_TI) - 1, :num_kept] = before_TI[:-1]
-        tokens_TI[-1, :num_kept] = before_TI[-1]
-        tokens_TI[:-1, rows_N] = NO_TOKEN
-        tokens_TI[:num_values, rows_N] = tokens_TN[:-1]
-        tokens_TI[-1, rows_N] = tokens_TN[-1]
-        self._tokens_TI = tokens_TI
+    def _put_tokens(self, rows_N: RowArray, columns: ContentColumns) -> None:
+        num_items = len(self._entries)
+        all_given = self._given_TI is self._tokens_TI and columns.given_TX is columns.tokens_TX
+        given_TI = None if all_given else _with_tokens(self._given_TI, rows_N, columns.given_TX, num_items)
+        self._tokens_TI = _with_tokens(self._tokens_TI, rows_N, columns.tokens_TX, num_items)
+        self._given_TI = self._tokens_TI if given_TI is None else given_TI
 
     def put_vectors(
         self, rows_N: RowArray, vectors_ND: Float32Array, shares: Mapping[str, npt.NDArray[np.floating]]
@@ -158,6 +156,7 @@ class ItemTable:
                 publish_times_X=self._publish_times.view(num_items),
                 expire_times_X=self._expire_times.view(num_items),
                 tokens_TX=self._tokens_TI,
+                given_TX=self._given_TI,
                 num_tokens=1 + len(self._vocabulary),
             ),
             vocabulary=self._vocabulary,
@@ -193,3 +192,15 @@ class ItemTable:
             self._vectors.view(len(self.row_of)),
             changed_rows=np.array(sorted(changed), dtype=np.int64),
         )
+
+
+def _with_tokens(before_TI: IntArray, rows_N: RowArray, tokens_TN: IntArray, num_items: int) -> IntArray:
+    """Tokens of `num_items` items, those of some rows replaced; the last line is the domain."""
+    num_values, num_kept = len(tokens_TN) - 1, before_TI.shape[1]
+    tokens_TI = np.full((max(len(before_TI), len(tokens_TN)), num_items), NO_TOKEN, dtype=np.int64)
+    tokens_TI[: len(before_TI) - 1, :num_kept] = before_TI[:-1]
+    tokens_TI[-1, :num_kept] = before_TI[-1]
+    tokens_TI[:-1, rows_N] = NO_TOKEN
+    tokens_TI[:num_values, rows_N] = tokens_TN[:-1]
+    tokens_TI[-1, rows_N] = tokens_TN[-1]
+    return tokens_TI

@@ -14,6 +14,7 @@ Axes: I items, N changed ones, H half-lives, B behaviors.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -32,8 +33,20 @@ from mmrec.serving.item_table import ItemTable
 class CatalogueKeeper:
     """The side of a catalogue that changes. For one thread only; the catalogues it publishes are for all."""
 
-    def __init__(self, *, behaviors: BehaviorSet, decay_per_day_H: FloatArray, tower: ItemTower | None = None) -> None:
-        self._behaviors = behaviors
+    def __init__(
+        self,
+        *,
+        behaviors: BehaviorSet,
+        decay_per_day_H: FloatArray,
+        tower: ItemTower | None = None,
+        trusts_inferred: bool = False,
+    ) -> None:
+        """A keeper of nothing yet.
+
+        Args:
+            trusts_inferred: Filters match inferred attributes and lists show them, as if they had been given.
+        """
+        self._behaviors, self._trusts_inferred = behaviors, trusts_inferred
         self._tower = tower
         self._table = ItemTable(
             behaviors=behaviors,
@@ -90,7 +103,7 @@ class CatalogueKeeper:
 
     def _describe(self, item_id: str, entry: CatalogEntry | None) -> None:
         """Take an item's entry over into the next catalogue."""
-        self._entries[item_id] = entry
+        self._entries[item_id] = entry and self._as_trusted(entry)
         self._table.row(item_id)
         self._new_entries.add(item_id)
         self._changed = True
@@ -100,6 +113,10 @@ class CatalogueKeeper:
         if not self._is_catalogued:
             self._is_catalogued = True
             self._new_entries |= self._bare
+
+    def _as_trusted(self, entry: CatalogEntry) -> CatalogEntry:
+        trusts = self._trusts_inferred and entry.inferred_attributes
+        return replace(entry, inferred_attributes={}) if trusts else entry
 
     def undescribed(self, item_ids: Iterable[str]) -> list[str]:
         """Those of `item_ids` that no collection, record or entry described yet."""

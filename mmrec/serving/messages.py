@@ -13,7 +13,7 @@ from mmrec.events.rules import number_problem
 from mmrec.recall.catalogue import ItemFilter
 from mmrec.serving.explain import explain
 from mmrec.serving.page_token import page_token, shown_items
-from mmrec.serving.recommend import DEFAULT_ITEMS, MAX_ITEMS, ListRequest, RecommendedList, SessionEvent
+from mmrec.serving.recommend import DEFAULT_ITEMS, MAX_ITEMS, Degradation, ListRequest, RecommendedList, SessionEvent
 from mmrec.v1 import behavior_pb2, recommender_pb2
 from mmrec.wire.ids import first_id_problem, id_problem
 from mmrec.wire.instants import MAX_SECONDS, MIN_SECONDS, rfc3339
@@ -212,11 +212,23 @@ def serving_state(
     Args:
         stream_ingest_time_s: Ingest time of the newest record in the profiles of all users; -inf before the first.
     """
+    return state_message(
+        found.degraded,
+        num_candidates=len(found.candidates.rows_N),
+        as_of_s=as_of_s,
+        stream_ingest_time_s=stream_ingest_time_s,
+    )
+
+
+def state_message(
+    degraded: Sequence[Degradation], *, num_candidates: int, as_of_s: float, stream_ingest_time_s: float
+) -> recommender_pb2.ServingState:
+    """The same from its parts, of a list of any kind."""
     state = recommender_pb2.ServingState(
         as_of=timestamp(as_of_s),
-        degraded=bool(found.degraded),
-        degraded_reasons=[degradation.value for degradation in found.degraded],
-        num_candidates=len(found.candidates.rows_N),
+        degraded=bool(degraded),
+        degraded_reasons=[degradation.value for degradation in degraded],
+        num_candidates=num_candidates,
     )
     if math.isfinite(stream_ingest_time_s):
         state.stream_lag.FromMicroseconds(round(max(0.0, as_of_s - stream_ingest_time_s) * 1e6))

@@ -7,6 +7,7 @@ Popular items are always there, because that source comes first and costs one in
 Axes: I items of the catalogue, J items of the profile, N candidates, L newest events, D embedding, F features.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -63,6 +64,10 @@ class Degradation(Enum):
     """The deadline left no time for the ranker: recall order."""
     RANKING_FAILED = "ranking_failed"
     """The ranker raised: recall order."""
+    QUERY_NOT_ENCODED = "query_not_encoded"
+    """No encoder answered in time for a text of a search: it was searched by its words alone."""
+    VECTORS_INCOMPATIBLE = "vectors_incompatible"
+    """No item has a vector made by the encoder of queries, with the same fingerprint: a search by words alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,14 +234,7 @@ def similar(
     if not 1 <= num_items <= MAX_ITEMS:
         raise InvalidRequestError(f"num_items is {num_items}; give 1 to {MAX_ITEMS}, or 0 for {DEFAULT_ITEMS}")
     catalogue = state.catalogue
-    row = catalogue.row_of.get(item_id, NO_ROW)
-    if row == NO_ROW or catalogue.entries[row].availability is Availability.HIDDEN:
-        raise NotFoundError(f"item {item_id!r} is not in the catalogue of {len(catalogue.item_ids)} items")
-    if (publish_time_s := catalogue.entries[row].publish_time_s) > as_of_s:
-        raise NotFoundError(f"item {item_id!r} is not shown before its publish_time, {rfc3339(publish_time_s)}")
-    if catalogue.entries[row].has_expired(as_of_s):
-        expired = rfc3339(catalogue.entries[row].expire_time_s)
-        raise NotFoundError(f"item {item_id!r} is not shown any more since its expire_time, {expired}")
+    row = shown_row(item_id, catalogue, as_of_s=as_of_s)
     degraded = [Degradation.RELEASE_UNUSABLE] if state.unusable_release else []
     if state.model is None:
         degraded.append(Degradation.NO_RELEASE)
@@ -253,6 +251,47 @@ def similar(
         degraded=tuple(degraded),
         has_more=False,
     )
+
+
+def shown_row(item_id: str, catalogue: Catalogue, *, as_of_s: float) -> int:
+    """The row of an item that a caller names.
+
+    Raises:
+        NotFoundError: the item is not in the catalogue, was removed, is not published yet, or has expired.
+    """
+    row = catalogue.row_of.get(item_id, NO_ROW)
+    if row == NO_ROW or catalogue.entries[row].availability is Availability.HIDDEN:
+        raise NotFoundError(f"item {item_id!r} is not in the catalogue of {len(catalogue.item_ids)} items")
+    if (publish_time_s := catalogue.entries[row].publish_time_s) > as_of_s:
+        raise NotFoundError(f"item {item_id!r} is not shown before its publish_time, {rfc3339(publish_time_s)}")
+    if catalogue.entries[row].has_expired(as_of_s):
+        expired = rfc3339(catalogue.entries[row].expire_time_s)
+        raise NotFoundError(f"item {item_id!r} is not shown any more since its expire_time, {expired}")
+    return row
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Interest:
+    """A user's interest in some items."""
+
+    scores_N: FloatArray | None
+    """Ranking scores; None where no ranker judged."""
+    degraded: tuple[Degradation, ...]
+
+
+def interest(
+    user_key: str, rows_N: RowArray, *, state: ReplicaState, read_profile: ReadProfile, as_of_s: float
+) -> Interest:
+    """What the ranker says of the items at some rows for a user: items found otherwise, such as by a search."""
+    progress = _Progress(deadline=Deadline(at_s=math.inf, clock=lambda: 0.0))
+    profile = _profile(ListRequest(user_key=user_key, as_of_s=as_of_s), state, read_profile, progress)
+    everything_I = np.ones(len(state.catalogue.item_ids), dtype=np.bool_)
+    context = recall_context(
+        profile, state.catalogue, state.scoring, as_of_s=as_of_s, allowed_I=everything_I, tower=state.model
+    )
+    candidates = Candidates(rows_N=rows_N, recall_scores_N=np.zeros(len(rows_N)))
+    scores_N, features_NF = _rank(context, candidates, state, progress)
+    return Interest(scores_N=scores_N if features_NF is not None else None, degraded=tuple(progress.degraded))
 
 
 def _profile(

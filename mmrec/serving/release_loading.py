@@ -63,7 +63,12 @@ def load_release(
     model = ModelBundle.load(Path(releases.model_folder(release_id)))
     mark = releases.collection_mark(release)  # before the collection, which may go on meanwhile
     stored = load_collection(release, open_vectors(), is_followed=releases.is_followed(release_id))
-    keeper = CatalogueKeeper(behaviors=settings.behaviors, decay_per_day_H=decay_rates(half_lives), tower=model)
+    keeper = CatalogueKeeper(
+        behaviors=settings.behaviors,
+        decay_per_day_H=decay_rates(half_lives),
+        tower=model,
+        trusts_inferred=settings.content.trust_inferred,
+    )
     entries = {}
     for start in range(0, len(stored.item_ids), PORTION):
         entries.update(features.read_item_content(stored.item_ids[start : start + PORTION]))

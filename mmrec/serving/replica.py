@@ -16,7 +16,7 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ import numpy as np
 from mmrec.clock import Clock
 from mmrec.collecting.overlay import Overlay
 from mmrec.config import Settings
+from mmrec.content.query_encoder import EncodesQueries, NoQueryEncoder
 from mmrec.errors import IncompatibleStateError, NotFoundError
 from mmrec.events.producer import TopicRecord
 from mmrec.features.ports import ServingFeatures
@@ -48,6 +49,9 @@ from mmrec.serving.messages import (
 )
 from mmrec.serving.recommend import Deadline, ReplicaState, recommend, similar
 from mmrec.serving.release_loading import PORTION, LoadedRelease, load_release, refresh_all
+from mmrec.serving.search_content import NamedAlignment
+from mmrec.serving.search_request import likeness_request, search_request
+from mmrec.serving.search_side import SearchSide
 from mmrec.telemetry.logs import StatusFile, get_logger
 from mmrec.v1 import recommender_pb2
 
@@ -80,6 +84,12 @@ class ReplicaParts:
     """Batches of item-embeddings that `follow` could not decode and left out."""
     open_overlay: Callable[[], Overlay] | None = None
     """Opens the overlay of acknowledged events; None where nobody writes one."""
+    read_past: Callable[[], Iterable[TopicRecord]] = tuple
+    """All records of item-embeddings up to now."""
+    encoder: EncodesQueries = field(default_factory=NoQueryEncoder)
+    """Makes vectors of queries."""
+    open_alignment: Callable[[], NamedAlignment | None] = lambda: None
+    """Reads the alignment of texts and pictures; None where there is none."""
 
 
 @dataclass
@@ -146,7 +156,9 @@ class Replica:
         self._features = parts.open_features()
         self._overlay = parts.open_overlay() if parts.open_overlay is not None else None
         self._keeper = CatalogueKeeper(
-            behaviors=settings.behaviors, decay_per_day_H=decay_rates(settings.statistics.half_lives_days)
+            behaviors=settings.behaviors,
+            decay_per_day_H=decay_rates(settings.statistics.half_lives_days),
+            trusts_inferred=settings.content.trust_inferred,
         )
         self._loaded: LoadedRelease | None = None
         self._refused = _Refused()
@@ -154,6 +166,12 @@ class Replica:
         self._state = self._new_state()
         self._stopping = threading.Event()
         self._ready = threading.Event()
+        self._search_side = SearchSide(
+            encoder=parts.encoder,
+            alignment=parts.open_alignment(),
+            read_past=parts.read_past,
+            stopping=self._stopping,
+        )
         self._counts_cursor, self._neighbors_cursor = _Cursor(), _Cursor()
         self._status = StatusFile(settings.stores.status, "recommender")
         self._thread = threading.Thread(target=self._keep_up, name="replica-keeper", daemon=True)
@@ -203,6 +221,28 @@ class Replica:
             release_id=state.release_id,
             stream_ingest_time_s=state.stream_ingest_time_s,
         )
+        self._count(response.state)
+        return response
+
+    def search(
+        self, message: recommender_pb2.SearchItemsRequest, *, deadline: Deadline
+    ) -> recommender_pb2.SearchItemsResponse:
+        """Answer SearchItems; errors as mmrec.serving.search.search() and search_request.search_request()."""
+        now_s, state = self._parts.clock.now_s(), self._state
+        request = search_request(message, now_s=now_s, limits=self._parts.settings.search)
+        response = recommender_pb2.SearchItemsResponse()
+        self._search_side.answer(request, response, state=state, read_profile=self.read_profile, deadline=deadline)
+        self._count(response.state)
+        return response
+
+    def alike(
+        self, message: recommender_pb2.SimilarItemsRequest, *, deadline: Deadline
+    ) -> recommender_pb2.SimilarItemsResponse:
+        """Answer SimilarItems that weighs modalities; errors as search() and search_request.likeness_request()."""
+        now_s, state = self._parts.clock.now_s(), self._state
+        request = likeness_request(message, now_s=now_s)
+        response = recommender_pb2.SimilarItemsResponse()
+        self._search_side.answer(request, response, state=state, read_profile=self.read_profile, deadline=deadline)
         self._count(response.state)
         return response
 
@@ -300,10 +340,14 @@ class Replica:
     def _follow_items(self, store: ServingFeatures) -> None:
         """Follow records of items until the release changes."""
         start = self._loaded.mark.start(self._parts.topic_name()) if self._loaded is not None else None
+        # From the beginning on, all that can be searched comes by itself.
+        self._search_side.follows_from(start)
         next_check_s = next_status_s = time.monotonic() + PUBLISH_S
         next_publish_s = 0.0
         for records in self._parts.follow(start, self._stopping.is_set):
-            self._keeper.take(self._updates(records))
+            updates = self._updates(records)
+            self._keeper.take(updates)
+            self._search_side.content.take(updates)
             self._refresh_portion(store)
             began_s = time.monotonic()
             if began_s >= next_publish_s and self._publish():
@@ -399,6 +443,7 @@ class Replica:
     def _publish(self) -> bool:
         changed = self._keeper.publish() or self._state.release_id != self._release_id
         if changed:
+            self._search_side.introduce(self._keeper.catalogue)
             self._state = self._new_state()
         return changed
 
@@ -418,6 +463,7 @@ class Replica:
             "has_neighbors": catalogue.neighbors is not None,
             "num_unusable_vectors": self._keeper.num_unusable_vectors,
             "num_skipped_batches": self._parts.num_skipped_batches(),
+            **self._search_side.figures(),
             **vars(self.counters),
             **self._figures(),
         }

@@ -30,6 +30,7 @@ from mmrec.search.query import LEXICAL, MeantVector, QueryPart
 from mmrec.serving.recommend import Deadline, Degradation, ReadProfile, ReplicaState, interest, shown_row
 from mmrec.serving.search_content import SearchContent
 from mmrec.serving.search_request import AskedPart, SearchRequest
+from mmrec.v1 import recommender_pb2
 
 MIN_CANDIDATES: Final = 400
 """Of each kind of evidence."""
@@ -64,13 +65,6 @@ class FoundBecause:
     """One sentence."""
 
 
-@dataclass(kw_only=True)
-class _Encoding:
-    """The parts of a query with their vectors, while they are made."""
-
-    degraded: dict[Degradation, None] = field(default_factory=dict)
-
-
 def search(
     request: SearchRequest,
     *,
@@ -93,8 +87,8 @@ def search(
     for part in request.parts:
         if part.item_id:
             shown_row(part.item_id, state.catalogue, as_of_s=request.as_of_s)
-    progress = _Encoding()
-    parts = _encoded(request, content, encoder, deadline, progress)
+    encoding = _Encoding(content=content, deadline=deadline)
+    parts = encoding.parts(request, encoder)
     allowed_I = allowed_items(
         state.catalogue,
         as_of_s=request.as_of_s,
@@ -103,112 +97,102 @@ def search(
     )
     depth = max(MIN_CANDIDATES, 2 * request.num_items)
     found, rows_N = content.find(parts, state.catalogue, allowed_I=allowed_I, num_candidates=depth)
-    _refuse_contentless(request, found, content)
-    order = (~found.duplicates_N).nonzero()[0]
-    scores_N = found.relevance_N
+    _refuse_contentless(request, found)
+    order, scores_N = (~found.duplicates_N).nonzero()[0], found.relevance_N
     if request.is_personal:
-        order, scores_N = _personal(order, found, rows_N, request, state, read_profile, progress)
+        head = order[: max(PERSONAL_HEAD, 2 * request.num_items)]
+        judged = interest(
+            request.user_key, rows_N[head], state=state, read_profile=read_profile, as_of_s=request.as_of_s
+        )
+        encoding.degraded.update(dict.fromkeys(judged.degraded))
+        if judged.scores_N is not None:
+            scores_N = _with_interest(found.relevance_N, head, judged.scores_N)
+            order = np.concatenate([head[np.argsort(-scores_N[head], kind="stable")], order[len(head) :]])
     shown = order[: request.num_items]
     return SearchedList(
         catalogue=state.catalogue,
         rows_K=rows_N[shown],
         scores_K=scores_N[shown],
-        explanations=tuple(_because(found, int(place), content) for place in shown),
-        degraded=tuple(progress.degraded),
+        explanations=tuple(_because(found, place, content) for place in shown.tolist()),
+        degraded=tuple(encoding.degraded),
         num_candidates=len(order),
     )
 
 
-def _encoded(
-    request: SearchRequest, content: SearchContent, encoder: EncodesQueries, deadline: Deadline, progress: _Encoding
-) -> list[QueryPart]:
-    """The parts with the vectors of their texts and photos; all are encoded at once."""
-    waiting = [_ask(part, encoder) for part in request.parts]
-    parts = []
-    for number, (asked, answer) in enumerate(zip(request.parts, waiting, strict=True)):
-        part = QueryPart(weight=asked.weight, words=asked.text, item_id=asked.item_id, shares=request.shares)
-        if answer is not None:
-            vector = _vector(f"query[{number}]", asked, answer, content, deadline, progress)
-            part = replace(part, vectors=() if vector is None else (vector,))
-        parts.append(part)
-    return parts
+@dataclass(kw_only=True)
+class _Encoding:
+    """The vectors of one query, while they are made."""
+
+    content: SearchContent
+    deadline: Deadline
+    degraded: dict[Degradation, None] = field(default_factory=dict)
+
+    def parts(self, request: SearchRequest, encoder: EncodesQueries) -> list[QueryPart]:
+        """The parts with the vectors of their texts and photos; all are encoded at once."""
+        waiting = [_ask(part, encoder) for part in request.parts]
+        parts = []
+        for number, (asked, answer) in enumerate(zip(request.parts, waiting, strict=True)):
+            part = QueryPart(weight=asked.weight, words=asked.text, item_id=asked.item_id, shares=request.shares)
+            encoded = self._answered(f"query[{number}].image", asked, answer) if answer is not None else None
+            vector = self._comparable(f"query[{number}].image", asked, encoded) if encoded is not None else None
+            parts.append(replace(part, vectors=() if vector is None else (vector,)))
+        return parts
+
+    def _answered(self, name: str, asked: AskedPart, answer: "Future[EncodedQuery]") -> EncodedQuery | None:
+        """What the encoder answers; None where a text is searched by its words alone."""
+        try:
+            return answer.result(max(0.0, self.deadline.left_s() - ANSWER_MARGIN_S))
+        except InvalidRequestError as error:
+            if asked.text:  # an encoder of words may know none of these; the lexical index looks for them all the same
+                return None
+            raise InvalidRequestError(f"{name}: {error}") from None
+        except TimeoutError:
+            if not asked.text:
+                raise DeadlineError(f"{name} was not encoded before the deadline; give it more time") from None
+        except StoreError:
+            if not asked.text:
+                raise
+        self.degraded[Degradation.QUERY_NOT_ENCODED] = None
+        return None
+
+    def _comparable(self, name: str, asked: AskedPart, encoded: EncodedQuery) -> MeantVector | None:
+        """A query's vector where items have any of its meaning; None for a text where they have none."""
+        vector = self.content.meant(encoded)
+        if self.content.is_comparable(vector):
+            return vector
+        if not asked.text:
+            raise StoreError(
+                f"no item has a vector that {name} can be compared with: the encoder {encoded.encoder!r} of "
+                f"fingerprint {encoded.fingerprint or 'unknown'} made none of theirs; encode the catalogue with it"
+            )
+        self.degraded[Degradation.VECTORS_INCOMPATIBLE] = None
+        return None
 
 
 def _ask(part: AskedPart, encoder: EncodesQueries) -> "Future[EncodedQuery] | None":
-    """The vector of a text or photo, to come. A text that is no content of an item, such as one of marks, has none."""
+    """The vector of a text or photo, to come; None for an item."""
     modality = "image" if part.image else "text"
     asked = payloads(CatalogItem(item_id="query", title=part.text, image=part.image or None))
     return encoder.ask(modality, asked[modality]) if modality in asked else None
 
 
-def _vector(
-    name: str,
-    asked: AskedPart,
-    answer: "Future[EncodedQuery]",
-    content: SearchContent,
-    deadline: Deadline,
-    progress: _Encoding,
-) -> MeantVector | None:
-    try:
-        encoded = answer.result(max(0.0, deadline.left_s() - ANSWER_MARGIN_S))
-    except InvalidRequestError as error:
-        if asked.text:
-            return None  # an encoder of words may know none of these; the lexical index looks for them all the same
-        raise InvalidRequestError(f"{name}.image: {error}") from None
-    except TimeoutError:
-        if not asked.text:
-            raise DeadlineError(f"{name}.image was not encoded before the deadline; give it more time") from None
-        progress.degraded[Degradation.QUERY_NOT_ENCODED] = None
-        return None
-    except StoreError:
-        if not asked.text:
-            raise
-        progress.degraded[Degradation.QUERY_NOT_ENCODED] = None
-        return None
-    vector = content.meant(encoded)
-    if content.is_comparable(vector):
-        return vector
-    if not asked.text:
-        raise StoreError(
-            f"no item has a vector that {name}.image can be compared with: the encoder {encoded.encoder!r} "
-            f"{encoded.fingerprint} made none of theirs; encode the catalogue with it"
-        )
-    progress.degraded[Degradation.VECTORS_INCOMPATIBLE] = None
-    return None
-
-
-def _refuse_contentless(request: SearchRequest, found: FoundItems, content: SearchContent) -> None:
+def _refuse_contentless(request: SearchRequest, found: FoundItems) -> None:
     """Say so where an item's like is wanted by something that it does not have."""
     if found.evidence or not all(part.item_id for part in request.parts):
         return
     wanted = " or ".join(sorted(name for name, share in request.shares.items() if share > 0)) or "content"
     names = ", ".join(repr(part.item_id) for part in request.parts)
-    raise InvalidRequestError(f"item {names} has no vector of {wanted} (yet); weigh another modality")
+    raise InvalidRequestError(f"item {names} has no vector of {wanted} (yet); ask by something else")
 
 
-def _personal(
-    order: RowArray,
-    found: FoundItems,
-    rows_N: RowArray,
-    request: SearchRequest,
-    state: ReplicaState,
-    read_profile: ReadProfile,
-    progress: _Encoding,
-) -> tuple[RowArray, FloatArray]:
-    """The same items in the order of relevance and interest, and all their scores."""
-    head, tail = np.split(order, [max(PERSONAL_HEAD, 2 * request.num_items)])
-    judged = interest(request.user_key, rows_N[head], state=state, read_profile=read_profile, as_of_s=request.as_of_s)
-    progress.degraded.update(dict.fromkeys(judged.degraded))
-    if judged.scores_N is None or len(head) < 2:
-        return order, found.relevance_N
-    best = float(found.relevance_N[head].max())
-    relevance = found.relevance_N[head] / best if best > 0 else np.zeros(len(head))
+def _with_interest(relevance_N: FloatArray, head: RowArray, interest_H: FloatArray) -> FloatArray:
+    """Scores by relevance and interest at the places of `head`, relevance elsewhere."""
+    best = float(relevance_N[head].max(initial=0.0))
     places = np.empty(len(head))
-    places[np.argsort(judged.scores_N, kind="stable")] = np.linspace(0.0, 1.0, len(head))
-    scores = (1.0 - INTEREST) * relevance + INTEREST * places
-    scores_N = np.array(found.relevance_N)
-    scores_N[head] = scores
-    return np.concatenate([head[np.argsort(-scores, kind="stable")], tail]), scores_N
+    places[np.argsort(interest_H, kind="stable")] = np.linspace(0.0, 1.0, len(head))
+    scores_N = np.array(relevance_N)
+    scores_N[head] = (1.0 - INTEREST) * (relevance_N[head] / best if best > 0 else 0.0) + INTEREST * places
+    return scores_N
 
 
 def _because(found: FoundItems, place: int, content: SearchContent) -> FoundBecause:
@@ -231,3 +215,17 @@ def _is_wanted(found: FoundItems, part: int, place: int) -> bool:
 
 def _listed(words: Sequence[str]) -> str:
     return ", ".join(f'"{word}"' for word in words)
+
+
+def add_found(
+    response: recommender_pb2.SearchItemsResponse | recommender_pb2.SimilarItemsResponse, found: SearchedList
+) -> None:
+    """Add what was found to an answer, with the reasons."""
+    listed = zip(found.rows_K.tolist(), found.scores_K.tolist(), found.explanations, strict=True)
+    for rank, (row, score, because) in enumerate(listed, 1):
+        item = response.items.add()
+        item.MergeFromString(found.catalogue.entries[row].listed)
+        item.rank, item.ranking_score = rank, score
+        item.sources.extend(because.sources)
+        item.explanation.text = because.text
+        item.explanation.source_scores.update(because.sources)

@@ -6,12 +6,13 @@
     content.find(parts, catalogue, allowed_I, num_candidates)
 
 A release's collection holds embeddings of the item tower alone, so what is searched does not depend on releases and
-outlives them. Where there is an alignment (METHODS M19), texts and pictures are kept in its space, in which either finds
-the other; else each is compared with its own kind. Axes: I items of the catalogue, R rows of the search index.
+outlives them. Where there is an alignment (METHODS M19), texts and pictures are kept in its space, in which either
+finds the other; else each is compared with its own kind. Axes: I items of the catalogue, R rows of the search index.
 """
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -46,17 +47,21 @@ class Aligns(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NamedAlignment:
+    """An alignment, and what tells it from others: vectors of two alignments are not compared."""
+
+    model: Aligns
+    name: str
+
+
 class SearchContent:
     """For any number of threads."""
 
-    def __init__(self, *, alignment: Aligns | None = None, alignment_id: str = "") -> None:
-        """Start empty.
-
-        Args:
-            alignment_id: Names the alignment: vectors of two alignments are not compared.
-        """
+    def __init__(self, *, alignment: NamedAlignment | None = None) -> None:
+        """Start empty."""
         self.index = SearchIndex()
-        self._alignment, self._alignment_id = alignment, alignment_id
+        self._alignment = alignment
         self._fresh: set[str] | None = set()
         """Items whose newest record was taken; None once the past is there."""
         self._rows_R: RowArray = np.zeros(0, dtype=np.int64)
@@ -67,7 +72,7 @@ class SearchContent:
     def introduce(self, entries: Iterable[CatalogEntry]) -> None:
         """Make items findable by title and attributes of which no record has come yet."""
         for entry in entries:
-            if not self.index.knows(entry.item_id):
+            if (entry.title or entry.attributes) and not self.index.knows(entry.item_id):
                 self.index.introduce(entry.item_id, ItemText(title=entry.title, attributes=entry.attributes))
 
     def take(self, updates: Sequence[ItemUpdate]) -> None:
@@ -109,11 +114,11 @@ class SearchContent:
 
     def _meant(self, modality: str, encoder: str, fingerprint: str, values_D: Float32Array) -> MeantVector:
         alignment = self._alignment
-        if alignment is not None and alignment.encoders.get(modality) == encoder:
-            expected = alignment.fingerprints.get(modality, "")
+        if alignment is not None and alignment.model.encoders.get(modality) == encoder:
+            expected = alignment.model.fingerprints.get(modality, "")
             if not expected or expected == fingerprint:
-                aligned_D = alignment.embed(modality, values_D[None])[0]
-                return MeantVector(meaning=f"aligned/{self._alignment_id}", values_D=aligned_D)
+                aligned_D = alignment.model.embed(modality, values_D[None])[0]
+                return MeantVector(meaning=f"aligned/{alignment.name}", values_D=aligned_D)
         return MeantVector(meaning=own_meaning(modality, encoder, fingerprint), values_D=values_D)
 
     def is_comparable(self, vector: MeantVector) -> bool:

@@ -159,6 +159,20 @@ METRICS: Final[tuple[MetricName, ...]] = (
     _counter(
         "mmrec_degraded_total", _RECOMMENDER, "Answers that lacked something, by what; one may lack more.", "reason"
     ),
+    _counter("mmrec_search_parts_total", _RECOMMENDER, "Parts of searches: text, image or item_id.", "kind"),
+    _counter(
+        "mmrec_query_vectors_total",
+        _RECOMMENDER,
+        "Vectors of queries: encoded now, or kept from an equal query before.",
+        *("modality", "source"),
+    ),
+    _histogram(
+        "mmrec_query_encoding_seconds",
+        _RECOMMENDER,
+        "Time of encoding a query in its process, without waiting for others.",
+        LATENCY_S,
+        "modality",
+    ),
     # The catalogue.
     _counter(
         "mmrec_collector_items_total",
@@ -174,6 +188,18 @@ METRICS: Final[tuple[MetricName, ...]] = (
     ),
     _counter("mmrec_catalog_mended_total", _CONTENT, "Items put right and taken, by what was found.", "reason"),
     _gauge("mmrec_catalog_items", _CONTENT, "Items of the content store."),
+    _counter(
+        "mmrec_attributes_inferred_total",
+        _CONTENT,
+        "Missing attributes that the attribute model filled in; an item that comes again counts again.",
+        "attribute",
+    ),
+    _counter(
+        "mmrec_attributes_unsure_total",
+        _CONTENT,
+        "Missing attributes that the attribute model left missing, being less sure than it must be.",
+        "attribute",
+    ),
     _counter("mmrec_content_encoded_total", _CONTENT, "Payloads that went through an encoder.", "modality"),
     _counter("mmrec_content_cached_total", _CONTENT, "Payloads whose vector was in the cache.", "modality"),
     _counter("mmrec_content_absent_total", _CONTENT, "Items without a modality, by why.", "modality", "reason"),

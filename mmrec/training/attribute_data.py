@@ -3,12 +3,13 @@
     examples = attribute_examples(content, entries, config)        examples.parts["train"], examples.labels_IA
 
 Only given values are labels: a value that a model inferred would teach the next model its own mistakes. Items of one
-title or picture stand in one part (mmrec.evaluation.group_split). Values are compared folded; a class is what at least
-`min_class_items` training items have. Rarer values and those of several values at once teach nothing, and every
-prediction for such an item counts as wrong.
+title or picture stand in one part (mmrec.evaluation.group_split). Values are compared folded, "Unknown" is none; a
+class is what at least `min_class_items` training items have. Rarer values and those of several values at once teach
+nothing, and every prediction for such an item counts as wrong.
 Axes: I items, A attributes, C classes of one attribute.
 """
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,9 +22,10 @@ from msgspec import Meta
 
 from mmrec.catalog.item import CatalogEntry
 from mmrec.catalog.values import attribute_values, folded
+from mmrec.content.inferred import is_missing
 from mmrec.content.matrix import ContentMatrix
 from mmrec.errors import ConfigurationError
-from mmrec.evaluation.group_split import HOLD_OUT, group_split
+from mmrec.evaluation.group_split import group_split
 from mmrec.models.attribute_model import NO_LABEL
 from mmrec.wire.declared import AtLeastOne, Count, check
 
@@ -71,6 +73,16 @@ class AttributeExamples:
     """Attribute -> why it is not learned."""
 
     @property
+    def fingerprint(self) -> str:
+        """Of items, vectors, labels and parts: another one is another run."""
+        hashed = blake2b(json.dumps([self.content.item_ids, dict(self.classes)]).encode(), digest_size=8)
+        for modality in self.modalities:
+            hashed.update(self.content.values[modality].tobytes())
+        for rows in (self.labels_IA, *self.parts.values()):
+            hashed.update(rows.tobytes())
+        return hashed.hexdigest()
+
+    @property
     def attributes(self) -> tuple[str, ...]:
         """Names, in the order of axis A."""
         return tuple(self.classes)
@@ -109,7 +121,7 @@ def attribute_examples(
     names = config.attributes or tuple(sorted({name for attributes in given for name in attributes}))
     values, classes, left_out = {}, {}, {}
     for name in names:
-        written = [attributes.get(name, "") for attributes in given]
+        written = ["" if is_missing(value := attributes.get(name, "")) else value for attributes in given]
         found = _classes([written[row] for row in parts["train"]], config.min_class_items)
         if why := _unfit(found, [written[row] for row in parts["train"]], config):
             left_out[name] = why
@@ -141,7 +153,7 @@ def _modalities(content: ContentMatrix, config: AttributeDataConfig) -> tuple[st
 
 
 def _vector_digests(content: ContentMatrix, modalities: Sequence[str]) -> list[list[str]]:
-    """A column per modality other than the text: equal bytes were encoded once, so their vectors are equal."""
+    """A column per modality: what has the same bytes was encoded once, so its vectors are equal to the bit."""
     columns = []
     for modality in modalities:
         values, present = content.values[modality], content.present[modality]

@@ -7,6 +7,7 @@ batch is made of random items and of their nearest neighbors by the model's own 
 still takes for each other is told apart together. AdamW, one cosine. Axes: N batch, R training rows, D embedding.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from mmrec.content.alignment import IMAGE, SIDES, TEXT
 from mmrec.content.matrix import FloatArray
 from mmrec.evaluation.content_metrics import first_right_ranks, nearest
 from mmrec.evaluation.metrics import hit_rate
-from mmrec.models.alignment import Aligner, AlignmentSettings
+from mmrec.models.alignment import Aligner, AlignmentSettings, fitted_projections
 from mmrec.training.alignment_data import AlignmentPairs
 from mmrec.wire.declared import AtLeastOne, Count, NotNegative, Positive, Share, check
 
@@ -84,11 +85,13 @@ class AlignmentFit:
         self._pairs, self.config, self._worker = pairs, config, worker
         self._device = device or torch.device("cpu")
         self._rows = pairs.parts["train"]
-        self._views = views or (lambda modality, rows, _: pairs.inputs[modality][rows])
+        self._views = views
+        self.projections = fitted_projections(pairs.of(self._rows), projected_dim=config.model.projected_dim)
+        self._z = {m: self._projected(m, values) for m, values in pairs.inputs.items()}
         torch.manual_seed(config.seed)
         self.model = Aligner(
             config.model,
-            pairs.of(self._rows),
+            self.projections,
             temperature=config.temperature,
             learned=config.learned_temperature,
         ).to(self._device)
@@ -110,7 +113,9 @@ class AlignmentFit:
         """One pass over the training pairs; returns and keeps the epoch's figures."""
         started_s, config = time.monotonic(), self.config
         for group in self._optimizer.param_groups:
-            group["lr"] = config.learning_rate * (0.02 + 0.49 * (1 + np.cos(np.pi * self.epoch / config.max_epochs)))
+            group["lr"] = config.learning_rate * (
+                0.02 + 0.49 * (1 + math.cos(math.pi * self.epoch / config.max_epochs))
+            )
         neighbors = self._neighbors() if config.hard_share > 0 and self.epoch else None
         torch.manual_seed(config.seed * 1_000_003 + self.epoch * 1_009 + self._worker[0])
         self.model.train()
@@ -156,7 +161,7 @@ class AlignmentFit:
         groups = self._pairs.groups_N[rows]
         with torch.inference_mode():
             self.model.eval()
-            inputs = {m: torch.from_numpy(v).to(self._device) for m, v in self._pairs.of(rows).items()}
+            inputs = self._as_given(rows)
             loss = float(self.model(inputs, {}, torch.from_numpy(groups).to(self._device), 0.0))
             found = {modality: vectors.cpu().numpy() for modality, vectors in self.model.embed(inputs).items()}
         recalls = [
@@ -166,15 +171,25 @@ class AlignmentFit:
         return {"recall_at_10": float(np.mean(recalls)), "validation_loss": loss}
 
     def _tensors(self, rows: IntArray, generator: np.random.Generator) -> dict[str, Tensor]:
-        shown = {modality: self._views(modality, rows, generator) for modality in SIDES}
-        return {modality: torch.from_numpy(values).to(self._device) for modality, values in shown.items()}
+        """Inputs of a step: as they are given, or one view of each."""
+        if self._views is None:
+            return self._as_given(rows)
+        return {m: self._projected(m, self._views(m, rows, generator)) for m in SIDES}
+
+    def _as_given(self, rows: IntArray) -> dict[str, Tensor]:
+        chosen = torch.from_numpy(rows).to(self._device)
+        return {modality: z[chosen] for modality, z in self._z.items()}
+
+    def _projected(self, modality: str, values_NX: FloatArray) -> Tensor:
+        with torch.inference_mode(False), torch.no_grad():
+            return self.projections[modality](torch.from_numpy(values_NX)).to(self._device)
 
     def _neighbors(self) -> IntArray:
         """Training rows that each one's text finds, itself and its group left out; (R, NUM_NEIGHBORS), -1 for none."""
         groups = self._pairs.groups_N[self._rows]
         with torch.inference_mode():
             self.model.eval()
-            inputs = {m: torch.from_numpy(v).to(self._device) for m, v in self._pairs.of(self._rows).items()}
+            inputs = self._as_given(self._rows)
             found = {modality: vectors.cpu().numpy() for modality, vectors in self.model.embed(inputs).items()}
         own = {int(group): np.flatnonzero(groups == group) for group in np.unique(groups)}
         return nearest(found[TEXT], found[IMAGE], NUM_NEIGHBORS, leave_out=lambda query: own[int(groups[query])])

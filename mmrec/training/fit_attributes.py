@@ -5,7 +5,8 @@
     fit.finished()                                 AttributeHeads of the best epoch, calibrated on the validation part
 
 What is best: the mean accuracy over attributes on the validation part, of a running average of the weights (Polyak
-averaging, theta' = d theta' + (1 - d) theta), which is also what is kept: it is smoother than any one epoch.
+averaging, theta' = d_t theta' + (1 - d_t) theta, d_t = min(d, (1 + t) / (10 + t)) at step t), which is also what is
+kept: it is smoother than any one epoch.
 Axes: N items, M modalities, F inputs, A attributes, C classes.
 """
 
@@ -85,9 +86,7 @@ class AttributeFit:
             {"params": self._loss.parameters(), "weight_decay": 0.0},
         ]
         self._optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate)
-        self._average = torch.optim.swa_utils.AveragedModel(
-            self._network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(config.average_decay)
-        )
+        self._average = torch.optim.swa_utils.AveragedModel(self._network, avg_fn=_averaging(config.average_decay))
         present = np.stack([examples.content.present[m] for m in examples.modalities], axis=1)
         self._values, self._present = torch.from_numpy(np.where(present_NF, values_NF, 0.0)), torch.from_numpy(present)
         self._labels = torch.from_numpy(examples.labels_IA)
@@ -135,12 +134,8 @@ class AttributeFit:
             self._best = {"epoch": self.epoch, "score": figures["score"], "model": model}
         return figures
 
-    def finished(self, *, fingerprints: Mapping[str, str] | None = None) -> AttributeHeads:
-        """The model of the best epoch, with temperatures fitted on the validation part.
-
-        Args:
-            fingerprints: Modality -> fingerprint of the encoder that made the vectors.
-        """
+    def finished(self) -> AttributeHeads:
+        """The model of the best epoch, with temperatures fitted on the validation part."""
         if not self._best:
             raise ValueError("no epoch was run; run_epoch() until is_over")
         examples = self._examples
@@ -149,7 +144,7 @@ class AttributeFit:
         return AttributeHeads(
             content_dims={m: examples.content.values[m].shape[1] for m in examples.modalities},
             encoders=encoders,
-            fingerprints={m: f for m, f in (fingerprints or {}).items() if m in encoders},
+            fingerprints={m: f for m, f in examples.content.fingerprints.items() if m in encoders},
             heads=self._heads(),
             weights=self._network.arrays(),
             notes={
@@ -239,18 +234,27 @@ class AttributeFit:
         return {name: Head(classes=classes, temperatures=found[name]) for name, classes in examples.classes.items()}
 
 
+def _averaging(decay: float) -> Callable[[Tensor, Tensor, Any], Tensor]:
+    """How AveragedModel takes in the weights of another step."""
+
+    def averaged(average: Tensor, weights: Tensor, step: Any) -> Tensor:
+        kept = min(decay, (1.0 + float(step)) / (10.0 + float(step)))  # the first weights are soon forgotten
+        return average + (weights - average) * (1.0 - kept)
+
+    return averaged
+
+
 def fit_attributes(
     examples: AttributeExamples,
     config: AttributeFitConfig,
     *,
-    fingerprints: Mapping[str, str] | None = None,
     after_epoch: Callable[[Mapping[str, Any]], None] = lambda figures: None,
 ) -> AttributeHeads:
     """A whole run in one go."""
     fit = AttributeFit(examples, config)
     while not fit.is_over:
         after_epoch(fit.run_epoch())
-    return fit.finished(fingerprints=fingerprints)
+    return fit.finished()
 
 
 def fitted_temperature(logits_NC: FloatArray, labels_N: npt.NDArray[np.int64]) -> float:

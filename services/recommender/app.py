@@ -7,6 +7,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from mmrec.telemetry.logs import configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
 from mmrec.v1 import recommender_pb2
-from mmrec.wiring import open_producer, replica_parts, settings_from
+from mmrec.wiring import open_producer, open_query_encoder, replica_parts, settings_from
 from services.recommender.codes import code_of, details_of
 from services.recommender.environment import THREADS
 from services.recommender.ingress import caller_deadline_s
@@ -43,11 +44,16 @@ class Recommender:
         configure_logging()
         settings = settings_from(config)
         self._default_timeout_s = settings.serving.default_deadline_ms / 1_000
+        self._metrics = RequestMetrics(metrics := Metrics("recommender"))
+        self._encoder = open_query_encoder(settings, told=self._metrics.encoded)
+        # Searches take longer than lists and leave the interpreter to others while they multiply.
+        self._searching = ThreadPoolExecutor(settings.search.num_threads, thread_name_prefix="search")
         open_served = partial(open_producer, settings, linger_s=LINGER_S)
         self._served = ServedListWriter(open_served, topic=settings.kafka.served_lists)
-        self._replica = Replica(replica_parts(settings), figures=self._served.figures, after_load=settle_memory)
+        self._replica = Replica(
+            replica_parts(settings, encoder=self._encoder), figures=self._figures, after_load=settle_memory
+        )
         self._replica.start()
-        self._metrics = RequestMetrics(metrics := Metrics("recommender"))
         self._endpoint = serve_metrics(metrics, settings.metrics)
         self._replica.wait_ready(30)
 
@@ -55,11 +61,8 @@ class Recommender:
         self, message: recommender_pb2.RecommendItemsRequest, grpc_context: Any
     ) -> recommender_pb2.RecommendItemsResponse:
         """Items for a user, a session, or both."""
-        deadline = Deadline(
-            at_s=caller_deadline_s() or time.monotonic() + self._default_timeout_s, clock=time.monotonic
-        )
         empty = recommender_pb2.RecommendItemsResponse()
-        work = partial(self._replica.recommend, message, deadline=deadline)
+        work = partial(self._replica.recommend, message, deadline=self._deadline())
         response = self._answer("RecommendItems", work, empty, grpc_context)
         if response.items:
             self._served.put(partial(served_list_record, message, response, serve_s=time.time()))
@@ -70,12 +73,20 @@ class Recommender:
     ) -> recommender_pb2.SimilarItemsResponse:
         """Items like one item."""
         empty = recommender_pb2.SimilarItemsResponse()
+        if message.modality_weights:
+            work = partial(self._replica.alike, message, deadline=self._deadline())
+            return await self._answer_aside("SimilarItems", work, empty, grpc_context)
         return self._answer("SimilarItems", partial(self._replica.similar, message), empty, grpc_context)
 
-    # Not there yet: the codes say so.
+    async def SearchItems(
+        self, message: recommender_pb2.SearchItemsRequest, grpc_context: Any
+    ) -> recommender_pb2.SearchItemsResponse:
+        """Items for words, photos, other items, or several of them with weights."""
+        self._metrics.searched(part.WhichOneof("what") or "nothing" for part in message.query)
+        work = partial(self._replica.search, message, deadline=self._deadline())
+        return await self._answer_aside("SearchItems", work, recommender_pb2.SearchItemsResponse(), grpc_context)
 
-    async def SearchItems(self, _: Any, grpc_context: Any) -> recommender_pb2.SearchItemsResponse:
-        return _unimplemented("SearchItems", recommender_pb2.SearchItemsResponse(), grpc_context)
+    # Not there yet: the codes say so.
 
     async def RankItems(self, _: Any, grpc_context: Any) -> recommender_pb2.RankItemsResponse:
         return _unimplemented("RankItems", recommender_pb2.RankItemsResponse(), grpc_context)
@@ -111,6 +122,17 @@ class Recommender:
             return Health.SERVICE_UNKNOWN
         return Health.SERVING if self._replica.ready else Health.NOT_SERVING
 
+    def _deadline(self) -> Deadline:
+        return Deadline(at_s=caller_deadline_s() or time.monotonic() + self._default_timeout_s, clock=time.monotonic)
+
+    def _figures(self) -> dict[str, Any]:
+        return {**self._served.figures(), **self._encoder.figures()}
+
+    async def _answer_aside(self, method: str, work: Callable[[], Answer], empty: Answer, grpc_context: Any) -> Answer:
+        """As _answer(), in another thread."""
+        answered = partial(self._answer, method, work, empty, grpc_context)
+        return await asyncio.get_running_loop().run_in_executor(self._searching, answered)
+
     def _answer(self, method: str, work: Callable[[], Answer], empty: Answer, grpc_context: Any) -> Answer:
         began_s, answer, code = time.monotonic(), empty, grpc.StatusCode.OK
         try:
@@ -145,5 +167,5 @@ def application(config: str) -> Any:
 
 def _unimplemented(method: str, empty: Answer, grpc_context: Any) -> Answer:
     grpc_context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-    grpc_context.set_details(f"{method} does not exist yet; RecommendItems and SimilarItems do")
+    grpc_context.set_details(f"{method} does not exist yet; RecommendItems, SimilarItems and SearchItems do")
     return empty

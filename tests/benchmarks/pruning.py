@@ -29,8 +29,8 @@ from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.simulator.settings import StorefrontConfig
 from mmrec.simulator.storefront import Storefront
+from tests.benchmarks.logged_events import DATA_SET, DAY_S, Events, data_folder, item_id, read_log
 from tests.benchmarks.receipt import write_receipt
-from tests.benchmarks.sensitivity_data import DATA_SET, DAY_S, Events, data_folder, item_id, read_events
 from tests.benchmarks.sensitivity_model import cases_of, measure, neighbor_matrix
 from tests.public_data import public_data
 
@@ -179,7 +179,7 @@ def main() -> None:
     if folder is None:
         notes.append(f"{DATA_SET} is left out: not in {public_data()}")
     else:
-        figures[DATA_SET] = compare(read_events(folder, max_users=arguments.max_users, seed=0))
+        figures[DATA_SET] = compare(read_log(folder, max_users=arguments.max_users, seed=0))
     figures["storefront"] = compare(storefront_events(STOREFRONT))
     path = write_receipt("pruning", figures, {}, packages=PACKAGES, output=arguments.output, notes=tuple(notes))
     print(json.dumps(figures, indent=1))

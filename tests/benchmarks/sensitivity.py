@@ -20,8 +20,8 @@ import numpy as np
 
 from mmrec.evaluation.intervals import clustered_interval
 from mmrec.scoring.behaviors import shop_behaviors
+from tests.benchmarks.logged_events import DATA_SET, DAY_S, Events, data_folder, read_log
 from tests.benchmarks.receipt import write_receipt
-from tests.benchmarks.sensitivity_data import DATA_SET, DAY_S, Events, data_folder, read_events
 from tests.benchmarks.sensitivity_model import Measured, affinity_matrix, cases_of, measure, neighbor_matrix
 from tests.public_data import public_data
 
@@ -142,7 +142,7 @@ def main() -> None:
         print(f"skipped: no {DATA_SET} in {public_data()}")
         return
     began_s = time.monotonic()
-    figures, curves = sweep(read_events(folder, max_users=arguments.max_users, seed=arguments.seed))
+    figures, curves = sweep(read_log(folder, max_users=arguments.max_users, seed=arguments.seed))
     figures["seconds"] = round(time.monotonic() - began_s, 1)
     path = write_receipt("sensitivity", figures, {"curves": curves}, packages=PACKAGES, output=arguments.output)
     for name in ("validation_default", "validation_chosen", "test_default", "test_chosen"):

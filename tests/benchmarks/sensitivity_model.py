@@ -15,7 +15,7 @@ from mmrec.recall.neighbors import build_neighbors
 from mmrec.scoring.affinity import affinity
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.decay import count_events
-from tests.benchmarks.sensitivity_data import Events, FloatArray, IndexArray, item_id
+from tests.benchmarks.logged_events import Events, FloatArray, IndexArray, item_id
 
 TOP = 5
 

@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mmrec.catalog.rules import ItemChange, parse_change
 from mmrec.cli.main import main
 from mmrec.config import Settings, load_settings
 from mmrec.events.rejected import decode_rejected
 from mmrec.stores.kafka.readers import read_topic
+from tests.fashion_form import overflowing_title, write_fashion_form
 from tests.integration.test_rejected import KNOWN, Stream
 
 pytestmark = pytest.mark.integration
@@ -141,3 +143,40 @@ def test_behaviors_that_come_to_be_known_are_imported_once_and_the_others_not_ag
     assert (counts["accepted"], counts.get("duplicate", 0)) == (5, 0)
     assert sorted(shop.stream.log.read()["behavior"].to_pylist()) == ["browse", "cart", "cart", "cart", "stare"]
     assert shop.stream.log.read()["imported"].to_pylist() == [True] * 5
+
+
+def test_a_catalogue_and_its_ratings_are_sent_once_and_go_on_where_they_stopped(shop: Shop, tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    write_fashion_form(folder)
+    said = shop.call("import", folder)
+    assert said.status == 0, said.err
+    assert "413 items of store sent" in said.out
+    assert "rejoined_cells" in said.out
+    records = list(read_topic(shop.settings.kafka.bootstrap, shop.settings.kafka.catalog_items))
+    changes = [parse_change(record.key, record.value) for record in records]
+    items = {change.item.item_id: change.item for change in changes if isinstance(change, ItemChange) and change.item}
+    assert len(items) == len(records) == 413
+    assert items["1011"].title == overflowing_title(0)
+    assert items["1420"].attributes["usage"] == "Unknown"  # "NA" of this form, gone before it was sent
+    assert items["1001"].image is not None
+
+    assert "413 items of " in shop.call("import", folder).out
+    (mark,) = tmp_path.rglob("imports/*.json")
+    document = json.loads(mark.read_text())
+    mark.write_text(json.dumps({**document, "num_sent": 400, "is_done": False}))
+    assert "13 items of store sent" in shop.call("import", folder).out
+    assert "413 items of store sent" in shop.call("import", folder, "--again").out
+    assert len(list(read_topic(shop.settings.kafka.bootstrap, shop.settings.kafka.catalog_items))) == 413 + 13 + 413
+
+    ratings = tmp_path / "ratings.csv"
+    ratings.write_text("user,item,rating,timestamp\nann,1001,5,1735689600\nann,1002,2,1735689601\nbob,,3,1735689602\n")
+    rules = ("--behavior", "rating>=4=cart", "--behavior", "rating>0=browse")
+    said = shop.call("import", ratings, *rules)
+    assert said.status == 0, said.err
+    assert "missing_id of item: 1" in said.err
+    assert "3 events of ratings.csv were imported before" in shop.call("import", ratings, *rules).out
+    assert shop.stream.run(shop.settings)["accepted"] == 3
+    log = shop.stream.log.read()
+    assert sorted(log["behavior"].to_pylist()) == ["browse", "browse", "cart"]
+    assert log["imported"].to_pylist() == [True] * 3

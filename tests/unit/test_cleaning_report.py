@@ -13,8 +13,10 @@ import pytest
 
 from mmrec.catalog.cleaning import CleaningPolicy, CleaningReason, clean_item, cleaning_policy
 from mmrec.catalog.cleaning_report import MAX_CLASSES, MAX_EXAMPLES, CatalogueReason, CleaningReport, rare_values
-from mmrec.catalog.item import CatalogItem
+from mmrec.catalog.item import CatalogItem, to_json_value
+from mmrec.catalog.topic_report import topic_report
 from mmrec.config import CatalogSettings
+from mmrec.events.producer import TopicRecord
 from tests import fashion_form
 from tests.public_data import public_data
 
@@ -112,17 +114,20 @@ def test_attributes_of_very_many_values_have_no_rare_classes() -> None:
 
 def test_what_reading_met_stands_beside_what_cleaning_met() -> None:
     report = reported([item("a", color="")])
-    read = {("rejoined", "title"): 9, ("junk_column", "Unnamed: 10"): 1, ("missing_value", "color"): 1}
-    places = {("rejoined", "title"): [f"line {line}: 'Slim, blue'" for line in range(9)]}
-    report.merge(read, places)
+    report.merge(
+        [
+            ("rejoined_cells", "title", 9, [f"line {line}: 'Slim, blue'" for line in range(9)]),
+            ("junk_column", "Unnamed: 10", 1, []),
+        ]
+    )
     report.note("missing_file", place="a", detail="a.jpg")
     document = json.loads(json.dumps(report.document()))
     counts = {(each["reason"], each["attribute"]): each["count"] for each in document["findings"]}
     assert counts == {
-        ("missing_value", "color"): 1,  # as cleaning has it: reading's own count is of the same cells
+        ("missing_value", "color"): 1,
         ("missing_image", ""): 1,
         ("missing_file", ""): 1,
-        ("rejoined", "title"): 9,
+        ("rejoined_cells", "title"): 9,
         ("junk_column", "Unnamed: 10"): 1,
     }
     text = "\n".join(report.lines())
@@ -135,6 +140,28 @@ def test_a_clean_catalogue_has_an_empty_report() -> None:
     )
     assert report.findings == []
     assert "nothing was found" in report.lines()
+
+
+def test_the_running_catalogue_is_reported_as_its_newest_records_say() -> None:
+    def record(offset: int, sent: CatalogItem | bytes | None, item_id: str) -> TopicRecord:
+        value = to_json_value(sent) if isinstance(sent, CatalogItem) else sent
+        return TopicRecord(partition=0, offset=offset, key=item_id.encode(), value=value, timestamp_s=0.0)
+
+    records = [
+        record(0, item("a", color=""), "a"),
+        record(1, item("b", color="", usage=""), "b"),
+        record(2, item("a", title="Shirt", color="red"), "a"),
+        record(3, item("c", title="shirt", color="n/a"), "c"),
+        record(4, item("d", color=""), "d"),
+        record(5, None, "d"),
+        record(6, b"{", "e"),
+    ]
+    policy = cleaning_policy(CatalogSettings(missing_values={"color": ("N/A",)}))
+    report = topic_report(lambda: iter(records), policy, rare_below=1)
+    assert report.num_items == 3
+    assert report.missing() == {"color": 2, "usage": 1}
+    assert report.count(CatalogueReason.DUPLICATE_TITLE) == 1
+    assert report.count("refused") == 1
 
 
 @pytest.fixture(scope="module")

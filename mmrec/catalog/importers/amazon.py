@@ -96,9 +96,7 @@ def open_amazon(path: Path, options: ImportOptions) -> ImportSource:
         said += [f"{reviews.path.name}: {reviews.kind}, reviews"]
         said += [f"{column} -> {name}" for name, column in reader.columns.items()]
         events = _events(reviews, reader)
-    return ImportSource(
-        form="amazon", path=path, mapping=tuple(said), items=items, events=events, usual_behaviors=BEHAVIORS
-    )
+    return ImportSource(form="amazon", path=path, mapping=tuple(said), items=items, events=events)
 
 
 def _first(names: tuple[str, ...], columns: tuple[str, ...]) -> str:
@@ -236,4 +234,5 @@ AMAZON: Final = Importer(
     about="Amazon reviews (2014, 2018, 2023): JSON lines of reviews, and of metadata in meta_*",
     recognizes=recognizes,
     open=open_amazon,
+    usual_behaviors=BEHAVIORS,
 )

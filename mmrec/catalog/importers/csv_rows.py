@@ -67,7 +67,7 @@ def csv_rows(
         overflow: Column that cells beyond the header's belong to; empty drops them, counted.
     """
     width = max(place for place, name in enumerate(header) if name) + 1
-    joined_at = header.index(overflow) if overflow in header else -1
+    joined_at = header.index(overflow) if overflow and overflow in header else -1
     for place, name in enumerate(header):
         if not name:
             reading.note(Noticed.JUNK_COLUMN, f"column {place + 1} of {path.name}")

@@ -53,7 +53,7 @@ def guessed_by_name(columns: tuple[str, ...], fields: dict[str, str]) -> dict[st
     found: dict[str, str] = {}
     for field, names in fields.items():
         known = (field.replace("_", ""), *names.split())
-        columns = (by_name[name] for name in known if name in by_name)
-        if (column := next((each for each in columns if each not in found.values()), None)) is not None:
+        named = (by_name[name] for name in known if name in by_name)
+        if (column := next((each for each in named if each not in found.values()), None)) is not None:
             found[field] = column
     return found

@@ -43,8 +43,6 @@ class ImportSource:
     """How it is read, a line for each column and file; shown before anything is sent."""
     items: Part[CatalogItem] | None = None
     events: Part[ImportedEvent] | None = None
-    usual_behaviors: Mapping[str, str] = field(default_factory=dict)
-    """Rules that this form has where the caller gives none: configured behavior by name or condition."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,3 +54,5 @@ class Importer:
     """What it is made of, for people who look for the form of their files."""
     recognizes: Callable[[Path], bool]
     open: Callable[[Path, ImportOptions], ImportSource]
+    usual_behaviors: Mapping[str, str] = field(default_factory=dict)
+    """Rules of this form where the caller gives none: configured behavior by name or condition."""

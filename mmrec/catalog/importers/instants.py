@@ -67,7 +67,7 @@ class Clock:
             moment = datetime.datetime.fromisoformat(_OFFSET.sub("+00:00", text))
         except ValueError:
             return None
-        if len(text) <= len("2018-09-27") and not moment.time():
+        if len(text) <= len("2018-09-27") and moment.time() == datetime.time():
             return self._noon(moment.year, moment.month, moment.day)
         return Instant(self._local(moment), is_day=False)
 

@@ -7,8 +7,8 @@ title = "product_name"
 color = "Colour"
 [behaviors]                    as --behavior
 "rating>=4" = "like"
-[reading]                      options of the same names: ignore, encoding, decimal, time_unit, time_zone, domain,
-ignore = ["internal_note"]     kind, images
+[reading]                      options of the same names: ignore, images, kind, domain, encoding, decimal,
+ignore = ["internal_note"]     time_unit, time_zone
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from mmrec.catalog.importers.guesses import guessed_by_contents
 from mmrec.catalog.importers.table import Row, Table
 from mmrec.errors import ConfigurationError, InvalidRequestError
 from mmrec.events.behavior_rules import BehaviorRules, parse_behaviors
-from mmrec.wire.declared import build
+from mmrec.wire.declared import build, check
 from mmrec.wire.toml_text import parse_toml, read_toml_text
 
 Kind = Literal["", "items", "events"]
@@ -55,6 +55,25 @@ class ImportOptions:
     """Of times that are numbers; empty decides by their size."""
     time_zone: str = ""
     """IANA name for times without a zone; empty is UTC."""
+
+    def __post_init__(self) -> None:
+        check(self, "import")
+
+    def with_usual(self, usual: Mapping[str, str]) -> "ImportOptions":
+        """These options with the rules that a form usually has, where they do not say others.
+
+        Args:
+            usual: Behavior by name or condition.
+        """
+        rules = parse_behaviors([f"{name}={behavior}" for name, behavior in usual.items()])
+        conditions = self.rules.conditions or rules.conditions
+        return replace(self, rules=BehaviorRules({**rules.names, **self.rules.names}, conditions))
+
+    def for_mark(self) -> dict[str, Any]:
+        """What makes the import of the same files another one, as JSON can hold it."""
+        said = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "rules"}
+        said |= {"columns": dict(self.columns), "ignore": list(self.ignore)}
+        return {name: value for name, value in said.items() if value}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,9 +81,7 @@ def open_movielens(path: Path, options: ImportOptions) -> ImportSource:
         )
         events = events_of(ratings, reader)
         said += [f"{ratings.path.name}: {ratings.kind}", *(f"{column} -> {name}" for name, column in columns.items())]
-    return ImportSource(
-        form="movielens", path=path, mapping=tuple(said), items=items, events=events, usual_behaviors=USUAL
-    )
+    return ImportSource(form="movielens", path=path, mapping=tuple(said), items=items, events=events)
 
 
 def _posters(given: str, folder: Path) -> ImageSource | None:
@@ -126,4 +124,5 @@ MOVIELENS: Final = Importer(
     about="MovieLens: movies and ratings as .csv or .parquet, with tags and posters*.tar",
     recognizes=recognizes,
     open=open_movielens,
+    usual_behaviors=USUAL,
 )

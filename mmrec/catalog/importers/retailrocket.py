@@ -75,9 +75,7 @@ def open_retailrocket(path: Path, options: ImportOptions) -> ImportSource:
     if found and options.kind != "items":
         events = events_of(open_table(found[0]), _event_reader(options))
         said += [f"{found[0].name}: visitorid -> user_id, itemid -> item_id, event -> behavior, timestamp (ms)"]
-    return ImportSource(
-        form="retailrocket", path=path, mapping=tuple(said), items=items, events=events, usual_behaviors=BEHAVIORS
-    )
+    return ImportSource(form="retailrocket", path=path, mapping=tuple(said), items=items, events=events)
 
 
 def _event_reader(options: ImportOptions) -> EventReader:
@@ -151,4 +149,5 @@ RETAILROCKET: Final = Importer(
     about="Retailrocket: events.csv, item_properties_part*.csv and category_tree.csv",
     recognizes=recognizes,
     open=open_retailrocket,
+    usual_behaviors=BEHAVIORS,
 )

@@ -5,7 +5,10 @@ table.columns, table.kind
 for row in table.rows(Reading(), overflow="title"): row.number, row.cells["title"]
 """
 
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,7 +19,7 @@ import pyarrow.parquet as pq
 
 from mmrec.catalog.importers.csv_rows import csv_columns, csv_rows, delimiter_of, is_unnamed
 from mmrec.catalog.importers.json_rows import json_columns, json_rows
-from mmrec.catalog.importers.lines import encoding_of, plain_suffix
+from mmrec.catalog.importers.lines import PACKED, encoding_of, open_bytes, plain_suffix
 from mmrec.catalog.importers.reading import Reading
 from mmrec.errors import InvalidRequestError, NotFoundError
 
@@ -120,9 +123,21 @@ def _json(path: Path, encoding: str) -> Table:
     return Table(path=path, kind=f"JSON lines, {encoding or 'utf-8'}", row_word="line", columns=columns, rows=rows)
 
 
+@contextmanager
+def _open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """A Parquet file, unpacked beside memory where it is packed once more: it is read from its end."""
+    with ExitStack() as stack:
+        source: Any = path
+        if path.suffix.lower() in PACKED:
+            source = stack.enter_context(tempfile.TemporaryFile())
+            with open_bytes(path) as packed:
+                shutil.copyfileobj(packed, source)
+        yield stack.enter_context(pq.ParquetFile(source))
+
+
 def _parquet(path: Path) -> Table:
     try:
-        with pq.ParquetFile(path) as file:
+        with _open_parquet(path) as file:
             names = tuple(file.schema_arrow.names)
     except (pa.ArrowException, OSError) as error:
         raise InvalidRequestError(f"{path} is no Parquet file: {error}") from None
@@ -131,7 +146,7 @@ def _parquet(path: Path) -> Table:
     def rows(reading: Reading, *, overflow: str = "") -> Iterator[Row]:
         number = 0
         try:
-            with pq.ParquetFile(path) as file:
+            with _open_parquet(path) as file:
                 for batch in file.iter_batches(batch_size=_BATCH, columns=list(columns)):
                     for cells in batch.to_pylist():
                         number += 1

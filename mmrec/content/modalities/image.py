@@ -1,4 +1,4 @@
-"""Image: EfficientNet-Lite0 from a package, hub models and folders, a color histogram (METHODS M7).
+"""Image: EfficientNet-Lite0 from a package, hub models and folders, shares of colors (METHODS M7).
 
 How a picture is read stands in mmrec.catalog.pictures; bytes that are none come back as broken.
 """
@@ -13,6 +13,7 @@ from PIL import Image
 
 from mmrec.catalog.item import CatalogItem
 from mmrec.catalog.pictures import BrokenPictureError, read_picture
+from mmrec.content.color_lab import COLOR_DIM, color_shares
 from mmrec.content.encoder import BROKEN, Encodings
 from mmrec.content.modality import Clean, Modality
 from mmrec.errors import InvalidRequestError
@@ -174,6 +175,22 @@ class ColorHistogramEncoder:
         return _encode_readable(payloads, run, embedding_dim=self.embedding_dim, size=64)
 
 
+class ColorLabEncoder:
+    """color-lab: shares of 343 colors, the middle of the picture counting most; goes beside a network for shapes."""
+
+    name = "color-lab"
+    modality = "image"
+    embedding_dim = COLOR_DIM
+
+    def encode(self, payloads: Sequence[bytes]) -> Encodings:
+        """Unit-norm vectors of image files."""
+
+        def run(images_NHWC: npt.NDArray[np.uint8]) -> Any:
+            return np.stack([color_shares(pixels_HWC) for pixels_HWC in images_NHWC])
+
+        return _encode_readable(payloads, run, embedding_dim=self.embedding_dim, size=64)
+
+
 def _encode_readable(payloads: Sequence[bytes], run: Any, *, embedding_dim: int, size: int = SIZE) -> Encodings:
     values = np.zeros((len(payloads), embedding_dim), dtype=np.float32)
     reasons = [""] * len(payloads)
@@ -215,13 +232,17 @@ def _payload(item: CatalogItem, clean: Clean) -> bytes:
 def _weights(name: str) -> Sequence[str]:
     if name == "efficientnet-lite0":
         return (efficientnet_file(),)
-    return () if name == "color-histogram" else (name.removeprefix(PRINTED),)
+    return () if name in IMAGE.encoders else (name.removeprefix(PRINTED),)
 
 
 IMAGE = Modality(
     name="image",
     payload=_payload,
-    encoders={"efficientnet-lite0": EfficientNetLite0Encoder, "color-histogram": ColorHistogramEncoder},
+    encoders={
+        "efficientnet-lite0": EfficientNetLite0Encoder,
+        "color-histogram": ColorHistogramEncoder,
+        "color-lab": ColorLabEncoder,
+    },
     own_setting="image_encoder",
     from_model=_from_model,
     weights=_weights,

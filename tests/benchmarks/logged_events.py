@@ -1,21 +1,28 @@
-"""Events of the `ecomm_tianchi_multibehavior` log, split by time, and where it lies.
+"""Events of a log as arrays, read by the importers, as `mmrec import` reads them.
 
-The log has days, not times of day: an event stands at noon of its day, and the order within a day is drawn by a seed.
+    events = read_log(folder, behaviors=NAMES, max_users=1_500, seed=0)
+
+The log `ecomm_tianchi_multibehavior` has days, not times of day: the importer puts an event at noon of its day, and
+here a seed draws the order within a day.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from mmrec.catalog.importers.mapping import ImportOptions
+from mmrec.catalog.importers.reading import Reading
+from mmrec.catalog.importers.registry import find_importer
 from tests.public_data import public_data
 
 DATA_SET = "ecomm_tianchi_multibehavior"
 DAY_S = 86_400.0
 NAMES = {"pv": "browse", "fav": "favorite", "cart": "cart", "buy": "purchase"}
+"""Behaviors by their names in the log, in the order of axis B."""
 
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]
@@ -71,17 +78,22 @@ def data_folder() -> Path | None:
     return folder if (folder / "events.parquet").is_file() else None
 
 
-def read_events(folder: Path, *, max_users: int, seed: int) -> Events:
-    """All events of at most `max_users` users, drawn with `seed`."""
-    table = pq.read_table(folder / "events.parquet", columns=["user_id", "item_id", "behavior", "date"])
+def read_log(path: Path, *, behaviors: Mapping[str, str] = NAMES, max_users: int, seed: int) -> Events:
+    """All events of at most `max_users` users, drawn with `seed`; users and items are numbered in the order of ids.
+
+    Args:
+        path: Any source of events that an importer reads.
+        behaviors: Those that are read, by their names in the log.
+    """
+    source = find_importer(path).open(path, ImportOptions(kind="events"))
+    assert source.events is not None, path
+    columns = {name: column for column, name in enumerate(behaviors)}
+    read = [event for event in source.events.read(Reading()) if event.behavior in columns]
     rng = np.random.default_rng(seed)
-    _, user_N = np.unique(np.array(table["user_id"].to_pylist()), return_inverse=True)
-    _, item_N = np.unique(np.array(table["item_id"].to_pylist()), return_inverse=True)
-    columns = {name: column for column, name in enumerate(NAMES)}
-    column_N = np.array([columns[name] for name in table["behavior"].to_pylist()])
-    days = np.array([str(day)[:10] for day in table["date"].to_pylist()], dtype="datetime64[D]")
-    time_N = days.astype(np.int64) * DAY_S + DAY_S / 2
-    num_users, num_items = int(user_N.max()) + 1, int(item_N.max()) + 1
+    user_N, num_users = _numbered([event.user_id for event in read])
+    item_N, num_items = _numbered([event.item_id for event in read])
+    column_N = np.array([columns[event.behavior] for event in read])
+    time_N = np.array([event.time_s for event in read], dtype=np.float64)
     taken = rng.permutation(num_users)[:max_users]
     kept_N = np.flatnonzero(np.isin(user_N, taken))
     order = kept_N[np.lexsort((rng.random(len(kept_N)), time_N[kept_N]))]
@@ -93,3 +105,9 @@ def read_events(folder: Path, *, max_users: int, seed: int) -> Events:
         num_users=num_users,
         num_items=num_items,
     )
+
+
+def _numbered(ids: list[str]) -> tuple[IndexArray, int]:
+    """(number of each id, how many there are); ids that are numbers are in the order of numbers."""
+    number = {each: at for at, each in enumerate(sorted(set(ids), key=lambda each: (len(each), each)))}
+    return np.array([number[each] for each in ids], dtype=np.int64), len(number)
