@@ -4,10 +4,11 @@ from typing import Final
 
 from mmrec.errors import NotFoundError
 from mmrec.training.attributes_recipe import ATTRIBUTES
+from mmrec.training.finetune_recipe import FINETUNE
 from mmrec.training.recipe import Recipe
 from mmrec.training.towers_recipe import TOWERS
 
-RECIPES: Final[tuple[Recipe, ...]] = (TOWERS, ATTRIBUTES)
+RECIPES: Final[tuple[Recipe, ...]] = (TOWERS, ATTRIBUTES, FINETUNE)
 
 
 def recipe_named(name: str) -> Recipe:
