@@ -13,6 +13,8 @@ Pictures given by URI are fetched in the background (mmrec.content.remote_images
 import os
 import sys
 import threading
+import time
+from collections.abc import Callable
 
 from jobs.ray_encoding import RayFiller
 from mmrec.clock import SystemClock
@@ -21,10 +23,12 @@ from mmrec.content.catalog_feed import CatalogFeed, record_portions, take_ahead
 from mmrec.content.cleaning import CLEANINGS
 from mmrec.content.content_metrics import ContentMetrics
 from mmrec.content.feed_progress import FeedProgress
+from mmrec.content.lanes import Lanes
 from mmrec.content.picture_worker import PictureWorker
 from mmrec.content.publish import ContentCounts
 from mmrec.content.registry import LazyEncoder, chosen_encoders
 from mmrec.content.store import ContentStore
+from mmrec.events.polled import Polled
 from mmrec.events.topics import SkippedBatches
 from mmrec.home import cache_folder
 from mmrec.programs.shell import exit_status, shell_parser, stop_on_signals
@@ -32,11 +36,19 @@ from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
 from mmrec.wire.declared import AtLeastOne, argument
-from mmrec.wiring import open_attribute_inference, open_catalog_feed, open_producer, open_topics, settings_from
+from mmrec.wiring import (
+    live_collection,
+    open_attribute_inference,
+    open_catalog_feed,
+    open_producer,
+    open_topics,
+    settings_from,
+)
 
 log = get_logger("jobs.encode_items")
 PROCESS = "encode_items"
 BATCH_PAUSE_S = 0.05
+POLL_S = 0.2
 
 
 def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, stop: threading.Event) -> ContentCounts:
@@ -63,37 +75,56 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, st
     topics, topic = open_topics(settings), settings.kafka.catalog_items
     progress = FeedProgress(start=feed.mark.offsets, end=topics.ends(topic), started_s=clock.now_s())
 
+    live = live_collection(settings)
+
     def tell(*, ready: bool) -> None:
         now_s, counts = clock.now_s(), feed.figures()
         far = progress.figures(feed.mark.offsets, now_s=now_s, num_items=counts["num_items"])
-        figures = {**counts, "num_skipped_batches": skipped.num_batches, "progress": far}
+        waiting = {"num_waiting_in_bulk": lanes.num_waiting, "live_collection": live.figures()}
+        figures = {**counts, "num_skipped_batches": skipped.num_batches, "progress": far, **waiting}
         status.write({"ready": ready, "encoders": names, **figures}, now_s=now_s)
         watch.figures(figures)
         if not ready:
             log.info("encoding", **far)
 
+    lanes = Lanes(feed, read=lambda start: topics.read(topic, start=start, skipped=skipped), elapsed_s=time.monotonic)
     tell(ready=False)
-    backlog = topics.read(topic, start=feed.mark.offsets, skipped=skipped)
-    for _ in take_ahead(feed, record_portions(backlog), filler=filler, now_s=clock.now_s):
+    while not follow and lanes.encode_some(now_s=clock.now_s()):
         tell(ready=False)
+    if not follow or not feed.mark.offsets:  # a catalogue that is new to us; what came since is taken by lanes
+        backlog = record_portions(topics.read(topic, start=feed.mark.offsets, skipped=skipped))
+        for _ in take_ahead(feed, lanes.passed(backlog), filler=filler, now_s=clock.now_s):
+            tell(ready=False)
     while not follow and _pictures_are_awaited(feed, filler, clock.now_s()):
         stop.wait(BATCH_PAUSE_S)
     filler.close()
     if follow:
         log.info("encoders_loaded", embedding_dims={m: lazy.embedding_dim for m, lazy in encoders.items()})
     tell(ready=True)
-    written_s = clock.now_s()
-    news = topics.follow(topic, stop=stop.is_set, start=feed.mark.offsets, skipped=skipped) if follow else ()
-    for records in news:
-        if records:
-            feed.take(records, now_s=clock.now_s())
-        feed.take_pictures(now_s=clock.now_s(), in_portions=False)
-        if records or clock.now_s() - written_s >= 1.0:
-            written_s = clock.now_s()
-            tell(ready=True)
-    for part in (feed, worker, producer, endpoint):
+    if follow:
+        live.start()
+        polls = topics.follow(topic, stop=stop.is_set, start=feed.mark.offsets, skipped=skipped)
+        _follow(Polled(polls), feed=feed, lanes=lanes, now_s=clock.now_s, tell=lambda: tell(ready=True))
+    for part in (live, feed, worker, producer, endpoint):
         part.close()
     return feed.counts
+
+
+def _follow(
+    polled: Polled, *, feed: CatalogFeed, lanes: Lanes, now_s: Callable[[], float], tell: Callable[[], None]
+) -> None:
+    """Take what arrives, and between polls what waits in the bulk lane and pictures that have come."""
+    told_s = now_s()
+    while (records := polled.next(wait_s=0.0 if lanes.num_waiting else POLL_S)) is not None:
+        if records:
+            lanes.arrived(records, now_s=now_s())
+        else:
+            lanes.encode_some(now_s=now_s())
+        feed.take_pictures(now_s=now_s(), in_portions=False)
+        if records or now_s() - told_s >= 1.0:
+            told_s = now_s()
+            tell()
+    polled.close()
 
 
 def _pictures_are_awaited(feed: CatalogFeed, filler: RayFiller, now_s: float) -> bool:

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from mmrec.features.profile_rows import ProfileRows, RowLayout
     from mmrec.index.vectors import VectorStore
     from mmrec.publishing.release import ReleaseStore
+    from mmrec.serving.live_collection import LiveCollection
     from mmrec.serving.replica import ReplicaParts
+    from mmrec.serving.search_content import NamedAlignment
     from mmrec.stores.feast.offline import FeastOfflineStore
     from mmrec.stores.kafka.producer import KafkaRecordProducer
     from mmrec.stores.log.size import LogSize
@@ -385,6 +387,27 @@ def open_attribute_inference(settings: Settings, encoders: "Mapping[str, Encoder
     return AttributeInference(heads, least=settings.content.attribute_confidence)
 
 
+def live_collection(settings: Settings) -> "LiveCollection":
+    """Keeps the live release's collection up to the catalogue, once it is started; nothing is opened yet."""
+    from mmrec.events.topics import SkippedBatches
+    from mmrec.serving.live_collection import LiveCollection, LiveCollectionParts
+
+    embeddings, topics, skipped = settings.kafka.item_embeddings, open_topics(settings), SkippedBatches()
+
+    def topic_name() -> str:
+        topic = topics.describe(embeddings)
+        return f"{topic.cluster_id}/{topic.topic_id}"
+
+    return LiveCollection(
+        LiveCollectionParts(
+            releases=open_release_store(settings),
+            open_vectors=lambda: open_vector_store(settings),
+            follow=lambda start, stop: topics.follow(embeddings, start=start, stop=stop, skipped=skipped),
+            topic_name=topic_name,
+        )
+    )
+
+
 def open_release_store(settings: Settings) -> "ReleaseStore":
     """Releases and the pointer to the one in use."""
     from mmrec.publishing.release import ReleaseStore
@@ -412,6 +435,24 @@ def open_query_encoder(
     )
     encoder.start()
     return encoder
+
+
+def open_alignment(settings: Settings) -> "NamedAlignment | None":
+    """The alignment that search.alignment names; None where it names none.
+
+    Raises:
+        IncompatibleStateError: files are missing or damaged, or this code cannot use them.
+    """
+    from hashlib import sha256
+
+    from mmrec.content.alignment import WEIGHTS, AlignmentModel
+    from mmrec.serving.search_content import NamedAlignment
+
+    if not settings.search.alignment:
+        return None
+    folder = Path(settings.config_file).parent / settings.search.alignment
+    model = AlignmentModel.load(folder)
+    return NamedAlignment(model=model, name=sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16])
 
 
 def replica_parts(settings: Settings, *, encoder: "EncodesQueries | None" = None) -> "ReplicaParts":
@@ -443,4 +484,5 @@ def replica_parts(settings: Settings, *, encoder: "EncodesQueries | None" = None
         clock=SystemClock(),
         read_past=lambda: topics.read(embeddings),
         encoder=encoder or NoQueryEncoder(),
+        open_alignment=lambda: open_alignment(settings),
     )

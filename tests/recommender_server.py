@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,12 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc_tools import protoc
 
 from feature_repo.apply import apply_repository
-from mmrec.catalog.item import CatalogEntry
+from mmrec.catalog.item import CatalogEntry, CatalogItem, catalog_entry
 from mmrec.config import KafkaSettings, Settings, load_settings
+from mmrec.content.encode import encode_items
+from mmrec.content.feed import embedding_records
 from mmrec.content.matrix import content_matrix
+from mmrec.content.store import ContentStore
 from mmrec.features.assemble import feature_names
 from mmrec.features.values import StreamProgress
 from mmrec.models.bundle import new_bundle
@@ -36,6 +39,7 @@ from mmrec.wiring import open_feature_store, open_producer, open_release_store, 
 from services.recommender.environment import ray_environment
 from services.stack.guard import child_environment
 from services.stack.ports import HOST, is_free, next_free
+from tests.query_encoder import HereQueryEncoder
 from tests.serving_world import EMBEDDING_DIM, HALF_LIVES, ServingWorld, content_vectors, serving_world
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -205,6 +209,17 @@ def promote_release(recommender: RunningRecommender) -> str:
     return release.release_id
 
 
+def announce_content(recommender: RunningRecommender, items: Sequence[CatalogItem]) -> None:
+    """Put items into topic item-embeddings with the vectors of their texts and pictures, as encode_items would."""
+    encoders = HereQueryEncoder().encoders
+    matrix = encode_items(items, encoders, ContentStore(recommender.config.parent / "content")).matrix
+    descriptions = {item.item_id: item.description for item in items}
+    records = embedding_records(matrix, {i.item_id: catalog_entry(i) for i in items}, descriptions=descriptions)
+    producer = open_producer(recommender.settings)
+    producer.send_many(recommender.settings.kafka.item_embeddings, records)
+    producer.close()
+
+
 def announce_item(recommender: RunningRecommender, item_id: str, *, like: CatalogEntry) -> None:
     """Put a new item with the content of another into topic item-embeddings, as encode_items would."""
     record = {
@@ -231,6 +246,8 @@ def _configuration(bootstrap: str, milvus_uri: str, port: int) -> str:
     lines = ["[kafka]", *(f"{f.name} = {json.dumps(getattr(kafka, f.name))}" for f in fields(kafka))]
     lines += ["[serving]", f'recommender = "{HOST}:{port}"', "default_deadline_ms = 5000"]
     lines += ["[stores]", f"milvus_uri = {json.dumps(milvus_uri)}"]
+    # Encoders that need no weights, in the process that encodes queries.
+    lines += ["[content]", 'text_encoder = "hashing-tf"', 'image_encoder = "color-histogram"']
     lines += ["[statistics]", f"half_lives_days = {list(HALF_LIVES)}"]
     return "\n".join([*lines, ""])
 

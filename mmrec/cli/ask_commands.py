@@ -1,4 +1,4 @@
-"""Commands that only read: recommend, profile, events tail."""
+"""Commands that only read: recommend, search, profile, events tail."""
 
 import json
 import time
@@ -54,6 +54,37 @@ def recommend(
             include_explanations=True,
             as_of_s=as_of_s,
         )
+    if as_json:
+        print_json(list_document(answer))
+    else:
+        print_list(answer, out)
+
+
+def search(
+    text: Annotated[str, typer.Argument(help="what is looked for; not needed beside --image or --like")] = "",
+    *,
+    config: ConfigOption = "",
+    num_items: Annotated[int, typer.Option("--num-items", "-n", min=1, max=200, help="length of the list")] = 20,
+    image: Annotated[list[Path] | None, typer.Option(help="picture file of what is looked for; repeatable")] = None,
+    like: Annotated[list[str] | None, typer.Option(help="item id of something like it; repeatable")] = None,
+    without: Annotated[list[str] | None, typer.Option("--not", help="what it should not be; repeatable")] = None,
+    user: Annotated[str, typer.Option(help="user id: order by relevance and this user's interest")] = "",
+    where: Annotated[list[str] | None, typer.Option(help="attribute=value that must hold; repeatable")] = None,
+    target: Annotated[str, typer.Option(help="host:port of another recommender")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Items for words, pictures or other items, and why each was found.
+
+    Example: `mmrec search "red summer dress" --not stripes --like i00042`
+    """
+    from mmrec.cli.list_report import list_document, print_list
+    from mmrec.cli.search_parts import attribute_filter, query_parts
+    from mmrec.client import RecommenderClient
+
+    parts = query_parts(text, images=image or (), item_ids=like or (), unwanted=without or ())
+    item_filter = attribute_filter(where or ())
+    with RecommenderClient(target or deployment_settings(config).serving.recommender) as client:
+        answer = client.search(parts, num_items=num_items, item_filter=item_filter, user_id=user, personal=bool(user))
     if as_json:
         print_json(list_document(answer))
     else:

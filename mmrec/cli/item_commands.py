@@ -1,4 +1,4 @@
-"""`mmrec items show`: what serving knows about an item, and whether and when it is listed."""
+"""`mmrec items show` and `mmrec items report`: what serving knows of one item; what cleaning found in all of them."""
 
 import time
 from dataclasses import asdict
@@ -41,3 +41,26 @@ def _inferred(entry: CatalogEntry) -> str:
     """What a model filled in, with its confidence."""
     sure = sorted(entry.inferred_attributes.items())
     return ", ".join(f"{name}={entry.attributes[name]} ({confidence:.0%} sure)" for name, confidence in sure)
+
+
+def items_report(*, config: ConfigOption = "", as_json: JsonOption = False) -> None:
+    """Cleaning report of the running catalogue: missing, broken, duplicate and rare values, counted, with examples.
+
+    Example: `mmrec items report`
+    """
+    from mmrec.catalog.cleaning import cleaning_policy
+    from mmrec.catalog.topic_report import topic_report
+    from mmrec.cli.rejected_report import printable
+    from mmrec.wiring import open_topics
+
+    settings = deployment_settings(config)
+    report = topic_report(
+        lambda: open_topics(settings).read(settings.kafka.catalog_items),
+        cleaning_policy(settings.catalog),
+        rare_below=settings.catalog.report_rare_below,
+    )
+    if as_json:
+        print_json(report.document())
+        return
+    for line in report.lines():
+        typer.echo(printable(line))

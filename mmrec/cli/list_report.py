@@ -10,6 +10,8 @@ from rich.table import Table
 from mmrec.errors import InvalidRequestError
 from mmrec.v1 import recommender_pb2
 
+ListAnswer = recommender_pb2.RecommendItemsResponse | recommender_pb2.SearchItemsResponse
+
 
 def session_event(text: str) -> tuple[str, str]:
     """Item id and behavior of "item:behavior"; item ids may hold colons.
@@ -23,13 +25,13 @@ def session_event(text: str) -> tuple[str, str]:
     return item_id, behavior
 
 
-def list_document(answer: recommender_pb2.RecommendItemsResponse) -> dict[str, Any]:
+def list_document(answer: ListAnswer) -> dict[str, Any]:
     """The answer for machines, proto3 JSON in snake_case."""
     document: dict[str, Any] = MessageToDict(answer, preserving_proto_field_name=True)
     return document
 
 
-def print_list(answer: recommender_pb2.RecommendItemsResponse, console: Console) -> None:
+def print_list(answer: ListAnswer, console: Console) -> None:
     """Rank, item, title, score, sources and why."""
     table = Table(expand=False)
     table.add_column("rank", justify="right")
@@ -54,6 +56,6 @@ def print_list(answer: recommender_pb2.RecommendItemsResponse, console: Console)
         facts.append(f"newest event applied {state.stream_lag.ToTimedelta().total_seconds():.1f} s before")
     if state.degraded:
         facts.append(f"degraded: {', '.join(state.degraded_reasons)}")
-    if answer.next_page_token:
+    if isinstance(answer, recommender_pb2.RecommendItemsResponse) and answer.next_page_token:
         facts.append(f"more with --page {answer.next_page_token}")
     console.print("; ".join(facts), highlight=False, markup=False, soft_wrap=True)

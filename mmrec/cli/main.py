@@ -61,12 +61,14 @@ scores_app.command("export")(state_commands.scores_export)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(model_commands.train)
 app.command()(model_commands.publish)
 app.command()(ask_commands.recommend)
+app.command()(ask_commands.search)
 app.command()(ask_commands.profile)
 app.command()(forget_commands.forget)
 events_app.command("tail")(ask_commands.events_tail)
 events_app.command("rejected")(rejected_commands.events_rejected)
 items_app.command("rejected")(rejected_commands.items_rejected)
 items_app.command("show")(item_commands.items_show)
+items_app.command("report")(item_commands.items_report)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -11,7 +11,7 @@ is none (mmrec.catalog.refused).
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,9 +19,9 @@ from mmrec.catalog.cleaning import CleaningPolicy
 from mmrec.catalog.refused import RefusedItems
 from mmrec.content.encode import Filler, ItemsUnderWay, begin
 from mmrec.content.encoder import Encoder
-from mmrec.content.feed import CatalogChanges, read_changes
+from mmrec.content.feed import CatalogChanges, RefusedChange, read_changes
 from mmrec.content.inferred import AttributeInference, InferredCounts
-from mmrec.content.publish import ContentCounts, FeedMark, publish_content
+from mmrec.content.publish import ContentCounts, FeedMark, publish_content, publish_fields
 from mmrec.content.remote_images import RemoteImages
 from mmrec.content.store import ContentStore
 from mmrec.events.producer import RecordProducer, TopicRecord
@@ -127,6 +127,7 @@ class CatalogFeed:
         self.mark = mark.resumed(mark_path)
         self.counts = ContentCounts()
         self._mark_path, self._policy, self._refused, self._images = mark_path, policy, refused, images
+        self._fields_policy = replace(policy, picture_problem=lambda picture: "")
         self._encoders, self._store, self._features = encoders, store, features
         self._producer, self._topic, self._cleaning, self._inference = producer, topic, cleaning, inference
         self._num_items = store.num_items()
@@ -151,17 +152,59 @@ class CatalogFeed:
 
     def finish(self, portion: PortionUnderWay, *, now_s: float) -> None:
         """Publish a portion as soon as its content is through, and remember its place in the topic."""
+        self.publish(portion, now_s=now_s)
+        self.remember(portion.places, refused=portion.changes.refused)
+
+    def publish(self, portion: PortionUnderWay, *, now_s: float) -> None:
+        """Publish a portion as soon as its content is through; its place in the topic is not remembered."""
         changes = portion.changes
         self._publish(changes, now_s=now_s, under_way=portion.under_way)
-        reasons = Counter(each.refusal.reason.value for each in changes.refused)
-        self.mark = self.mark.moved(portion.places, rejected=reasons.elements())
-        self.mark.save(self._mark_path)
         log.info(
             "content_published",
             num_changed=len(changes.items),
             num_removed=len(changes.removed),
-            rejected=dict(reasons),
+            rejected=dict(Counter(each.refusal.reason.value for each in changes.refused)),
         )
+
+    def remember(
+        self,
+        places: Sequence[tuple[int, int]],
+        *,
+        refused: Sequence[RefusedChange] = (),
+        bulk_offsets: Mapping[int, int] | None = None,
+    ) -> None:
+        """Keep how far the topic was taken.
+
+        Args:
+            places: (partition, offset) of records that are through, or described and waiting in the bulk lane.
+            refused: Those of them that were refused.
+            bulk_offsets: Where the bulk lane stands, see FeedMark; None where it is as before.
+        """
+        self.mark = self.mark.moved(places, rejected=(each.refusal.reason.value for each in refused))
+        if bulk_offsets is not None:
+            self.mark = replace(self.mark, bulk_offsets=bulk_offsets)
+        self.mark.save(self._mark_path)
+
+    def describe(self, records: Sequence[TopicRecord], *, now_s: float) -> tuple[RefusedChange, ...]:
+        """Publish serving fields of records whose content is encoded later, or never if a newer record comes.
+
+        Returns:
+            Those that are refused; they are neither told nor counted. Pictures are not looked at.
+        """
+        changes = read_changes([(record.key, record.value) for record in records], policy=self._fields_policy)
+        publish_fields(
+            [*changes.items.values()],
+            features=self._features,
+            producer=self._producer,
+            topic=self._topic,
+            write_time_s=now_s,
+        )
+        return changes.refused
+
+    def tell_refused(self, records: Sequence[TopicRecord], refused: Sequence[RefusedChange]) -> None:
+        """Put refused records on the rejected topic, and count them."""
+        self._refused.tell((records[each.position], each.refusal) for each in refused)
+        self.counts.rejected.update(each.refusal.reason.value for each in refused)
 
     def take_pictures(self, *, now_s: float, in_portions: bool, filler: Filler | None = None) -> None:
         """Publish items again whose pictures have come since; does not wait for pictures.

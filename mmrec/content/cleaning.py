@@ -1,7 +1,7 @@
 """Text cleaning, selectable by name (METHODS M8).
 
-"none" only normalizes space: sentence encoders do better with whole sentences. "classic" removes special characters,
-stop words and advertising text.
+"none" only normalizes space: sentence encoders do better with whole sentences. "plain" takes off markup, addresses,
+advertising and special characters; "classic" stop words and capitals, too.
 """
 
 import re
@@ -34,14 +34,18 @@ def clean_space(text: str) -> str:
     return _SPACE.sub(" ", text).strip()
 
 
+def clean_plain(text: str) -> str:
+    """Without markup, addresses, advertising and special characters; stop words and capitals stay."""
+    bare = _ADVERTISING.sub(" ", _ADDRESS.sub(" ", _TAG.sub(" ", text)))
+    return " ".join(word for word in _SPECIAL.sub(" ", bare).split() if word.strip("'-_"))
+
+
 def clean_classic(text: str) -> str:
-    """Without markup, addresses, advertising, special characters and stop words; lower case."""
-    plain = _ADVERTISING.sub(" ", _ADDRESS.sub(" ", _TAG.sub(" ", text)))
-    words = _SPECIAL.sub(" ", plain).lower().split()
-    return " ".join(word for word in words if word not in STOP_WORDS and word.strip("'-_"))
+    """As clean_plain, without stop words, in lower case."""
+    return " ".join(word for word in clean_plain(text).lower().split() if word not in STOP_WORDS)
 
 
-CLEANINGS: dict[str, Callable[[str], str]] = {"none": clean_space, "classic": clean_classic}
+CLEANINGS: dict[str, Callable[[str], str]] = {"none": clean_space, "plain": clean_plain, "classic": clean_classic}
 
 
 def text_cleaning(name: str) -> Callable[[str], str]:

@@ -48,7 +48,9 @@ class Modality:
     default_setting: str = ""
     """Setting of [content] whose encoder is the default, in place of default_encoder: reviews are read as texts are."""
     from_model: Callable[[str], EncoderModel] | None = None
-    """Loads an encoder of a hub id ("owner/model") or a folder; None where only `encoders` are known."""
+    """Loads an encoder of a hub id ("owner/model"), a folder or a file; None where only `encoders` are known."""
+    models: str = "a hub id or a folder"
+    """What from_model takes, in words; names of it have a "/"."""
     weights: Callable[[str], Sequence[str]] = _no_weights
     """Name of an encoder -> the files, folders and hub ids it reads; empty where it only computes. Loads nothing."""
     is_awaited: Callable[[CatalogItem], bool] = _present
@@ -131,6 +133,6 @@ class Modality:
         return name in self.encoders or (self.from_model is not None and "/" in name)
 
     def _known(self) -> str:
-        more = ", a hub id or a folder" if self.from_model is not None else ""
+        more = f", {self.models}" if self.from_model is not None else ""
         several = f', or several with "{JOINT}" between them' if more or len(self.encoders) > 1 else ""
         return f"one of {', '.join(sorted(self.encoders))}{more}{several}"

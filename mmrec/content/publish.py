@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from mmrec.catalog.cleaning import CleaningReason
-from mmrec.catalog.item import Availability, CatalogEntry, catalog_entry
+from mmrec.catalog.item import Availability, CatalogEntry, CatalogItem, catalog_entry
 from mmrec.content.encode import ItemsUnderWay, begin, finish
 from mmrec.content.encoder import Encoder
 from mmrec.content.feed import CatalogChanges, embedding_records
 from mmrec.content.fetch_errors import FetchReason
 from mmrec.content.inferred import AttributeInference
+from mmrec.content.matrix import content_matrix
 from mmrec.content.store import ContentStore
 from mmrec.disk.files import replace_file
 from mmrec.events.producer import RecordProducer
@@ -130,6 +131,23 @@ def publish_content(
         counts.absent.update({f"{modality}.{reason}": count for reason, count in reasons.items()})
 
 
+def publish_fields(
+    items: Sequence[CatalogItem],
+    *,
+    features: ItemContentStore,
+    producer: RecordProducer,
+    topic: str,
+    write_time_s: float,
+) -> None:
+    """Hand serving fields to every reader before the content is encoded; readers keep the vectors they have."""
+    entries = {item.item_id: catalog_entry(item) for item in items}
+    if entries:
+        features.write_item_content(entries, write_time_s=write_time_s)
+        nothing = content_matrix(sorted(entries), {}, embedding_dims={}, encoders={})
+        descriptions = {item.item_id: item.description for item in items}
+        producer.send_many(topic, embedding_records(nothing, entries, descriptions=descriptions))
+
+
 @dataclass(frozen=True, kw_only=True)
 class FeedMark:
     """How far `catalog-items` has been encoded, with which encoders; another topic or encoder starts anew."""
@@ -139,6 +157,8 @@ class FeedMark:
     encoders: Mapping[str, str]
     offsets: Mapping[int, int] = field(default_factory=dict)
     """Partition -> next offset."""
+    bulk_offsets: Mapping[int, int] = field(default_factory=dict)
+    """Partition -> first of the records before `offsets` whose content waits in the bulk lane, where there is one."""
     rejected: Mapping[str, int] = field(default_factory=dict)
     """Reason -> records of all up to those offsets that were refused; goes on over restarts."""
 
@@ -157,6 +177,7 @@ class FeedMark:
             "topic": self.topic,
             "encoders": dict(self.encoders),
             "offsets": offsets,
+            "bulk_offsets": {str(partition): offset for partition, offset in self.bulk_offsets.items()},
             "rejected": dict(self.rejected),
         }
         replace_file(path, json.dumps(described))
@@ -172,5 +193,6 @@ class FeedMark:
         return replace(
             self,
             offsets={int(p): int(o) for p, o in kept["offsets"].items()},
+            bulk_offsets={int(p): int(o) for p, o in kept.get("bulk_offsets", {}).items()},
             rejected={str(reason): int(number) for reason, number in kept.get("rejected", {}).items()},
         )

@@ -16,7 +16,7 @@ import numpy.typing as npt
 IntArray = npt.NDArray[np.int64]
 
 HOLD_OUT: Final[Mapping[str, float]] = {"train": 0.56, "validation": 0.14, "test": 0.30}
-"""30 % held out, 20 % of the rest for validation (METHODS M11)."""
+"""30 % held out, 20 % of the rest for validation (S4)."""
 
 
 def group_split(*columns: Sequence[str], shares: Mapping[str, float] = HOLD_OUT, seed: int) -> dict[str, IntArray]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
-L2: Final = 1e-3
+L2: Final = 0.03
 NUM_STEPS: Final = 120
 _EPSILON: Final = 1e-6
 

@@ -34,10 +34,14 @@ class TopicRecord(NamedTuple):
     timestamp_s: float
     in_overlay: bool = False
     """Whether its sender also puts it into the overlay (OVERLAY_HEADER)."""
+    is_bulk: bool = False
+    """Whether its sender is importing many records, which single changes need not wait for (BULK_HEADER)."""
 
 
 OVERLAY_HEADER: Final = "mmrec.overlay"
 """Header of records that their sender also puts into the overlay."""
+BULK_HEADER: Final = "mmrec.bulk"
+"""Header of catalogue records that come by the thousand: single changes overtake them (mmrec.content.lanes)."""
 Settled = Callable[[int, RecordPlace | StoreError], None]
 """(position of the record, its place on the broker or why it has none)."""
 

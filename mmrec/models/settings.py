@@ -22,6 +22,9 @@ class TowerSettings:
     """Principal components kept of each modality before anything is learned."""
     hidden_dim: AtLeastOne = 128
     """Width of the towers' hidden layers."""
+    lifts: Literal["linear", "printed"] = "linear"
+    """What brings a modality's components to hidden_dim: a linear layer, or for image and text the layers that paper
+    S3 prints, whose hidden_dim is 300 (mmrec.models.printed_heads)."""
     fusion: Fusion = "attention"
     """How modalities become one vector; see mmrec.models.fusion."""
     user_tower: Literal["pooling", "transformer"] = "pooling"

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmrec.models.fusion import Fused, apply_fusion, fusion
+from mmrec.models.printed_heads import PrintedImageHead, PrintedTextHead
 from mmrec.models.settings import TowerSettings
 
 AGE_EDGES_S = np.array(
@@ -75,7 +76,7 @@ class ItemTower(nn.Module):
         self.projections = nn.ModuleDict(
             {name: Projection(content_dims[name], settings.projected_dim) for name in self.modalities}
         )
-        self.lifts = nn.ModuleDict({name: nn.Linear(settings.projected_dim, width) for name in self.modalities})
+        self.lifts = nn.ModuleDict({name: _lift(name, settings) for name in self.modalities})
         self.fusion = fusion(settings.fusion, num_modalities=max(1, len(self.modalities)), width=width)
         self.head = nn.Sequential(nn.LayerNorm(width), nn.GELU(), nn.Dropout(settings.dropout))
         self.out = nn.Linear(width, settings.embedding_dim)
@@ -114,6 +115,15 @@ class ItemTower(nn.Module):
                 known = known * (torch.rand(len(ids_I), 1, device=known.device) >= self.settings.id_dropout)
             vectors = vectors + known
         return functional.normalize(vectors, dim=-1)
+
+
+def _lift(modality: str, settings: TowerSettings) -> nn.Module:
+    match settings.lifts, modality:
+        case "printed", "image":
+            return PrintedImageHead(settings.projected_dim, output_dim=settings.hidden_dim)
+        case "printed", "text":
+            return PrintedTextHead(settings.projected_dim, output_dim=settings.hidden_dim)
+    return nn.Linear(settings.projected_dim, settings.hidden_dim)
 
 
 class UserTower(nn.Module):

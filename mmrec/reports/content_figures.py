@@ -3,7 +3,7 @@
     content_findings(judged)       neighbors, color, text to image, top-5 lists, principal components
 
 Items and photographs stay on one side of the split with everything of the same title or picture. An item is judged by
-what stands in its attributes. A similarity of image and text is the weighted mean of two cosines, which is M12's
+what stands in its attributes. A similarity of image and text is the weighted mean of two cosines, which is S4's
 z_i . z_q with z = [sqrt(a) image; sqrt(1 - a) text]: two spaces that were never aligned cannot be averaged themselves.
 Axes: I items, Q queries, D numbers of a vector.
 """

@@ -5,7 +5,7 @@
     found = index.find([QueryPart(words="red drss")], allowed_I=mask, num_candidates=400)
 
 Fusion is a convex sum of scores (Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", TOIS
-2023), over the parts p of the query with weights w_p, which may be negative, and the kinds of evidence e of each:
+2023; METHODS M12), over the parts p of the query with weights w_p, which may be negative, and their kinds of evidence e:
 
     relevance_i = sum_p w_p sum_e share_pe * value_pei  /  sum_p |w_p|           sum_e share_pe = 1
     value       = BM25_i / max BM25                                        of words
@@ -35,7 +35,7 @@ BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
 RowArray = npt.NDArray[np.int64]
-LEXICAL_SHARE: Final = 0.5
+LEXICAL_SHARE: Final = 0.6
 """Share of words in the evidence of a text whose vector is known, too."""
 EXACT_ITEMS: Final = 2_000
 """Where at most so many items are allowed, each of them is a candidate."""
@@ -66,7 +66,7 @@ class SearchIndex:
             lexical_share: Share of words in the evidence of a text whose vector is known, too.
             exact_items: Where at most so many items are allowed, each of them is a candidate.
         """
-        self._lexical_share, self._exact_items = lexical_share, exact_items
+        self.lexical_share, self._exact_items = lexical_share, exact_items
         self._lexical = LexicalIndex()
         self._row_of: dict[str, int] = {}
         self._item_ids: list[str] = []
@@ -188,7 +188,7 @@ class SearchIndex:
             best = float(scores_I.max(initial=0.0))
             lexical_I = scores_I / best if best > 0 else None
         directed = self._item_directions(part) if part.item_id else self._directions(part)
-        lexical_share = 0.0 if lexical_I is None else self._lexical_share if directed else 1.0
+        lexical_share = 0.0 if lexical_I is None else self.lexical_share if directed else 1.0
         whole = sum(each.share for each in directed)
         directions = tuple(
             Direction(

@@ -32,6 +32,8 @@ class AlignmentPairs:
     inputs: Mapping[str, FloatArray]
     """By modality, SIDES: what its encoder made of the item, (N, X)."""
     encoders: Mapping[str, str]
+    fingerprints: Mapping[str, str]
+    """Modality -> fingerprint of its encoder; left out where the vectors are older than fingerprints."""
     groups_N: npt.NDArray[np.int64]
     """The lowest row that the item is tied to by equal titles, texts or pictures."""
     labels: tuple[str, ...]
@@ -83,6 +85,7 @@ def alignment_pairs(
         item_ids=item_ids,
         inputs=inputs,
         encoders={modality: content.encoders[modality] for modality in SIDES},
+        fingerprints={modality: name for modality, name in content.fingerprints.items() if modality in SIDES},
         groups_N=item_groups(*keys),
         labels=tuple(folded(entry.attributes.get(label_attribute, "")) if entry else "" for entry in known),
         parts=group_split(*keys, shares=shares, seed=seed),

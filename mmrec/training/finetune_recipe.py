@@ -30,8 +30,10 @@ from mmrec.content.tuned_image import save_tuned
 from mmrec.disk.files import replace_file
 from mmrec.errors import ConfigurationError
 from mmrec.home import cache_folder
+from mmrec.reports.findings import write_findings
 from mmrec.training.attribute_data import AttributeDataConfig, AttributeExamples, attribute_examples
 from mmrec.training.attribute_figures import neighbor_accuracy
+from mmrec.training.attribute_findings import finetune_findings
 from mmrec.training.checkpoint import METRICS
 from mmrec.training.finetune import FineTuneConfig, FineTuneFit, lower_outputs
 from mmrec.training.idx_files import read_labelled_pictures
@@ -169,6 +171,13 @@ def train(desk: Desk) -> None:
     metrics |= {f"neighbors_before.{name}": value for name, value in before.items()}
     metrics |= {f"neighbors_after.{name}": value for name, value in after.items()}
     metrics |= {f"accuracy.{name}": value for name, value in fit.accuracies(examples.parts["test"]).items()}
+    facts = {
+        "pictures": f"{len(examples.content):,}",
+        "labels": options.idx_folder or "attributes of the catalogue",
+        "trained blocks": str(config.num_upper),
+        "seed": str(config.seed),
+    }
+    write_findings(desk.out, finetune_findings(metrics, curves=fit.curves, facts=facts))
     save_tuned(desk.out, network, {"num_upper": config.num_upper, "seed": config.seed, "figures": metrics})
     (desk.out / "curves.json").write_text(json.dumps({"epochs": fit.curves}), encoding="utf-8")
     replace_file(desk.out / METRICS, json.dumps(metrics, indent=1))

@@ -7,6 +7,7 @@ batch is made of random items and of their nearest neighbors by the model's own 
 still takes for each other is told apart together. AdamW, one cosine. Axes: N batch, R training rows, D embedding.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -112,7 +113,9 @@ class AlignmentFit:
         """One pass over the training pairs; returns and keeps the epoch's figures."""
         started_s, config = time.monotonic(), self.config
         for group in self._optimizer.param_groups:
-            group["lr"] = config.learning_rate * (0.02 + 0.49 * (1 + np.cos(np.pi * self.epoch / config.max_epochs)))
+            group["lr"] = config.learning_rate * (
+                0.02 + 0.49 * (1 + math.cos(math.pi * self.epoch / config.max_epochs))
+            )
         neighbors = self._neighbors() if config.hard_share > 0 and self.epoch else None
         torch.manual_seed(config.seed * 1_000_003 + self.epoch * 1_009 + self._worker[0])
         self.model.train()

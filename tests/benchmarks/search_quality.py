@@ -110,7 +110,7 @@ class Study:
             self.queries[part, "right"] = [(query, query.text) for query in made]
             self.queries[part, "wrong"] = [(q, misspelled(q.text, generator=generator)) for q in made]
         self.embed = Embedding(alignment)
-        self._found: dict[tuple[str, Condition, str, float], Any] = {}
+        self._indexes: dict[tuple[str, str], SearchIndex] = {}
         used = np.concatenate(list(self.parts.values()))
         texts = [text for row in used for text in (self.title(int(row), "as they are"), self.title(int(row), "bare"))]
         self.embed.texts([*texts, *(text for made in self.queries.values() for _, text in made)])
@@ -120,8 +120,11 @@ class Study:
     def title(self, row: int, titles: str) -> str:
         return self.rows[row]["productDisplayName"] if titles == "as they are" else self.bare[row]
 
-    def index(self, part: str, titles: str, share: float) -> SearchIndex:
-        index = SearchIndex(lexical_share=share)
+    def index(self, part: str, titles: str) -> SearchIndex:
+        """The items of one part, searched by one set of titles; made once."""
+        if (part, titles) in self._indexes:
+            return self._indexes[part, titles]
+        index = self._indexes[part, titles] = SearchIndex()
         for row in self.parts[part].tolist():
             title = self.title(row, titles)
             index.put(str(row), ItemText(title=title), self.embed.item(title, self.rows[row]["id"]))
@@ -138,7 +141,8 @@ class Study:
 
     def scores(self, part: str, condition: Condition, how: str, *, share: float) -> np.ndarray:
         """NDCG@10 of each query."""
-        index = self.index(part, condition.titles, share)
+        index = self.index(part, condition.titles)
+        index.lexical_share = share
         items = [self.rows[row] for row in self.parts[part].tolist()]
         allowed_I = np.ones(len(items), dtype=np.bool_)
         found = []

@@ -16,6 +16,7 @@ import pytest
 
 from feature_repo.apply import apply_repository
 from mmrec.catalog.item import to_json_value
+from mmrec.events.producer import BULK_HEADER
 from mmrec.serving.item_record import ItemUpdate, read_item_update
 from mmrec.simulator.settings import StorefrontConfig
 from mmrec.simulator.storefront import Storefront
@@ -39,8 +40,8 @@ def updates(deployment: Any) -> dict[str, ItemUpdate]:
     }
 
 
-def send(deployment: Any, records: list[tuple[bytes, bytes | None]]) -> None:
-    producer = open_producer(deployment.settings)
+def send(deployment: Any, records: list[tuple[bytes, bytes | None]], *, header: str = "") -> None:
+    producer = open_producer(deployment.settings, header=header)
     producer.send_many(deployment.settings.kafka.catalog_items, records)
     producer.close()
 
@@ -111,6 +112,12 @@ def test_the_catalogue_reaches_store_feast_and_topic_and_is_encoded_once(
         wait_for(lambda: read_status(deployment.settings.stores.status).get("encode_items", {}).get("ready", False))
         send(deployment, [(b"newcomer", to_json_value(newcomer)), (b"broken", None)])
         wait_for(lambda: {"newcomer"} <= set(updates(deployment)) and updates(deployment)["broken"].entry is None)
+        many = [replace(ITEMS[2], item_id=f"many{number}", title=f"Lamp {number}") for number in range(30)]
+        send(deployment, [(item.item_id.encode(), to_json_value(item)) for item in many], header=BULK_HEADER)
+        wait_for(lambda: all(encoded(deployment).get(item.item_id) for item in many))
+        wait_for(lambda: read_status(deployment.settings.stores.status)["encode_items"]["num_waiting_in_bulk"] == 0)
+    kafka = deployment.settings.kafka
+    assert sum(record.is_bulk for record in read_topic(kafka.bootstrap, kafka.catalog_items)) == len(many)
     assert "newcomer" in open_content_store(deployment.settings).load_matrix().row_of
     assert "broken" not in open_content_store(deployment.settings).load_matrix().row_of
 

@@ -14,6 +14,7 @@ from mmrec.stores.kafka.producer import KafkaRecordProducer
 from mmrec.stores.kafka.topic_ends import end_offsets
 from mmrec.v1 import recommender_pb2
 from mmrec.wiring import (
+    live_collection,
     open_content_store,
     open_feature_store,
     open_release_store,
@@ -61,8 +62,10 @@ def test_a_published_release_serves_rolls_back_and_takes_items_that_came_since(s
     assert missed.returncode == 3, missed.stderr
     assert releases.current() == figures["release_id"]
 
-    replica = Replica(replica_parts(stored))
+    replica, keeping = Replica(replica_parts(stored)), live_collection(stored)
     replica.start()
+    keeping.start()
+    vectors = open_vector_store(stored)
     try:
         assert replica.wait_ready(60)
         wait_for(lambda: replica.state.release_id == figures["release_id"])  # an engine that stumbles is asked again
@@ -76,16 +79,27 @@ def test_a_published_release_serves_rolls_back_and_takes_items_that_came_since(s
         producer.send_many(topic, [record("since", vector=[1.0] * EMBEDDING_DIM, title="Since the release")])
         wait_for(lambda: "since" in replica.state.catalogue.row_of)
         assert "before" not in replica.state.catalogue.row_of
+        wait_for(lambda: "since" in vectors.load("items_live").item_ids)
+        gone = world.entries[0].item_id
+        producer.send_many(topic, [(gone.encode(), None)])
+        wait_for(lambda: gone not in vectors.load("items_live").item_ids)
 
         time.sleep(1.0)  # release ids begin with the second they were made in
         second = json.loads(run_publish(config, "--model", str(untrained(tmp_path / "second"))).stdout)
         wait_for(lambda: replica.state.release_id == second["release_id"])
+        assert vectors.describe("items_live")["release_id"] == second["release_id"]
+        producer.send_many(topic, [record("later", vector=[1.0] * EMBEDDING_DIM, title="Later still")])
+        wait_for(lambda: "later" in vectors.load("items_live").item_ids)
         back = run_publish(config, "--rollback")
         assert json.loads(back.stdout)["release_id"] == figures["release_id"]
         wait_for(lambda: replica.state.release_id == figures["release_id"])
         wait_for(lambda: "since" in replica.state.catalogue.row_of)
+        # The release that came back is brought up to what came while another one was live.
+        wait_for(lambda: "later" in vectors.load(release.collection).item_ids)
     finally:
+        keeping.close()
         replica.close()
         producer.close()
-    live = open_vector_store(stored).load("items_live")
-    assert len(live.item_ids) == len(world.entries)
+    live = vectors.load("items_live")
+    assert set(live.item_ids) == {*(entry.item_id for entry in world.entries), "since", "later"} - {gone}
+    assert open_release_store(stored).collection_mark(release).offsets == end_offsets(stored.kafka.bootstrap, topic)

@@ -1,5 +1,6 @@
 """The recommender as a caller sees it who has nothing but the protos: Ray Serve, HAProxy, Kafka, Feast, Milvus."""
 
+import io
 import json
 import time
 
@@ -9,10 +10,18 @@ from google.protobuf import descriptor_pool, message_factory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from PIL import Image
 
+from mmrec.catalog.item import CatalogItem
 from mmrec.stores.kafka.readers import read_topic
 from tests.own_address import own_address
-from tests.recommender_server import ProtoClient, RunningRecommender, announce_item, promote_release
+from tests.recommender_server import (
+    ProtoClient,
+    RunningRecommender,
+    announce_content,
+    announce_item,
+    promote_release,
+)
 
 pytestmark = pytest.mark.integration
 pytest_plugins = ["tests.recommender_server"]
@@ -158,7 +167,11 @@ def test_similar_items_leave_out_the_item_itself(client: ProtoClient, recommende
         ("SimilarItems", {}, "INVALID_ARGUMENT", "item_id"),
         ("SimilarItems", {"item_id": "i", "num_items": -5}, "INVALID_ARGUMENT", "-5"),
         ("SimilarItems", {"item_id": "no such item"}, "NOT_FOUND", "no such item"),
-        ("SearchItems", {"text": "boots"}, "UNIMPLEMENTED", "SearchItems"),
+        ("SimilarItems", {"item_id": "i", "modality_weights": {"smell": 1.0}}, "INVALID_ARGUMENT", "smell"),
+        ("SearchItems", {}, "INVALID_ARGUMENT", "query has 0 parts"),
+        ("SearchItems", {"query": [{"text": " "}]}, "INVALID_ARGUMENT", "query[0].text is empty"),
+        ("SearchItems", {"query": [{"text": "a", "weight": -1.0}]}, "INVALID_ARGUMENT", "positive weight"),
+        ("SearchItems", {"query": [{"item_id": "no such item"}]}, "NOT_FOUND", "no such item"),
         ("RankItems", {"user_id": "u"}, "UNIMPLEMENTED", "RankItems"),
         ("ExplainItem", {"user_id": "u", "item_id": "i"}, "UNIMPLEMENTED", "ExplainItem"),
     ],
@@ -263,3 +276,69 @@ def test_a_new_item_is_known_once_its_content_is_there(
     similar = client.call("SimilarItems", item_id="brand-new", num_items=5)
     assert similar.release_id == release_id
     assert twin.item_id in [item.item_id for item in similar.items]
+
+
+@pytest.fixture(scope="module")
+def searched(recommender: RunningRecommender, release_id: str) -> str:
+    """The id of a new item with a text and a picture; the process that encodes queries is ready."""
+    sink = io.BytesIO()
+    Image.new("RGB", (40, 40), (200, 30, 40)).save(sink, format="PNG")
+    item = CatalogItem(item_id="scarf", title="Crimson scarf", description="of alpaca", image=sink.getvalue())
+    announce_content(recommender, [item])
+    recommender.wait_status(
+        lambda figures: (
+            figures["num_vectors_searched"].get("image") == 1
+            and figures["query_encoders_ready"] == ["image", "text"]
+            and figures["search_is_backfilled"]
+        ),
+        timeout_s=120.0,
+    )
+    return item.item_id
+
+
+def test_a_search_by_words_finds_a_new_item_by_its_description(client: ProtoClient, searched: str) -> None:
+    answer = client.call("SearchItems", query=[{"text": "alpacca scraf"}], num_items=3)
+    first = answer.items[0]
+    assert (first.item_id, first.rank, first.title) == (searched, 1, "Crimson scarf")
+    assert "lexical" in first.sources
+    assert "alpacca" in first.explanation.text
+    assert answer.request_id
+    assert not answer.state.degraded
+
+
+def test_a_search_by_words_finds_items_that_only_the_release_names(
+    client: ProtoClient, recommender: RunningRecommender, searched: str
+) -> None:
+    entry = recommender.world.entries[0]
+    found = client.call("SearchItems", query=[{"text": entry.title}], num_items=20)
+    assert entry.item_id in [item.item_id for item in found.items]
+
+
+def test_a_search_by_photo_finds_what_looks_like_it(client: ProtoClient, searched: str) -> None:
+    sink = io.BytesIO()
+    Image.new("RGB", (64, 48), (210, 25, 35)).save(sink, format="JPEG")
+    answer = client.call("SearchItems", query=[{"image": {"content": sink.getvalue()}}], num_items=1)
+    assert answer.items[0].item_id == searched
+    assert list(answer.items[0].sources) == ["image vectors"]
+
+
+def test_a_personal_search_is_ranked_by_the_release(
+    client: ProtoClient, recommender: RunningRecommender, searched: str
+) -> None:
+    request = {"query": [{"item_id": searched}, {"text": "red"}], "personal": True}
+    answer = client.call("SearchItems", **request, user_id=recommender.world.user_ids[0])
+    assert answer.items
+    assert not answer.state.degraded
+    assert searched not in [item.item_id for item in answer.items]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b"no picture", "query[0].image: 10 bytes that are no"), (bytes(3 * 1024 * 1024 + 1), "search.max_image_bytes")],
+)
+def test_a_photo_that_cannot_be_read_is_refused_with_the_reason(
+    client: ProtoClient, searched: str, content: bytes, says: str
+) -> None:
+    error = client.refusal("SearchItems", query=[{"image": {"content": content}}])
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert says in error.details()

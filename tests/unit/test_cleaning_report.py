@@ -13,8 +13,10 @@ import pytest
 
 from mmrec.catalog.cleaning import CleaningPolicy, CleaningReason, clean_item, cleaning_policy
 from mmrec.catalog.cleaning_report import MAX_CLASSES, MAX_EXAMPLES, CatalogueReason, CleaningReport, rare_values
-from mmrec.catalog.item import CatalogItem
+from mmrec.catalog.item import CatalogItem, to_json_value
+from mmrec.catalog.topic_report import topic_report
 from mmrec.config import CatalogSettings
+from mmrec.events.producer import TopicRecord
 from tests import fashion_form
 from tests.public_data import public_data
 
@@ -138,6 +140,28 @@ def test_a_clean_catalogue_has_an_empty_report() -> None:
     )
     assert report.findings == []
     assert "nothing was found" in report.lines()
+
+
+def test_the_running_catalogue_is_reported_as_its_newest_records_say() -> None:
+    def record(offset: int, sent: CatalogItem | bytes | None, item_id: str) -> TopicRecord:
+        value = to_json_value(sent) if isinstance(sent, CatalogItem) else sent
+        return TopicRecord(partition=0, offset=offset, key=item_id.encode(), value=value, timestamp_s=0.0)
+
+    records = [
+        record(0, item("a", color=""), "a"),
+        record(1, item("b", color="", usage=""), "b"),
+        record(2, item("a", title="Shirt", color="red"), "a"),
+        record(3, item("c", title="shirt", color="n/a"), "c"),
+        record(4, item("d", color=""), "d"),
+        record(5, None, "d"),
+        record(6, b"{", "e"),
+    ]
+    policy = cleaning_policy(CatalogSettings(missing_values={"color": ("N/A",)}))
+    report = topic_report(lambda: iter(records), policy, rare_below=1)
+    assert report.num_items == 3
+    assert report.missing() == {"color": 2, "usage": 1}
+    assert report.count(CatalogueReason.DUPLICATE_TITLE) == 1
+    assert report.count("refused") == 1
 
 
 @pytest.fixture(scope="module")

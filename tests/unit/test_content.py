@@ -78,6 +78,7 @@ def test_hashing_text_knows_like_from_unlike() -> None:
 def test_classic_cleaning_removes_markup_advertising_and_stop_words() -> None:
     dirty = "<b>Free shipping!</b> The SOFT wool-blend coat, 50% off, see https://x.example/y"
     assert text_cleaning("classic")(dirty) == "soft wool-blend coat see"
+    assert text_cleaning("plain")(dirty) == "The SOFT wool-blend coat see"
     assert text_cleaning("none")("  two   words ") == "two words"
     with pytest.raises(NotFoundError, match="classic"):
         text_cleaning("bleach")

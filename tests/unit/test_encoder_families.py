@@ -29,6 +29,8 @@ from mmrec.content.modalities.image import IMAGENET_DEVIATION, IMAGENET_MEAN, Pr
 from mmrec.content.registry import encoder
 from mmrec.errors import InvalidRequestError, NotFoundError
 from mmrec.models.printed_heads import PRINTED_DIM, PrintedImageHead, PrintedTextHead
+from mmrec.models.settings import TowerSettings
+from mmrec.models.towers import ItemTower
 
 SIDE = 32
 LAYERS: dict[str, Any] = {
@@ -201,3 +203,24 @@ def test_the_printed_text_head_is_its_equation_and_never_below_zero() -> None:
     np.testing.assert_allclose(found, np.maximum(0.0, x.numpy() @ head.wt.weight.detach().numpy().T), atol=1e-5)
     assert found.shape == (4, PRINTED_DIM)
     assert (found >= 0).all()
+
+
+def test_an_item_tower_learns_the_printed_layers_where_its_settings_ask_for_them() -> None:
+    printed = TowerSettings(
+        lifts="printed", hidden_dim=PRINTED_DIM, projected_dim=8, embedding_dim=16, fusion="self-attention-as-printed"
+    )
+    tower = ItemTower(printed, content_dims={"attributes": 4, "image": 10, "text": 6}, num_ids=0)
+    assert [type(tower.lifts[name]) for name in tower.modalities] == [
+        torch.nn.Linear,
+        PrintedImageHead,
+        PrintedTextHead,
+    ]
+    projected, present = torch.randn(5, 3, 8), torch.ones(5, 3, dtype=torch.bool)
+    tokens = tower.tokens(projected)
+    assert tokens.shape == (5, 3, PRINTED_DIM)
+    torch.testing.assert_close(tokens[:, 1], tower.lifts["image"](projected[:, 1]))
+    assert (tokens[:, 2] >= 0).all()
+    tower(projected, present, torch.zeros(5, dtype=torch.int64)).sum().backward()
+    assert all(float(lift.weight.grad.abs().sum()) > 0 for lift in (tower.lifts["image"].w1, tower.lifts["text"].wt))
+    plain = ItemTower(TowerSettings(), content_dims={"image": 10, "text": 6}, num_ids=0)
+    assert {type(lift) for lift in plain.lifts.values()} == {torch.nn.Linear}

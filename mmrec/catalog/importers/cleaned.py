@@ -53,10 +53,7 @@ class ItemFindings:
 
     def whole_report(self) -> CleaningReport:
         """The cleaning report with what the reader noticed. Called once, at the end of the pass."""
-        for reason, column, number, examples in self.reading.each():
-            for at, example in enumerate(examples):
-                rest = number - len(examples) if at == len(examples) - 1 else 0
-                self.report.note(reason, attribute=column, place=example, count=1 + rest)
+        self.report.merge(self.reading.each())
         return self.report
 
 

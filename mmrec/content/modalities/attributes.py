@@ -1,4 +1,7 @@
-"""Attributes: a fixed random direction per (name, value), no vocabulary, so new values work.
+"""Attributes: a fixed random direction per (name, value), so new values work; or a vocabulary fitted on the catalogue.
+
+    attribute-hash              below
+    attribute-vocabulary:FILE   a column per value and per "unknown" (mmrec.content.attribute_vocabulary)
 
     x = sum over names k of  mean over values v of k of  g(k, v),  then unit norm;   g ~ N(0, 1/D), drawn from a hash
 Random projection of the one-hot block: dot products are kept to about 1/sqrt(D) (Johnson-Lindenstrauss).
@@ -13,8 +16,13 @@ import numpy as np
 
 from mmrec.catalog.item import CatalogItem
 from mmrec.catalog.values import VALUE_SEPARATOR, attribute_values, folded
+from mmrec.content.attribute_vocabulary import AttributeVocabularyEncoder
 from mmrec.content.encoder import BROKEN, Encodings, FloatArray
 from mmrec.content.modality import Clean, Modality
+from mmrec.errors import NotFoundError
+
+VOCABULARY = "attribute-vocabulary:"
+"""Prefix of a file that jobs.fit_encoder made."""
 
 
 @lru_cache(maxsize=65_536)
@@ -57,6 +65,16 @@ class AttributeHashEncoder:
         return Encodings(values_ND=values, reasons_N=tuple(reasons))
 
 
+def _from_model(name: str) -> AttributeVocabularyEncoder:
+    if not name.startswith(VOCABULARY):
+        raise NotFoundError(f"attributes encoder {name!r} does not exist; known: attribute-hash, {VOCABULARY}FILE")
+    return AttributeVocabularyEncoder(name, name.removeprefix(VOCABULARY))
+
+
+def _weights(name: str) -> Sequence[str]:
+    return (name.removeprefix(VOCABULARY),) if name.startswith(VOCABULARY) else ()
+
+
 def _payload(item: CatalogItem, clean: Clean) -> bytes:
     del clean
     attributes = {
@@ -73,5 +91,8 @@ ATTRIBUTES = Modality(
     payload=_payload,
     encoders={"attribute-hash": AttributeHashEncoder},
     default_encoder="attribute-hash",
+    from_model=_from_model,
+    models=f"{VOCABULARY}FILE",
+    weights=_weights,
     is_costly=False,
 )

@@ -3,11 +3,8 @@
 Mean pooling: Reimers and Gurevych, Sentence-BERT, EMNLP 2019; hashing: Weinberger et al., ICML 2009.
 """
 
-import re
 from collections.abc import Sequence
 from functools import cache, partial
-from hashlib import blake2b
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from mmrec.catalog.values import normal_text
 from mmrec.content.cleaning import STOP_WORDS
 from mmrec.content.encoder import BROKEN, Encodings
 from mmrec.content.modality import Clean, Modality
+from mmrec.content.tfidf import TfidfEncoder, hashed_place, term_counts
 from mmrec.errors import InvalidRequestError
 
 MAX_TOKENS = 96
@@ -25,6 +23,8 @@ MAX_TOKENS = 96
 BATCH = 64
 FIRST_LAST = "first-last:"
 """Prefix of a model's hub id: the mean of its first and its last hidden layer (METHODS M9)."""
+TFIDF = "tfidf:"
+"""Prefix of a file that jobs.fit_encoder made."""
 
 
 class TransformerTextEncoder:
@@ -109,14 +109,11 @@ def minilm_folder() -> str:
     return str(get_model_path())
 
 
-_WORD = re.compile(r"\w+", re.UNICODE)
-
-
 class HashingTextEncoder:
     """hashing-tf: words and word pairs hashed with sign, sublinear term counts, unit norm.
 
-    The cheap baseline. It needs no corpus, so new items encode alike; stop words are left out where TF-IDF would
-    weigh them down.
+    The cheap baseline. It needs no corpus; stop words are left out where TF-IDF would weigh them down
+    (mmrec.content.tfidf).
     """
 
     name = "hashing-tf"
@@ -130,14 +127,9 @@ class HashingTextEncoder:
         values = np.zeros((len(payloads), self.embedding_dim), dtype=np.float32)
         reasons = []
         for row, payload in enumerate(payloads):
-            words = [w for w in _WORD.findall(payload.decode("utf-8", errors="replace").lower()) if w not in STOP_WORDS]
-            counts: dict[str, int] = {}
-            for term in [*words, *(f"{a} {b}" for a, b in pairwise(words))]:
-                counts[term] = counts.get(term, 0) + 1
-            for term, count in counts.items():
-                hashed = int.from_bytes(blake2b(term.encode("utf-8"), digest_size=8).digest(), "little")
-                sign = 1.0 if hashed & 1 else -1.0
-                values[row, (hashed >> 1) % self.embedding_dim] += sign * (1.0 + np.log(count))
+            for term, count in term_counts(payload, without=STOP_WORDS).items():
+                place, sign = hashed_place(term, self.embedding_dim)
+                values[row, place] += sign * (1.0 + np.log(count))
             norm = float(np.linalg.norm(values[row]))
             reasons.append("" if norm > 0 else BROKEN)
             if norm > 0:
@@ -145,7 +137,9 @@ class HashingTextEncoder:
         return Encodings(values_ND=values, reasons_N=tuple(reasons))
 
 
-def _from_model(name: str) -> TransformerTextEncoder:
+def _from_model(name: str) -> TransformerTextEncoder | TfidfEncoder:
+    if name.startswith(TFIDF):
+        return TfidfEncoder(name, name.removeprefix(TFIDF))
     model = name.removeprefix(FIRST_LAST)
     pooling = "first-last" if name != model else "mean"
     return TransformerTextEncoder(name, model, pooling=pooling, local=Path(model).is_dir())
@@ -159,7 +153,7 @@ def _payload(item: CatalogItem, clean: Clean) -> bytes:
 def _weights(name: str) -> Sequence[str]:
     if name in {"minilm", "minilm-first-last"}:
         return (minilm_folder(),)
-    return () if name == "hashing-tf" else (name.removeprefix(FIRST_LAST),)
+    return () if name == "hashing-tf" else (name.removeprefix(FIRST_LAST).removeprefix(TFIDF),)
 
 
 TEXT = Modality(

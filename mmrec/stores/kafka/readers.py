@@ -9,12 +9,12 @@ import kafka
 from kafka.errors import KafkaError
 
 from mmrec.errors import NotFoundError, StoreError
-from mmrec.events.producer import OVERLAY_HEADER, TopicRecord
+from mmrec.events.producer import BULK_HEADER, OVERLAY_HEADER, TopicRecord
 from mmrec.events.topics import SkippedBatches
 from mmrec.stores.kafka.errors import MAX_RECORD_BYTES, store_error
 from mmrec.stores.kafka.sound_batches import check_codecs, mend_reading
 
-_IN_OVERLAY = (OVERLAY_HEADER, b"")
+_IN_OVERLAY, _IS_BULK = (OVERLAY_HEADER, b""), (BULK_HEADER, b"")
 
 
 @contextmanager
@@ -76,7 +76,15 @@ def places_of(consumer: Any, bootstrap: str, topic: str) -> list[Any]:
 
 def _records(polled: Mapping[Any, list[Any]]) -> list[TopicRecord]:
     return [
-        TopicRecord(r.key, r.value, r.partition, r.offset, r.timestamp / 1000, _IN_OVERLAY in r.headers)
+        TopicRecord(
+            r.key,
+            r.value,
+            r.partition,
+            r.offset,
+            r.timestamp / 1000,
+            in_overlay=_IN_OVERLAY in r.headers,
+            is_bulk=_IS_BULK in r.headers,
+        )
         for records in polled.values()
         for r in records
     ]

@@ -1,0 +1,245 @@
+"""Single changes overtake imports, and no import ever overwrites a newer change, restarts included."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmrec.catalog.item import CatalogItem, to_json_value
+from mmrec.content.lanes import LARGEST, PORTION_S, Lanes
+from mmrec.errors import StoreError
+from mmrec.events.polled import Polled
+from mmrec.events.producer import TopicRecord
+from mmrec.serving.item_record import read_item_update
+from tests.unit.test_catalog_feed import REJECTED, Deployment
+
+NOW_S = 1_767_225_600.0
+
+
+@dataclass
+class Topic:
+    """Records of catalog-items, as a broker keeps them."""
+
+    log: list[TopicRecord] = field(default_factory=list)
+
+    def send(self, item_id: str, title: str = "", *, bulk: bool = False, price: float = 1.0) -> TopicRecord:
+        value = to_json_value(CatalogItem(item_id=item_id, title=title, price=price)) if title else None
+        partition = sum(item_id.encode()) % 2
+        offset = sum(record.partition == partition for record in self.log)
+        self.log.append(TopicRecord(item_id.encode(), value, partition, offset, NOW_S, is_bulk=bulk))
+        return self.log[-1]
+
+    def read(self, start: Mapping[int, int]) -> Iterator[TopicRecord]:
+        return iter([record for record in self.log if record.offset >= start.get(record.partition, 0)])
+
+
+class Process:
+    """One life of encode_items on a deployment."""
+
+    def __init__(self, deployment: Deployment, topic: Topic, *, elapsed_s=lambda: 0.0) -> None:
+        self.deployment, self.topic, self.feed = deployment, topic, deployment.feed()
+        self.lanes = Lanes(self.feed, read=topic.read, elapsed_s=elapsed_s)
+
+    def poll(self) -> None:
+        """What arrived since the last poll, of this life or the one before."""
+        if news := list(self.topic.read(self.feed.mark.offsets)):
+            self.lanes.arrived(news, now_s=NOW_S)
+
+    def finish(self) -> None:
+        while self.lanes.encode_some(now_s=NOW_S):
+            pass
+
+
+def titles(deployment: Deployment) -> dict[str, str | None]:
+    """What readers have of each item in the end."""
+    found: dict[str, str | None] = {}
+    for record in deployment.broker.records("item-embeddings"):
+        update = read_item_update(record.key, record.value)
+        found[update.item_id] = update.entry.title if update.entry is not None else None
+    return found
+
+
+def encoded(deployment: Deployment) -> list[str]:
+    """Ids of records with vectors, in the order they were sent, by partition."""
+    updates = [read_item_update(r.key, r.value) for r in deployment.broker.records("item-embeddings")]
+    return [update.item_id for update in updates if update.vectors]
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Deployment:
+    return Deployment(tmp_path)
+
+
+def test_fields_of_an_import_are_published_at_once_and_its_content_when_there_is_time(deployment: Deployment) -> None:
+    topic = Topic()
+    process = Process(deployment, topic)
+    for number in range(20):
+        topic.send(f"many{number}", f"Lamp {number}", bulk=True)
+    process.poll()
+    assert len(titles(deployment)) == 20
+    assert encoded(deployment) == []
+    assert process.lanes.num_waiting == 20
+    assert set(deployment.features.read_item_content(["many7"])) == {"many7"}
+    topic.send("one", "A chair")
+    process.poll()
+    assert encoded(deployment) == ["one"]
+    process.finish()
+    assert Counter(encoded(deployment)) == Counter(["one", *(f"many{number}" for number in range(20))])
+    assert not process.lanes.num_waiting
+    assert set(deployment.store.item_ids()) == set(titles(deployment))
+    assert process.feed.counts.num_items == 21
+
+
+def test_a_newer_change_drops_what_waits_and_a_removal_waits_for_nothing(deployment: Deployment) -> None:
+    topic = Topic()
+    process = Process(deployment, topic)
+    for item_id in "abcd":
+        topic.send(item_id, "From the import", bulk=True)
+    process.poll()
+    topic.send("a", "Changed by hand")
+    topic.send("b", bulk=True)  # removed, by an import
+    topic.send("c", "Imported again", bulk=True)
+    process.poll()
+    assert process.lanes.num_waiting == 2
+    process.finish()
+    assert titles(deployment) == {"a": "Changed by hand", "b": None, "c": "Imported again", "d": "From the import"}
+    assert Counter(encoded(deployment)) == Counter("acd")
+
+
+def test_records_of_one_poll_count_in_their_order(deployment: Deployment) -> None:
+    topic = Topic()
+    topic.send("a", "first", bulk=True)
+    topic.send("a", "last, by hand")
+    topic.send("c", "first, by hand")
+    topic.send("c", "last", bulk=True)
+    process = Process(deployment, topic)
+    process.poll()
+    assert titles(deployment) == {"a": "last, by hand", "c": "last"}
+    process.finish()
+    assert titles(deployment) == {"a": "last, by hand", "c": "last"}
+
+
+def test_what_is_refused_in_an_import_is_told_and_counted_once(deployment: Deployment) -> None:
+    topic = Topic()
+    topic.log.append(TopicRecord(b"bad", b"no json", 0, 0, NOW_S, is_bulk=True))
+    process = Process(deployment, topic)
+    process.poll()
+    assert not process.lanes.num_waiting
+    again = Process(deployment, topic)
+    again.finish()
+    assert len(deployment.broker.records(REJECTED)) == 1
+    assert dict(again.feed.mark.rejected) == {"malformed_json": 1}
+    assert dict(process.feed.counts.rejected) == {"malformed_json": 1}
+
+
+actions = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from("abcdef"), st.sampled_from(["bulk", "single", "remove"])),
+        st.sampled_from(["poll", "encode", "restart"]),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(actions)
+def test_whatever_happens_in_whatever_order_each_item_ends_in_its_newest_state_encoded_once(
+    tmp_path_factory: pytest.TempPathFactory, sequence: list
+) -> None:
+    deployment, topic = Deployment(tmp_path_factory.mktemp("lanes")), Topic()
+    process, newest = Process(deployment, topic), {}
+    for number, action in enumerate(sequence):
+        if action == "poll":
+            process.poll()
+        elif action == "encode":
+            process.lanes.encode_some(now_s=NOW_S)
+        elif action == "restart":
+            process = Process(deployment, topic)
+        else:
+            item_id, kind = action
+            newest[item_id] = None if kind == "remove" else f"Title {number}"
+            topic.send(item_id, newest[item_id] or "", bulk=kind == "bulk")
+        shown = titles(deployment)
+        sent = {r.key.decode(): r for r in topic.log if r.offset < process.feed.mark.offsets.get(r.partition, 0)}
+        for item_id, record in sent.items():  # as soon as a record has arrived, nothing older is served any more
+            title = read_item_update(record.key, record.value).entry.title if record.value else None
+            assert shown[item_id] == title
+    process.poll()
+    process.finish()
+    assert titles(deployment) == newest
+    left = {item_id for item_id, title in newest.items() if title is not None}
+    assert set(deployment.store.item_ids()) == left
+    final = {
+        u.item_id: u for r in deployment.broker.records("item-embeddings") for u in [read_item_update(r.key, r.value)]
+    }
+    assert all(final[item_id].vectors for item_id in left)
+    assert not Process(deployment, topic).lanes.num_waiting
+
+
+def test_a_failure_of_a_store_has_the_same_items_encoded_again(deployment: Deployment) -> None:
+    topic = Topic()
+    topic.send("a", "Lamp", bulk=True)
+    process = Process(deployment, topic)
+    process.poll()
+    deployment.broker.available = False
+    with pytest.raises(StoreError):
+        process.lanes.encode_some(now_s=NOW_S)
+    assert process.lanes.num_waiting == 1
+    deployment.broker.available = True
+    process.finish()
+    assert encoded(deployment) == ["a"]
+
+
+def test_a_record_that_cannot_be_read_again_does_not_hold_up_the_lane(deployment: Deployment) -> None:
+    topic = Topic()
+    topic.send("a", "Lamp", bulk=True)
+    process = Process(deployment, topic)
+    process.poll()
+    topic.log.clear()
+    process.finish()
+    assert not process.lanes.num_waiting
+
+
+def test_portions_grow_while_they_are_quick_and_shrink_when_they_are_slow(deployment: Deployment) -> None:
+    topic, clock = Topic(), iter(range(10**6))
+    for number in range(64):
+        topic.send(f"many{number}", "Lamp", bulk=True)
+    quick = Process(deployment, topic)
+    quick.poll()
+    for size in (4, 8, 16, 32):
+        before = quick.lanes.num_waiting
+        quick.lanes.encode_some(now_s=NOW_S)
+        assert before - quick.lanes.num_waiting == size
+    slow_topic = Topic()
+    for number in range(9):
+        slow_topic.send(f"slow{number}", "Lamp", bulk=True)
+    slow = Process(Deployment(deployment.folder / "slow"), slow_topic, elapsed_s=lambda: 2 * PORTION_S * next(clock))
+    slow.poll()
+    for size in (4, 2, 1, 1):
+        before = slow.lanes.num_waiting
+        slow.lanes.encode_some(now_s=NOW_S)
+        assert before - slow.lanes.num_waiting == size
+    assert LARGEST >= 64
+
+
+def test_polls_are_read_ahead_and_end_or_fail_as_the_topic_does() -> None:
+    record = Topic().send("a", "Lamp")
+    polled = Polled(iter([[record], [], [record]]))
+    assert [polled.next(wait_s=10), polled.next(wait_s=10), polled.next(wait_s=10)] == [[record], [record], None]
+
+    def failing() -> Iterator[list[TopicRecord]]:
+        yield [record]
+        raise StoreError("no broker")
+
+    broken = Polled(failing())
+    assert broken.next(wait_s=10) == [record]
+    with pytest.raises(StoreError, match="no broker"):
+        broken.next(wait_s=10)
+    closed = Polled([record] for _ in iter(int, 1))
+    closed.close()
+    closed._thread.join(10)
+    assert not closed._thread.is_alive()
