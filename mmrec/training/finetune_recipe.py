@@ -1,4 +1,4 @@
-"""The recipe "finetune": the image encoder, trained on the catalogue's attributes or on labelled pictures (METHODS M10).
+"""The recipe "finetune": the image encoder, trained on a catalogue's attributes or on labelled pictures (METHODS M10).
 
     python -m jobs.train --config mmrec.toml --task finetune --out tuned
     python -m jobs.train --config mmrec.toml --task finetune --out tuned --idx-folder fashion-mnist
