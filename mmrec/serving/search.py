@@ -32,7 +32,7 @@ from mmrec.serving.search_content import SearchContent
 from mmrec.serving.search_request import AskedPart, SearchRequest
 from mmrec.v1 import recommender_pb2
 
-MIN_CANDIDATES: Final = 400
+MIN_CANDIDATES: Final = 200
 """Of each kind of evidence."""
 PERSONAL_HEAD: Final = 100
 """So many relevant items, or twice the length of the list, may trade places."""
