@@ -58,8 +58,7 @@ class Head:
         hidden = z_NP @ self.inner
         hidden += self.inner_bias
         np.maximum(hidden, 0.0, out=hidden)
-        found: FloatArray = z_NP @ self.skip + hidden @ self.outer + self.bias
-        return unit(found)
+        return unit(np.asarray(z_NP @ self.skip + hidden @ self.outer + self.bias, dtype=np.float32))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
