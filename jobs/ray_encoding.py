@@ -63,6 +63,7 @@ class RayFiller:
         self._encoders, self._store, self._num_workers = encoders, store, num_workers
         self._here = FillHere(encoders, store)
         self._actors: list[Any] = []
+        self._may_start = True
         self._batch = BATCH
         self._under_way: list[_Batch] = []
         self._batch_of: dict[tuple[str, bytes], _Batch] = {}
@@ -70,10 +71,10 @@ class RayFiller:
     def begin(self, misses: Misses) -> Filling:
         """See Filler."""
         costly = {m: found for m, found in misses.items() if modality_named(m).is_costly}
-        if not self._actors and max(map(len, costly.values()), default=0) < MIN_FOR_RAY:
-            return self._here.begin(misses)
-        if not self._actors:
+        if self._may_start and max(map(len, costly.values()), default=0) >= MIN_FOR_RAY:
             self._start()
+        if not self._actors:
+            return self._here.begin(misses)
         batches: dict[int, _Batch] = {}
         num_sent: dict[str, int] = {}
         for modality, payload_of in costly.items():
@@ -104,11 +105,18 @@ class RayFiller:
             self._collect(wait=True)
 
     def _start(self) -> None:
+        """A cluster named by RAY_ADDRESS is used as it is; otherwise one of our own, for as long as the job."""
         import ray
 
-        # A cluster named by RAY_ADDRESS is used as it is; otherwise one of our own, for as long as the job.
-        own = {"include_dashboard": False, "object_store_memory": OBJECTS_BYTES}
-        ray.init(log_to_driver=False, ignore_reinit_error=True, **({} if os.environ.get("RAY_ADDRESS") else own))
+        self._may_start, is_own = False, not os.environ.get("RAY_ADDRESS")
+        own = {"include_dashboard": False, "object_store_memory": OBJECTS_BYTES} if is_own else {}
+        try:
+            ray.init(log_to_driver=False, ignore_reinit_error=True, **own)
+        except Exception as error:  # a machine so busy that Ray does not come up within its half minute
+            if not is_own:
+                raise
+            log.warning("ray_not_started", error=str(error), encoding="in this process")
+            return
         num_gpus = int(ray.cluster_resources().get("GPU", 0))
         self._batch = BATCH_ON_GPU if num_gpus else BATCH
         options = {"num_cpus": 1, "num_gpus": 1 if num_gpus else 0}

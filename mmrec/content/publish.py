@@ -18,7 +18,6 @@ from mmrec.content.encoder import Encoder
 from mmrec.content.feed import CatalogChanges, embedding_records
 from mmrec.content.fetch_errors import FetchReason
 from mmrec.content.inferred import AttributeInference
-from mmrec.content.matrix import content_matrix
 from mmrec.content.store import ContentStore
 from mmrec.disk.files import replace_file
 from mmrec.events.producer import RecordProducer
@@ -134,18 +133,19 @@ def publish_content(
 def publish_fields(
     items: Sequence[CatalogItem],
     *,
+    store: ContentStore,
     features: ItemContentStore,
     producer: RecordProducer,
     topic: str,
     write_time_s: float,
 ) -> None:
-    """Hand serving fields to every reader before the content is encoded; readers keep the vectors they have."""
+    """Hand serving fields to every reader before the content is encoded, with the vectors of the content before."""
     entries = {item.item_id: catalog_entry(item) for item in items}
     if entries:
         features.write_item_content(entries, write_time_s=write_time_s)
-        nothing = content_matrix(sorted(entries), {}, embedding_dims={}, encoders={})
+        before = store.load_matrix(list(entries)).select(sorted(entries))
         descriptions = {item.item_id: item.description for item in items}
-        producer.send_many(topic, embedding_records(nothing, entries, descriptions=descriptions))
+        producer.send_many(topic, embedding_records(before, entries, descriptions=descriptions))
 
 
 @dataclass(frozen=True, kw_only=True)

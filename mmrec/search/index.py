@@ -5,7 +5,7 @@
     found = index.find([QueryPart(words="red drss")], allowed_I=mask, num_candidates=400)
 
 Fusion is a convex sum of scores (Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", TOIS
-2023; METHODS M12), over the parts p of the query with weights w_p, which may be negative, and their kinds of evidence e:
+2023; METHODS M12), over parts p of the query with weights w_p, which may be negative, and their kinds of evidence e:
 
     relevance_i = sum_p w_p sum_e share_pe * value_pei  /  sum_p |w_p|           sum_e share_pe = 1
     value       = BM25_i / max BM25                                        of words

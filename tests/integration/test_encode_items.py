@@ -61,7 +61,8 @@ def run(deployment: Any, tmp_path: Path) -> dict[str, Any]:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     told = [json.loads(line) for line in done.stderr.splitlines() if line.startswith('{"time"')]
-    return next(line for line in told if line["event"] == "catalogue_encoded")
+    counts = next(line for line in told if line["event"] == "catalogue_encoded")
+    return {**counts, "events": {line["event"] for line in told}, "table": done.stdout}
 
 
 @contextmanager
@@ -97,6 +98,10 @@ def test_the_catalogue_reaches_store_feast_and_topic_and_is_encoded_once(
     assert counts["num_items"] == len(ITEMS) + 1
     assert counts["rejected"] == {"missing_title": 1, "malformed_json": 1}
     assert counts["mended"]["broken_image"] == 1
+    assert counts["encoded"]["text"] == len({item.title + item.description for item in ITEMS})
+    assert ["item", "broken_image", "1"] in [line.split() for line in counts["table"].splitlines()]
+    progress = figures(deployment)["progress"]
+    assert progress["num_done"] == progress["num_all"] == len(records) + 1
     matrix = open_content_store(deployment.settings).load_matrix()
     assert set(matrix.item_ids) == {*(item.item_id for item in ITEMS), "broken"}
     assert not matrix.present["image"][matrix.row_of["broken"]]
@@ -105,7 +110,10 @@ def test_the_catalogue_reaches_store_feast_and_topic_and_is_encoded_once(
     stored = open_feature_store(deployment.settings).read_item_content(matrix.item_ids)
     assert {item_id: update.entry for item_id, update in found.items()} == stored
     # Nothing new: nothing is read again, nothing encoded.
-    assert run(deployment, tmp_path)["num_items"] == 0
+    again = run(deployment, tmp_path)
+    assert again["num_items"] == 0
+    assert not again["encoded"]
+    assert "encoders_started" not in again["events"]
 
     newcomer = replace(ITEMS[1], item_id="newcomer", title="A coat nobody has seen")
     with following(deployment, tmp_path):

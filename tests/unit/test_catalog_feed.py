@@ -4,6 +4,7 @@ import io
 import json
 import time
 from base64 import b64encode
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from mmrec.catalog.values import decode_entities, shown_text
 from mmrec.cli.rejected_report import by_reason, print_groups
 from mmrec.clock import ManualClock
 from mmrec.content.catalog_feed import CatalogFeed, marked_choices
+from mmrec.content.encoder import Encoder
 from mmrec.content.matrix import content_matrix
 from mmrec.content.publish import FeedMark
 from mmrec.content.registry import encoder
@@ -47,10 +49,16 @@ class Deployment:
         self.features = MemoryFeatureStore()
         self.store = ContentStore(folder)
 
-    def feed(self, *, cleaning: str = "none", policy: CleaningPolicy | None = None) -> CatalogFeed:
+    def feed(
+        self,
+        *,
+        cleaning: str = "none",
+        policy: CleaningPolicy | None = None,
+        encoders: Mapping[str, Encoder] = ENCODERS,
+    ) -> CatalogFeed:
         policy = policy or CleaningPolicy()
         return CatalogFeed(
-            mark=FeedMark(topic="c/t", encoders=marked_choices(ENCODERS, cleaning=cleaning, policy=policy)),
+            mark=FeedMark(topic="c/t", encoders=marked_choices(encoders, cleaning=cleaning, policy=policy)),
             mark_path=self.folder / "mark.json",
             policy=policy,
             refused=RefusedItems(
@@ -67,7 +75,7 @@ class Deployment:
                 problem=picture_problem,
                 clock=ManualClock(NOW_S),
             ),
-            encoders=ENCODERS,
+            encoders=encoders,
             store=self.store,
             features=self.features,
             producer=self.broker,
@@ -268,35 +276,31 @@ def test_a_damaged_picture_is_a_finding_of_its_item_and_later_items_are_publishe
 def test_an_item_is_published_again_with_the_picture_that_came_and_is_counted_once(
     deployment: Deployment, shop: Shop
 ) -> None:
-    feed, encoded = deployment.feed(), list[str]()
+    feed = deployment.feed()
     given = item("a", images=[{"uri": shop.gives("/a.png", png())}])
     feed.take([record(0, b"a", given), record(1, b"b", item("b"))], now_s=NOW_S)
     until_s = time.monotonic() + 60
-    while not encoded or feed.is_fetching:
-        feed.take_pictures(now_s=NOW_S, in_portions=False, before_encoding=note(encoded))
+    while len(deployment.broker.records("item-embeddings")) < 3 or feed.is_fetching:
+        feed.take_pictures(now_s=NOW_S, in_portions=False)
         assert time.monotonic() < until_s
         time.sleep(0.01)
-    assert encoded == ["a"]
+    assert [each.key for each in deployment.broker.records("item-embeddings")].count(b"a") == 2
     assert feed.figures()["images"] == {"fetched": 1, "failed": {}, "wanted": {}}
     assert feed.figures()["num_items"] == 2
     assert len(deployment.broker.records("item-embeddings")) == 3
     feed.close()
 
 
-def note(encoded: list[str]):
-    return lambda items: encoded.extend(each.item_id for each in items if each.image)
-
-
 @pytest.mark.parametrize("title", ["&amp;nbsp;", "&amp;shy;", "&nGt;" * 1_638])
 def test_an_item_whose_text_decodes_to_what_the_rules_refuse_waits_for_its_picture_and_reaches_replicas(
     deployment: Deployment, shop: Shop, title: str
 ) -> None:
-    feed, encoded = deployment.feed(), list[str]()
+    feed = deployment.feed()
     given = {"item_id": "a", "title": title, "images": [{"uri": shop.gives("/a.png", png())}]}
     feed.take([record(0, b"a", given)], now_s=NOW_S)
     until_s = time.monotonic() + 60
-    while not encoded or feed.is_fetching:
-        feed.take_pictures(now_s=NOW_S, in_portions=False, before_encoding=note(encoded))
+    while len(deployment.broker.records("item-embeddings")) < 2 or feed.is_fetching:
+        feed.take_pictures(now_s=NOW_S, in_portions=False)
         assert time.monotonic() < until_s
         time.sleep(0.01)
     shown = shown_text(decode_entities(title))

@@ -12,12 +12,18 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from mmrec.config import Settings
 from mmrec.content.code_digest import code_digest, reached_code
 from mmrec.content.encoder import FINGERPRINT_LENGTH
+from mmrec.content.matrix import content_matrix
 from mmrec.content.modalities.image import efficientnet_file
 from mmrec.content.registry import LazyEncoder, modality_named
 from mmrec.content.weights_digest import RACY_NS, weights_digest
-from mmrec.errors import InvalidRequestError, NotFoundError
+from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError
+from mmrec.models.bundle import ModelBundle
+from mmrec.publishing.publish import check_model
+from tests.serving_world import EMBEDDING_DIM
+from tests.unit.test_release import untrained
 
 ENCODER = '''
 """Prices."""
@@ -185,3 +191,20 @@ def test_an_encoder_that_is_loaded_encodes_as_the_fingerprint_says() -> None:
     lazy.load()
     assert lazy.fingerprint == modality_named("attributes").fingerprint("attribute-hash")
     assert np.isfinite(lazy.encode([b'{"color": "red"}']).values_ND).all()
+
+
+def test_a_model_is_not_published_with_content_of_another_fingerprint(tmp_path: Path) -> None:
+    model = ModelBundle.load(untrained(tmp_path / "model", fingerprints={"attributes": "before"}))
+    same, other = (
+        content_matrix(
+            ["a"],
+            {"attributes": {"a": np.ones(EMBEDDING_DIM, np.float32)}},
+            embedding_dims={"attributes": EMBEDDING_DIM},
+            encoders={"attributes": "plain"},
+            fingerprints={"attributes": fingerprint},
+        )
+        for fingerprint in ("before", "after")
+    )
+    check_model(model, same, Settings())
+    with pytest.raises(IncompatibleStateError, match=r"fingerprint after.*fingerprint before.*encode .* or train"):
+        check_model(model, other, Settings())

@@ -243,3 +243,23 @@ def test_polls_are_read_ahead_and_end_or_fail_as_the_topic_does() -> None:
     closed.close()
     closed._thread.join(10)
     assert not closed._thread.is_alive()
+
+
+def test_fields_come_with_the_vectors_of_the_content_before_until_the_new_content_is_encoded(
+    deployment: Deployment,
+) -> None:
+    topic = Topic()
+    process = Process(deployment, topic)
+    topic.send("a", "Lamp")
+    process.poll()
+    topic.send("a", "Lamp of another kind", bulk=True, price=2.0)
+    topic.send("b", "Chair", bulk=True)
+    process.poll()
+    records = [read_item_update(r.key, r.value) for r in deployment.broker.records("item-embeddings")]
+    before, described = [update for update in records if update.item_id == "a"]
+    assert (described.entry.title, described.entry.price) == ("Lamp of another kind", 2.0)
+    assert (described.vectors["text"] == before.vectors["text"]).all()
+    assert not next(update for update in records if update.item_id == "b").vectors
+    process.finish()
+    final = [read_item_update(r.key, r.value) for r in deployment.broker.records("item-embeddings") if r.key == b"a"]
+    assert (final[-1].vectors["text"] != before.vectors["text"]).any()

@@ -3,7 +3,8 @@
 How a picture is read stands in mmrec.catalog.pictures; bytes that are none come back as broken.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ from PIL import Image
 from mmrec.catalog.item import CatalogItem
 from mmrec.catalog.pictures import BrokenPictureError, read_picture
 from mmrec.content.color_lab import COLOR_DIM, color_shares
+from mmrec.content.device import CPU_BATCH, device, num_decoders, picture_batch
 from mmrec.content.encoder import BROKEN, Encodings
 from mmrec.content.modality import Clean, Modality
 from mmrec.errors import InvalidRequestError
 
 SIZE = 224
-BATCH = 16
 PRINTED = "printed:"
 """Prefix of the folder or hub id of a ResNet: read as paper S3 prints it."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -37,23 +38,39 @@ class EfficientNetLite0Encoder:
     modality = "image"
     embedding_dim = 1280
 
-    def __init__(self) -> None:
+    def __init__(self, *, name: str = "", folder: Path | None = None) -> None:
+        """The network.
+
+        Args:
+            name: Folder as it was asked for.
+            folder: One of mmrec.content.tuned_image, whose weights take the place of ImageNet's.
+
+        Raises:
+            InvalidRequestError: the folder is damaged.
+        """
         import torch
         from efficientnet_lite_pytorch import EfficientNet
 
+        from mmrec.content.tuned_image import load_tuned
+
         self._torch = torch
+        self.name = name or EfficientNetLite0Encoder.name
         network = EfficientNet.from_name("efficientnet-lite0")
-        network.load_state_dict(torch.load(efficientnet_file(), map_location="cpu", weights_only=True))
-        self._network: Any = network.eval().to(memory_format=torch.channels_last)
+        if folder is None:
+            network.load_state_dict(torch.load(efficientnet_file(), map_location="cpu", weights_only=True))
+        else:
+            load_tuned(folder, network)
+        self._device = device()
+        self.network: Any = network.eval().to(self._device, memory_format=torch.channels_last)
 
     def encode(self, payloads: Sequence[bytes]) -> Encodings:
         """Vectors of image files."""
         torch = self._torch
 
         def run(images_NHWC: npt.NDArray[np.uint8]) -> Any:
-            pixels = torch.from_numpy(images_NHWC).permute(0, 3, 1, 2).to(torch.float32)
-            features = self._network.extract_features((pixels - 127.0) / 128.0)
-            return features.mean((2, 3)).float().numpy()
+            pixels = torch.from_numpy(images_NHWC).to(self._device).permute(0, 3, 1, 2).to(torch.float32)
+            features = self.network.extract_features((pixels - 127.0) / 128.0)
+            return features.mean((2, 3)).float().cpu().numpy()
 
         with torch.inference_mode():
             return _encode_readable(payloads, run, embedding_dim=self.embedding_dim)
@@ -87,7 +104,8 @@ class TransformerImageEncoder:
         loaded, report = AutoModel.from_pretrained(
             model, local_files_only=local, dtype="float32", output_loading_info=True
         )
-        self._model: Any = loaded.eval()
+        self._device = device()
+        self._model: Any = loaded.eval().to(self._device)
         # A pooler that is not among the weights was made up at random just now.
         self._has_pooler = not any("pooler" in key for key in report["missing_keys"])
         self._size = _wanted_size(self._processor)
@@ -101,7 +119,8 @@ class TransformerImageEncoder:
             return _encode_readable(payloads, self._run, embedding_dim=self.embedding_dim, size=self._size)
 
     def _run(self, images_NHWC: npt.NDArray[np.uint8]) -> Any:
-        pixels = self._processor(images=[Image.fromarray(image) for image in images_NHWC], return_tensors="pt")
+        images = [Image.fromarray(image) for image in images_NHWC]
+        pixels = self._processor(images=images, return_tensors="pt").to(self._device)
         if hasattr(self._model, "get_image_features"):
             output = self._model.get_image_features(**pixels)
         else:
@@ -110,7 +129,7 @@ class TransformerImageEncoder:
             pooled = output
         else:
             pooled = output.pooler_output if self._has_pooler else output.last_hidden_state[:, 0]
-        return pooled.reshape(len(images_NHWC), -1).float().numpy()
+        return pooled.reshape(len(images_NHWC), -1).float().cpu().numpy()
 
 
 class PrintedImageEncoder:
@@ -129,7 +148,9 @@ class PrintedImageEncoder:
 
         self.name = name
         self._torch = torch
-        self._model: Any = AutoModel.from_pretrained(model, local_files_only=local, dtype="float32").eval()
+        self._device = device()
+        loaded: Any = AutoModel.from_pretrained(model, local_files_only=local, dtype="float32").eval()
+        self._model = loaded.to(self._device)
         if self._model.config.model_type != "resnet":
             found = self._model.config.model_type
             raise InvalidRequestError(f"{name} is a {found}; give {PRINTED} and a ResNet, such as microsoft/resnet-50")
@@ -138,12 +159,14 @@ class PrintedImageEncoder:
     def encode(self, payloads: Sequence[bytes]) -> Encodings:
         """Vectors of image files."""
         torch = self._torch
-        mean, deviation = (torch.tensor(each).view(1, 3, 1, 1) for each in (IMAGENET_MEAN, IMAGENET_DEVIATION))
+        mean, deviation = (
+            torch.tensor(each, device=self._device).view(1, 3, 1, 1) for each in (IMAGENET_MEAN, IMAGENET_DEVIATION)
+        )
 
         def run(images_NHWC: npt.NDArray[np.uint8]) -> Any:
-            pixels = torch.from_numpy(images_NHWC).permute(0, 3, 1, 2).to(torch.float32)
+            pixels = torch.from_numpy(images_NHWC).to(self._device).permute(0, 3, 1, 2).to(torch.float32)
             last = self._model(pixel_values=(pixels / 255.0 - mean) / deviation).last_hidden_state
-            return last.mean((2, 3)).numpy()
+            return last.mean((2, 3)).cpu().numpy()
 
         with torch.inference_mode():
             return _encode_readable(payloads, run, embedding_dim=self.embedding_dim)
@@ -172,7 +195,7 @@ class ColorHistogramEncoder:
             counts = np.sqrt(np.asarray(rows, dtype=np.float32))
             return counts / np.linalg.norm(counts, axis=1, keepdims=True)
 
-        return _encode_readable(payloads, run, embedding_dim=self.embedding_dim, size=64)
+        return _encode_readable(payloads, run, embedding_dim=self.embedding_dim, size=64, batch=CPU_BATCH)
 
 
 class ColorLabEncoder:
@@ -188,24 +211,52 @@ class ColorLabEncoder:
         def run(images_NHWC: npt.NDArray[np.uint8]) -> Any:
             return np.stack([color_shares(pixels_HWC) for pixels_HWC in images_NHWC])
 
-        return _encode_readable(payloads, run, embedding_dim=self.embedding_dim, size=64)
+        return _encode_readable(payloads, run, embedding_dim=self.embedding_dim, size=64, batch=CPU_BATCH)
 
 
-def _encode_readable(payloads: Sequence[bytes], run: Any, *, embedding_dim: int, size: int = SIZE) -> Encodings:
+def _encode_readable(
+    payloads: Sequence[bytes], run: Any, *, embedding_dim: int, size: int = SIZE, batch: int = 0
+) -> Encodings:
+    """Vectors of what can be read, `batch` at a time; 0 for as many as the device likes."""
     values = np.zeros((len(payloads), embedding_dim), dtype=np.float32)
     reasons = [""] * len(payloads)
-    for start in range(0, len(payloads), BATCH):
+    at_once = batch or picture_batch()
+    starts = range(0, len(payloads), at_once)
+    for start, read in zip(
+        starts, _read(payloads, at_once, size=size, num_threads=1 if batch else num_decoders()), strict=True
+    ):
         rows, images = [], []
-        for row in range(start, min(start + BATCH, len(payloads))):
-            try:
-                images.append(read_picture(payloads[row], size=size))
-            except BrokenPictureError:
+        for row, image in enumerate(read, start=start):
+            if image is None:
                 reasons[row] = BROKEN
             else:
                 rows.append(row)
+                images.append(image)
         if rows:
             values[rows] = run(np.stack(images))
     return Encodings(values_ND=values, reasons_N=tuple(reasons))
+
+
+def _read(
+    payloads: Sequence[bytes], at_once: int, *, size: int, num_threads: int
+) -> Iterator[list[npt.NDArray[np.uint8] | None]]:
+    """Pictures of each batch; None for one that cannot be read. With threads, the next batch is read meanwhile."""
+
+    def read(payload: bytes) -> npt.NDArray[np.uint8] | None:
+        try:
+            return read_picture(payload, size=size)
+        except BrokenPictureError:
+            return None
+
+    batches = [payloads[start : start + at_once] for start in range(0, len(payloads), at_once)]
+    if num_threads == 1 or not batches:
+        yield from ([read(payload) for payload in batch] for batch in batches)
+        return
+    with ThreadPoolExecutor(num_threads) as pool:  # decoding lets go of the interpreter
+        ahead = [pool.map(read, batch) for batch in batches[:1]]
+        for following in [*batches[1:], []]:
+            ahead.append(pool.map(read, following))
+            yield list(ahead.pop(0))
 
 
 def _wanted_size(processor: Any) -> int:
@@ -214,7 +265,11 @@ def _wanted_size(processor: Any) -> int:
     return max([SIZE, *(int(side) for each in sides for side in dict(each).values() if side)])
 
 
-def _from_model(name: str) -> TransformerImageEncoder | PrintedImageEncoder:
+def _from_model(name: str) -> TransformerImageEncoder | PrintedImageEncoder | EfficientNetLite0Encoder:
+    from mmrec.content.tuned_image import is_tuned
+
+    if is_tuned(Path(name)):
+        return EfficientNetLite0Encoder(name=name, folder=Path(name))
     model = name.removeprefix(PRINTED)
     is_printed, local = name != model, Path(model).is_dir()
     return (

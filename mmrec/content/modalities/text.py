@@ -13,6 +13,7 @@ import numpy as np
 from mmrec.catalog.item import CatalogItem
 from mmrec.catalog.values import normal_text
 from mmrec.content.cleaning import STOP_WORDS
+from mmrec.content.device import device
 from mmrec.content.encoder import BROKEN, Encodings
 from mmrec.content.modality import Clean, Modality
 from mmrec.content.tfidf import TfidfEncoder, hashed_place, term_counts
@@ -49,7 +50,9 @@ class TransformerTextEncoder:
         self.name = name
         self._pooling, self._alpha, self._torch = pooling, alpha, torch
         self._tokenizer: Any = AutoTokenizer.from_pretrained(model, local_files_only=local)
-        self._model: Any = AutoModel.from_pretrained(model, local_files_only=local, dtype="float32").eval()
+        self._device = device()
+        loaded: Any = AutoModel.from_pretrained(model, local_files_only=local, dtype="float32").eval()
+        self._model = loaded.to(self._device)
         self._is_shared = hasattr(self._model, "get_text_features")
         if self._is_shared and pooling != "mean":
             raise InvalidRequestError(f"{name} has one space for texts and pictures; give it without {FIRST_LAST}")
@@ -73,10 +76,10 @@ class TransformerTextEncoder:
     def _encode_batch(self, texts: list[str]) -> Any:
         tokens = self._tokenizer(
             texts, padding=self._padding, truncation=True, max_length=self._max_tokens, return_tensors="pt"
-        )
+        ).to(self._device)
         with self._torch.inference_mode():
             pooled = self._projected(tokens) if self._is_shared else self._pooled(tokens)
-            return self._torch.nn.functional.normalize(pooled, dim=-1).float().numpy()
+            return self._torch.nn.functional.normalize(pooled, dim=-1).float().cpu().numpy()
 
     def _projected(self, tokens: Any) -> Any:
         if self._padding is not True:
