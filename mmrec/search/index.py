@@ -175,6 +175,11 @@ class SearchIndex:
             words=tuple(each.words for each in asked),
         )
 
+    def corrected(self, text: str) -> str:
+        """A text with its misspelled words as items have them, to be encoded; see LexicalIndex.corrected()."""
+        with self._lock:
+            return self._lexical.corrected(text)
+
     def found_words(self, words: Sequence[QueryWord], row: int) -> tuple[str, ...]:
         """The words of a query that the item of a row has, as they were written."""
         with self._lock:

@@ -119,6 +119,14 @@ class Study:
         self.embed.texts([*texts, *(text for made in self.queries.values() for _, text in made)])
         if alignment is not None:
             self.embed.pictures({self.rows[row]["id"]: pictures[row] for row in used.tolist()})
+        self.embed.texts(
+            [
+                self.index(part, condition.titles).corrected(text)
+                for part in self.parts
+                for condition in CONDITIONS
+                for _, text in self.queries[part, condition.spelling]
+            ]
+        )
 
     def title(self, row: int, titles: str) -> str:
         return self.rows[row]["productDisplayName"] if titles == "as they are" else self.bare[row]
@@ -145,7 +153,7 @@ class Study:
         assert len(allowed_I) <= EXACT_ITEMS, "every item is a candidate, whatever the share"
         scores: list[list[float]] = []
         for query, text in self.queries["validation", condition.spelling]:
-            found = index.find([self._asked(text, "fused")], allowed_I=allowed_I, num_candidates=400)
+            found = index.find([self._asked(index, text, "fused")], allowed_I=allowed_I, num_candidates=400)
             gains_I = self._gains("validation", query)
             values = {e.name: e.values_N for e in found.evidence}
             words_N = values.get(LEXICAL, np.zeros(len(found.rows_N)))
@@ -164,14 +172,16 @@ class Study:
         index.lexical_share = share
         found = []
         for query, text in self.queries[part, condition.spelling]:
-            rows_N = index.find([self._asked(text, how)], allowed_I=allowed_I, num_candidates=400).rows_N
+            rows_N = index.find([self._asked(index, text, how)], allowed_I=allowed_I, num_candidates=400).rows_N
             gains_I = self._gains(part, query)
             found.append(graded_ndcg(gains_I[rows_N[:K]], gains_I, K))
         return np.array(found)
 
-    def _asked(self, text: str, how: str) -> QueryPart:
+    def _asked(self, index: SearchIndex, text: str, how: str) -> QueryPart:
+        """The query as serving asks it; vectors alone have no vocabulary to put a misspelled word right by."""
         return QueryPart(
-            words=text if how != "vector" else "", vectors=() if how == "lexical" else self.embed.query(text)
+            words=text if how != "vector" else "",
+            vectors=() if how == "lexical" else self.embed.query(index.corrected(text) if how == "fused" else text),
         )
 
     def _everything(self, part: str) -> np.ndarray:
@@ -191,7 +201,7 @@ class Embedding:
         self._store = ContentStore(cache_folder() / "content", cache_folder=cache_folder() / "content")
         self._text = LazyEncoder("text", "minilm", num_threads=1)
         self._image = LazyEncoder("image", "efficientnet-lite0", num_threads=1)
-        self._texts: Mapping[str, np.ndarray] = {}
+        self._texts: dict[str, np.ndarray] = {}
         self._pictures: Mapping[str, np.ndarray] = {}
         self._alignment: Any = None
         if alignment is not None:
@@ -201,7 +211,7 @@ class Embedding:
             self._image = LazyEncoder("image", self._alignment.encoders["image"], num_threads=1)
 
     def texts(self, texts: Sequence[str]) -> None:
-        self._texts = self._encoded(self._text, {text: text.encode() for text in texts if text})
+        self._texts |= self._encoded(self._text, {text: text.encode() for text in texts if text})
 
     def pictures(self, pictures: Mapping[str, bytes]) -> None:
         self._pictures = self._encoded(self._image, pictures)
