@@ -3,7 +3,8 @@
     python -m jobs.report_content --dataset fashion_catalog         a data set in the folder MMREC_DATA_DIR names
     python -m jobs.report_content --dataset storefront              the simulated shop; needs no data
     python -m jobs.report_content --dataset my/catalogue.csv        any form that `mmrec import` reads
-    python -m jobs.report_content --findings aligned --findings attributes        with what these trainings left
+    python -m jobs.report_content --train attributes --train align  also trains these recipes on it, in this process
+    python -m jobs.report_content --findings aligned                with what an earlier training left in a folder
 
 Vectors are kept in the cache folder by content, so that a second run encodes nothing. The page opens from disk; nothing
 in it is loaded from elsewhere.
@@ -21,9 +22,12 @@ from mmrec.disk.files import replace_file
 from mmrec.home import cache_folder, data_folder
 from mmrec.programs.shell import exit_status, shell_parser
 from mmrec.reports.catalogues import STOREFRONT, read_catalogue
-from mmrec.reports.content_report import ReportEncoders, content_report
+from mmrec.reports.content_report import content_report
+from mmrec.reports.encoded_catalogue import ReportEncoders, encode_catalogue
 from mmrec.reports.findings import read_findings
 from mmrec.telemetry.logs import configure_logging, get_logger
+from mmrec.training.content_trainings import CONTENT_RECIPES, train_on_catalogue
+from mmrec.training.run import use_threads
 from mmrec.wire.declared import AtLeastOne, argument
 from mmrec.wiring import settings_from
 
@@ -51,10 +55,12 @@ def run(asked: Namespace, settings: Settings) -> Path:
         images=[LazyEncoder("image", name, num_threads=threads) for name in images],
         text=LazyEncoder("text", text, num_threads=threads),
     )
-    store = ContentStore(asked.out.parent / "report-content", cache_folder=cache_folder() / "content")
-    written = content_report(catalogue, encoders, store=store, trained=trained, tell=log.info)
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(asked.out, written)
+    folder = asked.out.parent / asked.out.stem
+    store = ContentStore(folder / "content", cache_folder=cache_folder() / "content")
+    encoded = encode_catalogue(catalogue.items, encoders, store=store, tell=log.info)
+    use_threads(threads)
+    trained += train_on_catalogue(asked.train, encoded, settings, folder, tell=log.info)
+    replace_file(asked.out, content_report(catalogue, encoded, trained=trained))
     return Path(asked.out)
 
 
@@ -63,6 +69,7 @@ def main() -> int:
     parser = shell_parser(__doc__)
     parser.add_argument("--dataset", default=STOREFRONT, help="storefront, a data set's name, or a path")
     parser.add_argument("--out", type=Path, default=OUT, help=f"the page (default: {OUT})")
+    parser.add_argument("--train", choices=CONTENT_RECIPES, action="append", default=[], help="a recipe to train")
     parser.add_argument("--findings", type=Path, action="append", default=[], help="output folder of a training")
     parser.add_argument("--image-encoder", action="append", default=[], help="by name; the first one makes the lists")
     parser.add_argument("--text-encoder", default="", help=f"by name (default: {TEXT})")

@@ -39,9 +39,7 @@ def import_(
     ] = "movielens",
     *,
     config: ConfigOption = "",
-    form: Annotated[
-        str, typer.Option(help="fashion, movielens, retailrocket, amazon or plain; recognized where absent")
-    ] = "",
+    form: Annotated[str, typer.Option(help="name of the form, such as fashion or plain; recognized where absent")] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="read and check everything, show it, send nothing")
     ] = False,

@@ -15,11 +15,13 @@ from mmrec.cli.sending import send
 from mmrec.cli.terminal import counting, deployment_settings
 from mmrec.config import Settings
 from mmrec.errors import InvalidRequestError, MachineError
+from mmrec.events.producer import BULK_HEADER
 
 if TYPE_CHECKING:
     from mmrec.catalog.cleaning import CleaningPolicy
     from mmrec.catalog.importers.cleaned import ItemFindings
-    from mmrec.catalog.importers.importer import ImportSource
+    from mmrec.catalog.importers.event_rows import ImportedEvent
+    from mmrec.catalog.importers.importer import ImportSource, Part
     from mmrec.catalog.importers.mapping import ImportOptions
     from mmrec.catalog.importers.reading import Reading
     from mmrec.catalog.item import CatalogItem
@@ -81,7 +83,7 @@ def import_event_file(
     options = replace(options, behaviors=named_behaviors(behavior, file))
     settings = _settings(config, call)
     events = open_event_file(file, options.reading(settings.events))
-    _send_events(settings, events, events, options, call, said={})
+    _send_events(settings, events, events, options, call, said={}, files=(file,))
 
 
 def import_source(
@@ -163,7 +165,7 @@ def _items(settings: Settings, source: "ImportSource", options: "ImportOptions",
             marks.begin()
         rest = islice(records, marks.mark.num_sent, None)
         what, topic = f"items of {source.path.name}", settings.kafka.catalog_items
-        if not send(settings, rest, what=what, topic=topic, rate=call.rate, told=marks.sent):
+        if not send(settings, rest, what=what, topic=topic, header=BULK_HEADER, rate=call.rate, told=marks.sent):
             return ""
         marks.done(num_refused=findings.num_refused)
     _tell_items(findings, call)
@@ -227,23 +229,23 @@ def _events(
     from mmrec.catalog.importers.reading import Reading
 
     reading = Reading()
-    looked, sent = _event_file(source, reading), _event_file(source, Reading())
+    part = source.events
+    assert part is not None
+    path = source.path if len(part.files) > 1 else part.files[0]
+    looked, sent = _event_file(part, path, reading), _event_file(part, path, Reading())
     file_options = FileOptions(options.rules.table, skip_unknown)
     try:
-        _send_events(settings, looked, sent, file_options, call, said={"form": source.form, **options.for_mark()})
+        said = {"form": source.form, **options.for_mark()}
+        _send_events(settings, looked, sent, file_options, call, said=said, files=part.files)
     finally:
         for line in reading.lines():
             typer.echo(line, err=True)
 
 
-def _event_file(source: "ImportSource", reading: "Reading") -> "EventFile":
+def _event_file(part: "Part[ImportedEvent]", path: Path, reading: "Reading") -> "EventFile":
     from mmrec.events.event_files import EventFile
 
-    part = source.events
-    assert part is not None
-    return EventFile(
-        path=part.files[0], row_word="row", ignored_columns=(), read=lambda: (e.row() for e in part.read(reading))
-    )
+    return EventFile(path=path, row_word="row", ignored_columns=(), read=lambda: (e.row() for e in part.read(reading)))
 
 
 def _send_events(
@@ -254,12 +256,14 @@ def _send_events(
     call: "ImportCall",
     *,
     said: dict[str, Any],
+    files: tuple[Path, ...],
 ) -> None:
     """Check a file of events with one pass and send it with another.
 
     Args:
         looked: The file as the check reads it.
         said: What makes the import of the same file another one, beside `options`.
+        files: Everything that it is read from.
     """
     from mmrec.events.file_survey import counted
     from mmrec.events.import_marks import ImportMarks
@@ -273,7 +277,8 @@ def _send_events(
         if found.num_refused:
             typer.echo(f"{found.num_refused:,} of them would be refused: {counted(found.refused)}")
         return
-    marks = ImportMarks(_marks_folder(settings), file, {**said, **options.for_mark(settings.behaviors)})
+    asked = {**said, **options.for_mark(settings.behaviors)}
+    marks = ImportMarks(_marks_folder(settings), files[0], asked, also=files[1:])
     if marks.mark.is_done and not call.again:
         tell_imported(marks.mark, file)
         return

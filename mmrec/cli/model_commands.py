@@ -12,18 +12,29 @@ from mmrec.cli.terminal import ConfigOption, err, out
 from mmrec.errors import NotFoundError
 from mmrec.home import StackHome
 
+TOWERS = "towers"
+"""The recipe that `mmrec train` runs where none is named; the only one that reads training examples."""
+
 
 def train(
     context: typer.Context,
     config: ConfigOption = "",
     model: Annotated[Path | None, typer.Option(help="folder for the model; `model` in the home folder")] = None,
     rebuild: Annotated[bool, typer.Option("--examples/--no-examples", help="build training examples first")] = True,
+    task: Annotated[str, typer.Option(help="what to train: a recipe of jobs.train, such as align")] = TOWERS,
 ) -> None:
     """Build training examples from the log and train towers and ranker; further options go to jobs.train.
 
-    Example: `mmrec train`, `mmrec train --no-examples --epochs 3`
+    With --task another recipe is trained, on the catalogue's content; its folder is named after it.
+
+    Example: `mmrec train`, `mmrec train --no-examples --epochs 3`, `mmrec train --task align`
     """
     home = StackHome.from_environment()
+    if task != TOWERS:
+        target = model or home.folder / task
+        _show_figures(_run_job("jobs.train", ["--task", task, "--out", str(target), *context.args], config))
+        out.print(f"{task} in {target}", highlight=False, soft_wrap=True)
+        return
     examples, target = home.folder / "examples", model or home.folder / "model"
     if rebuild:
         _run_job("jobs.build_examples", ["--out", str(examples)], config)

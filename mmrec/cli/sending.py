@@ -8,14 +8,14 @@ from mmrec.catalog.item import CatalogItem, to_json_value
 from mmrec.cli.terminal import counting, out, until_interrupted
 from mmrec.config import Settings
 from mmrec.events.event_files import Record
-from mmrec.events.producer import RecordProducer
+from mmrec.events.producer import BULK_HEADER, RecordProducer
 
 
 @contextmanager
-def _producer(settings: Settings) -> Iterator[RecordProducer]:
+def _producer(settings: Settings, header: str) -> Iterator[RecordProducer]:
     from mmrec.wiring import open_producer
 
-    with closing(open_producer(settings)) as producer:
+    with closing(open_producer(settings, header=header)) as producer:
         yield producer
 
 
@@ -25,6 +25,7 @@ def send(
     *,
     what: str,
     topic: str = "",
+    header: str = "",
     rate: float = 0.0,
     max_records: int | None = None,
     told: Callable[[int], None] = lambda count: None,
@@ -32,6 +33,7 @@ def send(
     """Send records to a topic (that of events by default), with a counter; Ctrl-C ends it in good order.
 
     Args:
+        header: Name of a header that every record carries; empty for none.
         told: Called with the number of records of each portion, once the broker has it.
 
     Returns:
@@ -40,7 +42,7 @@ def send(
     from mmrec.events.feed import feed
 
     started_s, sent, is_whole = time.monotonic(), 0, False
-    with _producer(settings) as producer, until_interrupted(), counting(what) as advance:
+    with _producer(settings, header) as producer, until_interrupted(), counting(what) as advance:
 
         def portion_sent(count: int) -> None:
             nonlocal sent
@@ -64,6 +66,6 @@ def send(
 
 
 def send_catalog(settings: Settings, items: Iterable[CatalogItem]) -> None:
-    """Send items to the catalogue's topic."""
+    """Send a whole catalogue to its topic, in the lane of imports."""
     records = ((item.item_id.encode(), to_json_value(item)) for item in items)
-    send(settings, records, what="catalogue items", topic=settings.kafka.catalog_items)
+    send(settings, records, what="catalogue items", topic=settings.kafka.catalog_items, header=BULK_HEADER)

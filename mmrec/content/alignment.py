@@ -16,13 +16,15 @@ Axes: N inputs, X width of an encoder, P components of it, H width of the bend, 
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from mmrec.content.matrix import BoolArray, ContentMatrix, FloatArray
+from mmrec.content.matrix import BoolArray, ContentMatrix, FloatArray, is_same_encoder
 from mmrec.disk.files import replace_file, replacing
 from mmrec.errors import IncompatibleStateError
 
@@ -33,6 +35,8 @@ IMAGE: Final = "image"
 TEXT: Final = "text"
 SIDES: Final = (IMAGE, TEXT)
 """Modalities that are brought together."""
+ALIGNED: Final = "aligned"
+"""Modality of a content matrix: what an alignment makes of an item; see with_aligned()."""
 _BLOCK: Final = 4_096
 
 
@@ -94,6 +98,17 @@ class AlignmentModel:
         """Modality -> X."""
         return {modality: len(side.mean) for modality, side in self.sides.items()}
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Tells this alignment from every other: of all its weights."""
+        seen = sha256()
+        for modality in SIDES:
+            side = self.sides[modality]
+            arrays = (side.mean, side.components, *(array for head in side.heads for array in vars(head).values()))
+            for array in arrays:
+                seen.update(np.ascontiguousarray(array).tobytes())
+        return seen.hexdigest()[:16]
+
     def embed_images(self, vectors_NX: FloatArray) -> FloatArray:
         """Unit vectors of pictures, given what their encoder made of them; shape (N, D)."""
         return self.embed(IMAGE, vectors_NX)
@@ -122,14 +137,12 @@ class AlignmentModel:
     def embed_items(self, content: ContentMatrix) -> tuple[FloatArray, BoolArray]:
         """One vector per item: the unit mean of what its picture and its text say, shape (N, D); and who has one.
 
-        Raises:
-            IncompatibleStateError: the vectors are of other encoders.
+        A picture or text whose vector is of another encoder counts as missing: it means nothing here.
         """
-        self.refuse_others(content.encoders)
         total = np.zeros((len(content), self.embedding_dim), dtype=np.float32)
         known = np.zeros(len(content), dtype=np.bool_)
         for modality in SIDES:
-            if modality in content.values:
+            if is_same_encoder(modality, content, self):
                 has = content.present[modality]
                 total[has] += self.embed(modality, content.values[modality][has])
                 known |= has
@@ -206,6 +219,18 @@ class AlignmentModel:
                 f"no usable alignment in {folder}: {type(error).__name__}: {error}; "
                 f"`python -m jobs.train --task align` makes one"
             ) from None
+
+
+def with_aligned(content: ContentMatrix, model: AlignmentModel) -> ContentMatrix:
+    """The matrix with one more modality, ALIGNED: what the alignment makes of each item's picture and text."""
+    values, present = model.embed_items(content)
+    return replace(
+        content,
+        values={**content.values, ALIGNED: values},
+        present={**content.present, ALIGNED: present},
+        encoders={**content.encoders, ALIGNED: "alignment"},
+        fingerprints={**content.fingerprints, ALIGNED: model.fingerprint},
+    )
 
 
 def _side(arrays: Mapping[str, FloatArray], modality: str, num_heads: int) -> Side:

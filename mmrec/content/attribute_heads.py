@@ -138,6 +138,15 @@ class AttributeHeads:
             found[name] = softmax(logits / temperatures_N[:, None])
         return found
 
+    def attribute_space(self, content: ContentMatrix) -> FloatArray:
+        """Square roots of all heads' probabilities side by side, of length 1; shape (N, sum of C).
+
+        The dot product of two items is the mean over attributes of sum_c sqrt(p_c q_c), the Bhattacharyya coefficient
+        of what they are likely to be: neighbors are items that the model takes to have the same attributes.
+        """
+        roots = [np.sqrt(chances) for chances in self.probabilities(content).values()]
+        return np.concatenate(roots, axis=1, dtype=np.float32) / np.float32(np.sqrt(len(roots)))
+
     def _standard(self, content: ContentMatrix) -> FloatArray:
         self.refuse_others(content.encoders, content.fingerprints)
         for modality, width in self.content_dims.items():

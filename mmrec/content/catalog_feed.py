@@ -194,6 +194,7 @@ class CatalogFeed:
         changes = read_changes([(record.key, record.value) for record in records], policy=self._fields_policy)
         publish_fields(
             [*changes.items.values()],
+            store=self._store,
             features=self._features,
             producer=self._producer,
             topic=self._topic,

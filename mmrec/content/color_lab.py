@@ -12,13 +12,14 @@ histogram of 128 bins.
 """
 
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
+Reals = npt.NDArray[np.floating[Any]]
 
 LIGHTNESS: Final = np.linspace(0.0, 100.0, 7)
 CHROMA: Final = np.array([0.0, 12.0, 30.0, 60.0, 100.0])
@@ -75,13 +76,13 @@ def _table() -> tuple[IntArray, FloatArray]:
     return bins, shares
 
 
-def _between(values: FloatArray, steps: FloatArray) -> tuple[IntArray, FloatArray]:
+def _between(values: Reals, steps: Reals) -> tuple[IntArray, Reals]:
     """The step below each value, and how far it is on its way to the next."""
     below = np.clip(np.searchsorted(steps, values, side="right") - 1, 0, len(steps) - 2)
     return below, np.clip((values - steps[below]) / (steps[below + 1] - steps[below]), 0.0, 1.0)
 
 
-def _share(of_next: FloatArray, is_next: int) -> FloatArray:
+def _share(of_next: Reals, is_next: int) -> Reals:
     return of_next if is_next else 1.0 - of_next
 
 

@@ -70,6 +70,10 @@ class Modality:
         """The setting that names its encoder, within [content]."""
         return self.own_setting or f"encoders.{self.name}"
 
+    def follows(self, content: ContentSettings) -> bool:
+        """Whether a configuration leaves its encoder to the setting of another modality."""
+        return bool(self.default_setting) and self.name not in content.encoders
+
     def chosen(self, content: ContentSettings) -> str:
         """Name of the encoder that a configuration asks for.
 

@@ -8,6 +8,7 @@ is made whole and then given its name: one that is there and does not hold a mat
 because the feed's mark is past its items, which would stay without embeddings.
 """
 
+import json
 import os
 import sqlite3
 import uuid
@@ -74,10 +75,13 @@ class ContentStore:
                     ((matrix.item_ids[row], *made, values[row].astype("<f4").tobytes()) for row in rows),
                 )
 
-    def load_matrix(self) -> ContentMatrix:
-        """Every item's current row, items in ascending order; a modality's encoder is that of the newest put.
+    def load_matrix(self, wanted: Sequence[str] | None = None) -> ContentMatrix:
+        """Current rows, items in ascending order; a modality's encoder is that of the newest put.
 
         Rows that another encoder or fingerprint made are missing in that modality: they cannot be compared.
+
+        Args:
+            wanted: Ids of the items to read; those the store does not have are left out. None for all.
 
         Raises:
             StoreError: the file is damaged.
@@ -86,14 +90,17 @@ class ContentStore:
         item_ids: tuple[str, ...] = ()
         if not self._path.exists():
             return ContentMatrix(item_ids=(), values={}, present={}, encoders={})
+        among = "" if wanted is None else " and item_id in (select value from json_each(?))"
+        asked = () if wanted is None else (json.dumps(list(wanted)),)
         with self._open() as database:
-            item_ids = tuple(row[0] for row in database.execute("select item_id from items order by item_id"))
+            query = f"select item_id from items where true{among} order by item_id"
+            item_ids = tuple(row[0] for row in database.execute(query, asked))
             row_of = {item_id: row for row, item_id in enumerate(item_ids)}
             for modality, encoder, fingerprint, width in database.execute("select * from encoders").fetchall():
                 block = np.zeros((len(item_ids), width), dtype=np.float32)
                 flags = np.zeros(len(item_ids), dtype=np.bool_)
                 query = "select item_id, vector from vectors where modality = ? and encoder = ? and fingerprint = ?"
-                for item_id, vector in database.execute(query, (modality, encoder, fingerprint)):
+                for item_id, vector in database.execute(query + among, (modality, encoder, fingerprint, *asked)):
                     block[row_of[item_id]], flags[row_of[item_id]] = np.frombuffer(vector, dtype="<f4"), True
                 values[modality], present[modality], made[modality] = block, flags, (encoder, fingerprint)
         return ContentMatrix(

@@ -13,6 +13,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 from mmrec.errors import InvalidRequestError
@@ -55,7 +56,7 @@ class BehaviorRules:
     conditions: Mapping[Condition, str] = field(default_factory=dict)
     """Configured behavior by condition, in the order in which they were given."""
 
-    @property
+    @cached_property
     def table(self) -> dict[str, str]:
         """Configured behavior by name; conditions by their text, under which readers give their events."""
         return {**self.names, **{condition.text: behavior for condition, behavior in self.conditions.items()}}

@@ -1,6 +1,7 @@
 """One trained model as serving uses it: item tower, user tower, ranker; NumPy in, NumPy out.
 
-A folder holds it: `weights.safetensors` (all tensors) and `model.json` (settings, names, metrics). User tower and
+A folder holds it: `weights.safetensors` (all tensors), `model.json` (settings, names, metrics), and the files of an
+alignment where the item tower reads one (mmrec.content.alignment). User tower and
 ranker run many times a second on one row or a few hundred: there NumPy copies of the weights are used, which a parity
 test keeps equal to the networks.
 Axes: I items, M modalities, L history, D embedding, N candidates, F features, B behaviors.
@@ -19,6 +20,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from mmrec.content.alignment import ALIGNED, AlignmentModel, with_aligned
 from mmrec.content.matrix import ContentMatrix, is_same_encoder
 from mmrec.errors import IncompatibleStateError
 from mmrec.models.export import NumpyRanker, NumpyUserTower
@@ -55,6 +57,8 @@ class ModelBundle:
     metrics: Mapping[str, Any]
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     """Modality -> fingerprint of that encoder; absent where the model is older than fingerprints."""
+    alignment: AlignmentModel | None = None
+    """Where the item tower also reads what an alignment makes of pictures and texts, as one more modality."""
 
     def __post_init__(self) -> None:
         for network in (self.item_tower, self.user_tower, self.ranker):
@@ -79,6 +83,7 @@ class ModelBundle:
 
     def item_embeddings(self, content: ContentMatrix) -> FloatArray:
         """Unit-norm vectors of any items, known or new, shape (I, D)."""
+        content = self._read(content)
         vectors = np.zeros((len(content), self.embedding_dim), dtype=np.float32)
         ids = np.array([self._row_of.get(i, len(self.known_item_ids)) for i in content.item_ids], dtype=np.int64)
         with torch.inference_mode():
@@ -90,6 +95,7 @@ class ModelBundle:
 
     def modality_weights(self, content: ContentMatrix) -> dict[str, FloatArray]:
         """Share of each modality in each item's fused content, modality -> (I,); 0 where missing (METHODS M17)."""
+        content = self._read(content)
         names = self.item_tower.modalities
         shares = np.zeros((len(content), len(names)), dtype=np.float32)
         with torch.inference_mode():
@@ -97,6 +103,10 @@ class ModelBundle:
                 rows = slice(start, min(start + _CHUNK, len(content)))
                 shares[rows] = self.item_tower.fuse(*self._projected(content, rows)).weights_NM.numpy()
         return {name: shares[:, m] for m, name in enumerate(names)}
+
+    def _read(self, content: ContentMatrix) -> ContentMatrix:
+        """Content as the item tower was trained on it."""
+        return content if self.alignment is None else with_aligned(content, self.alignment)
 
     def _projected(self, content: ContentMatrix, rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
         values, present = {}, []
@@ -141,6 +151,8 @@ class ModelBundle:
             for key, tensor in network.state_dict().items()
         }
         save_file(tensors, str(folder / "weights.safetensors"))
+        if self.alignment is not None:
+            self.alignment.save(folder)
         described = {
             "format": FORMAT,
             "tower_settings": asdict(self.tower_settings),
@@ -181,6 +193,7 @@ class ModelBundle:
                 encoders=described["encoders"],
                 metrics=described["metrics"],
                 fingerprints=described.get("fingerprints", {}),
+                alignment=AlignmentModel.load(folder) if ALIGNED in described["content_dims"] else None,
             )
             tensors = load_file(str(folder / "weights.safetensors"))
             for name in ("item_tower", "user_tower", "ranker"):
@@ -203,6 +216,7 @@ def new_bundle(
     encoders: Mapping[str, str],
     metrics: Mapping[str, Any] | None = None,
     fingerprints: Mapping[str, str] | None = None,
+    alignment: AlignmentModel | None = None,
 ) -> ModelBundle:
     """An untrained bundle of these shapes."""
     return ModelBundle(
@@ -219,4 +233,5 @@ def new_bundle(
         encoders=dict(encoders),
         metrics=dict(metrics or {}),
         fingerprints=dict(fingerprints or {}),
+        alignment=alignment,
     )

@@ -25,8 +25,9 @@ from mmrec.evaluation.content_metrics import (
 )
 from mmrec.evaluation.linear_probe import probed_labels
 from mmrec.evaluation.metrics import hit_rate
+from mmrec.reports.encoded_catalogue import FloatArray
 from mmrec.reports.findings import AnyPart, Findings, Heat, Scatter, Strip, Strips, Table
-from mmrec.reports.judged_content import FloatArray, IntArray, JudgedContent
+from mmrec.reports.judged_content import IntArray, JudgedContent
 
 GALLERY: Final = 1_500
 """Held-out items that a text is to find the right one among."""
@@ -47,7 +48,7 @@ def content_findings(judged: JudgedContent, *, num_lists: int = 4) -> Findings:
     facts = {
         "items with a picture": f"{len(judged.items):,}",
         "held out": f"{len(judged.test):,}, with everything of the same title or picture",
-        "encoders": ", ".join([*judged.images, judged.text_encoder]),
+        "encoders": ", ".join([*judged.images, judged.encoded.text_encoder]),
     }
     parts: list[AnyPart] = [
         neighbors_table(judged),
@@ -65,8 +66,8 @@ def neighbors_table(judged: JudgedContent, *, k: int = 5) -> Table:
     labels = judged.labels(judged.class_name)
     fit, test = judged.fit[labels[judged.fit] != ""], judged.test[labels[judged.test] != ""]
     spaces = dict(judged.images)
-    spaces[judged.text_encoder] = judged.texts_ID
-    spaces[f"{judged.best_image} and {judged.text_encoder}"] = both(judged)
+    spaces[judged.encoded.text_encoder] = judged.texts_ID
+    spaces[f"{judged.best_image} and {judged.encoded.text_encoder}"] = both(judged)
     rows: list[list[float | str]] = [["the most frequent class", majority_accuracy(labels[fit], labels[test]), ""]]
     for name, values in spaces.items():
         found = knn_labels(values[test], values[fit], labels[fit], k=k)

@@ -1,8 +1,8 @@
 """A catalogue with its content vectors, as the content figures judge it: items with pictures, split by groups.
 
-    judged = judged_content(items, {"efficientnet-lite0": matrix, ...}, text="minilm", ...)
+    judged = judged_content(encoded, seed=1)
 
-Axes: I items, D_m numbers of an encoder's vector.
+Axes: I items, D numbers of a vector.
 """
 
 import hashlib
@@ -19,34 +19,41 @@ from mmrec.catalog.cleaning import OTHER, UNKNOWN
 from mmrec.catalog.item import CatalogItem
 from mmrec.catalog.values import attribute_values, folded
 from mmrec.errors import InvalidRequestError
-from mmrec.evaluation.content_metrics import unit_rows
 from mmrec.evaluation.group_split import group_split, item_groups
+from mmrec.reports.encoded_catalogue import EncodedCatalogue, FloatArray
 
-FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 CLASS_NAMES: Final = ("articleType", "category", "genres", "subCategory", "type")
 """Attributes that say what an item is; the first that a catalogue has is the one to judge by."""
 COLOR_NAMES: Final = ("baseColour", "color", "colour")
-MIN_ITEMS: Final = 20
-"""Fewer items with pictures say nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class JudgedContent:
-    """I items that have a picture, in the order of all arrays."""
+    """Encoded items, what to judge them by, and their parts."""
 
-    items: Sequence[CatalogItem]
-    images: Mapping[str, FloatArray]
-    """Name of an image encoder -> (I, D) rows of length one."""
-    text_encoder: str
-    texts_ID: FloatArray
-    """Rows of length one; zeros where an item has no text."""
+    encoded: EncodedCatalogue
     class_name: str
     """The attribute that says what an item is."""
     color_name: str
     """Empty where the catalogue has no color."""
     parts: Mapping[str, IntArray]
     """"train", "validation", "test" -> rows."""
+
+    @property
+    def items(self) -> tuple[CatalogItem, ...]:
+        """In the order of axis I."""
+        return self.encoded.items
+
+    @property
+    def images(self) -> Mapping[str, FloatArray]:
+        """Image encoder -> (I, D) rows of length one."""
+        return self.encoded.images
+
+    @property
+    def texts_ID(self) -> FloatArray:
+        """Rows of length one; zeros where an item has no text."""
+        return self.encoded.texts_ID
 
     @cached_property
     def fit(self) -> IntArray:
@@ -80,39 +87,26 @@ def alike_columns(items: Sequence[CatalogItem]) -> tuple[list[str], list[str]]:
     return [folded(item.title) for item in items], digests
 
 
-def judged_content(
-    items: Sequence[CatalogItem],
-    images: Mapping[str, FloatArray],
-    texts_ID: FloatArray,
-    *,
-    text_encoder: str,
-    seed: int,
-) -> JudgedContent:
+def judged_content(encoded: EncodedCatalogue, *, seed: int) -> JudgedContent:
     """Choose what to judge by and split.
 
     Args:
-        items: Items that have a vector of every image encoder.
-        images: Image encoder -> vectors, aligned with items; the first is the one that lists are made with.
-        texts_ID: Vectors of the texts, aligned.
         seed: Of the split.
 
     Raises:
-        InvalidRequestError: there are too few items, or none has an attribute that makes classes.
+        InvalidRequestError: no item has an attribute that makes classes.
     """
-    if len(items) < MIN_ITEMS:
-        raise InvalidRequestError(f"{len(items)} items have a picture; the figures need {MIN_ITEMS} or more")
+    items = encoded.items
     return JudgedContent(
-        items=items,
-        images={name: unit_rows(values).astype(np.float32) for name, values in images.items()},
-        text_encoder=text_encoder,
-        texts_ID=unit_rows(texts_ID).astype(np.float32),
-        class_name=_class_name(items),
+        encoded=encoded,
+        class_name=class_attribute(items),
         color_name=next((name for name in COLOR_NAMES if any(name in item.attributes for item in items)), ""),
         parts=group_split(*alike_columns(items), seed=seed),
     )
 
 
-def _class_name(items: Sequence[CatalogItem]) -> str:
+def class_attribute(items: Sequence[CatalogItem]) -> str:
+    """The attribute that says what an item is: one of CLASS_NAMES that most items have, else the most frequent one."""
     present = Counter(name for item in items for name in item.attributes)
     known = next((name for name in CLASS_NAMES if present[name] > len(items) / 2), "")
     if known:

@@ -100,7 +100,9 @@ def evidence(place: int, asked: AskedPart, judged: Sequence[Judged], rows_N: Row
 
 def _calibrated(judged: Judged) -> FloatArray:
     """Cosines on a scale where the mean item has 0 and the nearest of all has 1; 0 for items without a vector."""
-    mean = float(judged.direction.vectors.mean_D @ judged.direction.query_D)
+    vectors = judged.direction.vectors
+    # The mean of the items and of one vector that is like nothing: a single item is not its own measure.
+    mean = float(vectors.mean_D @ judged.direction.query_D) * len(vectors) / (len(vectors) + 1)
     spread = judged.nearest - mean
     if not spread > 0:
         return np.zeros(len(judged.cosines_N))

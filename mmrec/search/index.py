@@ -5,7 +5,7 @@
     found = index.find([QueryPart(words="red drss")], allowed_I=mask, num_candidates=400)
 
 Fusion is a convex sum of scores (Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", TOIS
-2023; METHODS M12), over the parts p of the query with weights w_p, which may be negative, and their kinds of evidence e:
+2023; METHODS M12), over parts p of the query with weights w_p, which may be negative, and their kinds of evidence e:
 
     relevance_i = sum_p w_p sum_e share_pe * value_pei  /  sum_p |w_p|           sum_e share_pe = 1
     value       = BM25_i / max BM25                                        of words
@@ -174,6 +174,11 @@ class SearchIndex:
             duplicates_N=duplicates_N[order],
             words=tuple(each.words for each in asked),
         )
+
+    def corrected(self, text: str) -> str:
+        """A text with its misspelled words as items have them, to be encoded; see LexicalIndex.corrected()."""
+        with self._lock:
+            return self._lexical.corrected(text)
 
     def found_words(self, words: Sequence[QueryWord], row: int) -> tuple[str, ...]:
         """The words of a query that the item of a row has, as they were written."""

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from mmrec.catalog.values import SEARCHED_CHARACTERS, attribute_values
 from mmrec.search.vocabulary import Vocabulary
-from mmrec.search.words import words
+from mmrec.search.words import WORD, words
 
 FloatArray = npt.NDArray[np.float32]
 K1: Final = 1.2
@@ -164,6 +164,26 @@ class LexicalIndex:
                 return tuple((each, BEGINNING_GAIN) for each in commonest.tolist())
         near = self._vocabulary.near(word, in_use_V=in_use_V)
         return tuple((each.word, EDIT_GAIN**each.num_edits) for each in near[:MAX_FORMS])
+
+    def corrected(self, text: str) -> str:
+        """A text for encoders, which take a misspelled word for another: unknown words become the nearest known ones.
+
+        Of several as near, the one that most items have. A text whose words are known, or near none, stays as it is.
+        """
+        return WORD.sub(lambda found: self._right(found[0]), text)
+
+    def _right(self, written: str) -> str:
+        word = "".join(words(written))
+        number = self._vocabulary.known(word)
+        if not word or (number is not None and self._frequencies_V[number]):
+            return written
+        near = self._vocabulary.near(word, in_use_V=self._frequencies_V > 0)
+        if not near:
+            return written
+        best = min(near, key=lambda each: (each.num_edits, -int(self._frequencies_V[each.word])))
+        # Words are kept in the singular.
+        ending = "s" if written.lower().endswith("s") and not word.endswith("s") else ""
+        return self._vocabulary.word(best.word) + ending
 
     def scores(self, query: Sequence[QueryWord], *, num_rows: int) -> FloatArray:
         """BM25 of every item, shape (num_rows,); 0 where an item has none of the words.

@@ -42,6 +42,7 @@ class Vocabulary:
 
     def __init__(self) -> None:
         self._number_of: dict[str, int] = {}
+        self._words: list[str] = []
         self._letters_VC = np.zeros((64, MAX_WORD_CHARACTERS), dtype=np.int32)
         self._lengths_V = np.zeros(64, dtype=np.int8)
         self._sets_V = np.zeros(64, dtype=np.uint64)
@@ -63,7 +64,12 @@ class Vocabulary:
         self._lengths_V[number] = len(word)
         self._sets_V[number] = _letter_set(word)
         self._number_of[word] = number
+        self._words.append(word)
         return number
+
+    def word(self, number: int) -> str:
+        """The word of a number."""
+        return self._words[number]
 
     def known(self, word: str) -> int | None:
         """Number of a word; None where it has none."""

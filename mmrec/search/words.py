@@ -21,7 +21,8 @@ from mmrec.catalog.values import folded
 MAX_WORD_CHARACTERS: Final = 24
 """The rest of a longer word is cut off, at both sides of a comparison."""
 _COMPOUND: Final = re.compile(r"\w+(?:['’.-]\w+)*", re.UNICODE)
-_PART: Final = re.compile(r"\w+", re.UNICODE)
+WORD: Final = re.compile(r"\w+", re.UNICODE)
+"""Letters, digits and marks without anything between them."""
 _LETTERS_OR_DIGITS: Final = re.compile(r"\d+|[^\W\d]+", re.UNICODE)
 _POSSESSIVE: Final = re.compile(r"['’]s?\b")
 _DECIMAL: Final = re.compile(r"\d+(?:\.\d+)+")
@@ -42,7 +43,7 @@ def _words(text: str) -> Iterator[str]:
         if _DECIMAL.fullmatch(compound):
             yield compound[:MAX_WORD_CHARACTERS]
             continue
-        parts = _PART.findall(compound)
+        parts = WORD.findall(compound)
         for part in parts:
             yield from _of_part(part)
         if len(parts) > 1:

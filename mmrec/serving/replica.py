@@ -56,8 +56,10 @@ from mmrec.telemetry.logs import StatusFile, get_logger
 from mmrec.v1 import recommender_pb2
 
 log = get_logger(__name__)
-PUBLISH_S = 0.5
+PUBLISH_S = 0.1
 """Least time between two publications: a change after a quiet time is visible at once, the next ones together."""
+PUBLISH_SHARE = 0.1
+"""At most this share of the thread's time goes into publications, since requests go without that time."""
 RELEASE_CHECK_S = 1.0
 STATUS_S = 1.0
 MAX_RETRY_S = 60.0
@@ -350,8 +352,7 @@ class Replica:
             began_s = time.monotonic()
             if began_s >= next_publish_s and self._publish():
                 now_s = time.monotonic()
-                # A large catalogue gets at most half of the thread's time, since requests go without that time.
-                next_publish_s = now_s + max(PUBLISH_S, now_s - began_s)
+                next_publish_s = now_s + max(PUBLISH_S, (now_s - began_s) / PUBLISH_SHARE)
             if time.monotonic() >= next_check_s:
                 self._take_weights()
                 self._introduce_popular(store)

@@ -32,7 +32,7 @@ from mmrec.serving.search_content import SearchContent
 from mmrec.serving.search_request import AskedPart, SearchRequest
 from mmrec.v1 import recommender_pb2
 
-MIN_CANDIDATES: Final = 400
+MIN_CANDIDATES: Final = 200
 """Of each kind of evidence."""
 PERSONAL_HEAD: Final = 100
 """So many relevant items, or twice the length of the list, may trade places."""
@@ -129,7 +129,7 @@ class _Encoding:
 
     def parts(self, request: SearchRequest, encoder: EncodesQueries) -> list[QueryPart]:
         """The parts with the vectors of their texts and photos; all are encoded at once."""
-        waiting = [_ask(part, encoder) for part in request.parts]
+        waiting = [_ask(part, self.content.index.corrected(part.text), encoder) for part in request.parts]
         parts = []
         for number, (asked, answer) in enumerate(zip(request.parts, waiting, strict=True)):
             part = QueryPart(weight=asked.weight, words=asked.text, item_id=asked.item_id, shares=request.shares)
@@ -169,10 +169,10 @@ class _Encoding:
         return None
 
 
-def _ask(part: AskedPart, encoder: EncodesQueries) -> "Future[EncodedQuery] | None":
+def _ask(part: AskedPart, text: str, encoder: EncodesQueries) -> "Future[EncodedQuery] | None":
     """The vector of a text or photo, to come; None for an item."""
     modality = "image" if part.image else "text"
-    asked = payloads(CatalogItem(item_id="query", title=part.text, image=part.image or None))
+    asked = payloads(CatalogItem(item_id="query", title=text, image=part.image or None))
     return encoder.ask(modality, asked[modality]) if modality in asked else None
 
 

@@ -80,6 +80,7 @@ def world_of(
     settings: Settings, *, made_s: float, dataset: str = "", config: str = "", made_by: str = "up"
 ) -> HomeWorld:
     """The world that a configuration describes."""
+    content = settings.content
     return HomeWorld(
         dataset=dataset,
         config=config,
@@ -92,7 +93,7 @@ def world_of(
         settings={
             "scoring.decay_per_day": list(settings.scoring.decay_per_day),
             "statistics.half_lives_days": list(settings.statistics.half_lives_days),
-            **{f"content.{m.setting}": m.chosen(settings.content) for m in MODALITIES},
+            **{f"content.{m.setting}": m.chosen(content) for m in MODALITIES if not m.follows(content)},
             "kafka.num_partitions": settings.kafka.num_partitions,
             **{f"kafka.{name}": getattr(settings.kafka, name) for name in _TOPICS},
             "stores.online_store": settings.stores.online_store,

@@ -37,7 +37,7 @@ MODEL, FIT = AlignmentSettings(), AlignmentFitConfig()
 class AlignOptions:
     """What can be asked for."""
 
-    num_heads: AtLeastOne = 3
+    num_heads: AtLeastOne = 2
     """Pairs of heads, each from its own draws; a cosine is the mean of theirs."""
     embedding_dim: AtLeastOne = MODEL.embedding_dim
     """D of one head."""

@@ -26,9 +26,9 @@ from mmrec.training.fit_alignment import AlignmentFit, AlignmentFitConfig
 from mmrec.training.recipe import DeploymentData
 
 Rows = npt.NDArray[np.int64]
-MAX_TRAIN: Final = 3_000
-MAX_EPOCHS: Final = 10
-MAX_PICTURES: Final = 500
+MAX_TRAIN: Final = 2_000
+MAX_EPOCHS: Final = 8
+MAX_PICTURES: Final = 300
 """Training items, and as many of the test items, whose pictures are altered and encoded again."""
 UNSEEN_SHARE: Final = 0.15
 """Share of the labels whose items are held out whole."""

@@ -2,8 +2,8 @@
 
     python -m jobs.train --config mmrec.toml --task attributes --out attributes
 
-Writes the model (mmrec.content.attribute_heads), curves.json and metrics.json; `[content] attribute_model =
-"attributes"` puts it to use. The test part is looked at once, when fitting is over.
+Writes the model (mmrec.content.attribute_heads), report.json for the content report, curves.json and metrics.json;
+`[content] attribute_model = "attributes"` puts it to use. The test part is looked at once, when fitting is over.
 """
 
 import json
@@ -14,10 +14,12 @@ import torch
 
 from mmrec.disk.files import replace_file
 from mmrec.models.attribute_model import AttributeModelSettings, ClassWeights, TaskWeights
+from mmrec.reports.findings import write_findings
 from mmrec.training.attribute_data import AttributeDataConfig, AttributeExamples, attribute_examples
 from mmrec.training.attribute_figures import judged, linear_probe, neighbor_accuracy, plain_figures
+from mmrec.training.attribute_findings import attribute_findings
 from mmrec.training.checkpoint import METRICS
-from mmrec.training.fit_attributes import AttributeFit, AttributeFitConfig, fit_attributes
+from mmrec.training.fit_attributes import AttributeFit, AttributeFitConfig
 from mmrec.training.recipe import DeploymentData, Desk, Recipe
 from mmrec.wire.declared import AtLeastOne, Count, check
 
@@ -82,23 +84,30 @@ def train(desk: Desk) -> None:
         desk.save(figures, lambda folder: torch.save(fit.state(), folder / STATE))
     if not desk.is_first:
         return
-    heads = fit.finished()
-    probe = fit_attributes(examples, linear_probe(config))
-    found = judged(heads, examples)
-    metrics: dict[str, Any] = {**plain_figures(found, judged(probe, examples)), "best_epoch": fit.best_epoch}
-    embedded = heads.embed(examples.content)
-    metrics |= {f"neighbors.{name}": neighbor_accuracy(embedded, examples, name) for name in examples.attributes}
+    _write(desk, fit, examples)
+
+
+def _write(desk: Desk, fit: AttributeFit, examples: AttributeExamples) -> None:
+    """The model, what it is worth on the test part, and what the report says of it; its figures last."""
+    heads, probe = fit.refitted(), AttributeFit(examples, linear_probe(desk.options.config))
+    while not probe.is_over:
+        probe.run_epoch()
+    found, compared = judged(heads, examples), judged(probe.refitted(), examples)
+    metrics: dict[str, Any] = {**plain_figures(found, compared), "best_epoch": fit.best_epoch}
+    space = heads.attribute_space(examples.content)
+    metrics |= {f"neighbors.{name}": neighbor_accuracy(space, examples, name) for name in examples.attributes}
     replace(heads, notes={**heads.notes, "figures": metrics}).save(desk.out)
-    worst = min(found, key=lambda name: found[name].accuracy)
-    told = {
-        "epochs": fit.curves,
-        "worst": {
-            "attribute": worst,
-            "labels": list(found[worst].confusion.labels),
-            "counts": found[worst].confusion.counts_CC.tolist(),
-        },
+    facts = {
+        "items": f"{len(examples.content):,}",
+        **{f"{part} part": f"{len(rows):,}" for part, rows in examples.parts.items()},
+        **{modality: examples.content.encoders[modality] for modality in examples.modalities},
+        **{f"{name} is left out": why for name, why in examples.left_out.items()},
+        "seed": str(desk.options.seed),
+        "best epoch": str(fit.best_epoch),
     }
-    (desk.out / "curves.json").write_text(json.dumps(told), encoding="utf-8")
+    said = attribute_findings(found, probe=compared, curves=fit.curves, figures=metrics, facts=facts)
+    write_findings(desk.out, said)
+    (desk.out / "curves.json").write_text(json.dumps({"epochs": fit.curves}), encoding="utf-8")
     replace_file(desk.out / METRICS, json.dumps(metrics, indent=1))
 
 

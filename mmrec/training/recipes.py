@@ -5,10 +5,11 @@ from typing import Final
 from mmrec.errors import NotFoundError
 from mmrec.training.align_recipe import ALIGN
 from mmrec.training.attributes_recipe import ATTRIBUTES
+from mmrec.training.finetune_recipe import FINETUNE
 from mmrec.training.recipe import Recipe
 from mmrec.training.towers_recipe import TOWERS
 
-RECIPES: Final[tuple[Recipe, ...]] = (TOWERS, ALIGN, ATTRIBUTES)
+RECIPES: Final[tuple[Recipe, ...]] = (TOWERS, ALIGN, ATTRIBUTES, FINETUNE)
 
 
 def recipe_named(name: str) -> Recipe:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from mmrec.config import Settings
+from mmrec.content.alignment import AlignmentModel
 from mmrec.content.matrix import ContentMatrix
 from mmrec.errors import ConfigurationError
 from mmrec.evaluation.metrics import hit_rate
@@ -54,9 +55,12 @@ class TrainInputs:
     retrieval: RetrievalExamples
     ranking: RankingExamples
     content: ContentMatrix
-    """Rows of the retrieval examples' vocabulary, in its order."""
+    """Rows of the retrieval examples' vocabulary, in its order; with what `alignment` makes of them, where there is
+    one."""
     entries: Mapping[str, ItemEntry]
     """Serving fields by item id."""
+    alignment: AlignmentModel | None = None
+    """Where the item tower is to read aligned pictures and texts, too."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -197,6 +201,7 @@ def _bundle(
         encoders=dict(inputs.content.encoders),
         fingerprints=dict(inputs.content.fingerprints),
         metrics=metrics,
+        alignment=inputs.alignment,
     )
 
 

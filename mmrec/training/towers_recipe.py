@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmrec.content.alignment import AlignmentModel, with_aligned
 from mmrec.errors import ConfigurationError
 from mmrec.models.settings import Fusion
 from mmrec.training.build import RANKING, RETRIEVAL
@@ -35,6 +36,8 @@ class TowerOptions:
     """Most epochs of the towers."""
     fusion: Fusion = DEFAULTS.towers.fusion
     """How modalities become one vector."""
+    alignment: FileOrFolder = ""
+    """Folder of a trained alignment: the item tower reads its vectors as one more modality; empty leaves it out."""
 
     def __post_init__(self) -> None:
         check(self, "training.towers")
@@ -52,7 +55,8 @@ def prepare(options: TowerOptions, data: DeploymentData) -> str:
     manifests = [folder / kind / "manifest.json" for kind in (RETRIEVAL, RANKING)]
     if not all(manifest.exists() for manifest in manifests):
         raise ConfigurationError(f"no examples in {folder}; run `python -m jobs.build_examples --out ...` first")
-    return f"{[manifest.stat().st_mtime_ns for manifest in manifests]} {options.config}"
+    aligned = AlignmentModel.load(Path(options.alignment)).fingerprint if options.alignment else ""
+    return f"{[manifest.stat().st_mtime_ns for manifest in manifests]} {options.config} {aligned}"
 
 
 def train(desk: Desk) -> None:
@@ -60,11 +64,14 @@ def train(desk: Desk) -> None:
     options, data = desk.options, desk.data
     config, examples = options.config, Path(options.examples)
     retrieval = RetrievalExamples.load(examples / RETRIEVAL)
+    content = data.content().select(retrieval.item_ids)
+    alignment = AlignmentModel.load(Path(options.alignment)) if options.alignment else None
     inputs = TrainInputs(
         retrieval=retrieval,
         ranking=RankingExamples.load(examples / RANKING),
-        content=data.content().select(retrieval.item_ids),
+        content=content if alignment is None else with_aligned(content, alignment),
         entries=data.entries(retrieval.item_ids),
+        alignment=alignment,
     )
     model = start_towers(inputs, data.settings, config)
     fit = TowerFit(

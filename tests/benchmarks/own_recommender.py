@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 from feature_repo.apply import apply_repository
 from mmrec.client import RecommenderClient
 from mmrec.config import Settings, load_settings
+from mmrec.content.encoder import Encoder
 from mmrec.content.matrix import content_matrix
 from mmrec.features.assemble import FEATURE_NAMES
 from mmrec.models.bundle import new_bundle
@@ -52,8 +53,14 @@ class OwnRecommender:
 
 
 @contextmanager
-def own_recommender(folder: Path, *, num_users: int, num_items: int) -> Iterator[OwnRecommender]:
-    """Start everything, yield while it serves, end it all."""
+def own_recommender(
+    folder: Path, *, num_users: int, num_items: int, encoders: Mapping[str, Encoder] | None = None
+) -> Iterator[OwnRecommender]:
+    """Start everything, yield while it serves, end it all.
+
+    Args:
+        encoders: Whose vectors the model takes; without them it takes those of nobody, and new items get no embedding.
+    """
     stack_id = new_stack_id()
     with ExitStack() as stack:
         guard = start_guard(stack_id)
@@ -75,7 +82,7 @@ def own_recommender(folder: Path, *, num_users: int, num_items: int) -> Iterator
             admin.create_topics(settings.kafka)
         _start_milvus(settings, folder, stack_id)
         world = serving_world(num_users=num_users, num_items=num_items, days=60)
-        _fill(settings, world, folder)
+        _fill(settings, world, folder, encoders or {})
         command = [sys.executable, "-m", "services.recommender", "--config", str(config)]
         environment = {k: v for k, v in child_environment(stack_id).items() if k != "RAY_ADDRESS"}
         with (folder / "recommender.log").open("wb") as log:
@@ -117,7 +124,7 @@ def _start_milvus(settings: Settings, folder: Path, stack_id: str) -> None:
         raise RuntimeError((folder / "milvus.log").read_text(encoding="utf-8"))
 
 
-def _fill(settings: Settings, world: ServingWorld, folder: Path) -> None:
+def _fill(settings: Settings, world: ServingWorld, folder: Path, made_by: Mapping[str, Encoder]) -> None:
     apply_repository(settings.stores, settings.scoring.decay_per_day)
     store = open_feature_store(settings)
     items = [entry.item_id for entry in world.entries]
@@ -129,7 +136,9 @@ def _fill(settings: Settings, world: ServingWorld, folder: Path) -> None:
     assert popular is not None
     store.write_popular("", popular, write_time_s=now_s)
     store.write_profiles(world.store.read_profiles(world.user_ids), write_time_s=now_s)
-    encoders = {name: f"random-{name}" for name in CONTENT_DIMS}
+    dims = {name: encoder.embedding_dim for name, encoder in made_by.items()} or CONTENT_DIMS
+    encoders = {name: made_by[name].name if name in made_by else f"random-{name}" for name in dims}
+    fingerprints = {name: encoder.fingerprint for name, encoder in made_by.items()}
     bundle = new_bundle(
         tower_settings=TowerSettings(),
         ranker_settings=RankerSettings(),
@@ -137,16 +146,17 @@ def _fill(settings: Settings, world: ServingWorld, folder: Path) -> None:
         feature_names=FEATURE_NAMES,
         behavior_ids=tuple(int(b) for b in settings.behaviors.ids_B),
         behavior_weights=tuple(settings.behaviors.weights_B.tolist()),
-        content_dims=CONTENT_DIMS,
+        content_dims=dims,
         encoders=encoders,
+        fingerprints=fingerprints,
     )
     bundle.save(folder / "model")
     rng = np.random.default_rng(0)
-    vectors = {n: dict(zip(items, rng.normal(size=(len(items), d)), strict=True)) for n, d in CONTENT_DIMS.items()}
+    vectors = {n: dict(zip(items, rng.normal(size=(len(items), d)), strict=True)) for n, d in dims.items()}
     topic = describe_topic(settings.kafka.bootstrap, settings.kafka.item_embeddings)
     publish(
         folder / "model",
-        content=content_matrix(items, vectors, embedding_dims=CONTENT_DIMS, encoders=encoders),
+        content=content_matrix(items, vectors, embedding_dims=dims, encoders=encoders, fingerprints=fingerprints),
         entries={e.item_id: e for e in world.entries},
         mark=EmbeddingsMark(
             topic=f"{topic.cluster_id}/{topic.topic_id}",

@@ -100,7 +100,7 @@ def measure_freshness(
     shown = _shown_items(recommender)
     figures: dict[str, Any] = {"num_probe_items": len(shown)}
     with ExitStack() as stack:
-        stack.enter_context(_process(recommender, folder, "collector", ["-m", "services.collector"]))
+        stack.enter_context(beside(recommender, folder, "collector", ["-m", "services.collector"]))
         _wait_collector(recommender)
         before, achieved = _phase(recommender, folder, items_file, load, shown, with_kafka_probes=False)
         figures["load_without_stream_events_per_s"] = achieved
@@ -108,7 +108,7 @@ def measure_freshness(
         jars = ",".join(str(jar) for jar in ensure_jars(java_home).spark)
         java = {**java_environment(java_home), "MMREC_SPARK_JARS": jars}
         for name, nice in NICENESS.items():
-            stack.enter_context(_process(recommender, folder, name, ["-m", f"jobs.{name}"], nice=nice, **java))
+            stack.enter_context(beside(recommender, folder, name, ["-m", f"jobs.{name}"], nice=nice, **java))
         _wait_caught_up(recommender)
         after, achieved = _phase(recommender, folder, items_file, load, shown, with_kafka_probes=True)
         figures["load_with_stream_events_per_s"] = achieved
@@ -280,9 +280,10 @@ async def _to_kafka(producer: KafkaRecordProducer, topic: str, probe: Probe) -> 
 
 
 @contextmanager
-def _process(
+def beside(
     recommender: OwnRecommender, folder: Path, name: str, arguments: list[str], *, nice: int = 0, **variables: str
 ):
+    """A program of the deployment, for as long as the block runs; its log stands in `folder`."""
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, *arguments, "--config", str(recommender.config)],

@@ -34,7 +34,7 @@ def _set_any(message: Any, rng: Random, *, depth: int) -> None:
     field = rng.choice(message.DESCRIPTOR.fields)
     if _is_map(field):
         for _ in range(rng.choice((1, 1, 3))):
-            getattr(message, field.name)[awkward.text(rng)] = awkward.text(rng)
+            getattr(message, field.name)[awkward.text(rng)] = _scalar(field.message_type.fields_by_name["value"], rng)
         return
     if field.is_repeated:
         _add(getattr(message, field.name), field, rng, depth)

@@ -2,19 +2,32 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from mmrec.catalog.item import CatalogEntry
-from mmrec.content.alignment import DESCRIPTION, IMAGE, SIDES, TEXT, WEIGHTS, AlignmentModel, unit
+from mmrec.content.alignment import (
+    ALIGNED,
+    DESCRIPTION,
+    IMAGE,
+    SIDES,
+    TEXT,
+    WEIGHTS,
+    AlignmentModel,
+    unit,
+    with_aligned,
+)
 from mmrec.content.matrix import ContentMatrix
 from mmrec.errors import ConfigurationError, IncompatibleStateError
 from mmrec.evaluation.content_metrics import first_right_ranks
 from mmrec.evaluation.metrics import hit_rate
 from mmrec.models.alignment import Aligner, AlignmentSettings, exported, fitted_projections
+from mmrec.models.bundle import ModelBundle, new_bundle
 from mmrec.models.losses import info_nce, multi_positive_info_nce, paired_info_nce, paired_multi_positive
+from mmrec.models.settings import RankerSettings, TowerSettings
 from mmrec.training.alignment_data import AlignmentPairs, alignment_pairs, digests
 from mmrec.training.fit_alignment import AlignmentFit, AlignmentFitConfig, mean_size
 
@@ -191,6 +204,46 @@ def test_an_item_is_the_mean_of_what_it_has() -> None:
     np.testing.assert_allclose(vectors[0], unit((images + texts)[:1])[0], atol=1e-6)
     np.testing.assert_allclose(vectors[1:3], [images[1], texts[2]], atol=1e-6)
     assert not vectors[3].any()
+
+
+def test_the_item_tower_reads_aligned_vectors_as_one_more_modality_and_so_does_what_was_saved(tmp_path) -> None:
+    content = planted_content(num_items=30)
+    alignment = untrained(content)
+    aligned = with_aligned(content, alignment)
+    np.testing.assert_array_equal(aligned.values[ALIGNED], alignment.embed_items(content)[0])
+    bundle = new_bundle(
+        tower_settings=TowerSettings(embedding_dim=8, projected_dim=6, hidden_dim=8),
+        ranker_settings=RankerSettings(hidden_dims=(4,)),
+        known_item_ids=(),
+        feature_names=("a",),
+        behavior_ids=(1,),
+        behavior_weights=(1.0,),
+        content_dims={modality: aligned.values[modality].shape[1] for modality in aligned.modalities},
+        encoders=aligned.encoders,
+        fingerprints=aligned.fingerprints,
+        alignment=alignment,
+    )
+    for modality, projection in bundle.item_tower.projections.items():
+        projection.fit(aligned.values[modality])
+    vectors = bundle.item_embeddings(content)
+    np.testing.assert_allclose(bundle.item_embeddings(aligned), vectors, atol=1e-6)
+    assert bundle.modality_weights(content)[ALIGNED].min() > 0
+    bundle.save(tmp_path)
+    np.testing.assert_allclose(ModelBundle.load(tmp_path).item_embeddings(content), vectors, atol=1e-6)
+    (tmp_path / WEIGHTS).unlink()
+    with pytest.raises(IncompatibleStateError, match="no usable alignment"):
+        ModelBundle.load(tmp_path)
+
+
+def test_pictures_of_another_encoder_are_missing_from_an_items_aligned_vector() -> None:
+    content = planted_content(num_items=5)
+    model = untrained(content)
+    other = replace(content, encoders={**content.encoders, IMAGE: "new eyes"})
+    vectors, known = model.embed_items(other)
+    assert known.all()
+    np.testing.assert_allclose(vectors, model.embed_texts(content.values[TEXT]), atol=1e-6)
+    assert with_aligned(other, model).fingerprints[ALIGNED] == model.fingerprint
+    assert untrained(planted_content(seed=4)).fingerprint != model.fingerprint
 
 
 def test_vectors_of_other_encoders_or_widths_are_refused() -> None:

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from mmrec.catalog.item import CatalogItem
+from mmrec.content.registry import LazyEncoder
+from mmrec.content.store import ContentStore
 from mmrec.errors import InvalidRequestError
+from mmrec.evaluation.content_metrics import unit_rows
 from mmrec.evaluation.linear_probe import probed_labels
 from mmrec.reports.content_figures import (
     COLOR_ENCODER,
@@ -19,7 +22,8 @@ from mmrec.reports.content_figures import (
     retrieval_table,
     top_lists,
 )
-from mmrec.reports.judged_content import JudgedContent, judged_content
+from mmrec.reports.encoded_catalogue import EncodedCatalogue, ReportEncoders, encode_catalogue
+from mmrec.reports.judged_content import JudgedContent, class_attribute, judged_content
 
 NUM_ITEMS, NUM_CLASSES = 240, 4
 
@@ -50,13 +54,14 @@ def judged() -> JudgedContent:
         for n in range(NUM_ITEMS)
     ]
     turn, _ = np.linalg.qr(np.random.default_rng(4).normal(size=(16, 16)))
-    return judged_content(
-        items,
-        {"planted": one_hot(CODES, 16) * 3 + LOOKS * 0.3, COLOR_ENCODER: one_hot(COLORS, 8) + noise(8)},
-        ((one_hot(CODES, 16) * 3 + LOOKS * 0.3) @ turn).astype(np.float32),
+    looks = unit_rows(one_hot(CODES, 16) * 3 + LOOKS * 0.3)
+    encoded = EncodedCatalogue(
+        items=tuple(items),
+        images={"planted": looks, COLOR_ENCODER: unit_rows(one_hot(COLORS, 8) + noise(8))},
         text_encoder="turned",
-        seed=1,
+        texts_ID=(looks @ turn).astype(np.float32),
     )
+    return judged_content(encoded, seed=1)
 
 
 def test_vectors_that_tell_the_class_find_it_and_others_do_not(judged: JudgedContent) -> None:
@@ -114,9 +119,19 @@ def test_no_part_of_the_split_shares_a_title_and_colors_that_stand_for_none_are_
     assert len(titles) == 8 and any("Like a photograph" in title for title in titles)
 
 
-def test_too_few_items_are_refused() -> None:
-    with pytest.raises(InvalidRequestError, match="3 items have a picture; the figures need 20"):
-        judged_content([CatalogItem(item_id=str(n)) for n in range(3)], {}, np.zeros((3, 2)), text_encoder="t", seed=1)
+def test_trainings_read_the_encoders_as_one(judged: JudgedContent) -> None:
+    matrix = judged.encoded.matrix
+    assert matrix.encoders == {"image": f"planted+{COLOR_ENCODER}", "text": "turned"}
+    assert np.linalg.norm(matrix.values["image"], axis=1) == pytest.approx(np.ones(NUM_ITEMS), abs=1e-5)
+
+
+def test_too_few_pictures_and_items_without_attributes_are_refused(tmp_path) -> None:
+    encoders = ReportEncoders(images=[LazyEncoder("image", COLOR_ENCODER)], text=LazyEncoder("text", "hashing-tf"))
+    items = [CatalogItem(item_id=str(n), title="a", image=b"no picture") for n in range(30)]
+    with pytest.raises(InvalidRequestError, match="0 items have a picture that can be read; figures need 20"):
+        encode_catalogue(items, encoders, store=ContentStore(tmp_path), tell=lambda event, **figures: None)
+    with pytest.raises(InvalidRequestError, match="give a catalogue with a category"):
+        class_attribute(items)
 
 
 def test_a_linear_probe_separates_what_a_plane_separates_and_reaches_the_optimum() -> None:

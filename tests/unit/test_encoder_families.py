@@ -10,11 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy.special import erf
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
-from tokenizers.processors import TemplateProcessing
-from transformers import AutoImageProcessor, AutoModel, PreTrainedTokenizerFast, logging
+from transformers import AutoImageProcessor, AutoModel, BertTokenizer, logging
 from transformers.models.bert import BertConfig, BertModel
 from transformers.models.clip import CLIPConfig, CLIPModel
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
@@ -39,7 +35,7 @@ LAYERS: dict[str, Any] = {
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
 }
-WORDS = ["<pad>", "<unk>", "<s>", "</s>", "red", "blue", "dress", "shoe"]
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "red", "blue", "dress", "shoe", "[MASK]"]
 TEXTS: dict[str, Any] = {**LAYERS, "vocab_size": len(WORDS), "max_position_embeddings": 16, "pad_token_id": 0}
 PICTURES: dict[str, Any] = {**LAYERS, "image_size": SIDE, "patch_size": 16}
 RESNET = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1])
@@ -54,12 +50,10 @@ def picture(seed: int, side: int = 48) -> bytes:
 
 
 def save_tokenizer(folder: Path) -> None:
-    words = Tokenizer(WordLevel({word: place for place, word in enumerate(WORDS)}, unk_token="<unk>"))
-    words.pre_tokenizer = Whitespace()
-    words.post_processor = TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 2), ("</s>", 3)])
-    PreTrainedTokenizerFast(
-        tokenizer_object=words, pad_token="<pad>", unk_token="<unk>", bos_token="<s>", eos_token="</s>"
-    ).save_pretrained(folder)
+    names = ["input_ids", "attention_mask"]
+    BertTokenizer(vocab={word: place for place, word in enumerate(WORDS)}, model_input_names=names).save_pretrained(
+        folder
+    )
 
 
 def save_pictures(folder: Path, model: Any) -> None:
@@ -206,9 +200,7 @@ def test_the_printed_text_head_is_its_equation_and_never_below_zero() -> None:
 
 
 def test_an_item_tower_learns_the_printed_layers_where_its_settings_ask_for_them() -> None:
-    printed = TowerSettings(
-        lifts="printed", hidden_dim=PRINTED_DIM, projected_dim=8, embedding_dim=16, fusion="self-attention-as-printed"
-    )
+    printed = TowerSettings(lifts="printed", hidden_dim=PRINTED_DIM, projected_dim=8, embedding_dim=16, fusion="concat")
     tower = ItemTower(printed, content_dims={"attributes": 4, "image": 10, "text": 6}, num_ids=0)
     assert [type(tower.lifts[name]) for name in tower.modalities] == [
         torch.nn.Linear,

@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -319,6 +320,9 @@ def test_events_of_a_plain_table_have_ids_that_stay_when_the_file_grows(tmp_path
     after, reading = events_of(opened(path, "plain", behaviors=["rating>=4=like"]))
     assert after[:5] == before
     assert reading.count(Noticed.MISSING_ID) == 1
+    path.write_text(head)
+    again, _ = events_of(opened(path, "plain", behaviors=["rating>=3=like"]))
+    assert [event.event_id for event in again] == [event.event_id for event in before]
     document = document_of(before[0].row().value)
     assert document == {
         **{"event_id": before[0].event_id, "user_id": "ann", "item_id": "1", "behavior": "view"},
@@ -414,21 +418,25 @@ def test_the_fashion_catalogue_is_read_whole() -> None:
 def test_movielens_has_the_ids_and_texts_of_the_data_set_of_that_name() -> None:
     from mmrec.catalog.movielens import MovieLens
 
-    source = opened(MOVIELENS, "movielens")
-    items, reading = items_of(source)
-    known = {item.item_id: item for item in MovieLens(MOVIELENS).catalog()}
+    source, reading = opened(MOVIELENS, "movielens"), Reading()
+    assert source.items is not None
+    items = {item.item_id: item for item in islice(source.items.read(reading), 1_500)}
+    known = {item.item_id: item for item in islice(MovieLens(MOVIELENS).catalog(), 1_500)}
     assert items.keys() == known.keys()
-    assert sum(items[item_id].description != item.description for item_id, item in known.items()) < 200  # newer tags
     assert all((items[i].title, items[i].image) == (item.title, item.image) for i, item in known.items())
+    assert sum(items[i].description != item.description for i, item in known.items()) < 100  # tags of the live part
     assert reading.counts.total() == 0
 
 
 @pytest.mark.skipif(not TIANCHI.is_dir() or not TAOBAO.is_dir(), reason=f"no {TIANCHI} or no {TAOBAO}")
 def test_logs_of_shops_are_read_by_the_plain_form() -> None:
-    events, reading = events_of(opened(TIANCHI, "plain", kind="events"))
-    assert Counter(event.behavior for event in events) == {"pv": 57_917, "fav": 5_529, "cart": 15_066, "buy": 6_701}
-    assert len({event.event_id for event in events}) == 85_213
-    assert reading.count(Noticed.DAY_ONLY) == 85_213
+    source, reading = opened(TIANCHI, "plain", kind="events"), Reading()
+    assert source.events is not None
+    events = list(islice(source.events.read(reading), 10_000))
+    assert {event.behavior for event in events} == {"pv", "fav", "cart", "buy"}
+    assert len({event.event_id for event in events}) == 10_000  # rows that are alike among them
+    assert len(set(said_of(events))) < 10_000
+    assert reading.count(Noticed.DAY_ONLY) == 10_000
     source = opened(TAOBAO, "plain")
     assert source.events is not None
     first = next(iter(source.events.read(Reading())))

@@ -390,10 +390,8 @@ def test_a_collection_that_was_damaged_since_is_not_promoted_nor_gone_back_to(de
     first, second = (deployment.publish(model_folder, now_s=1_000_000.0 + 100 * n) for n in range(2))
     item_ids, vectors_ID = list(deployment.world.vectors.item_ids), deployment.world.vectors.vectors_ID
     deployment.vectors.create_collection(first.collection, item_ids[:-1], vectors_ID[:-1], {})
-    for move in (
-        lambda: let_serve(first.release_id, releases=deployment.releases, vectors=deployment.vectors),
-        lambda: roll_back(releases=deployment.releases, vectors=deployment.vectors),
-    ):
+    kept = {"releases": deployment.releases, "vectors": deployment.vectors}
+    for move in (lambda: let_serve(first.release_id, **kept), lambda: roll_back(**kept)):
         with pytest.raises(IncompatibleStateError, match=r"holds 79 items.*was made with 80; publish its model again"):
             move()
         assert deployment.releases.current() == second.release_id
@@ -421,10 +419,9 @@ def test_a_replica_that_holds_an_older_release_is_ready_and_its_status_is_not(de
         wait_for(lambda: replica.state.release_id == good)
         deployment.vectors.create_collection(bad.collection, ["only"], np.ones((1, bad.embedding_dim), np.float32), {})
         deployment.releases.promote(bad.release_id)
-        wait_for(
-            lambda: read_status(deployment.settings.stores.status).get("recommender", {}).get("unusable_release_id")
-        )
-        figures = read_status(deployment.settings.stores.status)["recommender"]
+        status = deployment.settings.stores.status
+        wait_for(lambda: read_status(status).get("recommender", {}).get("unusable_release_id"))
+        figures = read_status(status)["recommender"]
         assert (figures["release_id"], figures["unusable_release_id"]) == (good, bad.release_id)
         assert "holds 1 items" in figures["error"]
         assert replica.ready

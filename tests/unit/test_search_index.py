@@ -194,6 +194,13 @@ def test_half_vectors_find_what_a_plain_product_finds_through_any_changes():
     assert np.isnan(vectors.cosines(query[None], np.array([305, 10_000]))).all()
 
 
+def test_the_only_picture_is_found_by_a_photo():
+    index = SearchIndex()
+    index.put("without", ItemText(title="a"), {})
+    index.put("with", ItemText(title="b"), {"image": meant(direction(0, 1), "i")})
+    assert found(index, QueryPart(vectors=(meant(direction(0), "i"),)))[0] == "with"
+
+
 def test_nothing_is_found_among_no_items():
     index = SearchIndex()
     assert found(index, QueryPart(words="red")) == []

@@ -103,6 +103,13 @@ def test_a_rare_error_of_the_catalogue_does_not_hide_the_word_meant():
     assert found(index, "wmen", len(texts))[0] == 200
 
 
+def test_a_misspelled_text_is_put_right_for_encoders_and_others_stay():
+    index = index_of(SHOES)
+    assert index.corrected("Sumer dresss, Addidas 271!") == "summer dress, adidas 271!"
+    for text in ("Red SUMMER dresses", "a spaceship", "", "270"):
+        assert index.corrected(text) == text
+
+
 def test_an_edit_is_a_letter_more_less_other_or_swapped():
     vocabulary = Vocabulary()
     number = vocabulary.number("sandals")

@@ -31,6 +31,7 @@ from mmrec.catalog.importers.spool import Spool
 from mmrec.catalog.importers.table import JSON, SUFFIXES, Table, open_table
 from mmrec.catalog.item import CatalogItem, Media
 from mmrec.errors import InvalidRequestError
+from mmrec.events.behavior_rules import BehaviorRules
 
 MAX_REVIEWS: Final = 20
 """Of one item."""
@@ -109,11 +110,13 @@ def _event_reader(table: Table, options: ImportOptions) -> EventReader:
     clock = column_clock(
         [row.cells.get(time) for row in table.samples()], unit=options.time_unit, zone=options.time_zone, column=time
     )
+    said = options.rules.conditions.items()
+    conditions = {replace(each, column=_rating(each.column, columns)): behavior for each, behavior in said}
     named = {"user_id": _first(USER_IDS, columns), "item_id": _first(ITEM_IDS, columns), "event_time": time}
     return EventReader(
         columns={name: column for name, column in named.items() if column},
         context={_first(RATINGS, columns): "rating"},
-        conditions=tuple(replace(each, column=_rating(each.column, columns)) for each in options.rules.conditions),
+        rules=BehaviorRules(options.rules.names, conditions),
         clock=clock,
     )
 
@@ -183,7 +186,8 @@ def _picture(cells: Mapping[str, Any]) -> str:
     """The address of the first picture, the largest form of it."""
     images = cells.get("images")
     if isinstance(images, Mapping):  # one list for each size
-        images = [dict(zip(images, values, strict=False)) for values in zip(*images.values(), strict=False)]
+        sizes_of = {size: values for size, values in images.items() if isinstance(values, list)}
+        images = [dict(zip(sizes_of, values, strict=True)) for values in zip(*sizes_of.values(), strict=False)]
     if isinstance(images, list):
         sizes = [image.get(size) for image in images if isinstance(image, Mapping) for size in ("hi_res", "large")]
         if found := next((size for size in sizes if size), None):

@@ -25,6 +25,7 @@ _TAG_NAMES: Final = (
     "tfoot|th|thead|tr|tt|u|ul|wbr"
 )
 _ATTRIBUTE: Final = r"""\s+[\w:-]+\s*=\s*(?:"[^"]*"|'[^']*'|[^\s>"']+)"""
+_HALF: Final = re.compile("[\ud800-\udfff]")
 _HIDDEN: Final = re.compile(r"<!--.*?-->|<(script|style)\b[^>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
 _TAG: Final = re.compile(rf"</?({_TAG_NAMES})(?:{_ATTRIBUTE})*\s*/?>", re.IGNORECASE)
 _INLINE: Final = frozenset(
@@ -126,9 +127,20 @@ def python_literal(text: str) -> Any:
     if len(text) > MAX_LITERAL:
         return None
     try:
-        return ast.literal_eval(text)
+        return whole_text(ast.literal_eval(text))
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return None
+
+
+def whole_text(value: Any) -> Any:
+    """A decoded value in which half a surrogate pair, which no text in UTF-8 can hold, is a replacement character."""
+    if isinstance(value, str):
+        return value if value.isascii() else _HALF.sub("\ufffd", value)
+    if isinstance(value, list | tuple):
+        return [whole_text(each) for each in value]
+    if isinstance(value, dict):
+        return {whole_text(name): whole_text(each) for name, each in value.items()}
+    return value
 
 
 def has_tags(text: str) -> bool:

@@ -1,6 +1,6 @@
 """A row of a table as events, and events as records of the topic behavior-events.
 
-    reader = EventReader(columns={"user_id": "visitorid", ...}, conditions=())
+    reader = EventReader(columns={"user_id": "visitorid", ...}, rules=BehaviorRules())
     for event in reader.events(row.cells, number=row.number, place="line 7", reading=reading): ...
 
 A row gives one event for the name in its column of behaviors and one for each condition it meets; the name of the
@@ -8,7 +8,7 @@ latter is the condition's text. Event ids that the file does not have are made o
 same file read again gives the same ids, longer by some rows or not, and rows that are alike are different events.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
@@ -17,7 +17,7 @@ from mmrec.catalog.importers.cells import cell_text
 from mmrec.catalog.importers.instants import Clock
 from mmrec.catalog.importers.numbers import parse_number, parse_price
 from mmrec.catalog.importers.reading import Noticed, Reading
-from mmrec.events.behavior_rules import Condition
+from mmrec.events.behavior_rules import BehaviorRules
 from mmrec.events.event_edits import json_bytes
 from mmrec.events.event_files import FileRow
 from mmrec.wire.instants import exact_text
@@ -73,7 +73,9 @@ class EventReader:
     """Column by field of an event; `user_id` and `item_id` at least."""
     context: Mapping[str, str] = field(default_factory=dict)
     """Names in the context by column."""
-    conditions: Sequence[Condition] = ()
+    rules: BehaviorRules = field(default_factory=BehaviorRules)
+    """Conditions on rows. Ids of events are made of the behavior that a name or condition means, so that another rule
+    that means the same gives the same event."""
     clock: Clock = field(default_factory=Clock)
     decimal: str = ""
     behavior: str = ""
@@ -98,13 +100,14 @@ class EventReader:
             return
         price, currency = self._price(cells, place, reading)
         given_id, context = self._text(cells, "event_id"), self._context(cells, place, reading)
+        meant = self.rules.table
         for name in names:
             reading.num_events += 1
             yield ImportedEvent(
                 number=number,
                 event_id=(given_id if len(names) == 1 else f"{given_id}-{name}")
                 if given_id
-                else _event_id(user_id, item_id, name, repr(time_s), str(number)),
+                else _event_id(user_id, item_id, meant.get(name, name), repr(time_s), str(number)),
                 user_id=self.user_prefix + user_id,
                 item_id=self.item_prefix + item_id,
                 behavior=name,
@@ -118,7 +121,7 @@ class EventReader:
 
     def _names(self, cells: Mapping[str, Any]) -> list[str]:
         name = self._text(cells, "behavior") or self.behavior
-        met = [condition.text for condition in self.conditions if condition.is_met(cells.get(condition.column))]
+        met = [condition.text for condition in self.rules.conditions if condition.is_met(cells.get(condition.column))]
         return [name, *met] if name else met
 
     def _text(self, cells: Mapping[str, Any], field: str) -> str:

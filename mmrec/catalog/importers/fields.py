@@ -21,6 +21,7 @@ ITEM_FIELDS: Final = {
     " imagelink imagesrc link thumbnail poster posterurl",
     "publish_time": "publishtime published publishedat publishdate publicationdate pubdate releasedate datepublished"
     " createdat availablefrom",
+    "expire_time": "expiretime expires expiresat expirydate expiredate validuntil availableuntil enddate",
     "update_time": "updatetime updated updatedat modified modifiedat lastmodified",
 }
 EVENT_FIELDS: Final = {

@@ -41,7 +41,7 @@ class ItemReader:
     decimal: str = ""
     """What separates decimals of prices; "" takes each number for itself."""
     clocks: Mapping[str, Clock] = field(default_factory=dict)
-    """By field, for publish_time and update_time."""
+    """By field, for publish_time, expire_time and update_time."""
     pictures: ImageSource | None = None
     expects_picture: bool = False
     """Whether a row without a picture is a fault of the source."""
@@ -70,6 +70,7 @@ class ItemReader:
             currency=currency,
             availability=self._availability(cells, place, reading),
             publish_time_s=self._time(cells, "publish_time", place, reading),
+            expire_time_s=self._time(cells, "expire_time", place, reading),
             update_time_s=self._time(cells, "update_time", place, reading),
         )
 

@@ -1,5 +1,6 @@
 """Rows of JSON lines: one object a line, as JSON or, as in the Amazon files of 2014, as a Python literal."""
 
+import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from mmrec.catalog.importers.cells import python_literal
+from mmrec.catalog.importers.cells import python_literal, whole_text
 from mmrec.catalog.importers.lines import byte_lines, windows_text
 from mmrec.catalog.importers.reading import Noticed, Reading
 from mmrec.errors import InvalidRequestError
@@ -47,6 +48,7 @@ def json_rows(path: Path, encoding: str, reading: Reading) -> Iterator[tuple[int
 
 
 def _decoded(line: bytes, place: str, reading: Reading) -> Any:
+    """The value of a line; None where it has none."""
     try:
         return _DECODER.decode(line)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -56,10 +58,10 @@ def _decoded(line: bytes, place: str, reading: Reading) -> Any:
     except UnicodeDecodeError:
         reading.note(Noticed.ENCODING, place, line)
         text = windows_text(line)
-        try:
-            return _DECODER.decode(text)
-        except (msgspec.DecodeError, RecursionError):
-            pass
+    try:
+        return whole_text(json.loads(text))  # takes NaN, which pandas writes, and halves of surrogate pairs
+    except (ValueError, RecursionError):
+        pass
     found = python_literal(text) if text.startswith("{") else None
     if isinstance(found, dict):
         reading.note(Noticed.PYTHON_LITERAL, place)

@@ -74,7 +74,7 @@ def open_movielens(path: Path, options: ImportOptions) -> ImportSource:
         reader = EventReader(
             columns=columns,
             context={"rating": "rating"},
-            conditions=tuple(options.rules.conditions),
+            rules=options.rules,
             clock=Clock(unit=options.time_unit or "s"),
             user_prefix="u",
             item_prefix="m",

@@ -81,7 +81,9 @@ def _items(
 ) -> tuple[Part[CatalogItem], list[str]]:
     pictures = find_pictures(options.images, beside=table.path.parent)
     decimal = options.decimal or decimal_sign(_texts(rows, mapping.column("price")))
-    clocks = {field: _clock(rows, mapping.column(field), options) for field in ("publish_time", "update_time")}
+    clocks = {
+        field: _clock(rows, mapping.column(field), options) for field in ("publish_time", "expire_time", "update_time")
+    }
     reader = ItemReader(
         columns={each.field: each.column for each in mapping.columns if each.field},
         attributes=mapping.rest(),
@@ -138,7 +140,7 @@ def _events(
     reader = EventReader(
         columns={each.field: each.column for each in mapping.columns if each.field},
         context=mapping.rest(),
-        conditions=conditions,
+        rules=options.rules,
         clock=clock,
         decimal=options.decimal,
     )

@@ -11,7 +11,13 @@ from mmrec.catalog.importers.plain import PLAIN
 from mmrec.catalog.importers.retailrocket import RETAILROCKET
 from mmrec.errors import InvalidRequestError, NotFoundError
 
-IMPORTERS: Final[tuple[Importer, ...]] = (FASHION, MOVIELENS, RETAILROCKET, AMAZON, PLAIN)
+IMPORTERS: Final[tuple[Importer, ...]] = (
+    FASHION,
+    MOVIELENS,
+    RETAILROCKET,
+    AMAZON,
+    PLAIN,  # takes any table, so it comes last
+)
 
 
 def find_importer(path: Path, form: str = "") -> Importer:

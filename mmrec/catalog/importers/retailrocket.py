@@ -82,7 +82,7 @@ def _event_reader(options: ImportOptions) -> EventReader:
     return EventReader(
         columns={"user_id": "visitorid", "item_id": "itemid", "behavior": "event", "event_time": "timestamp"},
         context={"transactionid": "transaction"},
-        conditions=tuple(options.rules.conditions),
+        rules=options.rules,
         clock=Clock(unit=options.time_unit or "ms"),
     )
 

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from mmrec.catalog.item import CatalogItem
 from mmrec.content.encoder import BROKEN, Encodings
@@ -87,8 +88,8 @@ def _mel(hertz: float) -> float:
     return float(2595.0 * np.log10(1.0 + hertz / 700.0))
 
 
-def _hertz(mels: FloatArray) -> FloatArray:
-    found: FloatArray = 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
+def _hertz(mels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    found: npt.NDArray[np.float64] = 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
     return found
 
 

@@ -38,15 +38,30 @@ class EfficientNetLite0Encoder:
     modality = "image"
     embedding_dim = 1280
 
-    def __init__(self) -> None:
+    def __init__(self, *, name: str = "", folder: Path | None = None) -> None:
+        """The network.
+
+        Args:
+            name: Folder as it was asked for.
+            folder: One of mmrec.content.tuned_image, whose weights take the place of ImageNet's.
+
+        Raises:
+            InvalidRequestError: the folder is damaged.
+        """
         import torch
         from efficientnet_lite_pytorch import EfficientNet
 
+        from mmrec.content.tuned_image import load_tuned
+
         self._torch = torch
+        self.name = name or EfficientNetLite0Encoder.name
         network = EfficientNet.from_name("efficientnet-lite0")
-        network.load_state_dict(torch.load(efficientnet_file(), map_location="cpu", weights_only=True))
+        if folder is None:
+            network.load_state_dict(torch.load(efficientnet_file(), map_location="cpu", weights_only=True))
+        else:
+            load_tuned(folder, network)
         self._device = device()
-        self._network: Any = network.eval().to(self._device, memory_format=torch.channels_last)
+        self.network: Any = network.eval().to(self._device, memory_format=torch.channels_last)
 
     def encode(self, payloads: Sequence[bytes]) -> Encodings:
         """Vectors of image files."""
@@ -54,7 +69,7 @@ class EfficientNetLite0Encoder:
 
         def run(images_NHWC: npt.NDArray[np.uint8]) -> Any:
             pixels = torch.from_numpy(images_NHWC).to(self._device).permute(0, 3, 1, 2).to(torch.float32)
-            features = self._network.extract_features((pixels - 127.0) / 128.0)
+            features = self.network.extract_features((pixels - 127.0) / 128.0)
             return features.mean((2, 3)).float().cpu().numpy()
 
         with torch.inference_mode():
@@ -250,7 +265,11 @@ def _wanted_size(processor: Any) -> int:
     return max([SIZE, *(int(side) for each in sides for side in dict(each).values() if side)])
 
 
-def _from_model(name: str) -> TransformerImageEncoder | PrintedImageEncoder:
+def _from_model(name: str) -> TransformerImageEncoder | PrintedImageEncoder | EfficientNetLite0Encoder:
+    from mmrec.content.tuned_image import is_tuned
+
+    if is_tuned(Path(name)):
+        return EfficientNetLite0Encoder(name=name, folder=Path(name))
     model = name.removeprefix(PRINTED)
     is_printed, local = name != model, Path(model).is_dir()
     return (

@@ -15,11 +15,12 @@ from typing import Any, Final
 import grpc
 from google.protobuf.message import DecodeError
 
+from mmrec.clock import ManualClock
 from mmrec.events.producer import TopicRecord
 from mmrec.serving.messages import served_list_record
 from mmrec.serving.page_token import page_token
 from mmrec.serving.recommend import Deadline
-from mmrec.serving.replica import Replica
+from mmrec.serving.replica import Replica, ReplicaParts
 from mmrec.v1 import recommender_pb2, recommender_pb2_grpc
 from services.recommender.codes import code_of, details_of
 from tests.fuzz import awkward
@@ -28,6 +29,7 @@ from tests.fuzz.catalog_inputs import malformed_embedding, valid_embedding
 from tests.fuzz.door import Fuzzed, Outcome, Parts, accepted, refused
 from tests.fuzz.grpc_thread import MAX_MESSAGE_BYTES, OUR_FAULT, Answer, ServedInThread
 from tests.fuzz.proto_damage import damaged_message
+from tests.query_encoder import HereQueryEncoder
 from tests.serving_world import serving_world
 from tests.unit.test_release import Deployment, untrained
 
@@ -35,6 +37,7 @@ SERVICE: Final = "/mmrec.v1.RecommenderService/"
 REQUESTS: Final[Mapping[str, Any]] = {
     "RecommendItems": recommender_pb2.RecommendItemsRequest,
     "SimilarItems": recommender_pb2.SimilarItemsRequest,
+    "SearchItems": recommender_pb2.SearchItemsRequest,
 }
 NUM_UPDATES: Final = 150
 
@@ -52,7 +55,15 @@ class _Servicer(recommender_pb2_grpc.RecommenderServiceServicer):
         return response
 
     async def SimilarItems(self, request: Any, context: Any) -> Any:
-        return await self._answer(partial(self._replica.similar, request), context)
+        deadline = Deadline(at_s=time.monotonic() + 60.0, clock=time.monotonic)
+        alike = partial(self._replica.alike, request, deadline=deadline)
+        return await self._answer(
+            alike if request.modality_weights else partial(self._replica.similar, request), context
+        )
+
+    async def SearchItems(self, request: Any, context: Any) -> Any:
+        deadline = Deadline(at_s=time.monotonic() + 60.0, clock=time.monotonic)
+        return await self._answer(partial(self._replica.search, request, deadline=deadline), context)
 
     async def _answer(self, work: Any, context: Any) -> Any:
         try:
@@ -73,7 +84,7 @@ def _updates() -> list[list[TopicRecord]]:
 
 
 class RecommenderDoor:
-    """RecommendItems and SimilarItems; an input is a method and the bytes of its request."""
+    """RecommendItems, SimilarItems and SearchItems; an input is a method and the bytes of its request."""
 
     name = "recommender"
     batch = 100
@@ -86,7 +97,19 @@ class RecommenderDoor:
         self._deployment = Deployment(folder, self._world)
         self._deployment.publish(untrained(folder / "model"))
         self._deployment.records = _updates()
-        self._replica = self._deployment.replica()
+        deployment = self._deployment
+        self._replica = Replica(
+            ReplicaParts(
+                settings=deployment.settings,
+                open_features=lambda: self._world.store,
+                open_vectors=deployment.open_vectors,
+                releases=deployment.releases,
+                follow=deployment.follow,
+                topic_name=lambda: "c/t",
+                clock=ManualClock(self._world.end_s),
+                encoder=HereQueryEncoder(),
+            )
+        )
         self._replica.start()
         self._replica.wait_ready(30)
         self._server = ServedInThread(self._add)
@@ -96,18 +119,22 @@ class RecommenderDoor:
 
     def valid(self, rng: Random, number: int) -> Parts:
         if rng.random() < 0.3:
+            return b"SearchItems", self._search_request(rng).SerializeToString()
+        if rng.random() < 0.3:
             item_id = rng.choice(self._world.entries).item_id
             return b"SimilarItems", recommender_pb2.SimilarItemsRequest(item_id=item_id).SerializeToString()
         return b"RecommendItems", self._list_request(rng).SerializeToString()
 
     def malformed(self, rng: Random, number: int) -> Fuzzed:
-        method = rng.choice(("RecommendItems", "RecommendItems", "SimilarItems"))
+        method = rng.choice(("RecommendItems", "RecommendItems", "SimilarItems", "SearchItems"))
         if method == "RecommendItems":
             request = self._list_request(rng)
             if rng.random() < 0.15:
                 token = page_token([awkward.text(rng) for _ in range(rng.randint(0, 5))])
                 request.page_token = rng.choice((token, awkward.text(rng), token[1:], token * 2))
                 return Fuzzed((method.encode(), request.SerializeToString()), made_by="page_token")
+        elif method == "SearchItems":
+            request = self._search_request(rng)
         else:
             request = recommender_pb2.SimilarItemsRequest(item_id=rng.choice(self._world.entries).item_id)
         if rng.random() < 0.1:
@@ -115,6 +142,15 @@ class RecommenderDoor:
             return Fuzzed((rng.choice((b"RankItems", b"Nothing", method.encode())), value), made_by=made_by)
         value, made_by = damaged_message(request, rng)
         return Fuzzed((method.encode(), value), made_by=made_by)
+
+    def _search_request(self, rng: Random) -> Any:
+        entry = rng.choice(self._world.entries)
+        request = recommender_pb2.SearchItemsRequest(num_items=rng.choice((0, 5)), user_id=self._world.user_ids[0])
+        request.query.add(text=entry.title or "cream")
+        if rng.random() < 0.5:
+            request.query.add(text=f"no {awkward.text(rng)[:200]}", weight=rng.choice((-1.0, 0.5)))
+        request.personal = rng.random() < 0.3
+        return request
 
     def _list_request(self, rng: Random) -> Any:
         request = recommender_pb2.RecommendItemsRequest(
@@ -144,6 +180,7 @@ class RecommenderDoor:
             kind = {
                 "RecommendItems": recommender_pb2.RecommendItemsResponse,
                 "SimilarItems": recommender_pb2.SimilarItemsResponse,
+                "SearchItems": recommender_pb2.SearchItemsResponse,
             }[method]
             return accepted(intact=len(kind.FromString(answer.responses[0]).items) > 0)
         problem = ""
