@@ -13,8 +13,10 @@ class ContentMetrics:
         self._metrics = metrics
 
     def figures(self, figures: Mapping[str, Any]) -> None:
-        """What CatalogFeed.figures() says, as it goes into the status file."""
+        """What CatalogFeed.figures() says, as it goes into the status file, with what the job adds to it."""
         self._metrics.set("mmrec_catalog_items", figures["num_catalogue_items"])
+        self._metrics.set("mmrec_catalog_items_waiting", figures["num_waiting_in_bulk"])
+        self._metrics.set("mmrec_live_collection_ok", float(bool(figures["live_collection"]["release_id"])))
         for reason, number in figures["rejected_total"].items():
             self._metrics.set("mmrec_catalog_rejected_total", number, reason=reason)
         for reason, number in figures["mended"].items():

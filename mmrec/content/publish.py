@@ -139,13 +139,27 @@ def publish_fields(
     topic: str,
     write_time_s: float,
 ) -> None:
-    """Hand serving fields to every reader before the content is encoded, with the vectors of the content before."""
-    entries = {item.item_id: catalog_entry(item) for item in items}
+    """Hand serving fields to every reader before the content is encoded.
+
+    Vectors and inferred attributes are those of the content before.
+    """
+    known = features.read_item_content([item.item_id for item in items])
+    entries = {item.item_id: _with_inferred(catalog_entry(item), known.get(item.item_id)) for item in items}
     if entries:
         features.write_item_content(entries, write_time_s=write_time_s)
         before = store.load_matrix(list(entries)).select(sorted(entries))
         descriptions = {item.item_id: item.description for item in items}
         producer.send_many(topic, embedding_records(before, entries, descriptions=descriptions))
+
+
+def _with_inferred(entry: CatalogEntry, before: CatalogEntry | None) -> CatalogEntry:
+    """An entry with the attributes that were inferred of the item before and are not given now."""
+    inferred = before.inferred_attributes if before is not None else {}
+    left = {name: confidence for name, confidence in inferred.items() if name not in entry.attributes}
+    if before is None or not left:
+        return entry
+    guessed = {name: before.attributes[name] for name in left}
+    return replace(entry, attributes={**entry.attributes, **guessed}, inferred_attributes=left)
 
 
 @dataclass(frozen=True, kw_only=True)

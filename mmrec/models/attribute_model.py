@@ -36,7 +36,7 @@ BETA = 0.999
 class AttributeModelSettings:
     """Shape and loss of an attribute model."""
 
-    hidden_dim: AtLeastOne = 768
+    hidden_dim: AtLeastOne = 512
     """H, width of the trunk."""
     num_layers: Count = 2
     """Of the trunk; without any, each head is a linear probe."""

@@ -188,6 +188,8 @@ METRICS: Final[tuple[MetricName, ...]] = (
     ),
     _counter("mmrec_catalog_mended_total", _CONTENT, "Items put right and taken, by what was found.", "reason"),
     _gauge("mmrec_catalog_items", _CONTENT, "Items of the content store."),
+    _gauge("mmrec_catalog_items_waiting", _CONTENT, "Items of imports whose content is still to be encoded."),
+    _gauge("mmrec_live_collection_ok", _CONTENT, "Whether the live release's collection follows the catalogue."),
     _counter(
         "mmrec_attributes_inferred_total",
         _CONTENT,

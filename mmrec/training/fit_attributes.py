@@ -45,11 +45,11 @@ class AttributeFitConfig:
 
     data: AttributeDataConfig = field(default_factory=AttributeDataConfig)
     model: AttributeModelSettings = field(default_factory=AttributeModelSettings)
-    max_epochs: AtLeastOne = 60
-    patience: AtLeastOne = 8
+    max_epochs: AtLeastOne = 22
+    patience: AtLeastOne = 6
     """Epochs without gain on the validation part after which fitting ends."""
-    batch_size: AtLeastOne = 128
-    learning_rate: Positive = 1e-3
+    batch_size: AtLeastOne = 256
+    learning_rate: Positive = 2e-3
     weight_decay: NotNegative = 0.05
     average_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.98
     """d of the running average of weights, per step; 0 takes them as they are."""

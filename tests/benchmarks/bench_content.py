@@ -4,20 +4,18 @@
     python -m tests.benchmarks.bench_content --items 20000      on a larger catalogue
     python -m tests.benchmarks.bench_content --quick            the same at small size, to try it
 
-Everything runs beside the stream at 1,000 events/s and lists at 50/s. new_item: from sending a record with a title, two
-attributes and a picture to the first SimilarItems answer for the item, at 5 items/s; hide_item: from sending the same
-item as hidden to the first answer that does not know it. search_*, similar: at 8 texts, 9 item ids and 3 photos per
-second. serving_p99_ratio: p99 of lists beside searches over that without. filtered_recall_at_20: of the index that a
-replica makes of so many items, a twentieth of them allowed, against every inner product. The encoding figures are those
-of the benchmark of encoders, where there is one.
+Everything but encoding runs beside the stream at 1,000 events/s and lists at 50/s. new_item: from sending a record with
+a title, two attributes and a picture to the first SimilarItems answer for the item, at 5 items/s; hide_item: from
+sending the same item as hidden to the first answer that does not know it. search_*, similar: at 8 texts, 9 item ids and
+3 photos per second. serving_p99_ratio: p99 of lists beside searches over that without. filtered_recall_at_20: of the
+index that a replica makes of so many items, a twentieth of them allowed, against every inner product. The encoding
+figures are those of tests/benchmarks/bench_encode.py.
 
 Writes tests/benchmarks/results/content.json (--output FILE elsewhere). What a deployment cannot do is left out, and a
 note says why.
 """
 
 import argparse
-import importlib
-import importlib.util
 import json
 import os
 import subprocess
@@ -40,6 +38,7 @@ from mmrec.telemetry.logs import read_status
 from services.stack.guard import child_environment
 from services.stack.jars import ensure_jars
 from services.stack.java import ensure_java_home, java_environment
+from tests.benchmarks.bench_encode import measure
 from tests.benchmarks.content_load import Answers, ContentLoad, ItemsSeen
 from tests.benchmarks.own_recommender import OwnRecommender, own_recommender
 from tests.benchmarks.receipt import write_receipt
@@ -77,16 +76,17 @@ def main() -> None:
     size = QUICK if asked.quick else Size(num_items=asked.items)
     output = asked.output or (Path(tempfile.gettempdir()) / "content-quick.json" if asked.quick else None)
     figures: dict[str, Any] = {"num_items": size.num_items}
-    began_s, notes, samples = time.monotonic(), [], {}
+    began_s, samples = time.monotonic(), {}
     figures["filtered_recall_at_20"] = filtered_recall(size.num_items)
-    notes += _encoding(figures, quick=asked.quick)
+    encoding = measure(num_images=48, num_texts=256, memory_sizes=()) if asked.quick else measure(memory_sizes=())
+    figures.update({name: encoding[name] for name in ENCODING})
     with tempfile.TemporaryDirectory(prefix="mmrec-bench-") as folder, ExitStack() as stack:
         chosen = chosen_encoders(ContentSettings())
         encoders = {m: LazyEncoder(m, chosen[m], num_threads=1) for m in ("text", "image", "attributes")}
         recommender = stack.enter_context(
             own_recommender(Path(folder), num_users=size.num_users, num_items=size.num_items, encoders=encoders)
         )
-        notes += _nearline_and_search(recommender, Path(folder), size, figures, samples)
+        notes = _nearline_and_search(recommender, Path(folder), size, figures, samples)
     figures["load_average"] = round(os.getloadavg()[1], 1)
     figures["seconds"] = round(time.monotonic() - began_s, 0)
     path = write_receipt("content", figures, samples, packages=PACKAGES, output=output, notes=tuple(notes))
@@ -108,14 +108,6 @@ def filtered_recall(num_items: int, *, depth: int = 20, num_queries: int = 200, 
         found = set(index.search(query_QD, num_results=depth, allowed_I=allowed_I).rows_QK[0].tolist())
         hits, wanted = hits + len(right & found), wanted + len(right)
     return round(hits / wanted, 4)
-
-
-def _encoding(figures: dict[str, Any], *, quick: bool) -> list[str]:
-    if importlib.util.find_spec("tests.benchmarks.bench_encode") is None:
-        return ["encoding: left out, there is no benchmark of encoders here"]
-    measured = importlib.import_module("tests.benchmarks.bench_encode").measure(quick=quick)
-    figures.update({name: measured[name] for name in ENCODING})
-    return []
 
 
 def _nearline_and_search(

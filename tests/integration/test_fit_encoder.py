@@ -3,19 +3,23 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mmrec.catalog.item import CatalogItem, to_json_value
 from mmrec.content.registry import encoder
 from mmrec.wiring import open_producer
+from tests.servers import Deployment
 
 pytestmark = pytest.mark.integration
 
 
-def test_an_encoder_is_fitted_to_the_newest_state_of_the_topics_items(deployment: Any, tmp_path: Path) -> None:
+def test_an_encoder_is_fitted_to_the_newest_state_of_the_topics_items(
+    settings: Callable[..., Deployment], tmp_path: Path
+) -> None:
+    deployment = settings(kafka=True)
     titles = [("a", "Old title"), ("a", "Red dress"), ("b", "Blue dress"), ("c", "Gone with the wind")]
     records = [(i.encode(), to_json_value(CatalogItem(item_id=i, title=title))) for i, title in titles]
     producer = open_producer(deployment.settings)

@@ -67,11 +67,14 @@ def drawings(text: str) -> list[ET.Element]:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The page of a quick run on the simulated shop, with one training's findings."""
+    """The page of a quick run on the simulated shop, with a short training and an earlier one's findings."""
     folder = tmp_path_factory.mktemp("report")
     write_findings(folder / "trained", EVERY_KIND)
     out = folder / "page.html"
-    asked = ["--quick", "--max-items", "80", "--findings", str(folder / "trained"), "--out", str(out)]
+    config = folder / "mmrec.toml"
+    config.write_text("[training.align]\nepochs = 2\nnum_heads = 1\n", encoding="utf-8")
+    asked = ["--config", str(config), "--quick", "--max-items", "80", "--num-threads", "1", "--train", "align"]
+    asked += ["--findings", str(folder / "trained"), "--out", str(out)]
     environment = {"MMREC_CACHE_DIR": str(folder / "cache"), "PATH": "/usr/bin:/bin", "HOME": str(folder)}
     root = Path(__file__).resolve().parents[2]
     subprocess.run([sys.executable, "-m", "jobs.report_content", *asked], check=True, env=environment, cwd=root)
@@ -83,7 +86,8 @@ def test_a_quick_report_on_the_simulated_shop_is_one_page_that_loads_nothing(wri
     assert found.open == []
     assert found.references and all(each.startswith("data:image/") for each in found.references)
     assert not re.search(r"url\(|@import|<script|<link|<iframe", written)
-    assert found.headings == ["Cleaning", "Pictures of the data", "What frozen encoders know", EVERY_KIND.title]
+    assert found.headings[:4] == ["Cleaning", "Pictures of the data", "What frozen encoders know", EVERY_KIND.title]
+    assert len(found.headings) == 5 and "Alignment" in found.headings[4]
     assert found.num_pictures > 30
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmrec.catalog.item import CatalogItem, to_json_value
+from mmrec.catalog.item import CatalogEntry, CatalogItem, to_json_value
 from mmrec.content.lanes import LARGEST, PORTION_S, Lanes
 from mmrec.errors import StoreError
 from mmrec.events.polled import Polled
@@ -145,7 +145,7 @@ actions = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(actions)
 def test_whatever_happens_in_whatever_order_each_item_ends_in_its_newest_state_encoded_once(
     tmp_path_factory: pytest.TempPathFactory, sequence: list
@@ -263,3 +263,17 @@ def test_fields_come_with_the_vectors_of_the_content_before_until_the_new_conten
     process.finish()
     final = [read_item_update(r.key, r.value) for r in deployment.broker.records("item-embeddings") if r.key == b"a"]
     assert (final[-1].vectors["text"] != before.vectors["text"]).any()
+
+
+def test_fields_that_go_ahead_keep_what_was_inferred_and_is_not_given_now(deployment: Deployment) -> None:
+    guessed = CatalogEntry(
+        item_id="a", attributes={"color": "red", "kind": "lamp"}, inferred_attributes={"color": 0.9, "kind": 0.8}
+    )
+    deployment.features.write_item_content({"a": guessed}, write_time_s=NOW_S)
+    topic = Topic()
+    value = to_json_value(CatalogItem(item_id="a", title="Lamp", attributes={"kind": "chair"}))
+    topic.log.append(TopicRecord(b"a", value, 0, 0, NOW_S, is_bulk=True))
+    Process(deployment, topic).poll()
+    entry = deployment.features.read_item_content(["a"])["a"]
+    assert dict(entry.attributes) == {"kind": "chair", "color": "red"}
+    assert dict(entry.inferred_attributes) == {"color": 0.9}
