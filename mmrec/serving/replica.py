@@ -348,6 +348,7 @@ class Replica:
             updates = self._updates(records)
             self._keeper.take(updates)
             self._search_side.content.take(updates)
+            self._search_side.introduce(self._state.catalogue)
             self._refresh_portion(store)
             began_s = time.monotonic()
             if began_s >= next_publish_s and self._publish():
@@ -443,7 +444,6 @@ class Replica:
     def _publish(self) -> bool:
         changed = self._keeper.publish() or self._state.release_id != self._release_id
         if changed:
-            self._search_side.introduce(self._keeper.catalogue)
             self._state = self._new_state()
         return changed
 

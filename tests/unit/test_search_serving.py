@@ -25,6 +25,7 @@ from mmrec.serving.search import add_found, search
 from mmrec.serving.search_backfill import Backfill
 from mmrec.serving.search_content import SearchContent
 from mmrec.serving.search_request import likeness_request, search_request
+from mmrec.serving.search_side import SearchSide
 from mmrec.v1 import recommender_pb2
 from tests.query_encoder import NAMES, HereQueryEncoder
 from tests.serving_world import ServingWorld, no_deadline, serving_world
@@ -343,3 +344,14 @@ def test_entries_that_are_hidden_have_nothing_to_be_found_by():
     content = SearchContent()
     content.introduce([CatalogEntry(item_id="gone", availability=Availability.HIDDEN)])
     assert not content.index.knows("gone")
+
+
+def test_items_of_a_catalogue_are_introduced_a_portion_at_a_time(world):
+    side = SearchSide(encoder=NoQueryEncoder(), alignment=None, read_past=tuple, stopping=threading.Event())
+    first, second = world.keeper(), world.keeper()
+    second.take([read_item_update(b"more", json.dumps({"item_id": "more", "title": "More"}).encode())])
+    second.publish()
+    for catalogue in (first.catalogue, second.catalogue, second.catalogue):
+        side.introduce(catalogue)
+    assert side.figures()["num_items_searched"] == len(second.catalogue.item_ids)
+    assert side.content.index.knows("more")
