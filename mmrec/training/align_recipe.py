@@ -10,7 +10,9 @@ mmrec.training.alignment_figures.
 
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from hashlib import blake2b
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -147,7 +149,7 @@ def train(desk: Desk) -> None:
                 if desk.is_first:
                     desk.tell("align_epoch", {"head": number + 1, **figures})
                 state = {"finished": finished, "running": fit.state()}
-                desk.save(figures, lambda folder, state=state: torch.save(state, folder / STATE))
+                desk.save(figures, partial(write_state, state))
             finished = [*finished, fit.state()]
         fits.append(fit)
     if desk.is_first:
@@ -183,6 +185,11 @@ def head_fit(desk: Desk, pairs: AlignmentPairs, number: int, views: Views | None
         views=views,
         wrap=desk.wrap,
     )
+
+
+def write_state(state: dict[str, Any], folder: Path) -> None:
+    """Write a checkpoint."""
+    torch.save(state, folder / STATE)
 
 
 def restored(desk: Desk) -> tuple[list[dict[str, Any]], dict[str, Any]]:
