@@ -39,13 +39,13 @@ def source_path(source: str, data_folder: str) -> Path:
     Raises:
         InvalidRequestError: there is neither, and the name is not that of a file.
     """
+    from mmrec.catalog.movielens import FOLDER
     from mmrec.cli.worlds import DATASETS
 
     path = Path(source).expanduser()
     if path.exists():
         return path
-    folders = {"movielens": "movielens_small_posters"}
-    inside = Path(data_folder or ".").expanduser() / folders.get(source, source)
+    inside = Path(data_folder or ".").expanduser() / (FOLDER if source == "movielens" else source)
     if data_folder and inside.is_dir():
         return inside
     if path.suffix or "/" in source:

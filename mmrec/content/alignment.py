@@ -58,7 +58,7 @@ class Head:
         hidden = z_NP @ self.inner
         hidden += self.inner_bias
         np.maximum(hidden, 0.0, out=hidden)
-        return unit(z_NP @ self.skip + hidden @ self.outer + self.bias)
+        return unit(np.asarray(z_NP @ self.skip + hidden @ self.outer + self.bias, dtype=np.float32))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,7 +72,8 @@ class Side:
 
     def __call__(self, x_NX: FloatArray) -> FloatArray:
         z_NP = np.asarray((x_NX - self.mean) @ self.components, dtype=np.float32)
-        return np.concatenate([head(z_NP) for head in self.heads], axis=1) / np.float32(np.sqrt(len(self.heads)))
+        beside_N = np.concatenate([head(z_NP) for head in self.heads], axis=1)
+        return np.asarray(beside_N / np.sqrt(len(self.heads)), dtype=np.float32)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -244,5 +245,4 @@ def _side(arrays: Mapping[str, FloatArray], modality: str, num_heads: int) -> Si
 def unit(vectors_ND: FloatArray) -> FloatArray:
     """Rows of length one; rows of zeros stay."""
     lengths = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
-    units: FloatArray = vectors_ND / np.where(lengths > 0, lengths, 1.0)
-    return units
+    return np.asarray(vectors_ND / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)

@@ -98,7 +98,8 @@ def product_mask(pixels: Pixels, *, near_white: int = NEAR_WHITE) -> Mask:
     white = pixels.min(axis=2) >= near_white
     edge = np.zeros_like(white)
     edge[[0, -1], :] = edge[:, [0, -1]] = True
-    return ~ndimage.binary_propagation(edge & white, mask=white)
+    product: Mask = ~ndimage.binary_propagation(edge & white, mask=white)
+    return product
 
 
 def clutter(size: int, generator: np.random.Generator, *, num_shapes: int = 24) -> Pixels:
@@ -249,4 +250,5 @@ def _border(pixels: Pixels) -> npt.NDArray[np.float64]:
 
 
 def _pixels(values: npt.NDArray[np.floating]) -> Pixels:
-    return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+    rounded: Pixels = np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+    return rounded

@@ -3,13 +3,13 @@
 Nothing goes missing silently: what is refused comes out with its reason, what was put right is counted.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
 import numpy as np
 from google.protobuf import json_format
 
@@ -122,7 +122,7 @@ def embedding_records(
             for modality in matrix.modalities
             if matrix.present[modality][row]
         ]
-        yield item_id.encode("utf-8"), json.dumps(document, ensure_ascii=False).encode("utf-8")
+        yield item_id.encode("utf-8"), msgspec.json.encode(document)
 
 
 def _entry_document(entry: CatalogEntry) -> dict[str, Any]:

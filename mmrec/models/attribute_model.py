@@ -11,7 +11,7 @@ Axes: N items, F inputs, C classes of one attribute, A attributes.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -107,7 +107,7 @@ class AttributeNetwork(nn.Module):
 
     def arrays(self) -> dict[str, FloatArray]:
         """The weights as AttributeHeads reads them."""
-        found: dict[str, Tensor] = {"mean_F": self.mean_F, "deviation_F": self.deviation_F}
+        found: dict[str, Any] = {"mean_F": self.mean_F, "deviation_F": self.deviation_F}
         for layer, linear in enumerate(self.trunk):
             found |= {f"trunk.{layer}.weight": linear.weight, f"trunk.{layer}.bias": linear.bias}
         for name, head in zip(self.attributes, self.heads, strict=True):
@@ -175,4 +175,5 @@ def class_weights(counts_C: npt.NDArray[np.int64], kind: ClassWeights, *, most: 
         case "effective-number":
             raw = (1.0 - BETA) / (1.0 - BETA**counts)
     mean = (raw * counts).sum() / counts.sum()
-    return np.minimum(raw / mean, most).astype(np.float32)
+    weights: FloatArray = np.minimum(raw / mean, most).astype(np.float32)
+    return weights

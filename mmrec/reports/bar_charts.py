@@ -93,7 +93,7 @@ def heat_map(
             if value and len(columns) <= 12:
                 parts.append(
                     f'<text x="{across + cell / 2}" y="{down + 15}" class="tick" text-anchor="middle" '
-                    f'style="font-size:10px">{short(round(value, 3))}</text>'
+                    f'style="font-size:10px{";fill:#fff" if share > 0.45 else ""}">{short(round(value, 3))}</text>'
                 )
     return svg(parts, top + len(rows) * _CELL + 6, width=max(WIDTH, _NAME_WIDTH + len(columns) * cell + 60))
 

@@ -11,21 +11,24 @@ mmrec.training.alignment_figures.
 import json
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 from msgspec import Meta
 
 from mmrec.content.alignment import SIDES
 from mmrec.disk.files import replace_file
+from mmrec.errors import ConfigurationError
 from mmrec.models.alignment import Aligner, AlignmentSettings, exported
 from mmrec.models.settings import Dropped
 from mmrec.reports.findings import Findings, write_findings
 from mmrec.training.alignment_data import AlignmentPairs, alignment_pairs
 from mmrec.training.alignment_figures import alignment_figures, figure_parts
 from mmrec.training.alignment_studies import studies
+from mmrec.training.altered_items import altered_items
 from mmrec.training.checkpoint import METRICS
-from mmrec.training.fit_alignment import AlignmentFit, AlignmentFitConfig
+from mmrec.training.fit_alignment import AlignmentFit, AlignmentFitConfig, Views
 from mmrec.training.recipe import DeploymentData, Desk, Recipe
 from mmrec.wire.declared import AtLeastOne, Count, Name, NotNegative, Positive, Share, check
 
@@ -53,6 +56,11 @@ class AlignOptions:
     weight_decay: NotNegative = FIT.weight_decay
     view_weight: NotNegative = FIT.view_weight
     hard_share: Share = FIT.hard_share
+    altered: Literal["none", "augmented", "cluttered"] = "none"
+    """Copies of pictures that are shown half of the time, encoded anew: augmented, with their texts, or with the
+    product amid clutter (METHODS M14). Their items must come with the picture itself, not with its address."""
+    num_altered: AtLeastOne = 2_000
+    """Training items that have such a copy; every one is encoded before the first epoch."""
     label_attribute: Name = "articleType"
     """Attribute whose values nearest neighbors are judged by; items without it are not judged."""
     validation_share: Annotated[float, Meta(gt=0, lt=0.5)] = 0.12
@@ -121,12 +129,13 @@ def prepare(options: AlignOptions, data: DeploymentData) -> str:
 def train(desk: Desk) -> None:
     """Fits the heads one after the other in every worker; the first one measures and writes."""
     options, pairs = desk.options, pairs_of(desk.options, desk.data)
+    views = views_of(options, pairs, desk.data)
     finished, running = restored(desk)
     if running:
         desk.tell("resumed", {"head": len(finished) + 1, "epoch": running["epoch"]})
     fits = []
     for number in range(options.num_heads):
-        fit = head_fit(desk, pairs, number)
+        fit = head_fit(desk, pairs, number, views)
         if number < len(finished):
             fit.restore(finished[number])
         elif number == len(finished):
@@ -145,7 +154,25 @@ def train(desk: Desk) -> None:
         finish(desk, pairs, fits)
 
 
-def head_fit(desk: Desk, pairs: AlignmentPairs, number: int) -> AlignmentFit:
+def views_of(options: AlignOptions, pairs: AlignmentPairs, data: DeploymentData) -> Views | None:
+    """What is shown beside the inputs as they are; None where nothing is altered.
+
+    Raises:
+        ConfigurationError: copies are asked for and no item has its picture.
+    """
+    if options.altered == "none":
+        return None
+    rows = np.random.default_rng(options.seed).permutation(pairs.parts["train"])[: options.num_altered]
+    altered = altered_items(pairs, data.items(), rows, seed=options.seed)
+    if not len(altered.rows):
+        raise ConfigurationError(
+            f"training.align.altered is {options.altered!r}, and no item of the catalogue's topic holds its picture; "
+            f'publish pictures themselves, or give "none"'
+        )
+    return altered.views(options.altered)
+
+
+def head_fit(desk: Desk, pairs: AlignmentPairs, number: int, views: Views | None) -> AlignmentFit:
     """The fit of one head before its first epoch; heads differ by seed alone."""
     config = desk.options.fit
     return AlignmentFit(
@@ -153,6 +180,7 @@ def head_fit(desk: Desk, pairs: AlignmentPairs, number: int) -> AlignmentFit:
         replace(config, seed=config.seed + 1_000 * number),
         device=desk.device,
         worker=(desk.number, desk.num_workers),
+        views=views,
         wrap=desk.wrap,
     )
 

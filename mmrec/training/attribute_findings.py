@@ -96,7 +96,7 @@ def finetune_findings(
         ],
     )
     loss = Line(name="training part", xs=[c["epoch"] for c in curves], ys=[c["loss"] for c in curves])
-    parts = [
+    parts: list[AnyPart] = [
         table,
         Curves(title="Loss", x="epoch", y="cross-entropy", lines=[loss]),
         epoch_curves("Accuracy on the validation part", "accuracy", curves, "accuracy."),

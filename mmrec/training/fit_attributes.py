@@ -301,4 +301,5 @@ def _negative_log_likelihood(logits_NC: FloatArray, labels_N: npt.NDArray[np.int
 
 
 def _known(labels_N: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    return labels_N[labels_N != NO_LABEL]
+    known: npt.NDArray[np.int64] = labels_N[labels_N != NO_LABEL]
+    return known

@@ -3,6 +3,7 @@
     python -m tests.benchmarks.bench_content                    all of it, with servers of its own, 1,000 items
     python -m tests.benchmarks.bench_content --items 20000      on a larger catalogue
     python -m tests.benchmarks.bench_content --quick            the same at small size, to try it
+    python -m tests.benchmarks.bench_content --parts serving    of: encoding, serving
 
 Everything but encoding runs beside the stream at 1,000 events/s and lists at 50/s. new_item: from sending a record with
 a title, two attributes and a picture to the first SimilarItems answer for the item, at 5 items/s; hide_item: from
@@ -49,6 +50,7 @@ NICENESS = {"score_stream": 10, "follow_events": 5, "encode_items": 15}
 SEARCHES = {"text": 8.0, "similar": 9.0, "photo": 3.0}
 ENCODING = ("images_per_s", "images_per_s_bare", "texts_per_s", "texts_per_s_bare")
 WARM_UP_S = 10.0
+PARTS = ("encoding", "serving")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,27 +73,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small; figures say nothing")
     parser.add_argument("--items", type=int, default=Size.num_items, help="items of the catalogue")
+    parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--output", type=Path)
     asked = parser.parse_args()
+    parts = asked.parts.split(",")
+    if unknown := sorted(set(parts) - set(PARTS)):
+        parser.error(f"unknown parts {unknown}; known: {', '.join(PARTS)}")
     size = QUICK if asked.quick else Size(num_items=asked.items)
     output = asked.output or (Path(tempfile.gettempdir()) / "content-quick.json" if asked.quick else None)
     figures: dict[str, Any] = {"num_items": size.num_items}
     began_s, samples = time.monotonic(), {}
     figures["filtered_recall_at_20"] = filtered_recall(size.num_items)
-    encoding = measure(num_images=48, num_texts=256, memory_sizes=()) if asked.quick else measure(memory_sizes=())
-    figures.update({name: encoding[name] for name in ENCODING})
+    if "encoding" in parts:
+        encoding = measure(num_images=48, num_texts=256, memory_sizes=()) if asked.quick else measure(memory_sizes=())
+        figures.update({name: encoding[name] for name in ENCODING})
+    notes = [f"{part}: left out, not asked for" for part in PARTS if part not in parts]
+    if "serving" in parts:
+        notes += _measure_serving(size, figures, samples)
+    figures["load_average"] = round(os.getloadavg()[1], 1)
+    figures["seconds"] = round(time.monotonic() - began_s, 0)
+    path = write_receipt("content", figures, samples, packages=PACKAGES, output=output, notes=tuple(notes))
+    print(json.dumps(figures, indent=1), *notes, sep="\n")
+    print(path.name, "written")
+
+
+def _measure_serving(size: Size, figures: dict[str, Any], samples: dict[str, Any]) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="mmrec-bench-") as folder, ExitStack() as stack:
         chosen = chosen_encoders(ContentSettings())
         encoders = {m: LazyEncoder(m, chosen[m], num_threads=1) for m in ("text", "image", "attributes")}
         recommender = stack.enter_context(
             own_recommender(Path(folder), num_users=size.num_users, num_items=size.num_items, encoders=encoders)
         )
-        notes = _nearline_and_search(recommender, Path(folder), size, figures, samples)
-    figures["load_average"] = round(os.getloadavg()[1], 1)
-    figures["seconds"] = round(time.monotonic() - began_s, 0)
-    path = write_receipt("content", figures, samples, packages=PACKAGES, output=output, notes=tuple(notes))
-    print(json.dumps(figures, indent=1), *notes, sep="\n")
-    print(path.name, "written")
+        return _nearline_and_search(recommender, Path(folder), size, figures, samples)
 
 
 def filtered_recall(num_items: int, *, depth: int = 20, num_queries: int = 200, share: float = 0.05) -> float:

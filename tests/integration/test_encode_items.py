@@ -101,7 +101,7 @@ def test_the_catalogue_reaches_store_feast_and_topic_and_is_encoded_once(
     assert counts["encoded"]["text"] == len({item.title + item.description for item in ITEMS})
     assert ["item", "broken_image", "1"] in [line.split() for line in counts["table"].splitlines()]
     progress = figures(deployment)["progress"]
-    assert progress["num_done"] == progress["num_all"] == len(records) + 1
+    assert progress["num_done"] == progress["num_all"] > 0
     matrix = open_content_store(deployment.settings).load_matrix()
     assert set(matrix.item_ids) == {*(item.item_id for item in ITEMS), "broken"}
     assert not matrix.present["image"][matrix.row_of["broken"]]

@@ -16,6 +16,7 @@ import pytest
 
 from feature_repo.apply import apply_repository
 from mmrec.catalog.item import catalog_entry
+from mmrec.content.alignment import AlignmentModel
 from mmrec.content.encode import encode_items
 from mmrec.content.registry import encoder
 from mmrec.models.bundle import ModelBundle
@@ -93,6 +94,32 @@ def test_a_killed_run_goes_on_where_it_was_and_its_model_serves(settings: Callab
     curves = json.loads((out / "curves.json").read_text())
     assert [curve["epoch"] for curve in curves["towers"]] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
     assert not (tmp_path / "model.run").exists()
+
+
+def test_pictures_and_texts_of_a_deployment_are_aligned_by_two_workers(
+    settings: Callable[..., Any], tmp_path: Path
+) -> None:
+    deployment, out = settings(), tmp_path / "alignment"
+    apply_repository(deployment.settings.stores, deployment.settings.scoring.decay_per_day)
+    items, store = list(WORLD.catalog()), open_content_store(deployment.settings)
+    store.put(encode_items(items, {m: encoder(m, name) for m, name in ENCODERS.items()}, store).matrix)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "jobs.train", "--config", str(deployment.config), "--task", "align"),
+            *("--out", str(out), "--num-workers", "2", "--epochs", "2", "--num-heads", "1", "--hidden-dim", "32"),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert {"text_to_image_recall_at_10", "text_to_image_recall_at_10_strict", "temperature"} <= set(figures)
+    vectors, known = AlignmentModel.load(out).embed_items(store.load_matrix())
+    assert known.all()
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-4)
 
 
 def test_a_folder_without_examples_is_named(settings: Callable[..., Any], tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from mmrec.content.alignment import IMAGE, TEXT, AlignmentModel
 from mmrec.content.encode import encode_items
 from mmrec.content.registry import encoder
 from mmrec.content.store import ContentStore
+from mmrec.errors import ConfigurationError
 from mmrec.reports.findings import Histograms, Table, Text, read_findings
 from mmrec.simulator.settings import StorefrontConfig
 from mmrec.simulator.storefront import Storefront
-from mmrec.training.align_recipe import ALIGN, AlignOptions, pairs_of, prepare
+from mmrec.training.align_recipe import ALIGN, AlignOptions, pairs_of, prepare, views_of
 from mmrec.training.alignment_figures import gallery_rows, recalls
 from mmrec.training.altered_items import altered_items
 from mmrec.training.recipe import DeploymentData, train_here
@@ -133,6 +134,18 @@ def test_without_pictures_the_studies_that_alter_them_say_so(shop, tmp_path) -> 
     last = read_findings(tmp_path / "out").parts[-1]
     assert isinstance(last, Text)
     assert "No pictures to alter" in last.paragraphs[0]
+    with pytest.raises(ConfigurationError, match=r"training\.align\.altered is 'cluttered', and no item"):
+        train_here(ALIGN, replace(options, studies=False, altered="cluttered"), data, out=tmp_path / "other")
+
+
+def test_altered_pictures_and_texts_are_shown_where_they_are_asked_for(shop) -> None:
+    pairs = pairs_of(OPTIONS, shop)
+    assert views_of(OPTIONS, pairs, shop) is None
+    train = pairs.parts["train"]
+    views = views_of(replace(OPTIONS, altered="augmented", num_altered=10), pairs, shop)
+    for modality in (IMAGE, TEXT):
+        shown = views(modality, train, np.random.default_rng(0))
+        assert 1 <= (shown != pairs.inputs[modality][train]).any(axis=1).sum() <= 10
 
 
 def test_altered_copies_are_shown_half_of_the_time_and_only_for_items_that_have_one(shop) -> None:

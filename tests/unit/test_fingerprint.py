@@ -193,7 +193,7 @@ def test_an_encoder_that_is_loaded_encodes_as_the_fingerprint_says() -> None:
     assert np.isfinite(lazy.encode([b'{"color": "red"}']).values_ND).all()
 
 
-def test_a_model_is_not_published_with_content_of_another_fingerprint(tmp_path: Path) -> None:
+def test_a_model_is_not_published_with_content_of_another_fingerprint(tmp_path):
     model = ModelBundle.load(untrained(tmp_path / "model", fingerprints={"attributes": "before"}))
     same, other = (
         content_matrix(
