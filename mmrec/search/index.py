@@ -35,7 +35,7 @@ BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
 RowArray = npt.NDArray[np.int64]
-LEXICAL_SHARE: Final = 0.6
+LEXICAL_SHARE: Final = 0.5
 """Share of words in the evidence of a text whose vector is known, too."""
 EXACT_ITEMS: Final = 2_000
 """Where at most so many items are allowed, each of them is a candidate."""
