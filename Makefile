@@ -18,7 +18,7 @@ UV_VERSION := 0.13.8
 NEEDED := mmrec needs Python $(lastword $(PYTHONS)) to $(firstword $(PYTHONS))
 ADVICE := install one of these, or call make PYTHON=/path/to/it
 
-.PHONY: demo test test-unit explore up lint format proto lock setup bench-recommend bench-stream bench-stream-growth fuzz sensitivity chaos-stream same-python clean
+.PHONY: demo test test-unit explore up lint format proto lock setup bench-recommend bench-stream bench-stream-growth bench-content report-content fuzz sensitivity chaos-stream same-python clean
 
 demo: setup            ## the whole way, from a click on Kafka to a changed list; DATASET=storefront|movielens
 	@$(BIN)/mmrec demo --dataset $(DATASET)
@@ -58,6 +58,12 @@ bench-recommend: setup ## latency and throughput of the serving path; writes a r
 
 bench-stream: setup    ## events/s, freshness and collector rates of the scoring stream; receipts and a page (30 minutes)
 	@$(RUN) tests.benchmarks.bench_stream
+
+bench-content: setup   ## encoding, new and hidden items, search beside serving; a receipt
+	@$(RUN) tests.benchmarks.bench_content
+
+report-content: setup  ## one page on a catalogue and what is learned from it; DATASET=storefront|movielens|fashion_catalog or a folder
+	@$(RUN) jobs.report_content --dataset $(DATASET) --train attributes --train align --train finetune
 
 bench-stream-growth: setup ## throughput and memory around 500 k and around 5 M events (12 minutes)
 	@$(RUN) tests.benchmarks.bench_stream_growth
