@@ -34,7 +34,7 @@ class KafkaRecordProducer:
             linger_s: How long a record waits for others; with 0, answers come soonest, and load still makes batches.
             max_requests: Unanswered requests to one broker at once, 1 to 5. With 1, records that arrive meanwhile go
                 into the next request: the fewest requests, and batches without waiting.
-            header: Name of a header, without a value, for records of send_each().
+            header: Name of a header, without a value, for records of send_each() and send_many(), not of send().
 
         Raises:
             StoreError: no broker answers.
@@ -65,9 +65,9 @@ class KafkaRecordProducer:
         self._appender = RecordAppender(
             self._producer,
             max_record_bytes=MAX_RECORD_BYTES,
-            headers=[(header, b"")] if header else [],
+            headers=(headers := [(header, b"")] if header else []),
         )
-        self._bootstrap, self._timeout_s = bootstrap, delivery_timeout_s
+        self._bootstrap, self._timeout_s, self._headers = bootstrap, delivery_timeout_s, headers
 
     def learn_topics(self, topics: Iterable[str]) -> None:
         """Ask the broker for the topics' partitions, so that no send has to wait for that.
@@ -119,7 +119,7 @@ class KafkaRecordProducer:
         num_sent = 0
         try:
             for key, value in records:
-                self._producer.send(topic, value, key).add_errback(failures.append)
+                self._producer.send(topic, value, key, headers=self._headers).add_errback(failures.append)
                 num_sent += 1
             self._producer.flush(timeout=max(self._timeout_s, 1.0) + num_sent / 1_000)
         except (KafkaError, TypeError) as error:
