@@ -12,7 +12,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import resample_poly
 
 from mmrec.errors import InvalidRequestError
 
@@ -63,6 +62,8 @@ def resampled(samples_T: FloatArray, *, rate: int, to_rate: int) -> FloatArray:
         return samples_T
     up, down = round(to_rate / _FINEST), round(rate / _FINEST)
     common = math.gcd(up, down)
+    from scipy.signal import resample_poly  # takes a second to import, and every program knows the modalities
+
     found: FloatArray = resample_poly(samples_T, up // common, down // common).astype(np.float32)
     return found
 
