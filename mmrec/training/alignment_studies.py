@@ -99,7 +99,8 @@ def temperatures(pairs: AlignmentPairs, config: AlignmentFitConfig) -> list[AnyP
         "fixed at 0.5": replace(config, learned_temperature=False, temperature=0.5),
     }
     histograms: list[AnyPart] = []
-    rows, curves = [], {}
+    rows: list[list[float | str]] = []
+    curves = {}
     for name, variant in variants.items():
         fit, model = fitted(pairs, variant)
         histograms.append(similarity_histogram(f"Similarities, temperature {name}", model, pairs))
@@ -116,7 +117,8 @@ def temperatures(pairs: AlignmentPairs, config: AlignmentFitConfig) -> list[AnyP
 def regularization(pairs: AlignmentPairs, config: AlignmentFitConfig) -> list[AnyPart]:
     """Loss with and without dropout, L2 and L1, and how large weights become."""
     curves: dict[str, list[tuple[float, float]]] = {}
-    rows, counts = [], {}
+    rows: list[list[float | str]] = []
+    counts = {}
     for name, values in TECHNIQUES.items():
         model_settings = replace(config.model, dropout=values["dropout"], input_dropout=values["input_dropout"])
         variant = replace(config, model=model_settings, weight_decay=values["weight_decay"], l1=values["l1"])
@@ -142,7 +144,8 @@ def augmentation(altered: AlteredItems, config: AlignmentFitConfig) -> list[AnyP
     unseen = np.isin(labels, drawn[: max(1, round(UNSEEN_SHARE * len(names)))]) if len(names) > 1 else labels == "\n"
     known = np.intersect1d(altered.rows, pairs.parts["train"])
     trained = replace(pairs, parts={**pairs.parts, "train": known[~unseen[known]]})
-    curves, rows = {}, []
+    rows: list[list[float | str]] = []
+    curves = {}
     for name, views in (("without", None), ("with", altered.views("augmented"))):
         fit, model = fitted(trained, config, views)
         curves[name] = [(curve["epoch"], curve["recall_at_10"]) for curve in fit.curves]
@@ -166,7 +169,7 @@ def cluttered_backgrounds(altered: AlteredItems, config: AlignmentFitConfig) -> 
     pairs, test = altered.pairs, np.intersect1d(altered.rows, altered.pairs.parts["test"])
     place = np.searchsorted(altered.rows, test)
     photographs, groups = altered.values["cluttered", IMAGE][place], pairs.groups_N[test]
-    rows = []
+    rows: list[list[float | str]] = []
     for name, views in (("studio pictures", None), ("pictures on clutter, too", altered.views("cluttered"))):
         _, model = fitted(pairs, config, views)
         studio = model.embed_images(pairs.inputs[IMAGE][test])

@@ -184,7 +184,8 @@ class AlignmentFit:
 
     def _projected(self, modality: str, values_NX: FloatArray) -> Tensor:
         with torch.inference_mode(False), torch.no_grad():
-            return self.projections[modality](torch.from_numpy(values_NX)).to(self._device)
+            projected: Tensor = self.projections[modality](torch.from_numpy(values_NX)).to(self._device)
+        return projected
 
     def _neighbors(self) -> IntArray:
         """Training rows that each one's text finds, itself and its group left out; (R, NUM_NEIGHBORS), -1 for none."""
