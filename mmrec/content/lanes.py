@@ -7,8 +7,8 @@
 A record whose sender marked it as one of many (BULK_HEADER) is in the bulk lane: its serving fields are published as it
 arrives, its content is encoded later, read from the topic again, so that nothing piles up in memory. All records of an
 item stand in one partition, and the newest one that is not refused counts: a record of the bulk lane is dropped when
-another of its item has arrived since, so it never overwrites it. What waits is known by item and offset; after a restart that is read off
-the topic between the two places that the mark keeps (FeedMark).
+another of its item has arrived since, so it never overwrites it. What waits is known by item and offset; after a
+restart that is read off the topic between the two places that the mark keeps (FeedMark).
 """
 
 from collections import Counter
