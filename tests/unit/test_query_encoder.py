@@ -1,4 +1,4 @@
-"""The process that encodes queries is nobody's burden: not less nice than its parent, and nobody waits for a broken one."""
+"""The process that encodes queries is nobody's burden: never less nice than its parent, and no wait for a broken one."""
 
 import os
 import threading
