@@ -1,4 +1,4 @@
-"""The process that encodes queries is nobody's burden: never less nice than its parent, and no wait for a broken one."""
+"""The process that encodes queries is never less nice than its parent, and nobody waits for one that broke."""
 
 import os
 import threading
