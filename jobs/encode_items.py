@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from itertools import takewhile
 
 from jobs.ray_encoding import RayFiller
 from mmrec.clock import SystemClock
@@ -92,7 +93,8 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, st
     while not follow and lanes.encode_some(now_s=clock.now_s()):
         tell(ready=False)
     if not follow or not feed.mark.offsets:  # a catalogue that is new to us; what came since is taken by lanes
-        backlog = record_portions(topics.read(topic, start=feed.mark.offsets, skipped=skipped))
+        portions = record_portions(topics.read(topic, start=feed.mark.offsets, skipped=skipped))
+        backlog = takewhile(lambda _: not stop.is_set(), portions)
         for _ in take_ahead(feed, lanes.passed(backlog), filler=filler, now_s=clock.now_s):
             tell(ready=False)
     while not follow and _pictures_are_awaited(feed, filler, clock.now_s()):

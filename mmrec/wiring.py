@@ -481,6 +481,7 @@ def replica_parts(settings: Settings, *, encoder: "EncodesQueries | None" = None
         follow=lambda start, stop: topics.follow(embeddings, start=start, stop=stop, skipped=skipped),
         num_skipped_batches=lambda: skipped.num_batches,
         topic_name=topic_name,
+        ends=lambda: topics.ends(embeddings),
         clock=SystemClock(),
         read_past=lambda: topics.read(embeddings),
         encoder=encoder or NoQueryEncoder(),

@@ -189,9 +189,12 @@ class CatalogFeed:
         """Publish serving fields of records whose content is encoded later, or never if a newer record comes.
 
         Returns:
-            Those that are refused; they are neither told nor counted. Pictures are not looked at.
+            Those that are refused; they are neither told nor counted. Pictures are not looked at, and those that are
+            being fetched for these items are not awaited any more until begin() has the same records.
         """
         changes = read_changes([(record.key, record.value) for record in records], policy=self._fields_policy)
+        # A picture that comes now was fetched for the state before, which must not be published over this one.
+        self._images.set_aside([*changes.items, *changes.removed])
         publish_fields(
             [*changes.items.values()],
             store=self._store,

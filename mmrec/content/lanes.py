@@ -6,16 +6,19 @@
 
 A record whose sender marked it as one of many (BULK_HEADER) is in the bulk lane: its serving fields are published as it
 arrives, its content is encoded later, read from the topic again, so that nothing piles up in memory. All records of an
-item stand in one partition, and the newest one counts: a record of the bulk lane is dropped when another of its item
-has arrived since, so it never overwrites it. What waits is known by item and offset; after a restart that is read off
-the topic between the two places that the mark keeps (FeedMark).
+item stand in one partition, and the newest one that is not refused counts: a record of the bulk lane is dropped when
+another of its item has arrived since, so it never overwrites it. What waits is known by item and offset; after a
+restart that is read off the topic between the two places that the mark keeps (FeedMark).
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
+from mmrec.catalog.refusals import ItemRefusal
+from mmrec.catalog.rules import parse_change
 from mmrec.content.catalog_feed import CatalogFeed
 from mmrec.content.feed import RefusedChange
 from mmrec.events.producer import TopicRecord
@@ -66,25 +69,52 @@ class Lanes:
         Raises:
             StoreError: nothing is remembered, take the same records again.
         """
-        self._note(records)
-        single = [record for record in records if not _may_wait(record)]
+        counting, refused = self._judged(records)
+        self._note(counting)
+        self._feed.tell_refused(records, refused)
+        single = [record for record in counting if not _may_wait(record)]
+        gone = [record for record in single if record.value is None]
+        refused += self._published(gone, now_s=now_s)  # of each item one record counts: order says nothing else
+        single = [record for record in single if record.value is not None]
         if len(single) > 1:
             self._feed.describe(single, now_s=now_s)  # nobody's new price waits for another's picture
-        refused: list[RefusedChange] = []
         while single:
             chunk, single = single[: self._num_together], single[self._num_together :]
             with self._paced(chunk):
-                portion = self._feed.begin(chunk)
-                self._feed.publish(portion, now_s=now_s)
-            refused += portion.changes.refused
-        # Those that a newer record has followed already say nothing any more.
-        bulk = [record for record in records if _may_wait(record) and self._is_newest(record)]
+                refused += self._published(chunk, now_s=now_s)
+        bulk = [record for record in counting if _may_wait(record)]
         refused_bulk = self._feed.describe(bulk, now_s=now_s)
         self._feed.tell_refused(bulk, refused_bulk)
         for each in refused_bulk:
             self._waiting.pop(bulk[each.position].key or b"", None)
         places = [(record.partition, record.offset) for record in records]
         self._feed.remember(places, refused=[*refused, *refused_bulk], bulk_offsets=self._bulk_offsets())
+
+    def _published(self, records: Sequence[TopicRecord], *, now_s: float) -> tuple[RefusedChange, ...]:
+        """Publish records whole; those that are refused."""
+        if not records:
+            return ()
+        portion = self._feed.begin(records)
+        self._feed.publish(portion, now_s=now_s)
+        return portion.changes.refused
+
+    def _judged(self, records: Sequence[TopicRecord]) -> tuple[list[TopicRecord], list[RefusedChange]]:
+        """Records that count, one of each item, and refusals of others; those without a rival are judged later.
+
+        A record that another of its item follows says nothing any more. One that is refused changes nothing, so what
+        came before it counts and goes on waiting.
+        """
+        num_records = Counter(record.key or b"" for record in records)
+        counting: dict[bytes, TopicRecord] = {}
+        refused = []
+        for position, record in enumerate(records):
+            key = record.key or b""
+            has_rival = num_records[key] > 1 or key in self._waiting
+            if has_rival and isinstance(refusal := parse_change(record.key, record.value), ItemRefusal):
+                refused.append(RefusedChange(position=position, refusal=refusal))
+                continue
+            counting[key] = record
+        return list(counting.values()), refused
 
     @contextmanager
     def _paced(self, chunk: Sequence[TopicRecord]) -> Iterator[None]:
@@ -150,6 +180,8 @@ class Lanes:
     def _note(self, records: Iterable[TopicRecord]) -> None:
         for record in records:
             key = record.key or b""
+            if key in self._waiting and isinstance(parse_change(record.key, record.value), ItemRefusal):
+                continue
             if _may_wait(record):
                 self._waiting[key] = (record.partition, record.offset)
             else:

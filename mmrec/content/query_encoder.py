@@ -17,6 +17,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -183,6 +184,14 @@ class QueryEncoder:
                     self._kept.popitem(last=False)
 
     def _read(self, process: "subprocess.Popen[bytes]") -> None:
+        try:
+            self._take_answers(process)
+        except Exception as error:  # what is no answer, or a listener that failed; nobody may wait for ever
+            log.error("query_worker_not_understood", error=repr(error))
+            process.kill()
+        self._bury(process)
+
+    def _take_answers(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdout is not None
         while (body := read_body(process.stdout)) is not None:
             told = msgspec.msgpack.decode(body, type=Told)
@@ -190,22 +199,20 @@ class QueryEncoder:
                 self._ready[told.modality] = told
                 log.info("query_encoder_ready", modality=told.modality, encoder=told.encoder, problem=told.problem)
                 continue
+            encoded = EncodedQuery(
+                modality=told.modality,
+                encoder=told.encoder,
+                fingerprint=told.fingerprint,
+                values_D=np.frombuffer(told.values, dtype="<f4").astype(np.float32),
+            )
             with self._lock:
                 answer = self._waiting.pop(told.number)
             if told.problem:
                 answer.set_exception(InvalidRequestError(told.problem))
                 continue
             self.num_encoded += 1
+            answer.set_result(encoded)
             self._told(told.modality, told.seconds)
-            answer.set_result(
-                EncodedQuery(
-                    modality=told.modality,
-                    encoder=told.encoder,
-                    fingerprint=told.fingerprint,
-                    values_D=np.frombuffer(told.values, dtype="<f4").astype(np.float32),
-                )
-            )
-        self._bury(process)
 
     def _bury(self, process: "subprocess.Popen[bytes]") -> None:
         code = process.wait()
@@ -224,7 +231,8 @@ class QueryEncoder:
         with self._lock:
             self._is_closed, process = True, self._process
         if process is not None and process.stdin is not None:
-            process.stdin.close()
+            with suppress(OSError):  # it has ended, and what it was to be asked is left
+                process.stdin.close()
             try:
                 process.wait(5)
             except subprocess.TimeoutExpired:

@@ -32,6 +32,7 @@ log = get_logger(__name__)
 NICENESS: Final = {"image": 10}
 """By modality, above the recommender's own."""
 USUAL_NICENESS: Final = 5
+_NICEST: Final = 19
 MAX_BATCH: Final = 8
 """Queries that wait are encoded together, at most so many."""
 _LENGTH: Final = struct.Struct("<I")
@@ -88,7 +89,7 @@ class _Answering:
 
     def _run(self) -> None:
         modality = self._encoder.modality
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS.get(modality, USUAL_NICENESS))
+        give_way(NICENESS.get(modality, USUAL_NICENESS))
         try:
             payload = _warm_up(modality)
             if modality == "image":
@@ -138,6 +139,12 @@ class _Answering:
     def _tell(self, told: Told) -> None:
         with self._turn:
             write_message(self._sink, told)
+
+
+def give_way(niceness: int) -> None:
+    """Make this thread nicer than it is; never less nice, which only the superuser may."""
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(own + niceness, _NICEST))
 
 
 def fingerprint(encoder: Encoder) -> str:

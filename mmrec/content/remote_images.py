@@ -15,7 +15,7 @@ everything when the process starts. The picture an item had at the same URI stay
 import queue
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -115,6 +115,10 @@ class RemoteImages:
         still = {item.item_id for item, _ in wanted}
         self._list.replace(wanted, others=[i for i in [*changes.items, *changes.removed] if i not in still])
         return replace(changes, items=filled)
+
+    def set_aside(self, item_ids: Iterable[str]) -> None:
+        """Other records of these items have come: what they wanted counts no more, until arrange() has the new ones."""
+        self._list.replace([], others=item_ids)
 
     def arrived(self, *, at_least: int = 1, at_most: int = 64, patience_s: float = 0.0) -> ArrivedImages:
         """Hand out what is due, and take what has come: nothing before there are `at_least`, all are through, or

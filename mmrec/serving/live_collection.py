@@ -142,6 +142,8 @@ class LiveCollection:
     counts: LiveCollectionCounts = field(default_factory=LiveCollectionCounts)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+    _vectors: VectorStore | None = None
+    """Opened once: a connection each time would pile up where a release cannot be used for long."""
 
     def start(self) -> None:
         """Begin in a thread of its own."""
@@ -180,10 +182,11 @@ class LiveCollection:
             self._stopping.wait(CHECK_S)
             return
         release = parts.releases.read(release_id)
+        self._vectors = self._vectors or parts.open_vectors()
         writer = CollectionWriter(
             release,
             tower=ModelBundle.load(Path(parts.releases.model_folder(release_id))),
-            vectors=parts.open_vectors(),
+            vectors=self._vectors,
             releases=parts.releases,
             topic=parts.topic_name(),
         )

@@ -52,6 +52,7 @@ from mmrec.serving.release_loading import PORTION, LoadedRelease, load_release, 
 from mmrec.serving.search_content import NamedAlignment
 from mmrec.serving.search_request import likeness_request, search_request
 from mmrec.serving.search_side import SearchSide
+from mmrec.serving.topic_place import CATCH_UP_S, TopicPlace
 from mmrec.telemetry.logs import StatusFile, get_logger
 from mmrec.v1 import recommender_pb2
 
@@ -80,6 +81,8 @@ class ReplicaParts:
     topic_name: Callable[[], str]
     """"cluster id/topic id" of item-embeddings as it is now."""
     clock: Clock
+    ends: Callable[[], Mapping[int, int]] = dict
+    """Partition of item-embeddings -> next offset as it is now."""
     num_skipped_batches: Callable[[], int] = lambda: 0
     """Batches of item-embeddings that `follow` could not decode and left out."""
     open_overlay: Callable[[], Overlay] | None = None
@@ -162,6 +165,7 @@ class Replica:
         )
         self._loaded: LoadedRelease | None = None
         self._refused = _Refused()
+        self._place: TopicPlace | None = None
         self._stream_ingest_time_s = NEVER_S
         self._state = self._new_state()
         self._stopping = threading.Event()
@@ -339,15 +343,14 @@ class Replica:
 
     def _follow_items(self, store: ServingFeatures) -> None:
         """Follow records of items until the release changes."""
-        start = self._loaded.mark.start(self._parts.topic_name()) if self._loaded is not None else None
-        # From the beginning on, all that can be searched comes by itself.
-        self._search_side.follows_from(start)
+        place = self._next_place()
         next_check_s = next_status_s = time.monotonic() + PUBLISH_S
         next_publish_s = 0.0
-        for records in self._parts.follow(start, self._stopping.is_set):
+        for records in self._parts.follow(place.start, self._stopping.is_set):
             updates = self._updates(records)
             self._keeper.take(updates)
             self._search_side.content.take(updates)
+            place.passed(records)
             self._search_side.introduce(self._state.catalogue)
             self._refresh_portion(store)
             began_s = time.monotonic()
@@ -364,6 +367,17 @@ class Replica:
             if time.monotonic() >= next_status_s:
                 next_status_s = time.monotonic() + STATUS_S
                 self._write_status()
+
+    def _next_place(self) -> TopicPlace:
+        """Where the last reading for this collection ended; for another collection or topic a new beginning."""
+        topic = self._parts.topic_name()
+        if self._place is None or self._place.topic != topic:
+            start = self._loaded.mark.start(topic) if self._loaded is not None else None
+            # From the beginning on, all that can be searched comes by itself.
+            self._search_side.follows_from(start)
+            ends = self._parts.ends() if start is not None else {}
+            self._place = TopicPlace(topic=topic, start=start, ends=ends, give_up_s=time.monotonic() + CATCH_UP_S)
+        return self._place
 
     def _updates(self, records: list[TopicRecord]) -> list[ItemUpdate]:
         updates = []
@@ -427,7 +441,7 @@ class Replica:
             retry_at_s = time.monotonic() + wait_s
             self._refuse(_Refused(release_id=release_id, error=repr(error), retry_at_s=retry_at_s, wait_s=wait_s))
             return False
-        self._loaded, self._keeper, self._refused = loaded, loaded.keeper, _Refused()
+        self._loaded, self._keeper, self._refused, self._place = loaded, loaded.keeper, _Refused(), None
         log.info(
             "release_loaded",
             release_id=release_id,
@@ -442,6 +456,8 @@ class Replica:
             self._state = replace(self._state, unusable_release=bool(refused.release_id))
 
     def _publish(self) -> bool:
+        if self._place is not None and self._place.is_behind(time.monotonic()):
+            return False
         changed = self._keeper.publish() or self._state.release_id != self._release_id
         if changed:
             self._state = self._new_state()

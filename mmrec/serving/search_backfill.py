@@ -33,6 +33,8 @@ class Backfill:
     def start(self) -> None:
         """Start, unless it was started before."""
         if self._thread is None:
+            self.is_done = False
+            self._content.backfilling()
             self._thread = threading.Thread(target=self._run, name="search-backfill", daemon=True)
             self._thread.start()
 

@@ -94,6 +94,11 @@ class SearchContent:
         """Say that the past is there."""
         self._fresh = None
 
+    def backfilling(self) -> None:
+        """Say that the past is about to come, also where it was thought to be there."""
+        if self._fresh is None:
+            self._fresh = set()
+
     def _put(self, update: ItemUpdate) -> None:
         if update.entry is None:
             self.index.remove(update.item_id)

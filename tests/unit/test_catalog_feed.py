@@ -13,6 +13,7 @@ from PIL import Image
 from rich.console import Console
 
 from mmrec.catalog.cleaning import CleaningPolicy
+from mmrec.catalog.item import Availability
 from mmrec.catalog.pictures import picture_problem
 from mmrec.catalog.refusals import ItemRefusal, ItemRejection
 from mmrec.catalog.refused import RefusedItems, refused_record
@@ -288,6 +289,30 @@ def test_an_item_is_published_again_with_the_picture_that_came_and_is_counted_on
     assert feed.figures()["images"] == {"fetched": 1, "failed": {}, "wanted": {}}
     assert feed.figures()["num_items"] == 2
     assert len(deployment.broker.records("item-embeddings")) == 3
+    feed.close()
+
+
+def test_a_picture_that_comes_late_does_not_bring_back_the_state_before_a_described_one(
+    deployment: Deployment, shop: Shop
+) -> None:
+    feed = deployment.feed()
+    uri = shop.gives("/a.png", png())
+    feed.take([record(0, b"a", item("a", images=[{"uri": uri}]))], now_s=NOW_S)
+    until_s = time.monotonic() + 60
+    feed.take_pictures(now_s=NOW_S, in_portions=True)  # asked for
+    while not shop.asked["/a.png"]:
+        assert time.monotonic() < until_s
+        time.sleep(0.01)
+    hidden = record(1, b"a", item("a", images=[{"uri": uri}], availability="HIDDEN"))
+    feed.describe([hidden], now_s=NOW_S)
+    while feed.is_fetching:
+        feed.take_pictures(now_s=NOW_S, in_portions=False)
+        assert time.monotonic() < until_s
+        time.sleep(0.01)
+    newest = deployment.broker.records("item-embeddings")[-1]
+    update = read_item_update(newest.key, newest.value)
+    assert update.entry is not None
+    assert update.entry.availability is Availability.HIDDEN
     feed.close()
 
 

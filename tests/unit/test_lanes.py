@@ -1,7 +1,7 @@
 """Single changes overtake imports, and no import ever overwrites a newer change, restarts included."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmrec.catalog.item import CatalogEntry, CatalogItem, to_json_value
+from mmrec.content.encoder import Encodings
 from mmrec.content.lanes import LARGEST, PORTION_S, Lanes
 from mmrec.errors import StoreError
 from mmrec.events.polled import Polled
 from mmrec.events.producer import TopicRecord
 from mmrec.serving.item_record import read_item_update
-from tests.unit.test_catalog_feed import REJECTED, Deployment
+from tests.unit.test_catalog_feed import ENCODERS, REJECTED, Deployment
 
 NOW_S = 1_767_225_600.0
 
@@ -277,3 +278,76 @@ def test_fields_that_go_ahead_keep_what_was_inferred_and_is_not_given_now(deploy
     entry = deployment.features.read_item_content(["a"])["a"]
     assert dict(entry.attributes) == {"kind": "chair", "color": "red"}
     assert dict(entry.inferred_attributes) == {"color": 0.9}
+
+
+def refused_state(item_id: str, topic: Topic, *, bulk: bool) -> None:
+    """A newer state of an item that the rules refuse."""
+    partition = sum(item_id.encode()) % 2
+    offset = sum(record.partition == partition for record in topic.log)
+    topic.log.append(TopicRecord(item_id.encode(), b"no json", partition, offset, NOW_S, is_bulk=bulk))
+
+
+@pytest.mark.parametrize("bulk", [True, False])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_refused_state_leaves_what_waits_and_is_told(deployment: Deployment, bulk: bool, together: bool) -> None:
+    topic = Topic()
+    process = Process(deployment, topic)
+    topic.send("a", "Lamp", bulk=True)
+    if not together:
+        process.poll()
+    refused_state("a", topic, bulk=bulk)
+    process.poll()
+    assert titles(deployment) == {"a": "Lamp"}
+    again = Process(deployment, topic)  # what waited is found again
+    assert again.lanes.num_waiting == 1
+    again.finish()
+    assert encoded(deployment) == ["a"]
+    assert deployment.refused() == [("malformed_json", 1)]
+    assert dict(again.feed.mark.rejected) == {"malformed_json": 1}
+
+
+def test_a_refused_state_is_told_where_another_follows_it(deployment: Deployment) -> None:
+    topic = Topic()
+    refused_state("a", topic, bulk=True)
+    topic.send("a", "Lamp", bulk=True)
+    Process(deployment, topic).poll()
+    assert deployment.refused() == [("malformed_json", 0)]
+    assert titles(deployment) == {"a": "Lamp"}
+
+
+def test_no_state_is_published_that_another_of_the_same_poll_follows(deployment: Deployment) -> None:
+    topic = Topic()
+    topic.send("a", "On sale")
+    for number in range(20):
+        topic.send(f"other{number}", "Chair")
+    topic.send("a", "Hidden")
+    Process(deployment, topic).poll()
+    sent = [read_item_update(r.key, r.value) for r in deployment.broker.records("item-embeddings")]
+    assert {update.entry.title for update in sent if update.item_id == "a"} == {"Hidden"}
+
+
+class Watching:
+    """The text encoder; tells whenever it is asked to encode."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._encoder, self._tell = ENCODERS["text"], tell
+        self.name, self.modality, self.fingerprint = self._encoder.name, "text", self._encoder.fingerprint
+        self.embedding_dim = self._encoder.embedding_dim
+
+    def encode(self, payloads: Sequence[bytes]) -> Encodings:
+        self._tell()
+        return self._encoder.encode(payloads)
+
+
+def test_a_removal_waits_for_no_content_of_other_items(deployment: Deployment) -> None:
+    topic, seen = Topic(), []
+    feed = deployment.feed(encoders={"text": Watching(lambda: seen.append(titles(deployment).get("gone")))})
+    lanes = Lanes(feed, read=topic.read, elapsed_s=lambda: 0.0)
+    topic.send("gone", "Lamp")
+    lanes.arrived(topic.log, now_s=NOW_S)
+    seen.clear()
+    others = [topic.send(f"other{number}", f"Chair {number}") for number in range(20)]
+    lanes.arrived([*others, topic.send("gone")], now_s=NOW_S)
+    assert seen
+    assert set(seen) == {None}
+    assert titles(deployment)["gone"] is None

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmrec.errors import IncompatibleStateError, StoreError
+from mmrec.errors import IncompatibleStateError, NotFoundError, StoreError
 from mmrec.events.producer import TopicRecord
 from mmrec.publishing.release import CollectionMark
 from mmrec.serving.live_collection import CollectionWriter, LiveCollection, LiveCollectionParts
@@ -195,3 +195,26 @@ def test_the_thread_follows_the_release_that_is_promoted_and_catches_up_one_that
         live.close()
     assert live.figures()["num_failures"] == 0
     assert json.dumps(live.figures())
+
+
+def test_a_release_that_cannot_be_used_for_long_opens_no_connection_each_time(deployment):
+    release = deployment.publish(untrained(deployment.folder / "a"), now_s=1_000_000.0)
+    deployment.vectors.drop(release.collection)
+    opened: list[None] = []
+
+    def open_vectors():
+        opened.append(None)
+        return deployment.open_vectors()
+
+    live = LiveCollection(
+        LiveCollectionParts(
+            releases=deployment.releases,
+            open_vectors=open_vectors,
+            follow=lambda start, stop: iter(()),
+            topic_name=lambda: "c/t",
+        )
+    )
+    for _ in range(3):
+        with pytest.raises(NotFoundError, match=release.collection):
+            live._keep_up()
+    assert len(opened) == 1

@@ -297,13 +297,20 @@ def test_an_answer_holds_what_lists_hold_and_why(shop):
     assert [item.rank for item in response.items] == [1, 2]
 
 
-def test_the_past_never_replaces_what_came_since(records, world):
+@pytest.mark.parametrize("was_followed_from_the_beginning", [False, True])
+def test_the_past_never_replaces_what_came_since(records, world, was_followed_from_the_beginning):
     content, stopping = SearchContent(), threading.Event()
     newer = json.dumps({"item_id": "red dress", "title": "Sold as rags", "availability": 1}).encode()
-    content.take([read_item_update(b"red dress", newer)])
     past = [TopicRecord(partition=0, offset=n, key=k, value=v, timestamp_s=0.0) for n, (k, v) in enumerate(records)]
     past.append(TopicRecord(partition=0, offset=99, key=b"broken", value=b"no JSON", timestamp_s=0.0))
-    backfill = Backfill(content, lambda: past, stopping=stopping)
+
+    def read() -> list[TopicRecord]:  # the record of now comes after the past was asked for
+        content.take([read_item_update(b"red dress", newer)])
+        return past
+
+    backfill = Backfill(content, read, stopping=stopping)
+    if was_followed_from_the_beginning:  # as before the first release
+        backfill.not_needed()
     backfill.start()
     for _ in range(1_000):
         if backfill.is_done:
