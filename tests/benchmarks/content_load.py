@@ -18,7 +18,7 @@ from PIL import Image
 
 from mmrec.catalog.item import Availability, CatalogItem, to_json_value
 from mmrec.stores.kafka.producer import KafkaRecordProducer
-from mmrec.v1 import recommender_pb2, recommender_pb2_grpc
+from mmrec.v1 import catalog_pb2, recommender_pb2, recommender_pb2_grpc
 from tests.benchmarks.own_recommender import OwnRecommender
 
 MAX_OPEN = 400
@@ -107,7 +107,7 @@ class ContentLoad:
             return stub.SearchItems(pb.SearchItemsRequest(query=[pb.QueryPart(text=words)]), timeout=10)
 
         def photo(number: int) -> Awaitable[Any]:
-            part = pb.QueryPart(image=self._photos[number % len(self._photos)])
+            part = pb.QueryPart(image=catalog_pb2.Image(content=self._photos[number % len(self._photos)]))
             return stub.SearchItems(pb.SearchItemsRequest(query=[part]), timeout=10)
 
         return {"lists": lists, "similar": similar, "text": text, "photo": photo}
