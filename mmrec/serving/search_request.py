@@ -91,6 +91,7 @@ def likeness_request(message: recommender_pb2.SimilarItemsRequest, *, now_s: flo
     """
     if not message.item_id:
         raise InvalidRequestError("item_id is empty; name the item whose like you want")
+    check_id("item_id", message.item_id)
     for name, weight in message.modality_weights.items():
         if not (math.isfinite(weight) and weight >= 0):
             raise InvalidRequestError(f"modality_weights[{name!r}] is {weight}; give a finite number >= 0")
