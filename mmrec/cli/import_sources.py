@@ -97,7 +97,9 @@ def import_source(
     from mmrec.catalog.importers.registry import find_importer
 
     if call.report is not None and not call.report.expanduser().parent.is_dir():
-        raise InvalidRequestError(f"--report {call.report}: there is no folder {call.report.parent}; make it, or name another")
+        raise InvalidRequestError(
+            f"--report {call.report}: there is no folder {call.report.parent}; make it, or name another"
+        )
     importer = find_importer(path, form)
     settings = _settings(config, call)
     options = options.with_usual(importer.usual_behaviors)
@@ -213,7 +215,9 @@ def _tell_items(findings: "ItemFindings", call: "ImportCall") -> None:
     for line in report.lines():
         typer.echo(line)
     if call.report is not None:
-        call.report.expanduser().write_text(json.dumps(report.document(), ensure_ascii=False, indent=1), encoding="utf-8")
+        call.report.expanduser().write_text(
+            json.dumps(report.document(), ensure_ascii=False, indent=1), encoding="utf-8"
+        )
     if call.is_dry:
         typer.echo(f"{findings.num_records:,} items would be sent; this was a dry run")
 

@@ -154,7 +154,8 @@ class SearchIndex:
             num_candidates: Of each kind of evidence, the best so many are looked at.
 
         Returns:
-            Items in the order of relevance, equal ones by row. Where the query has words alone, those that have any.
+            Items in the order of relevance, equal ones by row. Those that nothing speaks for or against are not found,
+            nor, where the query has words alone, those that have none.
         """
         with self._lock:
             asked = [self._asked(part, num_rows=len(allowed_I)) for part in parts]
@@ -168,6 +169,9 @@ class SearchIndex:
         order = np.argsort(-relevance_N, kind="stable")
         if not any(each.directions for each in asked):
             order = order[relevance_N[order] > 0]
+        else:
+            spoken_of_N = np.any([np.zeros(len(rows_N), dtype=np.bool_), *(e.gains_N != 0 for e in found)], axis=0)
+            order = order[spoken_of_N[order]]
         return FoundItems(
             rows_N=rows_N[order],
             relevance_N=relevance_N[order],

@@ -220,7 +220,7 @@ class LexicalIndex:
         return math.log1p((len(self._items) - frequency + 0.5) / (frequency + 0.5))
 
     def found_words(self, query: Sequence[QueryWord], row: int) -> tuple[str, ...]:
-        """The words of an item that a query asks for, as the item has them: a misspelled or unfinished one put right."""
+        """The words that a query asks for and an item has, as it has them: misspelled and unfinished ones put right."""
         item = self._items.get(row)
         if item is None:
             return ()

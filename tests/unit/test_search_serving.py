@@ -338,6 +338,18 @@ def test_records_taken_while_the_past_is_read_are_never_lost():
     assert len(found.rows_N) == 400
 
 
+def test_what_nothing_speaks_for_is_not_found(shop):
+    assert ids(shop.search({"text": "zzzz"})) == []
+    found = shop.search({"item_id": "red dress"}, num_items=200)
+    assert set(ids(found)) <= {item.item_id for item in items()}
+
+
+def test_only_the_ratio_of_weights_counts(shop):
+    plain, large = (shop.alike("red dress", {"image": w, "text": w / 2}) for w in (1.0, 1e308))
+    assert ids(plain) == ids(large)
+    np.testing.assert_allclose(plain.scores_K, large.scores_K)
+
+
 def test_a_process_of_its_own_encodes_queries_as_items_are_encoded(shop):
     encoder = QueryEncoder(NAMES, picture_timeout_s=10.0)
     with pytest.raises(StoreError, match="being loaded"):

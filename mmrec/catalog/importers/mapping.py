@@ -167,7 +167,9 @@ def check_columns(table: Table, options: ImportOptions) -> frozenset[str]:
 
 def refuse_columns(form: str, options: ImportOptions) -> None:
     """InvalidRequestError where columns are named and the form says itself what each one is."""
-    if named := ", ".join([*(f"--column {name}={column}" for name, column in options.columns.items()), *options.ignore]):
+    if named := ", ".join(
+        [*(f"--column {name}={column}" for name, column in options.columns.items()), *options.ignore]
+    ):
         raise InvalidRequestError(
             f"{named}: the form {form} says itself what its columns are; leave this out, or read a table of it with "
             f"--form plain"
