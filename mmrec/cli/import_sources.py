@@ -96,6 +96,10 @@ def import_source(
     """
     from mmrec.catalog.importers.registry import find_importer
 
+    if call.report is not None and not call.report.expanduser().parent.is_dir():
+        raise InvalidRequestError(
+            f"--report {call.report}: there is no folder {call.report.parent}; make it, or name another"
+        )
     importer = find_importer(path, form)
     settings = _settings(config, call)
     options = options.with_usual(importer.usual_behaviors)
@@ -107,7 +111,10 @@ def import_source(
         raise InvalidRequestError(f"{path} holds no {options.kind} of the form {importer.name}")
     problems = []
     if source.items is not None and options.kind != "events":
-        problems.append(_items(settings, source, options, call))
+        problem = _items(settings, source, options, call)
+        if problem is None:
+            return
+        problems.append(problem)
     if source.events is not None and options.kind != "items":
         try:
             _events(settings, source, options, call, skip_unknown=skip_unknown)
@@ -134,8 +141,8 @@ def _marks_folder(settings: Settings) -> Path:
     return local_folder(settings.stores.event_log) / "imports"
 
 
-def _items(settings: Settings, source: "ImportSource", options: "ImportOptions", call: "ImportCall") -> str:
-    """Clean, judge and send the items; what is to be said of refused ones."""
+def _items(settings: Settings, source: "ImportSource", options: "ImportOptions", call: "ImportCall") -> str | None:
+    """Clean, judge and send the items; what is to be said of refused ones, None where Ctrl-C ended it."""
     from mmrec.catalog.cleaning import cleaning_policy
     from mmrec.catalog.cleaning_report import CleaningReport, rare_values
     from mmrec.catalog.importers.cleaned import ItemFindings, cleaned_records
@@ -166,7 +173,7 @@ def _items(settings: Settings, source: "ImportSource", options: "ImportOptions",
         rest = islice(records, marks.mark.num_sent, None)
         what, topic = f"items of {source.path.name}", settings.kafka.catalog_items
         if not send(settings, rest, what=what, topic=topic, header=BULK_HEADER, rate=call.rate, told=marks.sent):
-            return ""
+            return None
         marks.done(num_refused=findings.num_refused)
     _tell_items(findings, call)
     if not findings.num_refused:
@@ -208,7 +215,9 @@ def _tell_items(findings: "ItemFindings", call: "ImportCall") -> None:
     for line in report.lines():
         typer.echo(line)
     if call.report is not None:
-        call.report.write_text(json.dumps(report.document(), ensure_ascii=False, indent=1), encoding="utf-8")
+        call.report.expanduser().write_text(
+            json.dumps(report.document(), ensure_ascii=False, indent=1), encoding="utf-8"
+        )
     if call.is_dry:
         typer.echo(f"{findings.num_records:,} items would be sent; this was a dry run")
 

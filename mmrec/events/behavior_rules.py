@@ -9,6 +9,7 @@ The behavior stands after the last "=". Every condition that a row meets gives a
 `rating>0=watch` and `rating>=4=like` make a well rated film watched and liked.
 """
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -124,7 +125,10 @@ def _number(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:  # an integer beyond every float, as JSON may have it
+            return math.inf if value > 0 else -math.inf
     text = str(value).strip()
     if "," in text and "." not in text:
         text = text.replace(",", ".")

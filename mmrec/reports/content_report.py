@@ -1,4 +1,4 @@
-"""The content report: one page from a catalogue, its encoders, and what trainings found.
+"""The content report: one page from a catalogue, its encoders, and what trainings found (METHODS M39).
 
 html = content_report(catalogue, encoded, trained=[read_findings(folder)])
 """

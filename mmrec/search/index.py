@@ -81,20 +81,24 @@ class SearchIndex:
             vectors: By modality; any may be absent.
         """
         with self._lock:
-            row = self._row(item_id)
-            self._lexical.put(row, text)
-            self._drop_vectors(row, kept={(modality, v.meaning) for modality, v in vectors.items()})
-            for modality, vector in vectors.items():
-                key = modality, vector.meaning
-                space = self._spaces.get(key)
-                if space is None or space.embedding_dim != len(vector.values_D):
-                    space = self._spaces[key] = HalfVectors(embedding_dim=len(vector.values_D))
-                space.put(row, vector.values_D)
+            self._put(item_id, text, vectors)
+
+    def _put(self, item_id: str, text: ItemText, vectors: Mapping[str, MeantVector]) -> None:
+        row = self._row(item_id)
+        self._lexical.put(row, text)
+        self._drop_vectors(row, kept={(modality, v.meaning) for modality, v in vectors.items()})
+        for modality, vector in vectors.items():
+            key = modality, vector.meaning
+            space = self._spaces.get(key)
+            if space is None or space.embedding_dim != len(vector.values_D):
+                space = self._spaces[key] = HalfVectors(embedding_dim=len(vector.values_D))
+            space.put(row, vector.values_D)
 
     def introduce(self, item_id: str, text: ItemText) -> None:
         """Add the words of an item that nothing is known of yet; of others nothing changes."""
-        if item_id not in self._row_of:
-            self.put(item_id, text, {})
+        with self._lock:
+            if item_id not in self._row_of:
+                self._put(item_id, text, {})
 
     def remove(self, item_id: str) -> None:
         """Forget an item; nothing happens where it is not known."""
@@ -150,7 +154,8 @@ class SearchIndex:
             num_candidates: Of each kind of evidence, the best so many are looked at.
 
         Returns:
-            Items in the order of relevance, equal ones by row. Where the query has words alone, those that have any.
+            Items in the order of relevance, equal ones by row. Those that nothing speaks for or against are not found,
+            nor, where the query has words alone, those that have none.
         """
         with self._lock:
             asked = [self._asked(part, num_rows=len(allowed_I)) for part in parts]
@@ -164,6 +169,9 @@ class SearchIndex:
         order = np.argsort(-relevance_N, kind="stable")
         if not any(each.directions for each in asked):
             order = order[relevance_N[order] > 0]
+        else:
+            spoken_of_N = np.any([np.zeros(len(rows_N), dtype=np.bool_), *(e.gains_N != 0 for e in found)], axis=0)
+            order = order[spoken_of_N[order]]
         return FoundItems(
             rows_N=rows_N[order],
             relevance_N=relevance_N[order],
@@ -181,7 +189,7 @@ class SearchIndex:
             return self._lexical.corrected(text)
 
     def found_words(self, words: Sequence[QueryWord], row: int) -> tuple[str, ...]:
-        """The words of a query that the item of a row has, as they were written."""
+        """The words that a query asks for and the item of a row has; see LexicalIndex.found_words()."""
         with self._lock:
             return self._lexical.found_words(words, row)
 

@@ -220,12 +220,13 @@ class LexicalIndex:
         return math.log1p((len(self._items) - frequency + 0.5) / (frequency + 0.5))
 
     def found_words(self, query: Sequence[QueryWord], row: int) -> tuple[str, ...]:
-        """The words of a query that an item has, as they were written."""
+        """The words that a query asks for and an item has, as it has them: misspelled and unfinished ones put right."""
         item = self._items.get(row)
         if item is None:
             return ()
         has = set(item.numbers.tolist())
-        return tuple(word.written for word in query if any(number in has for number, _ in word.forms))
+        found = (next((number for number, _ in word.forms if number in has), None) for word in query)
+        return tuple(dict.fromkeys(self._vocabulary.word(number) for number in found if number is not None))
 
 
 class _Postings:

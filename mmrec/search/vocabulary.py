@@ -76,12 +76,13 @@ class Vocabulary:
         return self._number_of.get(word)
 
     def near(self, word: str, *, in_use_V: npt.NDArray[np.bool_]) -> list[NearWord]:
-        """Words in use within the edits that a word of this length may be off, nearest first; none for numbers.
+        """Words in use within the edits that a word of this length may be off, nearest first; none for numbers, and
+        none for what is longer than words are kept.
 
         Args:
             in_use_V: By number, whether an item has the word.
         """
-        if len(word) < MIN_FUZZY or is_number(word):
+        if not MIN_FUZZY <= len(word) <= MAX_WORD_CHARACTERS or is_number(word):
             return []
         max_edits = 1 if len(word) <= SHORT else 2
         size = len(self._number_of)

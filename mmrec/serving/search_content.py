@@ -66,6 +66,7 @@ class SearchContent:
         """Items whose newest record was taken; None once the past is there."""
         self._rows_R: RowArray = np.zeros(0, dtype=np.int64)
         self._catalogue_ids: tuple[str, ...] = ()
+        self._order = threading.Lock()
         self._lock = threading.Lock()
         self.num_backfilled = 0
 
@@ -77,17 +78,18 @@ class SearchContent:
 
     def take(self, updates: Sequence[ItemUpdate]) -> None:
         """Apply new records in order; each costs its words and vectors."""
-        if self._fresh is not None:
-            self._fresh.update(update.item_id for update in updates)
         for update in updates:
-            self._put(update)
+            with self._order:
+                if self._fresh is not None:
+                    self._fresh.add(update.item_id)
+                self._put(update)
 
     def backfill(self, updates: Sequence[ItemUpdate]) -> None:
         """Apply records of the past in order, but for items that a new record has come of."""
-        fresh = self._fresh if self._fresh is not None else frozenset()
         for update in updates:
-            if update.item_id not in fresh:
-                self._put(update)
+            with self._order:  # or a record that is taken between look and put would be lost
+                if self._fresh is None or update.item_id not in self._fresh:
+                    self._put(update)
         self.num_backfilled += len(updates)
 
     def backfilled(self) -> None:

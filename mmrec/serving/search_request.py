@@ -91,6 +91,7 @@ def likeness_request(message: recommender_pb2.SimilarItemsRequest, *, now_s: flo
     """
     if not message.item_id:
         raise InvalidRequestError("item_id is empty; name the item whose like you want")
+    check_id("item_id", message.item_id)
     for name, weight in message.modality_weights.items():
         if not (math.isfinite(weight) and weight >= 0):
             raise InvalidRequestError(f"modality_weights[{name!r}] is {weight}; give a finite number >= 0")
@@ -98,7 +99,8 @@ def likeness_request(message: recommender_pb2.SimilarItemsRequest, *, now_s: flo
             modality_named(name)
         except NotFoundError as error:
             raise InvalidRequestError(f"modality_weights: {error}") from None
-    if not any(message.modality_weights.values()):
+    largest = max(message.modality_weights.values(), default=0.0)
+    if not largest:
         raise InvalidRequestError('modality_weights are all 0; give one a weight, such as {"image": 1}')
     return SearchRequest(
         parts=(AskedPart(item_id=message.item_id),),
@@ -106,7 +108,7 @@ def likeness_request(message: recommender_pb2.SimilarItemsRequest, *, now_s: flo
         num_items=number_of_items(message.num_items),
         excluded_item_ids=_excluded(message),
         item_filter=item_filter(message.filter),
-        shares=dict(message.modality_weights),
+        shares={name: weight / largest for name, weight in message.modality_weights.items()},
     )
 
 

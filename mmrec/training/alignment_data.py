@@ -67,7 +67,8 @@ def alignment_pairs(
         shares: Part -> its share of the items.
 
     Raises:
-        ConfigurationError: image or text vectors are missing, or fewer than MIN_PAIRS items have both.
+        ConfigurationError: image or text vectors are missing, fewer than MIN_PAIRS items have both, or too few of these
+            differ.
     """
     lacking = [modality for modality in SIDES if modality not in content.values]
     if lacking:
@@ -81,14 +82,21 @@ def alignment_pairs(
     inputs = {modality: np.ascontiguousarray(content.values[modality][rows]) for modality in SIDES}
     known = [entries.get(item_id) for item_id in item_ids]
     keys = [[folded(entry.title) if entry else "" for entry in known], *map(digests, inputs.values())]
+    groups_N, parts = item_groups(*keys), group_split(*keys, shares=shares, seed=seed)
+    if min(map(len, parts.values())) < 2:
+        said = ", ".join(f"{part} {len(part_rows)}" for part, part_rows in parts.items())
+        raise ConfigurationError(
+            f"{len(rows)} items with picture and text are {len(set(groups_N.tolist()))} different ones by title, text "
+            f"and picture, and items that are alike stay together: {said}; every part needs 2 at least"
+        )
     return AlignmentPairs(
         item_ids=item_ids,
         inputs=inputs,
         encoders={modality: content.encoders[modality] for modality in SIDES},
         fingerprints={modality: name for modality, name in content.fingerprints.items() if modality in SIDES},
-        groups_N=item_groups(*keys),
+        groups_N=groups_N,
         labels=tuple(folded(entry.attributes.get(label_attribute, "")) if entry else "" for entry in known),
-        parts=group_split(*keys, shares=shares, seed=seed),
+        parts=parts,
     )
 
 

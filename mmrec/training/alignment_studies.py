@@ -1,4 +1,4 @@
-"""What the parts of an alignment's training change, one at a time (paper S1 of METHODS; METHODS M14, M20, M23).
+"""What the parts of an alignment's training change, one at a time (paper S1 of METHODS; METHODS M14, M20, M23, M38).
 
     studies(pairs, config, data, tell=print)        parts of a report; some minutes for ten thousand items
 

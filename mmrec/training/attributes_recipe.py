@@ -80,7 +80,8 @@ def train(desk: Desk) -> None:
         desk.tell("resumed", {"epoch": fit.epoch})
     while not fit.is_over:
         figures = fit.run_epoch()
-        desk.tell("attributes_epoch", figures)
+        if desk.is_first:
+            desk.tell("attributes_epoch", figures)
         desk.save(figures, lambda folder: torch.save(fit.state(), folder / STATE))
     if not desk.is_first:
         return

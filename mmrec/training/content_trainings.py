@@ -13,8 +13,9 @@ from typing import Final
 
 from mmrec.catalog.item import CatalogItem, catalog_entry
 from mmrec.config import Settings
+from mmrec.errors import ConfigurationError
 from mmrec.reports.encoded_catalogue import EncodedCatalogue
-from mmrec.reports.findings import FILE, Findings, read_findings
+from mmrec.reports.findings import FILE, Findings, Text, read_findings
 from mmrec.reports.judged_content import class_attribute
 from mmrec.training.recipe import DeploymentData, chosen_options, train_here
 from mmrec.training.recipes import RECIPES, recipe_named
@@ -29,6 +30,8 @@ def train_on_catalogue(
 ) -> list[Findings]:
     """Train each recipe into a folder of its name; what it has to say, in the order of the names.
 
+    One that the catalogue has not enough for says so instead.
+
     Args:
         names: Of CONTENT_RECIPES.
         settings: Their table [training.NAME] is used.
@@ -36,7 +39,7 @@ def train_on_catalogue(
         tell: Says what happened: tell(event, **figures).
 
     Raises:
-        ConfigurationError: the catalogue has not what a recipe needs, or an option is refused.
+        SettingError: an option is refused.
     """
     data = catalogue_data(encoded, settings)
     findings = []
@@ -44,7 +47,14 @@ def train_on_catalogue(
         recipe, out = recipe_named(name), folder / name
         asked = Namespace(label_attribute=class_attribute(encoded.items))
         out.parent.mkdir(parents=True, exist_ok=True)
-        train_here(recipe, chosen_options(recipe, settings, asked), data, out=out, tell=tell)
+        options = chosen_options(recipe, settings, asked)
+        try:
+            train_here(recipe, options, data, out=out, tell=tell)
+        except ConfigurationError as error:
+            tell("not_trained", recipe=name, reason=str(error))
+            why = Text(title="Not trained", paragraphs=[str(error)])
+            findings.append(Findings(title=f"Training: {name}", parts=[why]))
+            continue
         if (out / FILE).is_file():
             findings.append(read_findings(out))
         else:

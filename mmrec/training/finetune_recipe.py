@@ -161,7 +161,8 @@ def train(desk: Desk) -> None:
         desk.tell("resumed", {"epoch": fit.epoch})
     while not fit.is_over:
         figures = fit.run_epoch()
-        desk.tell("finetune_epoch", figures)
+        if desk.is_first:
+            desk.tell("finetune_epoch", figures)
         desk.save(figures, lambda folder: torch.save(fit.state(), folder / STATE))
     if not desk.is_first:
         return

@@ -301,7 +301,7 @@ def test_a_search_by_words_finds_a_new_item_by_its_description(client: ProtoClie
     first = answer.items[0]
     assert (first.item_id, first.rank, first.title) == (searched, 1, "Crimson scarf")
     assert "lexical" in first.sources
-    assert "alpacca" in first.explanation.text
+    assert "alpaca" in first.explanation.text
     assert answer.request_id
     assert not answer.state.degraded
 

@@ -339,3 +339,10 @@ def test_l1_holds_weights_down() -> None:
             fit.run_epoch()
         sizes[l1] = float(mean_size(fit.model).detach())
     assert sizes[1e4] < 0.9 * sizes[0.0]
+
+
+def test_items_that_are_all_alike_cannot_be_parted():
+    content = planted_content(num_items=40)
+    entries = {item_id: CatalogEntry(item_id=item_id, title="The same") for item_id in content.item_ids}
+    with pytest.raises(ConfigurationError, match="40 items with picture and text are 1 different ones"):
+        alignment_pairs(content, entries, label_attribute="kind", seed=1)

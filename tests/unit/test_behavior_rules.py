@@ -66,3 +66,9 @@ def test_two_behaviors_for_one_name_are_refused_and_the_same_twice_is_not() -> N
     for rules in (["view=browse", "view=cart"], ["r>3=browse", "r>3=cart"]):
         with pytest.raises(InvalidRequestError, match="says both"):
             parse_behaviors(rules)
+
+
+def test_an_integer_beyond_every_float_is_compared_as_one_without_bound() -> None:
+    rules = parse_behaviors(["rating>=4=like", "rating<0=skip"])
+    assert [condition.is_met(10**400) for condition in rules.conditions] == [True, False]
+    assert [condition.is_met(-(10**400)) for condition in rules.conditions] == [False, True]

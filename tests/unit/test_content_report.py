@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 
 from mmrec.catalog.item import CatalogItem
-from mmrec.config import CatalogSettings
+from mmrec.config import CatalogSettings, Settings
 from mmrec.errors import InvalidRequestError
 from mmrec.evaluation.group_split import group_split
 from mmrec.reports import bar_charts, charts
 from mmrec.reports.catalogues import read_catalogue
 from mmrec.reports.cleaning_html import cleaning_section
 from mmrec.reports.data_pictures import class_balance, crossed, data_findings, missing_shares, value_counts
+from mmrec.reports.encoded_catalogue import EncodedCatalogue
 from mmrec.reports.findings import Findings, Text, write_findings
 from mmrec.reports.findings_html import Shown, findings_section
 from mmrec.reports.page import page, photograph
+from mmrec.training.content_trainings import train_on_catalogue
 from tests import fashion_form
 from tests.damaged_pictures import damaged_avif
 from tests.unit.test_findings import EVERY_KIND
@@ -194,3 +196,17 @@ def test_texts_of_findings_are_never_markup() -> None:
 
 def test_a_broken_picture_leaves_a_blank_place_and_a_large_one_is_made_smaller() -> None:
     assert photograph(None) == photograph(b"no picture") == photograph(damaged_avif()) == '<div class="blank"></div>'
+
+
+def test_a_training_that_the_catalogue_has_not_enough_for_says_so_in_the_report(tmp_path: Path) -> None:
+    vectors = np.eye(30, dtype=np.float32)
+    items = tuple(item(f"i{number}", category="all alike") for number in range(30))
+    encoded = EncodedCatalogue(items=items, images={"eyes": vectors}, text_encoder="reader", texts_ID=vectors)
+    told: list[str] = []
+    found = train_on_catalogue(
+        ["attributes"], encoded, Settings(), tmp_path, tell=lambda event, **figures: told.append(event)
+    )
+    assert told == ["not_trained"]
+    (part,) = found[0].parts
+    assert isinstance(part, Text)
+    assert part.paragraphs[0].startswith("no attribute can be learned: category")

@@ -108,6 +108,7 @@ def test_ratings_become_the_behaviors_that_the_rules_say(
         (["--encoding", "klingon"], "encoding 'klingon' is not known"),
         (["--mapping", "none.toml"], "no file none.toml"),
         (["--images", "none"], "no folder or tar none"),
+        (["--report", "none/report.json"], "there is no folder none"),
         (["--behavior", "rating>=high=like"], "'high' is no number"),
     ],
 )

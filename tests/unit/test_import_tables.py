@@ -277,3 +277,10 @@ def test_a_time_without_a_zone_is_in_the_zone_given() -> None:
     assert utc.time_s - berlin.time_s == 7_200
     for cell in ("yesterday", "", None, "31/12/2018 25:00", "9999999999999999999"):
         assert column_clock([]).read(cell) is None
+
+
+def test_numbers_beyond_every_float_are_no_times() -> None:
+    huge = 10**400
+    assert column_clock([huge, 1_260_759_144]).unit == "s"
+    assert column_clock([], unit="s").read(huge) is None
+    assert column_clock([], unit="s").read(float("inf")) is None

@@ -401,7 +401,32 @@ def test_pictures_beyond_what_a_record_holds_are_left_out_and_counted(tmp_path: 
             archive.addfile(facts, io.BytesIO(bytes(size)))
     items, reading = items_of(opened(path, "plain"))
     assert (items["1"].image, items["2"].image) == (None, bytes(10))
-    assert reading.count(Noticed.MISSING_FILE) == 1
+    assert (reading.count(Noticed.LARGE_FILE), reading.count(Noticed.MISSING_FILE)) == (1, 0)
+
+
+def test_a_folder_with_the_name_of_a_picture_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text("id,title\n1,Shirt\n")
+    (tmp_path / "images" / "1.jpg").mkdir(parents=True)
+    items, _ = items_of(opened(path, "plain"))
+    assert items["1"].image is None
+
+
+def test_a_price_beyond_every_float_is_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "items.jsonl"
+    path.write_text('{"id": 1, "title": "Shirt", "price": 1%s}\n' % ("0" * 400))
+    items, reading = items_of(opened(path, "plain"))
+    assert items["1"].price == 0.0
+    assert reading.count(Noticed.BAD_PRICE) == 1
+
+
+def test_columns_that_are_named_are_there_or_refused(tmp_path: Path) -> None:
+    fashion = fashion_form.write_fashion_form(tmp_path)
+    with pytest.raises(InvalidRequestError, match="has no column 'Colour' for color"):
+        opened(fashion, "fashion", columns={"color": "Colour"})
+    lines(tmp_path / "meta_x.json", {"asin": "B1", "title": "Soap"})
+    with pytest.raises(InvalidRequestError, match="--column title=name: the form amazon says itself"):
+        opened(tmp_path / "meta_x.json", "amazon", columns={"title": "name"})
 
 
 @pytest.mark.skipif(not FASHION.is_dir(), reason=f"no {FASHION}")

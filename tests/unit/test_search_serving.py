@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 import threading
 import time
 from concurrent.futures import Future
@@ -19,6 +20,7 @@ from mmrec.content.query_encoder import NoQueryEncoder, QueryEncoder
 from mmrec.content.store import ContentStore
 from mmrec.errors import DeadlineError, InvalidRequestError, NotFoundError, StoreError
 from mmrec.events.producer import TopicRecord
+from mmrec.search.query import QueryPart
 from mmrec.serving.item_record import read_item_update
 from mmrec.serving.recommend import Deadline
 from mmrec.serving.search import add_found, search
@@ -321,6 +323,38 @@ def test_the_past_never_replaces_what_came_since(records, world, was_followed_fr
     assert content.index.num_rows == len(items())
     assert not content.index.knows("red dress", modality="text")
     assert content.index.knows("blue dress", modality="image")
+
+
+def test_records_taken_while_the_past_is_read_are_never_lost():
+    def update(number: int, title: str):
+        return read_item_update(b"i%d" % number, json.dumps({"title": title, "availability": 1}).encode())
+
+    numbers, switched = range(400), sys.getswitchinterval()
+    content = SearchContent()
+    past, new = ([update(number, title) for number in numbers] for title in ("old", "new"))
+    sys.setswitchinterval(1e-6)
+    try:
+        reads = threading.Thread(target=lambda: [content.backfill([each]) for each in past])
+        reads.start()
+        for each in new:
+            content.take([each])
+        reads.join()
+    finally:
+        sys.setswitchinterval(switched)
+    found = content.index.find([QueryPart(words="new")], allowed_I=np.ones(400, dtype=np.bool_), num_candidates=400)
+    assert len(found.rows_N) == 400
+
+
+def test_what_nothing_speaks_for_is_not_found(shop):
+    assert ids(shop.search({"text": "zzzz"})) == []
+    found = shop.search({"item_id": "red dress"}, num_items=200)
+    assert set(ids(found)) <= {item.item_id for item in items()}
+
+
+def test_only_the_ratio_of_weights_counts(shop):
+    plain, large = (shop.alike("red dress", {"image": w, "text": w / 2}) for w in (1.0, 1e308))
+    assert ids(plain) == ids(large)
+    np.testing.assert_allclose(plain.scores_K, large.scores_K)
 
 
 def test_a_process_of_its_own_encodes_queries_as_items_are_encoded(shop):

@@ -177,3 +177,16 @@ def test_what_items_had_before_is_cleared_away():
         index.put(1, ItemText(title=f"Nike Air Max 90 edition {number % 7}"))
     assert index.num_slots < 700
     assert found(index, "max 90")[0] == 1
+
+
+def test_a_query_of_any_length_in_any_script_is_put_right_or_left():
+    index = index_of(SHOES)
+    for text in ("東京都港区" * 100, "ก" * 1_000, "a" * 1_000, "шуба" * 100):
+        assert index.corrected(text) == text
+        assert not index.scores(index.looked_up(text), num_rows=len(SHOES)).any()
+
+
+def test_words_that_were_found_are_told_as_the_item_has_them():
+    index = index_of([ItemText(title="Red dress")])
+    assert index.found_words(index.looked_up("rde DRESSES shoe"), 0) == ("red", "dress")
+    assert index.found_words(index.looked_up("dre"), 0) == ("dress",)

@@ -25,7 +25,7 @@ from mmrec.catalog.importers.importer import Importer, ImportSource, Part
 from mmrec.catalog.importers.instants import column_clock
 from mmrec.catalog.importers.item_rows import ItemReader, plain_text
 from mmrec.catalog.importers.lines import plain_suffix
-from mmrec.catalog.importers.mapping import ImportOptions
+from mmrec.catalog.importers.mapping import ImportOptions, refuse_columns
 from mmrec.catalog.importers.reading import Reading
 from mmrec.catalog.importers.spool import Spool
 from mmrec.catalog.importers.table import JSON, SUFFIXES, Table, open_table
@@ -76,7 +76,7 @@ def open_amazon(path: Path, options: ImportOptions) -> ImportSource:
     """A folder or file of the form.
 
     Raises:
-        InvalidRequestError: it holds neither reviews nor metadata.
+        InvalidRequestError: it holds neither reviews nor metadata, or columns are named.
     """
     tables = _tables(path, options.encoding)
     if not tables:
@@ -84,6 +84,7 @@ def open_amazon(path: Path, options: ImportOptions) -> ImportSource:
             f"{path} holds neither reviews (JSON lines with asin, reviewerID and overall, or parent_asin, user_id and "
             f"rating) nor metadata (asin or parent_asin, and title)"
         )
+    refuse_columns("amazon", options)
     metadata, reviews = tables.get("items"), tables.get("events")
     said: list[str] = []
     items = events = None

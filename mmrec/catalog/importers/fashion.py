@@ -17,7 +17,7 @@ from mmrec.catalog.importers.fields import plain_name
 from mmrec.catalog.importers.image_source import find_pictures
 from mmrec.catalog.importers.importer import Importer, ImportSource, Part
 from mmrec.catalog.importers.item_rows import ItemReader
-from mmrec.catalog.importers.mapping import ImportOptions
+from mmrec.catalog.importers.mapping import ImportOptions, check_columns
 from mmrec.catalog.importers.plain import said_of_pictures
 from mmrec.catalog.importers.reading import Reading
 from mmrec.catalog.importers.table import Table, open_table
@@ -28,6 +28,7 @@ TABLES: Final = ("styles.csv", "styles.csv.gz", "items.parquet")
 NEEDED: Final = ("id", "articleType", "productDisplayName")
 DOMAIN: Final = "fashion"
 _NOT_ATTRIBUTES: Final = frozenset(("hasimage", "imagemd5", "image", "link", "filename"))
+_HAS: Final = frozenset(("true", "1", "yes"))
 
 
 def recognizes(path: Path) -> bool:
@@ -45,7 +46,7 @@ def open_fashion(path: Path, options: ImportOptions) -> ImportSource:
     """A folder or table of the form.
 
     Raises:
-        InvalidRequestError: there is no such table.
+        InvalidRequestError: there is no such table, or it has not a column that is named.
     """
     file = _table_of(path)
     if file is None:
@@ -53,6 +54,7 @@ def open_fashion(path: Path, options: ImportOptions) -> ImportSource:
             f"{path} is no fashion form; give a folder with {' or '.join(TABLES)}, or such a file"
         )
     table = open_table(file, encoding=options.encoding)
+    check_columns(table, options)
     pictures = find_pictures(options.images, beside=file.parent)
     marked = "has_image" in table.columns
     known = {"item_id": "id", "title": "productDisplayName"}
@@ -73,7 +75,7 @@ def open_fashion(path: Path, options: ImportOptions) -> ImportSource:
 
     def read(reading: Reading) -> Iterator[CatalogItem]:
         for number, cells in table.rows(reading, overflow="productDisplayName"):
-            expects = bool(cells["has_image"]) if marked else pictures is not None
+            expects = cell_text(cells["has_image"]).lower() in _HAS if marked else pictures is not None
             item = readers[expects].item(_plain_year(cells), place=f"{table.row_word} {number}", reading=reading)
             if item is not None:
                 yield item

@@ -29,7 +29,10 @@ MAX_BYTES: Final = 5 * 1024 * 1024
 class Picture:
     """One picture as a file holds it."""
 
+    name: str
+    """Of the file."""
     content: bytes
+    """Empty where the file has more than MAX_BYTES."""
     media_type: str
 
 
@@ -41,17 +44,19 @@ class ImageSource:
     names: Mapping[str, str]
     """Name of the file by itself, and by itself without its suffix; both without folders."""
     num_pictures: int
-    read: Callable[[str], bytes]
-    """Bytes of the file of one of those names."""
+    read: Callable[[str, int], bytes]
+    """read(name, n): the first n bytes of the file of one of those names."""
 
     def of(self, name: str) -> Picture | None:
-        """The picture of a name, with or without folders and suffix; None where there is none or it is too large."""
+        """The picture of a name, with or without folders and suffix; None where there is none, or an empty file."""
         found = self.names.get(name.replace("\\", "/").rpartition("/")[2])
         if found is None:
             return None
-        content = self.read(found)
+        content = self.read(found, MAX_BYTES + 1)
+        if not content:
+            return None
         media_type = SUFFIXES.get(Path(found).suffix.lower(), "")
-        return Picture(content=content, media_type=media_type) if 0 < len(content) <= MAX_BYTES else None
+        return Picture(name=found, content=content if len(content) <= MAX_BYTES else b"", media_type=media_type)
 
 
 def _names(files: Iterable[str]) -> dict[str, str]:
@@ -80,10 +85,13 @@ def find_pictures(given: str, *, beside: Path) -> ImageSource | None:
 
 
 def _folder(path: Path) -> ImageSource:
-    places = {each.name: each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES}
-    return ImageSource(
-        path=path, names=_names(places), num_pictures=len(places), read=lambda name: places[name].read_bytes()
-    )
+    places = {each.name: each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES and each.is_file()}
+
+    def read(name: str, num_bytes: int) -> bytes:
+        with places[name].open("rb") as file:
+            return file.read(num_bytes)
+
+    return ImageSource(path=path, names=_names(places), num_pictures=len(places), read=read)
 
 
 def _tar(path: Path) -> ImageSource:
@@ -99,10 +107,10 @@ def _tar(path: Path) -> ImageSource:
             f"{path} is no tar of pictures: {error}; give a folder or an uncompressed tar"
         ) from None
 
-    def read(name: str) -> bytes:
+    def read(name: str, num_bytes: int) -> bytes:
         offset, size = places[name]
         with path.open("rb") as file:
             file.seek(offset)
-            return file.read(size)
+            return file.read(min(size, num_bytes))
 
     return ImageSource(path=path, names=_names(places), num_pictures=len(places), read=read)

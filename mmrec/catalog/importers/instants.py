@@ -8,7 +8,6 @@ is the largest error.
 """
 
 import datetime
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,6 +21,8 @@ PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _FROM_S, _TO_S = 315_532_800, 2_524_608_000
 """1980 to 2050: numbers of no unit would lie here in two units only if a shop were older than time-keeping."""
 _NUMBER: Final = re.compile(r"-?\d{1,19}(?:\.\d*)?", re.ASCII)
+_LARGEST: Final = 1e19
+"""Of numbers that are looked at, as of those in texts."""
 _MONTH_FIRST: Final = re.compile(r"(\d{1,2}) (\d{1,2}), (\d{4})", re.ASCII)
 """As Amazon's reviewTime: "09 13, 2009"."""
 _OFFSET: Final = re.compile(r"\s?(?:UTC|GMT|Z)$")
@@ -119,5 +120,6 @@ def _number(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return None if math.isnan(value) else float(value)
+        # JSON has integers beyond every float, which are no times.
+        return float(value) if -_LARGEST < value < _LARGEST else None
     return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value.strip()) else None

@@ -7,6 +7,7 @@ Texts stay as the file has them, but for tags, which are taken out, and entities
 stays as an empty attribute, so that cleaning leaves it out or makes it "Unknown".
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -111,7 +112,7 @@ class ItemReader:
     def _price(self, cells: Mapping[str, Any], place: str, reading: Reading) -> tuple[float, str]:
         column, currency = self.columns.get("price", ""), self._cell(cells, "currency")
         value = cells.get(column)
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max:
             return float(value), currency
         text = self._cell(cells, "price")
         if not text:
@@ -164,9 +165,11 @@ class ItemReader:
         found = None
         if self.pictures is not None:
             found = next((image for name in (*names, item_id) if (image := self.pictures.of(name)) is not None), None)
-        if found is not None:
+        if found is not None and found.content:
             return found.content, "", found.media_type
-        if names or self.expects_picture:
+        if found is not None:
+            reading.note(Noticed.LARGE_FILE, place, found.name)
+        elif names or self.expects_picture:
             reading.note(Noticed.MISSING_FILE, place, names[0] if names else f"{item_id}{next(iter(SUFFIXES))}")
         return None, "", ""
 

@@ -119,13 +119,8 @@ def map_columns(table: Table, rows: Sequence[Row], options: ImportOptions) -> Co
     Raises:
         InvalidRequestError: a column that is named is not there, or what every row needs has no column.
     """
-    known = {**options.columns, **{f"ignored column {n}": name for n, name in enumerate(options.ignore)}}
-    for name, column in known.items():
-        if column not in table.columns:
-            raise InvalidRequestError(
-                f"{table.path.name} has no column {column!r} for {name}; it has {', '.join(table.columns)}"
-            )
-    open_columns = tuple(name for name in table.columns if name not in known.values())
+    known = check_columns(table, options)
+    open_columns = tuple(name for name in table.columns if name not in known)
     kind = options.kind or _kind_of(open_columns, options)
     wanted = EVENT_FIELDS if kind == "events" else ITEM_FIELDS
     given = {name: column for name, column in options.columns.items() if name in wanted}
@@ -153,6 +148,32 @@ def map_columns(table: Table, rows: Sequence[Row], options: ImportOptions) -> Co
     )
     _check(table, mapped, kind)
     return ColumnMapping(kind=kind, columns=mapped)
+
+
+def check_columns(table: Table, options: ImportOptions) -> frozenset[str]:
+    """The columns that a caller names.
+
+    Raises:
+        InvalidRequestError: one of them is not there.
+    """
+    named = {**options.columns, **{f"ignored column {n}": name for n, name in enumerate(options.ignore)}}
+    for name, column in named.items():
+        if column not in table.columns:
+            raise InvalidRequestError(
+                f"{table.path.name} has no column {column!r} for {name}; it has {', '.join(table.columns)}"
+            )
+    return frozenset(named.values())
+
+
+def refuse_columns(form: str, options: ImportOptions) -> None:
+    """InvalidRequestError where columns are named and the form says itself what each one is."""
+    if named := ", ".join(
+        [*(f"--column {name}={column}" for name, column in options.columns.items()), *options.ignore]
+    ):
+        raise InvalidRequestError(
+            f"{named}: the form {form} says itself what its columns are; leave this out, or read a table of it with "
+            f"--form plain"
+        )
 
 
 def _kind_of(columns: tuple[str, ...], options: ImportOptions) -> Kind:

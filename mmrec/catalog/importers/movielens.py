@@ -17,7 +17,7 @@ from mmrec.catalog.importers.event_rows import EventReader
 from mmrec.catalog.importers.image_source import ImageSource, find_pictures
 from mmrec.catalog.importers.importer import Importer, ImportSource, Part
 from mmrec.catalog.importers.instants import Clock
-from mmrec.catalog.importers.mapping import ImportOptions
+from mmrec.catalog.importers.mapping import ImportOptions, refuse_columns
 from mmrec.catalog.importers.plain import events_of, said_of_pictures
 from mmrec.catalog.importers.reading import Noticed, Reading
 from mmrec.catalog.importers.table import Table, is_table, open_table
@@ -55,12 +55,13 @@ def open_movielens(path: Path, options: ImportOptions) -> ImportSource:
     """A folder of the form, or one of its files.
 
     Raises:
-        InvalidRequestError: there are neither movies nor ratings.
+        InvalidRequestError: there are neither movies nor ratings, or columns are named.
     """
     tables = _tables(path, options.encoding)
     movies, ratings = tables.get("movies"), tables.get("ratings")
     if movies is None and ratings is None:
         raise InvalidRequestError(f"{path} holds neither movies nor ratings of the MovieLens form")
+    refuse_columns("movielens", options)
     said: list[str] = []
     items = events = None
     if movies is not None and options.kind != "events":
@@ -98,13 +99,15 @@ def _items(movies: Table, tags: Table | None, posters: ImageSource | None) -> Pa
                 reading.note(Noticed.MISSING_ID, place, column="movieId")
                 continue
             poster = posters.of(movie_id) if posters else None
+            if poster is not None and not poster.content:
+                reading.note(Noticed.LARGE_FILE, place, poster.name)
             reading.num_items += 1
             yield film_item(
                 movie_id,
                 title=cell_text(cells["title"]),
                 genres=cell_text(cells.get("genres")),
                 tags=said.get(movie_id, []),
-                poster=poster.content if poster else None,
+                poster=(poster.content or None) if poster else None,
             )
 
     files = [movies.path, *([tags.path] if tags else []), *([posters.path] if posters else [])]

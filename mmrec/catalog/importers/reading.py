@@ -41,6 +41,8 @@ class Noticed(StrEnum):
     """A row without an id of its item or user was left out."""
     MISSING_FILE = "missing_file"
     """The picture that belongs to the row is not there; the item stays."""
+    LARGE_FILE = "large_file"
+    """The picture that belongs to the row has more bytes than a record may hold; the item stays."""
     BAD_PRICE = "bad_price"
     """A price was no number of 0 or more; the price is unknown."""
     PRICE_RANGE = "price_range"
