@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = {
     "jobs.build_examples": ["--out", "out"],
+    "jobs.fit_encoder": ["tfidf", "words.npz"],
     "jobs.offline_features": ["--asked", "asked.parquet", "--out", "out"],
     "jobs.publish": ["--list"],
     "jobs.train": ["--examples", "examples", "--out", "out"],
