@@ -30,7 +30,7 @@ def item_message(rng: Random, number: int) -> CatalogItem:
     if rng.random() < 0.5:
         item.publish_time.seconds = 1_700_000_000
         item.update_time.seconds = 1_760_000_000
-        item.expire_time.seconds = 1_700_000_000 + rng.choice((-1, 1, 90_000_000))
+        item.expire_time.seconds = 1_700_000_000 + rng.choice((1, 90_000_000))
     if rng.random() < 0.3:
         item.images.add(content=picture(rng), media_type="image/png")
     return item
@@ -65,6 +65,12 @@ def malformed_item(rng: Random, number: int) -> Fuzzed:
     if kind == 3:
         document["availability"] = rng.choice((1, 3, 77, "HIDDEN", "discontinued", "AVAILABILITY_HIDDEN", -1, 2**31))
         return Fuzzed((key, written(document).encode()), made_by="enum")
+    if kind == 4:
+        document |= {
+            "publish_time": "2023-11-14T22:13:20Z",
+            "expire_time": rng.choice(("2023-11-14T22:13:19Z", "1999")),
+        }
+        return Fuzzed((key, written(document).encode()), made_by="never_shown")
     value, made_by = damaged_document(document, rng)
     return Fuzzed((damaged_key(key, rng), value), made_by=made_by)
 
