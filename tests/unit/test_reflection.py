@@ -1,7 +1,7 @@
 """What stock gRPC tools ask of a server: each name resolves, in both versions of the protocol, over the wire."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from threading import Thread
@@ -189,7 +189,8 @@ def test_callers_that_are_not_admitted_learn_nothing() -> None:
         await server.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as asking:
             for service in SERVICES:
-                call = asking.stream_stream(f"/{service}/ServerReflectionInfo")(_one(b""))
+                # It says nothing: what is written to a call that has ended fails as INTERNAL now and then.
+                call = asking.stream_stream(f"/{service}/ServerReflectionInfo")()
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await call.read()
                 found.append(caught.value.code())
@@ -197,7 +198,3 @@ def test_callers_that_are_not_admitted_learn_nothing() -> None:
         return found
 
     assert asyncio.run(codes()) == [grpc.StatusCode.PERMISSION_DENIED] * 2
-
-
-async def _one(message: bytes) -> AsyncIterator[bytes]:
-    yield message
