@@ -18,13 +18,14 @@ from mmrec.catalog.importers.mapping import ImportOptions
 from mmrec.catalog.importers.reading import Reading
 from mmrec.catalog.importers.registry import find_importer
 from mmrec.catalog.item import CatalogItem
+from mmrec.catalog.movielens import FOLDER as MOVIELENS_FOLDER
 from mmrec.config import CatalogSettings
 from mmrec.errors import InvalidRequestError
 from mmrec.simulator.settings import StorefrontConfig
 from mmrec.simulator.storefront import Storefront
 
 STOREFRONT: Final = "storefront"
-FOLDERS: Final[Mapping[str, str]] = {"movielens": "movielens_small_posters"}
+FOLDERS: Final[Mapping[str, str]] = {"movielens": MOVIELENS_FOLDER}
 """Names of data sets whose folder is called otherwise."""
 PICTURE_SIZE: Final = 96
 """Of simulated items."""

@@ -25,6 +25,7 @@ from mmrec.evaluation.content_metrics import first_right_ranks, nearest
 from mmrec.evaluation.metrics import hit_rate
 from mmrec.models.alignment import Aligner, AlignmentSettings, fitted_projections
 from mmrec.training.alignment_data import AlignmentPairs
+from mmrec.training.stalling import has_stalled
 from mmrec.wire.declared import AtLeastOne, Count, NotNegative, Positive, Share, check
 
 IntArray = npt.NDArray[np.int64]
@@ -106,10 +107,8 @@ class AlignmentFit:
     @property
     def is_over(self) -> bool:
         """Whether the last epoch has run, or nothing was gained for `patience` of them."""
-        gains = [curve["recall_at_10"] for curve in self.curves]
-        patience = self.config.patience
-        stalled = len(gains) > patience and max(gains[-patience:]) <= max(gains[:-patience])
-        return self.epoch >= self.config.max_epochs or stalled
+        recalls = [curve["recall_at_10"] for curve in self.curves]
+        return self.epoch >= self.config.max_epochs or has_stalled(recalls, self.config.patience)
 
     def run_epoch(self) -> dict[str, float]:
         """One pass over the training pairs; returns and keeps the epoch's figures."""

@@ -32,6 +32,7 @@ from mmrec.models.attribute_model import (
     class_weights,
 )
 from mmrec.training.attribute_data import AttributeDataConfig, AttributeExamples
+from mmrec.training.stalling import has_stalled
 from mmrec.wire.declared import AtLeastOne, Count, NotNegative, Positive, check
 
 MAX_MODALITIES_APART = 4
@@ -102,7 +103,8 @@ class AttributeFit:
     @property
     def is_over(self) -> bool:
         """Whether the last epoch is through, or nothing was gained for `patience` of them."""
-        return self.epoch >= self._config.max_epochs or self.epoch - self.best_epoch >= self._config.patience
+        scores = [figures["score"] for figures in self.curves]
+        return self.epoch >= self._config.max_epochs or has_stalled(scores, self._config.patience)
 
     def run_epoch(self) -> dict[str, Any]:
         """One pass over the training part; returns and keeps the epoch's figures."""

@@ -28,6 +28,7 @@ from mmrec.training.figures import RankingFigures
 from mmrec.training.fit_ranker import RankerFitConfig, fit_ranker, list_tensors
 from mmrec.training.fit_towers import TowerFit, TowerFitConfig, TwoTowers, labels_of_part
 from mmrec.training.ranking_rows import TowerView, ranked_lists
+from mmrec.training.stalling import has_stalled
 from mmrec.wire.declared import AtLeastOne, check
 
 Progress = Callable[[str, Mapping[str, Any]], None]
@@ -115,18 +116,15 @@ def run_tower_epochs(
             development, config.max_development_labels, replace=False
         )
         development = np.sort(drawn)
-    while fit.epoch < config.fit_towers.max_epochs and not _is_over(fit, config.fit_towers.patience):
+    while fit.epoch < config.fit_towers.max_epochs and not has_stalled(
+        [curve.get("recall_at_50", 0.0) for curve in fit.curves], config.fit_towers.patience
+    ):
         before = max((c.get("recall_at_50", -1.0) for c in fit.curves), default=-1.0)
         figures = fit.run_epoch(labels)
         ranks = fit.ranks(development)
         figures["recall_at_50"], figures["hr_at_10"] = hit_rate(ranks, 50), hit_rate(ranks, 10)
         figures["labels"] = float(len(labels))
         after_epoch(figures, figures["recall_at_50"] >= before)
-
-
-def _is_over(fit: TowerFit, patience: int) -> bool:
-    gains = [curve.get("recall_at_50", 0.0) for curve in fit.curves]
-    return len(gains) > patience and max(gains[-patience:]) <= max(gains[:-patience])
 
 
 def finish(
