@@ -3,13 +3,35 @@
 from typing import Final
 
 from mmrec.errors import NotFoundError
+from mmrec.zoo.bpr import BPR_MODEL
+from mmrec.zoo.content_likeness import CONTENT_LIKENESS
+from mmrec.zoo.ease import EASE_MODEL
+from mmrec.zoo.freedom import FREEDOM
+from mmrec.zoo.ials import IALS_MODEL
+from mmrec.zoo.item_knn import ITEM_KNN
+from mmrec.zoo.item_knn_content import ITEM_KNN_CONTENT
+from mmrec.zoo.light_gcn import LIGHT_GCN
+from mmrec.zoo.neighbor_walk import NEIGHBOR_WALK
 from mmrec.zoo.popularity import POPULARITY
 from mmrec.zoo.random_order import RANDOM
+from mmrec.zoo.recency import RECENCY
+from mmrec.zoo.sasrec import SASREC
 from mmrec.zoo.zoo_model import ZooModel
 
 MODELS: Final[tuple[ZooModel, ...]] = (
     RANDOM,
     POPULARITY,
+    RECENCY,
+    ITEM_KNN,
+    ITEM_KNN_CONTENT,
+    CONTENT_LIKENESS,
+    NEIGHBOR_WALK,
+    EASE_MODEL,
+    IALS_MODEL,
+    BPR_MODEL,
+    LIGHT_GCN,
+    FREEDOM,
+    SASREC,
 )
 
 

@@ -1,0 +1,251 @@
+"""Models of the zoo against what defines them: equations by hand, optima, and slow forms."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmrec.errors import SettingError
+from mmrec.evaluation.interactions import (
+    UNKNOWN,
+    Clock,
+    Histories,
+    Interactions,
+    ItemFeatures,
+    ItemLabels,
+    histories_of,
+)
+from mmrec.recall.neighbors_reference import neighbor_weights
+from mmrec.scoring.behaviors import Behavior, BehaviorSet
+from mmrec.zoo.bpr import BPR, BPROptions
+from mmrec.zoo.ease import EASE, EASEOptions
+from mmrec.zoo.history_matrix import HistoryWeighting, behavior_weights
+from mmrec.zoo.ials import IALS, IALSOptions
+from mmrec.zoo.item_content import ItemContent
+from mmrec.zoo.item_knn import ItemKNN, ItemKNNOptions, neighbor_settings
+from mmrec.zoo.item_knn_content import ItemKNNContent, ItemKNNContentOptions
+from mmrec.zoo.neighbor_walk import NeighborWalk, NeighborWalkOptions
+from mmrec.zoo.recency import Recency, RecencyOptions
+
+DAY_S = 86_400.0
+NOTHING = ItemFeatures(num_items=6)
+
+
+def world(events: list[tuple[int, int, float, int]], *, num_items: int = 6, clock: Clock = "seconds") -> Interactions:
+    """Of (user, item, time, behavior); behaviors are browse, cart, purchase."""
+    users, items, times, behaviors = zip(*events, strict=True) if events else ((), (), (), ())
+    return Interactions.in_order(
+        user_ids=[f"u{user}" for user in range(5)],
+        item_ids=[f"i{item}" for item in range(num_items)],
+        behavior_names=("browse", "cart", "purchase"),
+        users_E=users,
+        items_E=items,
+        times_E=times,
+        behaviors_E=behaviors,
+        clock=clock,
+    )
+
+
+def drawn_world(seed: int, *, num_events: int = 60, num_items: int = 6) -> Interactions:
+    generator = np.random.default_rng(seed)
+    columns = [generator.integers(0, high, num_events) for high in (5, num_items, 40, 3)]
+    return world(
+        [(u, i, DAY_S * t, b) for u, i, t, b in zip(*map(np.ndarray.tolist, columns), strict=True)], num_items=num_items
+    )
+
+
+def asked(data: Interactions, users: list[int]) -> tuple[np.ndarray, Histories]:
+    users_N = np.array(users, dtype=np.int64)
+    return users_N, histories_of(data, users_N=users_N, as_of_N=np.full(len(users), data.end + 1.0))
+
+
+def test_own_items_count_by_behavior_age_and_place_by_hand() -> None:
+    data = world([(0, 3, 0.0, 0), (0, 1, DAY_S, 2), (0, 3, 2 * DAY_S, 1), (1, 5, 2 * DAY_S, 0)])
+    users_N = np.array([0, 1, UNKNOWN])
+    histories = histories_of(data, users_N=users_N, as_of_N=np.full(3, 3 * DAY_S))
+    weighting = HistoryWeighting.of(data, position_decay=0.5, decay_per_day=0.1, weights="shop")
+    found = weighting.matrix(histories).toarray()
+    expected = np.zeros((3, 6))
+    expected[0, 3] = np.exp(-0.3) + 5 * np.exp(-0.1)
+    expected[0, 1] = 0.5 * 10 * np.exp(-0.2)
+    expected[1, 5] = np.exp(-0.1)
+    assert found == pytest.approx(expected)
+
+
+def test_positions_have_no_age() -> None:
+    data = world([(0, 3, 0.0, 0), (0, 1, 1.0, 0)], clock="positions")
+    weighting = HistoryWeighting.of(data, position_decay=0.5, decay_per_day=1e6, weights="equal")
+    assert weighting.matrix(asked(data, [0])[1]).toarray()[0].tolist() == [0, 1, 0, 0.5, 0, 0]
+
+
+def test_behaviors_that_a_shop_does_not_know_count_one() -> None:
+    assert behavior_weights(("cart", "review"), "shop").tolist() == [5.0, 1.0]
+    assert behavior_weights(("cart", "review"), "equal").tolist() == [1.0, 1.0]
+
+
+def test_what_was_touched_last_comes_first_unless_it_was_bought() -> None:
+    data = world([(0, 1, 0.0, 0), (0, 2, 1.0, 1), (0, 3, 2.0, 2), (1, 4, 3.0, 0), (2, 4, 3.0, 0), (1, 5, 3.0, 0)])
+    model = Recency(RecencyOptions())
+    model.fit(data, NOTHING, seed=1)
+    order = np.argsort(-model.score(*asked(data, [0]))[0], kind="stable").tolist()
+    assert order == [2, 1, 4, 3, 5, 0]
+    again = Recency(RecencyOptions(bought=""))
+    again.fit(data, NOTHING, seed=1)
+    assert np.argmax(again.score(*asked(data, [0]))[0]) == 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_item_knn_is_affinity_times_the_slow_neighbor_weights(seed: int) -> None:
+    data = drawn_world(seed)
+    options = ItemKNNOptions(position_decay=0.7, decay_per_day=0.05, weights="shop", shrinkage=0.5)
+    model = ItemKNN(options)
+    model.fit(data, NOTHING, seed=1)
+    users_N, histories = asked(data, [0, 1, 2, 3, 4])
+    weights_B = behavior_weights(data.behavior_names, "shop")
+    behaviors = BehaviorSet(
+        tuple(
+            Behavior(name=name, behavior_id=row, weight=weights_B[row]) for row, name in enumerate(data.behavior_names)
+        )
+    )
+    slow = neighbor_weights(
+        [
+            (f"u{u}", f"i{i}", data.behavior_names[b], t)
+            for u, i, b, t in zip(data.users_E, data.items_E, data.behaviors_E, data.times_E, strict=True)
+        ],
+        behaviors=behaviors,
+        as_of_s=data.end,
+        settings=neighbor_settings(options),
+    )
+    weights_II = np.array([[slow.get((f"i{i}", f"i{j}"), 0.0) for j in range(6)] for i in range(6)])
+    own_NI = HistoryWeighting.of(data, position_decay=0.7, decay_per_day=0.05, weights="shop").matrix(histories)
+    assert model.score(users_N, histories) == pytest.approx(own_NI.toarray() @ weights_II, rel=1e-4)
+
+
+def content(labels: list[list[int]], vectors: np.ndarray | None = None) -> ItemFeatures:
+    """Labels by item, and vectors of which rows of zeros mean none."""
+    codes = [code for row in labels for code in row]
+    return ItemFeatures(
+        num_items=len(labels),
+        vectors={} if vectors is None else {"text": vectors},
+        present={} if vectors is None else {"text": (vectors != 0).any(axis=1)},
+        labels=ItemLabels(
+            names=[f"label {code}" for code in range(4)],
+            offsets=np.concatenate([[0], np.cumsum([len(row) for row in labels])]),
+            codes_A=np.array(codes, dtype=np.int64),
+        ),
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(0, 3), max_size=3, unique=True), min_size=6, max_size=6),
+    st.integers(0, 2**32 - 1),
+)
+def test_likeness_of_content_is_the_sum_of_cosines_with_other_items(labels: list[list[int]], seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    vectors_ID = generator.normal(size=(6, 3)).astype(np.float32) * generator.integers(0, 2, (6, 1))
+    found = ItemContent.of(content(labels, vectors_ID.astype(np.float32)))
+    counts = np.bincount([code for row in labels for code in row], minlength=4)
+    rows_IA = np.array([[(a in row) * np.log(6 / max(counts[a], 1)) for a in range(4)] for row in labels])
+    has_I = (vectors_ID != 0).any(axis=1)
+    centered_ID = np.where(has_I[:, None], vectors_ID - vectors_ID[has_I].mean(axis=0) if has_I.any() else 0.0, 0.0)
+    cosines_II = np.zeros((6, 6))
+    for rows in (rows_IA, centered_ID):
+        lengths = np.linalg.norm(rows, axis=1)
+        unit = rows / np.where(lengths > 1e-6, lengths, np.inf)[:, None]
+        cosines_II += unit @ unit.T
+    np.fill_diagonal(cosines_II, 0.0)
+    data = drawn_world(seed % 1000)
+    own_NI = HistoryWeighting.of(data, position_decay=0.8, decay_per_day=0.0, weights="equal").matrix(
+        asked(data, [0, 1, 2, UNKNOWN])[1]
+    )
+    assert found.scores(own_NI) == pytest.approx(own_NI.toarray() @ cosines_II, abs=1e-3)
+
+
+def test_a_hybrid_finds_an_item_nobody_touched_by_its_content_and_item_knn_does_not() -> None:
+    data = world([(u, i, DAY_S * (u + i), 0) for u in range(4) for i in (0, 1, 2)])
+    items = content([[0], [0], [0], [0], [1], [1]])
+    plain, hybrid = ItemKNN(ItemKNNOptions()), ItemKNNContent(ItemKNNContentOptions())
+    for model in (plain, hybrid):
+        model.fit(data, items, seed=1)
+    assert plain.score(*asked(data, [0]))[0, 3:].tolist() == [0.0, 0.0, 0.0]
+    like, other, _ = hybrid.score(*asked(data, [0]))[0, 3:]
+    assert like > other == 0.0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ease_is_the_optimum_among_weights_without_a_diagonal(seed: int) -> None:
+    data = drawn_world(seed, num_events=12)
+    model = EASE(EASEOptions(regularization=2.0))
+    model.fit(data, NOTHING, seed=1)
+    weights_II = np.zeros((6, 6))
+    weights_II[np.ix_(model._kept, model._kept)] = model._weights_KK
+    touched_UI = np.zeros((5, 6))
+    touched_UI[data.users_E, data.items_E] = 1.0
+    gradient_II = touched_UI.T @ (touched_UI @ weights_II - touched_UI) + 2.0 * weights_II
+    np.fill_diagonal(gradient_II, 0.0)
+    assert np.abs(np.diag(weights_II)).max() == 0.0
+    assert np.abs(gradient_II).max() < 1e-4
+
+
+def test_ease_is_of_the_items_with_the_most_users_and_scores_no_other() -> None:
+    data = world([(u, i, float(u), 0) for u in range(5) for i in range(6) if i <= u])
+    model = EASE(EASEOptions(max_items=3, regularization=1.0))
+    model.fit(data, NOTHING, seed=1)
+    scores_NI = model.score(*asked(data, [4]))
+    assert (scores_NI[:, 3:] == 0.0).all() and (scores_NI[:, :3] != 0.0).all()
+
+
+def test_a_user_of_ials_solves_the_weighted_least_squares_of_the_history() -> None:
+    data = drawn_world(4, num_items=6)
+    options = IALSOptions(embedding_dim=3, alpha=4.0, regularization=0.5, position_decay=1.0)
+    model = IALS(options)
+    model.fit(data, NOTHING, seed=1)
+    items_ID = np.asarray(model._solver.item_factors, dtype=np.float64)
+    users_N, histories = asked(data, [2])
+    own_I = model._weighting.matrix(histories).toarray()[0]
+    confidence_I = np.where(own_I > 0, 4.0 * own_I, 1.0)
+    left_DD = items_ID.T @ (confidence_I[:, None] * items_ID) + 0.5 * np.eye(3)
+    user_D = np.linalg.solve(left_DD, items_ID.T @ (confidence_I * (own_I > 0)))
+    assert model.score(users_N, histories)[0] == pytest.approx(items_ID @ user_D, rel=1e-3, abs=1e-4)
+
+
+def test_a_user_that_bpr_saw_no_event_of_is_the_mean_of_the_own_items() -> None:
+    data = world([(u, i, float(i), 0) for u in range(3) for i in range(6) if (u + i) % 2])
+    later = world([(4, 1, 0.0, 0), (4, 3, 1.0, 0)])
+    model = BPR(BPROptions(embedding_dim=4, num_epochs=5))
+    model.fit(data, NOTHING, seed=1)
+    users_N, histories = asked(later, [4])
+    mean_D = model._items_ID[[1, 3]].mean(axis=0)
+    mean_D[-1] = 1.0
+    assert model.score(users_N, histories)[0] == pytest.approx(model._items_ID @ mean_D, rel=1e-4, abs=1e-6)
+
+
+def test_one_step_of_a_walk_is_item_knn_and_two_reach_neighbors_of_neighbors() -> None:
+    data = world([(0, 0, 0.0, 0), (1, 0, 0.0, 0), (1, 1, 1.0, 0), (2, 1, 0.0, 0), (2, 2, 1.0, 0)])
+    scores = {}
+    for num_steps in (1, 2):
+        model = NeighborWalk(NeighborWalkOptions(num_steps=num_steps, row_share=0.0, step_decay=0.5))
+        model.fit(data, NOTHING, seed=1)
+        scores[num_steps] = model.score(*asked(data, [0]))[0]
+    plain = ItemKNN(ItemKNNOptions(num_neighbors=100))
+    plain.fit(data, NOTHING, seed=1)
+    assert scores[1] == pytest.approx(plain.score(*asked(data, [0]))[0])
+    assert scores[1][2] == 0.0 < scores[2][2] < scores[2][1]
+
+
+@pytest.mark.parametrize(
+    ("options", "table", "wrong"),
+    [
+        (ItemKNNOptions, "item_knn", {"position_decay": 1.5}),
+        (ItemKNNContentOptions, "item_knn_content", {"content_share": -0.1}),
+        (EASEOptions, "ease", {"regularization": 0.0}),
+        (IALSOptions, "ials", {"embedding_dim": 0}),
+        (BPROptions, "bpr", {"learning_rate": 0.0}),
+        (NeighborWalkOptions, "neighbor_walk", {"num_steps": 0}),
+        (RecencyOptions, "recency", {"weights": "heavy"}),
+    ],
+)
+def test_impossible_options_are_refused_by_name(options: type, table: str, wrong: dict[str, object]) -> None:
+    with pytest.raises(SettingError, match=f"{table}.{next(iter(wrong))} is "):
+        options(**wrong)
