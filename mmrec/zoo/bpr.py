@@ -50,12 +50,14 @@ class BPR:
 
     def fit(self, data: Interactions, items: ItemFeatures, *, seed: int) -> None:
         """Learn on one thread, so that one seed gives one result."""
-        # Imported here: loading it starts a search for a GPU, which the other models need not wait for.
+        # Imported here: loading it starts a search for a GPU, which the other models need not wait for. torch comes
+        # first: it carries the libgomp that implicit needs and that a small machine may lack.
+        import torch  # noqa: F401
         from implicit.cpu.bpr import BayesianPersonalizedRanking
 
         del items
         options = self._options
-        self._weighting = HistoryWeighting.of(data, position_decay=1.0, decay_per_day=0.0, weights="equal")
+        self._weighting = HistoryWeighting.of(data, order_decay=1.0, decay_per_day=0.0, weights="equal")
         self._known_U: BoolArray = np.bincount(data.users_E, minlength=data.num_users) > 0
         self._users_UD = np.zeros((data.num_users, options.embedding_dim + 1), dtype=np.float32)
         self._items_ID = np.zeros((data.num_items, options.embedding_dim + 1), dtype=np.float32)

@@ -1,6 +1,6 @@
 """Items like the user's own in what they are, and nothing else: what an item without events can be found by (M27, M36).
 
-    score_nj = sum_i  c_ni * cos_ij        c: mmrec.zoo.history_matrix, cos: mmrec.zoo.item_content
+score_nj = sum_i  c_ni * cos_ij        c: mmrec.zoo.history_matrix, cos: mmrec.zoo.item_content
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from mmrec.zoo.zoo_model import ZooModel
 class ContentLikenessOptions:
     """How a user's own items count."""
 
-    position_decay: Share = 0.8
+    order_decay: Share = 0.8
     decay_per_day: NotNegative = 0.01
     weights: BehaviorWeights = "equal"
 
@@ -39,7 +39,7 @@ class ContentLikeness:
         options = self._options
         self._weighting = HistoryWeighting.of(
             data,
-            position_decay=options.position_decay,
+            order_decay=options.order_decay,
             decay_per_day=options.decay_per_day,
             weights=options.weights,
         )
@@ -57,7 +57,7 @@ CONTENT_LIKENESS = ZooModel(
     build=ContentLikeness,
     about="items like own ones in labels, text and pictures",
     space={
-        "position_decay": Choice((0.5, 0.6, 0.7, 0.8, 0.9, 1.0)),
+        "order_decay": Choice((0.5, 0.6, 0.7, 0.8, 0.9, 1.0)),
         "decay_per_day": Choice((0.0, 0.01, 0.1, 1.0)),
         "weights": Choice(("equal", "shop")),
     },

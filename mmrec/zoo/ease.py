@@ -2,7 +2,7 @@
 
     P = (X' X + regularization * I)^-1        X: (U, I), 1 where a user touched an item
     B = I - P / diag(P)                       no item is explained by itself
-    score_n = a_n B                           a: mmrec.zoo.history_matrix; as printed where position_decay is 1
+    score_n = a_n B                           a: mmrec.zoo.history_matrix; as printed where order_decay is 1
 
 P is dense: the model is of the `max_items` items with the most users; others are neither read nor scored (0). 13,000
 items need 2 GB and about 5e12 operations.
@@ -25,7 +25,7 @@ class EASEOptions:
     """Strength of regularization, and how a user's own items count."""
 
     regularization: Positive = 100.0
-    position_decay: Share = 0.7
+    order_decay: Share = 0.7
     decay_per_day: NotNegative = 0.0
     weights: BehaviorWeights = "equal"
     max_items: AtLeastOne = 13_000
@@ -48,7 +48,7 @@ class EASE:
         options = self._options
         self._weighting = HistoryWeighting.of(
             data,
-            position_decay=options.position_decay,
+            order_decay=options.order_decay,
             decay_per_day=options.decay_per_day,
             weights=options.weights,
         )
@@ -102,7 +102,7 @@ EASE_MODEL = ZooModel(
     about="closed-form linear item-item model (Steck, WWW 2019)",
     space={
         "regularization": Choice((1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)),
-        "position_decay": Choice((0.5, 0.6, 0.7, 0.8, 0.9, 1.0)),
+        "order_decay": Choice((0.5, 0.6, 0.7, 0.8, 0.9, 1.0)),
         "decay_per_day": Choice((0.0, 0.01, 0.1, 1.0)),
         "weights": Choice(("equal", "shop")),
     },

@@ -42,7 +42,7 @@ class GraphOptions:
     batch_size: AtLeastOne = 8192
     num_negatives: AtLeastOne = 1024
     """Items drawn evenly for each batch, which all its pairs share."""
-    position_decay: Share = 0.9
+    order_decay: Share = 0.9
     """How a history's older items count when a user is asked about; 1 as printed."""
 
 
@@ -132,9 +132,7 @@ class FittedGraph:
             self._below_ID = torch.stack(items[:-1]).sum(dim=0).numpy() if len(items) > 1 else 0.0 * items[0].numpy()
         self._first_UD[np.bincount(data.users_E, minlength=data.num_users) == 0] = 0.0
         self._num_layers, self._scale_I = len(items), network.item_scale_I
-        self._weighting = HistoryWeighting.of(
-            data, position_decay=options.position_decay, decay_per_day=0.0, weights="equal"
-        )
+        self._weighting = HistoryWeighting.of(data, order_decay=options.order_decay, decay_per_day=0.0, weights="equal")
 
     def users(self, users_N: IntArray, histories: Histories) -> Float32Array:
         """The u of each target, from its history; shape (N, D)."""

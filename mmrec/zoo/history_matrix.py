@@ -1,9 +1,9 @@
-"""Histories as a sparse matrix of what each target's user cares about: weights by behavior, age and place (METHODS M3).
+"""Histories as a sparse matrix of what each target's user cares about: weights by behavior, age and order (METHODS M3).
 
-    a_ni = position_decay ** place_ni * sum over events e of n on i of  weight_b(e) * exp(-decay_per_day * age_e)
+    a_ni = order_decay ** newer_ni * sum over events e of n on i of  weight_b(e) * exp(-decay_per_day * age_e)
 
-place is 0 for the item the user touched last, 1 for the one touched before it, and so on, each item once. Where times
-are positions there is no age, and the place alone tells old from new.
+newer is the number of own items whose newest event is later, 0 for what was touched last. Where times are positions
+there is no age, and the order alone tells old from new.
 
 Axes: N targets, H events, I items, B behaviors.
 """
@@ -38,19 +38,19 @@ class HistoryWeighting:
     num_items: int
     weights_B: FloatArray
     clock: Clock = "seconds"
-    position_decay: float = 1.0
+    order_decay: float = 1.0
     decay_per_day: float = 0.0
 
     @classmethod
     def of(
-        cls, data: Interactions, *, position_decay: float, decay_per_day: float, weights: BehaviorWeights
+        cls, data: Interactions, *, order_decay: float, decay_per_day: float, weights: BehaviorWeights
     ) -> "HistoryWeighting":
         """For histories whose rows are those of `data`."""
         return cls(
             num_items=data.num_items,
             weights_B=behavior_weights(data.behavior_names, weights),
             clock=data.clock,
-            position_decay=position_decay,
+            order_decay=order_decay,
             decay_per_day=decay_per_day,
         )
 
@@ -64,28 +64,30 @@ class HistoryWeighting:
         cells, cell_H = np.unique(targets_H * self.num_items + histories.items_H, return_inverse=True)
         totals = np.bincount(cell_H, weights=weights_H, minlength=len(cells))
         rows, columns = np.divmod(cells, max(self.num_items, 1))
-        totals *= self.position_decay ** places(rows, _newest(cell_H, len(cells)))
+        totals *= self.order_decay ** num_newer(rows, _newest(cell_H, histories.times_H, len(cells)))
         found: Sparse = sparse.csr_array((totals, (rows, columns)), shape=(len(histories), self.num_items))
         return found
 
 
-def _newest(cell_H: IntArray, num_cells: int) -> IntArray:
-    """Row of the newest event of each cell; events come oldest first."""
-    last = np.zeros(num_cells, dtype=np.int64)
-    np.maximum.at(last, cell_H, np.arange(len(cell_H)))
-    return last
+def _newest(cell_H: IntArray, times_H: FloatArray, num_cells: int) -> FloatArray:
+    newest_C = np.full(num_cells, -np.inf)
+    np.maximum.at(newest_C, cell_H, times_H)
+    return newest_C
 
 
-def places(rows_C: IntArray, newest_C: IntArray) -> FloatArray:
-    """0 for the newest cell of each row, 1 for the one before it, ...; shape (C,).
+def num_newer(rows_C: IntArray, times_C: FloatArray) -> IntArray:
+    """How many cells of the same row have a later time, shape (C,): those of one instant have the same number.
 
     Args:
-        rows_C: Target of each cell, ascending.
-        newest_C: What orders the cells of a target, higher is newer.
+        rows_C: Row of each cell, ascending.
     """
-    order = np.lexsort((-newest_C, rows_C))
-    found = np.empty(len(rows_C))
-    found[order] = np.arange(len(rows_C)) - np.searchsorted(rows_C, rows_C, side="left")
+    order = np.lexsort((-times_C, rows_C))
+    rows, times = rows_C[order], times_C[order]
+    begins = np.ones(len(rows), dtype=np.bool_)  # a run of cells of one row and one instant
+    begins[1:] = (rows[1:] != rows[:-1]) | (times[1:] != times[:-1])
+    first_of_run = np.maximum.accumulate(np.where(begins, np.arange(len(rows)), 0))
+    found = np.empty(len(rows), dtype=np.int64)
+    found[order] = first_of_run - np.searchsorted(rows, rows, side="left")
     return found
 
 

@@ -4,7 +4,7 @@
     p_ui = 1 where u touched i, else 0;        c_ui = alpha where u touched i, else 1
 
 A target's vector is solved for its history, known user or not, with alpha * a_ni (mmrec.zoo.history_matrix) in the
-place of alpha; where position_decay is 1, that is the vector that fitting ends with.
+place of alpha; where order_decay is 1, that is the vector that fitting ends with.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class IALSOptions:
     regularization: Positive = 0.1
     alpha: Positive = 10.0
     num_iterations: AtLeastOne = 15
-    position_decay: Share = 0.8
+    order_decay: Share = 0.8
     decay_per_day: NotNegative = 0.0
     weights: BehaviorWeights = "equal"
 
@@ -45,14 +45,16 @@ class IALS:
 
     def fit(self, data: Interactions, items: ItemFeatures, *, seed: int) -> None:
         """Alternate on one thread, so that one seed gives one result."""
-        # Imported here: loading it starts a search for a GPU, which the other models need not wait for.
+        # Imported here: loading it starts a search for a GPU, which the other models need not wait for. torch comes
+        # first: it carries the libgomp that implicit needs and that a small machine may lack.
+        import torch  # noqa: F401
         from implicit.cpu.als import AlternatingLeastSquares
 
         del items
         options = self._options
         self._weighting = HistoryWeighting.of(
             data,
-            position_decay=options.position_decay,
+            order_decay=options.order_decay,
             decay_per_day=options.decay_per_day,
             weights=options.weights,
         )
@@ -97,7 +99,7 @@ IALS_MODEL = ZooModel(
         "regularization": Choice((0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)),
         "alpha": Choice((1.0, 3.0, 10.0, 30.0, 100.0)),
         "num_iterations": Choice((5, 10, 15)),
-        "position_decay": Choice((0.6, 0.8, 0.9, 1.0)),
+        "order_decay": Choice((0.6, 0.8, 0.9, 1.0)),
         "decay_per_day": Choice((0.0, 0.01, 0.1, 1.0)),
         "weights": Choice(("equal", "shop")),
     },

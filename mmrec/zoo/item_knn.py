@@ -25,7 +25,7 @@ from mmrec.zoo.zoo_model import ZooModel
 class ItemKNNOptions:
     """How neighbors are built, and how a user's own items count."""
 
-    position_decay: Share = 0.6
+    order_decay: Share = 0.6
     decay_per_day: NotNegative = 0.01
     weights: BehaviorWeights = "equal"
     num_neighbors: AtLeastOne = 200
@@ -93,7 +93,7 @@ class ItemKNN:
         options = self._options
         self._weighting = HistoryWeighting.of(
             data,
-            position_decay=options.position_decay,
+            order_decay=options.order_decay,
             decay_per_day=options.decay_per_day,
             weights=options.weights,
         )
@@ -106,7 +106,7 @@ class ItemKNN:
 
 
 KNN_SPACE: SearchSpace = {
-    "position_decay": Choice((0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)),
+    "order_decay": Choice((0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)),
     "decay_per_day": Choice((0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)),
     "weights": Choice(("equal", "shop")),
     "num_neighbors": Choice((50, 100, 200, 500)),

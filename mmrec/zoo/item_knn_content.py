@@ -2,7 +2,7 @@
 
     score_nj = sum_i  a_ni * w_ij  +  content_share * sum_i  c_ni * cos_ij
 
-a_ni and w_ij are those of mmrec.zoo.item_knn, cos_ij that of mmrec.zoo.item_content, and c_ni is a_ni with a position
+a_ni and w_ij are those of mmrec.zoo.item_knn, cos_ij that of mmrec.zoo.item_content, and c_ni is a_ni with an order
 decay of its own: what somebody likes in kind changes less from one item to the next than what goes with what.
 """
 
@@ -23,7 +23,7 @@ class ItemKNNContentOptions(ItemKNNOptions):
 
     content_share: NotNegative = 0.01
     """Weight of a cosine of 1 beside neighbor weights, which are a few hundredths mostly."""
-    content_position_decay: Share = 0.8
+    content_order_decay: Share = 0.8
 
     def __post_init__(self) -> None:
         check(self, "item_knn_content")
@@ -43,11 +43,11 @@ class ItemKNNContent:
         options = self._options
         self._weighting = HistoryWeighting.of(
             data,
-            position_decay=options.position_decay,
+            order_decay=options.order_decay,
             decay_per_day=options.decay_per_day,
             weights=options.weights,
         )
-        self._content_weighting = replace(self._weighting, position_decay=options.content_position_decay)
+        self._content_weighting = replace(self._weighting, order_decay=options.content_order_decay)
         self._neighbors_II = neighbor_matrix(data, settings=neighbor_settings(options), weights=options.weights)
         self._content = ItemContent.of(items)
 
@@ -68,6 +68,6 @@ ITEM_KNN_CONTENT = ZooModel(
     space={
         **KNN_SPACE,
         "content_share": Choice((0.001, 0.003, 0.006, 0.01, 0.02, 0.03, 0.06, 0.1, 0.3)),
-        "content_position_decay": Choice((0.5, 0.6, 0.7, 0.8, 0.9, 1.0)),
+        "content_order_decay": Choice((0.5, 0.6, 0.7, 0.8, 0.9, 1.0)),
     },
 )

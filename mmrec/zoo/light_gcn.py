@@ -45,7 +45,7 @@ GRAPH_SPACE: SearchSpace = {
     "learning_rate": Between(0.001, 0.02, is_log=True),
     "l2": Choice((0.0, 1e-6, 1e-5, 1e-4)),
     "num_epochs": Choice((15, 30, 60)),
-    "position_decay": Choice((0.6, 0.8, 0.9, 1.0)),
+    "order_decay": Choice((0.6, 0.8, 0.9, 1.0)),
 }
 
 LIGHT_GCN = ZooModel(

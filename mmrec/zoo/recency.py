@@ -1,6 +1,6 @@
 """What a user touched last comes first: the baseline where people return to the same items (METHODS M36).
 
-    score_i = sum over own events e on i of  weight_b(e) * position_decay ** place_i * exp(-decay_per_day * age_e)
+    score_i = sum over own events e on i of  weight_b(e) * order_decay ** newer_i * exp(-decay_per_day * age_e)
               + 1e-6 * share of all events that are on i
 
 Items that the user has touched with one of `bought` get no score of their own, as a shop's list leaves them out; with
@@ -24,7 +24,7 @@ _POPULARITY_SHARE = 1e-6
 class RecencyOptions:
     """How own items are ordered."""
 
-    position_decay: Share = 0.9
+    order_decay: Share = 0.9
     decay_per_day: NotNegative = 0.1
     weights: BehaviorWeights = "equal"
     bought: str = "purchase"
@@ -48,14 +48,14 @@ class Recency:
         options = self._options
         self._weighting = HistoryWeighting.of(
             data,
-            position_decay=options.position_decay,
+            order_decay=options.order_decay,
             decay_per_day=options.decay_per_day,
             weights=options.weights,
         )
         self._bought = replace(
             self._weighting,
             weights_B=np.array([float(name == options.bought) for name in data.behavior_names]),
-            position_decay=1.0,
+            order_decay=1.0,
             decay_per_day=0.0,
         )
         counts_I = np.bincount(data.items_E, minlength=data.num_items)
@@ -75,7 +75,7 @@ RECENCY = ZooModel(
     build=Recency,
     about="own items, the newest first; then popularity",
     space={
-        "position_decay": Choice((0.5, 0.7, 0.8, 0.9, 0.95, 1.0)),
+        "order_decay": Choice((0.5, 0.7, 0.8, 0.9, 0.95, 1.0)),
         "decay_per_day": Choice((0.0, 0.1, 0.3, 1.0, 3.0)),
         "weights": Choice(("equal", "shop")),
         "bought": Choice(("purchase", "")),

@@ -3,6 +3,7 @@
 from typing import Final
 
 from mmrec.errors import NotFoundError
+from mmrec.zoo.blend import BLEND
 from mmrec.zoo.bpr import BPR_MODEL
 from mmrec.zoo.content_likeness import CONTENT_LIKENESS
 from mmrec.zoo.ease import EASE_MODEL
@@ -32,6 +33,7 @@ MODELS: Final[tuple[ZooModel, ...]] = (
     LIGHT_GCN,
     FREEDOM,
     SASREC,
+    BLEND,
 )
 
 

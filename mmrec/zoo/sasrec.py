@@ -3,7 +3,7 @@
     loss = mean over all places of  -ln( exp(h . v_next) / sum_j exp(h . v_j) )
 
 The sum runs over all items, or over the next item and `num_negatives` others, drawn evenly and shared by a batch, each
-of which stands for I / num_negatives items (sampled softmax: Bengio and Senécal, 2008). One cross-entropy instead of
+of which stands for (I - 1) / num_negatives (sampled softmax: Bengio and Senécal, 2008). One cross-entropy instead of
 one negative is what makes SASRec strong again (Klenitskiy and Vasilev, RecSys 2023). Every user is one sequence, read
 once per epoch; batches are of sequences of about one length.
 
@@ -106,11 +106,12 @@ class SASRec:
         if not 0 < num_drawn < num_items:
             return functional.cross_entropy(users_TD @ vectors_ID.T, next_T)
         drawn_S = torch.from_numpy(generator.choice(num_items, num_drawn, replace=False))
-        # Each drawn item stands for I / S items; a drawn item that is the next one does not stand against itself.
-        others_TS = users_TD @ vectors_ID[drawn_S].T + math.log(num_items / num_drawn)
-        others_TS = others_TS.masked_fill(drawn_S[None, :] == next_T[:, None], -torch.inf)
+        # A drawn item that is the next one does not stand against itself; each other one stands for (I - 1) / S.
+        is_next_TS = drawn_S[None, :] == next_T[:, None]
+        others_T = (num_items - 1) / (num_drawn - is_next_TS.sum(dim=1)).clamp(min=1)
+        others_TS = (users_TD @ vectors_ID[drawn_S].T).masked_fill(is_next_TS, -1e9)
         own_T = (users_TD * vectors_ID[next_T]).sum(dim=-1)
-        return (torch.logaddexp(own_T, others_TS.logsumexp(dim=-1)) - own_T).mean()
+        return (torch.logaddexp(own_T, others_T.log() + others_TS.logsumexp(dim=-1)) - own_T).mean()
 
     def score(self, users_N: IntArray, histories: Histories) -> Float32Array:
         """0 for every item where there is no history."""

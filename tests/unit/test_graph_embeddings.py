@@ -46,7 +46,7 @@ def asked(data: Interactions, users: list[int]):
 @pytest.mark.parametrize("num_layers", [0, 1, 3])
 def test_a_user_of_the_same_history_is_the_one_that_was_trained(num_layers: int) -> None:
     data = parity_world()
-    options = GraphOptions(embedding_dim=8, num_layers=num_layers, position_decay=1.0)
+    options = GraphOptions(embedding_dim=8, num_layers=num_layers, order_decay=1.0)
     touched_UI = sparse.csr_array((np.ones(len(data)), (data.users_E, data.items_E)), shape=(NUM_USERS, NUM_ITEMS))
     network = GraphEmbeddings(touched_UI, options)
     found = FittedGraph(network, data, options).users(*asked(data, list(range(NUM_USERS))))

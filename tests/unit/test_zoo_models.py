@@ -17,9 +17,10 @@ from mmrec.evaluation.interactions import (
 )
 from mmrec.recall.neighbors_reference import neighbor_weights
 from mmrec.scoring.behaviors import Behavior, BehaviorSet
+from mmrec.zoo.blend import BlendOptions, candidates, logit_weights, newest_events
 from mmrec.zoo.bpr import BPR, BPROptions
 from mmrec.zoo.ease import EASE, EASEOptions
-from mmrec.zoo.history_matrix import HistoryWeighting, behavior_weights
+from mmrec.zoo.history_matrix import HistoryWeighting, behavior_weights, num_newer
 from mmrec.zoo.ials import IALS, IALSOptions
 from mmrec.zoo.item_content import ItemContent
 from mmrec.zoo.item_knn import ItemKNN, ItemKNNOptions, neighbor_settings
@@ -63,7 +64,7 @@ def test_own_items_count_by_behavior_age_and_place_by_hand() -> None:
     data = world([(0, 3, 0.0, 0), (0, 1, DAY_S, 2), (0, 3, 2 * DAY_S, 1), (1, 5, 2 * DAY_S, 0)])
     users_N = np.array([0, 1, UNKNOWN])
     histories = histories_of(data, users_N=users_N, as_of_N=np.full(3, 3 * DAY_S))
-    weighting = HistoryWeighting.of(data, position_decay=0.5, decay_per_day=0.1, weights="shop")
+    weighting = HistoryWeighting.of(data, order_decay=0.5, decay_per_day=0.1, weights="shop")
     found = weighting.matrix(histories).toarray()
     expected = np.zeros((3, 6))
     expected[0, 3] = np.exp(-0.3) + 5 * np.exp(-0.1)
@@ -72,9 +73,17 @@ def test_own_items_count_by_behavior_age_and_place_by_hand() -> None:
     assert found == pytest.approx(expected)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), max_size=20))
+def test_newer_items_are_counted_within_a_row_and_not_among_those_of_one_instant(cells: list[tuple[int, int]]) -> None:
+    cells.sort(key=lambda cell: cell[0])
+    found = num_newer(np.array([r for r, _ in cells], dtype=np.int64), np.array([t for _, t in cells], dtype=float))
+    assert found.tolist() == [sum(r == row and t > time for r, t in cells) for row, time in cells]
+
+
 def test_positions_have_no_age() -> None:
     data = world([(0, 3, 0.0, 0), (0, 1, 1.0, 0)], clock="positions")
-    weighting = HistoryWeighting.of(data, position_decay=0.5, decay_per_day=1e6, weights="equal")
+    weighting = HistoryWeighting.of(data, order_decay=0.5, decay_per_day=1e6, weights="equal")
     assert weighting.matrix(asked(data, [0])[1]).toarray()[0].tolist() == [0, 1, 0, 0.5, 0, 0]
 
 
@@ -97,7 +106,7 @@ def test_what_was_touched_last_comes_first_unless_it_was_bought() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_item_knn_is_affinity_times_the_slow_neighbor_weights(seed: int) -> None:
     data = drawn_world(seed)
-    options = ItemKNNOptions(position_decay=0.7, decay_per_day=0.05, weights="shop", shrinkage=0.5)
+    options = ItemKNNOptions(order_decay=0.7, decay_per_day=0.05, weights="shop", shrinkage=0.5)
     model = ItemKNN(options)
     model.fit(data, NOTHING, seed=1)
     users_N, histories = asked(data, [0, 1, 2, 3, 4])
@@ -117,7 +126,7 @@ def test_item_knn_is_affinity_times_the_slow_neighbor_weights(seed: int) -> None
         settings=neighbor_settings(options),
     )
     weights_II = np.array([[slow.get((f"i{i}", f"i{j}"), 0.0) for j in range(6)] for i in range(6)])
-    own_NI = HistoryWeighting.of(data, position_decay=0.7, decay_per_day=0.05, weights="shop").matrix(histories)
+    own_NI = HistoryWeighting.of(data, order_decay=0.7, decay_per_day=0.05, weights="shop").matrix(histories)
     assert model.score(users_N, histories) == pytest.approx(own_NI.toarray() @ weights_II, rel=1e-4)
 
 
@@ -156,7 +165,7 @@ def test_likeness_of_content_is_the_sum_of_cosines_with_other_items(labels: list
         cosines_II += unit @ unit.T
     np.fill_diagonal(cosines_II, 0.0)
     data = drawn_world(seed % 1000)
-    own_NI = HistoryWeighting.of(data, position_decay=0.8, decay_per_day=0.0, weights="equal").matrix(
+    own_NI = HistoryWeighting.of(data, order_decay=0.8, decay_per_day=0.0, weights="equal").matrix(
         asked(data, [0, 1, 2, UNKNOWN])[1]
     )
     assert found.scores(own_NI) == pytest.approx(own_NI.toarray() @ cosines_II, abs=1e-3)
@@ -198,7 +207,7 @@ def test_ease_is_of_the_items_with_the_most_users_and_scores_no_other() -> None:
 
 def test_a_user_of_ials_solves_the_weighted_least_squares_of_the_history() -> None:
     data = drawn_world(4, num_items=6)
-    options = IALSOptions(embedding_dim=3, alpha=4.0, regularization=0.5, position_decay=1.0)
+    options = IALSOptions(embedding_dim=3, alpha=4.0, regularization=0.5, order_decay=1.0)
     model = IALS(options)
     model.fit(data, NOTHING, seed=1)
     items_ID = np.asarray(model._solver.item_factors, dtype=np.float64)
@@ -237,7 +246,7 @@ def test_one_step_of_a_walk_is_item_knn_and_two_reach_neighbors_of_neighbors() -
 @pytest.mark.parametrize(
     ("options", "table", "wrong"),
     [
-        (ItemKNNOptions, "item_knn", {"position_decay": 1.5}),
+        (ItemKNNOptions, "item_knn", {"order_decay": 1.5}),
         (ItemKNNContentOptions, "item_knn_content", {"content_share": -0.1}),
         (EASEOptions, "ease", {"regularization": 0.0}),
         (IALSOptions, "ials", {"embedding_dim": 0}),
@@ -249,3 +258,28 @@ def test_one_step_of_a_walk_is_item_knn_and_two_reach_neighbors_of_neighbors() -
 def test_impossible_options_are_refused_by_name(options: type, table: str, wrong: dict[str, object]) -> None:
     with pytest.raises(SettingError, match=f"{table}.{next(iter(wrong))} is "):
         options(**wrong)
+
+
+def test_a_blend_learns_to_trust_the_part_that_knows() -> None:
+    generator = np.random.default_rng(3)
+    features_CF = generator.random((400 * 8, 2)).astype(np.float32)
+    own = [int(features_CF[8 * n : 8 * n + 8, 1].argmax()) for n in range(400)]
+    noise, signal = logit_weights(features_CF, sizes=[8] * 400, own=own, l2=1.0)
+    assert signal > 10 * abs(noise)
+
+
+def test_the_newest_event_of_each_user_teaches_if_there_is_an_earlier_one() -> None:
+    data = world([(0, 0, 0.0, 0), (0, 1, 5.0, 0), (1, 2, 1.0, 0), (2, 3, 2.0, 0), (2, 4, 2.0, 0), (3, 1, 3.0, 0)])
+    assert newest_events(data).tolist() == [5]
+    assert data.items_E[5] == 1
+    assert newest_events(world([])).tolist() == []
+
+
+def test_candidates_are_the_best_of_each_part_that_are_new_and_the_right_one() -> None:
+    scores_KI = np.array([[9.0, 8, 7, 0, 0, 0], [0.0, 0, 0, 7, 8, 9]], dtype=np.float32)
+    assert candidates(scores_KI, 2, num_best=2, seen=np.array([0])).tolist() == [1, 2, 4, 5]
+
+
+def test_a_blend_of_what_does_not_exist_is_refused_with_what_does() -> None:
+    with pytest.raises(SettingError, match=r"blend.parts is \['item_nn'\]; give different ones of .*'item_knn'"):
+        BlendOptions(parts=("item_nn",))
