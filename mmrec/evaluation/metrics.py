@@ -21,7 +21,11 @@ def rank_of(item_id: str, ranked: Sequence[str]) -> int:
         return 0
 
 
-def ranks_among(relevant_R: FloatArray, others_C: FloatArray, *, generator: np.random.Generator) -> IntArray:
+FEW = 8
+"""So many relevant items are counted against all others; more are found in the sorted ones."""
+
+
+def ranks_among(relevant_R: AnyFloatArray, others_C: AnyFloatArray, *, generator: np.random.Generator) -> IntArray:
     """1-based rank of each relevant item among the same C others, ties broken at random; shape (R,).
 
     A constant scorer therefore ranks an item anywhere with equal probability: HR@k is k / (C + 1) (METHODS M35).
@@ -37,10 +41,15 @@ def ranks_among(relevant_R: FloatArray, others_C: FloatArray, *, generator: np.r
     num_wrong = int((~np.isfinite(relevant_R)).sum() + (~np.isfinite(others_C)).sum())
     if num_wrong:
         raise ValueError(f"{num_wrong} of {len(relevant_R) + len(others_C)} scores are no numbers; train again")
-    ordered_C = np.sort(others_C)
-    not_better_R = np.searchsorted(ordered_C, relevant_R, side="right")
-    ties_R = not_better_R - np.searchsorted(ordered_C, relevant_R, side="left")
-    ranks_R: IntArray = 1 + len(ordered_C) - not_better_R + generator.integers(0, ties_R + 1)
+    if len(relevant_R) <= FEW:
+        better_R = np.array([np.count_nonzero(others_C > own) for own in relevant_R], dtype=np.int64)
+        ties_R = np.array([np.count_nonzero(others_C == own) for own in relevant_R], dtype=np.int64)
+    else:
+        ordered_C = np.sort(others_C)
+        not_better_R = np.searchsorted(ordered_C, relevant_R, side="right")
+        ties_R = not_better_R - np.searchsorted(ordered_C, relevant_R, side="left")
+        better_R = len(ordered_C) - not_better_R
+    ranks_R: IntArray = 1 + better_R + generator.integers(0, ties_R + 1)
     return ranks_R
 
 

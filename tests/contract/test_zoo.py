@@ -155,9 +155,7 @@ def test_names_of_models_are_unique_and_unknown_ones_are_refused_with_those_that
     assert len(set(names)) == len(names)
     with pytest.raises(NotFoundError, match=r"no model is called 'popularty'; known: random, popularity"):
         model_named("popularty")
-    with pytest.raises(
-        SettingError, match=r"models.popularity.decay is not a known name; did you mean 'decay_per_day'"
-    ):
+    with pytest.raises(SettingError, match=r"models.popularity.decay is not a known name; known: decay_per_day"):
         model_named("popularity").model({"decay": 0.1})
     with pytest.raises(SettingError, match=r"models.popularity.decay_per_day is -1"):
         model_named("popularity").model({"decay_per_day": -1.0})
