@@ -72,7 +72,9 @@ def with_transpose(matrix: Sparse) -> tuple[Tensor, Tensor]:
 
 def _tensor(matrix: Sparse) -> Tensor:
     parts = (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data.astype(np.float32))
-    return torch.sparse_csr_tensor(*(torch.from_numpy(part) for part in parts), size=matrix.shape)
+    return torch.sparse_csr_tensor(
+        *(torch.from_numpy(part) for part in parts), size=matrix.shape, check_invariants=True
+    )
 
 
 class GraphEmbeddings(nn.Module):
@@ -166,7 +168,7 @@ def fit_graph(data: Interactions, options: GraphOptions, *, seed: int, alike_II:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = GraphEmbeddings(touched_UI, options, alike_II=alike_II)
-    optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate)
+    optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate, fused=True)
     num_batches = math.ceil(len(cells) / options.batch_size)
     num_epochs = max(options.num_epochs, math.ceil(options.min_steps / num_batches)) if num_batches else 0
     num_drawn = min(options.num_negatives, data.num_items)

@@ -62,7 +62,7 @@ class HistoryWeighting:
             ages_H = histories.as_of_N[targets_H] - histories.times_H
             weights_H = weights_H * decay(ages_H, decay_per_day=self.decay_per_day)
         cells, cell_H = np.unique(targets_H * self.num_items + histories.items_H, return_inverse=True)
-        totals = np.bincount(cell_H, weights=weights_H, minlength=len(cells))
+        totals = np.bincount(cell_H, weights=weights_H, minlength=len(cells)).astype(np.float64)  # whole where empty
         rows, columns = np.divmod(cells, max(self.num_items, 1))
         totals *= self.order_decay ** num_newer(rows, _newest(cell_H, histories.times_H, len(cells)))
         found: Sparse = sparse.csr_array((totals, (rows, columns)), shape=(len(histories), self.num_items))

@@ -37,10 +37,10 @@ class SASRecOptions:
     max_length: AtLeastOne = 50
     """Newest items of a user that are read."""
     dropout: Share = 0.3
-    learning_rate: Positive = 0.001
+    learning_rate: Positive = 0.002
     weight_decay: NotNegative = 0.0
     num_epochs: AtLeastOne = 40
-    min_steps: Count = 200
+    min_steps: Count = 100
     """Steps at least, for data of few users: epochs are added until there are as many."""
     batch_size: AtLeastOne = 128
     num_negatives: Count = 512
@@ -85,7 +85,11 @@ class SASRec:
     def _train(self, sequences: list[IntArray], *, generator: np.random.Generator) -> None:
         options, network = self._options, self._network
         optimizer = torch.optim.AdamW(
-            network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, betas=(0.9, 0.98)
+            network.parameters(),
+            lr=options.learning_rate,
+            weight_decay=options.weight_decay,
+            betas=(0.9, 0.98),
+            fused=True,
         )
         network.train()
         num_batches = math.ceil(len(sequences) / options.batch_size)

@@ -62,8 +62,8 @@ def test_drawing_all_other_items_is_the_full_softmax() -> None:
             for parameter in model._network.parameters():
                 parameter.copy_(torch.sin(torch.arange(parameter.numel()).reshape(parameter.shape) * 0.7))
         draws = [
-            float(model._loss([np.array([1, 2, 3]), np.array([4, 5])], np.random.default_rng(seed)))
-            for seed in range(400 if num_negatives else 1)
+            float(model._loss([np.array([1, 2, 3]), np.array([4, 5])], np.random.default_rng(seed)).detach())
+            for seed in range(200 if num_negatives else 1)
         ]
         losses.append(np.mean(draws))
     assert abs(losses[0] - losses[1]) < 0.05
@@ -71,7 +71,7 @@ def test_drawing_all_other_items_is_the_full_softmax() -> None:
 
 def test_a_chain_of_items_is_learned_in_order() -> None:
     data = chains()
-    model = SASRec(SASRecOptions(embedding_dim=16, dropout=0.1, learning_rate=0.01, min_steps=150, max_length=8))
+    model = SASRec(SASRecOptions(embedding_dim=16, dropout=0.1, learning_rate=0.01, min_steps=120, max_length=8))
     model.fit(data, ItemFeatures(num_items=NUM_ITEMS), seed=1)
     users_N = np.arange(NUM_ITEMS)
     histories = histories_of(data, users_N=users_N, as_of_N=np.full(NUM_ITEMS, 3.0))
