@@ -10,7 +10,7 @@ Axes: N targets, H events, I items, B behaviors.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from mmrec.scoring.decay import decay
 
 BehaviorWeights = Literal["shop", "equal"]
 """What events count: 1, 3, 5 and 10 from browse to purchase, or 1 each; names a shop does not know count 1."""
-Sparse = sparse.csr_array
+Sparse: TypeAlias = sparse.csr_array
 
 
 def behavior_weights(names: Sequence[str], kind: BehaviorWeights) -> FloatArray:
