@@ -1,6 +1,8 @@
 """`mmrec evaluate`: models compared on a data set, without a stack."""
 
 import platform
+import shutil
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -150,12 +152,23 @@ def _origin() -> dict[str, Any]:
     import psutil
 
     arguments = [Path(each).name if "/" in each else each for each in sys.argv[1:]]
-    packages = ("mmrec", "numpy", "scipy", "torch")
+    packages = ("numpy", "scipy", "torch")
     return {
+        "commit": _commit(),
         "command": " ".join(["mmrec", *arguments]),
         "machine": f"{psutil.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GB",
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
     }
+
+
+def _commit() -> str:
+    """Of the checkout that this program is in; empty where it is in none."""
+    here = ["git", "-C", str(Path(__file__).parent)]
+    if shutil.which("git") is None:
+        return ""
+    commit = subprocess.run([*here, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    changed = subprocess.run([*here, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=False)
+    return commit.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
 
 
 def _write_pages(report: Mapping[str, Any], folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A model of the zoo fitted on a file of events, without a stack:
+"""A model of the zoo fitted on a file of events, without a stack.
 
     trained = fit("events.parquet", model="popularity", items="items.parquet")
     trained.score("u1", ["i1", "i2"])                 {"i1": 0.7, "i2": 0.1}
