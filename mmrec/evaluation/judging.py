@@ -4,7 +4,7 @@
     places["full", "new"].positions_P                             what every metric is made of (measure.py)
 
 Places are kept, so that metrics, strata, intervals and comparisons never fit or score again. Equal scores share their
-places at random with a seed, by ranks_among(): a constant model hits k out of all candidates (METHODS M35).
+places at random with a seed, by places_among(): a constant model hits k out of all candidates (METHODS M35).
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ import numpy as np
 
 from mmrec.evaluation.candidates import COLD, FULL, DrawnCandidates
 from mmrec.evaluation.interactions import BoolArray, Float32Array, IntArray
-from mmrec.evaluation.metrics import ranks_among
+from mmrec.evaluation.metrics import places_among
 from mmrec.evaluation.model import Model
 from mmrec.evaluation.task import SEEN_POLICIES, SeenPolicy, Targets
 
@@ -87,8 +87,7 @@ def judge(
                     else _others(scores_I, targets, target, kind, cold_I)
                 )
                 own_R = scores_I[targets.items_P[asked]]
-                ranks_R = ranks_among(own_R, others_C, generator=generators[kind])
-                found[kind].positions_P[asked] = _positions(ranks_R, own_R)
+                found[kind].positions_P[asked] = places_among(own_R, others_C, generator=generators[kind])
                 found[kind].num_others_N[target] = len(others_C)
     return found
 
@@ -114,14 +113,6 @@ def _others(
             False
         )
     return scores_I[kept_I]
-
-
-def _positions(ranks_R: IntArray, own_R: Float32Array) -> IntArray:
-    """Places in the list from ranks among the others: a positive also stands behind the better positives."""
-    order = np.lexsort((-own_R, ranks_R))
-    positions_R = np.empty_like(ranks_R)
-    positions_R[order] = ranks_R[order] + np.arange(len(ranks_R))
-    return positions_R
 
 
 def _check(model: Model, scores_BI: Float32Array, num_targets: int) -> None:

@@ -12,6 +12,7 @@ from mmrec.evaluation.candidates import COLD, FULL, draw_candidates
 from mmrec.evaluation.interactions import Float32Array, Histories, IntArray, Interactions, ItemFeatures
 from mmrec.evaluation.judging import NOT_ASKED, Places, judge
 from mmrec.evaluation.measure import mean_of, per_target
+from mmrec.evaluation.metrics import places_among
 from mmrec.evaluation.paired_tests import holm, paired_p
 from mmrec.evaluation.strata import strata
 from mmrec.evaluation.task import Targets, targets_of
@@ -113,6 +114,24 @@ def test_a_constant_model_hits_k_out_of_all_and_its_auc_is_a_half() -> None:
     assert mean_of(full["hr_at_10"]) == pytest.approx(10 / NUM_ITEMS, abs=0.03)
     assert mean_of(of_ten["hr_at_5"]) == pytest.approx(5 / 10, abs=0.03)
     assert mean_of(full["auc"]) == pytest.approx(0.5, abs=0.02)
+
+
+def test_several_right_items_of_a_constant_model_are_spread_as_in_a_shuffled_list() -> None:
+    # Two right items and one other: the first place is a right item's in two of three orders, not in three of four.
+    generator = np.random.default_rng(3)
+    places = [places_among(np.zeros(2), np.zeros(1), generator=generator) for _ in range(6_000)]
+    assert np.mean([1 in each for each in places]) == pytest.approx(2 / 3, abs=0.02)
+    assert all(len(set(each.tolist())) == 2 for each in places)
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.lists(st.integers(0, 3), max_size=12))
+def test_every_place_is_behind_what_is_better_and_before_what_is_worse(right: list[int], others: list[int]) -> None:
+    places = places_among(np.array(right, float), np.array(others, float), generator=np.random.default_rng(1))
+    everything = [*right, *others]
+    assert len(set(places.tolist())) == len(right)
+    for score, place in zip(right, places.tolist(), strict=True):
+        better = sum(each > score for each in everything)
+        assert better < place <= better + everything.count(score)
 
 
 def test_places_do_not_depend_on_batches_nor_on_other_candidates() -> None:
