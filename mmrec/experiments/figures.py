@@ -10,9 +10,10 @@ from typing import Any, Final
 import numpy as np
 
 from mmrec.evaluation.candidates import COLD, FULL
-from mmrec.evaluation.interactions import FloatArray
+from mmrec.evaluation.interactions import FloatArray, ItemFeatures
 from mmrec.evaluation.intervals import clustered_interval
 from mmrec.evaluation.judging import Kind, popularity_of
+from mmrec.evaluation.list_metrics import coverage, diversity, novelty
 from mmrec.evaluation.measure import HEADLINE, mean_of, per_target
 from mmrec.evaluation.paired_tests import holm, paired_p
 from mmrec.evaluation.strata import strata
@@ -34,7 +35,14 @@ def values_of(cells: Sequence[Cell], targets: Targets, fit: str, kind: Kind, **o
 
 
 def model_figures(
-    cells: Sequence[Cell], tuning: Tuning, task: Task, *, about: str, primary: str, behavior_names: tuple[str, ...]
+    cells: Sequence[Cell],
+    tuning: Tuning,
+    task: Task,
+    items: ItemFeatures,
+    *,
+    about: str,
+    primary: str,
+    behavior_names: tuple[str, ...],
 ) -> dict[str, Any]:
     """What a report says of one model.
 
@@ -78,6 +86,7 @@ def model_figures(
         }
         for kind in sorted({kind for cell in cells for _, kind in cell.places})
     }
+    found["lists"] = _lists(cells, task, items)
     found["strata"] = _strata(cells, task, primary, behavior_names)
     found["learning_curves"] = {
         f"{fit}, seed {cell.seed}": cell.said[fit]["learning_curve"]
@@ -147,6 +156,21 @@ def _costs(cells: Sequence[Cell]) -> dict[str, float]:
         "memory_mb": mean("refit", "memory_mb"),
         "score_ms_per_user": mean("refit", "score_ms_per_user"),
     }
+
+
+def _lists(cells: Sequence[Cell], task: Task, items: ItemFeatures) -> dict[str, float]:
+    """Of the refit's lists among all items, mean over seeds: coverage, novelty, and diversity by each modality."""
+    events_I = popularity_of(task.data.items_E[task.refit_E], task.data.num_items)
+    lists = [found for cell in cells if (found := cell.places["refit", (FULL, task.seen)].lists_NK) is not None]
+    found = {
+        "coverage_at_10": np.mean([coverage(each, num_items=task.data.num_items) for each in lists]),
+        "novelty_at_10": np.mean([novelty(each, events_I=events_I) for each in lists]),
+        **{
+            f"diversity_at_10_{name}": np.mean([diversity(each, vectors_ID) for each in lists])
+            for name, vectors_ID in items.vectors.items()
+        },
+    }
+    return {name: round(float(value), DIGITS) for name, value in found.items()}
 
 
 def _strata(cells: Sequence[Cell], task: Task, primary: str, behavior_names: tuple[str, ...]) -> dict[str, Any]:

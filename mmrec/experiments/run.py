@@ -59,7 +59,7 @@ class RunOptions:
 
     def entries(self) -> tuple[ZooModel, ...]:
         """The models that are meant; NotFoundError names those that exist."""
-        return MODELS if ALL in self.models else tuple(dict.fromkeys(model_named(name) for name in self.models))
+        return MODELS if ALL in self.models else tuple(model_named(name) for name in dict.fromkeys(self.models))
 
     def check_names(self) -> None:
         """Errors of evaluate() that need no data."""
@@ -127,6 +127,7 @@ def evaluate(
             by_model[entry.name],
             tunings[entry.name],
             task,
+            found.items,
             about=entry.about,
             primary=protocol.candidates,
             behavior_names=tuple(found.data.behavior_names),

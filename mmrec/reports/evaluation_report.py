@@ -136,6 +136,13 @@ def _by_candidates(report: Report) -> Table:
     return "HR@5 / NDCG@5 by candidates and policy, refit", ["model", *kinds], rows
 
 
+def _lists(report: Report) -> Table:
+    models = report["models"]
+    columns = list(dict.fromkeys(name for model in models.values() for name in model["lists"]))
+    rows = [[name, *(models[name]["lists"][column] for column in columns)] for name in _ranked(report)]
+    return "Lists of ten among all items, refit", ["model", *(each.replace("_", " ") for each in columns)], rows
+
+
 def _strata(report: Report) -> Table:
     models = report["models"]
     names = list(dict.fromkeys(name for model in models.values() for name in model["strata"]))

@@ -11,6 +11,7 @@ from mmrec.errors import InvalidRequestError
 from mmrec.evaluation.candidates import COLD, FULL, draw_candidates
 from mmrec.evaluation.interactions import Float32Array, Histories, IntArray, Interactions, ItemFeatures
 from mmrec.evaluation.judging import NOT_ASKED, Places, judge
+from mmrec.evaluation.list_metrics import coverage, diversity, novelty
 from mmrec.evaluation.measure import mean_of, per_target
 from mmrec.evaluation.metrics import places_among
 from mmrec.evaluation.paired_tests import holm, paired_p
@@ -236,3 +237,22 @@ def test_events_to_foresee_that_lie_before_the_instant_are_our_own_mistake() -> 
     )
     with pytest.raises(AssertionError, match="1 events to foresee lie before the instant"):
         targets_of(data, np.array([True]), as_of_U=np.array([2.0]), weights={})
+
+
+def test_lists_that_are_alike_cover_little_and_differ_little() -> None:
+    lists_NK = np.array([[0, 1, 2], [0, 1, -1]])
+    assert coverage(lists_NK, num_items=6) == 0.5
+    events_I = np.array([5, 1, 0, 0, 0, 0])  # shares with one added to each: 6/12, 2/12, 1/12
+    assert novelty(lists_NK, events_I=events_I) == pytest.approx((2 * 1 + 2 * math.log2(6) + math.log2(12)) / 5)
+    vectors_ID = np.array([[1, 0], [1, 0], [0, 3], [0, 0], [0, 0], [0, 0]], dtype=np.float32)
+    # The first list has pairs at 0, 1 and 1, the second one pair at 0.
+    assert diversity(lists_NK, vectors_ID) == pytest.approx((2 / 3 + 0) / 2)
+    assert diversity(np.array([[3, 4, -1]]), vectors_ID) == 0.0
+
+
+def test_a_list_holds_the_best_items_without_those_the_user_had() -> None:
+    targets = targets_for([{5: 1.0}], seen=[[0, 2]])
+    places = judge(Planted(np.arange(NUM_ITEMS, 0, -1)[None, :]), targets, seed=1)
+    any_item, new_item = (places[FULL, seen].lists_NK for seen in ("any", "new"))
+    assert any_item is not None and any_item[0].tolist() == list(range(10))
+    assert new_item is not None and new_item[0].tolist() == [1, 3, 4, 5, 6, 7, 8, 9, 10, 11]
