@@ -4,10 +4,10 @@
     places["full", "new"].positions_P                             what every metric is made of (measure.py)
 
 Places are kept, so that metrics, strata, intervals and comparisons never fit or score again. Equal scores share their
-places at random with a seed, by ranks_among(): a constant model hits k out of all candidates (METHODS M35).
+places at random with a seed, by places_among(): a constant model hits k out of all candidates (METHODS M35).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from zlib import crc32
@@ -16,13 +16,15 @@ import numpy as np
 
 from mmrec.evaluation.candidates import COLD, FULL, DrawnCandidates
 from mmrec.evaluation.interactions import BoolArray, Float32Array, IntArray
-from mmrec.evaluation.metrics import ranks_among
+from mmrec.evaluation.metrics import places_among
 from mmrec.evaluation.model import Model
 from mmrec.evaluation.task import SEEN_POLICIES, SeenPolicy, Targets
 
 BATCH: Final = 256
 """Targets scored at a time."""
 NOT_ASKED: Final = 0
+LISTED: Final = 10
+"""Items of a list that is kept."""
 
 Kind = tuple[str, SeenPolicy]
 """Name of the candidates, and which items count."""
@@ -36,6 +38,8 @@ class Places:
     """1-based place in the list of candidates and positives; NOT_ASKED where a positive is none of this kind."""
     num_others_N: IntArray
     """Candidates of each target beside its positives."""
+    lists_NK: IntArray | None = None
+    """Items of each target's list among all items, best first; -1 where there are fewer. None of drawn candidates."""
 
 
 def judge(
@@ -68,6 +72,7 @@ def judge(
         kind: Places(
             positions_P=np.full(len(targets.items_P), NOT_ASKED, dtype=np.int64),
             num_others_N=np.zeros(len(targets), dtype=np.int64),
+            lists_NK=np.full((len(targets), LISTED), -1, dtype=np.int64) if kind[0] == FULL else None,
         )
         for kind in kinds
     }
@@ -78,6 +83,9 @@ def judge(
         for target in range(start, stop):
             scores_I = scores_BI[target - start]
             for kind in kinds:
+                if (lists_NK := found[kind].lists_NK) is not None:
+                    listed = _listed(scores_I, targets, target, kind)
+                    lists_NK[target, : len(listed)] = listed
                 asked = _asked(targets, target, kind, cold_I)
                 if not len(asked):
                     continue
@@ -87,8 +95,7 @@ def judge(
                     else _others(scores_I, targets, target, kind, cold_I)
                 )
                 own_R = scores_I[targets.items_P[asked]]
-                ranks_R = ranks_among(own_R, others_C, generator=generators[kind])
-                found[kind].positions_P[asked] = _positions(ranks_R, own_R)
+                found[kind].positions_P[asked] = places_among(own_R, others_C, generator=generators[kind])
                 found[kind].num_others_N[target] = len(others_C)
     return found
 
@@ -110,18 +117,23 @@ def _others(
     kept_I = cold_I.copy() if kind[0] == COLD and cold_I is not None else np.ones(len(scores_I), dtype=np.bool_)
     kept_I[targets.items_P[targets.offsets[target] : targets.offsets[target + 1]]] = False
     if kind[1] == "new":
-        kept_I[targets.histories.items_H[targets.histories.offsets[target] : targets.histories.offsets[target + 1]]] = (
-            False
-        )
+        low, high = targets.histories.offsets[target : target + 2]
+        kept_I[targets.histories.items_H[low:high]] = False
     return scores_I[kept_I]
 
 
-def _positions(ranks_R: IntArray, own_R: Float32Array) -> IntArray:
-    """Places in the list from ranks among the others: a positive also stands behind the better positives."""
-    order = np.lexsort((-own_R, ranks_R))
-    positions_R = np.empty_like(ranks_R)
-    positions_R[order] = ranks_R[order] + np.arange(len(ranks_R))
-    return positions_R
+def _listed(scores_I: Float32Array, targets: Targets, target: int, kind: Kind) -> IntArray:
+    """The best items, without those of the history where only new ones count; of equal ones the first rows."""
+    kept_I = scores_I
+    if kind[1] == "new":
+        kept_I = scores_I.copy()
+        low, high = targets.histories.offsets[target : target + 2]
+        kept_I[targets.histories.items_H[low:high]] = -np.inf
+    num = min(LISTED, int(np.isfinite(kept_I).sum()))
+    if not num:
+        return np.zeros(0, dtype=np.int64)
+    best = np.argpartition(-kept_I, num - 1)[:num]
+    return best[np.lexsort((best, -kept_I[best]))]
 
 
 def _check(model: Model, scores_BI: Float32Array, num_targets: int) -> None:
@@ -137,8 +149,3 @@ def _check(model: Model, scores_BI: Float32Array, num_targets: int) -> None:
 def popularity_of(items_E: IntArray, num_items: int) -> IntArray:
     """Events per item; shape (I,)."""
     return np.bincount(items_E, minlength=num_items).astype(np.int64)
-
-
-def kinds_by_name(places: Mapping[Kind, Places]) -> dict[str, Places]:
-    """Places by one text, such as "full.new", as files name them."""
-    return {".".join(kind): each for kind, each in places.items()}

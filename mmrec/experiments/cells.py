@@ -43,7 +43,7 @@ class Cell:
 
 def code_of(entry: ZooModel) -> str:
     """Digest of the file a model is written in."""
-    return blake2b(Path(inspect.getfile(entry.build)).read_bytes(), digest_size=8).hexdigest()
+    return blake2b(Path(inspect.getfile(entry.options)).read_bytes(), digest_size=8).hexdigest()
 
 
 def cell_done(
@@ -103,7 +103,12 @@ def read_cell(place: Path, model: str, seed: int) -> Cell | None:
             if what == "positions":
                 kind: Kind = (candidates, "new" if seen == "new" else "any")
                 others_N = arrays[f"{fit}.{candidates}.{seen}.others"].astype(np.int64)
-                places[fit, kind] = Places(positions_P=arrays[name].astype(np.int64), num_others_N=others_N)
+                lists = f"{fit}.{candidates}.{seen}.lists"
+                places[fit, kind] = Places(
+                    positions_P=arrays[name].astype(np.int64),
+                    num_others_N=others_N,
+                    lists_NK=arrays[lists].astype(np.int64) if lists in arrays.files else None,
+                )
     return Cell(model=model, seed=seed, said=said, places=places)
 
 
@@ -112,5 +117,7 @@ def _write(path: Path, places: Mapping[tuple[str, Kind], Places]) -> None:
     for (fit, (candidates, seen)), each in places.items():
         arrays[f"{fit}.{candidates}.{seen}.positions"] = each.positions_P.astype(np.int32)
         arrays[f"{fit}.{candidates}.{seen}.others"] = each.num_others_N.astype(np.int32)
+        if each.lists_NK is not None:
+            arrays[f"{fit}.{candidates}.{seen}.lists"] = each.lists_NK.astype(np.int32)
     with replacing(path) as file:
         np.savez_compressed(file, **arrays)

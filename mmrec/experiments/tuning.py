@@ -73,7 +73,8 @@ def tuned(
         found.tried.append({"parameters": parameters, **values, **asdict(cost)})
         replace_file(path, (json.dumps(asdict(found), indent=1) + "\n").encode())
         tell(
-            f"{entry.name}: trial {number} of {len(planned)}, {CHOSEN_BY} {values[CHOSEN_BY]:.4f}, {parameters or 'defaults'}"
+            f"{entry.name}: trial {number} of {len(planned)}, validation {CHOSEN_BY} {values[CHOSEN_BY]:.4f}, "
+            f"{parameters or 'defaults'}"
         )
     found.tried = [trial for trial in found.tried if trial["parameters"] in planned]
     return found
