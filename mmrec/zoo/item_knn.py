@@ -25,14 +25,14 @@ from mmrec.zoo.zoo_model import ZooModel
 class ItemKNNOptions:
     """How neighbors are built, and how a user's own items count."""
 
-    order_decay: Share = 0.6
+    order_decay: Share = 0.7
     decay_per_day: NotNegative = 0.01
     weights: BehaviorWeights = "equal"
     num_neighbors: AtLeastOne = 200
     pair_decay_per_day: NotNegative = 0.001
-    position_scale: Positive = 10.0
-    backward: NotNegative = 0.6
-    user_discount: NotNegative = 0.5
+    position_scale: Positive = 3.0
+    backward: NotNegative = 0.3
+    user_discount: NotNegative = 0.25
     popularity_discount: NotNegative = 0.7
     shrinkage: NotNegative = 3.0
 
@@ -106,16 +106,16 @@ class ItemKNN:
 
 
 KNN_SPACE: SearchSpace = {
-    "order_decay": Choice((0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)),
+    "order_decay": Choice((0.5, 0.6, 0.7, 0.8, 0.9, 1.0)),
     "decay_per_day": Choice((0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)),
     "weights": Choice(("equal", "shop")),
-    "num_neighbors": Choice((50, 100, 200, 500)),
-    "pair_decay_per_day": Choice((0.0, 0.001, 0.01, 0.1)),
-    "position_scale": Choice((1.0, 3.0, 10.0, 30.0)),
-    "backward": Choice((0.3, 0.6, 0.8, 1.0)),
-    "user_discount": Choice((0.0, 0.25, 0.5, 0.75, 1.0)),
-    "popularity_discount": Choice((0.4, 0.5, 0.6, 0.7, 0.8, 1.0)),
-    "shrinkage": Choice((0.0, 0.3, 1.0, 3.0, 10.0)),
+    "num_neighbors": Choice((100, 200, 500)),
+    "pair_decay_per_day": Choice((0.0, 0.001, 0.01)),
+    "position_scale": Choice((1.0, 3.0, 10.0)),
+    "backward": Choice((0.15, 0.3, 0.6, 1.0)),
+    "user_discount": Choice((0.0, 0.25, 0.5)),
+    "popularity_discount": Choice((0.5, 0.7, 0.85)),
+    "shrinkage": Choice((1.0, 3.0, 10.0)),
 }
 """What tuning tries; pair_decay_per_day and decay_per_day do nothing where times are positions."""
 

@@ -21,7 +21,7 @@ from mmrec.zoo.zoo_model import ZooModel
 class ItemKNNContentOptions(ItemKNNOptions):
     """Those of ItemKNN, and how much content counts."""
 
-    content_share: NotNegative = 0.01
+    content_share: NotNegative = 0.03
     """Weight of a cosine of 1 beside neighbor weights, which are a few hundredths mostly."""
     content_order_decay: Share = 0.8
 
@@ -67,7 +67,7 @@ ITEM_KNN_CONTENT = ZooModel(
     about="neighbors of own items, and items like them in labels, text and pictures",
     space={
         **KNN_SPACE,
-        "content_share": Choice((0.001, 0.003, 0.006, 0.01, 0.02, 0.03, 0.06, 0.1, 0.3)),
+        "content_share": Choice((0.003, 0.01, 0.02, 0.03, 0.06, 0.1, 0.2)),
         "content_order_decay": Choice((0.5, 0.6, 0.7, 0.8, 0.9, 1.0)),
     },
 )
