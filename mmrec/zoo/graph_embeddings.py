@@ -47,34 +47,27 @@ class GraphOptions:
 
 
 class _Multiply(torch.autograd.Function):
-    """A sparse matrix times a dense one, with the transposed matrix at hand for the gradient."""
+    """A sparse matrix times a dense one by SciPy: torch warns that its own sparse rows are unfinished."""
 
     @staticmethod
-    def forward(context: Any, matrix: Tensor, transposed: Tensor, values: Tensor) -> Tensor:
+    def forward(context: Any, matrix: Sparse, transposed: Sparse, values: Tensor) -> Tensor:
         context.transposed = transposed
-        return matrix @ values
+        return torch.from_numpy(matrix @ values.detach().numpy())
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[None, None, Tensor]:
-        return None, None, context.transposed @ gradients[0]
+        return None, None, torch.from_numpy(context.transposed @ gradients[0].numpy())
 
 
-def multiplied(matrix: tuple[Tensor, Tensor], values: Tensor) -> Tensor:
+def multiplied(matrix: tuple[Sparse, Sparse], values: Tensor) -> Tensor:
     """A matrix, given with its transpose, times values."""
     found: Tensor = _Multiply.apply(*matrix, values)  # type: ignore[no-untyped-call]
     return found
 
 
-def with_transpose(matrix: Sparse) -> tuple[Tensor, Tensor]:
-    """In torch's form."""
-    return _tensor(matrix.tocsr()), _tensor(matrix.T.tocsr())
-
-
-def _tensor(matrix: Sparse) -> Tensor:
-    parts = (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data.astype(np.float32))
-    return torch.sparse_csr_tensor(
-        *(torch.from_numpy(part) for part in parts), size=matrix.shape, check_invariants=True
-    )
+def with_transpose(matrix: Sparse) -> tuple[Sparse, Sparse]:
+    """Both in rows of float32."""
+    return matrix.tocsr().astype(np.float32), matrix.T.tocsr().astype(np.float32)
 
 
 class GraphEmbeddings(nn.Module):
