@@ -160,7 +160,7 @@ def test_the_command_runs_without_a_stack_and_writes_three_reports(files: tuple[
         (["--data", "beauty", "--out", "x"], "no data set 'beauty'; there are amazon_beauty_sequences"),
         (["--data", "s3", "--out", "x", "--models", "popularty"], "no model is called 'popularty'; known: random"),
         (["--data", "s3", "--out", "x", "--protocol", "loo"], "no protocol is called 'loo'; give SPLIT_CANDIDATES"),
-        (["--data", "s3", "--out", "x", "--protocol", "loo_ful"], "no candidates 'ful'; give full, cold, uniform_M"),
+        (["--data", "s3", "--out", "x", "--protocol", "loo_ful"], "no candidates are called 'ful'; give full, cold, uniform_M"),
         (["--data", "s3", "--out", "x", "--seen", "old"], "--seen 'old'; give new or any"),
         (["--data", "s3", "--out", "x", "--encode", "text"], "--encode 'text'; give a name and a value"),
     ],
