@@ -234,7 +234,8 @@ def test_three_lines_fit_score_and_recommend(files: tuple[Path, Path]) -> None:
     listed = trained.recommend("u1", num_items=5)
     scores = trained.score("u1", [each.item_id for each in listed])
     assert list(scores.values()) == sorted(scores.values(), reverse=True)
-    seen = {row["item_id"] for row in csv.DictReader(events.open()) if row["user_id"] == "u1"}
+    with events.open() as file:
+        seen = {row["item_id"] for row in csv.DictReader(file) if row["user_id"] == "u1"}
     assert seen.isdisjoint(each.item_id for each in listed)
     assert len(trained.recommend("nobody", num_items=3, with_seen=True)) == 3
     with pytest.raises(NotFoundError, match="no item 'i99' among the 30 of the files"):
