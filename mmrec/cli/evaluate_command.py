@@ -1,5 +1,6 @@
 """`mmrec evaluate`: models compared on a data set, without a stack."""
 
+import math
 import platform
 import shutil
 import subprocess
@@ -48,6 +49,7 @@ def evaluate(
     models: Annotated[str, typer.Option(help="names with commas between, or all")] = "all",
     seeds: Annotated[int, typer.Option(min=1, help="fits of each model")] = 1,
     trials: Annotated[int, typer.Option(min=1, help="parameters tried for each model, on validation alone")] = 8,
+    max_cpu_seconds: Annotated[float, typer.Option(min=0.0, help="of fits for the trials of one model")] = math.inf,
     target: TargetOption = "",
     seen: Annotated[
         str, typer.Option(metavar="new|any", help="whether items of the history count; by the data where absent")
@@ -90,6 +92,7 @@ def evaluate(
         models=_names(models),
         num_seeds=seeds,
         num_trials=trials,
+        max_cpu_seconds=max_cpu_seconds,
         seen="new" if seen == "new" else "any" if seen == "any" else _refused_policy(seen),
         max_targets=max_targets,
         min_history=min_history,

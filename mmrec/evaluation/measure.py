@@ -70,7 +70,8 @@ def _best(gains_P: FloatArray, target_P: IntArray, num_targets: int, k: int) -> 
     order = np.lexsort((-gains_P, target_P))
     place_P = _place_within(target_P[order])
     worth_P = np.where(place_P < k, gains_P[order] / np.log2(2.0 + place_P), 0.0)
-    return np.bincount(target_P[order], weights=worth_P, minlength=num_targets)
+    best_N: FloatArray = np.bincount(target_P[order], weights=worth_P, minlength=num_targets).astype(np.float64)
+    return best_N
 
 
 def _auc(places: Places, positions_P: IntArray, target_P: IntArray) -> FloatArray:

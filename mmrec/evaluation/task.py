@@ -10,7 +10,7 @@ Axes: E events, N targets, P positives of all targets one after the other.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -25,9 +25,9 @@ from mmrec.evaluation.interactions import (
 
 Bound = Literal["everybody", "own"]
 """Whose events a target's instant bounds: everybody's, or the target's user's own, as where users' clocks differ."""
-SEEN_POLICIES = ("any", "new")
-"""Any item is a candidate; or only items that are new to the user, where positives that are not new are not asked."""
 SeenPolicy = Literal["any", "new"]
+"""Any item is a candidate; or only items that are new to the user, where positives that are not new are not asked."""
+SEEN_POLICIES: Final[tuple[SeenPolicy, ...]] = ("any", "new")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -29,8 +29,9 @@ def compare_runs(one: Path, other: Path) -> dict[str, Any]:
         NotFoundError: a folder is none of a run.
         InvalidRequestError: the runs ask different things, or share no model.
     """
-    targets, reports = read_targets(one), [_report(folder) for folder in (one, other)]
-    if not is_same(targets, read_targets(other)):
+    targets, others = read_targets(one), read_targets(other)
+    reports = [_report(folder) for folder in (one, other)]
+    if not is_same(targets, others):
         said = " and ".join(f"{r['data']['name']} by {r['task']['protocol']}" for r in reports)
         raise InvalidRequestError(f"{one} and {other} ask different things ({said}); compare runs of one task")
     kinds: list[Kind] = [

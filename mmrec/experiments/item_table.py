@@ -71,7 +71,7 @@ def read_items(path: Path, *, columns: Mapping[str, str] | None = None) -> ItemT
             )
         attributes: dict[str, str] = {}
         for column in rest:
-            value = cells.get(column)
+            value: Any = cells.get(column)
             if _is_vector(value):
                 of_column = vectors.setdefault(column, {})
                 length = len(next(iter(of_column.values()), value))
@@ -120,7 +120,7 @@ def features_of(
     return ItemFeatures(
         num_items=len(item_ids),
         vectors=found,
-        present={name: vectors_ID.any(axis=1) for name, vectors_ID in found.items()},
+        present={name: np.any(vectors_ID != 0, axis=1) for name, vectors_ID in found.items()},
         labels=_labels(known, row_of),
     )
 

@@ -7,6 +7,7 @@ where it ended; a model that is added later joins the others.
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -28,7 +29,7 @@ from mmrec.experiments.figures import comparisons, model_figures
 from mmrec.experiments.protocols import Protocol, protocol_named
 from mmrec.experiments.target_file import write_targets
 from mmrec.experiments.tuning import CHOSEN_BY, Tuning, tuned
-from mmrec.wire.declared import AtLeastOne, Count, check
+from mmrec.wire.declared import AtLeastOne, Count, NotNegativeOrEndless, check
 from mmrec.zoo.registry import MODELS, model_named
 from mmrec.zoo.zoo_model import ZooModel
 
@@ -47,6 +48,8 @@ class RunOptions:
     """Fits of each model, with seeds 1, 2, ..."""
     num_trials: AtLeastOne = 8
     """Parameters tried for each model, the defaults among them; models without a search space have one."""
+    max_cpu_seconds: NotNegativeOrEndless = math.inf
+    """Of the processor, for the trials of one model: the same for each, besides the number of trials."""
     seen: SeenPolicy | Literal[""] = ""
     """Which items count in the first figures; empty takes "new", and "any" where most that was judged is not new."""
     max_targets: AtLeastOne = 1_000_000
@@ -103,6 +106,7 @@ def evaluate(
             task,
             found.items,
             num_trials=options.num_trials,
+            max_cpu_seconds=options.max_cpu_seconds,
             path=path,
             key=f"{key} {code_of(entry)}",
             tell=tell,

@@ -5,6 +5,7 @@ trial is the defaults; the others are drawn from the declared space with a seed.
 """
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -51,6 +52,7 @@ def tuned(
     items: ItemFeatures,
     *,
     num_trials: int,
+    max_cpu_seconds: float = math.inf,
     path: Path,
     key: str,
     tell: Callable[[str], None],
@@ -58,6 +60,7 @@ def tuned(
     """Try parameters; goes on where an earlier run with the same key ended.
 
     Args:
+        max_cpu_seconds: No further trial begins once the model's fits took so long; the first one always does.
         path: File of the trials.
         tell: Called with a line after each trial.
     """
@@ -67,6 +70,9 @@ def tuned(
     for number, parameters in enumerate(planned, start=1):
         if any(trial["parameters"] == parameters for trial in found.tried):
             continue
+        if found.tried and found.cpu_seconds >= max_cpu_seconds:
+            tell(f"{entry.name}: {number - 1} of {len(planned)} trials in {found.cpu_seconds:.0f} s, and no more")
+            break
         model = entry.model(parameters)
         cost = fitted(model, data, items, seed=SEED)
         values = _validation(model, task)

@@ -116,6 +116,14 @@ def test_candidates_are_the_same_whichever_models_run(data_set: DataSet, run: Pa
     assert alone["models"]["random"]["metrics"] == together["models"]["random"]["metrics"]
 
 
+def test_a_model_without_processor_time_left_keeps_its_first_trial(data_set: DataSet, tmp_path: Path) -> None:
+    told: list[str] = []
+    options = RunOptions(models=("popularity",), num_trials=3, max_cpu_seconds=0.0)
+    report = evaluate(data_set, options, out=tmp_path, tell=told.append)
+    assert report["models"]["popularity"]["tuning"]["trials"] == 1
+    assert any("popularity: 1 of 3 trials" in line for line in told)
+
+
 def test_pages_name_every_model_and_hold_everything_inside(run: Path) -> None:
     report = json.loads((run / "report.json").read_text())
     text, page = evaluation_markdown(report), evaluation_page(report)
@@ -160,7 +168,10 @@ def test_the_command_runs_without_a_stack_and_writes_three_reports(files: tuple[
         (["--data", "beauty", "--out", "x"], "no data set 'beauty'; there are amazon_beauty_sequences"),
         (["--data", "s3", "--out", "x", "--models", "popularty"], "no model is called 'popularty'; known: random"),
         (["--data", "s3", "--out", "x", "--protocol", "loo"], "no protocol is called 'loo'; give SPLIT_CANDIDATES"),
-        (["--data", "s3", "--out", "x", "--protocol", "loo_ful"], "no candidates 'ful'; give full, cold, uniform_M"),
+        (
+            ["--data", "s3", "--out", "x", "--protocol", "loo_ful"],
+            "no candidates are called 'ful'; give full, cold, uniform_M",
+        ),
         (["--data", "s3", "--out", "x", "--seen", "old"], "--seen 'old'; give new or any"),
         (["--data", "s3", "--out", "x", "--encode", "text"], "--encode 'text'; give a name and a value"),
     ],
@@ -223,7 +234,8 @@ def test_three_lines_fit_score_and_recommend(files: tuple[Path, Path]) -> None:
     listed = trained.recommend("u1", num_items=5)
     scores = trained.score("u1", [each.item_id for each in listed])
     assert list(scores.values()) == sorted(scores.values(), reverse=True)
-    seen = {row["item_id"] for row in csv.DictReader(events.open()) if row["user_id"] == "u1"}
+    with events.open() as file:
+        seen = {row["item_id"] for row in csv.DictReader(file) if row["user_id"] == "u1"}
     assert seen.isdisjoint(each.item_id for each in listed)
     assert len(trained.recommend("nobody", num_items=3, with_seen=True)) == 3
     with pytest.raises(NotFoundError, match="no item 'i99' among the 30 of the files"):
