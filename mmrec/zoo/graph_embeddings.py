@@ -169,6 +169,6 @@ def fit_graph(data: Interactions, options: GraphOptions, *, seed: int, alike_II:
         for chosen in np.array_split(generator.permutation(len(cells)), num_batches):
             drawn_S = generator.choice(data.num_items, num_drawn, replace=False)
             optimizer.zero_grad(set_to_none=True)
-            network.loss(users_P[chosen], items_P[chosen], drawn_S).backward()
+            network.loss(users_P[chosen], items_P[chosen], drawn_S).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     return FittedGraph(network, data, options)

@@ -97,7 +97,7 @@ class SASRec:
         for _ in range(num_epochs):
             for batch in batches(sequences, batch_size=options.batch_size, generator=generator):
                 optimizer.zero_grad(set_to_none=True)
-                self._loss(batch, generator).backward()
+                self._loss(batch, generator).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
 
     def _loss(self, batch: list[IntArray], generator: np.random.Generator) -> Tensor:
@@ -115,7 +115,8 @@ class SASRec:
         others_T = (num_items - 1) / (num_drawn - is_next_TS.sum(dim=1)).clamp(min=1)
         others_TS = (users_TD @ vectors_ID[drawn_S].T).masked_fill(is_next_TS, -1e9)
         own_T = (users_TD * vectors_ID[next_T]).sum(dim=-1)
-        return (torch.logaddexp(own_T, others_T.log() + others_TS.logsumexp(dim=-1)) - own_T).mean()
+        loss: Tensor = (torch.logaddexp(own_T, others_T.log() + others_TS.logsumexp(dim=-1)) - own_T).mean()
+        return loss
 
     def score(self, users_N: IntArray, histories: Histories) -> Float32Array:
         """0 for every item where there is no history."""

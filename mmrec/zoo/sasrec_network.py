@@ -41,7 +41,8 @@ class Block(nn.Module):
         seen = functional.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=True)
         normal_NLD = self.step_norm(normal_NLD + self._dropped(self.out(seen.transpose(1, 2).flatten(-2))))
         step_NLD = self.second(self._dropped(functional.relu(self.first(normal_NLD))))
-        return normal_NLD + self._dropped(step_NLD)
+        out_NLD: Tensor = normal_NLD + self._dropped(step_NLD)
+        return out_NLD
 
     def _dropped(self, values: Tensor) -> Tensor:
         return functional.dropout(values, self._dropout, self.training)
