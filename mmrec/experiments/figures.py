@@ -161,7 +161,8 @@ def _costs(cells: Sequence[Cell]) -> dict[str, float]:
 def _lists(cells: Sequence[Cell], task: Task, items: ItemFeatures) -> dict[str, float]:
     """Of the refit's lists among all items, mean over seeds: coverage, novelty, and diversity by each modality."""
     events_I = popularity_of(task.data.items_E[task.refit_E], task.data.num_items)
-    lists = [found for cell in cells if (found := cell.places["refit", (FULL, task.seen)].lists_NK) is not None]
+    kept = (cell.places["refit", (FULL, task.seen)].lists_NK for cell in cells)
+    lists = [each for each in kept if each is not None]
     found = {
         "coverage_at_10": np.mean([coverage(each, num_items=task.data.num_items) for each in lists]),
         "novelty_at_10": np.mean([novelty(each, events_I=events_I) for each in lists]),

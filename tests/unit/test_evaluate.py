@@ -257,7 +257,7 @@ def test_the_simulated_set_has_the_funnel_and_the_number_of_events_that_are_aske
 def test_real_sets_are_read_by_name(name: str) -> None:
     if not (public_data() / name).is_dir():
         pytest.skip(f"{name} is not in {public_data()}; set MMREC_DATA_DIR")
-    found = read_data_set(name, data_folder=str(public_data()))
+    found = read_data_set(name, data_folder=str(public_data()), encoders={})
     expected = {
         "amazon_beauty_sequences": (22_363, 12_101, 198_502),
         "ecomm_tianchi_multibehavior": (1_476, 36_224, 85_213),
