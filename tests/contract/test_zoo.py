@@ -15,8 +15,8 @@ from mmrec.zoo.registry import MODELS, model_named
 from mmrec.zoo.zoo_model import ZooModel
 
 NUM_USERS, NUM_ITEMS, DAY_S = 60, 40, 86_400.0
-IMPERSONAL = {"random", "popularity"}
-"""The same for everybody, or for nobody: they cannot know whom they are asked about."""
+IMPERSONAL = {"random", "popularity", "recency"}
+"""The same for everybody, or for nobody, among items new to a user: they cannot know whom they are asked about."""
 EVERY_MODEL = pytest.mark.parametrize("entry", MODELS, ids=lambda entry: entry.name)
 
 
