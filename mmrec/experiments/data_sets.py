@@ -8,18 +8,21 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
+from mmrec.catalog.importers.fields import ITEM_FIELDS
 from mmrec.catalog.importers.mapping import ImportOptions
 from mmrec.catalog.importers.movielens import MOVIELENS
 from mmrec.catalog.importers.reading import Reading
-from mmrec.errors import MachineError, NotFoundError
+from mmrec.catalog.importers.table import open_table
+from mmrec.errors import InvalidRequestError, MachineError, NotFoundError
 from mmrec.evaluation.interactions import Interactions, ItemFeatures
-from mmrec.experiments.event_table import EventList, read_events
+from mmrec.evaluation.task import SeenPolicy
+from mmrec.experiments.event_table import FIELDS, EventList, read_events
 from mmrec.experiments.item_table import USUAL_ENCODERS, features_of, read_items
 from mmrec.scoring.behaviors import media_behaviors, shop_behaviors
 from mmrec.simulator.settings import BEHAVIORS, StorefrontConfig
@@ -54,6 +57,8 @@ class DataSet:
     target_behaviors: tuple[str, ...] = ()
     """Events that are judged; empty judges all."""
     grades: Mapping[str, float] = field(default_factory=lambda: GRADES)
+    seen: SeenPolicy | Literal[""] = ""
+    """Which items its figures usually count; empty decides by what was judged."""
 
 
 def read_files(
@@ -65,10 +70,10 @@ def read_files(
     target_behaviors: tuple[str, ...] = (),
 ) -> DataSet:
     """A file of events and one of items; errors as read_events() and read_items()."""
-    given = columns or {}
-    table = read_items(items, columns=_known(given, items)) if items is not None else None
+    of_events, of_items = _shared(columns or {}, events, items)
+    table = read_items(items, columns=of_items) if items is not None else None
     ids = [item.item_id for item in table.items] if table is not None else []
-    data = read_events(events, columns=_known(given, events), behaviors=SHOP_NAMES, items=ids)
+    data = read_events(events, columns=of_events, behaviors=SHOP_NAMES, items=ids)
     return DataSet(
         name=events.name.partition(".")[0],
         data=data,
@@ -103,17 +108,17 @@ def read_data_set(name: str, *, data_folder: str, encoders: Encoders = USUAL_ENC
 
 def _beauty(folder: Path, encoders: Encoders) -> DataSet:
     found = read_files(folder / "events.parquet", folder / "items.parquet", encoders=encoders)
-    return DataSet(name=folder.name, data=found.data, items=found.items)
+    return replace(found, name=folder.name)
 
 
 def _tianchi(folder: Path, encoders: Encoders) -> DataSet:
     found = read_files(folder / "events.parquet", folder / "items.parquet", encoders=encoders)
-    return DataSet(name=folder.name, data=found.data, items=found.items, target_behaviors=("purchase",))
+    return replace(found, name=folder.name, target_behaviors=("purchase",), seen="any")
 
 
 def _taobao(folder: Path, encoders: Encoders) -> DataSet:
     found = read_files(folder / "events.parquet", None, encoders=encoders)
-    return DataSet(name=folder.name, data=found.data, items=found.items, target_behaviors=("purchase",))
+    return replace(found, name=folder.name, target_behaviors=("purchase",), seen="any")
 
 
 def _movielens(folder: Path, encoders: Encoders) -> DataSet:
@@ -159,12 +164,23 @@ def simulated(config: StorefrontConfig, *, num_events: int, encoders: Encoders =
     return DataSet(name=S3, data=data, items=features_of(data.item_ids, items, encoders=encoders))
 
 
-def _known(columns: Mapping[str, str], path: Path | None) -> dict[str, str]:
-    """Of the columns that are given, those of a file: one option serves events and items."""
-    from mmrec.catalog.importers.table import open_table
+def _shared(columns: Mapping[str, str], events: Path, items: Path | None) -> tuple[dict[str, str], dict[str, str]]:
+    """Columns that are given, by the file that has them: one option serves both.
 
-    names = open_table(path).columns if path is not None else ()
-    return {field: column for field, column in columns.items() if column in names}
+    Raises:
+        InvalidRequestError: neither file has a column, or neither kind of row such a field.
+    """
+    found: list[dict[str, str]] = []
+    for path, fields in ((events, FIELDS), (items, ITEM_FIELDS)):
+        names = open_table(path).columns if path is not None else ()
+        found.append({name: column for name, column in columns.items() if name in fields and column in names})
+    for name, column in columns.items():
+        if not any(name in each for each in found):
+            raise InvalidRequestError(
+                f"--column {name}={column}: no file has that column for a field of that name; fields are "
+                f"{', '.join(dict.fromkeys([*FIELDS, *ITEM_FIELDS]))}"
+            )
+    return found[0], found[1]
 
 
 S3: Final = "s3"

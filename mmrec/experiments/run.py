@@ -51,7 +51,7 @@ class RunOptions:
     max_cpu_seconds: NotNegativeOrEndless = math.inf
     """Of the processor, for the trials of one model: the same for each, besides the number of trials."""
     seen: SeenPolicy | Literal[""] = ""
-    """Which items count in the first figures; empty takes "new", and "any" where most that was judged is not new."""
+    """Which items count in the first figures; empty takes the data set's, else "any" where most is not new."""
     max_targets: AtLeastOne = 1_000_000
     min_history: Count = 1
     candidate_seed: Count = 0
@@ -159,8 +159,8 @@ def task_of(found: DataSet, options: RunOptions) -> tuple[Protocol, Task]:
             ),
         )
 
-    if options.seen:
-        return protocol, split(options.seen)
+    if wanted := options.seen or found.seen:
+        return protocol, split(wanted)
     task = split("new")
     return protocol, task if task.test.is_new_P.mean() >= 0.5 else split("any")
 

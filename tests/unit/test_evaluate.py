@@ -215,6 +215,17 @@ def test_columns_may_be_named_and_times_are_read_as_times(tmp_path: Path) -> Non
         read_events(path, columns={"user_id": "whom"})
 
 
+def test_one_option_names_columns_of_both_files_and_one_that_is_in_neither_is_refused(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    events = tmp_path / "events.csv"
+    events.write_text("customer,item_id,position\nu,i1,0\nu,i2,1\n")
+    found = read_files(events, files[1], columns={"user_id": "customer", "title": "brand"}, encoders={})
+    assert found.data.user_ids == ("u",)
+    with pytest.raises(InvalidRequestError, match="--column user_id=customers: no file has that column"):
+        read_files(events, files[1], columns={"user_id": "customers"})
+
+
 def test_an_item_that_is_there_twice_and_vectors_of_two_lengths_are_said(tmp_path: Path) -> None:
     twice = tmp_path / "items.csv"
     twice.write_text("item_id,title\na,A\na,B\n")
