@@ -22,6 +22,7 @@ from mmrec.models.serving_model import ServingModel
 from mmrec.recall.catalogue import NO_ROW, Catalogue, FloatArray, ItemFilter, RowArray
 from mmrec.recall.context import RecallContext, allowed_items, item_context, recall_context
 from mmrec.recall.fusion import Candidates, fuse
+from mmrec.recall.pull import profile_pulls
 from mmrec.recall.source import Proposals, RecallSource
 from mmrec.recall.sources.registry import FINDING_SIMILAR, SOURCES
 from mmrec.scoring.apply import apply
@@ -382,7 +383,8 @@ def _rank(
             trained = profile_as_of(
                 context.profile, as_of_s=context.read_s, behaviors=behaviors, decay_per_day=decay_per_day
             )
-            neighbor_scores_I = replace(context, affinity_J=trained.positive_affinity_I).neighbor_scores_I
+            pulls_J = profile_pulls(trained, behaviors.weights_B, state.scoring)
+            neighbor_scores_I = replace(context, pulls_J=pulls_J).neighbor_scores_I
         features_NF = assemble(
             context.profile,
             context.catalogue.facts(rows_N, context.own_rows_J),

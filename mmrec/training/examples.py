@@ -177,8 +177,8 @@ class RankingExamples:
     """Position on axis B of the behavior, NOT_A_LABEL where none."""
     own_offsets: IntArray
     """Own items of list n are own_*[offsets[n]:offsets[n + 1]], aligned with its profile's item_ids, shape (N + 1,)."""
-    own_affinity: FloatArray
-    """Affinity of the user for own items as of the label, as recall reads it."""
+    own_pulls: FloatArray
+    """How strongly each own item pulls its neighbors as of the label, as recall reads it."""
     own_hidden: npt.NDArray[np.bool_]
     """Whether serving would hide the item from the user."""
     neighbors: Mapping[Part, NeighborTable]
@@ -250,7 +250,7 @@ class RankingExamples:
                 reference_times_N=reference_times_N,
                 decay_per_day_H=self.item_history.decay_per_day_H,
             ),
-            neighbor_score_N=neighbors.scores(own_rows_J, self.own_affinity[own_begin:own_end])[rows_N],
+            neighbor_score_N=neighbors.scores(own_rows_J, self.own_pulls[own_begin:own_end])[rows_N],
             as_of_s=as_of_s,
             rows_N=rows_N,
             labels_N=labels_N,

@@ -131,7 +131,7 @@ class _KeptList:
     rows_N: IntArray
     """Candidates, positives and random items, in the order of the catalogue."""
     labels_N: npt.NDArray[np.int16]
-    affinity_J: npt.NDArray[np.float64]
+    pulls_J: npt.NDArray[np.float64]
     hidden_J: npt.NDArray[np.bool_]
     """Own items that the user may not be shown although they are published."""
 
@@ -154,7 +154,7 @@ def _kept_list(
         recalled=bool(np.isin(positives.rows, candidates).all()),
         rows_N=rows_N,
         labels_N=labels_N,
-        affinity_J=context.affinity_J,
+        pulls_J=context.pulls_J,
         hidden_J=(context.catalogue.showable_I & ~context.allowed_I)[own_rows_J] & (own_rows_J != NO_ROW),
     )
 
@@ -185,8 +185,8 @@ def _candidate_columns(kept: Sequence[_KeptList]) -> dict[str, Any]:
             np.int32
         ),
         "candidate_labels_M": np.concatenate([np.zeros(0, dtype=np.int16), *(one.labels_N for one in kept)]),
-        "own_offsets": _offsets([one.affinity_J for one in kept]),
-        "own_affinity": np.concatenate([np.zeros(0), *(one.affinity_J for one in kept)]),
+        "own_offsets": _offsets([one.pulls_J for one in kept]),
+        "own_pulls": np.concatenate([np.zeros(0), *(one.pulls_J for one in kept)]),
         "own_hidden": np.concatenate([np.zeros(0, dtype=np.bool_), *(one.hidden_J for one in kept)]),
     }
 
