@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mmrec.features.assemble import CandidateSignals
 from mmrec.recall.catalogue import NO_ROW, BoolArray, Catalogue, FloatArray, ItemFilter, NeighborTable, RowArray
 from mmrec.recall.pull import profile_pulls
 from mmrec.scoring.as_of import profile_as_of
@@ -67,6 +68,17 @@ class RecallContext:
         if self.catalogue.neighbors is None or not len(self.own_rows_J):
             return np.zeros(len(self.catalogue.item_ids))
         return self.catalogue.neighbors.scores(self.own_rows_J, self.pulls_J)
+
+    def signals(self, rows_N: RowArray) -> CandidateSignals:
+        """What recall knows about the items at some rows, for assemble(): in serving and in training.
+
+        The cosine of user and item embedding is NaN where either is missing.
+        """
+        similarity_N = np.full(len(rows_N), np.nan)
+        if self.catalogue.index is not None and self.user_vector_D is not None:
+            cosines_N = (self.catalogue.index.vectors_ID[rows_N] @ self.user_vector_D).astype(np.float64)
+            similarity_N = np.where(self.catalogue.embedded_I[rows_N], cosines_N, np.nan)
+        return CandidateSignals(tower_similarity_N=similarity_N, neighbor_score_N=self.neighbor_scores_I[rows_N])
 
     @cached_property
     def own_neighbors(self) -> NeighborTable | None:
