@@ -85,13 +85,8 @@ def _run(world: DemoWorld, home: StackHome) -> None:
     )
     (home.folder / "demo.html").write_text(page, encoding="utf-8")
     stated = read_stated(STATED / f"demo_{facts.dataset}.json")
-    for line in (
-        "",
-        *as_lines(facts),
-        "",
-        comparison(as_document(facts), stated),
-        f"facts {home.folder / 'demo.json'}, pictures {home.folder / 'demo.html'}",
-    ):
+    written = f"facts {home.folder / 'demo.json'}, pictures {home.folder / 'demo.html'}"
+    for line in ("", *as_lines(facts), "", comparison(as_document(facts), stated), written):
         _say(line)
 
 

@@ -1,4 +1,4 @@
-"""Keeps what runs of the demo found, so that the README's figures are those of a commit and the demo says when it drifts.
+"""Keeps what runs of the demo found: README's figures are then those of a commit, and the demo says when it drifts.
 
     make demo DATASET=movielens && python -m tests.benchmarks.keep_demo .mmrec/demo.json
 
