@@ -66,8 +66,7 @@ def draw_lists(events: EventColumns, labels: Labels, *, config: ExampleConfig) -
         sizes_G = np.array([len(group) for group in groups], dtype=np.int64)
         dropped["user_has_enough_lists"] += int(sizes_G[enough_G].sum())
         dropped["not_drawn"] += int(sizes_G[~enough_G].sum() - sizes_G[kept].sum())
-        window_s = config.label_window_s if part is Part.RANKER else 0.0
-        ends = _window_ends(groups, events, window_s)
+        ends = _window_ends(groups, events, config.label_window_s)
         lists += [
             DrawnList(
                 label_time_s=float(events.event_times_E[groups[place][0]]),

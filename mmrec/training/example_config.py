@@ -37,7 +37,7 @@ class ExampleConfig:
     label_window_s: NotNegative = 3_600.0
     """What a user does within so long after a list's instant is a label of the list, too: an item bought within the
     hour is not taught as one nobody wanted, and a purchase outweighs the cart that led to it. Never beyond the end of
-    the list's part. 0 takes the instant alone; figures on validation always do."""
+    the list's part. 0 takes the instant alone, as figures always do."""
     neighbor_builds: AtLeastOne = 8
     """Builds of neighbors within each part after the first, one for each of so many equal pieces of its lists; each
     list reads the newest that was built before it, as serving does, which builds every few seconds."""

@@ -250,7 +250,7 @@ def test_labels_are_what_the_user_did_within_the_window_and_the_weightiest_of_it
     later = 0
     for number in range(len(ranking)):
         part, user, time_s = Part(ranking.parts_N[number]), ranking.user_keys[number], ranking.label_times_N[number]
-        reach_s = time_s + (window_s if part is Part.RANKER else 0.0)
+        reach_s = time_s + window_s
         did: dict[str, tuple[int, bool]] = {}
         mine = [row for row in rows if f"u{row[0]}" == user]
         for _, item, behavior, event, late in mine:
