@@ -116,11 +116,11 @@ def _neighbors_in_time(
             pieces = np.arange(1, config.neighbor_builds) * len(times) // config.neighbor_builds
             begins |= {labels.begins_s(part), *times[pieces].tolist()}
     times_T = np.array(sorted(begins), dtype=np.float64)
-    tables = tuple(_neighbors_before(columns, begin_s, settings) for begin_s in times_T.tolist())
+    tables = tuple(neighbors_before(columns, begin_s, settings) for begin_s in times_T.tolist())
     return NeighborsInTime(tables=tables, times_T=times_T)
 
 
-def _neighbors_before(columns: EventColumns, begins_s: float, settings: Settings) -> NeighborTable:
+def neighbors_before(columns: EventColumns, begins_s: float, settings: Settings) -> NeighborTable:
     """Neighbors from the events known before `begins_s`, as rows of the vocabulary."""
     known = np.flatnonzero(known_before(columns.known_times_E, begins_s))
     table = pa.table(
