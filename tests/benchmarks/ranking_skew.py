@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.ranking_skew [--lists 40]
 
-Everything but neighbors is the same by construction (a test says so); serving builds those every few seconds, a training
-a few times per part. Served lists here read neighbors built from all events known before their very instant.
+Everything but neighbors is the same by construction (a test says so); serving builds those every few seconds, a
+training a few times per part. Served lists here read neighbors built from all events known before their very instant.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def storefront_events(seed: int = 11) -> pa.Table:
         new = ~chunk.is_duplicate
         names = {"user_key": chunk.user_ids, "item_id": chunk.item_ids, "behavior": chunk.behaviors}
         times = {"event_time_s": chunk.event_times_s[new]}
-        times |= {name: chunk.send_times_s[new] for name in ("known_time_s", "ingest_time_s")}
+        times |= dict.fromkeys(("known_time_s", "ingest_time_s"), chunk.send_times_s[new])
         tables.append(pa.table({**{n: pa.array(c[new].tolist(), pa.string()) for n, c in names.items()}, **times}))
     return pa.concat_tables(tables)
 
