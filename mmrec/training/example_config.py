@@ -38,9 +38,10 @@ class ExampleConfig:
     """What a user does within so long after a list's instant is a label of the list, too: an item bought within the
     hour is not taught as one nobody wanted, and a purchase outweighs the cart that led to it. Never beyond the end of
     the list's part. 0 takes the instant alone, as figures always do."""
-    neighbor_builds: AtLeastOne = 8
+    neighbor_builds: AtLeastOne = 4
     """Builds of neighbors within each part after the first, one for each of so many equal pieces of its lists; each
-    list reads the newest that was built before it, as serving does, which builds every few seconds."""
+    list reads the newest that was built before it, as serving does, which builds every few seconds. Of a simulated
+    shop's candidates 97 % are those of serving with 1, 98.8 % with 4 and 99 % with 8 (the benchmark ranking_skew)."""
     seed: Count = 1
     """Of every draw."""
 
