@@ -75,6 +75,9 @@ def list_catalogue(
         vectors_ID: Item embeddings, zeros where an item has none; None before towers are fit.
     """
     num_items = len(item_ids)
+    embedded_I = np.zeros(num_items, dtype=np.bool_)
+    if vectors_ID is not None:
+        embedded_I |= vectors_ID.any(axis=1)
     return replace(
         empty_catalogue(behaviors=behaviors, decay_per_day_H=decay_per_day_H),
         item_ids=tuple(item_ids),
@@ -83,5 +86,5 @@ def list_catalogue(
         counts_IHB=np.zeros((num_items, len(decay_per_day_H), len(behaviors))),
         reference_times_I=np.full(num_items, -np.inf),
         index=ExactIndex(tuple(item_ids), vectors_ID) if vectors_ID is not None else None,
-        embedded_I=vectors_ID.any(axis=1) if vectors_ID is not None else np.zeros(num_items, dtype=np.bool_),
+        embedded_I=embedded_I,
     )
