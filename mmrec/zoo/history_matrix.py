@@ -3,7 +3,7 @@
     a_ni = order_decay ** newer_ni * sum over events e of n on i of  weight_b(e) * exp(-decay_per_day * age_e)
 
 newer is the number of own items whose newest event is later, 0 for what was touched last. Where times are positions
-there is no age, and the order alone tells old from new.
+there is no age, and the order alone tells old from new. Serving has the same for one user (mmrec.recall.pull).
 
 Axes: N targets, H events, I items, B behaviors.
 """

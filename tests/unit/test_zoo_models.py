@@ -16,7 +16,9 @@ from mmrec.evaluation.interactions import (
     histories_of,
 )
 from mmrec.recall.neighbors_reference import neighbor_weights
+from mmrec.recall.pull import pulls
 from mmrec.scoring.behaviors import Behavior, BehaviorSet
+from mmrec.scoring.decay import decay
 from mmrec.zoo.blend import BlendOptions, candidates, logit_weights, newest_events
 from mmrec.zoo.bpr import BPR, BPROptions
 from mmrec.zoo.ease import EASE, EASEOptions
@@ -79,6 +81,23 @@ def test_newer_items_are_counted_within_a_row_and_not_among_those_of_one_instant
     cells.sort(key=lambda cell: cell[0])
     found = num_newer(np.array([r for r, _ in cells], dtype=np.int64), np.array([t for _, t in cells], dtype=float))
     assert found.tolist() == [sum(r == row and t > time for r, t in cells) for row, time in cells]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_own_items_count_as_they_do_in_serving(seed: int) -> None:
+    data = drawn_world(seed)
+    _, histories = asked(data, [0])
+    found = HistoryWeighting.of(data, order_decay=0.7, decay_per_day=0.05, weights="shop").matrix(histories)
+    newest_I, strengths_I = np.full(6, -np.inf), np.zeros(6)
+    np.maximum.at(newest_I, histories.items_H, histories.times_H)
+    weights_H = behavior_weights(data.behavior_names, "shop")[histories.behaviors_H]
+    since_H = newest_I[histories.items_H] - histories.times_H
+    np.add.at(strengths_I, histories.items_H, weights_H * decay(since_H, decay_per_day=0.05))
+    own = np.flatnonzero(strengths_I)
+    ages_J = histories.as_of_N[0] - newest_I[own]
+    expected_J = pulls(strengths_I[own], ages_J, decay_per_day=0.05, order_decay=0.7)
+    assert found.toarray()[0, own] == pytest.approx(expected_J)
+    assert found.nnz == len(own)
 
 
 def test_positions_have_no_age() -> None:
