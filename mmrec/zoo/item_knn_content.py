@@ -21,6 +21,7 @@ from mmrec.zoo.zoo_model import ZooModel
 class ItemKNNContentOptions(ItemKNNOptions):
     """Those of ItemKNN, and how much content counts."""
 
+    user_discount: NotNegative = 0.0
     content_share: NotNegative = 0.06
     """Weight of a cosine of 1 beside neighbor weights, which are a few hundredths mostly."""
     content_order_decay: Share = 0.8
