@@ -56,6 +56,19 @@ def middle_ranks(scores_NC: AnyFloatArray, own_N: AnyFloatArray) -> FloatArray:
     return ranks_N
 
 
+def ranks_within(scores_NC: AnyFloatArray, own_N: AnyFloatArray, *, generator: np.random.Generator) -> IntArray:
+    """1-based rank of own_N[n] among row n, in which it stands, ties broken at random as in ranks_among(); shape (N,).
+
+    A constant scorer gets HR@k = k / C. A score that is no number loses to every other, and others that are none stand
+    before it: a model that diverged gains nothing.
+    """
+    scores_NC, own_N = (np.where(np.isfinite(scores), scores, np.nan) for scores in (scores_NC, own_N))
+    before_N = (~(scores_NC <= own_N[:, None])).sum(axis=1) - np.isnan(own_N)
+    equal_N = (scores_NC == own_N[:, None]).sum(axis=1) - 1
+    ranks_N: IntArray = 1 + before_N + generator.integers(0, np.maximum(equal_N, 0) + 1)
+    return ranks_N
+
+
 def hits_at_k(ranks_N: IntArray | FloatArray, k: int) -> FloatArray:
     """1 where the relevant item is among the first k."""
     return ((ranks_N >= 1) & (ranks_N <= k)).astype(np.float64)

@@ -72,20 +72,10 @@ class RetrievalExamples:
     hidden_N: npt.NDArray[np.bool_]
     """Whether serving would not have shown the item to this user then."""
     label_counts_I: IntArray
-    """Labels per item within Part.TOWERS: what a uniform draw of labels meets, for logQ."""
+    """Labels per item within Part.TOWERS: how popular it was then."""
 
     def __len__(self) -> int:
         return len(self.label_rows_N)
-
-    @cached_property
-    def log_sampling_probability_I(self) -> FloatArray:
-        """Log of the chance that a label drawn uniformly from Part.TOWERS is the item, shape (I,).
-
-        Items without labels get half a label's chance, so that the correction stays finite.
-        """
-        counts_I = np.maximum(self.label_counts_I.astype(np.float64), 0.5)
-        log_I: FloatArray = np.log(counts_I / max(float(self.label_counts_I.sum()), 1.0))
-        return log_I
 
     def of_part(self, part: Part) -> IntArray:
         """Numbers of the labels of one part, ascending in label time."""
