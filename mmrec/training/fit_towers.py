@@ -47,8 +47,8 @@ from mmrec.wire.declared import AtLeastOne, Count, NotNegative, Positive, check
 class TowerFitConfig:
     """How the towers are fit."""
 
-    max_epochs: AtLeastOne = 6
-    patience: AtLeastOne = 5
+    max_epochs: AtLeastOne = 8
+    patience: AtLeastOne = 2
     """Early stopping (METHODS M23): epochs without gain in NDCG on the development labels before fitting ends."""
     batch_size: AtLeastOne = 512
     """Labels per step and worker."""
@@ -63,7 +63,7 @@ class TowerFitConfig:
     max_labels_per_epoch: Count = 60_000
     """Labels drawn per epoch over all workers; 0 takes all."""
     refit_epochs: Count = 2
-    """Epochs over all labels, the newest included, after everything has been measured: freshness is accuracy."""
+    """Epochs over the labels of one part more, once before the figures and once after: freshness is accuracy."""
     seed: Count = 1
 
     def __post_init__(self) -> None:
@@ -202,8 +202,7 @@ class TowerFit:
     """Epochs over the labels of one worker; its state is a checkpoint.
 
     Args:
-        examples: Retrieval examples; its vocabulary is the catalogue.
-        content: Content of exactly that vocabulary, in its order.
+        examples: Retrieval examples; its vocabulary is the model's catalogue.
         worker: (number of this worker, number of workers): each takes every n-th label of a step.
     """
 
@@ -296,7 +295,8 @@ class TowerFit:
         figures = dict(zip(("ndcg", "recall_at_50", "hr_at_10"), (t / max(num_ranks, 1) for t in totals), strict=True))
         self.curves[-1] |= figures
         score = figures["ndcg"]
-        if self.best and score <= self.best["score"]:
+        # Without labels to judge by, the newest epoch is the best.
+        if self.best and num_ranks and score <= self.best["score"]:
             return False
         self.best = {"epoch": self.epoch, "score": score, "model": copy.deepcopy(self.model.state_dict())}
         return True

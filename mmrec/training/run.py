@@ -123,8 +123,8 @@ def run_tower_epochs(
             development, config.max_development_labels, replace=False
         )
         development = np.sort(drawn)
-    while fit.epoch < config.fit_towers.max_epochs and not has_stalled(
-        [curve["ndcg"] for curve in fit.curves], config.fit_towers.patience
+    while fit.epoch < config.fit_towers.max_epochs and not (
+        len(development) and has_stalled([curve["ndcg"] for curve in fit.curves], config.fit_towers.patience)
     ):
         fit.run_epoch(labels)
         best = fit.judge(development)
