@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from mmrec.content.matrix import ContentMatrix
 from mmrec.errors import ConfigurationError
-from mmrec.evaluation.metrics import hits_at_k, ndcg_at_k, ranks_within
+from mmrec.evaluation.metrics import hits_at_k, ndcg_at_k, ranks_in_rows
 from mmrec.models.losses import Temperature, info_nce, paired_info_nce
 from mmrec.models.settings import TowerSettings
 from mmrec.models.towers import ItemTower, UserTower
@@ -339,14 +339,13 @@ class TowerFit:
     ) -> IntArray:
         """1-based rank of each label's item among all items (METHODS M35) but the user's history, shape (N,).
 
-        Ties are broken at random with the configured seed, and scores that are no numbers lose, as in
-        evaluation.metrics.ranks_within.
+        Ties (at random, by the seed) and scores that are no numbers as in evaluation.metrics.ranks_in_rows.
 
         Args:
             scores_I: One score per item, >= 0, ranked instead of the towers' similarity: a baseline on the same terms.
         """
         self.model.eval()
-        generator = np.random.default_rng((self._config.seed, 35))
+        generator = np.random.default_rng(self._config.seed)
         ranks = []
         with torch.inference_mode():
             vectors = self.model.item_vectors()
@@ -362,7 +361,7 @@ class TowerFit:
                 scores.scatter_(1, batch.rows_NL, -2.0)
                 scores[:, -1] = -2.0
                 scores.scatter_(1, batch.labels_N[:, None], own)
-                ranks.append(ranks_within(scores.cpu().numpy(), own[:, 0].cpu().numpy(), generator=generator))
+                ranks.append(ranks_in_rows(scores.cpu().numpy(), own[:, 0].cpu().numpy(), generator=generator))
         return np.concatenate(ranks) if ranks else np.zeros(0, dtype=np.int64)
 
     def state(self) -> dict[str, Any]:

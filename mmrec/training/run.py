@@ -219,13 +219,9 @@ class Workbench:
             self._inputs.ranking,
             self._inputs.ranking.of_part(part),
             content=self._columns,
-            towers=TowerView(
-                model=bundle,
-                vectors_ID=bundle.item_embeddings(self._inputs.content),
-                num_candidates=self._config.fit_ranker.num_tower_candidates,
-            ),
-            behaviors=self._settings.behaviors,
-            decay_per_day=self._settings.scoring.decay_per_day[0],
+            towers=TowerView(model=bundle, vectors_ID=bundle.item_embeddings(self._inputs.content)),
+            scoring=self._settings.scoring,
+            num_candidates=self._settings.serving.num_candidates,
         )
 
     def tensors(self, lists: Iterator[RankedList]) -> ListTensors | None:
@@ -277,7 +273,7 @@ def describe(settings: Settings, config: TrainConfig) -> dict[str, Any]:
         "measured": "towers fitted on towers, refitted through ranker; ranker fitted on ranker, with towers of before",
         "train_only": "figures *_train_only: the same before the towers were refitted",
         "shipped": "the same one part later: towers refitted through validation, ranker on ranker and validation",
-        "labels": "next event of a user; items hidden in serving are left out for everybody: "
+        "labels": "what a user did at the instant of a list; items hidden in serving are left out for everybody: "
         + ", ".join(behavior.name for behavior in settings.behaviors if behavior.hides),
         "hr_at_10": "ranker over proposed candidates; a label nobody proposed is a miss",
         "hr_at_10_popularity": "decayed popularity at the middle half-life, the same labels and candidates",

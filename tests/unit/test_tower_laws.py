@@ -1,4 +1,4 @@
-"""Laws of fitting towers: what ids may say, which epoch stays, what a step draws and touches, and how ties rank."""
+"""Laws of fitting towers: what ids may say, which epoch stays, what a step draws and touches."""
 
 from dataclasses import replace
 
@@ -8,7 +8,6 @@ import torch
 
 from mmrec.content.matrix import ContentMatrix
 from mmrec.errors import ConfigurationError
-from mmrec.evaluation.metrics import hit_rate
 from mmrec.models.settings import TowerSettings
 from mmrec.training.example_config import Part
 from mmrec.training.examples import RetrievalExamples
@@ -47,7 +46,6 @@ def drawn_examples(num_labels: int = 600, num_items: int = NUM_ITEMS, seed: int 
         user_index_N=np.arange(num_labels, dtype=np.int32),
         parts_N=parts.astype(np.uint8),
         hidden_N=drawn.random(num_labels) < 0.1,
-        label_counts_I=np.bincount(items[: num_labels - 200], minlength=num_items).astype(np.int64),
     )
 
 
@@ -179,27 +177,6 @@ def test_an_epoch_draws_each_label_once_in_steps_of_like_lengths(num_labels: int
     assert sum(
         len(s) for s in joint_batches(lengths, batch_size=32, max_labels=9, generator=np.random.default_rng(1))
     ) == min(9, num_labels)
-
-
-def test_a_constant_scorer_finds_k_of_n_and_one_that_diverged_nothing() -> None:
-    examples = drawn_examples(num_labels=4_000)
-    fit = tower_fit(examples)
-    labels = labels_of_part(examples, Part.TOWERS, max_history=MAX_HISTORY)
-    others = NUM_ITEMS - np.array(
-        [len(set(row[row >= 0].tolist())) for row in examples.histories(labels, max_length=MAX_HISTORY).rows_NL]
-    )
-    for scores_I in (None, np.full(NUM_ITEMS, 0.5, np.float32)):
-        with torch.no_grad():
-            for parameter in fit.model.parameters():
-                parameter.zero_()
-        ranks = fit.ranks(labels, scores_I=scores_I)
-        for k in (1, 5, 10):
-            assert hit_rate(ranks, k) == pytest.approx((k / others).mean(), abs=0.03)
-        assert np.array_equal(ranks, fit.ranks(labels, scores_I=scores_I))
-    with torch.no_grad():
-        for parameter in fit.model.parameters():
-            parameter.fill_(float("nan"))
-    assert fit.ranks(labels).min() == NUM_ITEMS + 1
 
 
 def test_workers_without_a_process_group_are_refused() -> None:

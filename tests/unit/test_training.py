@@ -40,7 +40,7 @@ CONFIG = TrainConfig(
     towers=TowerSettings(embedding_dim=16, projected_dim=8, hidden_dim=24, max_history=10),
     ranker=RankerSettings(hidden_dims=(16, 8)),
     fit_towers=TowerFitConfig(max_epochs=4, batch_size=128, learning_rate=1e-2, refit_epochs=1),
-    fit_ranker=RankerFitConfig(max_epochs=8, num_tower_candidates=10, num_negatives=20),
+    fit_ranker=RankerFitConfig(max_epochs=8, num_negatives=20),
 )
 
 
@@ -73,7 +73,7 @@ def world() -> tuple[BuiltExamples, TrainInputs]:
         planted_events(),
         entries,
         settings=SETTINGS,
-        config=ExampleConfig(towers_fraction=0.6, ranker_fraction=0.25, num_candidates=40, num_random=0),
+        config=ExampleConfig(towers_fraction=0.6, ranker_fraction=0.25, neighbor_builds=2),
     )
     ids = built.retrieval.item_ids
     drawn = np.random.default_rng(1)
@@ -186,8 +186,10 @@ def ranked_list(drawn: np.random.Generator, *, proposed: bool = True) -> RankedL
     labels = np.full(12, NOT_A_LABEL, dtype=np.int16)
     labels[int(features[:, 1].argmax())] = 3
     return RankedList(
+        rows_N=np.arange(12),
         features_NF=features,
         labels_N=labels,
+        next_N=labels != NOT_A_LABEL,
         proposed_N=(labels == NOT_A_LABEL) | proposed,
         own_N=np.zeros(12, bool),
         popularity_N=np.zeros(12),
@@ -265,3 +267,22 @@ def test_figures_are_those_of_what_ships_one_part_earlier(world) -> None:
     assert not np.allclose(shipped, before)
     rows = np.random.default_rng(0).standard_normal((5, len(whole.bundle.feature_names))).astype(np.float32)
     assert not np.allclose(whole.bundle.rank(rows), earlier.bundle.rank(rows))
+
+
+def test_towers_that_collapsed_get_what_chance_gets_and_diverged_ones_nothing(world) -> None:
+    _, inputs = world
+    fit = tower_fit(inputs)
+    labels = np.concatenate([labels_of_part(inputs.retrieval, part, max_history=10) for part in Part])
+    lists = inputs.retrieval.histories(labels, max_length=10).rows_NL
+    open_N = np.array([NUM_ITEMS - len({row for row in rows if row >= 0}) for rows in lists.tolist()])
+    by_popularity = fit.ranks(labels, scores_I=np.full(NUM_ITEMS, 0.5, dtype=np.float32))
+    with torch.no_grad():
+        for parameter in fit.model.parameters():
+            parameter.fill_(0.0)
+    for ranks in (by_popularity, fit.ranks(labels)):
+        for k in (1, 5, 10):
+            assert (ranks <= k).mean() == pytest.approx((k / open_N).mean(), abs=4 * np.sqrt(0.25 / len(labels)))
+    with torch.no_grad():
+        for parameter in fit.model.parameters():
+            parameter.fill_(float("nan"))
+    assert fit.ranks(labels).min() > NUM_ITEMS - 11
