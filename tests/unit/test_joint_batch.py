@@ -64,7 +64,7 @@ def folder(tmp_path_factory) -> Path:
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(240)
+        worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0]
     return folder
 
