@@ -20,7 +20,7 @@ from mmrec.training.build import BuiltExamples, build_examples
 from mmrec.training.checkpoint import ProgressFile, open_run, restore_state, save_state, write_trained
 from mmrec.training.example_config import ExampleConfig, Part
 from mmrec.training.examples import NOT_A_LABEL
-from mmrec.training.fit_ranker import RankerFitConfig, fit_ranker, list_tensors
+from mmrec.training.fit_ranker import RankerFitConfig, fit_ranker, joined, list_tensors, ranker_loss
 from mmrec.training.fit_towers import TowerFit, TowerFitConfig, labels_of_part
 from mmrec.training.ranking_rows import RankedList
 from mmrec.training.run import (
@@ -220,6 +220,23 @@ def test_a_label_that_nobody_proposed_is_no_training_example() -> None:
     assert kept is not None
     assert len(kept) == 1
     assert list_tensors(lists[:1], weights_B=SETTINGS.behaviors.weights_B, config=RankerFitConfig()) is None
+
+
+def test_joined_lists_are_learned_from_as_they_were() -> None:
+    drawn, weights = np.random.default_rng(0), SETTINGS.behaviors.weights_B
+    lists = [ranked_list(drawn) for _ in range(5)]
+    narrow = list_tensors(lists[:3], weights_B=weights, config=RankerFitConfig(num_negatives=4))
+    wide = list_tensors(lists[3:], weights_B=weights, config=RankerFitConfig())
+    assert narrow is not None
+    assert wide is not None
+    both = joined(narrow, None, wide)
+    assert both is not None
+    torch.manual_seed(0)
+    ranker = Ranker(RankerSettings(hidden_dims=(8,)), num_features=3, behavior_weights=tuple(weights.tolist())).eval()
+    for rows, alone in ((torch.arange(3), narrow), (torch.arange(3, 5), wide)):
+        expected = ranker_loss(ranker, alone, config=RankerFitConfig())
+        torch.testing.assert_close(ranker_loss(ranker, both.take(rows), config=RankerFitConfig()), expected)
+    assert joined(None, None) is None
 
 
 def test_another_piece_of_work_starts_a_run_anew(tmp_path) -> None:
