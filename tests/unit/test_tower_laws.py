@@ -18,7 +18,7 @@ from mmrec.training.workers import Workers
 NUM_ITEMS, MAX_HISTORY = 60, 6
 COLD = np.arange(50, NUM_ITEMS)
 """Items that nobody touches; their content is that of items 0 to 9."""
-TOWERS = TowerSettings(embedding_dim=16, projected_dim=8, hidden_dim=24, max_history=MAX_HISTORY)
+TOWERS = TowerSettings(embedding_dim=16, projected_dim=8, hidden_dim=24, max_history=MAX_HISTORY, id_shrinkage=5.0)
 CONFIG = TowerFitConfig(max_epochs=3, patience=3, batch_size=32, learning_rate=2e-2, image_text_weight=0.0)
 
 
