@@ -31,7 +31,7 @@ class TowerSettings:
     """What reads a user's history."""
     use_ids: bool = True
     """Add a learned vector per known item (METHODS M24); new items do without."""
-    id_shrinkage: NotNegative = 5.0
+    id_shrinkage: NotNegative = 1.0
     """k: the vector of an item with n labels counts n / (n + k) (METHODS M24); without labels it never counts."""
     id_dropout: Dropped = 0.3
     """Share of items that train without their id vector, so that content alone works (METHODS M27)."""
