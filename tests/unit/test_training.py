@@ -272,6 +272,10 @@ def test_figures_are_those_of_what_ships_one_part_earlier(world) -> None:
         run_tower_epochs(fit, given, CONFIG, after_epoch=lambda figures, best: None)
         return finish(fit, given, settings=SETTINGS, config=CONFIG, progress=lambda event, figures: None)
 
+    # Every sixth list is enough to tell one order of steps from another.
+    numbers = np.arange(len(inputs.ranking))
+    few = np.where(numbers % 6 == 0, inputs.ranking.parts_N, np.uint8(99))
+    inputs = replace(inputs, ranking=replace(inputs.ranking, parts_N=few))
     whole, earlier = trained(inputs), trained(dropped(inputs, Part.VALIDATION))
     judged, _ = Workbench(inputs, settings=SETTINGS, config=CONFIG).judged(earlier.bundle)
     measured = {name: whole.bundle.metrics[name] for name in judged}
