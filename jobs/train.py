@@ -58,7 +58,9 @@ def train_worker(job: dict[str, Any]) -> None:
             num_workers=context.get_world_size(),
             device=ray.train.torch.get_device(),
             wrap=lambda model: ray.train.torch.prepare_model(
-                model, parallel_strategy_kwargs={"find_unused_parameters": True}
+                # No network that several workers share changes its buffers; content of a catalogue is large.
+                model,
+                parallel_strategy_kwargs={"find_unused_parameters": True, "broadcast_buffers": False},
             ),
         )
 

@@ -53,12 +53,12 @@ def info_nce(
     Returns:
         A scalar. Equal embeddings give log K.
     """
-    logits = queries_ND @ keys_KD.T / temperature
+    # The logits are by far the largest here: they are changed where they lie.
+    logits = (queries_ND / temperature) @ keys_KD.T
     if log_q_K is not None:
-        logits = logits - log_q_K
+        logits.sub_(log_q_K)
     if ignored_NK is not None:
-        is_positive = functional.one_hot(positive_N, logits.shape[1]).bool()
-        logits = logits.masked_fill(ignored_NK & ~is_positive, -1e9)
+        logits.masked_fill_(ignored_NK.scatter(1, positive_N.unsqueeze(1), False), -1e9)
     losses = functional.cross_entropy(logits, positive_N, reduction="none")
     return _mean(losses, weights_N)
 

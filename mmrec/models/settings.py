@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mmrec.wire.declared import AtLeastOne, check
+from mmrec.wire.declared import AtLeastOne, NotNegative, check
 
 Fusion = Literal["concat", "weighted-sum", "multiplicative", "attention", "self-attention", "self-attention-as-printed"]
 Dropped = Annotated[float, Meta(ge=0, lt=1)]
@@ -31,6 +31,8 @@ class TowerSettings:
     """What reads a user's history."""
     use_ids: bool = True
     """Add a learned vector per known item (METHODS M24); new items do without."""
+    id_shrinkage: NotNegative = 1.0
+    """k: the vector of an item with n labels counts n / (n + k) (METHODS M24); without labels it never counts."""
     id_dropout: Dropped = 0.3
     """Share of items that train without their id vector, so that content alone works (METHODS M27)."""
     modality_dropout: Dropped = 0.1

@@ -1,12 +1,14 @@
 """Item tower and user tower: content and history -> unit vectors whose inner product is a cosine.
 
-    item:  v = norm( W2 gelu(W1 fuse(P_m (x_m - mean_m))) + id )        P_m: principal components, fitted once
+    item:  v = norm( W2 gelu(W1 fuse(P_m (x_m - mean_m))) + n / (n + k) * id )    P_m: principal components, fitted once
+                                                                                  n: labels of the item in training
     user:  u = norm( sum_heads  sum_l a_l v_l  +  MLP(pooled tokens) )  over the newest L events, oldest first
 
 Item vectors of the history are the item tower's own, so the user tower knows new items as soon as they are embedded.
 Axes: I items, M modalities, N batch, L history, D embedding, P projected width.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -68,6 +70,8 @@ class Projection(nn.Module):
 class ItemTower(nn.Module):
     """Content of several modalities, and the id of a known item, to a unit vector."""
 
+    id_shares_I: Tensor
+
     def __init__(self, settings: TowerSettings, *, content_dims: Mapping[str, int], num_ids: int) -> None:
         super().__init__()
         self.settings = settings
@@ -82,9 +86,29 @@ class ItemTower(nn.Module):
         self.out = nn.Linear(width, settings.embedding_dim)
         # Row num_ids stands for items the model has not met; it stays zero.
         self.ids = nn.Embedding(num_ids + 1, settings.embedding_dim, padding_idx=num_ids)
-        nn.init.normal_(self.ids.weight, std=0.02)
+        nn.init.zeros_(self.ids.weight)
+        # Not saved: settled_ids() writes them into the table, which is all that serving needs.
+        self.register_buffer("id_shares_I", torch.ones(num_ids + 1), persistent=False)
+
+    def trust_ids(self, label_counts_I: npt.NDArray[np.int64]) -> None:
+        """Let each id count by what is known of its item: n / (n + id_shrinkage), 0 for an item without labels.
+
+        Such an item is only ever wrong in training; its id would learn nothing but to stay away from everybody.
+
+        Args:
+            label_counts_I: n, labels that training draws from, by row of the table.
+        """
+        counts_I = torch.from_numpy(label_counts_I.astype(np.float32))
+        shares_I = counts_I / (counts_I + self.settings.id_shrinkage).clamp(min=1e-9)
+        self.id_shares_I[: len(shares_I)] = shares_I.to(self.id_shares_I.device)
+
+    def settled_ids(self) -> "ItemTower":
+        """A copy that gives the same vectors from its table of ids alone."""
+        copied = copy.deepcopy(self)
         with torch.no_grad():
-            self.ids.weight[num_ids].zero_()
+            copied.ids.weight *= copied.id_shares_I.unsqueeze(1)
+            copied.id_shares_I.fill_(1.0)
+        return copied
 
     def project(self, values: Mapping[str, Tensor]) -> Tensor:
         """Raw content, modality -> (I, X_m), to (I, M, P); frozen, so training computes it once."""
@@ -111,7 +135,7 @@ class ItemTower(nn.Module):
         # An item without any modality is its id vector alone.
         vectors = vectors * present_IM.any(1, keepdim=True)
         if self.settings.use_ids:
-            known = self.ids(ids_I)
+            known = self.ids(ids_I) * self.id_shares_I[ids_I].unsqueeze(1)
             if self.training and self.settings.id_dropout > 0:
                 known = known * (torch.rand(len(ids_I), 1, device=known.device) >= self.settings.id_dropout)
             vectors = vectors + known

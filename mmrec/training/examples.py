@@ -8,7 +8,6 @@ Axes: N labels or lists, M labels of all lists, T tables of neighbors, I items, 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -64,21 +63,9 @@ class RetrievalExamples:
     """Values of Part."""
     hidden_N: npt.NDArray[np.bool_]
     """Whether serving would not have shown the item to this user then."""
-    label_counts_I: IntArray
-    """Labels per item within Part.TOWERS: what a uniform draw of labels meets, for logQ."""
 
     def __len__(self) -> int:
         return len(self.label_rows_N)
-
-    @cached_property
-    def log_sampling_probability_I(self) -> FloatArray:
-        """Log of the chance that a label drawn uniformly from Part.TOWERS is the item, shape (I,).
-
-        Items without labels get half a label's chance, so that the correction stays finite.
-        """
-        counts_I = np.maximum(self.label_counts_I.astype(np.float64), 0.5)
-        log_I: FloatArray = np.log(counts_I / max(float(self.label_counts_I.sum()), 1.0))
-        return log_I
 
     def of_part(self, part: Part) -> IntArray:
         """Numbers of the labels of one part, ascending in label time."""

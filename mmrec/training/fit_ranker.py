@@ -9,7 +9,7 @@ Axes: G lists, C candidates, F features, B behaviors.
 import copy
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated
 
 import numpy as np
@@ -103,6 +103,22 @@ def list_tensors(
         labels_GCB=torch.from_numpy(labels_GCB),
         gains_GC=torch.from_numpy(gains),
         valid_GC=torch.from_numpy(valid),
+    )
+
+
+def joined(*several: ListTensors | None) -> ListTensors | None:
+    """Lists one after another, padded to the widest; None where there are none."""
+    given = [lists for lists in several if lists is not None]
+    if not given:
+        return None
+    width = max(lists.valid_GC.shape[1] for lists in given)
+
+    def padded(values_GCx: Tensor) -> Tensor:
+        missing = values_GCx.new_zeros(len(values_GCx), width - values_GCx.shape[1], *values_GCx.shape[2:])
+        return torch.cat([values_GCx, missing], dim=1)
+
+    return ListTensors(
+        **{f.name: torch.cat([padded(getattr(lists, f.name)) for lists in given]) for f in fields(ListTensors)}
     )
 
 

@@ -3,12 +3,14 @@
     L = InfoNCE(user, item; tau)  +  w * InfoNCE(image, text; tau')        METHODS M19; tau learned, M20; AdamW, M23
 
 Up to `max_items_full` items every item is a negative (full softmax: no sampling, so no correction). Above, negatives
-are the batch's own positives and uniform items, each with its logQ. A user's own items are no negatives of theirs.
-Single-device code: a shell may wrap `model` for several workers and hand each its share of the labels.
+are the positives of all workers' batches and uniform items, each with its logQ, and a step embeds these and the items
+of its histories alone. A user's own items are no negatives of theirs. A shell may wrap `model` for several workers:
+together they make the steps that one worker would make with their batches joined (mmrec.training.workers).
 
-Axes: N batch, L history, I items, K negatives, D embedding.
+Axes: N batch, L history, I items, K negatives, R items that a step embeds, D embedding.
 """
 
+import copy
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,12 +24,22 @@ from torch.nn import functional
 
 from mmrec.content.matrix import ContentMatrix
 from mmrec.errors import ConfigurationError
-from mmrec.evaluation.metrics import ranks_in_rows
+from mmrec.evaluation.metrics import hits_at_k, ndcg_at_k, ranks_in_rows
 from mmrec.models.losses import Temperature, info_nce, paired_info_nce
 from mmrec.models.settings import TowerSettings
 from mmrec.models.towers import ItemTower, UserTower
 from mmrec.training.examples import RetrievalExamples
-from mmrec.training.tower_data import Batch, IntArray, fit_projections, make_batch, projected_content, usable_labels
+from mmrec.training.tower_data import (
+    Batch,
+    IntArray,
+    fit_projections,
+    history_lengths,
+    joint_batches,
+    make_batch,
+    projected_content,
+    usable_labels,
+)
+from mmrec.training.workers import Workers
 from mmrec.wire.declared import AtLeastOne, Count, NotNegative, Positive, check
 
 
@@ -35,9 +47,9 @@ from mmrec.wire.declared import AtLeastOne, Count, NotNegative, Positive, check
 class TowerFitConfig:
     """How the towers are fit."""
 
-    max_epochs: AtLeastOne = 6
-    patience: AtLeastOne = 5
-    """Early stopping (METHODS M23): epochs without gain in recall@50 on the development labels before fitting ends."""
+    max_epochs: AtLeastOne = 8
+    patience: AtLeastOne = 2
+    """Early stopping (METHODS M23): epochs without gain in NDCG on the development labels before fitting ends."""
     batch_size: AtLeastOne = 512
     """Labels per step and worker."""
     learning_rate: Positive = 3e-3
@@ -47,11 +59,11 @@ class TowerFitConfig:
     max_items_full: Count = 20_000
     """Catalogues up to this size use the full softmax."""
     num_uniform: AtLeastOne = 4_096
-    """Uniform negatives per step beyond that size."""
+    """Uniform negatives per step of all workers beyond that size."""
     max_labels_per_epoch: Count = 60_000
     """Labels drawn per epoch over all workers; 0 takes all."""
     refit_epochs: Count = 2
-    """Epochs over all labels, the newest included, after everything has been measured: freshness is accuracy."""
+    """Epochs over the labels of one part more, once before the figures and once after: freshness is accuracy."""
     seed: Count = 1
 
     def __post_init__(self) -> None:
@@ -81,6 +93,19 @@ class TwoTowers(nn.Module):
         self.register_buffer("projected_IMP", projected, persistent=False)
         self.register_buffer("present_IM", present, persistent=False)
         self.register_buffer("log_q_I", torch.zeros(len(content)), persistent=False)
+        self.workers = Workers()
+        # What is drawn in a step is the same in every worker; torch's own generator differs, for dropout.
+        self.draws = torch.Generator()
+
+    def learn_counts(self, counts_I: IntArray) -> None:
+        """Take note of what steps will draw: how often each item is the label.
+
+        Sets logQ, the chance that a drawn label is the item, and how much its id counts. Items that are never drawn
+        get the chance of half a label, so that the correction stays finite.
+        """
+        chances_I = np.maximum(counts_I, 0.5) / max(float(counts_I.sum()), 1.0)
+        self.log_q_I.copy_(torch.from_numpy(np.log(chances_I).astype(np.float32)))
+        self.item_tower.trust_ids(counts_I)
 
     def item_vectors(self) -> Tensor:
         """Embeddings of the catalogue, and a row of zeros that pads histories, (I + 1, D)."""
@@ -88,51 +113,65 @@ class TwoTowers(nn.Module):
         vectors = self.item_tower(self.projected_IMP, self.present_IM, ids)
         return torch.cat([vectors, vectors.new_zeros(1, vectors.shape[1])])
 
-    def user_vectors(self, vectors_ID: Tensor, batch: Batch) -> Tensor:
-        """Users of a batch, (N, D)."""
+    def user_vectors(self, vectors_RD: Tensor, rows_NL: Tensor, batch: Batch) -> Tensor:
+        """Users of a batch, (N, D); `rows_NL` are their histories as rows of `vectors_RD`."""
         users: Tensor = self.user_tower(
-            functional.embedding(batch.rows_NL, vectors_ID), batch.behaviors_NL, batch.age_bins_NL, batch.valid_NL
+            functional.embedding(rows_NL, vectors_RD), batch.behaviors_NL, batch.age_bins_NL, batch.valid_NL
         )
         return users
 
     def forward(self, batch: Batch) -> Tensor:
-        """Loss of a batch, a scalar."""
-        vectors = self.item_vectors()
-        users = self.user_vectors(vectors, batch)
-        num_items = len(self.projected_IMP)
-        ignored = torch.zeros(len(users), num_items + 1, dtype=torch.bool, device=users.device)
-        ignored.scatter_(1, batch.rows_NL, True)
-        if num_items <= self.config.max_items_full:
-            loss = info_nce(
-                users,
-                vectors[:-1],
-                batch.labels_N,
-                temperature=self.temperature(),
-                ignored_NK=ignored[:, :-1],
-                weights_N=batch.weights_N,
-            )
-        else:
-            loss = self._sampled(users, vectors, batch, ignored)
+        """Part of the joint batch's loss, a scalar; its mean over the workers is that loss."""
+        loss = self._full(batch) if len(self.projected_IMP) <= self.config.max_items_full else self._sampled(batch)
+        # Each worker's mean weighs as its labels do among all labels of the step.
+        weight = batch.weights_N.sum()
+        loss = loss * (self.workers.count * weight / self.workers.sum(weight).clamp(min=1e-9))
         if self.config.image_text_weight > 0 and {"image", "text"} <= set(self.item_tower.modalities):
             loss = loss + self.config.image_text_weight * self._image_text()
         return loss
 
-    def _sampled(self, users: Tensor, vectors: Tensor, batch: Batch, ignored: Tensor) -> Tensor:
-        """The same over the batch's positives and uniform items, mixed, with logQ of the mixture."""
-        num_items, config = len(self.projected_IMP), self.config
-        uniform = torch.randint(num_items, (config.num_uniform,), device=users.device)
-        keys = torch.cat([batch.labels_N, uniform])
-        expected = len(users) * self.log_q_I.exp() + config.num_uniform / num_items
-        positive = torch.arange(len(users), device=users.device)
+    def _full(self, batch: Batch) -> Tensor:
+        vectors = self.item_vectors()
+        users = self.user_vectors(vectors, batch.rows_NL, batch)
+        ignored = torch.zeros(len(users), len(vectors), dtype=torch.bool, device=users.device)
+        ignored.scatter_(1, batch.rows_NL, True)
+        return info_nce(
+            users,
+            vectors[:-1],
+            batch.labels_N,
+            temperature=self.temperature(),
+            ignored_NK=ignored[:, :-1],
+            weights_N=batch.weights_N,
+        )
+
+    def _sampled(self, batch: Batch) -> Tensor:
+        """The same over the positives of all workers and uniform items, with logQ of the mixture.
+
+        E(copies of i among the keys) = N * q_i + K_uniform / I
+        """
+        workers, num_items, num_labels = self.workers, len(self.projected_IMP), len(batch.labels_N)
+        share = -(-self.config.num_uniform // workers.count)
+        drawn = torch.randint(num_items, (workers.count, share), generator=self.draws)
+        own_keys = torch.cat([batch.labels_N, drawn[workers.number].to(batch.labels_N.device)])
+        history = batch.rows_NL[batch.valid_NL]
+        rows_R, places = torch.unique(torch.cat([own_keys, history]), return_inverse=True)
+        vectors_RD = self.item_tower(self.projected_IMP[rows_R], self.present_IM[rows_R], rows_R)
+        padded = torch.cat([vectors_RD, vectors_RD.new_zeros(1, vectors_RD.shape[1])])
+        places_NL = torch.full_like(batch.rows_NL, len(rows_R))
+        places_NL[batch.valid_NL] = places[len(own_keys) :]
+        users = self.user_vectors(padded, places_NL, batch)
+        keys = workers.gathered(own_keys)
+        positive = workers.number * len(own_keys) + torch.arange(num_labels, device=keys.device)
+        expected_K = workers.count * (num_labels * self.log_q_I[keys].exp() + share / num_items)
         # Another copy of a query's own positive is no negative.
         same = keys[None, :] == batch.labels_N[:, None]
         return info_nce(
             users,
-            vectors[keys],
+            workers.gathered(vectors_RD[places[: len(own_keys)]]),
             positive,
             temperature=self.temperature(),
-            log_q_K=expected.log()[keys],
-            ignored_NK=ignored[:, keys] | same,
+            log_q_K=expected_K.log(),
+            ignored_NK=same | _among(keys, batch.rows_NL),
             weights_N=batch.weights_N,
         )
 
@@ -142,18 +181,29 @@ class TwoTowers(nn.Module):
         both = torch.nonzero(self.present_IM[:, image] & self.present_IM[:, text]).squeeze(1)
         if len(both) < 2:
             return self.projected_IMP.new_zeros(())
-        chosen = both[torch.unique(torch.randint(len(both), (num_items,), device=both.device))]
+        drawn = torch.randint(len(both), (num_items,), generator=self.draws)
+        chosen = both[torch.unique(drawn).to(both.device)]
         tokens: Tensor = functional.normalize(self.item_tower.tokens(self.projected_IMP[chosen]), dim=-1)
         return paired_info_nce(tokens[:, image], tokens[:, text], temperature=self.pair_temperature())
+
+
+def _among(keys_K: Tensor, rows_NL: Tensor) -> Tensor:
+    """Whether key k is in row n, (N, K)."""
+    items_S, places_K = torch.unique(keys_K, return_inverse=True)
+    found_NL = torch.searchsorted(items_S, rows_NL).clamp(max=len(items_S) - 1)
+    hit_NL = items_S[found_NL] == rows_NL
+    # One column more takes what is not among the keys.
+    mask = torch.zeros(len(rows_NL), len(items_S) + 1, dtype=torch.bool, device=keys_K.device)
+    mask.scatter_(1, torch.where(hit_NL, found_NL, len(items_S)), True)
+    return mask[:, places_K]
 
 
 class TowerFit:
     """Epochs over the labels of one worker; its state is a checkpoint.
 
     Args:
-        examples: Retrieval examples; its vocabulary is the catalogue.
-        content: Content of exactly that vocabulary, in its order.
-        worker: (number of this worker, number of workers): each takes every n-th label.
+        examples: Retrieval examples; its vocabulary is the model's catalogue.
+        worker: (number of this worker, number of workers): each takes every n-th label of a step.
     """
 
     def __init__(
@@ -168,23 +218,29 @@ class TowerFit:
         worker: tuple[int, int] = (0, 1),
         wrapped: nn.Module | None = None,
     ) -> None:
-        self.model, self._examples, self._config = model, examples, config
-        self._behavior_ids, self._max_history, self._worker = behavior_ids, max_history, worker
+        self.model, self.examples, self._config = model, examples, config
+        self._behavior_ids, self._max_history = behavior_ids, max_history
+        model.workers = Workers(number=worker[0], count=worker[1])
         self._device = device or torch.device("cpu")
         # What runs forward: the model itself, or the model inside a wrapper that averages gradients.
         self._forward = wrapped or model
-        model.log_q_I.copy_(torch.from_numpy(examples.log_sampling_probability_I.astype(np.float32)))
-        self._optimizer = torch.optim.AdamW(
-            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        self._optimizer = self._fresh_optimizer()
+        self._counts_I = np.zeros(len(examples.item_ids), dtype=np.int64)
         self.epoch = 0
         self.curves: list[dict[str, float]] = []
+        self.best: dict[str, Any] = {}
+        """Epoch, score and weights of the best epoch so far; empty before the first one was judged."""
+
+    def _fresh_optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            self.model.parameters(), lr=self._config.learning_rate, weight_decay=self._config.weight_decay
+        )
 
     def alone(self) -> "TowerFit":
         """The same fit on this process and the CPU, whatever wrapped it."""
         single = TowerFit(
             self.model.cpu(),
-            self._examples,
+            self.examples,
             behavior_ids=self._behavior_ids,
             config=self._config,
             max_history=self._max_history,
@@ -193,31 +249,63 @@ class TowerFit:
         return single
 
     def run_epoch(self, labels: IntArray, *, learning_rate: float | None = None) -> dict[str, float]:
-        """One pass over a seeded draw of `labels`; returns and keeps the epoch's figures."""
+        """One pass over a seeded draw of `labels`; returns and keeps the epoch's figures, the same in every worker."""
         started_s = time.monotonic()
         rate = learning_rate if learning_rate is not None else self._rate()
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        # The same seed in every worker for the draw, another for dropout.
-        torch.manual_seed(self._config.seed * 1_000_003 + self.epoch * 1_009 + self._worker[0])
+        self._learn_counts(np.bincount(self.examples.label_rows_N[labels], minlength=len(self._counts_I)))
+        workers, seed = self.model.workers, self._config.seed * 1_000_003 + self.epoch * 1_009
+        # The same seed in every worker for what is drawn, another for dropout.
+        self.model.draws.manual_seed(seed)
+        torch.manual_seed(seed + workers.number)
         self._forward.train()
-        total, steps = 0.0, 0
+        total, steps = torch.zeros((), dtype=torch.float64, device=self._device), 0
         for batch in self._batches(labels):
             self._optimizer.zero_grad(set_to_none=True)
             loss = self._forward(batch)
             torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
             self._optimizer.step()
-            total, steps = total + float(loss.detach()), steps + 1
+            total, steps = total + loss.detach(), steps + 1
         self.epoch += 1
         figures = {
             "epoch": float(self.epoch),
-            "loss": total / max(steps, 1),
+            "loss": float(workers.sum(total)) / workers.count / max(steps, 1),
             "temperature": float(self.model.temperature().detach()),
             "seconds": time.monotonic() - started_s,
         }
         self.curves.append(figures)
         return figures
+
+    def _learn_counts(self, counts_I: IntArray) -> None:
+        self._counts_I = counts_I.astype(np.int64)
+        self.model.learn_counts(self._counts_I)
+
+    def judge(self, labels: IntArray) -> bool:
+        """Add figures on labels that are not fitted to the newest epoch's; whether its NDCG is the best so far.
+
+        Each worker ranks its share of them, and all get the same figures: they end together.
+        """
+        workers = self.model.workers
+        ranks = self.ranks(labels[workers.number :: workers.count])
+        gains = ndcg_at_k(ranks, len(self._counts_I))
+        sums = [gains.sum(), hits_at_k(ranks, 50).sum(), hits_at_k(ranks, 10).sum(), float(len(ranks))]
+        *totals, num_ranks = workers.sum(torch.tensor(sums, dtype=torch.float64, device=self._device)).tolist()
+        figures = dict(zip(("ndcg", "recall_at_50", "hr_at_10"), (t / max(num_ranks, 1) for t in totals), strict=True))
+        self.curves[-1] |= figures
+        score = figures["ndcg"]
+        # Without labels to judge by, the newest epoch is the best.
+        if self.best and num_ranks and score <= self.best["score"]:
+            return False
+        self.best = {"epoch": self.epoch, "score": score, "model": copy.deepcopy(self.model.state_dict())}
+        return True
+
+    def return_to_best(self) -> None:
+        """Weights of the best judged epoch; the optimizer begins anew. Nothing where no epoch was judged."""
+        if self.best:
+            self.model.load_state_dict(self.best["model"])
+            self._optimizer = self._fresh_optimizer()
 
     def _rate(self) -> float:
         """Falls from the configured rate to a tenth of it along a cosine over the epochs."""
@@ -225,18 +313,23 @@ class TowerFit:
         return self._config.learning_rate * (0.1 + 0.45 * (1 + float(np.cos(np.pi * progress))))
 
     def _batches(self, labels: IntArray) -> Iterator[Batch]:
-        generator = np.random.default_rng((self._config.seed, self.epoch))
-        order = generator.permutation(labels)
-        if self._config.max_labels_per_epoch:
-            order = order[: self._config.max_labels_per_epoch]
-        number, num_workers = self._worker
-        # Every worker makes the same number of steps, or gradient averaging would wait for ever.
-        order = order[: len(order) // num_workers * num_workers][number::num_workers]
-        for start in range(0, len(order), self._config.batch_size):
-            yield self._on_device(self._batch(order[start : start + self._config.batch_size]))
+        workers, config = self.model.workers, self._config
+        generator = np.random.default_rng((config.seed, self.epoch))
+        # Every worker has as many labels in every step, or the others would wait for it for ever.
+        num_drawn = min(len(labels), config.max_labels_per_epoch or len(labels)) // workers.count * workers.count
+        if not num_drawn:
+            return
+        steps = joint_batches(
+            history_lengths(self.examples, labels, max_history=self._max_history),
+            batch_size=config.batch_size * workers.count,
+            max_labels=num_drawn,
+            generator=generator,
+        )
+        for step in steps:
+            yield self._on_device(self._batch(labels[step[workers.number :: workers.count]]))
 
     def _batch(self, labels: IntArray) -> Batch:
-        return make_batch(self._examples, labels, max_history=self._max_history, behavior_ids=self._behavior_ids)
+        return make_batch(self.examples, labels, max_history=self._max_history, behavior_ids=self._behavior_ids)
 
     def _on_device(self, batch: Batch) -> Batch:
         return Batch(**{name: getattr(batch, name).to(self._device) for name in Batch.__dataclass_fields__})
@@ -259,7 +352,7 @@ class TowerFit:
             for start in range(0, len(labels), batch_size):
                 batch = self._on_device(self._batch(labels[start : start + batch_size]))
                 if scores_I is None:
-                    scores = self.model.user_vectors(vectors, batch) @ vectors.T
+                    scores = self.model.user_vectors(vectors, batch.rows_NL, batch) @ vectors.T
                 else:
                     fixed = torch.zeros(len(vectors), device=vectors.device)
                     fixed[: len(scores_I)] = torch.from_numpy(scores_I).to(vectors.device)
@@ -278,13 +371,16 @@ class TowerFit:
             "optimizer": self._optimizer.state_dict(),
             "epoch": self.epoch,
             "curves": self.curves,
+            "counts_I": torch.from_numpy(self._counts_I),
+            "best": self.best,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on where state() was taken."""
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self.epoch, self.curves = int(state["epoch"]), list(state["curves"])
+        self.epoch, self.curves, self.best = int(state["epoch"]), list(state["curves"]), dict(state["best"])
+        self._learn_counts(state["counts_I"].numpy())
 
 
 def labels_of_part(examples: RetrievalExamples, part: Any, *, max_history: int) -> IntArray:

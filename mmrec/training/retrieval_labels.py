@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.training.event_columns import EventColumns, IntArray
-from mmrec.training.example_config import ExampleConfig, Part
+from mmrec.training.example_config import ExampleConfig
 from mmrec.training.examples import RetrievalExamples
 from mmrec.training.known_before import num_known_before
 from mmrec.training.labels import Labels
@@ -39,7 +39,6 @@ def retrieval_examples(
     newest_N = events.event_times_E[history[offsets[1:][filled] - 1]]
     read_times_N[filled] = np.maximum(label_times_N[filled], newest_N)
     ages = np.repeat(read_times_N, lengths_N) - events.event_times_E[history]
-    in_towers = labels.parts_E[chosen] == Part.TOWERS
     examples = RetrievalExamples(
         item_ids=events.item_ids,
         history_offsets=offsets,
@@ -53,7 +52,6 @@ def retrieval_examples(
         user_index_N=events.users_E[chosen].astype(np.int32),
         parts_N=labels.parts_E[chosen],
         hidden_N=labels.hidden_E[chosen],
-        label_counts_I=np.bincount(events.items_E[chosen[in_towers]], minlength=len(events.item_ids)).astype(np.int64),
     )
     return examples, {
         "known_after_its_part": len(events) - len(usable),

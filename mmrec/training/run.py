@@ -1,12 +1,17 @@
-"""One training run on one machine: towers, then ranker on what the towers make of later data, then figures, then refit.
+"""One training run: towers; then on one machine a ranker, a refit and figures; then the same once more, one part later.
 
-    TOWERS part -> towers     RANKER part -> ranker (towers have not seen it)     VALIDATION part -> figures only
-After everything is measured the towers go on for a few epochs over all labels: freshness is accuracy. The ranker stays.
+    part                      TOWERS    RANKER                   VALIDATION
+    train only                towers    ranker                   judged         towers have not seen the ranker's lists
+    what ships, one part ago  towers    towers go on, ranker     judged         the figures, and what the gates see
+    what ships                towers    towers go on, ranker     towers go on, ranker learns anew on both parts
+
+Freshness is accuracy, so what ships has learned from the newest part, and nothing is left to measure it on. Its figures
+are those of the same steps, ended one part earlier (a rolling origin).
 """
 
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,16 +23,16 @@ from mmrec.content.matrix import ContentMatrix
 from mmrec.errors import ConfigurationError
 from mmrec.evaluation.metrics import hit_rate
 from mmrec.features.assemble import feature_names
-from mmrec.features.item_columns import ItemEntry, Vocabulary, content_columns
+from mmrec.features.item_columns import ContentColumns, ItemEntry, Vocabulary, content_columns
 from mmrec.models.bundle import ModelBundle
 from mmrec.models.ranker import Ranker
 from mmrec.models.settings import Fusion, RankerSettings, TowerSettings
 from mmrec.training.example_config import Part
 from mmrec.training.examples import RankingExamples, RetrievalExamples
 from mmrec.training.figures import RankingFigures
-from mmrec.training.fit_ranker import RankerFitConfig, fit_ranker, list_tensors
+from mmrec.training.fit_ranker import ListTensors, RankerFitConfig, fit_ranker, joined, list_tensors
 from mmrec.training.fit_towers import TowerFit, TowerFitConfig, TwoTowers, labels_of_part
-from mmrec.training.ranking_rows import TowerView, ranked_lists
+from mmrec.training.ranking_rows import RankedList, TowerView, ranked_lists
 from mmrec.training.stalling import has_stalled
 from mmrec.wire.declared import AtLeastOne, check
 
@@ -103,7 +108,9 @@ def start_towers(inputs: TrainInputs, settings: Settings, config: TrainConfig) -
 def run_tower_epochs(
     fit: TowerFit, inputs: TrainInputs, config: TrainConfig, *, after_epoch: Callable[[Mapping[str, float], bool], None]
 ) -> None:
-    """Epochs until the last one or until nothing was gained for `patience` of them; goes on where `fit` stands.
+    """Epochs until the last one or until nothing was gained for `patience` of them; then the best one's weights.
+
+    Goes on where `fit` stands. Every worker of a fit calls it, and all end after the same epoch.
 
     Args:
         after_epoch: Called with the epoch's figures and whether it is the best so far; the place for checkpoints.
@@ -116,97 +123,131 @@ def run_tower_epochs(
             development, config.max_development_labels, replace=False
         )
         development = np.sort(drawn)
-    while fit.epoch < config.fit_towers.max_epochs and not has_stalled(
-        [curve.get("recall_at_50", 0.0) for curve in fit.curves], config.fit_towers.patience
+    while fit.epoch < config.fit_towers.max_epochs and not (
+        len(development) and has_stalled([curve["ndcg"] for curve in fit.curves], config.fit_towers.patience)
     ):
-        before = max((c.get("recall_at_50", -1.0) for c in fit.curves), default=-1.0)
-        figures = fit.run_epoch(labels)
-        ranks = fit.ranks(development)
-        figures["recall_at_50"], figures["hr_at_10"] = hit_rate(ranks, 50), hit_rate(ranks, 10)
-        figures["labels"] = float(len(labels))
-        after_epoch(figures, figures["recall_at_50"] >= before)
+        fit.run_epoch(labels)
+        best = fit.judge(development)
+        fit.curves[-1]["labels"] = float(len(labels))
+        after_epoch(fit.curves[-1], best)
+    fit.return_to_best()
 
 
 def finish(
     fit: TowerFit, inputs: TrainInputs, *, settings: Settings, config: TrainConfig, progress: Progress
 ) -> Trained:
-    """Ranker, figures and refit on top of fitted towers; single process, CPU."""
-    names = feature_names(settings.behaviors, num_half_lives=len(settings.statistics.half_lives_days))
-    weights = tuple(float(w) for w in settings.behaviors.weights_B)
-    ranker = Ranker(config.ranker, num_features=len(names), behavior_weights=weights)
-    bundle_with = partial(_bundle, fit.model, ranker, inputs, settings=settings, config=config)
-    bundle = bundle_with({})
-    towers = TowerView(
-        model=bundle,
-        vectors_ID=bundle.item_embeddings(inputs.content),
-    )
-    columns = content_columns([inputs.entries.get(i) for i in inputs.ranking.item_ids], vocabulary=Vocabulary())
+    """Ranker, refit and figures on top of fitted towers, and then what ships; single process, CPU."""
+    bench = Workbench(inputs, settings=settings, config=config)
+    tensors = bench.tensors(bench.lists(Part.RANKER, bench.bundle(fit.model, bench.fresh_ranker())))
+    progress("ranker_lists", {"lists": len(tensors or ())})
+    ranker, curve = bench.fitted_ranker(tensors, progress)
+    before, _ = bench.judged(bench.bundle(fit.model, ranker))
+    train_only = {**before, **tower_figures(fit, inputs, config, through=Part.TOWERS)}
 
-    def lists_of(part: Part) -> Any:
-        return ranked_lists(
-            inputs.ranking,
-            inputs.ranking.of_part(part),
-            content=columns,
-            towers=towers,
-            scoring=settings.scoring,
-            num_candidates=settings.serving.num_candidates,
-        )
-
-    tensors = list_tensors(lists_of(Part.RANKER), weights_B=settings.behaviors.weights_B, config=config.fit_ranker)
-    curve: list[dict[str, float]] = []
-    if tensors is not None:
-        progress("ranker_lists", {"lists": len(tensors), "features": len(names)})
-        curve = fit_ranker(ranker, tensors, config=config.fit_ranker)
-        progress("ranker_fitted", curve[-1])
-    # A fresh bundle: NumPy copies of the ranker's weights are made at first use.
-    figures = RankingFigures(seed=config.fit_ranker.seed)
-    judged = bundle_with({})
-    for one in lists_of(Part.VALIDATION):
-        figures.add(one, judged.rank(one.features_NF))
+    refit_towers(fit, inputs, config, progress, through=Part.RANKER)
+    measured, newest = bench.judged(bench.bundle(fit.model, ranker))
     metrics: dict[str, Any] = {
-        **figures.summary(),
-        **tower_figures(fit, inputs, config),
+        **measured,
+        **tower_figures(fit, inputs, config, through=Part.RANKER),
+        **{f"{name}_train_only": value for name, value in train_only.items() if name.startswith(_OF_MODELS)},
+        "towers_best_epoch": float(fit.best.get("epoch", fit.epoch)),
         "ranker_lists": len(tensors or ()),
     }
     progress("validated", metrics)
-    refit_towers(fit, inputs, config, progress)
+
+    curves = {"towers": fit.curves, "ranker": curve}
+    if newest is not None:
+        ranker, curves["ranker_refit"] = bench.fitted_ranker(joined(tensors, newest), progress)
+    refit_towers(fit, inputs, config, progress, through=Part.VALIDATION)
+    metrics["ranker_lists_refit"] = len(tensors or ()) + len(newest or ())
     metrics["description"] = describe(settings, config)
-    return Trained(bundle=bundle_with(metrics), curves={"towers": fit.curves, "ranker": curve})
+    return Trained(bundle=bench.bundle(fit.model, ranker, metrics), curves=curves)
 
 
-def _bundle(
-    model: TwoTowers,
-    ranker: Ranker,
-    inputs: TrainInputs,
-    metrics: Mapping[str, Any],
-    *,
-    settings: Settings,
-    config: TrainConfig,
-) -> ModelBundle:
-    """Towers and ranker as they stand, with what serving must know of how they were made."""
-    return ModelBundle(
-        tower_settings=config.towers,
-        ranker_settings=config.ranker,
-        item_tower=model.item_tower,
-        user_tower=model.user_tower,
-        ranker=ranker,
-        known_item_ids=inputs.content.item_ids,
-        feature_names=feature_names(settings.behaviors, num_half_lives=len(settings.statistics.half_lives_days)),
-        behavior_ids=behavior_ids(settings),
-        behavior_weights=tuple(float(w) for w in settings.behaviors.weights_B),
-        content_dims={name: inputs.content.values[name].shape[1] for name in inputs.content.modalities},
-        encoders=dict(inputs.content.encoders),
-        fingerprints=dict(inputs.content.fingerprints),
-        metrics=metrics,
-        alignment=inputs.alignment,
-    )
+_OF_MODELS = ("hr_at_10", "ndcg_at_10", "recall_of_candidates", "towers_recall")
+"""Beginnings of the figures that depend on what was fitted on what."""
 
 
-def tower_figures(fit: TowerFit, inputs: TrainInputs, config: TrainConfig) -> dict[str, float]:
-    """Full ranking of validation labels that are new to their user, before the refit."""
-    labels = labels_of_part(inputs.retrieval, Part.VALIDATION, max_history=config.towers.max_history)
-    ranks = fit.ranks(labels)
-    popular_ranks = fit.ranks(labels, scores_I=inputs.retrieval.label_counts_I.astype(np.float32))
+class Workbench:
+    """What the steps of finish() share: lists of a part as a model proposes them, rankers, and models of both."""
+
+    def __init__(self, inputs: TrainInputs, *, settings: Settings, config: TrainConfig) -> None:
+        self._inputs, self._settings, self._config = inputs, settings, config
+        self._names = feature_names(settings.behaviors, num_half_lives=len(settings.statistics.half_lives_days))
+        self._weights = tuple(float(w) for w in settings.behaviors.weights_B)
+        self._columns: ContentColumns = content_columns(
+            [inputs.entries.get(i) for i in inputs.ranking.item_ids], vocabulary=Vocabulary()
+        )
+
+    def fresh_ranker(self) -> Ranker:
+        """A ranker before its first step, the same one every time."""
+        torch.manual_seed(self._config.fit_ranker.seed)
+        return Ranker(self._config.ranker, num_features=len(self._names), behavior_weights=self._weights)
+
+    def fitted_ranker(self, tensors: ListTensors | None, progress: Progress) -> tuple[Ranker, list[dict[str, float]]]:
+        """A ranker fitted on lists, and its curve; an unfitted one where there are none."""
+        ranker = self.fresh_ranker()
+        if tensors is None:
+            return ranker, []
+        curve = fit_ranker(ranker, tensors, config=self._config.fit_ranker)
+        progress("ranker_fitted", {**curve[-1], "lists": len(tensors)})
+        return ranker, curve
+
+    def bundle(self, model: TwoTowers, ranker: Ranker, metrics: Mapping[str, Any] | None = None) -> ModelBundle:
+        """Copies of the towers as they stand now and a ranker, with what serving must know of how they were made."""
+        inputs = self._inputs
+        return ModelBundle(
+            tower_settings=self._config.towers,
+            ranker_settings=self._config.ranker,
+            item_tower=model.item_tower.settled_ids(),
+            user_tower=copy.deepcopy(model.user_tower),
+            ranker=ranker,
+            known_item_ids=inputs.content.item_ids,
+            feature_names=self._names,
+            behavior_ids=behavior_ids(self._settings),
+            behavior_weights=self._weights,
+            content_dims={name: inputs.content.values[name].shape[1] for name in inputs.content.modalities},
+            encoders=dict(inputs.content.encoders),
+            fingerprints=dict(inputs.content.fingerprints),
+            metrics=dict(metrics or {}),
+            alignment=inputs.alignment,
+        )
+
+    def lists(self, part: Part, bundle: ModelBundle) -> Iterator[RankedList]:
+        """Lists of a part, with what the bundle's towers add to them."""
+        return ranked_lists(
+            self._inputs.ranking,
+            self._inputs.ranking.of_part(part),
+            content=self._columns,
+            towers=TowerView(model=bundle, vectors_ID=bundle.item_embeddings(self._inputs.content)),
+            scoring=self._settings.scoring,
+            num_candidates=self._settings.serving.num_candidates,
+        )
+
+    def tensors(self, lists: Iterator[RankedList]) -> ListTensors | None:
+        """Lists as the ranker learns from them."""
+        return list_tensors(lists, weights_B=self._settings.behaviors.weights_B, config=self._config.fit_ranker)
+
+    def judged(self, bundle: ModelBundle) -> tuple[dict[str, float], ListTensors | None]:
+        """(figures of a model on the lists of VALIDATION, these lists to learn from)."""
+        figures = RankingFigures(seed=self._config.fit_ranker.seed)
+
+        def each() -> Iterator[RankedList]:
+            for one in self.lists(Part.VALIDATION, bundle):
+                figures.add(one, bundle.rank(one.features_NF))
+                yield one
+
+        tensors = self.tensors(each())
+        return figures.summary(), tensors
+
+
+def tower_figures(fit: TowerFit, inputs: TrainInputs, config: TrainConfig, *, through: Part) -> dict[str, float]:
+    """Full ranking of validation labels that are new to their user; popularity counts labels `through` that part."""
+    examples = inputs.retrieval
+    labels = labels_of_part(examples, Part.VALIDATION, max_history=config.towers.max_history)
+    counted = examples.label_rows_N[examples.parts_N <= through]
+    counts_I = np.bincount(counted, minlength=len(examples.item_ids))
+    ranks, popular_ranks = fit.ranks(labels), fit.ranks(labels, scores_I=counts_I.astype(np.float32))
     return {
         "towers_labels": float(len(labels)),
         **{f"towers_recall_at_{k}": hit_rate(ranks, k) for k in (10, 50, 100)},
@@ -214,19 +255,24 @@ def tower_figures(fit: TowerFit, inputs: TrainInputs, config: TrainConfig) -> di
     }
 
 
-def refit_towers(fit: TowerFit, inputs: TrainInputs, config: TrainConfig, progress: Progress) -> None:
-    """A few epochs at a low rate over all labels, the newest included."""
-    parts = [labels_of_part(inputs.retrieval, part, max_history=config.towers.max_history) for part in Part]
+def refit_towers(fit: TowerFit, inputs: TrainInputs, config: TrainConfig, progress: Progress, *, through: Part) -> None:
+    """A few epochs at a low rate over all labels `through` that part; none where it brings no label."""
+    length = config.towers.max_history
+    parts = [labels_of_part(inputs.retrieval, part, max_history=length) for part in Part if part <= through]
     labels = np.concatenate(parts)
-    for _ in range(config.fit_towers.refit_epochs):
+    for _ in range(config.fit_towers.refit_epochs if len(parts[-1]) else 0):
         figures = fit.run_epoch(labels, learning_rate=config.fit_towers.learning_rate / 5)
-        progress("towers_refitted", figures)
+        figures["labels"] = float(len(labels))
+        progress("towers_refitted", {**figures, "through": through.name.lower()})
 
 
 def describe(settings: Settings, config: TrainConfig) -> dict[str, Any]:
     """What the figures are about, and the configuration."""
     return {
-        "split": "global time: towers on the first part, ranker on the second, figures on the last; no refit before",
+        "split": "global time: towers, ranker, validation; all figures are on validation",
+        "measured": "towers fitted on towers, refitted through ranker; ranker fitted on ranker, with towers of before",
+        "train_only": "figures *_train_only: the same before the towers were refitted",
+        "shipped": "the same one part later: towers refitted through validation, ranker on ranker and validation",
         "labels": "what a user did at the instant of a list; items hidden in serving are left out for everybody: "
         + ", ".join(behavior.name for behavior in settings.behaviors if behavior.hides),
         "hr_at_10": "ranker over proposed candidates; a label nobody proposed is a miss",

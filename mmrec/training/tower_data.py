@@ -3,6 +3,7 @@
 Axes: I items, M modalities, N batch, L history.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from mmrec.models.towers import ItemTower, age_bins, behavior_rows
 from mmrec.training.examples import RetrievalExamples
 
 IntArray = npt.NDArray[np.int64]
+_STEPS_PER_PORTION = 16
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,13 +62,50 @@ def usable_labels(examples: RetrievalExamples, labels: IntArray, *, max_history:
     return kept
 
 
+def history_lengths(examples: RetrievalExamples, labels: IntArray, *, max_history: int) -> IntArray:
+    """Events that the user tower reads before each label, shape (N,)."""
+    lengths_N: IntArray = np.minimum(
+        examples.history_offsets[labels + 1] - examples.history_offsets[labels], max_history
+    )
+    return lengths_N
+
+
+def joint_batches(
+    lengths_N: IntArray, *, batch_size: int, max_labels: int, generator: np.random.Generator
+) -> Iterator[IntArray]:
+    """Positions of the labels of each step of an epoch: a random draw; histories of one step are alike in length.
+
+    Labels are shuffled, cut into portions of several steps, ordered by length within each portion, and its steps are
+    shuffled again: every label is drawn with the same chance, and little is read that only pads.
+
+    Args:
+        lengths_N: Events before each label.
+        batch_size: Labels of a step.
+        max_labels: Drawn for an epoch; 0 draws all.
+    """
+    order = generator.permutation(len(lengths_N))
+    if max_labels:
+        order = order[:max_labels]
+    portion = batch_size * _STEPS_PER_PORTION
+    for start in range(0, len(order), portion):
+        drawn = order[start : start + portion]
+        drawn = drawn[np.argsort(lengths_N[drawn], kind="stable")]
+        steps = [drawn[begin : begin + batch_size] for begin in range(0, len(drawn), batch_size)]
+        for step in generator.permutation(len(steps)).tolist():
+            yield steps[step]
+
+
 def make_batch(
     examples: RetrievalExamples, labels: IntArray, *, max_history: int, behavior_ids: tuple[int, ...]
 ) -> Batch:
-    """Tensors of some labels; histories are moved to the right, so that the newest event is last."""
-    found = examples.histories(labels, max_length=max_history)
+    """Tensors of some labels; histories are moved to the right, so that the newest event is last.
+
+    L is the longest history of these labels, `max_history` at most: nobody reads what is empty for all.
+    """
+    longest = max(1, int(history_lengths(examples, labels, max_history=max_history).max(initial=1)))
+    found = examples.histories(labels, max_length=longest)
     lengths = (found.rows_NL >= 0).sum(axis=1)
-    shift = (np.arange(max_history)[None, :] - (max_history - lengths)[:, None]) % max_history
+    shift = (np.arange(longest)[None, :] - (longest - lengths)[:, None]) % longest
     rows = np.take_along_axis(found.rows_NL, shift, axis=1).astype(np.int64)
     behaviors = behavior_rows(np.take_along_axis(found.behavior_ids_NL, shift, axis=1), behavior_ids)
     ages = np.take_along_axis(found.ages_s_NL, shift, axis=1)

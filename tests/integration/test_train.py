@@ -92,7 +92,10 @@ def test_a_killed_run_goes_on_where_it_was_and_its_model_serves(settings: Callab
     matrix = open_content_store(deployment.settings).load_matrix()
     np.testing.assert_allclose(np.linalg.norm(bundle.item_embeddings(matrix), axis=1), 1.0, atol=1e-4)
     curves = json.loads((out / "curves.json").read_text())
-    assert [curve["epoch"] for curve in curves["towers"]] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+    judged = [curve["epoch"] for curve in curves["towers"] if "ndcg" in curve]
+    assert 3 <= len(judged) <= 5
+    # Two refits of two epochs each: one part more before the figures, one more after them.
+    assert [curve["epoch"] for curve in curves["towers"]] == [float(n) for n in range(1, len(judged) + 5)]
     assert not (tmp_path / "model.run").exists()
 
 

@@ -20,10 +20,19 @@ from mmrec.training.build import BuiltExamples, build_examples
 from mmrec.training.checkpoint import ProgressFile, open_run, restore_state, save_state, write_trained
 from mmrec.training.example_config import ExampleConfig, Part
 from mmrec.training.examples import NOT_A_LABEL
-from mmrec.training.fit_ranker import RankerFitConfig, fit_ranker, list_tensors
+from mmrec.training.fit_ranker import RankerFitConfig, fit_ranker, joined, list_tensors, ranker_loss
 from mmrec.training.fit_towers import TowerFit, TowerFitConfig, labels_of_part
 from mmrec.training.ranking_rows import RankedList
-from mmrec.training.run import TrainConfig, TrainInputs, behavior_ids, finish, run_tower_epochs, start_towers
+from mmrec.training.run import (
+    TrainConfig,
+    Trained,
+    TrainInputs,
+    Workbench,
+    behavior_ids,
+    finish,
+    run_tower_epochs,
+    start_towers,
+)
 
 NUM_ITEMS, NUM_USERS, DAY_S = 40, 60, 86_400.0
 SETTINGS = Settings()
@@ -147,7 +156,8 @@ def test_a_run_beats_popularity_and_its_bundle_serves(world, tmp_path) -> None:
     )
     metrics = trained.bundle.metrics
     assert metrics["hr_at_10"] > metrics["hr_at_10_popularity"] + 0.1, metrics
-    assert told == ["ranker_lists", "ranker_fitted", "validated", "towers_refitted"]
+    fitted, refitted = ["ranker_lists", "ranker_fitted"], ["towers_refitted"]
+    assert told == [*fitted, *refitted, "validated", "ranker_fitted", *refitted]
     write_trained(trained, tmp_path / "model")
     loaded = ModelBundle.load(tmp_path / "model")
     assert loaded.feature_names == feature_names(SETTINGS.behaviors, num_half_lives=3)
@@ -212,6 +222,23 @@ def test_a_label_that_nobody_proposed_is_no_training_example() -> None:
     assert list_tensors(lists[:1], weights_B=SETTINGS.behaviors.weights_B, config=RankerFitConfig()) is None
 
 
+def test_joined_lists_are_learned_from_as_they_were() -> None:
+    drawn, weights = np.random.default_rng(0), SETTINGS.behaviors.weights_B
+    lists = [ranked_list(drawn) for _ in range(5)]
+    narrow = list_tensors(lists[:3], weights_B=weights, config=RankerFitConfig(num_negatives=4))
+    wide = list_tensors(lists[3:], weights_B=weights, config=RankerFitConfig())
+    assert narrow is not None
+    assert wide is not None
+    both = joined(narrow, None, wide)
+    assert both is not None
+    torch.manual_seed(0)
+    ranker = Ranker(RankerSettings(hidden_dims=(8,)), num_features=3, behavior_weights=tuple(weights.tolist())).eval()
+    for rows, alone in ((torch.arange(3), narrow), (torch.arange(3, 5), wide)):
+        expected = ranker_loss(ranker, alone, config=RankerFitConfig())
+        torch.testing.assert_close(ranker_loss(ranker, both.take(rows), config=RankerFitConfig()), expected)
+    assert joined(None, None) is None
+
+
 def test_another_piece_of_work_starts_a_run_anew(tmp_path) -> None:
     assert not open_run(tmp_path / "run", describes="a")
     progress = ProgressFile(tmp_path / "run")
@@ -221,6 +248,46 @@ def test_another_piece_of_work_starts_a_run_anew(tmp_path) -> None:
     assert progress.new_lines() == []
     assert not open_run(tmp_path / "run", describes="b")
     assert ProgressFile(tmp_path / "run").new_lines() == []
+
+
+def dropped(inputs: TrainInputs, part: Part) -> TrainInputs:
+    """The same without the labels and lists of a part: what there was before it began."""
+    nothing = np.uint8(99)
+
+    def without(parts_N: np.ndarray) -> np.ndarray:
+        return np.where(parts_N == part, nothing, parts_N)
+
+    return replace(
+        inputs,
+        retrieval=replace(inputs.retrieval, parts_N=without(inputs.retrieval.parts_N)),
+        ranking=replace(inputs.ranking, parts_N=without(inputs.ranking.parts_N)),
+    )
+
+
+def test_figures_are_those_of_what_ships_one_part_earlier(world) -> None:
+    _, inputs = world
+
+    def trained(given: TrainInputs) -> Trained:
+        fit = tower_fit(given)
+        run_tower_epochs(fit, given, CONFIG, after_epoch=lambda figures, best: None)
+        return finish(fit, given, settings=SETTINGS, config=CONFIG, progress=lambda event, figures: None)
+
+    # Every sixth list is enough to tell one order of steps from another.
+    numbers = np.arange(len(inputs.ranking))
+    few = np.where(numbers % 6 == 0, inputs.ranking.parts_N, np.uint8(99))
+    inputs = replace(inputs, ranking=replace(inputs.ranking, parts_N=few))
+    whole, earlier = trained(inputs), trained(dropped(inputs, Part.VALIDATION))
+    judged, _ = Workbench(inputs, settings=SETTINGS, config=CONFIG).judged(earlier.bundle)
+    measured = {name: whole.bundle.metrics[name] for name in judged}
+    assert measured == judged
+    assert {"hr_at_10", "ndcg_at_10", "hr_at_10_towers"} <= set(judged)
+    # What was there before the refit stands beside it, and what ships has learned from the newest part.
+    assert whole.bundle.metrics["ndcg_at_10_towers_train_only"] != whole.bundle.metrics["ndcg_at_10_towers"]
+    assert whole.bundle.metrics["ranker_lists_refit"] > whole.bundle.metrics["ranker_lists"] > 0
+    shipped, before = whole.bundle.item_embeddings(inputs.content), earlier.bundle.item_embeddings(inputs.content)
+    assert not np.allclose(shipped, before)
+    rows = np.random.default_rng(0).standard_normal((5, len(whole.bundle.feature_names))).astype(np.float32)
+    assert not np.allclose(whole.bundle.rank(rows), earlier.bundle.rank(rows))
 
 
 def test_towers_that_collapsed_get_what_chance_gets_and_diverged_ones_nothing(world) -> None:
