@@ -4,6 +4,9 @@
     python -m jobs.encode_items --config mmrec.toml --follow     stay, and encode new and changed items in seconds,
                                                                  until SIGTERM or Ctrl-C
 
+With --follow, a catalogue that is new to it goes behind single changes, and through one thread: where it is large, let
+the first form go before.
+
 Only inputs that are new to all runs go through an encoder; vectors are kept by content and by the encoder's fingerprint
 in the cache folder, as soon as they are made: a killed run goes on where it stopped. Ray starts with the first portion
 that is worth it.
@@ -81,21 +84,30 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, st
     def tell(*, ready: bool) -> None:
         now_s, counts = clock.now_s(), feed.figures()
         far = progress.figures(feed.mark.offsets, now_s=now_s, num_items=counts["num_items"])
-        waiting = {"num_waiting_in_bulk": lanes.num_waiting, "live_collection": live.figures()}
-        figures = {**counts, "num_skipped_batches": skipped.num_batches, "progress": far, **waiting}
+        waiting = {"num_waiting_in_bulk": lanes.num_waiting, "num_undescribed_in_bulk": lanes.num_undescribed}
+        others = {"num_skipped_batches": skipped.num_batches, "live_collection": live.figures()}
+        figures = {**counts, "progress": far, **waiting, **others}
         status.write({"ready": ready, "encoders": names, **figures}, now_s=now_s)
         watch.figures(figures)
         if not ready:
             log.info("encoding", **far)
 
-    lanes = Lanes(feed, read=lambda start: topics.read(topic, start=start, skipped=skipped), elapsed_s=time.monotonic)
+    lanes = Lanes(
+        feed,
+        read=lambda start: topics.read(topic, start=start, skipped=skipped),
+        elapsed_s=time.monotonic,
+        filler=None if follow else filler,
+    )
     tell(ready=False)
-    while not follow and lanes.encode_some(now_s=clock.now_s()):
-        tell(ready=False)
-    if not follow or not feed.mark.offsets:  # a catalogue that is new to us; what came since is taken by lanes
-        portions = record_portions(topics.read(topic, start=feed.mark.offsets, skipped=skipped))
-        backlog = takewhile(lambda _: not stop.is_set(), portions)
-        for _ in take_ahead(feed, lanes.passed(backlog), filler=filler, now_s=clock.now_s):
+    portions = record_portions(topics.read(topic, start=feed.mark.offsets, skipped=skipped))
+    if not follow:
+        while lanes.encode_some(now_s=clock.now_s()):
+            tell(ready=False)
+        for _ in take_ahead(feed, lanes.passed(portions), filler=filler, now_s=clock.now_s):
+            tell(ready=False)
+    elif not feed.mark.offsets:  # a catalogue that is new to us: changes of today do not wait for it
+        for records in takewhile(lambda _: not stop.is_set(), portions):
+            lanes.put_off(records, now_s=clock.now_s())
             tell(ready=False)
     while not follow and _pictures_are_awaited(feed, filler, clock.now_s()):
         stop.wait(BATCH_PAUSE_S)
@@ -115,12 +127,15 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, st
 def _follow(
     polled: Polled, *, feed: CatalogFeed, lanes: Lanes, now_s: Callable[[], float], tell: Callable[[], None]
 ) -> None:
-    """Take what arrives, and between polls what waits in the bulk lane and pictures that have come."""
+    """Take what arrives, and between polls what waits in the bulk lane and pictures that have come.
+
+    Serving fields of the bulk lane go on however much arrives, its content when nothing does.
+    """
     told_s = now_s()
     while (records := polled.next(wait_s=0.0 if lanes.num_waiting else POLL_S)) is not None:
         if records:
             lanes.arrived(records, now_s=now_s())
-        else:
+        if not lanes.describe_some(now_s=now_s()) and not records:
             lanes.encode_some(now_s=now_s())
         feed.take_pictures(now_s=now_s(), in_portions=False)
         if records or now_s() - told_s >= 1.0:
