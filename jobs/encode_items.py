@@ -24,7 +24,6 @@ from jobs.ray_encoding import RayFiller
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
 from mmrec.content.catalog_feed import CatalogFeed, record_portions, take_ahead
-from mmrec.content.cleaning import CLEANINGS
 from mmrec.content.content_metrics import ContentMetrics
 from mmrec.content.feed_progress import FeedProgress
 from mmrec.content.lanes import Lanes
@@ -55,7 +54,7 @@ BATCH_PAUSE_S = 0.05
 POLL_S = 0.2
 
 
-def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, stop: threading.Event) -> ContentCounts:
+def run(settings: Settings, *, follow: bool, num_workers: int, stop: threading.Event) -> ContentCounts:
     """Encode what is there and, with `follow`, what arrives until `stop`."""
     clock, status = SystemClock(), StatusFile(settings.stores.status, PROCESS)
     names = chosen_encoders(settings.content)
@@ -70,7 +69,6 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, st
         encoders=encoders,
         store=store,
         producer=producer,
-        cleaning=cleaning,
         picture_problem=worker.problem,
         inference=open_attribute_inference(settings, encoders),
     )
@@ -154,7 +152,6 @@ def main() -> int:
     """Run the job; see the module's first lines."""
     parser = shell_parser(__doc__)
     parser.add_argument("--follow", action="store_true", help="stay and encode new items as they come")
-    parser.add_argument("--text-cleaning", dest="cleaning", default="none", choices=tuple(CLEANINGS))
     parser.add_argument(
         "--num-workers", type=argument(AtLeastOne), default=os.cpu_count() or 1, help="encoder processes"
     )
@@ -165,7 +162,7 @@ def main() -> int:
 
     def encode() -> None:
         settings = settings_from(asked.config)
-        counts = run(settings, follow=asked.follow, cleaning=asked.cleaning, num_workers=asked.num_workers, stop=stop)
+        counts = run(settings, follow=asked.follow, num_workers=asked.num_workers, stop=stop)
         log.info("catalogue_encoded", **counts.figures())
         sys.stdout.write(counts.table() + "\n")
 

@@ -388,7 +388,9 @@ def test_entries_that_are_hidden_have_nothing_to_be_found_by():
 
 
 def test_items_of_a_catalogue_are_introduced_a_portion_at_a_time(world):
-    side = SearchSide(encoder=NoQueryEncoder(), alignment=None, read_past=tuple, stopping=threading.Event())
+    side = SearchSide(
+        encoder=NoQueryEncoder(), alignment=None, cleaning="none", read_past=tuple, stopping=threading.Event()
+    )
     first, second = world.keeper(), world.keeper()
     second.take([read_item_update(b"more", json.dumps({"item_id": "more", "title": "More"}).encode())])
     second.publish()
