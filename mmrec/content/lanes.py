@@ -265,8 +265,9 @@ def _judged(records: Sequence[TopicRecord]) -> tuple[list[TopicRecord], list[Ref
     for position, record in enumerate(records):
         if isinstance(refusal := parse_change(record.key, record.value), ItemRefusal):
             refused.append(RefusedChange(position=position, refusal=refusal))
-        else:
-            counting[record.key or b""] = record
+            continue
+        counting.pop(record.key or b"", None)  # in the order of the records that count
+        counting[record.key or b""] = record
     return list(counting.values()), refused
 
 
