@@ -17,7 +17,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import takewhile
 
 from jobs.ray_encoding import RayFiller
@@ -32,6 +32,7 @@ from mmrec.content.publish import ContentCounts
 from mmrec.content.registry import LazyEncoder, chosen_encoders
 from mmrec.content.store import ContentStore
 from mmrec.events.polled import Polled
+from mmrec.events.producer import TopicRecord
 from mmrec.events.topics import SkippedBatches
 from mmrec.home import cache_folder
 from mmrec.programs.shell import exit_status, shell_parser, stop_on_signals
@@ -98,15 +99,13 @@ def run(settings: Settings, *, follow: bool, num_workers: int, stop: threading.E
     )
     tell(ready=False)
     portions = record_portions(topics.read(topic, start=feed.mark.offsets, skipped=skipped))
+    steps: Iterator[None] = iter(())
     if not follow:
-        while lanes.encode_some(now_s=clock.now_s()):
-            tell(ready=False)
-        for _ in take_ahead(feed, lanes.passed(portions), filler=filler, now_s=clock.now_s):
-            tell(ready=False)
+        steps = _all_at_once(portions, feed=feed, lanes=lanes, filler=filler, now_s=clock.now_s)
     elif not feed.mark.offsets:  # a catalogue that is new to us: changes of today do not wait for it
-        for records in takewhile(lambda _: not stop.is_set(), portions):
-            lanes.put_off(records, now_s=clock.now_s())
-            tell(ready=False)
+        steps = _put_off(takewhile(lambda _: not stop.is_set(), portions), lanes=lanes, now_s=clock.now_s)
+    for _ in steps:
+        tell(ready=False)
     while not follow and _pictures_are_awaited(feed, filler, clock.now_s()):
         stop.wait(BATCH_PAUSE_S)
     filler.close()
@@ -120,6 +119,27 @@ def run(settings: Settings, *, follow: bool, num_workers: int, stop: threading.E
     for part in (live, feed, worker, producer, endpoint):
         part.close()
     return feed.counts
+
+
+def _all_at_once(
+    portions: Iterable[list[TopicRecord]],
+    *,
+    feed: CatalogFeed,
+    lanes: Lanes,
+    filler: RayFiller,
+    now_s: Callable[[], float],
+) -> Iterator[None]:
+    """Encode what waits in the bulk lane, then portions of the topic; yields after each step."""
+    while lanes.encode_some(now_s=now_s()):
+        yield
+    yield from take_ahead(feed, lanes.passed(portions), filler=filler, now_s=now_s)
+
+
+def _put_off(portions: Iterable[list[TopicRecord]], *, lanes: Lanes, now_s: Callable[[], float]) -> Iterator[None]:
+    """Put portions of the topic into the bulk lane; yields after each."""
+    for records in portions:
+        lanes.put_off(records, now_s=now_s())
+        yield
 
 
 def _follow(
