@@ -57,12 +57,12 @@ POLL_S = 0.2
 
 def run(settings: Settings, *, follow: bool, num_workers: int, stop: threading.Event) -> ContentCounts:
     """Encode what is there and, with `follow`, what arrives until `stop`."""
-    clock, status = SystemClock(), StatusFile(settings.stores.status, PROCESS)
-    names = chosen_encoders(settings.content)
+    clock, names = SystemClock(), chosen_encoders(settings.content)
     # Near-line shares the machine with serving: one thread, and no spinning.
     encoders = {m: LazyEncoder(m, name, num_threads=1 if follow else num_workers) for m, name in names.items()}
     store = ContentStore(settings.stores.content, cache_folder=cache_folder() / "content")
-    producer, watch = open_producer(settings), ContentMetrics(metrics := Metrics(PROCESS))
+    producer, status = open_producer(settings), StatusFile(settings.stores.status, PROCESS)
+    watch = ContentMetrics(metrics := Metrics(PROCESS))
     endpoint = serve_metrics(metrics, settings.metrics)
     worker = PictureWorker(timeout_s=settings.content.picture_timeout_s)
     feed = open_catalog_feed(
@@ -77,15 +77,13 @@ def run(settings: Settings, *, follow: bool, num_workers: int, stop: threading.E
     filler, skipped = RayFiller(encoders, store, num_workers=num_workers), SkippedBatches()
     topics, topic = open_topics(settings), settings.kafka.catalog_items
     progress = FeedProgress(start=feed.mark.offsets, end=topics.ends(topic), started_s=clock.now_s())
-
     live = live_collection(settings)
 
     def tell(*, ready: bool) -> None:
         now_s, counts = clock.now_s(), feed.figures()
         far = progress.figures(feed.mark.offsets, now_s=now_s, num_items=counts["num_items"])
-        waiting = {"num_waiting_in_bulk": lanes.num_waiting, "num_undescribed_in_bulk": lanes.num_undescribed}
         others = {"num_skipped_batches": skipped.num_batches, "live_collection": live.figures()}
-        figures = {**counts, "progress": far, **waiting, **others}
+        figures = {**counts, "progress": far, **lanes.figures(), **others}
         status.write({"ready": ready, "encoders": names, **figures}, now_s=now_s)
         watch.figures(figures)
         if not ready:
@@ -98,16 +96,14 @@ def run(settings: Settings, *, follow: bool, num_workers: int, stop: threading.E
         filler=None if follow else filler,
     )
     tell(ready=False)
-    portions = record_portions(topics.read(topic, start=feed.mark.offsets, skipped=skipped))
-    steps: Iterator[None] = iter(())
-    if not follow:
+    there = () if follow and feed.mark.offsets else topics.read(topic, start=feed.mark.offsets, skipped=skipped)
+    portions = takewhile(lambda _: not stop.is_set(), record_portions(there))
+    if follow:
+        steps = _put_off(portions, lanes=lanes, now_s=clock.now_s)
+    else:
         steps = _all_at_once(portions, feed=feed, lanes=lanes, filler=filler, now_s=clock.now_s)
-    elif not feed.mark.offsets:  # a catalogue that is new to us: changes of today do not wait for it
-        steps = _put_off(takewhile(lambda _: not stop.is_set(), portions), lanes=lanes, now_s=clock.now_s)
     for _ in steps:
         tell(ready=False)
-    while not follow and _pictures_are_awaited(feed, filler, clock.now_s()):
-        stop.wait(BATCH_PAUSE_S)
     filler.close()
     if follow:
         log.info("encoders_loaded", embedding_dims={m: lazy.embedding_dim for m, lazy in encoders.items()})
@@ -129,14 +125,16 @@ def _all_at_once(
     filler: RayFiller,
     now_s: Callable[[], float],
 ) -> Iterator[None]:
-    """Encode what waits in the bulk lane, then portions of the topic; yields after each step."""
+    """Encode what waits in the bulk lane, then portions of the topic, then pictures as they come; yields meanwhile."""
     while lanes.encode_some(now_s=now_s()):
         yield
     yield from take_ahead(feed, lanes.passed(portions), filler=filler, now_s=now_s)
+    while _pictures_are_awaited(feed, filler, now_s()):
+        time.sleep(BATCH_PAUSE_S)
 
 
 def _put_off(portions: Iterable[list[TopicRecord]], *, lanes: Lanes, now_s: Callable[[], float]) -> Iterator[None]:
-    """Put portions of the topic into the bulk lane; yields after each."""
+    """Put a catalogue that is new to the job behind changes that come now; yields after each portion."""
     for records in portions:
         lanes.put_off(records, now_s=now_s())
         yield

@@ -78,6 +78,10 @@ class Lanes:
         """Those of them whose serving fields wait, too."""
         return len(self._undescribed)
 
+    def figures(self) -> dict[str, int]:
+        """For the status file."""
+        return {"num_waiting_in_bulk": self.num_waiting, "num_undescribed_in_bulk": self.num_undescribed}
+
     def arrived(self, records: Sequence[TopicRecord], *, now_s: float) -> None:
         """Take records in the order of their offsets: single changes whole, the others into the bulk lane.
 
