@@ -385,7 +385,7 @@ def test_a_single_change_waits_for_no_import_that_arrived_before_it(deployment: 
     topic.send("two", "Another chair")
     topic.send("many199", "Lamp 199, changed by hand")
     process.arrive()
-    assert encoded(deployment) == ["one", "two", "many199"]
+    assert sorted(encoded(deployment)) == ["many199", "one", "two"]
     process.describe()
     assert len(titles(deployment)) == 202
     process.finish()
@@ -419,7 +419,7 @@ def test_a_catalogue_that_was_there_before_lets_single_changes_go_first(deployme
     topic.send("one", "A chair")
     topic.send("old3", "Lamp 3, changed")
     process.poll()
-    assert encoded(deployment) == ["one", "old3"]
+    assert sorted(encoded(deployment)) == ["old3", "one"]
     process.lanes.encode_some(now_s=NOW_S)
     again = Process(deployment, topic)
     again.finish()
