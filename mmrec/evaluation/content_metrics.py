@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.evaluation.metrics import AnyFloatArray, FloatArray, IntArray
+from mmrec.evaluation.metrics import AnyFloatArray, FloatArray, IntArray, tied_ranks
 
 Labels = Sequence[Any] | npt.NDArray[Any]
 _BLOCK: Final = 512
@@ -65,25 +65,28 @@ def knn_labels(
 
 
 def first_right_ranks(
-    queries_QD: AnyFloatArray, gallery_GD: AnyFloatArray, *, query_keys: Labels, gallery_keys: Labels
-) -> FloatArray:
+    queries_QD: AnyFloatArray, gallery_GD: AnyFloatArray, *, query_keys: Labels, gallery_keys: Labels, seed: int = 1
+) -> IntArray:
     """1-based rank of the best right item of each query; right is what has the query's key; shape (Q,).
 
-    Wrong items as similar as the best right one share the middle of their ranks with it, as middle_ranks() has it;
-    right items do not stand in each other's way. Keys that are rows ask for the very item; keys that are item_groups()
+    Wrong items as similar as the best right one come before it by chance, as tied_ranks() has it, with this seed; right
+    items do not stand in each other's way. Keys that are rows ask for the very item; keys that are item_groups()
     count every item of the same title or picture as right. recall@k is hit_rate() of these ranks.
 
     Returns:
         0 where the gallery has no right item.
     """
     query_keys, gallery_keys = np.asarray(query_keys), np.asarray(gallery_keys)
-    ranks = np.zeros(len(queries_QD))
+    generator = np.random.default_rng(seed)
+    ranks = np.zeros(len(queries_QD), dtype=np.int64)
     for start, scores in _similarities(queries_QD, gallery_GD):
         right = query_keys[start : start + len(scores), None] == gallery_keys[None, :]
         best = np.where(right, scores, -np.inf).max(axis=1, initial=-np.inf)[:, None]
         better = ((scores > best) & ~right).sum(axis=1)
         equal = ((scores == best) & ~right).sum(axis=1)
-        ranks[start : start + len(scores)] = np.where(right.any(axis=1), 1.0 + better + equal / 2.0, 0.0)
+        at_best = ((scores == best) & right).sum(axis=1)
+        first = tied_ranks(better, equal, generator=generator, num_right_x=np.maximum(at_best, 1))
+        ranks[start : start + len(scores)] = np.where(right.any(axis=1), first, 0)
     return ranks
 
 

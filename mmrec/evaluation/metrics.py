@@ -21,10 +21,30 @@ def rank_of(item_id: str, ranked: Sequence[str]) -> int:
         return 0
 
 
-def ranks_among(relevant_R: FloatArray, others_C: FloatArray, *, generator: np.random.Generator) -> IntArray:
-    """1-based rank of each relevant item among the same C others, ties broken at random; shape (R,).
+def tied_ranks(
+    num_better_x: IntArray, num_equal_x: IntArray, *, generator: np.random.Generator, num_right_x: IntArray | int = 1
+) -> IntArray:
+    """1-based ranks behind what is better, and anywhere among what is equal: the one rule for ties (METHODS M35).
 
-    A constant scorer therefore ranks an item anywhere with equal probability: HR@k is k / (C + 1) (METHODS M35).
+        rank = 1 + better + Binomial(equal, U),    U = 1 - V ** (1 / right),    V uniform in [0, 1)
+
+    Every item at one score stands at a uniform place of its own, and U is the first place of the `right` ones: with
+    one, all ranks from 1 + better to 1 + better + equal are as likely. A constant scorer therefore gets what chance
+    gets, HR@k = k / n, whatever the order of its input.
+
+    Args:
+        num_better_x: Other items with a higher score, any shape.
+        num_equal_x: Other items with the same score, >= 0.
+        generator: Source of the tie breaks; one seed gives one result.
+        num_right_x: Relevant items that share the score, >= 1, of which the first one's rank is asked.
+    """
+    first = 1.0 - generator.random(np.shape(num_better_x)) ** (1.0 / num_right_x)
+    ranks_x: IntArray = 1 + num_better_x + generator.binomial(num_equal_x, first)
+    return ranks_x
+
+
+def ranks_among(relevant_R: FloatArray, others_C: FloatArray, *, generator: np.random.Generator) -> IntArray:
+    """1-based rank of each relevant item among the same C others, ties as tied_ranks() has them; shape (R,).
 
     Args:
         relevant_R: Scores of the relevant items, higher is better. They do not stand in each other's way.
@@ -40,20 +60,18 @@ def ranks_among(relevant_R: FloatArray, others_C: FloatArray, *, generator: np.r
     ordered_C = np.sort(others_C)
     not_better_R = np.searchsorted(ordered_C, relevant_R, side="right")
     ties_R = not_better_R - np.searchsorted(ordered_C, relevant_R, side="left")
-    ranks_R: IntArray = 1 + len(ordered_C) - not_better_R + generator.integers(0, ties_R + 1)
-    return ranks_R
+    return tied_ranks(len(ordered_C) - not_better_R, ties_R, generator=generator)
 
 
-def middle_ranks(scores_NC: AnyFloatArray, own_N: AnyFloatArray) -> FloatArray:
-    """1-based rank of own_N[n] among row n, in which it stands; equal scores share the middle of their ranks.
+def ranks_in_rows(scores_NC: AnyFloatArray, own_N: AnyFloatArray, *, generator: np.random.Generator) -> IntArray:
+    """1-based rank of own_N[n] among row n, in which it stands, ties as tied_ranks() has them; shape (N,).
 
-    A score that is no number loses to every other, and others that are none stand before it: a model that collapsed or
-    diverged gains nothing.
+    A score that is no number loses to every other, and others that are none stand before it: a model that diverged
+    gains nothing, and early stopping can go on comparing.
     """
-    not_worse_N = (~(scores_NC < own_N[:, None])).sum(axis=1) - np.isfinite(own_N)
-    equal_N = (scores_NC == own_N[:, None]).sum(axis=1) - 1
-    ranks_N: FloatArray = 1.0 + not_worse_N - np.maximum(equal_N, 0) / 2.0
-    return ranks_N
+    num_equal_N = np.maximum((scores_NC == own_N[:, None]).sum(axis=1) - 1, 0)
+    num_worse_N = (scores_NC < own_N[:, None]).sum(axis=1)
+    return tied_ranks(scores_NC.shape[1] - 1 - num_worse_N - num_equal_N, num_equal_N, generator=generator)
 
 
 def hits_at_k(ranks_N: IntArray | FloatArray, k: int) -> FloatArray:

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from mmrec.content.matrix import ContentMatrix
 from mmrec.errors import ConfigurationError
-from mmrec.evaluation.metrics import middle_ranks
+from mmrec.evaluation.metrics import ranks_in_rows
 from mmrec.models.losses import Temperature, info_nce, paired_info_nce
 from mmrec.models.settings import TowerSettings
 from mmrec.models.towers import ItemTower, UserTower
@@ -243,15 +243,16 @@ class TowerFit:
 
     def ranks(
         self, labels: IntArray, *, scores_I: npt.NDArray[np.float32] | None = None, batch_size: int = 512
-    ) -> npt.NDArray[np.float64]:
+    ) -> IntArray:
         """1-based rank of each label's item among all items (METHODS M35) but the user's history, shape (N,).
 
-        Ties and scores that are no numbers as in evaluation.metrics.middle_ranks.
+        Ties (at random, by the seed) and scores that are no numbers as in evaluation.metrics.ranks_in_rows.
 
         Args:
             scores_I: One score per item, >= 0, ranked instead of the towers' similarity: a baseline on the same terms.
         """
         self.model.eval()
+        generator = np.random.default_rng(self._config.seed)
         ranks = []
         with torch.inference_mode():
             vectors = self.model.item_vectors()
@@ -267,8 +268,8 @@ class TowerFit:
                 scores.scatter_(1, batch.rows_NL, -2.0)
                 scores[:, -1] = -2.0
                 scores.scatter_(1, batch.labels_N[:, None], own)
-                ranks.append(middle_ranks(scores.cpu().numpy(), own[:, 0].cpu().numpy()))
-        return np.concatenate(ranks) if ranks else np.zeros(0)
+                ranks.append(ranks_in_rows(scores.cpu().numpy(), own[:, 0].cpu().numpy(), generator=generator))
+        return np.concatenate(ranks) if ranks else np.zeros(0, dtype=np.int64)
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed fit needs."""

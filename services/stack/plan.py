@@ -88,7 +88,7 @@ def programs(settings: Settings, home: StackHome, ports: StackPorts, *, stack_id
             command=_module("jobs.encode_items", "--follow"),
             after=ready,
             has_status=True,
-            niceness=15,
+            niceness=5,  # new and hidden items are awaited within a second, while the stream uses all that is left
         ),
         Program(
             name="collector",

@@ -5,12 +5,13 @@
     python -m tests.benchmarks.bench_content --quick            the same at small size, to try it
     python -m tests.benchmarks.bench_content --parts serving    of: encoding, serving
 
-Everything but encoding runs beside the stream at 1,000 events/s and lists at 50/s. new_item: from sending a record with
-a title, two attributes and a picture to the first SimilarItems answer for the item, at 5 items/s; hide_item: from
-sending the same item as hidden to the first answer that does not know it. search_*, similar: at 8 texts, 9 item ids and
-3 photos per second. serving_p99_ratio: p99 of lists beside searches over that without. filtered_recall_at_20: of the
-index that a replica makes of so many items, a twentieth of them allowed, against every inner product. The encoding
-figures are those of tests/benchmarks/bench_encode.py.
+Everything but encoding runs beside lists at 50/s and the programs of a stack. new_item: from sending a record with a
+title, two attributes and a picture to the first SimilarItems answer for the item, at 5 items/s, beside 1,000 events/s;
+hide_item: from sending the same item as hidden to the first answer that does not know it. search_*, similar: at 8
+texts, 9 item ids and 3 photos per second, without events, and *_beside_stream with 1,000 events/s. serving_p99_ratio:
+p99 of lists beside searches over that without, in phases that take turns. filtered_recall_at_20: of the index that a
+replica makes of so many items, a twentieth of them allowed, against every inner product. The encoding figures are those
+of tests/benchmarks/bench_encode.py.
 
 Writes tests/benchmarks/results/content.json (--output FILE elsewhere). What a deployment cannot do is left out, and a
 note says why.
@@ -46,9 +47,11 @@ from tests.benchmarks.receipt import write_receipt
 from tests.benchmarks.stream_freshness import beside
 
 PACKAGES = ("torch", "faiss-cpu", "milvus-lite", "pymilvus", "ray", "numpy", "grpcio")
-NICENESS = {"score_stream": 10, "follow_events": 5, "encode_items": 15}
+NICENESS = {"score_stream": 10, "follow_events": 5, "encode_items": 5}
 SEARCHES = {"text": 8.0, "similar": 9.0, "photo": 3.0}
 ENCODING = ("images_per_s", "images_per_s_bare", "texts_per_s", "texts_per_s_bare")
+SEARCH_FIGURES = {"search_text_p99_ms": "text", "search_photo_p99_ms": "photo", "similar_p99_ms": "similar"}
+TURNS = 3
 WARM_UP_S = 10.0
 PARTS = ("encoding", "serving")
 
@@ -135,19 +138,39 @@ def _nearline_and_search(
             command = ["-m", f"jobs.{name}", *(["--follow"] if name == "encode_items" else [])]
             stack.enter_context(beside(recommender, folder, name, command, nice=nice, **java))
         _wait_ready(recommender, *NICENESS)
-        stack.enter_context(_events(recommender, folder, size))
         load, lists = ContentLoad(recommender), {"lists": size.lists_per_s}
         load.run({**lists, **SEARCHES}, seconds=WARM_UP_S, items_per_s=1.0)
-        alone, _ = load.run(lists, seconds=size.seconds)
+        idle = _with_and_without(load, lists, seconds=size.seconds)
+        stack.enter_context(_events(recommender, folder, size))
+        load.run({**lists, **SEARCHES}, seconds=WARM_UP_S, items_per_s=1.0)
         beside_items, seen = load.run(lists, seconds=size.seconds, items_per_s=size.items_per_s)
-        beside_searches, _ = load.run({**lists, **SEARCHES}, seconds=size.seconds)
+        busy = _with_and_without(load, lists, seconds=size.seconds / 2)
     _items(figures, samples, seen)
-    figures["serving_p99_ms"] = alone["lists"].p(99)
-    figures["serving_p99_ms_beside_new_items"] = beside_items["lists"].p(99)
-    figures["serving_p99_ms_beside_searches"] = beside_searches["lists"].p(99)
-    figures["serving_p99_ratio"] = round(beside_searches["lists"].p(99) / alone["lists"].p(99), 2)
-    names = {"search_text_p99_ms": "text", "search_photo_p99_ms": "photo", "similar_p99_ms": "similar"}
-    return [note for name, kind in names.items() if (note := _searches(figures, name, beside_searches[kind]))]
+    figures["serving_p99_ms_beside_stream_and_new_items"] = beside_items["lists"].p(99)
+    return [
+        note for phases, suffix in ((idle, ""), (busy, "_beside_stream")) for note in _served(figures, phases, suffix)
+    ]
+
+
+def _with_and_without(
+    load: ContentLoad, lists: dict[str, float], *, seconds: float
+) -> tuple[dict[str, Answers], dict[str, Answers]]:
+    """Lists alone, and lists beside searches, in turns: what else the machine does falls on both."""
+    alone, beside_searches = {"lists": Answers()}, {kind: Answers() for kind in (*lists, *SEARCHES)}
+    for _ in range(TURNS):
+        for rates, answers in ((lists, alone), ({**lists, **SEARCHES}, beside_searches)):
+            for kind, more in load.run(rates, seconds=seconds / TURNS)[0].items():
+                answers[kind].add(more)
+    return alone, beside_searches
+
+
+def _served(figures: dict[str, Any], phases: tuple[dict[str, Answers], dict[str, Answers]], suffix: str) -> list[str]:
+    alone, beside_searches = phases
+    figures[f"serving_p99_ms{suffix}"] = alone["lists"].p(99)
+    figures[f"serving_p99_ms_beside_searches{suffix}"] = beside_searches["lists"].p(99)
+    figures[f"serving_p99_ratio{suffix}"] = round(beside_searches["lists"].p(99) / alone["lists"].p(99), 2)
+    notes = [_searches(figures, f"{name}{suffix}", beside_searches[kind]) for name, kind in SEARCH_FIGURES.items()]
+    return [note for note in notes if note]
 
 
 def _items(figures: dict[str, Any], samples: dict[str, Any], seen: ItemsSeen) -> None:
@@ -155,6 +178,7 @@ def _items(figures: dict[str, Any], samples: dict[str, Any], seen: ItemsSeen) ->
     figures["new_item_p50_ms"] = round(float(np.percentile(new_ms, 50)), 0)
     figures["new_item_p95_ms"] = round(float(np.percentile(new_ms, 95)), 0)
     figures["hide_item_p95_ms"] = round(float(np.percentile(hidden_ms, 95)), 0)
+    figures["item_to_topic_p95_ms"] = round(1_000 * float(np.percentile(seen.to_topic_s, 95)), 0)
     figures["num_new_items"], figures["num_items_lost"] = len(new_ms), seen.num_lost
     samples["new_item_ms"] = sorted(np.round(new_ms).astype(int).tolist())
     samples["hide_item_ms"] = sorted(np.round(hidden_ms).astype(int).tolist())
@@ -164,6 +188,7 @@ def _searches(figures: dict[str, Any], name: str, answers: Answers) -> str:
     if answers.num_failed:
         return f"{name}: left out, {answers.num_failed} of {len(answers.latencies_ms)} failed with {answers.error}"
     figures[name] = answers.p(99)
+    figures[name.replace("p99", "p50")] = answers.p(50)
     return ""
 
 

@@ -3,11 +3,15 @@
 Open loop: a request is due at its instant however long others take, and its latency counts from then; at most
 MAX_OPEN are open, and one that finds so many counts as failed. An item is there when SimilarItems finds items like it:
 then it has an embedding, and is in lists and searches; it is hidden when SimilarItems does not know it any more.
+That is asked from the moment on when its record is on `item-embeddings`: asking before would only be load.
 """
 
 import asyncio
+import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -18,11 +22,12 @@ from PIL import Image
 
 from mmrec.catalog.item import Availability, CatalogItem, to_json_value
 from mmrec.stores.kafka.producer import KafkaRecordProducer
+from mmrec.stores.kafka.readers import follow_topic
 from mmrec.v1 import catalog_pb2, recommender_pb2, recommender_pb2_grpc
 from tests.benchmarks.own_recommender import OwnRecommender
 
 MAX_OPEN = 400
-POLL_S = 0.05
+POLL_S = 0.03
 """Between two looks for an item: what is measured is that much too long at most."""
 LOST_S = 20.0
 """An item that is not there within this time is lost, and counts as this long."""
@@ -38,6 +43,11 @@ class Answers:
     error: str = ""
     """Of the last one that failed."""
 
+    def add(self, more: "Answers") -> None:
+        """Those of another phase, too."""
+        self.latencies_ms += more.latencies_ms
+        self.num_failed, self.error = self.num_failed + more.num_failed, more.error or self.error
+
     def p(self, percent: float) -> float | None:
         return round(float(np.percentile(self.latencies_ms, percent)), 1) if self.latencies_ms else None
 
@@ -48,6 +58,8 @@ class ItemsSeen:
 
     new_s: list[float] = field(default_factory=list)
     hidden_s: list[float] = field(default_factory=list)
+    to_topic_s: list[float] = field(default_factory=list)
+    """Of both: until the record of the item's content was on `item-embeddings`."""
     num_lost: int = 0
 
 
@@ -57,6 +69,44 @@ def picture(rng: np.random.Generator) -> bytes:
     file = BytesIO()
     Image.fromarray(blocks).resize((240, 320)).save(file, "JPEG", quality=85)
     return file.getvalue()
+
+
+class _Published:
+    """Which items' records have come on `item-embeddings`, for coroutines of one loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop, self._waiting = loop, defaultdict[str, list[asyncio.Event]](list)
+
+    def next_of(self, item_id: str) -> asyncio.Event:
+        """Set when the item's next record is there."""
+        self._waiting[item_id].append(event := asyncio.Event())
+        return event
+
+    @contextmanager
+    def watched(self, bootstrap: str, topic: str) -> Iterator[None]:
+        """Follow the topic from its end on."""
+        stopping, started = threading.Event(), threading.Event()
+
+        def follow() -> None:
+            for records in follow_topic(bootstrap, topic, stop=stopping.is_set, from_end=True):
+                started.set()
+                keys = [(record.key or b"").decode() for record in records]
+                if keys:
+                    self._loop.call_soon_threadsafe(self._arrived, keys)
+
+        thread = threading.Thread(target=follow, daemon=True)
+        thread.start()
+        started.wait(30)
+        try:
+            yield
+        finally:
+            stopping.set()
+            thread.join(10)
+
+    def _arrived(self, item_ids: list[str]) -> None:
+        for item_id in item_ids:
+            for event in self._waiting.pop(item_id, ()):
+                event.set()
 
 
 class ContentLoad:
@@ -80,14 +130,18 @@ class ContentLoad:
         settings, seen = self._recommender.settings, ItemsSeen()
         answers = {kind: Answers() for kind in rates}
         producer = KafkaRecordProducer(settings.kafka.bootstrap) if items_per_s else None
+        published = _Published(asyncio.get_running_loop())
         options = [("grpc.max_send_message_length", 32 * 2**20)]
         async with grpc.aio.insecure_channel(settings.serving.recommender, options=options) as channel:
             stub = recommender_pb2_grpc.RecommenderServiceStub(channel)
             asking = self._ways(stub)
             parts = [self._at_rate(rate, seconds, self._request(asking[k], answers[k])) for k, rate in rates.items()]
-            if producer is not None:
-                parts.append(self._at_rate(items_per_s, seconds, self._item(stub, producer, seen)))
-            await asyncio.gather(*parts)
+            if producer is None:
+                await asyncio.gather(*parts)
+            else:
+                parts.append(self._at_rate(items_per_s, seconds, self._item(stub, producer, published, seen)))
+                with published.watched(settings.kafka.bootstrap, settings.kafka.item_embeddings):
+                    await asyncio.gather(*parts)
         if producer is not None:
             await asyncio.to_thread(producer.close)
         return answers, seen
@@ -141,14 +195,17 @@ class ContentLoad:
         return one
 
     def _item(
-        self, stub: Any, producer: KafkaRecordProducer, seen: ItemsSeen
+        self, stub: Any, producer: KafkaRecordProducer, published: _Published, seen: ItemsSeen
     ) -> Callable[[int, float], Awaitable[None]]:
         topic, rng = self._recommender.settings.kafka.catalog_items, self._rng
 
         async def told(item: CatalogItem, wanted: Callable[[bool | None], bool]) -> float:
             """Seconds until SimilarItems says what is wanted: True like items, False none yet, None not known."""
-            began_s = time.monotonic()
+            began_s, arrival = time.monotonic(), published.next_of(item.item_id)
             await asyncio.wrap_future(producer.send(topic, item.item_id.encode(), to_json_value(item)))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(arrival.wait(), LOST_S)
+            seen.to_topic_s.append(time.monotonic() - began_s)
             while time.monotonic() - began_s < LOST_S:
                 try:
                     request = recommender_pb2.SimilarItemsRequest(item_id=item.item_id, num_items=5)

@@ -85,6 +85,7 @@ def own_recommender(
         _fill(settings, world, folder, encoders or {})
         command = [sys.executable, "-m", "services.recommender", "--config", str(config)]
         environment = {k: v for k, v in child_environment(stack_id).items() if k != "RAY_ADDRESS"}
+        environment["RAY_worker_niceness"] = "0"  # as the stack starts it
         with (folder / "recommender.log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
         stack.callback(_end, process)

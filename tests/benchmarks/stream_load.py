@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +26,8 @@ from mmrec.v1.collector_pb2_grpc import CollectorServiceStub
 from mmrec.wiring import settings_from
 
 TICK_S = 0.02
+DRAWN_TOGETHER = 4_096
+"""Events whose users, items and behaviors are drawn at once: drawn one by one they cost more than sending them."""
 
 
 class SteadyLoad:
@@ -37,6 +39,7 @@ class SteadyLoad:
         self._users = [f"load{number:05d}" for number in range(num_users)]
         self._items = items
         self._run = uuid.uuid4().hex[:10]
+        self._drawn: Iterator[tuple[str, str, str]] = iter(())
         self._stop_s = time.monotonic() + seconds
         self.num_sent = 0
 
@@ -56,17 +59,20 @@ class SteadyLoad:
     async def _to_kafka(self, per_s: float) -> None:
         producer, topic = KafkaRecordProducer(self._settings.kafka.bootstrap), self._settings.kafka.behavior_events
         async for due in self._due(per_s):
-            for _ in range(due):
+            now = datetime.now(UTC).isoformat()
+            records = []
+            for number in range(self.num_sent, self.num_sent + due):
                 user, item, behavior = self._draw()
                 value = {
-                    "event_id": f"{self._run}-{self.num_sent}",
+                    "event_id": f"{self._run}-{number}",
                     "user_id": user,
                     "item_id": item,
                     "behavior": behavior,
-                    "event_time": datetime.now(UTC).isoformat(),
+                    "event_time": now,
                 }
-                producer.send(topic, user.encode(), json.dumps(value).encode())
-                self.num_sent += 1
+                records.append((user.encode(), json.dumps(value).encode()))
+            producer.send_each(topic, records, _ignored)
+            self.num_sent += due
         await asyncio.to_thread(producer.close)
 
     async def _to_collector(self, per_s: float) -> None:
@@ -86,9 +92,23 @@ class SteadyLoad:
             await reading
 
     def _draw(self) -> tuple[str, str, str]:
-        user, item = self._rng.zipf(1.2, size=2)
-        behavior = self._rng.choice(len(BEHAVIORS), p=FUNNEL_SHARES)
-        return self._users[user % len(self._users)], self._items[item % len(self._items)], BEHAVIORS[behavior]
+        """The next event's user, item and behavior."""
+        for drawn in self._drawn:
+            return drawn
+        users_E = self._rng.zipf(1.2, size=DRAWN_TOGETHER) % len(self._users)
+        items_E = self._rng.zipf(1.2, size=DRAWN_TOGETHER) % len(self._items)
+        behaviors_E = self._rng.choice(len(BEHAVIORS), size=DRAWN_TOGETHER, p=FUNNEL_SHARES)
+        self._drawn = iter(
+            [
+                (self._users[user], self._items[item], BEHAVIORS[behavior])
+                for user, item, behavior in zip(users_E.tolist(), items_E.tolist(), behaviors_E.tolist(), strict=True)
+            ]
+        )
+        return next(self._drawn)
+
+
+def _ignored(index: int, answer: object) -> None:
+    """What became of a record: the stream's own figures say what arrived."""
 
 
 async def _read_all(call: object) -> None:

@@ -1,6 +1,7 @@
 """Metrics, intervals and the prequential walk against numbers that can be checked by hand."""
 
 import itertools
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -51,12 +52,35 @@ def test_scores_that_are_no_numbers_are_not_judged() -> None:
             metrics.ranks_among(np.array(relevant), np.array(others), generator=np.random.default_rng(1))
 
 
-def test_equal_scores_share_the_middle_of_their_ranks_and_no_number_is_last() -> None:
-    scores_NC = np.array(
-        [[3.0, 2.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0], [2.0, 2.0, 3.0, 0.0], [np.nan] * 4, [1.0, np.nan, 0.0, 0.0]]
-    )
-    ranks = metrics.middle_ranks(scores_NC, scores_NC[:, 0])
-    assert ranks.tolist() == [1.0, 2.5, 2.5, 5.0, 2.0]
+def test_a_constant_scorer_gets_k_of_n_wherever_ranks_are_read() -> None:
+    scores_NC = np.full((20_000, 8), 0.5, dtype=np.float32)
+    ranks = metrics.ranks_in_rows(scores_NC, scores_NC[:, 3], generator=np.random.default_rng(2))
+    assert np.bincount(ranks, minlength=9)[1:] / len(ranks) == pytest.approx(np.full(8, 1 / 8), abs=0.01)
+    again = metrics.ranks_in_rows(scores_NC, scores_NC[:, 3], generator=np.random.default_rng(2))
+    assert (ranks == again).all(), "one seed gives one result"
+
+
+@pytest.mark.parametrize(("num_right", "num_wrong", "k"), [(1, 9, 3), (2, 3, 1), (5, 20, 4)])
+def test_the_first_of_several_right_items_comes_where_shuffling_puts_it(num_right: int, num_wrong: int, k: int) -> None:
+    many = np.full(40_000, num_wrong)
+    ranks = metrics.tied_ranks(0 * many, many, generator=np.random.default_rng(5), num_right_x=num_right)
+    missed = math.comb(num_wrong, k) / math.comb(num_wrong + num_right, k)
+    assert metrics.hit_rate(ranks, k) == pytest.approx(1 - missed, abs=0.012)
+
+
+@given(st.lists(st.lists(st.integers(0, 3), min_size=5, max_size=5), min_size=1, max_size=6), st.integers(0, 4))
+def test_a_rank_in_a_row_lies_between_what_is_better_and_what_is_equal(rows: list[list[int]], own: int) -> None:
+    scores_NC = np.array(rows, float)
+    ranks = metrics.ranks_in_rows(scores_NC, scores_NC[:, own], generator=np.random.default_rng(0))
+    for row, rank in zip(rows, ranks.tolist(), strict=True):
+        better, equal = sum(other > row[own] for other in row), row.count(row[own]) - 1
+        assert 1 + better <= rank <= 1 + better + equal
+
+
+def test_no_number_is_last_and_gains_nothing_from_others_that_are_none() -> None:
+    scores_NC = np.array([[np.nan] * 4, [1.0, np.nan, 0.0, 0.0], [np.nan, 1.0, 2.0, 3.0]])
+    ranks = metrics.ranks_in_rows(scores_NC, scores_NC[:, 0], generator=np.random.default_rng(0))
+    assert ranks.tolist() == [4, 2, 4]
 
 
 def test_ndcg_of_ranks_one_three_and_none() -> None:

@@ -221,12 +221,20 @@ def test_another_piece_of_work_starts_a_run_anew(tmp_path) -> None:
     assert ProgressFile(tmp_path / "run").new_lines() == []
 
 
-def test_towers_that_collapsed_or_diverged_rank_no_label_first(world) -> None:
+def test_towers_that_collapsed_get_what_chance_gets_and_diverged_ones_nothing(world) -> None:
     _, inputs = world
-    labels = labels_of_part(inputs.retrieval, Part.VALIDATION, max_history=10)
-    for broken in (0.0, float("nan")):
-        fit = tower_fit(inputs)
-        with torch.no_grad():
-            for parameter in fit.model.parameters():
-                parameter.fill_(broken)
-        assert fit.ranks(labels).min() > 5
+    fit = tower_fit(inputs)
+    labels = np.concatenate([labels_of_part(inputs.retrieval, part, max_history=10) for part in Part])
+    lists = inputs.retrieval.histories(labels, max_length=10).rows_NL
+    open_N = np.array([NUM_ITEMS - len({row for row in rows if row >= 0}) for rows in lists.tolist()])
+    by_popularity = fit.ranks(labels, scores_I=np.full(NUM_ITEMS, 0.5, dtype=np.float32))
+    with torch.no_grad():
+        for parameter in fit.model.parameters():
+            parameter.fill_(0.0)
+    for ranks in (by_popularity, fit.ranks(labels)):
+        for k in (1, 5, 10):
+            assert (ranks <= k).mean() == pytest.approx((k / open_N).mean(), abs=4 * np.sqrt(0.25 / len(labels)))
+    with torch.no_grad():
+        for parameter in fit.model.parameters():
+            parameter.fill_(float("nan"))
+    assert fit.ranks(labels).min() > NUM_ITEMS - 11

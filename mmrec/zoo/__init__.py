@@ -1,0 +1,1 @@
+"""Models that are compared on the same tasks, one file each, behind the port mmrec.evaluation.model."""
