@@ -37,7 +37,8 @@ class Waiting:
 
     def has(self, record: TopicRecord) -> bool:
         """Whether it is this record of its item that waits."""
-        return self._of.get(record.partition, {}).get(record.key or b"") == record.offset
+        of = self._of.get(record.partition)
+        return of is not None and of.get(record.key or b"") == record.offset
 
     def places(self) -> Iterator[tuple[bytes, int, int]]:
         """(key, partition, offset) of all as they are now."""

@@ -443,7 +443,8 @@ def test_a_filler_is_given_portions_ahead_and_none_of_them_overwrites_what_came_
     process.arrive()
     process.lanes.encode_some(now_s=NOW_S)
     assert sorted(begun) == [40, LARGEST]
-    left = next(r.key.decode() for r in topic.log if r.key.decode() not in titles(deployment))
+    published = titles(deployment)
+    left = next(r.key.decode() for r in topic.log if r.key.decode() not in published)
     topic.send(left, "Changed by hand")
     process.arrive()
     process.finish()
