@@ -18,7 +18,7 @@ UV_VERSION := 0.13.8
 NEEDED := mmrec needs Python $(lastword $(PYTHONS)) to $(firstword $(PYTHONS))
 ADVICE := install one of these, or call make PYTHON=/path/to/it
 
-.PHONY: demo test test-unit explore up lint format proto lock setup bench-recommend bench-stream bench-stream-growth bench-content report-content fuzz sensitivity chaos-stream same-python clean
+.PHONY: demo test test-unit explore up lint format proto lock setup bench-recommend bench-stream bench-stream-growth bench-content search-quality encoders report-content fuzz sensitivity chaos-stream same-python clean
 
 demo: setup            ## the whole way, from a click on Kafka to a changed list; DATASET=storefront|movielens
 	@$(BIN)/mmrec demo --dataset $(DATASET)
@@ -61,6 +61,12 @@ bench-stream: setup    ## events/s, freshness and collector rates of the scoring
 
 bench-content: setup   ## encoding, new and hidden items, search beside serving; a receipt
 	@$(RUN) tests.benchmarks.bench_content
+
+search-quality: setup  ## NDCG@10 of searches on fashion_catalog by words, vectors and both; a receipt
+	@$(RUN) tests.benchmarks.search_quality
+
+encoders: setup        ## what each encoder of pictures and texts knows of fashion_catalog; a receipt
+	@$(RUN) tests.benchmarks.encoders
 
 report-content: setup  ## one page on a catalogue and what is learned from it; DATASET=storefront|movielens|fashion_catalog or a folder
 	@$(RUN) jobs.report_content --dataset $(DATASET) --train attributes --train align --train finetune
