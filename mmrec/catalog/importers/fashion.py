@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from mmrec.catalog.importers.cells import cell_text
-from mmrec.catalog.importers.fields import plain_name
+from mmrec.catalog.importers.fields import ITEM_FIELDS, plain_name
 from mmrec.catalog.importers.image_source import find_pictures
 from mmrec.catalog.importers.importer import Importer, ImportSource, Part
 from mmrec.catalog.importers.item_rows import ItemReader
-from mmrec.catalog.importers.mapping import ITEM_FIELDS, ImportOptions, check_columns
+from mmrec.catalog.importers.mapping import ImportOptions, check_columns
 from mmrec.catalog.importers.plain import said_of_pictures, value_forms
 from mmrec.catalog.importers.reading import Reading
 from mmrec.catalog.importers.table import Table, open_table
