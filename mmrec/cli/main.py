@@ -14,6 +14,7 @@ import typer
 
 from mmrec.cli import (
     ask_commands,
+    evaluate_command,
     feed_commands,
     forget_commands,
     import_commands,
@@ -60,6 +61,7 @@ app.command()(state_commands.restore)
 scores_app.command("export")(state_commands.scores_export)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(model_commands.train)
 app.command()(model_commands.publish)
+app.command()(evaluate_command.evaluate)
 app.command()(ask_commands.recommend)
 app.command()(ask_commands.search)
 app.command()(ask_commands.profile)

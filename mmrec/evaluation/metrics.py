@@ -43,7 +43,11 @@ def tied_ranks(
     return ranks_x
 
 
-def ranks_among(relevant_R: FloatArray, others_C: FloatArray, *, generator: np.random.Generator) -> IntArray:
+FEW = 8
+"""So many scores are counted against all others; more are found in the sorted ones."""
+
+
+def ranks_among(relevant_R: AnyFloatArray, others_C: AnyFloatArray, *, generator: np.random.Generator) -> IntArray:
     """1-based rank of each relevant item among the same C others, ties as tied_ranks() has them; shape (R,).
 
     Args:
@@ -57,10 +61,36 @@ def ranks_among(relevant_R: FloatArray, others_C: FloatArray, *, generator: np.r
     num_wrong = int((~np.isfinite(relevant_R)).sum() + (~np.isfinite(others_C)).sum())
     if num_wrong:
         raise ValueError(f"{num_wrong} of {len(relevant_R) + len(others_C)} scores are no numbers; train again")
+    return tied_ranks(*_better_and_equal(relevant_R, others_C), generator=generator)
+
+
+def places_among(relevant_R: AnyFloatArray, others_C: AnyFloatArray, *, generator: np.random.Generator) -> IntArray:
+    """1-based place of each relevant item in the one list of R relevant items and C others; shape (R,).
+
+    Relevant items stand in each other's way here. Of m relevant and e other items at one score, the relevant ones take
+    m distinct places of e + m, all as likely: alone, an item's place is its rank by ranks_among(). Scores are finite.
+    """
+    better_R, equal_R = _better_and_equal(relevant_R, others_C)
+    if len(relevant_R) == 1:
+        return tied_ranks(better_R, equal_R, generator=generator)
+    places_R = np.empty(len(relevant_R), dtype=np.int64)
+    ahead = 0
+    for score in np.unique(relevant_R)[::-1]:
+        alike = np.flatnonzero(relevant_R == score)
+        drawn = generator.choice(int(equal_R[alike[0]]) + len(alike), len(alike), replace=False)
+        places_R[alike] = 1 + ahead + better_R[alike[0]] + drawn
+        ahead += len(alike)
+    return places_R
+
+
+def _better_and_equal(relevant_R: AnyFloatArray, others_C: AnyFloatArray) -> tuple[IntArray, IntArray]:
+    """How many others have a higher and how many the same score."""
+    if len(relevant_R) <= FEW:
+        better_R = np.array([np.count_nonzero(others_C > own) for own in relevant_R], dtype=np.int64)
+        return better_R, np.array([np.count_nonzero(others_C == own) for own in relevant_R], dtype=np.int64)
     ordered_C = np.sort(others_C)
     not_better_R = np.searchsorted(ordered_C, relevant_R, side="right")
-    ties_R = not_better_R - np.searchsorted(ordered_C, relevant_R, side="left")
-    return tied_ranks(len(ordered_C) - not_better_R, ties_R, generator=generator)
+    return len(ordered_C) - not_better_R, not_better_R - np.searchsorted(ordered_C, relevant_R, side="left")
 
 
 def ranks_in_rows(scores_NC: AnyFloatArray, own_N: AnyFloatArray, *, generator: np.random.Generator) -> IntArray:

@@ -6,7 +6,8 @@ and changes nothing. What a target's user did is in its history, whether fit() s
 in mmrec.zoo, and every one passes tests/contract/test_zoo.py.
 """
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 from mmrec.evaluation.interactions import Float32Array, Histories, IntArray, Interactions, ItemFeatures
 
@@ -35,3 +36,12 @@ class Model(Protocol):
             users_N: Rows of data.user_ids, or UNKNOWN; fit() may have seen no event of them.
             histories: Of the same N targets; may be empty.
         """
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A model that may also say how its last fit went; reports draw it."""
+
+    @property
+    def learning_curve(self) -> Sequence[tuple[float, float]]:
+        """(step or epoch, loss), in order."""

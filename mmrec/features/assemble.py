@@ -56,7 +56,7 @@ class CandidateSignals:
     tower_similarity_N: FloatArray
     """Inner product of the user's and the item's embedding."""
     neighbor_score_N: FloatArray
-    """Sum over own items of affinity times neighbor weight, >= 0."""
+    """Sum over own items of pull (mmrec/recall/pull.py) times neighbor weight, >= 0."""
 
 
 def own_positions(rows_N: npt.NDArray[np.integer], own_rows_I: npt.NDArray[np.integer], *, num_rows: int) -> RowArray:

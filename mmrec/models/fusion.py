@@ -2,7 +2,9 @@
 
     fused = fusion(tokens_NMD, present_NM)      fused.vector_ND, fused.weights_NM
 
-Every variant takes one token per modality, already projected to D, and says which share each modality had.
+Every variant takes one token per modality, already projected to D, and says which share each modality had. What stands
+in the place of an absent one, be it NaN, touches neither the result nor a gradient: 0 * NaN is NaN, so absent places
+are replaced (shown_only), not multiplied.
 Axes: N items, M modalities, D width of a token.
 """
 
@@ -32,6 +34,11 @@ def masked_softmax(scores_NM: Tensor, present_NM: Tensor) -> Tensor:
     return weights / weights.sum(-1, keepdim=True).clamp(min=1e-9)
 
 
+def shown_only(rows_NMD: Tensor, present_NM: Tensor) -> Tensor:
+    """Zeros in place of what is absent, whatever it holds; its gradient is zero, too."""
+    return torch.where(present_NM.unsqueeze(-1), rows_NMD, torch.zeros_like(rows_NMD))
+
+
 def _even_shares(present_NM: Tensor) -> Tensor:
     return masked_softmax(torch.zeros_like(present_NM, dtype=torch.float32), present_NM)
 
@@ -44,8 +51,7 @@ class ConcatFusion(nn.Module):
         self.mix = nn.Linear(num_modalities * width, width, bias=False)
 
     def forward(self, tokens_NMD: Tensor, present_NM: Tensor) -> Fused:
-        masked = tokens_NMD * present_NM.unsqueeze(-1)
-        return Fused(self.mix(masked.flatten(1)), _even_shares(present_NM))
+        return Fused(self.mix(shown_only(tokens_NMD, present_NM).flatten(1)), _even_shares(present_NM))
 
 
 class WeightedSumFusion(nn.Module):
@@ -58,7 +64,7 @@ class WeightedSumFusion(nn.Module):
 
     def forward(self, tokens_NMD: Tensor, present_NM: Tensor) -> Fused:
         weights = masked_softmax(self.logits_M.expand(present_NM.shape), present_NM)
-        return Fused((weights.unsqueeze(-1) * tokens_NMD).sum(1), weights)
+        return Fused((weights.unsqueeze(-1) * shown_only(tokens_NMD, present_NM)).sum(1), weights)
 
 
 class MultiplicativeFusion(nn.Module):
@@ -86,8 +92,9 @@ class AttentionFusion(nn.Module):
         self.bias_M = nn.Parameter(torch.zeros(num_modalities))
 
     def forward(self, tokens_NMD: Tensor, present_NM: Tensor) -> Fused:
-        weights = masked_softmax(self.score(tokens_NMD).squeeze(-1) + self.bias_M, present_NM)
-        return Fused((weights.unsqueeze(-1) * tokens_NMD).sum(1), weights)
+        tokens = shown_only(tokens_NMD, present_NM)
+        weights = masked_softmax(self.score(tokens).squeeze(-1) + self.bias_M, present_NM)
+        return Fused((weights.unsqueeze(-1) * tokens).sum(1), weights)
 
 
 class SelfAttentionFusion(nn.Module):
@@ -104,7 +111,7 @@ class SelfAttentionFusion(nn.Module):
     def forward(self, tokens_NMD: Tensor, present_NM: Tensor) -> Fused:
         # A row without any token would be all NaN: it looks at its first, zeroed token and is zeroed at the end.
         visible = present_NM | ~present_NM.any(1, keepdim=True)
-        tokens = (tokens_NMD + self.kind_MD) * present_NM.unsqueeze(-1)
+        tokens = shown_only(tokens_NMD + self.kind_MD, present_NM)
         mixed, looks = self.attention(tokens, tokens, tokens, key_padding_mask=~visible)
         shares = _even_shares(present_NM)
         vector = (self.norm(tokens + mixed) * shares.unsqueeze(-1)).sum(1)
@@ -125,7 +132,7 @@ class PrintedSelfAttentionFusion(nn.Module):
         self.mix = nn.Linear(num_modalities * width, width, bias=False)
 
     def forward(self, tokens_NMD: Tensor, present_NM: Tensor) -> Fused:
-        token = (tokens_NMD * present_NM.unsqueeze(-1)).flatten(1).unsqueeze(1)
+        token = shown_only(tokens_NMD, present_NM).flatten(1).unsqueeze(1)
         mixed, _ = self.attention(token, token, token, need_weights=False)
         return Fused(self.mix(mixed.squeeze(1)), _even_shares(present_NM))
 

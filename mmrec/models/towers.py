@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmrec.models.fusion import Fused, apply_fusion, fusion
+from mmrec.models.fusion import Fused, apply_fusion, fusion, shown_only
 from mmrec.models.printed_heads import PrintedImageHead, PrintedTextHead
 from mmrec.models.settings import TowerSettings
 
@@ -102,7 +102,8 @@ class ItemTower(nn.Module):
             hidden = torch.rand(present_IM.shape, device=present_IM.device) < self.settings.modality_dropout
             kept = present_IM & ~hidden
             present_IM = torch.where(kept.any(1, keepdim=True), kept, present_IM)
-        return apply_fusion(self.fusion, self.tokens(projected_IMP), present_IM)
+        # Before the lifts, too: a gradient of zero times a NaN input would be a NaN weight.
+        return apply_fusion(self.fusion, self.tokens(shown_only(projected_IMP, present_IM)), present_IM)
 
     def forward(self, projected_IMP: Tensor, present_IM: Tensor, ids_I: Tensor) -> Tensor:
         """Unit vectors, (I, D)."""

@@ -65,11 +65,11 @@ class NeighborTable:
             rows_IK=np.where(known, self.rows_IK[own_rows_J], NO_ROW), weights_IK=self.weights_IK[own_rows_J] * known
         )
 
-    def scores(self, own_rows_J: RowArray, affinity_J: FloatArray) -> FloatArray:
-        """Sum over own items of affinity times neighbor weight, for every item, shape (I,)."""
+    def scores(self, own_rows_J: RowArray, pulls_J: FloatArray) -> FloatArray:
+        """Sum over own items of pull (mmrec/recall/pull.py) times neighbor weight, for every item, shape (I,)."""
         known = own_rows_J >= 0
         rows, weights = self.rows_IK[own_rows_J[known]], self.weights_IK[own_rows_J[known]]
-        spread = affinity_J[known][:, None] * weights
+        spread = pulls_J[known][:, None] * weights
         scores = np.bincount((rows + 1).ravel(), weights=spread.ravel(), minlength=len(self.rows_IK) + 1)
         return scores[1:].astype(np.float64)
 

@@ -16,7 +16,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mmrec.features.assemble import CandidateSignals
 from mmrec.recall.catalogue import NO_ROW, BoolArray, Catalogue, FloatArray, ItemFilter, NeighborTable, RowArray
+from mmrec.recall.pull import profile_pulls
 from mmrec.scoring.as_of import profile_as_of
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.profile import UserProfile, empty_profile
@@ -51,6 +53,8 @@ class RecallContext:
     """Rows of the profile's items, NO_ROW for an item that is not in the catalogue; the one item of an item request."""
     affinity_J: FloatArray
     """Affinity for these items as of the request, >= 0."""
+    pulls_J: FloatArray
+    """How strongly each of them pulls its neighbors, see mmrec/recall/pull.py."""
     recent_rows: RowArray
     """Rows of the items touched last, newest first, each once."""
     read_s: float
@@ -63,7 +67,18 @@ class RecallContext:
         """Neighbor score of every item; zeros where no neighbors are known."""
         if self.catalogue.neighbors is None or not len(self.own_rows_J):
             return np.zeros(len(self.catalogue.item_ids))
-        return self.catalogue.neighbors.scores(self.own_rows_J, self.affinity_J)
+        return self.catalogue.neighbors.scores(self.own_rows_J, self.pulls_J)
+
+    def signals(self, rows_N: RowArray) -> CandidateSignals:
+        """What recall knows about the items at some rows, for assemble(): in serving and in training.
+
+        The cosine of user and item embedding is NaN where either is missing.
+        """
+        similarity_N = np.full(len(rows_N), np.nan)
+        if self.catalogue.index is not None and self.user_vector_D is not None:
+            cosines_N = (self.catalogue.index.vectors_ID[rows_N] @ self.user_vector_D).astype(np.float64)
+            similarity_N = np.where(self.catalogue.embedded_I[rows_N], cosines_N, np.nan)
+        return CandidateSignals(tower_similarity_N=similarity_N, neighbor_score_N=self.neighbor_scores_I[rows_N])
 
     @cached_property
     def own_neighbors(self) -> NeighborTable | None:
@@ -118,6 +133,7 @@ def recall_context(
         behaviors=behaviors,
         own_rows_J=own_rows_J,
         affinity_J=state.positive_affinity_I,
+        pulls_J=profile_pulls(state, behaviors.weights_B, scoring),
         recent_rows=recent_rows[recent_rows != NO_ROW],
         read_s=state.read_s,
         user_vector_D=_user_vector(profile, catalogue, rows_L, state.read_s, tower),
@@ -134,6 +150,7 @@ def item_context(row: int, catalogue: Catalogue, scoring: ScoringConfig, *, allo
         behaviors=scoring.behaviors,
         own_rows_J=rows,
         affinity_J=np.ones(1),
+        pulls_J=np.ones(1),
         recent_rows=rows,
         read_s=0.0,
         user_vector_D=None,

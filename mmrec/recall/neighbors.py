@@ -11,7 +11,8 @@ user u and item i
 where d_uij is the distance of the two items when the user's items are ordered by their newest events, and len_u is the
 number of these items. Only the newest `max_history` items of a user are used, which bounds the cost of one user. Where
 j came before i, the term of s_ij is multiplied by `backward`. A user's score for an item is always
-score_j = sum_i affinity_i * w_ij.
+
+    score_j = sum_i  pull_i * w_ij          pull_i: what was done, how old it is, and what came after it (pull.py)
 
 Axes: N events or (user, item) pairs, I items, K neighbors, C candidates.
 """

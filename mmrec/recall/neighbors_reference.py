@@ -56,15 +56,31 @@ def neighbor_weights(
     }
 
 
+def item_pulls(
+    own: Mapping[str, tuple[float, float]], *, as_of_s: float, decay_per_day: float, order_decay: float
+) -> dict[str, float]:
+    """pull_i of a user's own items, the definition of mmrec.recall.pull.
+
+    Args:
+        own: Item id -> (weighted count, epoch seconds of the newest event), the latter at or before `as_of_s`.
+    """
+    pulls = {}
+    for item_id, (strength, time_s) in own.items():
+        newer = sum(other_s > time_s for _, other_s in own.values())
+        age_s = as_of_s - time_s
+        pulls[item_id] = max(strength, 0.0) * decay(age_s, decay_per_day=decay_per_day) * order_decay**newer
+    return pulls
+
+
 def neighbor_scores(
-    affinities: Mapping[str, float], neighbors: Mapping[str, Neighbors], candidates: Sequence[str]
+    pulls: Mapping[str, float], neighbors: Mapping[str, Neighbors], candidates: Sequence[str]
 ) -> npt.NDArray[np.float64]:
     """Scores of candidates from a user's own items.
 
-        score_j = sum_i  affinity_i * w_ij
+        score_j = sum_i  pull_i * w_ij
 
     Args:
-        affinities: Affinity of the user for the items of the profile, by item id.
+        pulls: item_pulls() of the user's own items, by item id.
         neighbors: Neighbors by item id; items without an entry add nothing.
 
     Returns:
@@ -74,11 +90,11 @@ def neighbor_scores(
     for row, item_id in enumerate(candidates):
         row_of.setdefault(item_id, []).append(row)
     scores_C = np.zeros(len(candidates))
-    for item_id, affinity in affinities.items():
+    for item_id, pull in pulls.items():
         near = neighbors.get(item_id)
         if near is None:
             continue
         for other, weight in zip(near.item_ids, near.weights_K.tolist(), strict=True):
             for row in row_of.get(other, ()):
-                scores_C[row] += affinity * weight
+                scores_C[row] += pull * weight
     return scores_C

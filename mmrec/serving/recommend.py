@@ -17,11 +17,12 @@ import numpy.typing as npt
 
 from mmrec.catalog.item import Availability
 from mmrec.errors import DeadlineError, InvalidRequestError, MmrecError, NotFoundError
-from mmrec.features.assemble import CandidateSignals, assemble
+from mmrec.features.assemble import assemble
 from mmrec.models.serving_model import ServingModel
 from mmrec.recall.catalogue import NO_ROW, Catalogue, FloatArray, ItemFilter, RowArray
 from mmrec.recall.context import RecallContext, allowed_items, item_context, recall_context
 from mmrec.recall.fusion import Candidates, fuse
+from mmrec.recall.pull import profile_pulls
 from mmrec.recall.source import Proposals, RecallSource
 from mmrec.recall.sources.registry import FINDING_SIMILAR, SOURCES
 from mmrec.scoring.apply import apply
@@ -375,21 +376,18 @@ def _rank(
         return candidates.recall_scores_N, None
     rows_N, decay_per_day = candidates.rows_N, state.scoring.decay_per_day[0]
     try:
-        behaviors, neighbor_scores_I = state.scoring.behaviors, context.neighbor_scores_I
+        behaviors, seen = state.scoring.behaviors, context
         if state.ranker_behaviors is not None and state.ranker_behaviors != behaviors:
             # Weights were changed since the ranker was trained: recall uses the new ones, the ranker must not.
             behaviors = state.ranker_behaviors
             trained = profile_as_of(
                 context.profile, as_of_s=context.read_s, behaviors=behaviors, decay_per_day=decay_per_day
             )
-            neighbor_scores_I = replace(context, affinity_J=trained.positive_affinity_I).neighbor_scores_I
+            seen = replace(context, pulls_J=profile_pulls(trained, behaviors.weights_B, state.scoring))
         features_NF = assemble(
             context.profile,
             context.catalogue.facts(rows_N, context.own_rows_J),
-            CandidateSignals(
-                tower_similarity_N=_tower_similarity(context, rows_N),
-                neighbor_score_N=neighbor_scores_I[rows_N],
-            ),
+            seen.signals(rows_N),
             as_of_s=context.read_s,
             behaviors=behaviors,
             decay_per_day=decay_per_day,
@@ -399,12 +397,3 @@ def _rank(
         log.error("ranking_failed", error=repr(error))
         progress.degraded[Degradation.RANKING_FAILED] = None
         return candidates.recall_scores_N, None
-
-
-def _tower_similarity(context: RecallContext, rows_N: RowArray) -> FloatArray:
-    """Cosine of user and item embedding; NaN where either is missing."""
-    index = context.catalogue.index
-    if index is None or context.user_vector_D is None:
-        return np.full(len(rows_N), np.nan)
-    similarity_N = (index.vectors_ID[rows_N] @ context.user_vector_D).astype(np.float64)
-    return np.where(context.catalogue.embedded_I[rows_N], similarity_N, np.nan)

@@ -22,8 +22,9 @@ from mmrec.training.example_config import ExampleConfig, Part
 from mmrec.training.examples import RankingExamples, RetrievalExamples
 from mmrec.training.item_history import item_history
 from mmrec.training.known_before import known_before
-from mmrec.training.labels import labels_of
-from mmrec.training.ranking_lists import list_catalogue, ranking_examples
+from mmrec.training.labels import Labels, labels_of
+from mmrec.training.list_world import list_catalogue
+from mmrec.training.ranking_lists import NeighborsInTime, ranking_examples
 from mmrec.training.retrieval_labels import retrieval_examples
 
 RETRIEVAL, RANKING = "retrieval", "ranking"
@@ -37,7 +38,7 @@ class BuiltExamples:
     retrieval: RetrievalExamples
     ranking: RankingExamples
     report: dict[str, Any]
-    """Counts: events, labels and lists by part, what was dropped by reason, share of labels that recall proposed."""
+    """Counts: events, labels and lists by part, what was dropped by reason."""
 
     def save(self, folder: Path) -> None:
         """Write both kinds below `folder`."""
@@ -75,10 +76,10 @@ def build_examples(
     ranking, ranking_dropped = ranking_examples(
         columns,
         labels,
-        catalogue=list_catalogue(columns, content=content, decay_per_day_H=rates_H),
-        neighbors={
-            part: _neighbors_before(columns, labels.begins_s(part), settings) for part in (Part.RANKER, Part.VALIDATION)
-        },
+        catalogue=list_catalogue(
+            columns.item_ids, content=content, behaviors=settings.behaviors, decay_per_day_H=rates_H
+        ),
+        neighbors=_neighbors_in_time(columns, labels, config, settings),
         item_history=history,
         config=config,
         scoring=settings.scoring,
@@ -97,13 +98,29 @@ def build_examples(
         "retrieval_dropped": retrieval_dropped,
         "ranking_lists": _by_part(ranking.parts_N),
         "ranking_labels_dropped": ranking_dropped,
-        "ranking_recalled_share": round(float(ranking.recalled_N.mean()), 4) if len(ranking) else None,
-        "ranking_candidates": len(ranking.candidate_rows_M),
+        "ranking_labels": len(ranking.label_rows_M),
+        "ranking_labels_later": int((~ranking.label_next_M).sum()),
+        "neighbor_builds": len(ranking.neighbors),
     }
     return BuiltExamples(retrieval=retrieval, ranking=ranking, report=report)
 
 
-def _neighbors_before(columns: EventColumns, begins_s: float, settings: Settings) -> NeighborTable:
+def _neighbors_in_time(
+    columns: EventColumns, labels: Labels, config: ExampleConfig, settings: Settings
+) -> NeighborsInTime:
+    """Neighbors at the beginning of each part with lists, and at the beginning of each further piece of its events."""
+    begins: set[float] = set()
+    for part in (Part.RANKER, Part.VALIDATION):
+        times = np.sort(columns.event_times_E[labels.parts_E == part])
+        if len(times):
+            pieces = np.arange(1, config.neighbor_builds) * len(times) // config.neighbor_builds
+            begins |= {labels.begins_s(part), *times[pieces].tolist()}
+    times_T = np.array(sorted(begins), dtype=np.float64)
+    tables = tuple(neighbors_before(columns, begin_s, settings) for begin_s in times_T.tolist())
+    return NeighborsInTime(tables=tables, times_T=times_T)
+
+
+def neighbors_before(columns: EventColumns, begins_s: float, settings: Settings) -> NeighborTable:
     """Neighbors from the events known before `begins_s`, as rows of the vocabulary."""
     known = np.flatnonzero(known_before(columns.known_times_E, begins_s))
     table = pa.table(

@@ -23,6 +23,13 @@ class DrawnList:
     part: Part
     events: IntArray
     """What the user did at that instant, as positions on axis E."""
+    later: IntArray
+    """What the user did within the window after it and within its part, as positions on axis E."""
+
+    @property
+    def all_events(self) -> IntArray:
+        """Both: what the list is to foresee."""
+        return np.concatenate([self.events, self.later])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,16 +66,34 @@ def draw_lists(events: EventColumns, labels: Labels, *, config: ExampleConfig) -
         sizes_G = np.array([len(group) for group in groups], dtype=np.int64)
         dropped["user_has_enough_lists"] += int(sizes_G[enough_G].sum())
         dropped["not_drawn"] += int(sizes_G[~enough_G].sum() - sizes_G[kept].sum())
+        ends = _window_ends(groups, events, config.label_window_s)
         lists += [
             DrawnList(
                 label_time_s=float(events.event_times_E[groups[place][0]]),
                 user=int(users_G[place]),
                 part=part,
                 events=groups[place],
+                later=np.concatenate([rows[:0], *groups[place + 1 : ends[place]]]),
             )
             for place in kept.tolist()
         ]
     return sorted(lists, key=lambda drawn: (drawn.label_time_s, drawn.user)), dropped
+
+
+def _window_ends(groups: list[IntArray], events: EventColumns, window_s: float) -> list[int]:
+    """For each group, the number of the first one after it that is another user's or lies beyond the window.
+
+    Groups are ordered by user and instant, and hold no label that was known after their part or that was hidden.
+    """
+    first = np.array([group[0] for group in groups], dtype=np.int64)
+    users_G, times_G = events.users_E[first], events.event_times_E[first]
+    ends, end = [], 0
+    for place in range(len(groups)):
+        end = max(end, place + 1)
+        while end < len(groups) and users_G[end] == users_G[place] and times_G[end] <= times_G[place] + window_s:
+            end += 1
+        ends.append(end)
+    return ends
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

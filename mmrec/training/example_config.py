@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from mmrec.errors import SettingError
-from mmrec.wire.declared import Count, Share, check
+from mmrec.wire.declared import AtLeastOne, Count, NotNegative, Share, check
 
 
 class Part(IntEnum):
@@ -34,10 +34,14 @@ class ExampleConfig:
     """Ranking lists for validation, a seeded draw."""
     max_lists_per_user: Count = 50
     """Ranking lists of one user in one part, so that scripts do not outvote people."""
-    num_candidates: Count = 200
-    """Candidates per list from the recall sources of serving, as of the label."""
-    num_random: Count = 50
-    """Items per list drawn uniformly from what could have been shown; they stand for sources that know no model yet."""
+    label_window_s: NotNegative = 3_600.0
+    """What a user does within so long after a list's instant is a label of the list, too: an item bought within the
+    hour is not taught as one nobody wanted, and a purchase outweighs the cart that led to it. Never beyond the end of
+    the list's part. 0 takes the instant alone, as figures always do."""
+    neighbor_builds: AtLeastOne = 4
+    """Builds of neighbors within each part after the first, one for each of so many equal pieces of its lists; each
+    list reads the newest that was built before it, as serving does, which builds every few seconds. Of a simulated
+    shop's candidates 97 % are those of serving with 1, 98.8 % with 4 and 99 % with 8 (the benchmark ranking_skew)."""
     seed: Count = 1
     """Of every draw."""
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mmrec.disk.files import replace_file
 from mmrec.errors import IncompatibleStateError, NotFoundError
 
-FORMAT = 1
+FORMAT = 2
 """Version of the columns; another number in a manifest is an IncompatibleStateError."""
 ARRAYS, MANIFEST = "arrays.npz", "manifest.json"
 

@@ -1,18 +1,12 @@
 """Training examples: history, state and label, where everything used was known strictly before the label.
 
-Retrieval examples fit the towers. Ranking examples keep raw state, so that features come from assemble() once the
-towers are fit: the same function, on the same inputs, as in serving.
+Retrieval examples fit the towers. Ranking examples keep raw state and no candidates: these, and their features, come
+from the recall sources and assemble() once the towers are fit, as in serving (mmrec/training/ranking_rows.py).
 
-    examples = RankingExamples.load(folder / "ranking")
-    content = content_columns([entries.get(i) for i in examples.item_ids], vocabulary=Vocabulary())
-    inputs = examples.inputs(number, content)
-    rows_NF = assemble(inputs.profile, inputs.items, inputs.signals(similarity_N), as_of_s=inputs.as_of_s, ...)
-
-Axes: N labels or lists, M candidates of all lists, I items, J items of a profile, L history, E entries of all
-histories, K neighbors.
+Axes: N labels or lists, M labels of all lists, T tables of neighbors, I items, L history, E entries of all histories.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -21,9 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.features.assemble import CandidateSignals, ItemFacts, own_positions
 from mmrec.features.item_columns import ContentColumns
-from mmrec.recall.catalogue import NO_ROW, NeighborTable, rows_of
+from mmrec.recall.catalogue import NO_ROW, NeighborTable
 from mmrec.scoring.packing import unpack
 from mmrec.scoring.profile import UserProfile
 from mmrec.training.example_config import Part
@@ -131,68 +124,38 @@ def published_before(content: ContentColumns, time_s: float) -> npt.NDArray[np.b
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RankingInputs:
-    """One list as assemble() reads it; only tower similarity is missing."""
-
-    profile: UserProfile
-    """As of just before the label."""
-    items: ItemFacts
-    neighbor_score_N: FloatArray
-    as_of_s: float
-    """The label time."""
-    rows_N: RowArray
-    """Candidates as rows of RankingExamples.item_ids, ascending."""
-    labels_N: npt.NDArray[np.int16]
-    """Position on axis B of the behavior that followed, NOT_A_LABEL where none did."""
-
-    def signals(self, tower_similarity_N: FloatArray | None = None) -> CandidateSignals:
-        """Signals with the towers' similarity; NaN where there is none."""
-        if tower_similarity_N is None:
-            tower_similarity_N = np.full(len(self.rows_N), np.nan)
-        return CandidateSignals(tower_similarity_N=tower_similarity_N, neighbor_score_N=self.neighbor_score_N)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class RankingExamples:
-    """N lists, each what recall would have proposed to one user just before a label."""
+    """N lists to be made: a user at an instant, and what the user did next. Recall proposes once towers are fit."""
 
     item_ids: tuple[str, ...]
     """The vocabulary: row i of everything below is item_ids[i]; the same as in the retrieval examples."""
     user_keys: tuple[str, ...]
     """User of each list, axis N."""
     label_times_N: FloatArray
+    """Instant of each list: the event time of its first label."""
     parts_N: npt.NDArray[np.uint8]
     """Values of Part: RANKER or VALIDATION."""
-    recalled_N: npt.NDArray[np.bool_]
-    """Whether the sources had proposed every label of the list themselves."""
     profile_offsets: IntArray
     """Packed profile of list n is profile_bytes[offsets[n]:offsets[n + 1]], shape (N + 1,)."""
     profile_bytes: npt.NDArray[np.uint8]
-    """Profiles as of just before the label, as scoring.packing packs them."""
-    candidate_offsets: IntArray
-    """Candidates of list n are candidate_*[offsets[n]:offsets[n + 1]], shape (N + 1,)."""
-    candidate_rows_M: RowArray
-    """Ascending within a list, so that places say nothing about labels."""
-    candidate_labels_M: npt.NDArray[np.int16]
-    """Position on axis B of the behavior, NOT_A_LABEL where none."""
-    own_offsets: IntArray
-    """Own items of list n are own_*[offsets[n]:offsets[n + 1]], aligned with its profile's item_ids, shape (N + 1,)."""
-    own_affinity: FloatArray
-    """Affinity of the user for own items as of the label, as recall reads it."""
-    own_hidden: npt.NDArray[np.bool_]
-    """Whether serving would hide the item from the user."""
-    neighbors: Mapping[Part, NeighborTable]
-    """For RANKER and VALIDATION, from events known before that part began; rows as in `item_ids`."""
+    """Profiles as of just before the instant, as scoring.packing packs them."""
+    label_offsets: IntArray
+    """Labels of list n are label_*[offsets[n]:offsets[n + 1]], at least one, shape (N + 1,)."""
+    label_rows_M: RowArray
+    """Items, ascending within a list, each once; each could have been shown to the user at the instant."""
+    label_behaviors_M: npt.NDArray[np.int16]
+    """Position on axis B of the weightiest behavior that followed within the window."""
+    label_next_M: npt.NDArray[np.bool_]
+    """Whether something followed at the very instant; figures count these alone."""
+    neighbors: tuple[NeighborTable, ...]
+    """Rows as in `item_ids`, in order of time."""
+    neighbor_times_T: FloatArray
+    """Ascending: table t was built from events known strictly before this instant."""
     item_history: ItemHistory
     """Item statistics as of any instant."""
 
     def __len__(self) -> int:
         return len(self.user_keys)
-
-    @cached_property
-    def row_of(self) -> dict[str, int]:
-        """Rows by item id."""
-        return {item_id: row for row, item_id in enumerate(self.item_ids)}
 
     def of_part(self, part: Part) -> IntArray:
         """Numbers of the lists of one part, ascending in label time."""
@@ -203,66 +166,23 @@ class RankingExamples:
         begin, end = self.profile_offsets[number : number + 2]
         return unpack(self.profile_bytes[begin:end].tobytes())
 
-    def rows(self, item_ids: Iterable[str]) -> IntArray:
-        """Rows of items, NO_ROW where the vocabulary lacks one."""
-        return rows_of(self.row_of, item_ids)
+    def labels(self, number: int) -> slice:
+        """Where the labels of a list stand in label_*."""
+        begin, end = self.label_offsets[number : number + 2]
+        return slice(int(begin), int(end))
 
-    def allowed(self, number: int, content: ContentColumns) -> npt.NDArray[np.bool_]:
-        """What a list could have shown: published before the label, and not hidden from the user; shape (I,)."""
-        allowed_I = published_before(content, float(self.label_times_N[number]))
-        begin, end = self.own_offsets[number : number + 2]
-        own_rows_J = self.rows(self.profile(number).item_ids)
-        allowed_I[own_rows_J[self.own_hidden[begin:end] & (own_rows_J != NO_ROW)]] = False
-        return allowed_I
-
-    def inputs(
-        self, number: int, content: ContentColumns, *, more_rows: npt.NDArray[np.integer] | None = None
-    ) -> RankingInputs:
-        """What assemble() reads for list `number`, but for the towers' similarity.
-
-        Args:
-            number: Of the list.
-            content: Serving fields of `item_ids`, one row each: content_columns([entries.get(i) for i in item_ids]).
-            more_rows: Items that other sources propose, such as the nearest vectors once towers are fit; those that
-                allowed() rules out, or that are candidates already, are left out. They are no labels.
-        """
-        profile = self.profile(number)
-        begin, end = self.candidate_offsets[number : number + 2]
-        rows_N, labels_N = self.candidate_rows_M[begin:end], self.candidate_labels_M[begin:end]
-        if more_rows is not None and len(more_rows):
-            more = np.setdiff1d(more_rows[self.allowed(number, content)[more_rows]], rows_N)
-            together = np.append(rows_N, more.astype(np.int32))
-            order = np.argsort(together, kind="stable")
-            rows_N = together[order]
-            labels_N = np.append(labels_N, np.full(len(more), NOT_A_LABEL, dtype=np.int16))[order]
-        as_of_s = float(self.label_times_N[number])
-        own_rows_J = self.rows(profile.item_ids)
-        own_begin, own_end = self.own_offsets[number : number + 2]
-        neighbors = self.neighbors[Part(int(self.parts_N[number]))]
-        counts_NHB, reference_times_N = self.item_history.as_of(rows_N, as_of_s)
-        return RankingInputs(
-            profile=profile,
-            items=ItemFacts(
-                own_positions_N=own_positions(rows_N, own_rows_J, num_rows=len(self.item_ids)),
-                content=content.take(rows_N),
-                profile_content=content.take(own_rows_J),
-                counts_NHB=counts_NHB,
-                reference_times_N=reference_times_N,
-                decay_per_day_H=self.item_history.decay_per_day_H,
-            ),
-            neighbor_score_N=neighbors.scores(own_rows_J, self.own_affinity[own_begin:own_end])[rows_N],
-            as_of_s=as_of_s,
-            rows_N=rows_N,
-            labels_N=labels_N,
-        )
+    def neighbors_at(self, time_s: float) -> NeighborTable | None:
+        """The newest neighbors built by an instant; None where there are none."""
+        place = int(np.searchsorted(self.neighbor_times_T, time_s, side="right")) - 1
+        return self.neighbors[place] if place >= 0 else None
 
     def save(self, folder: Path, *, report: Mapping[str, Any] | None = None) -> None:
         """Write the examples; `report` is kept in the manifest."""
         apart = {"item_ids", "user_keys", "item_history", "neighbors"}
         arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in apart}
-        for part, table in self.neighbors.items():
-            arrays[f"neighbors.{part.name}.rows"] = table.rows_IK
-            arrays[f"neighbors.{part.name}.weights"] = table.weights_IK
+        for place, table in enumerate(self.neighbors):
+            arrays[f"neighbors.{place}.rows"] = table.rows_IK
+            arrays[f"neighbors.{place}.weights"] = table.weights_IK
         write_folder(
             folder,
             kind="ranking_examples",
@@ -283,12 +203,9 @@ class RankingExamples:
             item_ids=tuple(manifest["item_ids"]),
             user_keys=tuple(manifest["user_keys"]),
             item_history=ItemHistory.from_arrays(arrays),
-            neighbors={
-                part: NeighborTable(
-                    rows_IK=arrays[f"neighbors.{part.name}.rows"], weights_IK=arrays[f"neighbors.{part.name}.weights"]
-                )
-                for part in Part
-                if f"neighbors.{part.name}.rows" in arrays
-            },
+            neighbors=tuple(
+                NeighborTable(rows_IK=arrays[f"neighbors.{t}.rows"], weights_IK=arrays[f"neighbors.{t}.weights"])
+                for t in range(len(arrays["neighbor_times_T"]))
+            ),
             **{name: array for name, array in arrays.items() if "." not in name},
         )

@@ -1,14 +1,14 @@
 """Figures of a run on labels nothing was fitted on: ranker, popularity, neighbors, towers, on the same labels.
 
-"any" counts every label; "new" only items the user had not touched; both are said, because returning to an item is
-much easier to foresee.
+Labels are what the user did at the very instant of the list; what followed later stands among the others, whatever the
+window of labels is, so that figures of two windows compare. "any" counts every label; "new" only items the user had not
+touched; both are said, because returning to an item is much easier to foresee.
 """
 
 import numpy as np
 import numpy.typing as npt
 
 from mmrec.evaluation.metrics import hit_rate, ndcg_at_k, ranks_among
-from mmrec.training.examples import NOT_A_LABEL
 from mmrec.training.ranking_rows import RankedList
 
 MISSED = 1_000_000
@@ -27,7 +27,7 @@ class RankingFigures:
 
     def add(self, one: RankedList, scores_N: npt.NDArray[np.float64]) -> None:
         """One list with the ranker's scores."""
-        chosen = one.labels_N != NOT_A_LABEL
+        chosen = one.next_N
         scores = {
             "ranker": scores_N,
             "popularity": one.popularity_N,

@@ -35,8 +35,6 @@ class RankerFitConfig:
     batch_lists: AtLeastOne = 64
     num_negatives: AtLeastOne = 120
     """Candidates without label kept per list, a seeded draw; the draw is even, so proportions stay."""
-    num_tower_candidates: Count = 150
-    """Items the towers add to each list."""
     learning_rate: Positive = 5e-3
     weight_decay: NotNegative = 1e-3
     behavior_weight: NotNegative = 1.0

@@ -1,13 +1,14 @@
-"""Ranking examples -> feature rows, once the towers are fit: assemble() over what recall would have proposed.
+"""Ranking examples -> feature rows, once the towers are fit: what serving would have ranked at the same instant.
 
-The examples hold what sources without a model propose. Here the towers add their own nearest items, so that the ranker
-meets the candidates that serving will hand it. A label that nobody proposed is no training example (serving would
-never rank it) and a miss in every figure of the ranker.
+All recall sources are asked over the catalogue as it stood just before the list, with the towers' vectors and the
+newest neighbors built by then; candidates are fused as for a request, and features come from assemble(). A label that
+nobody proposed stands beside them: it is no training example (serving would never rank it) and a miss in every figure
+of the ranker.
 
-Axes: G lists, N candidates of a list, I items, F features, D embedding.
+Axes: N candidates of a list, I items, F features, D embedding.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,13 +16,14 @@ import numpy.typing as npt
 
 from mmrec.features.assemble import NOT_OWN, assemble
 from mmrec.features.item_columns import ContentColumns
-from mmrec.models.serving_model import ServingModel
-from mmrec.recall.context import user_history
-from mmrec.scoring.as_of import read_instant
-from mmrec.scoring.behaviors import BehaviorSet
+from mmrec.recall.context import EmbedsUsers
+from mmrec.recall.fusion import fuse
+from mmrec.recall.source import RecallSource
+from mmrec.recall.sources.registry import SOURCES
 from mmrec.scoring.item_statistics import popularities
-from mmrec.scoring.profile import UserProfile
+from mmrec.scoring.settings import ScoringConfig
 from mmrec.training.examples import NOT_A_LABEL, RankingExamples
+from mmrec.training.list_world import ListWorld, list_catalogue
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -31,12 +33,15 @@ IntArray = npt.NDArray[np.int64]
 class RankedList:
     """One list as the ranker reads it, with scores of the baselines beside it."""
 
+    rows_N: IntArray
+    """Candidates and labels as rows of the vocabulary, ascending, so that places say nothing about labels."""
     features_NF: npt.NDArray[np.float32]
     labels_N: npt.NDArray[np.int16]
-    """Position on axis B of the behavior that followed, NOT_A_LABEL where none did."""
+    """Position on axis B of the weightiest behavior that followed within the window, NOT_A_LABEL where none did."""
+    next_N: npt.NDArray[np.bool_]
+    """Whether one followed at the very instant: what figures count."""
     proposed_N: npt.NDArray[np.bool_]
-    """Whether a source, or the towers, had proposed the candidate. Of a list with several labels the sources count
-    only where they had proposed all of them, so figures err on the low side."""
+    """Whether recall had proposed it."""
     own_N: npt.NDArray[np.bool_]
     """Whether the user had touched it before."""
     popularity_N: FloatArray
@@ -50,10 +55,9 @@ class RankedList:
 class TowerView:
     """The towers over the vocabulary of the examples."""
 
-    model: ServingModel
+    model: EmbedsUsers
     vectors_ID: npt.NDArray[np.float32]
-    num_candidates: int
-    """Nearest items that the towers add to each list."""
+    """Zeros where an item has none."""
 
 
 def ranked_lists(
@@ -61,67 +65,70 @@ def ranked_lists(
     numbers: npt.NDArray[np.integer],
     *,
     content: ContentColumns,
-    towers: TowerView,
-    behaviors: BehaviorSet,
-    decay_per_day: float,
+    towers: TowerView | None,
+    scoring: ScoringConfig,
+    num_candidates: int,
+    sources: Sequence[RecallSource] = SOURCES,
 ) -> Iterator[RankedList]:
     """The lists of those numbers, in order.
 
     Args:
         content: Serving fields of the examples' vocabulary, one row each.
-        decay_per_day: Rate of the profile's first half-life.
+        towers: None asks the sources that need no model, as serving does without a release.
+        scoring: Behaviors and decay, as serving reads profiles.
+        num_candidates: Of a list, as serving.num_candidates says.
     """
+    world = ListWorld(
+        catalogue=list_catalogue(
+            examples.item_ids,
+            content=content,
+            behaviors=scoring.behaviors,
+            decay_per_day_H=examples.item_history.decay_per_day_H,
+            vectors_ID=towers.vectors_ID if towers is not None else None,
+        ),
+        item_history=examples.item_history,
+        scoring=scoring,
+        tower=towers.model if towers is not None else None,
+    )
     for number in numbers.tolist():
-        as_of_s = float(examples.label_times_N[number])
-        profile = examples.profile(number)
-        similarity_I = _similarity(profile, examples, towers, as_of_s)
-        near = _nearest(similarity_I, examples.allowed(number, content), towers.num_candidates)
-        inputs = examples.inputs(number, content, more_rows=near)
-        rows_N, facts = inputs.rows_N.astype(np.int64), inputs.items
-        tower_N = np.full(len(rows_N), np.nan) if similarity_I is None else similarity_I[rows_N].astype(np.float64)
-        features_NF = assemble(
-            profile,
+        yield _ranked_list(examples, number, world, num_candidates, sources)
+
+
+def _ranked_list(
+    examples: RankingExamples, number: int, world: ListWorld, num_candidates: int, sources: Sequence[RecallSource]
+) -> RankedList:
+    time_s, behaviors = float(examples.label_times_N[number]), world.scoring.behaviors
+    context = world.context(examples.profile(number), time_s, examples.neighbors_at(time_s))
+    found = [(source, source.propose(context, num_candidates=num_candidates)) for source in sources]
+    candidates = fuse(found, num_candidates=num_candidates).rows_N
+    labels = examples.labels(number)
+    rows_N = np.union1d(candidates, examples.label_rows_M[labels]).astype(np.int64)
+    places = np.searchsorted(rows_N, examples.label_rows_M[labels])
+    labels_N = np.full(len(rows_N), NOT_A_LABEL, dtype=np.int16)
+    labels_N[places] = examples.label_behaviors_M[labels]
+    next_N = np.zeros(len(rows_N), dtype=np.bool_)
+    next_N[places] = examples.label_next_M[labels]
+    facts, signals = context.catalogue.facts(rows_N, context.own_rows_J), context.signals(rows_N)
+    return RankedList(
+        rows_N=rows_N,
+        features_NF=assemble(
+            context.profile,
             facts,
-            inputs.signals(tower_N),
-            as_of_s=as_of_s,
+            signals,
+            as_of_s=context.read_s,
             behaviors=behaviors,
-            decay_per_day=decay_per_day,
-        )
-        proposed_N = (inputs.labels_N == NOT_A_LABEL) | bool(examples.recalled_N[number]) | np.isin(rows_N, near)
-        yield RankedList(
-            features_NF=features_NF,
-            labels_N=inputs.labels_N,
-            proposed_N=proposed_N,
-            own_N=facts.own_positions_N != NOT_OWN,
-            popularity_N=popularities(
-                facts.counts_NHB,
-                facts.reference_times_N,
-                weights_B=behaviors.weights_B,
-                decay_per_day_H=facts.decay_per_day_H,
-            ),
-            neighbor_N=inputs.neighbor_score_N,
-            tower_N=np.nan_to_num(tower_N, nan=-1.0),
-        )
-
-
-def _similarity(
-    profile: UserProfile, examples: RankingExamples, towers: TowerView, as_of_s: float
-) -> npt.NDArray[np.float32] | None:
-    rows_L = examples.rows(profile.recent_item_ids)
-    history = user_history(profile, rows_L, read_s=read_instant(profile, as_of_s))
-    if not len(history.rows_L):
-        return None
-    user_D = towers.model.user_embedding(towers.vectors_ID[history.rows_L], history.behavior_ids_L, history.ages_s_L)
-    similarity_I: npt.NDArray[np.float32] = towers.vectors_ID @ user_D
-    return similarity_I
-
-
-def _nearest(
-    similarity_I: npt.NDArray[np.float32] | None, allowed_I: npt.NDArray[np.bool_], num_candidates: int
-) -> IntArray:
-    if similarity_I is None or num_candidates == 0:
-        return np.zeros(0, dtype=np.int64)
-    scores_I = np.where(allowed_I, similarity_I, -np.inf)
-    kept = min(num_candidates, len(scores_I))
-    rows = np.argpartition(-scores_I, kept - 1)[:kept]
-    return np.sort(rows[np.isfinite(scores_I[rows])]).astype(np.int64)
+            decay_per_day=world.scoring.decay_per_day[0],
+        ),
+        labels_N=labels_N,
+        next_N=next_N,
+        proposed_N=np.isin(rows_N, candidates),
+        own_N=facts.own_positions_N != NOT_OWN,
+        popularity_N=popularities(
+            facts.counts_NHB,
+            facts.reference_times_N,
+            weights_B=behaviors.weights_B,
+            decay_per_day_H=facts.decay_per_day_H,
+        ),
+        neighbor_N=signals.neighbor_score_N,
+        tower_N=np.nan_to_num(signals.tower_similarity_N, nan=-1.0),
+    )

@@ -139,7 +139,6 @@ def finish(
     towers = TowerView(
         model=bundle,
         vectors_ID=bundle.item_embeddings(inputs.content),
-        num_candidates=config.fit_ranker.num_tower_candidates,
     )
     columns = content_columns([inputs.entries.get(i) for i in inputs.ranking.item_ids], vocabulary=Vocabulary())
 
@@ -149,8 +148,8 @@ def finish(
             inputs.ranking.of_part(part),
             content=columns,
             towers=towers,
-            behaviors=settings.behaviors,
-            decay_per_day=settings.scoring.decay_per_day[0],
+            scoring=settings.scoring,
+            num_candidates=settings.serving.num_candidates,
         )
 
     tensors = list_tensors(lists_of(Part.RANKER), weights_B=settings.behaviors.weights_B, config=config.fit_ranker)
@@ -228,7 +227,7 @@ def describe(settings: Settings, config: TrainConfig) -> dict[str, Any]:
     """What the figures are about, and the configuration."""
     return {
         "split": "global time: towers on the first part, ranker on the second, figures on the last; no refit before",
-        "labels": "next event of a user; items hidden in serving are left out for everybody: "
+        "labels": "what a user did at the instant of a list; items hidden in serving are left out for everybody: "
         + ", ".join(behavior.name for behavior in settings.behaviors if behavior.hides),
         "hr_at_10": "ranker over proposed candidates; a label nobody proposed is a miss",
         "hr_at_10_popularity": "decayed popularity at the middle half-life, the same labels and candidates",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mmrec.content.matrix import ContentMatrix
+from mmrec.models.fusion import shown_only
 from mmrec.models.towers import ItemTower, age_bins, behavior_rows
 from mmrec.training.examples import RetrievalExamples
 
@@ -37,11 +38,11 @@ def fit_projections(tower: ItemTower, content: ContentMatrix) -> None:
 
 
 def projected_content(tower: ItemTower, content: ContentMatrix) -> tuple[Tensor, Tensor]:
-    """(projected_IMP, present_IM): the frozen part of the item tower, computed once."""
+    """(projected_IMP, present_IM): the frozen part of the item tower, computed once; zeros where absent."""
     with torch.no_grad():
         values = {name: torch.from_numpy(np.ascontiguousarray(content.values[name])) for name in tower.modalities}
         present = torch.stack([torch.from_numpy(content.present[name].copy()) for name in tower.modalities], dim=1)
-        return tower.project(values), present
+        return shown_only(tower.project(values), present), present
 
 
 def usable_labels(examples: RetrievalExamples, labels: IntArray, *, max_history: int) -> IntArray:

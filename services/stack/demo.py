@@ -10,9 +10,11 @@ import argparse
 import signal
 import sys
 import time
+from pathlib import Path
 
 from mmrec.demo.page import render_page
-from mmrec.demo.report import as_lines, as_rows, write_document
+from mmrec.demo.report import as_document, as_lines, as_rows, write_document
+from mmrec.demo.stated import comparison, read_stated
 from mmrec.demo.steps import Steps
 from mmrec.demo.world import DemoWorld, movielens_world, storefront_world
 from mmrec.errors import MmrecError
@@ -23,6 +25,8 @@ from services.stack.demo_steps import DemoRun
 from services.stack.embedded import EmbeddedStack
 
 NUM_STEPS = 11
+STATED = Path(__file__).resolve().parents[2] / "tests" / "benchmarks" / "results"
+"""Committed receipts, where the demo runs from a checkout."""
 
 
 def main() -> int:
@@ -80,7 +84,9 @@ def _run(world: DemoWorld, home: StackHome) -> None:
         image_of=pictures.get,
     )
     (home.folder / "demo.html").write_text(page, encoding="utf-8")
-    for line in ("", *as_lines(facts), "", f"facts {home.folder / 'demo.json'}, pictures {home.folder / 'demo.html'}"):
+    stated = read_stated(STATED / f"demo_{facts.dataset}.json")
+    written = f"facts {home.folder / 'demo.json'}, pictures {home.folder / 'demo.html'}"
+    for line in ("", *as_lines(facts), "", comparison(as_document(facts), stated), written):
         _say(line)
 
 

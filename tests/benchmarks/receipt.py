@@ -24,11 +24,10 @@ def write_receipt(
     notes: tuple[str, ...] = (),
 ) -> Path:
     """Write <name>.json and say where it is; `notes` say what a figure cannot, and why one is missing."""
-    commit, changed = _git("rev-parse", "--short", "HEAD"), _git("status", "--porcelain", "-uno")
     receipt = {
         "name": name,
         "command": " ".join(["python -m", _program(f"tests.benchmarks.bench_{name}"), *_arguments()]),
-        "commit": commit + ("+changes" if changed else ""),
+        "commit": commit_now(),
         "machine": {
             "cpu": _cpu(),
             "cores": psutil.cpu_count(),
@@ -43,6 +42,11 @@ def write_receipt(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(receipt, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def commit_now() -> str:
+    """The commit that is measured; with "+changes" where files differ from it."""
+    return _git("rev-parse", "--short", "HEAD") + ("+changes" if _git("status", "--porcelain", "-uno") else "")
 
 
 def _git(*arguments: str) -> str:

@@ -56,7 +56,17 @@ def test_the_job_writes_examples_of_the_whole_log_and_says_what_it_dropped(
     command = [sys.executable, "-m", "jobs.build_examples", "--config", str(deployment.config)]
     out = tmp_path / "examples"
     done = subprocess.run(
-        [*command, "--out", str(out), "--max-validation-lists", "9", "--num-candidates", "30"],
+        [
+            *command,
+            "--out",
+            str(out),
+            "--max-validation-lists",
+            "9",
+            "--neighbor-builds",
+            "2",
+            "--label-window-s",
+            "60",
+        ],
         check=True,
         timeout=120,
         stdout=subprocess.PIPE,
@@ -67,7 +77,9 @@ def test_the_job_writes_examples_of_the_whole_log_and_says_what_it_dropped(
     assert len(retrieval) + sum(report["retrieval_dropped"].values()) == num_events
     assert report["ranking_lists"] == {"towers": 0, "ranker": len(ranking) - 9, "validation": 9}
     assert ranking.item_ids == retrieval.item_ids
-    assert np.diff(ranking.candidate_offsets).max() <= 30 + report["config"]["num_random"] + 10
+    assert report["neighbor_builds"] == len(ranking.neighbors) == 4
+    assert report["config"]["label_window_s"] == 60
+    assert report["ranking_labels"] == len(ranking.label_rows_M) > report["ranking_labels_later"]
 
 
 def test_a_missing_configuration_is_a_failure_and_no_traceback(tmp_path: Path) -> None:

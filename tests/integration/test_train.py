@@ -52,7 +52,7 @@ def prepare(deployment: Any, folder: Path) -> Path:
     open_feature_store(deployment.settings).write_item_content(entries, write_time_s=1.0)
     store = open_content_store(deployment.settings)
     store.put(encode_items(items, {m: encoder(m, name) for m, name in ENCODERS.items()}, store).matrix)
-    config = ExampleConfig(max_ranker_lists=80, max_validation_lists=40, num_candidates=40, num_random=5)
+    config = ExampleConfig(max_ranker_lists=80, max_validation_lists=40, neighbor_builds=1)
     build_examples(events_table(), entries, settings=deployment.settings, config=config).save(folder)
     return folder
 

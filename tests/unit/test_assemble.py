@@ -7,7 +7,9 @@ import pytest
 
 from mmrec.features.assemble import FEATURE_NAMES, NOT_OWN, CandidateSignals, ItemFacts, assemble, feature_names
 from mmrec.features.item_columns import Vocabulary, content_columns
-from mmrec.recall.neighbors_reference import neighbor_scores
+from mmrec.recall.context import allowed_items, recall_context
+from mmrec.recall.neighbors_reference import item_pulls, neighbor_scores
+from mmrec.scoring.as_of import profile_as_of
 from mmrec.scoring.behaviors import Behavior, behavior_set, media_behaviors, shop_behaviors
 from mmrec.scoring.decay import decay
 from mmrec.scoring.profile import align_behaviors, empty_profile
@@ -88,13 +90,25 @@ def test_serving_and_training_make_the_same_rows(world):
 def test_neighbor_scores_of_serving_equal_their_definition(world):
     catalogue = world.keeper().catalogue
     profile = world.read_profile(world.user_ids[0])
-    affinity_J = np.random.default_rng(0).random(profile.num_items)
+    state = profile_as_of(profile, as_of_s=world.end_s, behaviors=world.scoring.behaviors, decay_per_day=0.05)
+    strengths_J = state.counts_IB @ world.scoring.behaviors.weights_B
+    times_J = state.read_s - state.ages_I
+    assert len(set(times_J.tolist())) > 3
+    own = dict(zip(profile.item_ids, zip(strengths_J.tolist(), times_J.tolist(), strict=True), strict=True))
     expected = neighbor_scores(
-        dict(zip(profile.item_ids, affinity_J.tolist(), strict=True)),
+        item_pulls(
+            own,
+            as_of_s=state.read_s,
+            decay_per_day=world.scoring.neighbor_decay_per_day,
+            order_decay=world.scoring.neighbor_order_decay,
+        ),
         world.store.read_neighbors(catalogue.item_ids),
         catalogue.item_ids,
     )
-    assert np.allclose(catalogue.neighbors.scores(catalogue.rows(profile.item_ids), affinity_J), expected, rtol=1e-12)
+    allowed_I = allowed_items(catalogue, as_of_s=world.end_s)
+    context = recall_context(profile, catalogue, world.scoring, as_of_s=world.end_s, allowed_I=allowed_I)
+    assert np.allclose(context.neighbor_scores_I, expected, rtol=1e-9)
+    assert expected.any()
 
 
 def test_the_numbering_of_attribute_values_changes_nothing(world):

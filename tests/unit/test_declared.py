@@ -143,7 +143,7 @@ def test_a_refused_option_ends_the_program_with_what_would_be_right(capsys: pyte
     "command",
     [
         ("jobs.tend_log", "--follow", "-1"),
-        ("jobs.build_examples", "--out", "x", "--num-random", "-1"),
+        ("jobs.build_examples", "--out", "x", "--label-window-s", "-1"),
         ("jobs.build_examples", "--out", "x", "--towers-fraction", "1.5"),
         ("services.stack.kafka_broker", "--folder", "x", "--port", "99999"),
     ],

@@ -8,6 +8,8 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.nn import functional
 
 from mmrec.content.matrix import ContentMatrix, content_matrix
@@ -16,7 +18,8 @@ from mmrec.models.bundle import ModelBundle, new_bundle
 from mmrec.models.fusion import FUSIONS, PrintedSelfAttentionFusion, apply_fusion, fusion
 from mmrec.models.losses import Temperature, info_nce, listwise_softmax, log_utility, paired_info_nce
 from mmrec.models.settings import Fusion, RankerSettings, TowerSettings
-from mmrec.models.towers import Projection
+from mmrec.models.towers import ItemTower, Projection
+from mmrec.training.tower_data import fit_projections, projected_content
 
 TOWERS = TowerSettings(embedding_dim=16, projected_dim=8, hidden_dim=16, max_history=6)
 
@@ -139,6 +142,52 @@ def test_fusion_ignores_what_a_missing_modality_holds(name: str) -> None:
     first, second = apply_fusion(module, tokens, present), apply_fusion(module, other, present)
     torch.testing.assert_close(first.vector_ND, second.vector_ND)
     torch.testing.assert_close(first.weights_NM, second.weights_NM)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    name=st.sampled_from(sorted(FUSIONS)),
+    present=st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=5),
+    absent=st.sampled_from([math.nan, math.inf, -math.inf, 1e30]),
+)
+def test_no_number_in_an_absent_modality_touches_result_or_gradient(
+    name: str, present: list[list[bool]], absent: float
+) -> None:
+    torch.manual_seed(0)
+    module, present_NM = fusion(name, num_modalities=3, width=16).eval(), torch.tensor(present)
+    drawn = torch.randn(len(present), 3, 16)
+    seen = []
+    for hidden in (0.0, absent):
+        tokens = torch.where(present_NM.unsqueeze(-1), drawn, torch.full_like(drawn, hidden)).requires_grad_()
+        module.zero_grad()
+        fused = apply_fusion(module, tokens, present_NM)
+        (fused.vector_ND.square().sum() + fused.weights_NM.square().sum()).backward()
+        assert tokens.grad is not None
+        assert (tokens.grad[~present_NM] == 0).all()
+        gradients = [p.grad for p in module.parameters() if p.grad is not None]
+        seen.append([fused.vector_ND, fused.weights_NM, tokens.grad, *gradients])
+    for clean, planted in zip(*seen, strict=True):
+        assert torch.isfinite(planted).all()
+        torch.testing.assert_close(clean, planted, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", sorted(FUSIONS))
+def test_item_tower_learns_nothing_from_absent_content(name: Fusion) -> None:
+    whole = content()
+    nan = {m: np.where(whole.present[m][:, None], whole.values[m], np.nan).astype(np.float32) for m in whole.values}
+    seen = []
+    for values in ({m: np.nan_to_num(v) for m, v in nan.items()}, nan):
+        torch.manual_seed(0)
+        tower = ItemTower(replace(TOWERS, fusion=name), content_dims={"image": 10, "text": 10}, num_ids=12)
+        given_content = replace(whole, values=values)
+        fit_projections(tower, given_content)
+        raw = tower.project({m: torch.from_numpy(v) for m, v in values.items()})
+        vectors = tower(raw, projected_content(tower, given_content)[1], torch.arange(12))
+        vectors[:, 0].sum().backward()
+        seen.append([vectors, *(p.grad for p in tower.parameters() if p.grad is not None)])
+        assert torch.isfinite(projected_content(tower, given_content)[0]).all()
+    for clean, planted in zip(*seen, strict=True):
+        torch.testing.assert_close(clean, planted, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("name", sorted(FUSIONS))

@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmrec.errors import ConfigurationError
+from mmrec.errors import ConfigurationError, SettingError
 from mmrec.features.values import Neighbors
 from mmrec.recall.neighbors import NeighborSettings, build_neighbors
-from mmrec.recall.neighbors_reference import neighbor_scores, neighbor_weights
+from mmrec.recall.neighbors_reference import item_pulls, neighbor_scores, neighbor_weights
+from mmrec.recall.pull import pulls
 from mmrec.scoring.behaviors import shop_behaviors
+from mmrec.scoring.settings import ScoringConfig
 
 BEHAVIORS = shop_behaviors()
 NOW_S = 1_767_225_600.0
@@ -123,7 +125,67 @@ def test_an_empty_log_has_no_neighbors() -> None:
     assert build_neighbors(table([("u", "a", "mystery", NOW_S)]), behaviors=BEHAVIORS, as_of_s=NOW_S) == {}
 
 
-def test_a_score_is_the_sum_of_affinity_times_weight() -> None:
+OWN = st.dictionaries(st.sampled_from("abcdefgh"), st.tuples(st.integers(-3, 30), st.integers(0, 6)), max_size=8)
+
+
+@settings(max_examples=150, deadline=None)
+@given(OWN, st.sampled_from([0.0, 0.05, 2.0]), st.sampled_from([0.3, 0.8, 1.0]))
+def test_fast_pulls_are_the_definition(
+    own: dict[str, tuple[int, int]], decay_per_day: float, order_decay: float
+) -> None:
+    times = {item: (float(strength), NOW_S - 86_400.0 * days) for item, (strength, days) in own.items()}
+    expected = item_pulls(times, as_of_s=NOW_S, decay_per_day=decay_per_day, order_decay=order_decay)
+    strengths_J = np.array([strength for strength, _ in times.values()])
+    ages_J = np.array([NOW_S - time_s for _, time_s in times.values()])
+    found = pulls(strengths_J, ages_J, decay_per_day=decay_per_day, order_decay=order_decay)
+    assert found == pytest.approx([expected[item] for item in times], rel=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 400), min_size=2, max_size=12), st.floats(0.2, 1.0), st.floats(0.1, 1000.0))
+def test_order_pulls_alike_however_far_apart_in_time_events_lie(
+    days: list[int], order_decay: float, stretched: float
+) -> None:
+    ages_J = np.array(days, dtype=np.float64) * 86_400.0
+    near, far = (
+        pulls(np.ones(len(days)), ages, decay_per_day=0.0, order_decay=order_decay)
+        for ages in (ages_J, ages_J * stretched)
+    )
+    assert (near == far).all()
+    by_age = near[np.argsort(ages_J, kind="stable")]
+    assert by_age[0] == 1.0
+    assert (np.diff(by_age) <= 0).all()
+    equal = ages_J[:, None] == ages_J[None, :]
+    assert (np.abs(near[:, None] - near[None, :])[equal] == 0).all(), "items of one instant pull alike"
+
+
+def test_what_came_last_decides_between_neighbors_of_equal_weight() -> None:
+    """A user bought a, then b, within a minute: what follows b comes first, whatever the age of both."""
+    neighbors = {
+        "a": Neighbors(item_ids=("after a",), weights_K=np.array([0.5], np.float32), built_time_s=NOW_S),
+        "b": Neighbors(item_ids=("after b",), weights_K=np.array([0.5], np.float32), built_time_s=NOW_S),
+    }
+    for age_s in (60.0, 300 * 86_400.0):
+        own = {"a": (10.0, NOW_S - age_s - 30), "b": (10.0, NOW_S - age_s)}
+        pulled = item_pulls(own, as_of_s=NOW_S, decay_per_day=0.05, order_decay=0.8)
+        after_a, after_b = neighbor_scores(pulled, neighbors, ["after a", "after b"])
+        assert after_a < 0.85 * after_b
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("neighbor_order_decay", 0.0, "neighbor_order_decay is 0.0"),
+        ("neighbor_order_decay", 1.2, "neighbor_order_decay is 1.2"),
+        ("neighbor_decay_per_day", -0.1, "neighbor_decay_per_day is -0.1"),
+    ],
+)
+def test_decays_of_the_history_have_a_range(setting: str, value: float, said: str) -> None:
+    with pytest.raises(SettingError, match=said):
+        ScoringConfig(behaviors=BEHAVIORS, **{setting: value})
+
+
+def test_a_score_is_the_sum_of_pull_times_weight() -> None:
     neighbors = {
         "a": Neighbors(item_ids=("x", "y"), weights_K=np.array([0.5, 0.25], np.float32), built_time_s=NOW_S),
         "b": Neighbors(item_ids=("y",), weights_K=np.array([1.0], np.float32), built_time_s=NOW_S),

@@ -31,7 +31,7 @@ CONFIG = TrainConfig(
     towers=TowerSettings(embedding_dim=16, projected_dim=8, hidden_dim=24, max_history=10),
     ranker=RankerSettings(hidden_dims=(16, 8)),
     fit_towers=TowerFitConfig(max_epochs=4, batch_size=128, learning_rate=1e-2, refit_epochs=1),
-    fit_ranker=RankerFitConfig(max_epochs=8, num_tower_candidates=10, num_negatives=20),
+    fit_ranker=RankerFitConfig(max_epochs=8, num_negatives=20),
 )
 
 
@@ -64,7 +64,7 @@ def world() -> tuple[BuiltExamples, TrainInputs]:
         planted_events(),
         entries,
         settings=SETTINGS,
-        config=ExampleConfig(towers_fraction=0.6, ranker_fraction=0.25, num_candidates=40, num_random=0),
+        config=ExampleConfig(towers_fraction=0.6, ranker_fraction=0.25, neighbor_builds=2),
     )
     ids = built.retrieval.item_ids
     drawn = np.random.default_rng(1)
@@ -176,8 +176,10 @@ def ranked_list(drawn: np.random.Generator, *, proposed: bool = True) -> RankedL
     labels = np.full(12, NOT_A_LABEL, dtype=np.int16)
     labels[int(features[:, 1].argmax())] = 3
     return RankedList(
+        rows_N=np.arange(12),
         features_NF=features,
         labels_N=labels,
+        next_N=labels != NOT_A_LABEL,
         proposed_N=(labels == NOT_A_LABEL) | proposed,
         own_N=np.zeros(12, bool),
         popularity_N=np.zeros(12),

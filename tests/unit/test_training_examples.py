@@ -21,6 +21,7 @@ from mmrec.training.event_columns import event_columns
 from mmrec.training.example_config import ExampleConfig, Part
 from mmrec.training.examples import NO_ROW, NOT_A_LABEL, RankingExamples, RetrievalExamples
 from mmrec.training.ranking_lists import profiles_before
+from mmrec.training.ranking_rows import RankedList, ranked_lists
 from mmrec.training.retrieval_labels import num_known_events
 
 BEHAVIORS = shop_behaviors()
@@ -28,7 +29,8 @@ HALF_DAY = 43_200.0
 START = 1_700_000_000.0
 MAX_RECENT = 6
 SETTINGS = Settings(scoring=ScoringConfig(behaviors=BEHAVIORS, decay_per_day=(0.05, 0.3), max_recent=MAX_RECENT))
-CONFIG = ExampleConfig(towers_fraction=0.4, ranker_fraction=0.3, num_candidates=8, num_random=3)
+CONFIG = ExampleConfig(towers_fraction=0.4, ranker_fraction=0.3, label_window_s=HALF_DAY, neighbor_builds=2)
+NUM_CANDIDATES = 8
 
 Rows = list[tuple[int, int, int, int, int]]
 """(user, item, behavior, half days until the event, half days until it was known after that)."""
@@ -166,46 +168,47 @@ def test_what_is_known_at_or_after_a_label_cannot_change_its_list(cut: int) -> N
         for row in rows
     ]
     assert changed != rows
-    config = dataclasses.replace(CONFIG, num_random=0)
-    lists = [lists_by_label(built(log, config).ranking) for log in (rows, changed)]
-    # A label that was known after the cut is itself another one now, and so are its list's candidates.
+    lists = [lists_by_label(built(log).ranking) for log in (rows, changed)]
+    # A label that was known after the cut is itself another one now.
     shared = [key for key in lists[0] if key in lists[1] and key[1] <= cut_s]
     assert len(shared) > 20
     for key in shared:
         (facts, numbers), (other_facts, other_numbers) = lists[0][key], lists[1][key]
         assert facts == other_facts
         # A user's other lists cut the replay into other pieces, which moves the last bit of a sum.
-        np.testing.assert_allclose(numbers, other_numbers, rtol=1e-12)
+        np.testing.assert_allclose(numbers, other_numbers, rtol=1e-5, atol=1e-6)
+
+
+def made(ranking: RankingExamples, numbers: np.ndarray | None = None, entries=None) -> list[RankedList]:
+    """Lists as the ranker would read them without towers."""
+    content = content_columns([(entries or {}).get(i) for i in ranking.item_ids], vocabulary=Vocabulary())
+    return list(
+        ranked_lists(
+            ranking,
+            np.arange(len(ranking)) if numbers is None else numbers,
+            content=content,
+            towers=None,
+            scoring=SETTINGS.scoring,
+            num_candidates=NUM_CANDIDATES,
+        )
+    )
 
 
 def lists_by_label(ranking: RankingExamples) -> dict[tuple[str, float, str], tuple[list[object], np.ndarray]]:
-    """(facts, numbers) of each list, by user, instant and labels."""
-    content = content_columns([None] * len(ranking.item_ids), vocabulary=Vocabulary())
+    """(facts, numbers) of what recall proposed for each list, by user, instant and labels of the instant."""
     found = {}
-    for number in range(len(ranking)):
-        inputs = ranking.inputs(number, content)
-        profile, items = inputs.profile, inputs.items
-        item_ids = [ranking.item_ids[row] for row in inputs.rows_N]
-        labels = [(i, int(b)) for i, b in zip(item_ids, inputs.labels_N, strict=True) if b != NOT_A_LABEL]
-        by_id = np.argsort(profile.item_ids)
+    for number, one in enumerate(made(ranking)):
+        profile, proposed = ranking.profile(number), one.proposed_N
+        labels = [ranking.item_ids[row] for row in one.rows_N[one.next_N]]
         facts = [
-            item_ids,
+            [ranking.item_ids[row] for row in one.rows_N[proposed]],
             sorted(profile.item_ids),
             profile.recent_item_ids,
             profile.recent_known_times_L.tolist(),
             profile.num_events,
         ]
-        numbers = [
-            profile.counts_IHB[by_id],
-            profile.reference_times_I[by_id],
-            items.counts_NHB,
-            np.nan_to_num(items.reference_times_N, neginf=0.0),
-            inputs.neighbor_score_N,
-        ]
-        found[ranking.user_keys[number], inputs.as_of_s, str(labels)] = (
-            facts,
-            np.concatenate([array.ravel() for array in numbers]),
-        )
+        key = ranking.user_keys[number], float(ranking.label_times_N[number]), str(labels)
+        found[key] = (facts, one.features_NF[proposed].ravel())
     return found
 
 
@@ -217,32 +220,101 @@ def test_an_event_known_at_the_very_instant_of_the_label_is_not_in_it() -> None:
     assert profiles_before(columns, label, scoring=SETTINGS.scoring)[0].item_ids == ("i1",)
 
 
+def label_sets(ranking: RankingExamples, number: int) -> dict[str, tuple[int, bool]]:
+    """Labels of a list: item id -> (position of the behavior, whether something followed at the very instant)."""
+    at = ranking.labels(number)
+    rows, behaviors, nexts = ranking.label_rows_M[at], ranking.label_behaviors_M[at], ranking.label_next_M[at]
+    return {
+        ranking.item_ids[row]: (behavior, soon)
+        for row, behavior, soon in zip(rows.tolist(), behaviors.tolist(), nexts.tolist(), strict=True)
+    }
+
+
 def test_each_label_stands_exactly_once_among_its_candidates() -> None:
     ranking = built(random_rows()).ranking
     assert len(ranking) > 100
-    for number in range(len(ranking)):
-        begin, end = ranking.candidate_offsets[number : number + 2]
-        rows, labels = ranking.candidate_rows_M[begin:end], ranking.candidate_labels_M[begin:end]
-        assert (np.diff(rows) > 0).all()
-        assert (labels != NOT_A_LABEL).any()
-        assert labels.max() < len(BEHAVIORS)
+    for number, one in enumerate(made(ranking)):
+        assert (np.diff(one.rows_N) > 0).all()
+        assert one.next_N.any()
+        labels = {ranking.item_ids[row] for row in one.rows_N[one.labels_N != NOT_A_LABEL]}
+        assert labels == set(label_sets(ranking, number))
+        assert one.labels_N.max() < len(BEHAVIORS)
+        assert (one.proposed_N | (one.labels_N != NOT_A_LABEL)).all()
 
 
-def test_labels_are_what_the_user_did_at_that_instant_and_the_weightiest_of_it() -> None:
+@pytest.mark.parametrize("window_s", [0.0, HALF_DAY, 3 * HALF_DAY])
+def test_labels_are_what_the_user_did_within_the_window_and_the_weightiest_of_it(window_s: float) -> None:
     rows = random_rows()
-    ranking = built(rows).ranking
-    did: dict[tuple[str, float], dict[str, int]] = {}
-    for user, item, behavior, event, _ in rows:
-        items = did.setdefault((f"u{user}", START + event * HALF_DAY), {})
-        items[f"i{item}"] = max(behavior, items.get(f"i{item}", -1))
+    result = built(rows, dataclasses.replace(CONFIG, label_window_s=window_s))
+    ranking, ends_s = result.ranking, {Part.RANKER: result.report["validation_begins_s"], Part.VALIDATION: np.inf}
+    later = 0
     for number in range(len(ranking)):
-        begin, end = ranking.candidate_offsets[number : number + 2]
-        labels = ranking.candidate_labels_M[begin:end]
-        for row in np.flatnonzero(labels != NOT_A_LABEL).tolist():
-            item_id = ranking.item_ids[ranking.candidate_rows_M[begin + row]]
-            items = did[ranking.user_keys[number], float(ranking.label_times_N[number])]
-            # A label that was known too late for its part is no label, so the recorded one may be the lesser.
-            assert labels[row] <= items[item_id]
+        part, user, time_s = Part(ranking.parts_N[number]), ranking.user_keys[number], ranking.label_times_N[number]
+        reach_s = time_s + window_s
+        did: dict[str, tuple[int, bool]] = {}
+        mine = [row for row in rows if f"u{row[0]}" == user]
+        for _, item, behavior, event, late in mine:
+            event_s, known_s = START + event * HALF_DAY, START + (event + late) * HALF_DAY
+            bought_s = [
+                START + (at + after) * HALF_DAY for _, other, what, at, after in mine if other == item and what == 3
+            ]
+            if not time_s <= event_s <= reach_s or known_s >= ends_s[part] or min(bought_s, default=np.inf) < event_s:
+                continue
+            if event_s >= ends_s[part]:
+                continue
+            before, soon = did.get(f"i{item}", (-1, False))
+            did[f"i{item}"] = (max(behavior, before), soon or event_s == time_s)
+        assert label_sets(ranking, number) == did
+        later += sum(not soon for _, soon in did.values())
+    assert (later > 0) == (window_s > 0)
+
+
+def planted(*mine: tuple[int, int, float]) -> pa.Table:
+    """A log of 100 browses a day apart; then events of user "u" on day 100 and after: (item, behavior, hours)."""
+    others = [(f"v{n % 7}", f"i{n % 5}", "browse", START + n * 2 * HALF_DAY) for n in range(100)]
+    own = [("u", f"i{item}", BEHAVIORS.names[what], START + (2_400 + hours) * 3_600.0) for item, what, hours in mine]
+    after = [(f"v{n % 7}", f"i{n % 5}", "browse", START + (3_000 + n) * 3_600.0) for n in range(40)]
+    users, items, behaviors, times = zip(*others, *own, *after, strict=True)
+    columns = {"user_key": users, "item_id": items, "behavior": behaviors}
+    return pa.table(columns | dict.fromkeys(("event_time_s", "known_time_s", "ingest_time_s"), times))
+
+
+def test_a_purchase_that_follows_a_labelled_cart_is_credited_and_what_is_bought_within_the_day_is_no_negative() -> None:
+    cart, purchase = BEHAVIORS.index("cart"), BEHAVIORS.index("purchase")
+    log = planted((1, 0, -1), (2, cart, 0), (2, purchase, 2), (3, purchase, 20), (4, purchase, 30))
+    config = dataclasses.replace(CONFIG, towers_fraction=0.6, ranker_fraction=0.15, label_window_s=86_400.0)
+    ranking = build_examples(log, {}, settings=SETTINGS, config=config).ranking
+    number = next(n for n in range(len(ranking)) if ranking.label_times_N[n] == START + 2_400 * 3_600.0)
+    assert ranking.parts_N[number] == Part.RANKER
+    assert label_sets(ranking, number) == {"i2": (purchase, True), "i3": (purchase, False)}
+    alone = build_examples(log, {}, settings=SETTINGS, config=dataclasses.replace(config, label_window_s=0.0)).ranking
+    assert label_sets(alone, number) == {"i2": (cart, True)}
+    # The window says what followed, not what was known: the state of the list is the same.
+    assert alone.profile_bytes.tobytes() == ranking.profile_bytes.tobytes()
+
+
+def test_no_label_of_the_ranker_reaches_into_validation() -> None:
+    rows = random_rows()
+    for window_s in (HALF_DAY, 1e9):
+        result = built(rows, dataclasses.replace(CONFIG, label_window_s=window_s))
+        ends_s = result.report["validation_begins_s"]
+        changed = [row if START + row[3] * HALF_DAY < ends_s else (row[0], (row[1] + 9) % 40, *row[2:]) for row in rows]
+        again = built(changed, dataclasses.replace(CONFIG, label_window_s=window_s)).ranking
+        for number in result.ranking.of_part(Part.RANKER).tolist():
+            assert label_sets(result.ranking, number) == label_sets(again, number)
+
+
+def test_lists_read_the_newest_neighbors_built_before_them() -> None:
+    result = built(random_rows(), dataclasses.replace(CONFIG, neighbor_builds=5))
+    ranking = result.ranking
+    assert len(ranking.neighbors) == len(ranking.neighbor_times_T) == result.report["neighbor_builds"] == 10
+    assert (np.diff(ranking.neighbor_times_T) > 0).all()
+    assert ranking.neighbor_times_T[0] == result.report["ranker_begins_s"]
+    used = {id(ranking.neighbors_at(time_s)) for time_s in ranking.label_times_N.tolist()}
+    assert len(used) == 10
+    assert ranking.neighbors_at(ranking.neighbor_times_T[3]) is ranking.neighbors[3]
+    assert ranking.neighbors_at(ranking.neighbor_times_T[3] - 1.0) is ranking.neighbors[2]
+    assert ranking.neighbors_at(START - 1.0) is None
 
 
 def test_an_item_that_serving_would_hide_is_neither_label_nor_candidate() -> None:
@@ -250,12 +322,10 @@ def test_an_item_that_serving_would_hide_is_neither_label_nor_candidate() -> Non
     result = built(rows)
     assert result.report["ranking_labels_dropped"]["hidden"] > 0
     purchase = BEHAVIORS.index("purchase")
-    for number in range(len(result.ranking)):
+    for number, one in enumerate(made(result.ranking)):
         profile = result.ranking.profile(number)
         bought = {i for i, counts in zip(profile.item_ids, profile.counts_IHB[:, 0, purchase], strict=True) if counts}
-        begin, end = result.ranking.candidate_offsets[number : number + 2]
-        candidates = {result.ranking.item_ids[row] for row in result.ranking.candidate_rows_M[begin:end]}
-        assert not bought & candidates
+        assert not bought & {result.ranking.item_ids[row] for row in one.rows_N}
 
 
 def test_hidden_retrieval_labels_are_those_bought_before() -> None:
@@ -277,30 +347,10 @@ def test_an_item_is_no_candidate_before_it_is_published() -> None:
     assert result.report["ranking_labels_dropped"]["not_showable"] > 0
     content = content_columns([entries.get(i) for i in ranking.item_ids], vocabulary=Vocabulary())
     seen_late = 0
-    for number in range(len(ranking)):
-        begin, end = ranking.candidate_offsets[number : number + 2]
-        rows = ranking.candidate_rows_M[begin:end]
-        assert ranking.allowed(number, content)[rows].all()
-        seen_late += int((content.publish_times_X[rows] == late_s).sum())
+    for number, one in enumerate(made(ranking, entries=entries)):
+        assert (content.publish_times_X[one.rows_N] < ranking.label_times_N[number]).all()
+        seen_late += int((content.publish_times_X[one.rows_N] == late_s).sum())
     assert seen_late > 0
-
-
-def test_more_candidates_join_once_and_only_where_they_could_have_been_shown() -> None:
-    entries = {f"i{n}": CatalogEntry(item_id=f"i{n}", publish_time_s=START) for n in range(45)}
-    ranking = built(random_rows(), entries=entries).ranking
-    content = content_columns([entries.get(i) for i in ranking.item_ids], vocabulary=Vocabulary())
-    for number in range(0, len(ranking), 11):
-        plain = ranking.inputs(number, content)
-        more = ranking.inputs(number, content, more_rows=np.arange(len(ranking.item_ids)))
-        assert set(more.rows_N.tolist()) == {
-            *np.flatnonzero(ranking.allowed(number, content)).tolist(),
-            *plain.rows_N.tolist(),
-        }
-        assert (np.diff(more.rows_N) > 0).all()
-        same = np.isin(more.rows_N, plain.rows_N)
-        assert more.labels_N[same].tolist() == plain.labels_N.tolist()
-        assert (more.labels_N[~same] == NOT_A_LABEL).all()
-        assert more.neighbor_score_N[same].tolist() == plain.neighbor_score_N.tolist()
 
 
 def test_the_same_seed_gives_the_same_examples_whatever_the_order_of_the_log() -> None:
@@ -359,8 +409,9 @@ def test_events_of_behaviors_that_are_not_configured_are_left_out_and_counted() 
 def test_a_configuration_that_shares_out_more_than_the_log_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="towers_fraction"):
         ExampleConfig(towers_fraction=0.9, ranker_fraction=0.2)
-    with pytest.raises(ConfigurationError, match="num_random"):
-        ExampleConfig(num_random=-1)
+    for setting, value in (("label_window_s", -1.0), ("neighbor_builds", 0), ("label_window_s", float("inf"))):
+        with pytest.raises(ConfigurationError, match=f"{setting} is {value}"):
+            ExampleConfig(**{setting: value})
 
 
 def assert_same(one, other) -> None:
@@ -368,10 +419,10 @@ def assert_same(one, other) -> None:
         a, b = getattr(one, field.name), getattr(other, field.name)
         if dataclasses.is_dataclass(a):
             assert_same(a, b)
-        elif isinstance(a, dict):
-            assert a.keys() == b.keys()
-            for key in a:
-                assert_same(a[key], b[key])
+        elif field.name == "neighbors":
+            assert len(a) == len(b)
+            for mine, theirs in zip(a, b, strict=True):
+                assert_same(mine, theirs)
         elif isinstance(a, np.ndarray):
             assert a.dtype == b.dtype
             np.testing.assert_array_equal(a, b, err_msg=field.name)

@@ -22,7 +22,7 @@ class NeighborItems:
     finds_similar: bool = True
 
     def propose(self, context: RecallContext, *, num_candidates: int) -> Proposals:
-        """Neighbors of own items, by the sum of affinity times neighbor weight."""
+        """Neighbors of own items, by the sum of pull times neighbor weight."""
         scores_I = context.neighbor_scores_I
         rows = np.flatnonzero((scores_I > 0) & context.allowed_I)
         return best(rows, scores_I[rows], num_candidates)
@@ -32,7 +32,7 @@ class NeighborItems:
         near, profile = context.own_neighbors, context.profile
         if near is None or not profile.num_items:
             return []
-        weights_J = (near.weights_IK * (near.rows_IK == row)).sum(axis=1) * context.affinity_J
+        weights_J = (near.weights_IK * (near.rows_IK == row)).sum(axis=1) * context.pulls_J
         leading = np.argsort(-weights_J, kind="stable")[:MAX_REASONS]
         newest = np.argmax(np.where(weights_J > 0, profile.reference_times_I, -np.inf))
         return [

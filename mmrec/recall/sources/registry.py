@@ -20,6 +20,6 @@ SOURCES: Final[tuple[RecallSource, ...]] = (
     SimilarItems(),
 )
 MODEL_FREE: Final = tuple(source for source in SOURCES if not source.needs_model)
-"""Sources that propose the same with and without a release; training lists are made with them."""
+"""Sources that propose the same with and without a release."""
 FINDING_SIMILAR: Final = tuple(source for source in SOURCES if source.finds_similar)
 """Sources that are asked for items like one item."""
