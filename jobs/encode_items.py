@@ -4,6 +4,9 @@
     python -m jobs.encode_items --config mmrec.toml --follow     stay, and encode new and changed items in seconds,
                                                                  until SIGTERM or Ctrl-C
 
+With --follow, a catalogue that is new to it goes behind single changes, and through one thread: where it is large, let
+the first form go before.
+
 Only inputs that are new to all runs go through an encoder; vectors are kept by content and by the encoder's fingerprint
 in the cache folder, as soon as they are made: a killed run goes on where it stopped. Ray starts with the first portion
 that is worth it.
@@ -14,14 +17,13 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import takewhile
 
 from jobs.ray_encoding import RayFiller
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
 from mmrec.content.catalog_feed import CatalogFeed, record_portions, take_ahead
-from mmrec.content.cleaning import CLEANINGS
 from mmrec.content.content_metrics import ContentMetrics
 from mmrec.content.feed_progress import FeedProgress
 from mmrec.content.lanes import Lanes
@@ -30,6 +32,7 @@ from mmrec.content.publish import ContentCounts
 from mmrec.content.registry import LazyEncoder, chosen_encoders
 from mmrec.content.store import ContentStore
 from mmrec.events.polled import Polled
+from mmrec.events.producer import TopicRecord
 from mmrec.events.topics import SkippedBatches
 from mmrec.home import cache_folder
 from mmrec.programs.shell import exit_status, shell_parser, stop_on_signals
@@ -52,14 +55,14 @@ BATCH_PAUSE_S = 0.05
 POLL_S = 0.2
 
 
-def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, stop: threading.Event) -> ContentCounts:
+def run(settings: Settings, *, follow: bool, num_workers: int, stop: threading.Event) -> ContentCounts:
     """Encode what is there and, with `follow`, what arrives until `stop`."""
-    clock, status = SystemClock(), StatusFile(settings.stores.status, PROCESS)
-    names = chosen_encoders(settings.content)
+    clock, names = SystemClock(), chosen_encoders(settings.content)
     # Near-line shares the machine with serving: one thread, and no spinning.
     encoders = {m: LazyEncoder(m, name, num_threads=1 if follow else num_workers) for m, name in names.items()}
     store = ContentStore(settings.stores.content, cache_folder=cache_folder() / "content")
-    producer, watch = open_producer(settings), ContentMetrics(metrics := Metrics(PROCESS))
+    producer, status = open_producer(settings), StatusFile(settings.stores.status, PROCESS)
+    watch = ContentMetrics(metrics := Metrics(PROCESS))
     endpoint = serve_metrics(metrics, settings.metrics)
     worker = PictureWorker(timeout_s=settings.content.picture_timeout_s)
     feed = open_catalog_feed(
@@ -67,7 +70,6 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, st
         encoders=encoders,
         store=store,
         producer=producer,
-        cleaning=cleaning,
         picture_problem=worker.problem,
         inference=open_attribute_inference(settings, encoders),
     )
@@ -75,30 +77,33 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, st
     filler, skipped = RayFiller(encoders, store, num_workers=num_workers), SkippedBatches()
     topics, topic = open_topics(settings), settings.kafka.catalog_items
     progress = FeedProgress(start=feed.mark.offsets, end=topics.ends(topic), started_s=clock.now_s())
-
     live = live_collection(settings)
 
     def tell(*, ready: bool) -> None:
         now_s, counts = clock.now_s(), feed.figures()
         far = progress.figures(feed.mark.offsets, now_s=now_s, num_items=counts["num_items"])
-        waiting = {"num_waiting_in_bulk": lanes.num_waiting, "live_collection": live.figures()}
-        figures = {**counts, "num_skipped_batches": skipped.num_batches, "progress": far, **waiting}
+        others = {"num_skipped_batches": skipped.num_batches, "live_collection": live.figures()}
+        figures = {**counts, "progress": far, **lanes.figures(), **others}
         status.write({"ready": ready, "encoders": names, **figures}, now_s=now_s)
         watch.figures(figures)
         if not ready:
             log.info("encoding", **far)
 
-    lanes = Lanes(feed, read=lambda start: topics.read(topic, start=start, skipped=skipped), elapsed_s=time.monotonic)
+    lanes = Lanes(
+        feed,
+        read=lambda start: topics.read(topic, start=start, skipped=skipped),
+        elapsed_s=time.monotonic,
+        filler=None if follow else filler,
+    )
     tell(ready=False)
-    while not follow and lanes.encode_some(now_s=clock.now_s()):
+    there = () if follow and feed.mark.offsets else topics.read(topic, start=feed.mark.offsets, skipped=skipped)
+    portions = takewhile(lambda _: not stop.is_set(), record_portions(there))
+    if follow:
+        steps = _put_off(portions, lanes=lanes, now_s=clock.now_s)
+    else:
+        steps = _all_at_once(portions, feed=feed, lanes=lanes, filler=filler, now_s=clock.now_s)
+    for _ in steps:
         tell(ready=False)
-    if not follow or not feed.mark.offsets:  # a catalogue that is new to us; what came since is taken by lanes
-        portions = record_portions(topics.read(topic, start=feed.mark.offsets, skipped=skipped))
-        backlog = takewhile(lambda _: not stop.is_set(), portions)
-        for _ in take_ahead(feed, lanes.passed(backlog), filler=filler, now_s=clock.now_s):
-            tell(ready=False)
-    while not follow and _pictures_are_awaited(feed, filler, clock.now_s()):
-        stop.wait(BATCH_PAUSE_S)
     filler.close()
     if follow:
         log.info("encoders_loaded", embedding_dims={m: lazy.embedding_dim for m, lazy in encoders.items()})
@@ -112,15 +117,41 @@ def run(settings: Settings, *, follow: bool, cleaning: str, num_workers: int, st
     return feed.counts
 
 
+def _all_at_once(
+    portions: Iterable[list[TopicRecord]],
+    *,
+    feed: CatalogFeed,
+    lanes: Lanes,
+    filler: RayFiller,
+    now_s: Callable[[], float],
+) -> Iterator[None]:
+    """Encode what waits in the bulk lane, then portions of the topic, then pictures as they come; yields meanwhile."""
+    while lanes.encode_some(now_s=now_s()):
+        yield
+    yield from take_ahead(feed, lanes.passed(portions), filler=filler, now_s=now_s)
+    while _pictures_are_awaited(feed, filler, now_s()):
+        time.sleep(BATCH_PAUSE_S)
+
+
+def _put_off(portions: Iterable[list[TopicRecord]], *, lanes: Lanes, now_s: Callable[[], float]) -> Iterator[None]:
+    """Put a catalogue that is new to the job behind changes that come now; yields after each portion."""
+    for records in portions:
+        lanes.put_off(records, now_s=now_s())
+        yield
+
+
 def _follow(
     polled: Polled, *, feed: CatalogFeed, lanes: Lanes, now_s: Callable[[], float], tell: Callable[[], None]
 ) -> None:
-    """Take what arrives, and between polls what waits in the bulk lane and pictures that have come."""
+    """Take what arrives, and between polls what waits in the bulk lane and pictures that have come.
+
+    Serving fields of the bulk lane go on however much arrives, its content when nothing does.
+    """
     told_s = now_s()
     while (records := polled.next(wait_s=0.0 if lanes.num_waiting else POLL_S)) is not None:
         if records:
             lanes.arrived(records, now_s=now_s())
-        else:
+        if not lanes.describe_some(now_s=now_s()) and not records:
             lanes.encode_some(now_s=now_s())
         feed.take_pictures(now_s=now_s(), in_portions=False)
         if records or now_s() - told_s >= 1.0:
@@ -139,7 +170,6 @@ def main() -> int:
     """Run the job; see the module's first lines."""
     parser = shell_parser(__doc__)
     parser.add_argument("--follow", action="store_true", help="stay and encode new items as they come")
-    parser.add_argument("--text-cleaning", dest="cleaning", default="none", choices=tuple(CLEANINGS))
     parser.add_argument(
         "--num-workers", type=argument(AtLeastOne), default=os.cpu_count() or 1, help="encoder processes"
     )
@@ -150,7 +180,7 @@ def main() -> int:
 
     def encode() -> None:
         settings = settings_from(asked.config)
-        counts = run(settings, follow=asked.follow, cleaning=asked.cleaning, num_workers=asked.num_workers, stop=stop)
+        counts = run(settings, follow=asked.follow, num_workers=asked.num_workers, stop=stop)
         log.info("catalogue_encoded", **counts.figures())
         sys.stdout.write(counts.table() + "\n")
 

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 
 from mmrec.catalog.cleaning import CleaningPolicy, cleaning_policy
 from mmrec.config import Settings
-from mmrec.content.cleaning import CLEANINGS
 from mmrec.content.feed import CatalogChanges, read_changes
 from mmrec.content.fit import FITTED_KINDS, fit_encoder
 from mmrec.programs.shell import exit_status, shell_parser
@@ -36,14 +35,13 @@ def main() -> int:
     parser = shell_parser(__doc__)
     parser.add_argument("kind", choices=tuple(FITTED_KINDS))
     parser.add_argument("file", help="what is fitted is written here")
-    parser.add_argument("--text-cleaning", dest="cleaning", default="none", choices=tuple(CLEANINGS))
     asked = parser.parse_args()
     configure_logging()
 
     def fit() -> None:
         settings = settings_from(asked.config)
         portions = catalogue(settings, cleaning_policy(settings.catalog))
-        num_items = fit_encoder(asked.kind, portions, path=asked.file, cleaning=asked.cleaning)
+        num_items = fit_encoder(asked.kind, portions, path=asked.file, cleaning=settings.content.text_cleaning)
         log.info("encoder_fitted", kind=asked.kind, file=asked.file, num_items=num_items)
 
     return exit_status(log, "fit_encoder", fit)

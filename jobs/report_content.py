@@ -5,6 +5,8 @@
     python -m jobs.report_content --dataset my/catalogue.csv        any form that `mmrec import` reads
     python -m jobs.report_content --train attributes --train align  also trains these recipes on it, in this process
     python -m jobs.report_content --findings aligned                with what an earlier training left in a folder
+    python -m jobs.report_content --image-encoder ./clip --text-encoder ./clip     one that has both in one space,
+                                                                    measured as it is
 
 Vectors are kept in the cache folder by content, so that a second run encodes nothing. The page opens from disk; nothing
 in it is loaded from elsewhere.
@@ -27,6 +29,7 @@ from mmrec.reports.encoded_catalogue import ReportEncoders, encode_catalogue
 from mmrec.reports.findings import read_findings
 from mmrec.telemetry.logs import configure_logging, get_logger
 from mmrec.training.content_trainings import CONTENT_RECIPES, train_on_catalogue
+from mmrec.training.one_space import one_space_findings
 from mmrec.training.run import use_threads
 from mmrec.wire.declared import AtLeastOne, argument
 from mmrec.wiring import settings_from
@@ -59,6 +62,7 @@ def run(asked: Namespace, settings: Settings) -> Path:
     store = ContentStore(folder / "content", cache_folder=cache_folder() / "content")
     encoded = encode_catalogue(catalogue.items, encoders, store=store, tell=log.info)
     use_threads(threads)
+    trained += one_space_findings(encoded, settings)
     trained += train_on_catalogue(asked.train, encoded, settings, folder, tell=log.info)
     replace_file(asked.out, content_report(catalogue, encoded, trained=trained))
     return Path(asked.out)

@@ -21,7 +21,7 @@ from typing import Any
 from mmrec.programs.shell import exit_status, shell_parser
 from mmrec.telemetry.logs import configure_logging, get_logger
 from mmrec.training.checkpoint import METRICS, ProgressFile, open_run
-from mmrec.training.recipe import Desk, add_options, check_training_tables, chosen_options
+from mmrec.training.recipe import Desk, add_options, check_training_tables, chosen_options, refuse_workers
 from mmrec.training.recipes import RECIPES, recipe_named
 from mmrec.training.run import use_threads
 from mmrec.wire.declared import AtLeastOne, CountOrAll, argument
@@ -80,6 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     recipe, settings = recipe_named(arguments.task), settings_from(arguments.config)
     check_training_tables(RECIPES, settings)
+    refuse_workers(recipe, num_workers=arguments.num_workers, gpu=arguments.gpu)
     options = chosen_options(recipe, settings, arguments)
     out = Path(arguments.out).resolve()
     folder = out.with_name(out.name + ".run")

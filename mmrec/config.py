@@ -66,6 +66,8 @@ RedisConnection = Annotated[
         extra=SECRET,
     ),
 ]
+TextCleaning = Literal["none", "plain", "classic"]
+"""As mmrec.content.cleaning has them."""
 TextEncoder = Annotated[str, _encoder(TEXT_ENCODERS)]
 ImageEncoder = Annotated[str, _encoder(IMAGE_ENCODERS)]
 Scheme = Annotated[
@@ -190,6 +192,9 @@ class ContentSettings:
 
     text_encoder: TextEncoder = "minilm"
     image_encoder: ImageEncoder = "efficientnet-lite0+0.3*color-lab"
+    text_cleaning: TextCleaning = "none"
+    """What is taken off texts before they are encoded, of items and of queries alike (mmrec.content.cleaning); after a
+    change the whole catalogue is encoded again."""
     encoders: Mapping[str, Name] = field(default_factory=dict)
     """Encoder by modality, for the other modalities; those that are not named use their default."""
     picture_timeout_s: Positive = 10.0

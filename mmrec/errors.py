@@ -7,6 +7,7 @@
     │   └── LibraryVersionError           a library is not the version whose insides are used
     ├── NotFoundError (LookupError)       an item, user, release or behavior that does not exist
     ├── InvalidRequestError (ValueError)  a caller asked for something impossible
+    ├── PreconditionError                 something must be done first, and not by asking again
     ├── StoreError                        an engine behind a port failed
     │   ├── UnreachableError              an engine does not answer now but may do so later
     │   └── IncompatibleStateError        stored bytes or a release do not fit this code or schema
@@ -54,6 +55,10 @@ class NotFoundError(MmrecError, LookupError):
 
 class InvalidRequestError(MmrecError, ValueError):
     """The caller asked for something impossible."""
+
+
+class PreconditionError(MmrecError):
+    """What was asked for needs something that has not been done; asking again does not help."""
 
 
 class StoreError(MmrecError):

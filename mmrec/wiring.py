@@ -310,7 +310,6 @@ def open_catalog_feed(
     encoders: "Mapping[str, Encoder]",
     store: "ContentStore",
     producer: "RecordProducer",
-    cleaning: str,
     picture_problem: Callable[[bytes], str],
     inference: "AttributeInference | None" = None,
 ) -> "CatalogFeed":
@@ -318,7 +317,6 @@ def open_catalog_feed(
 
     Args:
         encoders: By modality.
-        cleaning: Name of the text cleaning.
         picture_problem: Says why a picture cannot be read, or nothing; see mmrec.content.picture_worker.
         inference: Fills attributes that items lack; see open_attribute_inference().
     """
@@ -337,7 +335,9 @@ def open_catalog_feed(
     return CatalogFeed(
         mark=FeedMark(
             topic=f"{identity.cluster_id}/{identity.topic_id}",
-            encoders=marked_choices(encoders, cleaning=cleaning, policy=policy, inference=inference),
+            encoders=marked_choices(
+                encoders, cleaning=settings.content.text_cleaning, policy=policy, inference=inference
+            ),
         ),
         mark_path=Path(settings.stores.content) / CATALOG_MARK,
         policy=policy,
@@ -360,7 +360,7 @@ def open_catalog_feed(
         features=open_feature_store(settings),
         producer=producer,
         topic=kafka.item_embeddings,
-        cleaning=cleaning,
+        cleaning=settings.content.text_cleaning,
         inference=inference,
     )
 

@@ -87,6 +87,11 @@ def import_(
         _import_dataset(source, options, config=config, part=part, rate=rate, mix=mix)
         return
     path = source_path(source, data_folder())
+    if part != "all" or mix:
+        said = " and ".join([*([f"--part {part}"] if part != "all" else []), *(["--mix"] if mix else [])])
+        raise InvalidRequestError(
+            f"{said}: this is for data sets by their name alone ({', '.join(DATASETS)}); {path} is read as files"
+        )
     call = ImportCall(again=again, is_dry=dry_run, rate=rate, report=report)
     if not (form or mapping or any(asked.values())) and is_event_file(path):
         import_event_file(path, behavior, FileOptions({}, skip_unknown, time_unit, time_zone), config=config, call=call)

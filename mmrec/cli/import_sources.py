@@ -81,6 +81,8 @@ def import_event_file(
     from mmrec.events.event_files import open_event_file
 
     options = replace(options, behaviors=named_behaviors(behavior, file))
+    if call.report is not None:
+        raise InvalidRequestError(_no_report(file, call.report))
     settings = _settings(config, call)
     events = open_event_file(file, options.reading(settings.events))
     _send_events(settings, events, events, options, call, said={}, files=(file,))
@@ -109,6 +111,8 @@ def import_source(
         typer.echo(f"  {line}")
     if (options.kind == "events" and source.events is None) or (options.kind == "items" and source.items is None):
         raise InvalidRequestError(f"{path} holds no {options.kind} of the form {importer.name}")
+    if call.report is not None and (source.items is None or options.kind == "events"):
+        raise InvalidRequestError(_no_report(path, call.report))
     problems = []
     if source.items is not None and options.kind != "events":
         problem = _items(settings, source, options, call)
@@ -122,6 +126,10 @@ def import_source(
             problems.append(str(error))
     if found := [problem for problem in problems if problem]:
         raise InvalidRequestError(" ".join(found))
+
+
+def _no_report(path: Path, report: Path) -> str:
+    return f"--report {report}: it is about items and how they were cleaned, and only events are read of {path}"
 
 
 def _settings(config: str, call: "ImportCall") -> Settings:
@@ -157,6 +165,8 @@ def _items(settings: Settings, source: "ImportSource", options: "ImportOptions",
     marks = None if call.is_dry else ImportMarks(_marks_folder(settings), first, said, also=others)
     if marks is not None and marks.mark.is_done and not call.again:
         typer.echo(f"{marks.mark.num_sent:,} items of {source.path} were imported before; --again sends them")
+        if call.report is not None:
+            typer.echo(f"{call.report} is not written: nothing was cleaned; --dry-run cleans and sends nothing")
         return ""
     rare = rare_values(part.read(Reading()), policy, settings.catalog.rare_below)
     policy = replace(policy, rare_values=rare)

@@ -14,7 +14,6 @@ The networks of mmrec.models.alignment are the reference; a test holds both equa
 Axes: N inputs, X width of an encoder, P components of it, H width of the bend, D embedding.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -25,7 +24,8 @@ from typing import Any, Final
 import numpy as np
 
 from mmrec.content.matrix import BoolArray, ContentMatrix, FloatArray, is_same_encoder
-from mmrec.disk.files import replace_file, replacing
+from mmrec.content.model_folder import describe_model, described_model
+from mmrec.disk.files import replacing
 from mmrec.errors import IncompatibleStateError
 
 FORMAT: Final = 1
@@ -184,7 +184,6 @@ class AlignmentModel:
         with replacing(folder / WEIGHTS) as file:
             np.savez(file, **arrays)
         described = {
-            "format": FORMAT,
             "encoders": dict(self.encoders),
             "fingerprints": dict(self.fingerprints),
             "content_dims": self.content_dims,
@@ -192,7 +191,7 @@ class AlignmentModel:
             "num_heads": len(self.sides[TEXT].heads),
             "notes": dict(self.notes),
         }
-        replace_file(folder / DESCRIPTION, json.dumps(described, indent=1))
+        describe_model(folder, DESCRIPTION, described, format_number=FORMAT)
 
     @classmethod
     def load(cls, folder: Path) -> "AlignmentModel":
@@ -201,10 +200,7 @@ class AlignmentModel:
         Raises:
             IncompatibleStateError: files are missing or damaged, or this code cannot use them.
         """
-        try:
-            described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-            if described["format"] != FORMAT:
-                raise IncompatibleStateError(f"{folder} has format {described['format']}, this code reads {FORMAT}")
+        with described_model(folder, DESCRIPTION, format_number=FORMAT, what="alignment", task="align") as described:
             with (folder / WEIGHTS).open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             return cls(
@@ -213,13 +209,6 @@ class AlignmentModel:
                 fingerprints=described["fingerprints"],
                 notes=described["notes"],
             )
-        except IncompatibleStateError:
-            raise
-        except Exception as error:  # whatever JSON and NumPy raise over a damaged file
-            raise IncompatibleStateError(
-                f"no usable alignment in {folder}: {type(error).__name__}: {error}; "
-                f"`python -m jobs.train --task align` makes one"
-            ) from None
 
 
 def with_aligned(content: ContentMatrix, model: AlignmentModel) -> ContentMatrix:

@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from mmrec.content.matrix import BoolArray, ContentMatrix, FloatArray
-from mmrec.disk.files import replace_file
-from mmrec.errors import IncompatibleStateError, MmrecError
+from mmrec.content.model_folder import describe_model, described_model
+from mmrec.errors import IncompatibleStateError
 
 FORMAT: Final = 1
 DESCRIPTION: Final = "attributes.json"
@@ -165,7 +164,6 @@ class AttributeHeads:
         folder.mkdir(parents=True, exist_ok=True)
         save_file({name: np.ascontiguousarray(array) for name, array in self.weights.items()}, folder / WEIGHTS)
         described = {
-            "format": FORMAT,
             "content_dims": dict(self.content_dims),
             "encoders": dict(self.encoders),
             "fingerprints": dict(self.fingerprints),
@@ -174,7 +172,7 @@ class AttributeHeads:
             },
             "notes": dict(self.notes),
         }
-        replace_file(folder / DESCRIPTION, json.dumps(described, indent=1))
+        describe_model(folder, DESCRIPTION, described, format_number=FORMAT)
 
     @classmethod
     def load(cls, folder: Path) -> "AttributeHeads":
@@ -183,10 +181,8 @@ class AttributeHeads:
         Raises:
             IncompatibleStateError: files are missing or damaged, or this code cannot use them.
         """
-        try:
-            described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-            if described["format"] != FORMAT:
-                raise ValueError(f"it has format {described['format']}, this code reads {FORMAT}")
+        what, task = "attribute model", "attributes"
+        with described_model(folder, DESCRIPTION, format_number=FORMAT, what=what, task=task) as described:
             return cls(
                 content_dims=described["content_dims"],
                 encoders=described["encoders"],
@@ -198,11 +194,6 @@ class AttributeHeads:
                 weights=load_file(folder / WEIGHTS),
                 notes=described["notes"],
             )
-        except (OSError, KeyError, TypeError, ValueError, AttributeError, MmrecError, SafetensorError) as error:
-            raise IncompatibleStateError(
-                f"no usable attribute model in {folder}: {type(error).__name__}: {error}; "
-                f"`python -m jobs.train --task attributes` makes one"
-            ) from None
 
 
 def pattern(modalities: Sequence[str]) -> str:

@@ -3,9 +3,11 @@
     <folder>/matrix.sqlite      every item's newest row: one vector for each modality it has
     <cache folder>/...          vectors by content (mmrec.content.vector_cache); shared between runs and deployments
 
-A put is one transaction, so readers see all of it or nothing, and its cost does not grow with the catalogue. The file
-is made whole and then given its name: one that is there and does not hold a matrix is damaged and ends what needs it,
-because the feed's mark is past its items, which would stay without embeddings.
+A put is one transaction, so readers see all of it or nothing, and its cost does not grow with the catalogue. It waits
+for other puts alone: writes go to a log beside the file (SQLite's write-ahead log), so whoever reads the whole matrix,
+a backup or a training, keeps no new item waiting. That log is shared through memory: the processes run on one machine.
+The file is made whole and then given its name: one that is there and does not hold a matrix is damaged and ends what
+needs it, because the feed's mark is past its items, which would stay without embeddings.
 """
 
 import json
@@ -20,7 +22,7 @@ from typing import Final
 import numpy as np
 
 from mmrec.content.matrix import ContentMatrix, FloatArray
-from mmrec.content.vector_cache import PAGE_BYTES, VectorCache
+from mmrec.content.vector_cache import PAGE_BYTES, WRITE_AHEAD, VectorCache
 from mmrec.errors import StoreError
 
 MATRIX: Final = "matrix.sqlite"
@@ -31,6 +33,7 @@ _WAIT_S: Final = 60.0
 """For another process's transaction."""
 _LAYOUT: Final = f"""
 pragma page_size = {PAGE_BYTES};
+{WRITE_AHEAD};
 create table items (item_id text primary key) without rowid;
 create table encoders (modality text primary key, encoder text not null, fingerprint text not null, width integer);
 create table vectors (
@@ -61,7 +64,7 @@ class ContentStore:
         if not len(matrix) and not removed:
             return
         self._make()
-        with self._open() as database:
+        with self._open(WRITE_AHEAD, "begin immediate") as database:
             gone = [(item_id,) for item_id in [*removed, *matrix.item_ids]]
             database.executemany("delete from vectors where item_id = ?", gone)
             database.executemany("delete from items where item_id = ?", [(item_id,) for item_id in removed])
@@ -156,13 +159,14 @@ class ContentStore:
             beside.unlink(missing_ok=True)
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; what it reads is of one instant."""
+    def _open(self, *statements: str) -> Iterator[sqlite3.Connection]:
+        """One transaction, begun by `statements`, else for reading; what it reads is of one instant."""
         try:
             # rw: a file that went away meanwhile must not come back empty.
             opened = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=rw", uri=True, timeout=_WAIT_S)
             with closing(opened) as database, database:
-                database.execute("begin")
+                for statement in statements or ("begin",):
+                    database.execute(statement)
                 yield database
         except sqlite3.Error as error:
             raise StoreError(

@@ -2,8 +2,9 @@
 
     <cache folder>/<fingerprint>.sqlite     sha256 of a payload (32 bytes) -> vector (float32, little-endian)
 
-A lookup reads what it is asked for, so memory does not grow with the catalogue. Any number of processes may write:
-SQLite's lock keeps one after the other, and a batch is there as a whole or not at all. What the cache holds can be
+A lookup reads what it is asked for, so memory does not grow with the catalogue. Any number of processes of one machine
+may write: SQLite's lock keeps one after the other, and a batch is there as a whole or not at all; a lookup keeps nobody
+waiting. What the cache holds can be
 encoded again, so a damaged file is replaced by an empty one.
 """
 
@@ -23,6 +24,8 @@ FloatArray = npt.NDArray[np.float32]
 log = get_logger(__name__)
 PAGE_BYTES: Final = 16_384
 """A vector of 1,280 numbers fills a third; at SQLite's 4,096 it would lie on two pages of overflow."""
+WRITE_AHEAD: Final = "pragma journal_mode = wal"
+"""Of a file that is written while others read it; kept in the file, and once for files that are older."""
 _AT_ONCE: Final = 500
 """Digests of one query; SQLite's limit is 999 in old builds."""
 _WAIT_S: Final = 60.0
@@ -63,6 +66,7 @@ class VectorCache:
             return
         rows = zip(digests, map(bytes, np.ascontiguousarray(values_ND, dtype="<f4")), strict=True)
         with self._open(fingerprint) as database:
+            database.execute(WRITE_AHEAD)
             database.executemany("insert or replace into vectors values (?, ?)", rows)
 
     def width(self, fingerprint: str) -> int:
@@ -99,6 +103,11 @@ def _connected(path: Path) -> sqlite3.Connection:
         if error.sqlite_errorcode & 0xFF not in _DAMAGED:
             raise
         log.warning("cache_damaged", path=str(path), detail=str(error))
-        path.unlink(missing_ok=True)
+        for each in (
+            f"{path.name}-wal",
+            f"{path.name}-shm",
+            path.name,
+        ):  # the log first: it would be read into the next
+            path.with_name(each).unlink(missing_ok=True)
         return _connected(path)
     return database

@@ -6,7 +6,7 @@
 Two passes where [catalog] rare_below names thresholds: the first finds rare values, the second makes them "Other".
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,7 @@ from mmrec.catalog.item import CatalogItem
 from mmrec.catalog.movielens import FOLDER as MOVIELENS_FOLDER
 from mmrec.config import CatalogSettings
 from mmrec.errors import InvalidRequestError
+from mmrec.reports.spooled_items import SpooledItems, items_of
 from mmrec.simulator.settings import StorefrontConfig
 from mmrec.simulator.storefront import Storefront
 
@@ -33,11 +34,11 @@ PICTURE_SIZE: Final = 96
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReadCatalogue:
-    """A catalogue in memory."""
+    """A catalogue, read whole."""
 
     name: str
-    items: tuple[CatalogItem, ...]
-    """Cleaned, pictures included; of several with one id the last."""
+    items: Sequence[CatalogItem]
+    """Cleaned; of several with one id the last. Pictures are in memory one at a time, as they are asked for."""
     report: CleaningReport
 
 
@@ -60,14 +61,15 @@ def read_catalogue(
     policy = cleaning_policy(settings, form=form)
     policy = replace(policy, rare_values=rare_values(read(Reading()), policy, settings.rare_below))
     report = CleaningReport(rare_below=settings.report_rare_below)
-    kept: dict[str, CatalogItem] = {}
+    spooled, row_of = SpooledItems(), dict[str, int]()
     for item in read(reading):
         cleaned = clean_item(item, policy)
         report.add(cleaned)
         if cleaned.item is not None:
-            kept[item.item_id] = cleaned.item
+            row_of[item.item_id] = len(spooled)
+            spooled.append(cleaned.item)
     report.merge(reading.each())
-    return ReadCatalogue(name=dataset, items=tuple(kept.values()), report=report)
+    return ReadCatalogue(name=dataset, items=items_of(spooled, [*row_of.values()]), report=report)
 
 
 def _source(

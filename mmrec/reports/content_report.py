@@ -31,10 +31,13 @@ def content_report(
         trained: Findings of trainings, in the order of their sections.
         num_lists: Top-5 lists per kind of query.
     """
-    shown = {item.item_id: Shown(title=item.title, image=item.image) for item in catalogue.items}
+    row_of = {item.item_id: row for row, item in enumerate(catalogue.items)}
 
     def shown_of(item_id: str) -> Shown:
-        return shown.get(item_id, Shown(title=item_id))
+        if item_id not in row_of:
+            return Shown(title=item_id)
+        item = catalogue.items[row_of[item_id]]
+        return Shown(title=item.title, image=item.image)
 
     parts = group_split(*alike_columns(catalogue.items), seed=SEED)
     findings = [

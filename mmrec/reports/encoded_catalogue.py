@@ -21,6 +21,7 @@ from mmrec.content.matrix import ContentMatrix
 from mmrec.content.store import ContentStore
 from mmrec.errors import InvalidRequestError
 from mmrec.evaluation.content_metrics import unit_rows
+from mmrec.reports.spooled_items import items_of
 from mmrec.wire.portions import portions
 
 FloatArray = npt.NDArray[np.float32]
@@ -45,7 +46,7 @@ class ReportEncoders:
 class EncodedCatalogue:
     """I items that every image encoder could read, in the order of all arrays."""
 
-    items: tuple[CatalogItem, ...]
+    items: Sequence[CatalogItem]
     images: Mapping[str, FloatArray]
     """Image encoder -> (I, D) rows of length one, as asked for: the first is the one that lists are made with."""
     text_encoder: str
@@ -73,9 +74,10 @@ def encode_catalogue(
     Raises:
         InvalidRequestError: fewer than MIN_ITEMS items have a picture that can be read.
     """
-    pictured = [item for item in items if item.image is not None]
+    pictured = items_of(items, [row for row, item in enumerate(items) if item.image is not None])
     found = {each.name: _vectors(pictured, "image", each, store=store, tell=tell) for each in encoders.images}
-    kept = tuple(item for item in pictured if all(item.item_id in vectors for vectors in found.values()))
+    read = [row for row, item in enumerate(pictured) if all(item.item_id in vectors for vectors in found.values())]
+    kept = items_of(pictured, read)
     if len(kept) < MIN_ITEMS:
         raise InvalidRequestError(f"{len(kept)} items have a picture that can be read; figures need {MIN_ITEMS}")
     texts = _vectors(kept, "text", encoders.text, store=store, tell=tell)

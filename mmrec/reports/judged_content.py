@@ -41,7 +41,7 @@ class JudgedContent:
     """"train", "validation", "test" -> rows."""
 
     @property
-    def items(self) -> tuple[CatalogItem, ...]:
+    def items(self) -> Sequence[CatalogItem]:
         """In the order of axis I."""
         return self.encoded.items
 

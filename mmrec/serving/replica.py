@@ -173,6 +173,7 @@ class Replica:
         self._search_side = SearchSide(
             encoder=parts.encoder,
             alignment=parts.open_alignment(),
+            cleaning=settings.content.text_cleaning,
             read_past=parts.read_past,
             stopping=self._stopping,
         )

@@ -22,7 +22,7 @@ import numpy as np
 from mmrec.catalog.item import CatalogItem
 from mmrec.content.payloads import payloads
 from mmrec.content.query_encoder import EncodedQuery, EncodesQueries
-from mmrec.errors import DeadlineError, InvalidRequestError, StoreError
+from mmrec.errors import DeadlineError, InvalidRequestError, PreconditionError, StoreError
 from mmrec.recall.catalogue import Catalogue, FloatArray, RowArray
 from mmrec.recall.context import allowed_items
 from mmrec.search.index import FoundItems
@@ -79,6 +79,7 @@ def search(
     Raises:
         InvalidRequestError: a photo cannot be read, or an item asked about has none of the content that is weighed.
         NotFoundError: an item that the query names is not in the catalogue, was removed, or is not shown now.
+        PreconditionError: no item was encoded as the photo is, so that none can be compared with it.
         StoreError: no encoder answered, and without it nothing is left to search by.
         DeadlineError: the deadline passed before a photo was encoded.
     """
@@ -129,7 +130,7 @@ class _Encoding:
 
     def parts(self, request: SearchRequest, encoder: EncodesQueries) -> list[QueryPart]:
         """The parts with the vectors of their texts and photos; all are encoded at once."""
-        waiting = [_ask(part, self.content.index.corrected(part.text), encoder) for part in request.parts]
+        waiting = [_ask(part, self.content, encoder) for part in request.parts]
         parts = []
         for number, (asked, answer) in enumerate(zip(request.parts, waiting, strict=True)):
             part = QueryPart(weight=asked.weight, words=asked.text, item_id=asked.item_id, shares=request.shares)
@@ -161,18 +162,19 @@ class _Encoding:
         if self.content.is_comparable(vector):
             return vector
         if not asked.text:
-            raise StoreError(
+            raise PreconditionError(
                 f"no item has a vector that {name} can be compared with: the encoder {encoded.encoder!r} of "
-                f"fingerprint {encoded.fingerprint or 'unknown'} made none of theirs; encode the catalogue with it"
+                f"fingerprint {encoded.fingerprint or 'unknown'} made none of theirs; encode the catalogue with it "
+                "(python -m jobs.encode_items), or ask by text"
             )
         self.degraded[Degradation.VECTORS_INCOMPATIBLE] = None
         return None
 
 
-def _ask(part: AskedPart, text: str, encoder: EncodesQueries) -> "Future[EncodedQuery] | None":
-    """The vector of a text or photo, to come; None for an item."""
-    modality = "image" if part.image else "text"
-    asked = payloads(CatalogItem(item_id="query", title=text, image=part.image or None))
+def _ask(part: AskedPart, content: SearchContent, encoder: EncodesQueries) -> "Future[EncodedQuery] | None":
+    """The vector of a text or photo, to come; None for an item, and for a text of which cleaning leaves nothing."""
+    modality, text = "image" if part.image else "text", content.index.corrected(part.text)
+    asked = payloads(CatalogItem(item_id="query", title=text, image=part.image or None), cleaning=content.cleaning)
     return encoder.ask(modality, asked[modality]) if modality in asked else None
 
 

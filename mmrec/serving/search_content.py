@@ -58,9 +58,13 @@ class NamedAlignment:
 class SearchContent:
     """For any number of threads."""
 
-    def __init__(self, *, alignment: NamedAlignment | None = None) -> None:
-        """Start empty."""
-        self.index = SearchIndex()
+    def __init__(self, *, alignment: NamedAlignment | None = None, cleaning: str = "none") -> None:
+        """Start empty.
+
+        Args:
+            cleaning: Name of the text cleaning that items are encoded with; texts of queries get it, too.
+        """
+        self.index, self.cleaning = SearchIndex(), cleaning
         self._alignment = alignment
         self._fresh: set[str] | None = set()
         """Items whose newest record was taken; None once the past is there."""

@@ -27,6 +27,7 @@ class SearchSide:
         *,
         encoder: EncodesQueries,
         alignment: NamedAlignment | None,
+        cleaning: str,
         read_past: Callable[[], Iterable[TopicRecord]],
         stopping: threading.Event,
     ) -> None:
@@ -34,10 +35,11 @@ class SearchSide:
 
         Args:
             encoder: Makes vectors of queries.
+            cleaning: Name of the text cleaning that the catalogue is encoded with.
             read_past: All records of item-embeddings up to now.
             stopping: Ends what runs in the background.
         """
-        self.content = SearchContent(alignment=alignment)
+        self.content = SearchContent(alignment=alignment, cleaning=cleaning)
         self._encoder = encoder
         self._backfill = Backfill(self.content, read_past, stopping=stopping)
         self._introduced: tuple[str, ...] = ()

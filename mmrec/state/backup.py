@@ -40,6 +40,8 @@ FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 _STORE_FILES: Final = ("feature_store.yaml", "registry.db")
 _PORTION: Final = 1 << 20
+_DATABASE_SUFFIXES: Final = (".sqlite", ".sqlite-wal", ".sqlite-shm", ".sqlite-journal", ".tmp")
+"""Of the content store's databases, which are copied at one instant: a file and its log, one by one, would not fit."""
 Told = Callable[[int], None]
 
 
@@ -191,12 +193,9 @@ def _log_to(copy: "_Copy", log: Path) -> None:
 def _content_to(copy: "_Copy", content: Path) -> None:
     # The mark first: items that the matrix has ahead of it are encoded again; those it lacks behind it would be lost.
     copy.file(content / CATALOG_MARK, f"content/{CATALOG_MARK}")
-    databases = sorted(content.glob("*.sqlite"))
-    for path in databases:
-        copy.database(path, f"content/{path.name}")
-    journals = [f"{path.name}-journal" for path in databases]
-    done = (CATALOG_MARK, *(path.name for path in databases), *journals)
-    copy.tree(content, "content", leave_out=done, is_cache=True)
+    for path in sorted(content.rglob("*.sqlite")):
+        copy.database(path, f"content/{path.relative_to(content).as_posix()}")
+    copy.tree(content, "content", leave_out=(CATALOG_MARK,), leave_out_suffixes=_DATABASE_SUFFIXES, is_cache=True)
 
 
 class _Copy:
@@ -226,11 +225,19 @@ class _Copy:
             connection.backup(target)
         self.note(name)
 
-    def tree(self, source: Path, name: str, *, leave_out: tuple[str, ...] = (), is_cache: bool = False) -> None:
+    def tree(
+        self,
+        source: Path,
+        name: str,
+        *,
+        leave_out: tuple[str, ...] = (),
+        leave_out_suffixes: tuple[str, ...] = (".tmp",),
+        is_cache: bool = False,
+    ) -> None:
         """All files below `source` that are no temporary ones; of a cache, those that are not dropped meanwhile."""
         for path in _files(source):
             relative = path.relative_to(source)
-            if relative.parts[0] in leave_out or path.suffix == ".tmp":
+            if relative.parts[0] in leave_out or path.suffix in leave_out_suffixes:
                 continue
             try:
                 self.file(path, f"{name}/{relative.as_posix()}")

@@ -165,7 +165,7 @@ def views_of(options: AlignOptions, pairs: AlignmentPairs, data: DeploymentData)
     if options.altered == "none":
         return None
     rows = np.random.default_rng(options.seed).permutation(pairs.parts["train"])[: options.num_altered]
-    altered = altered_items(pairs, data.items(), rows, seed=options.seed)
+    altered = altered_items(pairs, data.items(), rows, seed=options.seed, cleaning=data.settings.content.text_cleaning)
     if not len(altered.rows):
         raise ConfigurationError(
             f"training.align.altered is {options.altered!r}, and no item of the catalogue's topic holds its picture; "

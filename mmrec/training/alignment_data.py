@@ -6,9 +6,8 @@ Items of one title, one text vector or one picture are a group: they stand in on
 for each other. Axes: N pairs, X width of an encoder.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,7 @@ from mmrec.content.alignment import IMAGE, SIDES, TEXT
 from mmrec.content.matrix import ContentMatrix, FloatArray
 from mmrec.errors import ConfigurationError
 from mmrec.evaluation.group_split import HOLD_OUT, group_split, item_groups
+from mmrec.training.same_content import vector_digests
 
 MIN_PAIRS = 20
 """Fewer items with picture and text teach nothing that could be measured."""
@@ -81,7 +81,7 @@ def alignment_pairs(
     item_ids = tuple(content.item_ids[row] for row in rows)
     inputs = {modality: np.ascontiguousarray(content.values[modality][rows]) for modality in SIDES}
     known = [entries.get(item_id) for item_id in item_ids]
-    keys = [[folded(entry.title) if entry else "" for entry in known], *map(digests, inputs.values())]
+    keys = [[folded(entry.title) if entry else "" for entry in known], *map(vector_digests, inputs.values())]
     groups_N, parts = item_groups(*keys), group_split(*keys, shares=shares, seed=seed)
     if min(map(len, parts.values())) < 2:
         said = ", ".join(f"{part} {len(part_rows)}" for part, part_rows in parts.items())
@@ -98,12 +98,3 @@ def alignment_pairs(
         labels=tuple(folded(entry.attributes.get(label_attribute, "")) if entry else "" for entry in known),
         parts=parts,
     )
-
-
-def digests(values_NX: FloatArray) -> Sequence[str]:
-    """A name for each row that equal rows share: what one encoder makes of equal inputs is equal.
-
-    Rounded, since an encoder's last digits depend on the batch that an input came in.
-    """
-    rounded = np.round(values_NX, 4) + np.float32(0.0)  # no negative zero
-    return [blake2b(row.tobytes(), digest_size=16).hexdigest() for row in rounded]

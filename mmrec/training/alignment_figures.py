@@ -12,7 +12,7 @@ Ties share the middle of their ranks (mmrec.evaluation.content_metrics). Axes: G
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -31,13 +31,21 @@ NUM_STRIPS, STRIP_LENGTH = 6, 5
 DIRECTIONS: Final = {"text_to_image": (TEXT, IMAGE), "image_to_text": (IMAGE, TEXT)}
 
 
+class Embeds(Protocol):
+    """What brings pictures and texts into one space."""
+
+    def embed(self, modality: str, vectors_NX: FloatArray) -> FloatArray:
+        """Unit vectors, shape (N, D), of what an encoder made of pictures or texts."""
+        ...
+
+
 def gallery_rows(pairs: AlignmentPairs, *, gallery: int, seed: int) -> Rows:
     """Test rows that are searched, drawn at random, ascending."""
     test = pairs.parts["test"]
     return np.sort(np.random.default_rng(seed).permutation(test)[:gallery])
 
 
-def recalls(model: AlignmentModel, pairs: AlignmentPairs, rows: Rows) -> dict[str, float]:
+def recalls(model: Embeds, pairs: AlignmentPairs, rows: Rows) -> dict[str, float]:
     """recall@10 both ways among `rows`, by name; of the group, and strict."""
     found = {modality: model.embed(modality, values) for modality, values in pairs.of(rows).items()}
     groups, figures = pairs.groups_N[rows], {}
@@ -90,15 +98,15 @@ def alignment_figures(
     }
 
 
-def similarities(model: AlignmentModel, pairs: AlignmentPairs, rows: Rows) -> tuple[FloatArray, FloatArray]:
+def similarities(model: Embeds, pairs: AlignmentPairs, rows: Rows) -> tuple[FloatArray, FloatArray]:
     """Cosines of pictures with texts among `rows`: of the same item or group, and of all others."""
     found = pairs.of(rows)
-    cosines = model.embed_texts(found[TEXT]) @ model.embed_images(found[IMAGE]).T
+    cosines = model.embed(TEXT, found[TEXT]) @ model.embed(IMAGE, found[IMAGE]).T
     alike = pairs.groups_N[rows][:, None] == pairs.groups_N[rows][None, :]
     return cosines[alike], cosines[~alike]
 
 
-def similarity_histogram(title: str, model: AlignmentModel, pairs: AlignmentPairs, *, note: str = "") -> Histograms:
+def similarity_histogram(title: str, model: Embeds, pairs: AlignmentPairs, *, note: str = "") -> Histograms:
     """S1's figure: cosines of right and wrong pairs of test items."""
     positives, negatives = similarities(model, pairs, gallery_rows(pairs, gallery=500, seed=0))
     edges = np.linspace(-1.0, 1.0, NUM_BINS + 1)

@@ -64,7 +64,7 @@ def studies(
         tell("studied", {"study": study.__name__, "seconds": time.monotonic() - started_s})
     started_s = time.monotonic()
     rows = np.concatenate([drawn.parts[part][:MAX_PICTURES] for part in ("train", "test")])
-    altered = altered_items(drawn, data.items(), rows, seed=config.seed)
+    altered = altered_items(drawn, data.items(), rows, seed=config.seed, cleaning=data.settings.content.text_cleaning)
     tell("altered", {"items": len(altered.rows), "seconds": time.monotonic() - started_s})
     if not set(altered.rows) & set(drawn.parts["train"]) or not set(altered.rows) & set(drawn.parts["test"]):
         reason = "No pictures to alter: the catalogue's topic holds none of these items' pictures themselves."

@@ -58,7 +58,9 @@ class AlteredItems:
         return shown
 
 
-def altered_items(pairs: AlignmentPairs, items: Iterable[CatalogItem], rows: Rows, *, seed: int) -> AlteredItems:
+def altered_items(
+    pairs: AlignmentPairs, items: Iterable[CatalogItem], rows: Rows, *, seed: int, cleaning: str = "none"
+) -> AlteredItems:
     """Alter and encode the items of `rows`.
 
     Args:
@@ -66,6 +68,7 @@ def altered_items(pairs: AlignmentPairs, items: Iterable[CatalogItem], rows: Row
         items: The catalogue, pictures included; items that lack one, or have a broken one, are left out.
         rows: Rows of the pairs.
         seed: Of all draws; an item's copies depend on it and on the item's row alone.
+        cleaning: Name of the text cleaning that the catalogue was encoded with.
     """
     row_of = {pairs.item_ids[row]: int(row) for row in rows}
     read_picture_with, read_text_with = (encoder(m, pairs.encoders[m]) for m in (IMAGE, TEXT))
@@ -73,7 +76,7 @@ def altered_items(pairs: AlignmentPairs, items: Iterable[CatalogItem], rows: Row
     pictures: dict[Kind, list[bytes]] = {"augmented": [], "cluttered": []}
     texts: list[bytes] = []
     for item in items:
-        row, found = row_of.get(item.item_id), payloads(item)
+        row, found = row_of.get(item.item_id), payloads(item, cleaning=cleaning)
         if row is None or IMAGE not in found or TEXT not in found:
             continue
         try:

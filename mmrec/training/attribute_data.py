@@ -27,6 +27,7 @@ from mmrec.content.matrix import ContentMatrix
 from mmrec.errors import ConfigurationError
 from mmrec.evaluation.group_split import group_split
 from mmrec.models.attribute_model import NO_LABEL
+from mmrec.training.same_content import vector_digests
 from mmrec.wire.declared import AtLeastOne, Count, check
 
 NOT_READ: Final = ("attributes",)
@@ -153,12 +154,11 @@ def _modalities(content: ContentMatrix, config: AttributeDataConfig) -> tuple[st
 
 
 def _vector_digests(content: ContentMatrix, modalities: Sequence[str]) -> list[list[str]]:
-    """A column per modality: what has the same bytes was encoded once, so its vectors are equal to the bit."""
+    """A column per modality; "" for items that lack it."""
     columns = []
     for modality in modalities:
-        values, present = content.values[modality], content.present[modality]
-        digests = [blake2b(values[row].tobytes(), digest_size=16).hexdigest() for row in range(len(values))]
-        columns.append([digest if has else "" for digest, has in zip(digests, present.tolist(), strict=True)])
+        digests, present = vector_digests(content.values[modality]), content.present[modality].tolist()
+        columns.append([digest if has else "" for digest, has in zip(digests, present, strict=True)])
     return columns
 
 

@@ -71,7 +71,7 @@ def prepare(options: AttributeOptions, data: DeploymentData) -> str:
 
 
 def train(desk: Desk) -> None:
-    """Epochs in the first worker: a model this small gains nothing from a second one."""
+    """Epochs in one worker: a model this small gains nothing from a second one."""
     options, config = desk.options, desk.options.config
     examples = examples_of(options, desk.data)
     fit = AttributeFit(examples, config)
@@ -80,11 +80,8 @@ def train(desk: Desk) -> None:
         desk.tell("resumed", {"epoch": fit.epoch})
     while not fit.is_over:
         figures = fit.run_epoch()
-        if desk.is_first:
-            desk.tell("attributes_epoch", figures)
+        desk.tell("attributes_epoch", figures)
         desk.save(figures, lambda folder: torch.save(fit.state(), folder / STATE))
-    if not desk.is_first:
-        return
     _write(desk, fit, examples)
 
 
@@ -112,4 +109,4 @@ def _write(desk: Desk, fit: AttributeFit, examples: AttributeExamples) -> None:
     replace_file(desk.out / METRICS, json.dumps(metrics, indent=1))
 
 
-ATTRIBUTES = Recipe(name="attributes", options=AttributeOptions, prepare=prepare, train=train)
+ATTRIBUTES = Recipe(name="attributes", options=AttributeOptions, prepare=prepare, train=train, in_one_worker=True)

@@ -1,4 +1,4 @@
-"""Recipes that learn from content, on a catalogue in memory: no deployment, no cluster; for reports and trials.
+"""Recipes that learn from content, on the catalogue of a report: no deployment, no cluster; for reports and trials.
 
     train_on_catalogue(["attributes", "align"], encoded, settings, folder, tell=log.info)      their findings
 
@@ -63,15 +63,15 @@ def train_on_catalogue(
 
 
 def catalogue_data(encoded: EncodedCatalogue, settings: Settings) -> DeploymentData:
-    """What recipes read of a deployment, from items in memory."""
-    items = {item.item_id: item for item in encoded.items}
+    """What recipes read of a deployment, from the items of a report."""
+    items = {item.item_id: catalog_entry(item) for item in encoded.items}
 
     def every_item() -> Iterator[CatalogItem]:
-        yield from items.values()
+        yield from encoded.items
 
     return DeploymentData(
         settings=settings,
         content=lambda: encoded.matrix,
-        entries=lambda item_ids: {each: catalog_entry(items[each]) for each in item_ids if each in items},
+        entries=lambda item_ids: {each: items[each] for each in item_ids if each in items},
         items=every_item,
     )

@@ -9,7 +9,6 @@ the training alone: what is kept is the encoder, of the epoch with the best mean
 Axes: N pictures, C channels, H and W sides, A attributes.
 """
 
-import copy
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -27,6 +26,7 @@ from mmrec.content.tuned_image import Lower, split
 from mmrec.disk.files import replace_file
 from mmrec.models.attribute_model import NO_LABEL, masked_cross_entropy
 from mmrec.training.attribute_data import AttributeExamples
+from mmrec.training.best_epoch import BestEpoch
 from mmrec.training.stalling import has_stalled
 from mmrec.wire.declared import AtLeastOne, Count, NotNegative, Positive, check
 
@@ -135,12 +135,12 @@ class FineTuneFit:
         self._labels = torch.from_numpy(examples.labels_IA)
         self.epoch = 0
         self.curves: list[dict[str, Any]] = []
-        self._best: dict[str, Any] = {}
+        self._best = BestEpoch()
 
     @property
     def best_epoch(self) -> int:
         """1-based; 0 before the first."""
-        return int(self._best.get("epoch", 0))
+        return self._best.epoch
 
     @property
     def is_over(self) -> bool:
@@ -176,8 +176,7 @@ class FineTuneFit:
         figures |= {f"accuracy.{name}": score for name, score in scores.items()}
         figures |= {"score": float(np.mean([*scores.values()])), "seconds": time.monotonic() - started_s}
         self.curves.append(figures)
-        if not self._best or figures["score"] > self._best["score"]:
-            self._best = {"epoch": self.epoch, "score": figures["score"], **copy.deepcopy(self._weights())}
+        self._best.take(self.epoch, figures["score"], self._weights())
         return figures
 
     def _loss(self, x_NCHW: Tensor, labels_NA: Tensor) -> Tensor:
@@ -191,9 +190,7 @@ class FineTuneFit:
 
     def keep_best(self) -> None:
         """Give the network the weights of the best epoch."""
-        if not self._best:
-            raise ValueError("no epoch was run; run_epoch() until is_over")
-        self._take(self._best)
+        self._take(self._best.weights)
 
     def embeddings(self, rows: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:
         """Vectors of pictures as the encoder makes them, shape (N, D); of all rows where none are named."""
@@ -232,11 +229,12 @@ class FineTuneFit:
             "optimizer": self._optimizer.state_dict(),
             "epoch": self.epoch,
             "curves": self.curves,
-            "best": self._best,
+            "best": self._best.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on where state() was taken."""
         self._take(state)
         self._optimizer.load_state_dict(state["optimizer"])
-        self.epoch, self.curves, self._best = int(state["epoch"]), list(state["curves"]), dict(state["best"])
+        self.epoch, self.curves = int(state["epoch"]), list(state["curves"])
+        self._best.restore(state["best"])

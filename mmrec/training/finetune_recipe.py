@@ -145,15 +145,13 @@ def prepare(options: FineTuneOptions, data: DeploymentData) -> str:
 
 
 def train(desk: Desk) -> None:
-    """Epochs in the first worker; others have nothing to do: the lower half is most of the work, and made once."""
+    """Epochs in one worker: the lower half is most of the work, and made once."""
     options, config = desk.options, desk.options.config
     inputs = _inputs(options, desk.data)
     examples, network = inputs.examples, EfficientNetLite0Encoder().network
     kept = cache_folder() / "finetune" / f"{inputs.identity}-{config.num_upper}"
     pixels = (picture for _, picture in islice(_readable(options, desk.data), options.max_pictures))
-    lower = lower_outputs(
-        pixels, len(examples.content), network, num_upper=config.num_upper, folder=kept / str(desk.number)
-    )
+    lower = lower_outputs(pixels, len(examples.content), network, num_upper=config.num_upper, folder=kept)
     fit = FineTuneFit(lower, examples, network, config)
     before = _neighbors(fit.embeddings(), examples)
     if desk.checkpoint is not None:
@@ -161,11 +159,8 @@ def train(desk: Desk) -> None:
         desk.tell("resumed", {"epoch": fit.epoch})
     while not fit.is_over:
         figures = fit.run_epoch()
-        if desk.is_first:
-            desk.tell("finetune_epoch", figures)
+        desk.tell("finetune_epoch", figures)
         desk.save(figures, lambda folder: torch.save(fit.state(), folder / STATE))
-    if not desk.is_first:
-        return
     fit.keep_best()
     after = _neighbors(fit.embeddings(), examples)
     metrics: dict[str, Any] = {"best_epoch": fit.best_epoch, "pictures": len(examples.content)}
@@ -188,4 +183,4 @@ def _neighbors(vectors_ND: npt.NDArray[np.float32], examples: AttributeExamples)
     return {name: neighbor_accuracy(vectors_ND, examples, name) for name in examples.attributes}
 
 
-FINETUNE = Recipe(name="finetune", options=FineTuneOptions, prepare=prepare, train=train)
+FINETUNE = Recipe(name="finetune", options=FineTuneOptions, prepare=prepare, train=train, in_one_worker=True)

@@ -32,6 +32,7 @@ from mmrec.models.attribute_model import (
     class_weights,
 )
 from mmrec.training.attribute_data import AttributeDataConfig, AttributeExamples
+from mmrec.training.best_epoch import BestEpoch
 from mmrec.training.stalling import has_stalled
 from mmrec.wire.declared import AtLeastOne, Count, NotNegative, Positive, check
 
@@ -93,12 +94,12 @@ class AttributeFit:
         self._labels = torch.from_numpy(examples.labels_IA)
         self.epoch = 0
         self.curves: list[dict[str, Any]] = []
-        self._best: dict[str, Any] = {}
+        self._best = BestEpoch()
 
     @property
     def best_epoch(self) -> int:
         """1-based; 0 before the first."""
-        return int(self._best.get("epoch", 0))
+        return self._best.epoch
 
     @property
     def is_over(self) -> bool:
@@ -131,17 +132,13 @@ class AttributeFit:
         figures = {"epoch": float(self.epoch), **self._validated(np.mean(losses, axis=0).tolist())}
         figures["seconds"] = time.monotonic() - started_s
         self.curves.append(figures)
-        if not self._best or figures["score"] > self._best["score"]:
-            model = {name: tensor.clone() for name, tensor in self._average.module.state_dict().items()}
-            self._best = {"epoch": self.epoch, "score": figures["score"], "model": model}
+        self._best.take(self.epoch, figures["score"], self._average.module.state_dict())
         return figures
 
     def finished(self) -> AttributeHeads:
         """The model of the best epoch, with temperatures fitted on the validation part."""
-        if not self._best:
-            raise ValueError("no epoch was run; run_epoch() until is_over")
         examples = self._examples
-        self._network.load_state_dict(self._best["model"])
+        self._network.load_state_dict(self._best.weights)
         encoders = {m: examples.content.encoders[m] for m in examples.modalities}
         return AttributeHeads(
             content_dims={m: examples.content.values[m].shape[1] for m in examples.modalities},
@@ -180,7 +177,7 @@ class AttributeFit:
             "optimizer": self._optimizer.state_dict(),
             "epoch": self.epoch,
             "curves": self.curves,
-            "best": self._best,
+            "best": self._best.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -188,7 +185,8 @@ class AttributeFit:
         for name, part in (("network", self._network), ("average", self._average), ("loss", self._loss)):
             part.load_state_dict(state[name])
         self._optimizer.load_state_dict(state["optimizer"])
-        self.epoch, self.curves, self._best = int(state["epoch"]), list(state["curves"]), dict(state["best"])
+        self.epoch, self.curves = int(state["epoch"]), list(state["curves"])
+        self._best.restore(state["best"])
 
     def _rate(self) -> float:
         """Falls from the configured rate to a tenth of it along a cosine over the epochs."""

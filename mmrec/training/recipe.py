@@ -9,7 +9,6 @@ and one line in mmrec.training.recipes.
 """
 
 import shutil
-import tempfile
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -24,6 +23,7 @@ from torch import nn
 from mmrec.catalog.item import CatalogEntry, CatalogItem
 from mmrec.config import Settings
 from mmrec.content.matrix import ContentMatrix
+from mmrec.errors import ConfigurationError
 from mmrec.training.checkpoint import ProgressFile, open_run
 from mmrec.wire.declared import argument, build, declared, describe, refuse_unknown, says
 
@@ -91,6 +91,8 @@ class Recipe:
     train: Callable[[Desk], None]
     """Trains to the end, from `desk.checkpoint` where there is one. The first worker writes `desk.out`, its figures in
     metrics.json last."""
+    in_one_worker: bool = False
+    """Whether it trains in one worker on the CPU; more workers and GPUs are then refused."""
     prepare: Callable[[Any, DeploymentData], str] = no_preparation
     """Called once, before a worker starts, with options and data: raises ConfigurationError where an input is missing,
     and says what the run works on; a checkpoint of another such text is not gone on with."""
@@ -134,6 +136,16 @@ def check_training_tables(recipes: Sequence[Recipe], settings: Settings) -> None
     refuse_unknown(settings.training, [recipe.name for recipe in recipes], at=("training",))
 
 
+def refuse_workers(recipe: Recipe, *, num_workers: int, gpu: bool) -> None:
+    """ConfigurationError where a recipe that trains in one worker on the CPU is given more."""
+    given = [*([f"--num-workers {num_workers}"] if num_workers > 1 else []), *(["--gpu"] if gpu else [])]
+    if recipe.in_one_worker and given:
+        raise ConfigurationError(
+            f"{' and '.join(given)}: --task {recipe.name} trains in one worker on the CPU; leave this out, and give "
+            "--num-threads for more threads"
+        )
+
+
 def train_here(
     recipe: Recipe, options: Any, data: DeploymentData, *, out: Path, tell: Callable[..., None] | None = None
 ) -> None:
@@ -145,17 +157,24 @@ def train_here(
     """
     describes = recipe.prepare(options, data)
     run = out.with_name(out.name + ".run")
-    kept = run / "checkpoint"
+    kept, fresh, before = (run / name for name in ("checkpoint", "checkpoint.new", "checkpoint.old"))
     open_run(run, describes=f"{recipe.name} {describes}")
     progress = ProgressFile(run)
 
     def save(figures: Mapping[str, float], write: Callable[[Path], None]) -> None:
         del figures
-        fresh = Path(tempfile.mkdtemp(dir=run))
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir()
         write(fresh)
-        if kept.exists():
-            shutil.rmtree(kept)
+        if kept.exists():  # one of the two is there whole, whenever this process ends
+            kept.rename(before)
         fresh.rename(kept)
+        shutil.rmtree(before, ignore_errors=True)
+
+    if before.exists() and kept.exists():
+        shutil.rmtree(before)
+    elif before.exists():
+        before.rename(kept)
 
     with progress.told(tell) if tell is not None else nullcontext():
         start = kept if kept.is_dir() else None

@@ -145,12 +145,14 @@ def test_a_picture_whose_decoder_raises_or_never_ends_stops_nothing_after_it(
     deployment = settings(kafka=True, extra=CHEAP + "picture_timeout_s = 0.5\n")
     apply_repository(deployment.settings.stores, deployment.settings.scoring.decay_per_day)
     bad = {"avif": damaged_avif(), "endless": endless_jpeg(20_000), "none": b"no picture"}
+    send(deployment, [(b"before", to_json_value(replace(ITEMS[2], item_id="before")))])  # while no job was there
     with following(deployment, tmp_path) as process:
         wait_for(lambda: figures(deployment).get("ready", False))
         for item_id, image in bad.items():
             pair = [replace(ITEMS[0], item_id=item_id, image=image), replace(ITEMS[1], item_id=f"after-{item_id}")]
             send(deployment, [(item.item_id.encode(), to_json_value(item)) for item in pair])
         wait_for(lambda: {*bad, *(f"after-{item_id}" for item_id in bad)} <= set(updates(deployment)))
+        wait_for(lambda: "image" in encoded(deployment).get("before", ()))
         found = encoded(deployment)
         for item_id in bad:
             assert found[item_id] == {"text", "attributes"}

@@ -28,8 +28,9 @@ from mmrec.models.alignment import Aligner, AlignmentSettings, exported, fitted_
 from mmrec.models.bundle import ModelBundle, new_bundle
 from mmrec.models.losses import info_nce, multi_positive_info_nce, paired_info_nce, paired_multi_positive
 from mmrec.models.settings import RankerSettings, TowerSettings
-from mmrec.training.alignment_data import AlignmentPairs, alignment_pairs, digests
+from mmrec.training.alignment_data import AlignmentPairs, alignment_pairs
 from mmrec.training.fit_alignment import AlignmentFit, AlignmentFitConfig, mean_size
+from mmrec.training.same_content import vector_digests
 
 NUM_ITEMS, HIDDEN = 400, 6
 SMALL = AlignmentSettings(embedding_dim=16, projected_dim=16, hidden_dim=32, dropout=0.1, input_dropout=0.1)
@@ -311,7 +312,7 @@ def test_items_of_one_title_or_picture_stand_together_and_are_a_group() -> None:
 
 def test_equal_rows_share_a_digest_whatever_their_last_digits() -> None:
     values = np.array([[1.0, -0.0], [1.00001, 0.0], [1.001, 0.0]], dtype=np.float32)
-    names = digests(values)
+    names = vector_digests(values)
     assert names[0] == names[1] != names[2]
 
 

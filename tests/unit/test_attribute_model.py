@@ -380,3 +380,16 @@ def test_the_classes_of_an_attribute_never_depend_on_items_held_out() -> None:
     train = rows_of(found.content, found.parts["train"])
     assert isinstance(train, ContentMatrix)
     assert Counter(again.values["kind"][row] for row in again.parts["test"].tolist()) == {"hat": len(held)}
+
+
+def test_the_same_picture_stands_in_one_part_whatever_its_vectors_last_digits() -> None:
+    content, entries = planted()
+    noisy = {m: np.round(values, 3) for m, values in content.values.items()}
+    half = len(content) // 2
+    for values in noisy.values():  # every item a second time, encoded in another batch
+        values[half : 2 * half] = values[:half] + np.float32(2e-6)
+    present = {m: np.concatenate([has[:half], has[:half], has[2 * half :]]) for m, has in content.present.items()}
+    found = attribute_examples(replace(content, values=noisy, present=present), entries, AttributeDataConfig())
+    part_of = {found.content.item_ids[row]: part for part, rows in found.parts.items() for row in rows.tolist()}
+    for first, second in zip(content.item_ids[:half], content.item_ids[half : 2 * half], strict=True):
+        assert part_of.get(first) == part_of.get(second)

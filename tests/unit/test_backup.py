@@ -15,7 +15,7 @@ import pytest
 from feature_repo.apply import apply_repository
 from mmrec.config import Settings, StoreSettings
 from mmrec.content.matrix import content_matrix
-from mmrec.content.store import CATALOG_MARK, ContentStore
+from mmrec.content.store import CATALOG_MARK, MATRIX, ContentStore
 from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError
 from mmrec.events.log import local_folder
 from mmrec.features.ports import FeatureStore
@@ -225,6 +225,33 @@ def test_content_that_is_written_while_it_is_copied_comes_back_whole(settings: S
     assert (home / CATALOG_MARK).is_file()
     with closing(sqlite3.connect(home / "wanted.sqlite")) as database:
         assert database.execute("select item_id from wanted").fetchall() == [("i0",)]
+
+
+def test_a_backup_made_while_others_write_and_read_content_has_what_no_file_has_whole_yet(
+    settings: Settings, tmp_path: Path
+) -> None:
+    home, folder = Path(settings.stores.content), tmp_path / "backup"
+    store = ContentStore(home)
+    ids = [f"i{number}" for number in range(3)]
+    with closing(sqlite3.connect(":memory:")) as reader:
+        for item_id in ids:
+            row = {"text": {item_id: np.ones(3, np.float32)}}
+            store.put(content_matrix([item_id], row, embedding_dims={"text": 3}, encoders={"text": "e"}))
+            store.remember("f", [item_id.encode()], np.ones((1, 3), np.float32))
+            if item_id == ids[0]:  # from here on the files stay behind their logs
+                reader.execute("attach ? as matrix", (str(home / MATRIX),))
+                reader.execute("attach ? as cache", (str(home / "cache" / "f.sqlite"),))
+                reader.execute("begin")
+                reader.execute("select * from matrix.vectors, cache.vectors").fetchall()
+        assert (home / f"{MATRIX}-wal").stat().st_size
+        made(settings, folder, with_content=True)
+        reader.rollback()
+    shutil.rmtree(home)
+    put_back(settings, folder)
+    assert not list(folder.rglob("*.sqlite-*"))
+    again = ContentStore(home)
+    assert again.item_ids() == set(ids)
+    assert len(again.lookup("f", [item_id.encode() for item_id in ids])) == 3
 
 
 def test_registries_of_different_keys_are_not_joined(settings: Settings, tmp_path: Path) -> None:

@@ -4,12 +4,21 @@ import math
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from msgspec import inspect
 
-from mmrec.config import IMAGE_ENCODERS, TEXT_ENCODERS, Settings, StoreSettings, load_settings, parse_settings
+from mmrec.config import (
+    IMAGE_ENCODERS,
+    TEXT_ENCODERS,
+    Settings,
+    StoreSettings,
+    TextCleaning,
+    load_settings,
+    parse_settings,
+)
+from mmrec.content.cleaning import CLEANINGS
 from mmrec.content.registry import encoder_names
 from mmrec.errors import ConfigurationError, NotFoundError
 from mmrec.scoring.behaviors import Behavior, BehaviorSet, behavior_set, shop_behaviors
@@ -236,6 +245,7 @@ def test_a_duration_that_may_last_for_ever_takes_inf_and_nothing_else_unbounded(
 def test_the_encoders_that_may_be_named_are_those_that_there_are() -> None:
     assert encoder_names("text") == TEXT_ENCODERS
     assert encoder_names("image") == IMAGE_ENCODERS
+    assert get_args(TextCleaning) == tuple(CLEANINGS)
     for name in (*TEXT_ENCODERS, "owner/model", "first-last:owner/model", "./folder"):
         assert parsed({"content": {"text_encoder": name}}).content.text_encoder == name
 

@@ -4,8 +4,10 @@ import io
 import json
 import sqlite3
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,6 +183,45 @@ def test_readers_see_a_put_as_a_whole(tmp_path) -> None:
     finally:
         stop.set()
         writer.join()
+
+
+@contextmanager
+def reader_of(path: Path) -> Iterator[sqlite3.Connection]:
+    """Somebody who reads a file whole, and is not done."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("begin")
+        database.execute("select count(*) from vectors").fetchone()
+        yield database
+
+
+def test_a_put_goes_through_while_somebody_reads_the_whole_matrix(tmp_path) -> None:
+    store = ContentStore(tmp_path)
+    put_row(store, "a")
+    with reader_of(tmp_path / MATRIX) as reader:
+        put_row(store, "b")
+        assert store.item_ids() == {"a", "b"}
+        assert reader.execute("select count(*) from items").fetchone() == (1,)
+    put_row(store, "c")
+    assert store.num_items() == 3
+
+
+def test_a_matrix_older_than_the_log_of_writes_gets_it_with_the_next_put(tmp_path) -> None:
+    store = ContentStore(tmp_path)
+    put_row(store, "a")
+    with closing(sqlite3.connect(tmp_path / MATRIX)) as database:
+        assert database.execute("pragma journal_mode = delete").fetchone() == ("delete",)
+    put_row(store, "b")
+    with reader_of(tmp_path / MATRIX):
+        put_row(store, "c")
+    assert store.item_ids() == {"a", "b", "c"}
+
+
+def test_what_was_encoded_is_kept_while_somebody_reads_the_cache(tmp_path) -> None:
+    cache = VectorCache(tmp_path)
+    cache.remember("e", [digest(b"x")], np.ones((1, 3), np.float32))
+    with reader_of(tmp_path / "e.sqlite"):
+        cache.remember("e", [digest(b"y")], np.ones((1, 3), np.float32))
+        assert len(cache.lookup("e", [digest(b"x"), digest(b"y")])) == 2
 
 
 def test_writers_at_the_same_time_lose_nothing(tmp_path) -> None:

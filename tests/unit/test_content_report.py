@@ -3,7 +3,9 @@
 import re
 import subprocess
 import sys
+import tracemalloc
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from mmrec.reports.encoded_catalogue import EncodedCatalogue
 from mmrec.reports.findings import Findings, Text, write_findings
 from mmrec.reports.findings_html import Shown, findings_section
 from mmrec.reports.page import page, photograph
+from mmrec.reports.spooled_items import SpooledItems, items_of
 from mmrec.training.content_trainings import train_on_catalogue
 from tests import fashion_form
 from tests.damaged_pictures import damaged_avif
@@ -210,3 +213,25 @@ def test_a_training_that_the_catalogue_has_not_enough_for_says_so_in_the_report(
     (part,) = found[0].parts
     assert isinstance(part, Text)
     assert part.paragraphs[0].startswith("no attribute can be learned: category")
+
+
+def test_items_come_back_as_they_were_and_their_pictures_are_not_held_in_memory() -> None:
+    drawn = np.random.default_rng(0)
+    pictures = [drawn.bytes(1 << 20) if number % 3 else None for number in range(24)]
+    spooled = SpooledItems()
+    tracemalloc.start()
+    try:
+        for number, picture in enumerate(pictures):
+            spooled.append(replace(item(f"i{number}", color="red"), image=picture))
+        assert sum(len(each.image or b"") for each in spooled) == 16 << 20
+        assert tracemalloc.get_traced_memory()[0] < 3 << 20
+    finally:
+        tracemalloc.stop()
+    expected = [replace(item(f"i{number}", color="red"), image=picture) for number, picture in enumerate(pictures)]
+    assert list(spooled) == expected
+    assert (spooled[-1], list(spooled[3:7]), len(spooled)) == (expected[-1], expected[3:7], 24)
+    some = items_of(spooled, [5, 0, 7])
+    assert [each.item_id for each in some] == ["i5", "i0", "i7"]
+    assert list(items_of(some, [2])) == [expected[7]]
+    with pytest.raises(IndexError):
+        _ = spooled[24]

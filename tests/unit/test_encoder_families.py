@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,18 @@ from transformers.models.siglip import SiglipConfig, SiglipModel
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 from transformers.models.vit import ViTConfig, ViTForImageClassification, ViTModel
 
+from mmrec.catalog.item import CatalogItem
+from mmrec.config import Settings
 from mmrec.content.modalities.image import IMAGENET_DEVIATION, IMAGENET_MEAN, PrintedImageEncoder
 from mmrec.content.registry import encoder
+from mmrec.content.store import ContentStore
 from mmrec.errors import InvalidRequestError, NotFoundError
+from mmrec.evaluation.content_metrics import unit_rows
 from mmrec.models.printed_heads import PRINTED_DIM, PrintedImageHead, PrintedTextHead
 from mmrec.models.settings import TowerSettings
 from mmrec.models.towers import ItemTower
+from mmrec.reports.encoded_catalogue import EncodedCatalogue, ReportEncoders, encode_catalogue
+from mmrec.training.one_space import one_space_encoders, one_space_findings
 
 SIDE = 32
 LAYERS: dict[str, Any] = {
@@ -216,3 +223,36 @@ def test_an_item_tower_learns_the_printed_layers_where_its_settings_ask_for_them
     assert all(float(lift.weight.grad.abs().sum()) > 0 for lift in (tower.lifts["image"].w1, tower.lifts["text"].wt))
     plain = ItemTower(TowerSettings(), content_dims={"image": 10, "text": 6}, num_ids=0)
     assert {type(lift) for lift in plain.lifts.values()} == {torch.nn.Linear}
+
+
+def test_an_encoder_of_one_space_is_measured_as_it_is_on_the_items_that_an_alignment_is_measured_on(
+    tmp_path: Path,
+) -> None:
+    drawn = np.random.default_rng(0)
+    items = tuple(
+        CatalogItem(item_id=f"i{n:03d}", title=f"Title {n}", attributes={"kind": "ab"[n % 2]}) for n in range(200)
+    )
+    shared = unit_rows(drawn.standard_normal((200, 24))).astype(np.float32)
+    other = unit_rows(drawn.standard_normal((200, 16))).astype(np.float32)
+    encoded = EncodedCatalogue(
+        items=items, images={"./other": other, "./clip": shared}, text_encoder="./clip", texts_ID=shared
+    )
+    (found,) = one_space_findings(encoded, Settings())
+    assert found.title.endswith("./clip")
+    figures = found.parts[0].values
+    assert figures["text_to_image_recall_at_10"] == figures["image_to_text_recall_at_10_strict"] == 1.0
+    assert figures["chance"] == 10 / figures["gallery"] < 0.5
+    wrong = replace(encoded, texts_ID=np.roll(shared, 1, axis=0))
+    assert one_space_findings(wrong, Settings())[0].parts[0].values["text_to_image_recall_at_10"] < 0.8
+    assert not one_space_findings(replace(encoded, text_encoder="minilm"), Settings())
+
+
+def test_a_folder_with_both_encoders_is_one_space_in_the_report(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    clip(folder := tmp_path / "clip")
+    items = [
+        CatalogItem(item_id=f"i{n}", title=f"{'red' if n % 2 else 'blue'} dress", image=picture(n)) for n in range(24)
+    ]
+    encoders = ReportEncoders(images=[encoder("image", str(folder))], text=encoder("text", str(folder)))
+    encoded = encode_catalogue(items, encoders, store=ContentStore(tmp_path / "store"), tell=lambda *a, **k: None)
+    assert one_space_encoders(encoded) == [str(folder)]

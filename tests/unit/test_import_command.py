@@ -147,3 +147,27 @@ def test_a_name_is_looked_up_in_the_folder_of_data_sets(
     status, out, err = imported(capsys, "my_shop", "--dry-run")
     assert status == 0, err
     assert "1 items would be sent" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--part", "live"], "--part live: this is for data sets by their name alone (movielens"),
+        (["--mix", "--kind", "items"], "--mix: this is for data sets"),
+        (["--report", "found.json"], "--report found.json: it is about items"),
+        (["--report", "found.json", "--kind", "events"], "--report found.json: it is about"),
+    ],
+)
+def test_an_option_that_would_have_no_effect_on_these_files_is_refused(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    path = tmp_path / "clicks.csv"
+    path.write_text("user,item,behavior,timestamp\nu1,i1,view,1260759144\n")
+    status, _, err = imported(capsys, path, "--dry-run", *arguments)
+    assert status != 0
+    assert words in " ".join(err.split())
+    events = tmp_path / "events.jsonl"
+    events.write_text('{"event_id": "e1", "user_id": "u1", "item_id": "i1", "behavior": "view"}\n')
+    status, _, err = imported(capsys, events, "--dry-run", *arguments)
+    assert status != 0
+    assert words in " ".join(err.split())

@@ -1,5 +1,6 @@
 """Tables are read whatever way they were written, and every fault of theirs is counted with its place."""
 
+import csv
 import gzip
 import json
 from collections.abc import Callable
@@ -86,6 +87,48 @@ def test_rows_too_long_or_short_without_a_text_to_join_are_counted(tmp_path: Pat
     ]
     assert [row.number for row in found] == [2, 3, 5]
     assert (reading.count(Noticed.LONG_ROW), reading.count(Noticed.SHORT_ROW), reading.num_rows) == (1, 1, 3)
+
+
+@pytest.mark.parametrize("number", [0, 3, 1_500, 2_999])
+def test_a_quote_that_is_never_closed_costs_no_row(tmp_path: Path, number: int) -> None:
+    lines = [f"{each},Shirt {each},Blue" for each in range(3_000)]
+    lines[number] = f'{number},"Shirt {number},Blue'
+    (path := tmp_path / "items.csv").write_text("\n".join(["id,title,color", *lines, ""]))
+    found, reading = rows_of(path, overflow="title")
+    assert [row.cells["id"] for row in found] == [str(each) for each in range(3_000)]
+    assert [row.number for row in found] == [each + 2 for each in range(3_000)]
+    assert found[number].cells == {"id": str(number), "title": f'"Shirt {number}', "color": "Blue"}
+    assert reading.examples[Noticed.OPEN_QUOTE, ""] == [f"line {number + 2}: '{number},\"Shirt {number},Blue'"]
+    assert (reading.count(Noticed.OPEN_QUOTE), reading.num_rows) == (1, 3_000)
+
+
+def test_a_quote_that_the_next_quoted_row_closes_costs_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text('id,title,color\n1,"Shirt,Blue\n2,"Coat, long",Red\n3,"Hat",Green\n4,"He said ""hi""",Red\n')
+    found, reading = rows_of(path, overflow="title")
+    assert [tuple(row.cells.values()) for row in found] == [
+        ("1", '"Shirt', "Blue"),
+        ("2", "Coat, long", "Red"),
+        ("3", "Hat", "Green"),
+        ("4", 'He said "hi"', "Red"),
+    ]
+    assert reading.count(Noticed.OPEN_QUOTE) == 1
+
+
+@given(
+    st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0\r", exclude_categories=("Cs",))), max_size=5)
+)
+@settings(max_examples=100)
+def test_cells_that_are_quoted_as_they_should_be_are_read_as_they_are(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str]
+) -> None:
+    path = tmp_path_factory.mktemp("csv") / "items.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
+        rows.writerows([("id", "title"), *((str(number), text) for number, text in enumerate(texts))])
+    found, reading = rows_of(path, encoding="utf-8")
+    assert [row.cells["title"] for row in found] == texts
+    assert not reading.count(Noticed.OPEN_QUOTE)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"])

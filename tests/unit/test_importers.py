@@ -74,6 +74,20 @@ def test_the_fashion_form_is_read_with_every_title_whole_and_every_fault_counted
     assert "productDisplayName -> title" in source.mapping
 
 
+def test_a_column_of_the_fashion_form_that_is_named_for_a_field_is_that_field(tmp_path: Path) -> None:
+    header = "id,gender,articleType,baseColour,cost,since,productDisplayName"
+    rows = ['1,Men,Shirt,Blue,"1.299,50",2024-05-06T07:08:09Z,Blue Shirt', '2,Men,Shirt,Red,"99,90",,Red, Slim Shirt']
+    (tmp_path / "styles.csv").write_text("\n".join([header, *rows, ""]))
+    source = opened(tmp_path, "fashion", columns={"price": "cost", "publish_time": "since", "for": "gender"})
+    items, reading = items_of(source)
+    assert [items[i].price for i in "12"] == [1299.5, 99.9]
+    assert [items[i].publish_time_s for i in "12"] == [1714979289.0, 0.0]
+    assert items["2"].title == "Red, Slim Shirt"
+    assert dict(items["1"].attributes) == {"for": "Men", "articleType": "Shirt", "baseColour": "Blue"}
+    assert {"cost -> price", "since -> publish_time", "decimals of prices: ','"} <= set(source.mapping)
+    assert not reading.count(Noticed.BAD_PRICE)
+
+
 def test_pictures_come_from_a_tar_as_from_a_folder(tmp_path: Path) -> None:
     folder = fashion_form.write_fashion_form(tmp_path)
     from_folder, _ = items_of(opened(folder, "fashion"))

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmrec.catalog.item import CatalogEntry, CatalogItem, to_json_value
+from mmrec.content.encode import FillHere, Filling
 from mmrec.content.encoder import Encodings
 from mmrec.content.lanes import LARGEST, PORTION_S, Lanes
+from mmrec.content.waiting import Waiting
 from mmrec.errors import StoreError
 from mmrec.events.polled import Polled
 from mmrec.events.producer import TopicRecord
@@ -41,14 +43,29 @@ class Topic:
 class Process:
     """One life of encode_items on a deployment."""
 
-    def __init__(self, deployment: Deployment, topic: Topic, *, elapsed_s=lambda: 0.0) -> None:
+    def __init__(self, deployment: Deployment, topic: Topic, *, elapsed_s=lambda: 0.0, filler=None) -> None:
         self.deployment, self.topic, self.feed = deployment, topic, deployment.feed()
-        self.lanes = Lanes(self.feed, read=topic.read, elapsed_s=elapsed_s)
+        self.lanes = Lanes(self.feed, read=topic.read, elapsed_s=elapsed_s, filler=filler)
 
-    def poll(self) -> None:
+    def put_off(self) -> None:
+        """What arrived since the last poll is a catalogue that was there before."""
+        if news := list(self.topic.read(self.feed.mark.offsets)):
+            self.lanes.put_off(news, now_s=NOW_S)
+        self.describe()
+
+    def arrive(self) -> None:
         """What arrived since the last poll, of this life or the one before."""
         if news := list(self.topic.read(self.feed.mark.offsets)):
             self.lanes.arrived(news, now_s=NOW_S)
+
+    def poll(self) -> None:
+        """The same, and serving fields of the bulk lane."""
+        self.arrive()
+        self.describe()
+
+    def describe(self) -> None:
+        while self.lanes.describe_some(now_s=NOW_S):
+            pass
 
     def finish(self) -> None:
         while self.lanes.encode_some(now_s=NOW_S):
@@ -140,7 +157,7 @@ def test_what_is_refused_in_an_import_is_told_and_counted_once(deployment: Deplo
 actions = st.lists(
     st.one_of(
         st.tuples(st.sampled_from("abcdef"), st.sampled_from(["bulk", "single", "remove"])),
-        st.sampled_from(["poll", "encode", "restart"]),
+        st.sampled_from(["poll", "put_off", "encode", "restart"]),
     ),
     max_size=30,
 )
@@ -156,6 +173,8 @@ def test_whatever_happens_in_whatever_order_each_item_ends_in_its_newest_state_e
     for number, action in enumerate(sequence):
         if action == "poll":
             process.poll()
+        elif action == "put_off":
+            process.put_off()
         elif action == "encode":
             process.lanes.encode_some(now_s=NOW_S)
         elif action == "restart":
@@ -351,3 +370,101 @@ def test_a_removal_waits_for_no_content_of_other_items(deployment: Deployment) -
     assert seen
     assert set(seen) == {None}
     assert titles(deployment)["gone"] is None
+
+
+def test_a_single_change_waits_for_no_import_that_arrived_before_it(deployment: Deployment) -> None:
+    topic = Topic()
+    process = Process(deployment, topic)
+    for number in range(200):
+        topic.send(f"many{number}", f"Lamp {number}", bulk=True)
+    topic.send("one", "A chair")
+    process.arrive()
+    assert set(titles(deployment)) == {"one"}
+    process.lanes.describe_some(now_s=NOW_S)
+    assert process.lanes.num_undescribed in range(100, 200)
+    topic.send("two", "Another chair")
+    topic.send("many199", "Lamp 199, changed by hand")
+    process.arrive()
+    assert sorted(encoded(deployment)) == ["many199", "one", "two"]
+    process.describe()
+    assert len(titles(deployment)) == 202
+    process.finish()
+    assert Counter(encoded(deployment)) == Counter(titles(deployment).keys())
+    assert titles(deployment)["many199"] == "Lamp 199, changed by hand"
+
+
+def test_an_import_whose_process_ended_before_its_fields_were_published_loses_nothing(deployment: Deployment) -> None:
+    topic = Topic()
+    for number in range(100):
+        topic.send(f"many{number}", f"Lamp {number}", bulk=True)
+    Process(deployment, topic).arrive()
+    again = Process(deployment, topic)
+    assert again.lanes.num_undescribed == 100
+    again.describe()
+    assert len(titles(deployment)) == 100
+    again.finish()
+    assert len(encoded(deployment)) == 100
+    assert not Process(deployment, topic).lanes.num_waiting
+
+
+def test_a_catalogue_that_was_there_before_lets_single_changes_go_first(deployment: Deployment) -> None:
+    topic = Topic()
+    for number in range(20):
+        topic.send(f"old{number}", f"Lamp {number}")
+    topic.send("gone")
+    process = Process(deployment, topic)
+    process.put_off()
+    assert titles(deployment)["gone"] is None
+    assert not encoded(deployment)
+    topic.send("one", "A chair")
+    topic.send("old3", "Lamp 3, changed")
+    process.poll()
+    assert sorted(encoded(deployment)) == ["old3", "one"]
+    process.lanes.encode_some(now_s=NOW_S)
+    again = Process(deployment, topic)
+    again.finish()
+    assert {*encoded(deployment)} == {"one", *(f"old{number}" for number in range(20))}
+    assert titles(deployment)["old3"] == "Lamp 3, changed"
+    assert deployment.store.item_ids() == {*encoded(deployment)}
+
+
+def test_a_filler_is_given_portions_ahead_and_none_of_them_overwrites_what_came_since(deployment: Deployment) -> None:
+    begun: list[int] = []
+
+    class Ahead(FillHere):
+        def begin(self, misses: Mapping[str, Mapping[bytes, bytes]]) -> Filling:
+            begun.append(len(misses["text"]))
+            return super().begin(misses)
+
+    topic = Topic()
+    process = Process(deployment, topic, filler=Ahead(ENCODERS, deployment.store))
+    for number in range(LARGEST + 40):
+        topic.send(f"many{number:04}", f"Lamp {number}", bulk=True)
+    process.arrive()
+    process.lanes.encode_some(now_s=NOW_S)
+    assert sorted(begun) == [40, LARGEST]
+    published = titles(deployment)
+    left = next(r.key.decode() for r in topic.log if r.key.decode() not in published)
+    topic.send(left, "Changed by hand")
+    process.arrive()
+    process.finish()
+    assert titles(deployment)[left] == "Changed by hand"
+    assert Counter(encoded(deployment)) == Counter(r.key.decode() for r in topic.log[:-1])
+    assert not process.lanes.num_waiting
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from([0, 1]), st.booleans()), max_size=30))
+def test_the_first_offset_that_waits_is_known_whatever_was_added_and_dropped(changes: list) -> None:
+    waiting, plain = Waiting(), {}
+    for offset, (key, partition, is_added) in enumerate(changes):
+        if is_added:
+            waiting.add(TopicRecord(key.encode(), b"", partition, offset, NOW_S))
+            plain[key] = (partition, offset)
+        else:
+            waiting.drop(key.encode())
+            plain.pop(key, None)
+        starts: dict[int, int] = {}
+        for place, first in plain.values():
+            starts[place] = min(first, starts.get(place, first))
+        assert waiting.start == starts
+        assert {(k.decode(), (p, o)) for k, p, o in waiting.places()} == set(plain.items())

@@ -8,6 +8,7 @@ import time
 from concurrent.futures import Future
 from dataclasses import replace
 
+import grpc
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,9 +17,10 @@ from mmrec.catalog.item import Availability, CatalogEntry, CatalogItem, catalog_
 from mmrec.config import SearchSettings
 from mmrec.content.encode import encode_items
 from mmrec.content.feed import embedding_records
+from mmrec.content.payloads import payloads
 from mmrec.content.query_encoder import NoQueryEncoder, QueryEncoder
 from mmrec.content.store import ContentStore
-from mmrec.errors import DeadlineError, InvalidRequestError, NotFoundError, StoreError
+from mmrec.errors import DeadlineError, InvalidRequestError, NotFoundError, PreconditionError, StoreError
 from mmrec.events.producer import TopicRecord
 from mmrec.search.query import QueryPart
 from mmrec.serving.item_record import read_item_update
@@ -29,6 +31,7 @@ from mmrec.serving.search_content import SearchContent
 from mmrec.serving.search_request import likeness_request, search_request
 from mmrec.serving.search_side import SearchSide
 from mmrec.v1 import recommender_pb2
+from services.recommender.codes import code_of
 from tests.query_encoder import NAMES, HereQueryEncoder
 from tests.serving_world import ServingWorld, no_deadline, serving_world
 
@@ -204,8 +207,29 @@ def test_vectors_of_other_weights_are_refused(shop):
     found = shop.search({"text": "red dress"}, encoder=OtherWeights())
     assert [each.value for each in found.degraded] == ["vectors_incompatible"]
     assert list(found.explanations[0].sources) == ["lexical"]
-    with pytest.raises(StoreError, match=r"color-histogram.*encode the catalogue"):
+    with pytest.raises(PreconditionError, match=r"color-histogram.*encode the catalogue") as refused:
         shop.search({"image": {"content": picture("red")}}, encoder=OtherWeights())
+    assert code_of(refused.value) is grpc.StatusCode.FAILED_PRECONDITION
+
+
+class Listening(HereQueryEncoder):
+    """Keeps what it is asked to encode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[bytes] = []
+
+    def ask(self, modality, payload):
+        self.asked.append(payload)
+        return super().ask(modality, payload)
+
+
+@pytest.mark.parametrize("cleaning", ["none", "plain", "classic"])
+def test_texts_of_queries_are_cleaned_as_those_of_items(shop, cleaning):
+    text = "The <b>red</b> dress, 50% off"
+    shop.content, listening = SearchContent(cleaning=cleaning), Listening()
+    shop.search({"text": text}, encoder=listening)
+    assert listening.asked == [payloads(CatalogItem(item_id="i", title=text), cleaning=cleaning)["text"]]
 
 
 def test_a_personal_list_holds_the_same_items_in_an_order_of_the_users_own(shop):
@@ -388,7 +412,9 @@ def test_entries_that_are_hidden_have_nothing_to_be_found_by():
 
 
 def test_items_of_a_catalogue_are_introduced_a_portion_at_a_time(world):
-    side = SearchSide(encoder=NoQueryEncoder(), alignment=None, read_past=tuple, stopping=threading.Event())
+    side = SearchSide(
+        encoder=NoQueryEncoder(), alignment=None, cleaning="none", read_past=tuple, stopping=threading.Event()
+    )
     first, second = world.keeper(), world.keeper()
     second.take([read_item_update(b"more", json.dumps({"item_id": "more", "title": "More"}).encode())])
     second.publish()

@@ -1,6 +1,7 @@
 """Recipes of jobs/train.py: options from declarations, command line over configuration, and runs that go on."""
 
 import argparse
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,6 +12,7 @@ from msgspec import Meta
 
 from mmrec.config import Settings, parse_settings
 from mmrec.errors import ConfigurationError, NotFoundError, SettingError
+from mmrec.training.best_epoch import BestEpoch
 from mmrec.training.recipe import (
     DeploymentData,
     Desk,
@@ -19,6 +21,7 @@ from mmrec.training.recipe import (
     add_options,
     check_training_tables,
     chosen_options,
+    refuse_workers,
     train_here,
 )
 from mmrec.training.recipes import RECIPES, recipe_named
@@ -123,6 +126,47 @@ def test_a_run_that_broke_off_goes_on_at_its_checkpoint_and_its_folder_is_gone_i
     assert (out / "metrics.json").read_text() == str(0.5**5)
     assert told[-2:] == [{"epoch": 4}, {"epoch": 5}]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
+
+
+@pytest.mark.parametrize("ended", ["before the new one has its name", "before the old one is gone"])
+def test_a_run_that_ended_while_a_checkpoint_was_replaced_has_one_to_go_on_from(tmp_path, ended) -> None:
+    out, told = tmp_path / "out", []
+    (tmp_path / "break_after_3").touch()
+    with pytest.raises(RuntimeError):
+        train_here(HALVING, Options(epochs=5), NO_DATA, out=out)
+    (tmp_path / "break_after_3").unlink()
+    kept, before = (tmp_path / "out.run" / name for name in ("checkpoint", "checkpoint.old"))
+    if ended == "before the old one is gone":
+        shutil.copytree(kept, before)
+    else:
+        kept.rename(before)
+        (tmp_path / "out.run" / "checkpoint.new").mkdir()
+    train_here(HALVING, Options(epochs=5), NO_DATA, out=out, tell=lambda event, **figures: told.append(figures))
+    assert (out / "metrics.json").read_text() == str(0.5**5)
+    assert told[-2:] == [{"epoch": 4}, {"epoch": 5}]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
+
+
+@pytest.mark.parametrize("name", ["attributes", "finetune"])
+def test_workers_and_gpus_that_a_recipe_would_not_use_are_refused(name) -> None:
+    with pytest.raises(ConfigurationError, match=rf"--num-workers 2 and --gpu: --task {name} trains in one worker"):
+        refuse_workers(recipe_named(name), num_workers=2, gpu=True)
+    refuse_workers(recipe_named(name), num_workers=1, gpu=False)
+    refuse_workers(recipe_named("align"), num_workers=2, gpu=True)
+
+
+def test_the_best_epoch_is_the_first_of_the_best_score_and_keeps_its_own_weights() -> None:
+    best, weights = BestEpoch(), {"a": torch.zeros(2)}
+    with pytest.raises(ValueError, match="no epoch was run"):
+        _ = best.weights
+    for epoch, score in enumerate([0.1, 0.5, 0.5, 0.3], start=1):
+        weights["a"].fill_(epoch)
+        best.take(epoch, score, weights)
+    assert (best.epoch, best.weights["a"].tolist()) == (2, [2.0, 2.0])
+    again = BestEpoch()
+    again.restore(best.state())
+    again.take(5, 0.4, weights)
+    assert (again.epoch, again.weights["a"].tolist()) == (2, [2.0, 2.0])
 
 
 def test_a_run_with_other_options_begins_anew(tmp_path) -> None:

@@ -8,7 +8,6 @@ joined again where that text stands: `title` is "Shirt, blue, slim". Columns at 
 spreadsheet's ("Unnamed: 10"), are no columns: what stands in them is overflow too.
 """
 
-import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,11 +16,10 @@ from pathlib import Path
 from typing import Final
 
 from mmrec.catalog.importers.lines import text_lines
+from mmrec.catalog.importers.quoted_rows import quoted_rows
 from mmrec.catalog.importers.reading import Noticed, Reading
 from mmrec.errors import InvalidRequestError
 
-MAX_CELL: Final = 1 << 22
-"""Characters of one cell; an open quote would take the rest of the file into it."""
 DELIMITERS: Final = (",", ";", "\t", "|")
 _UNNAMED: Final = re.compile(r"\s*(?:Unnamed: \d+(?:_level_\d+)?|_c\d+|__index_level_\d+__)?\s*", re.IGNORECASE)
 
@@ -73,7 +71,7 @@ def csv_rows(
             reading.note(Noticed.JUNK_COLUMN, f"column {place + 1} of {path.name}")
     names = header[:width]
     fit = _Fit(width, num_unnamed=len(header) - width, delimiter=delimiter, joined_at=joined_at)
-    for number, cells in islice(_parsed(path, encoding, delimiter, reading), 1, None):
+    for number, cells in islice(_parsed(path, encoding, delimiter, reading, width=width), 1, None):
         reading.num_rows += 1
         fitted = cells if len(cells) == width else fit.fitted(cells, f"line {number}", reading)
         yield number, {name: cell for name, cell in zip(names, fitted, strict=True) if name}
@@ -113,21 +111,14 @@ def rejoined(cells: list[str], extra: int, *, at: int, delimiter: str = ",") -> 
     return [*cells[:at], delimiter.join(cells[at : at + extra + 1]), *cells[at + extra + 1 :]]
 
 
-def _parsed(path: Path, encoding: str, delimiter: str, reading: Reading) -> Iterator[tuple[int, list[str]]]:
+def _parsed(
+    path: Path, encoding: str, delimiter: str, reading: Reading, *, width: int = 0
+) -> Iterator[tuple[int, list[str]]]:
     """(line, cells) of rows that are not empty."""
-    csv.field_size_limit(MAX_CELL)
-    rows = csv.reader(_without_nulls(text_lines(path, reading, encoding=encoding)), delimiter=delimiter)
-    while True:
-        try:
-            cells = next(rows, None)
-        except csv.Error as error:
-            reading.num_rows += 1
-            reading.note(Noticed.UNREADABLE_ROW, f"line {rows.line_num}", str(error))
-            continue
-        if cells is None:
-            return
+    lines = _without_nulls(text_lines(path, reading, encoding=encoding))
+    for number, cells in quoted_rows(lines, delimiter, reading, width=width):
         if cells and (len(cells) > 1 or cells[0].strip()):
-            yield rows.line_num, cells
+            yield number, cells
 
 
 def _without_nulls(lines: Iterator[str]) -> Iterator[str]:

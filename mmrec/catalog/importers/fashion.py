@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from mmrec.catalog.importers.cells import cell_text
-from mmrec.catalog.importers.fields import plain_name
+from mmrec.catalog.importers.fields import ITEM_FIELDS, plain_name
 from mmrec.catalog.importers.image_source import find_pictures
 from mmrec.catalog.importers.importer import Importer, ImportSource, Part
 from mmrec.catalog.importers.item_rows import ItemReader
 from mmrec.catalog.importers.mapping import ImportOptions, check_columns
-from mmrec.catalog.importers.plain import said_of_pictures
+from mmrec.catalog.importers.plain import said_of_pictures, value_forms
 from mmrec.catalog.importers.reading import Reading
 from mmrec.catalog.importers.table import Table, open_table
 from mmrec.catalog.item import CatalogItem
@@ -61,12 +61,18 @@ def open_fashion(path: Path, options: ImportOptions) -> ImportSource:
     more = {name: name for name in table.columns if plain_name(name) not in _NOT_ATTRIBUTES}
     attributes = {name: name for name in more if name not in (*known.values(), *options.ignore)}
     given = {column: name for name, column in options.columns.items() if column in attributes}
+    named = {name: column for name, column in options.columns.items() if name in ITEM_FIELDS}
+    known, attributes = known | named, {c: n for c, n in attributes.items() if c not in named.values()}
+    given = {column: name for column, name in given.items() if name not in named}
+    forms = value_forms(table.samples(), known, options)
 
     def reader(expects_picture: bool) -> ItemReader:
         return ItemReader(
             columns=known,
             attributes=attributes | given,
             domain=options.domain or DOMAIN,
+            decimal=forms.decimal,
+            clocks=forms.clocks,
             pictures=pictures,
             expects_picture=expects_picture,
         )
@@ -74,7 +80,7 @@ def open_fashion(path: Path, options: ImportOptions) -> ImportSource:
     readers = {expects: reader(expects) for expects in (False, True)}
 
     def read(reading: Reading) -> Iterator[CatalogItem]:
-        for number, cells in table.rows(reading, overflow="productDisplayName"):
+        for number, cells in table.rows(reading, overflow=known["title"]):
             expects = cell_text(cells["has_image"]).lower() in _HAS if marked else pictures is not None
             item = readers[expects].item(_plain_year(cells), place=f"{table.row_word} {number}", reading=reading)
             if item is not None:
@@ -83,7 +89,12 @@ def open_fashion(path: Path, options: ImportOptions) -> ImportSource:
     return ImportSource(
         form="fashion",
         path=path,
-        mapping=(f"{file.name}: {table.kind}", *_said(table, known, attributes | given), *said_of_pictures(pictures)),
+        mapping=(
+            f"{file.name}: {table.kind}",
+            *_said(table, known, attributes | given),
+            *forms.lines(),
+            *said_of_pictures(pictures),
+        ),
         items=Part(files=(file, *(() if pictures is None else (pictures.path,))), read=read),
     )
 

@@ -9,8 +9,8 @@ Columns are what mmrec.catalog.importers.mapping says: given, or guessed by name
 attributes, other columns of events their context.
 """
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -80,21 +80,47 @@ def _items(
     table: Table, rows: list[Row], mapping: ColumnMapping, options: ImportOptions
 ) -> tuple[Part[CatalogItem], list[str]]:
     pictures = find_pictures(options.images, beside=table.path.parent)
-    decimal = options.decimal or decimal_sign(_texts(rows, mapping.column("price")))
-    clocks = {
-        field: _clock(rows, mapping.column(field), options) for field in ("publish_time", "expire_time", "update_time")
-    }
+    columns = {each.field: each.column for each in mapping.columns if each.field}
+    forms = value_forms(rows, columns, options)
     reader = ItemReader(
-        columns={each.field: each.column for each in mapping.columns if each.field},
+        columns=columns,
         attributes=mapping.rest(),
         domain=options.domain,
-        decimal=decimal,
-        clocks=clocks,
+        decimal=forms.decimal,
+        clocks=forms.clocks,
         pictures=pictures,
     )
-    said = [f"decimals of prices: {decimal!r}"] if decimal and mapping.column("price") else []
-    said += said_of_pictures(pictures) + _said_of_times(clocks)
+    said = [*forms.lines(), *said_of_pictures(pictures)]
     return items_of(table, reader, overflow=mapping.column("title")), said
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValueForms:
+    """How a table of items writes numbers and times."""
+
+    decimal: str
+    """What separates decimals of prices; "" where there are no prices that say so."""
+    clocks: Mapping[str, Clock]
+    """By field."""
+
+    def lines(self) -> list[str]:
+        """What is shown of it."""
+        said = [f"decimals of prices: {self.decimal!r}"] if self.decimal else []
+        return said + _said_of_times(self.clocks)
+
+
+def value_forms(rows: list[Row], columns: Mapping[str, str], options: ImportOptions) -> ValueForms:
+    """What the first rows say, where the caller does not.
+
+    Args:
+        columns: Column by field of an item.
+    """
+    price = columns.get("price", "")
+    times = ("publish_time", "expire_time", "update_time")
+    return ValueForms(
+        decimal=(options.decimal or decimal_sign(_texts(rows, price))) if price else "",
+        clocks={field: _clock(rows, columns.get(field, ""), options) for field in times},
+    )
 
 
 def items_of(table: Table, reader: ItemReader, *, overflow: str) -> Part[CatalogItem]:
@@ -162,7 +188,7 @@ def _clock(rows: list[Row], column: str, options: ImportOptions) -> Clock:
     return column_clock(values, unit=options.time_unit, zone=options.time_zone, column=column)
 
 
-def _said_of_times(clocks: dict[str, Clock]) -> list[str]:
+def _said_of_times(clocks: Mapping[str, Clock]) -> list[str]:
     return [f"{field}: numbers are {clock.unit} since 1970" for field, clock in clocks.items() if clock.unit]
 
 

@@ -29,6 +29,8 @@ class Noticed(StrEnum):
     """A row had more cells than the header, and no text column to put them into; they were dropped."""
     SHORT_ROW = "short_row"
     """A row had fewer cells than the header; the rest is empty."""
+    OPEN_QUOTE = "open_quote"
+    """A quote was opened and never closed; its line was read without, and the lines behind it as rows."""
     UNREADABLE_ROW = "unreadable_row"
     """A row could not be read and was left out."""
     JUNK_COLUMN = "junk_column"
