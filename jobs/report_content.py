@@ -37,7 +37,7 @@ from mmrec.wiring import settings_from
 log = get_logger("jobs.report_content")
 PROGRAM = "report_content"
 OUT = Path(".mmrec") / "report-content.html"
-IMAGES, TEXT = ("efficientnet-lite0", "color-histogram"), "minilm"
+IMAGES, TEXT = ("efficientnet-lite0", "color-lab"), "minilm"
 QUICK_IMAGES, QUICK_TEXT, QUICK_ITEMS = ("color-histogram",), "hashing-tf", 240
 
 

@@ -7,9 +7,10 @@ differs from itself at another quality; so the device is no part of a fingerprin
 import os
 from typing import Final
 
-CPU_BATCH: Final = 16
+CPU_BATCH: Final = 4
 GPU_BATCH: Final = 128
-"""Pictures that go through a network at once."""
+"""Pictures that go through a network at once: on a CPU more fall out of its caches (16 take 1.3 to 1.5 times as long
+each)."""
 
 
 def device() -> str:

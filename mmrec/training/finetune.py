@@ -11,7 +11,7 @@ Axes: N pictures, C channels, H and W sides, A attributes.
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +22,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
+from mmrec.content.device import CPU_BATCH
 from mmrec.content.tuned_image import Lower, split
 from mmrec.disk.files import replace_file
 from mmrec.models.attribute_model import NO_LABEL, masked_cross_entropy
@@ -31,6 +32,8 @@ from mmrec.training.stalling import has_stalled
 from mmrec.wire.declared import AtLeastOne, Count, NotNegative, Positive, check
 
 BATCH = 32
+TOLD_PICTURES = 500
+"""Pictures between two words on how far the lower half is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,35 +59,50 @@ class FineTuneConfig:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LowerOutputs:
-    """What the upper half reads, of N pictures and of their mirror images; float16, on disk."""
+    """What the upper half reads, of N pictures and of the mirror images of some; float16, on disk."""
 
     plain_NCHW: npt.NDArray[np.float16]
     mirrored_NCHW: npt.NDArray[np.float16]
+    """Zeros where none was asked for."""
 
 
 def lower_outputs(
-    pictures: Iterator[npt.NDArray[np.uint8]], num_pictures: int, network: Any, *, num_upper: int, folder: Path
+    pictures: Iterator[npt.NDArray[np.uint8]],
+    network: Any,
+    *,
+    mirrored_N: npt.NDArray[np.bool_],
+    num_upper: int,
+    folder: Path,
+    tell: Callable[[str, Mapping[str, float]], None],
 ) -> LowerOutputs:
     """Outputs of the lower half, made once for a folder; a folder that was begun and not finished is made anew.
 
     Args:
         pictures: N arrays of (224, 224, 3), in the order of rows.
+        mirrored_N: Whose mirror images are wanted, too: those that are trained on.
         folder: Of these pictures and this network alone; 38 KB a picture where one block is trained.
+        tell: Says how far it is: tell(event, figures).
     """
     paths, done = [folder / "plain.npy", folder / "mirrored.npy"], folder / "done"
     if not done.exists():
         folder.mkdir(parents=True, exist_ok=True)
         lower, _ = split(network, num_upper=num_upper)
-        shape = (num_pictures, *_output_shape(lower))
-        files = [np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape) for path in paths]
-        row = 0
+        shape = (len(mirrored_N), *_output_shape(lower))
+        plain, mirrored = (np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape) for path in paths)
+        row, told = 0, 0
         for images_NHWC in _batches(pictures):
-            for file, seen in zip(files, (images_NHWC, images_NHWC[:, :, ::-1]), strict=True):
-                file[row : row + len(seen)] = _through(lower, np.ascontiguousarray(seen))
+            rows = np.arange(row, row + len(images_NHWC))
+            plain[rows] = _through(lower, images_NHWC)
+            wanted = mirrored_N[rows]
+            if wanted.any():
+                mirrored[rows[wanted]] = _through(lower, np.ascontiguousarray(images_NHWC[wanted][:, :, ::-1]))
             row += len(images_NHWC)
-        assert row == num_pictures, f"{row} pictures came, {num_pictures} were announced"
-        for file in files:
-            file.flush()
+            if row - told >= TOLD_PICTURES:
+                told = row
+                tell("lower_half", {"pictures": row, "of": len(mirrored_N)})
+        assert row == len(mirrored_N), f"{row} pictures came, {len(mirrored_N)} were announced"
+        plain.flush()
+        mirrored.flush()
         replace_file(done, "")
     plain, mirrored = (np.load(path, mmap_mode="r") for path in paths)
     return LowerOutputs(plain_NCHW=plain, mirrored_NCHW=mirrored)
@@ -104,7 +122,7 @@ def _batches(pictures: Iterator[npt.NDArray[np.uint8]]) -> Iterator[npt.NDArray[
     batch: list[npt.NDArray[np.uint8]] = []
     for picture in pictures:
         batch.append(picture)
-        if len(batch) == BATCH:
+        if len(batch) == CPU_BATCH:
             yield np.stack(batch)
             batch = []
     if batch:

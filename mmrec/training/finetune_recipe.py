@@ -149,9 +149,13 @@ def train(desk: Desk) -> None:
     options, config = desk.options, desk.options.config
     inputs = _inputs(options, desk.data)
     examples, network = inputs.examples, EfficientNetLite0Encoder().network
-    kept = cache_folder() / "finetune" / f"{inputs.identity}-{config.num_upper}"
+    kept = cache_folder() / "finetune" / f"{inputs.identity}-{config.num_upper}-{config.seed}"
     pixels = (picture for _, picture in islice(_readable(options, desk.data), options.max_pictures))
-    lower = lower_outputs(pixels, len(examples.content), network, num_upper=config.num_upper, folder=kept)
+    trained_N = np.zeros(len(examples.content), dtype=np.bool_)
+    trained_N[examples.parts["train"]] = True
+    lower = lower_outputs(
+        pixels, network, mirrored_N=trained_N, num_upper=config.num_upper, folder=kept, tell=desk.tell
+    )
     fit = FineTuneFit(lower, examples, network, config)
     before = _neighbors(fit.embeddings(), examples)
     if desk.checkpoint is not None:
