@@ -18,7 +18,7 @@ UV_VERSION := 0.13.8
 NEEDED := mmrec needs Python $(lastword $(PYTHONS)) to $(firstword $(PYTHONS))
 ADVICE := install one of these, or call make PYTHON=/path/to/it
 
-.PHONY: demo test test-unit explore up lint format proto lock setup bench-recommend bench-stream bench-stream-growth bench-content search-quality encoders report-content fuzz sensitivity chaos-stream same-python clean
+.PHONY: demo test test-unit explore up lint format proto lock setup bench-recommend bench-stream bench-stream-growth bench-content search-quality encoders report-content evaluate keep-demo fuzz sensitivity chaos-stream same-python clean
 
 demo: setup            ## the whole way, from a click on Kafka to a changed list; DATASET=storefront|movielens
 	@$(BIN)/mmrec demo --dataset $(DATASET)
@@ -70,6 +70,15 @@ encoders: setup        ## what each encoder of pictures and texts knows of fashi
 
 report-content: setup  ## one page on a catalogue and what is learned from it; DATASET=storefront|movielens|fashion_catalog or a folder
 	@$(RUN) jobs.report_content --dataset $(DATASET) --train attributes --train align --train finetune
+
+evaluate: setup        ## a few models on two sets, one seed; reads MMREC_DATA_DIR, goes on where it ended
+	@$(BIN)/mmrec evaluate --data amazon_beauty_sequences --models random,popularity,item_knn,item_knn_content \
+		--trials 4 --max-targets 5000 --out build/evaluate/beauty
+	@$(BIN)/mmrec evaluate --data taobao_userbehavior_cml --models random,popularity,recency,item_knn \
+		--trials 4 --max-targets 5000 --out build/evaluate/taobao
+
+keep-demo: setup       ## add the last demo's figures to the receipt that README states
+	@$(RUN) tests.benchmarks.keep_demo .mmrec/demo.json
 
 bench-stream-growth: setup ## throughput and memory around 500 k and around 5 M events (12 minutes)
 	@$(RUN) tests.benchmarks.bench_stream_growth
