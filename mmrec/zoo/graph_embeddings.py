@@ -106,12 +106,15 @@ class GraphEmbeddings(nn.Module):
     def loss(self, users_P: IntArray, items_P: IntArray, drawn_S: IntArray) -> Tensor:
         """Mean of -ln( exp(cos / temperature) of the pair / the same of the pair and of the drawn items )."""
         users_UD, items_ID = self.vectors()
-        of_P = functional.normalize(users_UD[users_P], dim=-1)
-        own_P = (of_P * functional.normalize(items_ID[items_P], dim=-1)).sum(dim=-1)
-        others_PS = of_P @ functional.normalize(items_ID[drawn_S], dim=-1).T
+        # index_select() adds gradients in order, indexing in the order of its threads: the same seed, other bits.
+        user_rows_P, item_rows_P = torch.from_numpy(users_P), torch.from_numpy(items_P)
+        of_P = functional.normalize(users_UD.index_select(0, user_rows_P), dim=-1)
+        own_P = (of_P * functional.normalize(items_ID.index_select(0, item_rows_P), dim=-1)).sum(dim=-1)
+        others_PS = of_P @ functional.normalize(items_ID.index_select(0, torch.from_numpy(drawn_S)), dim=-1).T
         others_PS = others_PS.masked_fill(torch.from_numpy(drawn_S[None, :] == items_P[:, None]), -torch.inf)
         logits = torch.cat([own_P[:, None], others_PS], dim=1) / self._options.temperature
-        squares = self.users.weight[users_P].square().sum() + self.items.weight[items_P].square().sum()
+        users_PD = self.users.weight.index_select(0, user_rows_P)
+        squares = users_PD.square().sum() + self.items.weight.index_select(0, item_rows_P).square().sum()
         return (torch.logsumexp(logits, dim=1) - logits[:, 0]).mean() + self._options.l2 * squares / len(users_P)
 
 
