@@ -183,21 +183,24 @@ def _write_pages(report: Mapping[str, Any], folder: Path) -> None:
 
 
 def _show(report: Mapping[str, Any]) -> None:
-    columns = ("hr_at_5", "ndcg_at_5", "hr_at_10", "ndcg_at_10")
-    table = Table("model", *columns, *(f"{name} refit" for name in columns), "fit s")
+    columns = {"hr_at_5": "HR@5", "ndcg_at_5": "NDCG@5", "hr_at_10": "HR@10", "ndcg_at_10": "NDCG@10"}
+    table = Table("model", "fit", *columns.values(), "seconds")
     models = report["models"]
     for name in sorted(models, key=lambda each: -models[each]["ndcg_at_10_refit"]):
-        figures = [f"{models[name][each + suffix]:.4f}" for suffix in ("", "_refit") for each in columns]
-        table.add_row(name, *figures, f"{models[name]['fit_seconds_refit']:.1f}")
+        for fit, suffix in (("train only", ""), ("refit", "_refit")):
+            figures = [f"{models[name][each + suffix]:.4f}" for each in columns]
+            table.add_row(name, fit, *figures, f"{models[name]['fit_seconds_refit']:.1f}" if suffix else "")
     out.print(table)
 
 
 def _show_compared(found: Mapping[str, Any]) -> None:
-    table = Table("model", "fit", "metric", found["one"], found["other"], "difference", "95 %", "p (Holm)")
+    out.print(f"one: {found['one']}\nother: {found['other']}")
+    table = Table("model", "fit", "metric", "one", "other", "difference, 95 %", "p (Holm)")
     for name, fits in found["models"].items():
         for fit, metrics in fits.items():
             for metric, each in metrics.items():
-                interval = f"{each['low']:+.4f} to {each['high']:+.4f}"
-                values = (f"{each['one']:.4f}", f"{each['other']:.4f}", f"{each['difference']:+.4f}", interval)
-                table.add_row(name, fit, metric, *values, f"{each['p_holm']:.4f}")
+                difference = f"{each['difference']:+.4f} ({each['low']:+.4f} to {each['high']:+.4f})"
+                table.add_row(
+                    name, fit, metric, f"{each['one']:.4f}", f"{each['other']:.4f}", difference, f"{each['p_holm']:.4f}"
+                )
     out.print(table)
