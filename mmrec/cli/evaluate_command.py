@@ -189,7 +189,7 @@ def _show(report: Mapping[str, Any]) -> None:
     for name in sorted(models, key=lambda each: -models[each]["ndcg_at_10_refit"]):
         for fit, suffix in (("train only", ""), ("refit", "_refit")):
             figures = [f"{models[name][each + suffix]:.4f}" for each in columns]
-            table.add_row(name, fit, *figures, f"{models[name]['fit_seconds_refit']:.1f}" if suffix else "")
+            table.add_row(name, fit, *figures, f"{models[name]['fit_seconds' + suffix]:.1f}")
     out.print(table)
 
 
