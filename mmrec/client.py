@@ -12,13 +12,14 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from mmrec.errors import DeadlineError, InvalidRequestError, MmrecError, NotFoundError, StoreError
+from mmrec.errors import DeadlineError, InvalidRequestError, MmrecError, NotFoundError, PreconditionError, StoreError
 from mmrec.v1 import behavior_pb2, recommender_pb2, recommender_pb2_grpc
 
 _ERRORS: dict[grpc.StatusCode, type[MmrecError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidRequestError,
     grpc.StatusCode.NOT_FOUND: NotFoundError,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineError,
+    grpc.StatusCode.FAILED_PRECONDITION: PreconditionError,
 }
 
 
@@ -65,7 +66,7 @@ class RecommenderClient:
             as_of_s: Instant the list describes; now where absent.
 
         Raises:
-            InvalidRequestError, NotFoundError, DeadlineError: as the service says.
+            InvalidRequestError, NotFoundError, PreconditionError, DeadlineError: as the service says.
             StoreError: the service cannot be reached or failed.
         """
         request = recommender_pb2.RecommendItemsRequest(

@@ -27,6 +27,7 @@ from mmrec.publishing.release import (
     new_release_id,
     tower_fingerprint,
 )
+from mmrec.recall.pull import neighbor_decays
 from mmrec.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -84,6 +85,7 @@ def publish(
         feature_names=tuple(model.feature_names),
         behavior_weights=dict(zip(settings.behaviors.names, model.behavior_weights, strict=True)),
         half_lives_days=settings.statistics.half_lives_days,
+        neighbor_decays=neighbor_decays(settings.scoring),
         encoders=dict(model.encoders),
         fingerprints=dict(model.fingerprints),
         embedding_dim=model.embedding_dim,

@@ -47,6 +47,8 @@ class Release:
     """Weights the ranker was trained with, by behavior."""
     half_lives_days: tuple[float, ...]
     """Half-lives of the item statistics behind the ranker's rows."""
+    neighbor_decays: tuple[float, ...]
+    """By age, per day, and by order: how own items counted in the neighbor score that the ranker was trained on."""
     encoders: Mapping[str, str]
     """Modality -> encoder that the towers accept."""
     embedding_dim: int
@@ -145,7 +147,7 @@ class ReleaseStore:
         if document.pop("format", None) != _FORMAT:
             raise IncompatibleStateError(f"release {release_id!r} has another format than {_FORMAT}; publish it again")
         try:
-            lists = {name: tuple(document[name]) for name in ("feature_names", "half_lives_days")}
+            lists = {name: tuple(document[name]) for name in ("feature_names", "half_lives_days", "neighbor_decays")}
             return Release(**{**document, **lists})
         except (KeyError, TypeError) as error:
             raise IncompatibleStateError(f"release {release_id!r} is broken: {error}; publish it again") from None

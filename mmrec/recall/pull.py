@@ -42,3 +42,8 @@ def profile_pulls(state: ProfileAsOf, weights_B: FloatArray, scoring: ScoringCon
         decay_per_day=scoring.neighbor_decay_per_day,
         order_decay=scoring.neighbor_order_decay,
     )
+
+
+def neighbor_decays(scoring: ScoringConfig) -> tuple[float, float]:
+    """By age, per day, and by order: a ranker reads what comes of them, so its release is for these alone."""
+    return scoring.neighbor_decay_per_day, scoring.neighbor_order_decay

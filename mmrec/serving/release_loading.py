@@ -11,6 +11,7 @@ from mmrec.features.ports import ItemViewReader, ServingFeatures
 from mmrec.index.vectors import VectorStore
 from mmrec.models.bundle import ModelBundle
 from mmrec.publishing.release import CollectionMark, Release, ReleaseStore, load_collection
+from mmrec.recall.pull import neighbor_decays
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.item_statistics import decay_rates
 from mmrec.serving.keeper import CatalogueKeeper
@@ -53,6 +54,7 @@ def load_release(
         ("feature columns", release.feature_names, feature_names(settings.behaviors, num_half_lives=len(half_lives))),
         ("the feature schema", release.feature_fingerprint, features.fingerprint),
         ("half-lives in days", release.half_lives_days, half_lives),
+        ("decays of neighbors", release.neighbor_decays, neighbor_decays(settings.scoring)),
         ("behaviors", sorted(release.behavior_weights), sorted(settings.behaviors.names)),
     ):
         if made_for != here:

@@ -26,11 +26,6 @@ class DrawnList:
     later: IntArray
     """What the user did within the window after it and within its part, as positions on axis E."""
 
-    @property
-    def all_events(self) -> IntArray:
-        """Both: what the list is to foresee."""
-        return np.concatenate([self.events, self.later])
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Positives:

@@ -328,10 +328,11 @@ def test_a_release_that_an_engine_failed_to_deliver_is_tried_again_and_items_go_
         assert not replica.state.unusable_release
 
 
-def test_a_release_for_other_half_lives_or_behaviors_is_not_loaded(deployment, model_folder, world):
+def test_a_release_for_other_half_lives_neighbor_decays_or_behaviors_is_not_loaded(deployment, model_folder, world):
     good = deployment.publish(model_folder)
     for name, changes in (
         ("longer", {"half_lives_days": (2.0, 14.0, 60.0)}),
+        ("near", {"neighbor_decays": (0.05, 1.0)}),
         ("named", {"behavior_weights": {"a": 1.0}}),
     ):
         deployment.releases.write(replace(good, release_id=name, **changes), model_folder)
