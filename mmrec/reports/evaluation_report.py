@@ -27,7 +27,8 @@ def evaluation_markdown(report: Report) -> str:
     """The whole report."""
     parts = [f"# {_title(report)}\n\n{_lead(report)}\n"]
     for title, columns, rows in _tables(report):
-        lines = [_markdown_row(columns), f"|{'---|' * len(columns)}", *(_markdown_row(row) for row in rows)]
+        lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+        lines += [f"| {' | '.join(_shown(cell) for cell in row)} |" for row in rows]
         parts.append(f"## {title}\n\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)
 
@@ -212,11 +213,6 @@ def _trials(report: Report) -> list[str]:
         if len(points) > 1:
             lines.append(Line(name=name, points=points, with_dots=True))
     return [line_chart("Trials", lines, x="trial", y="NDCG@10")]
-
-
-def _markdown_row(cells: Sequence[Any]) -> str:
-    shown = (" ".join(_shown(cell).splitlines()).replace("|", r"\|") for cell in cells)
-    return f"| {' | '.join(shown)} |"
 
 
 def _shown(value: Any) -> str:
