@@ -4,7 +4,8 @@
     places["full", "new"].positions_P                             what every metric is made of (measure.py)
 
 Places are kept, so that metrics, strata, intervals and comparisons never fit or score again. Equal scores share their
-places at random with a seed, by places_among(): a constant model hits k out of all candidates (METHODS M35).
+places at random with a seed, by places_among(): where a target has one right item, a constant model hits k out of all
+candidates (METHODS M35). Several share one list; measure.ranks_alone() takes each among the candidates alone.
 """
 
 from collections.abc import Sequence

@@ -5,6 +5,8 @@
     NDCG@k       sum of 1 / log2(1 + place) within k, over that of the best list (Järvelin, Kekäläinen, TOIS 2002)
     graded NDCG  the same with the grade of each positive as its gain
     MRR          1 / place of the first positive                 AUC          others that a positive stands before
+    HR each@k, NDCG each@k   means over positives of [rank <= k] and [rank <= k] / log2(1 + rank); rank: place among the
+        candidates without other positives, as where m negatives are drawn for each positive
 
 Every metric has a value per target; what is reported is their mean. Ties were broken at random, so a tie counts half
 in the mean. Axes: N targets, P positives one after the other.
@@ -17,6 +19,7 @@ import numpy as np
 
 from mmrec.evaluation.interactions import BoolArray, FloatArray, IntArray
 from mmrec.evaluation.judging import NOT_ASKED, Places
+from mmrec.evaluation.metrics import hits_at_k, ndcg_at_k
 from mmrec.evaluation.task import Targets
 
 CUTS: Final = (1, 3, 5, 10, 20)
@@ -35,6 +38,7 @@ def per_target(
     asked_P = places.positions_P != NOT_ASKED
     if kept_P is not None:
         asked_P = asked_P & kept_P
+    ranks_P = ranks_alone(places, targets)[asked_P]
     num_targets, target_P = len(targets), targets.targets_P[asked_P]
     positions_P, grades_P = places.positions_P[asked_P], targets.grades_P[asked_P]
     num_N = np.bincount(target_P, minlength=num_targets)
@@ -54,9 +58,24 @@ def per_target(
             for name, gains_P in (("ndcg", np.ones(len(positions_P))), ("graded_ndcg", grades_P)):
                 gained_N = np.bincount(target_P, weights=gains_P * discounts_P * within_P, minlength=num_targets)
                 found[f"{name}_at_{k}"] = gained_N / _best(gains_P, target_P, num_targets, k)
+            for name, worth_P in (("hr_each", hits_at_k(ranks_P, k)), ("ndcg_each", ndcg_at_k(ranks_P, k))):
+                found[f"{name}_at_{k}"] = np.bincount(target_P, weights=worth_P, minlength=num_targets) / num_N
         found["mrr"] = 1.0 / first_N
-        found["auc"] = _auc(places, positions_P, target_P)
+        found["auc"] = _auc(places, ranks_P, target_P)
     return {name: np.where(num_N > 0, values_N, np.nan) for name, values_N in found.items()}
+
+
+def ranks_alone(places: Places, targets: Targets) -> IntArray:
+    """1-based rank of each positive among the candidates beside positives, shape (P,); NOT_ASKED where it is none.
+
+    The place in the list minus the positives before it. A random scorer therefore gets HR@k = k / (m + 1) among m
+    candidates, however many positives share them.
+    """
+    ranks_P = np.full(len(places.positions_P), NOT_ASKED, dtype=np.int64)
+    asked = np.flatnonzero(places.positions_P != NOT_ASKED)
+    asked = asked[np.lexsort((places.positions_P[asked], targets.targets_P[asked]))]
+    ranks_P[asked] = places.positions_P[asked] - _place_within(targets.targets_P[asked])
+    return ranks_P
 
 
 def mean_of(values_N: FloatArray) -> float:
@@ -74,16 +93,12 @@ def _best(gains_P: FloatArray, target_P: IntArray, num_targets: int, k: int) -> 
     return best_N
 
 
-def _auc(places: Places, positions_P: IntArray, target_P: IntArray) -> FloatArray:
+def _auc(places: Places, ranks_P: IntArray, target_P: IntArray) -> FloatArray:
     """Mean over a target's positives of the share of others that stand behind."""
     num_targets = len(places.num_others_N)
-    order = np.lexsort((positions_P, target_P))
-    # A list's place minus the positives before it is the rank among the others. Of a stratum, positives that do not
-    # count are others here, which changes the share by less than 1 / candidates.
-    ranks_P = np.maximum(positions_P[order] - _place_within(target_P[order]), 1)
-    others_P = np.maximum(places.num_others_N[target_P[order]], 1)
+    others_P = np.maximum(places.num_others_N[target_P], 1)
     behind_P = np.clip(1.0 - (ranks_P - 1) / others_P, 0.0, 1.0)
-    sums_N = np.bincount(target_P[order], weights=behind_P, minlength=num_targets)
+    sums_N = np.bincount(target_P, weights=behind_P, minlength=num_targets)
     auc_N: FloatArray = sums_N / np.bincount(target_P, minlength=num_targets)
     return auc_N
 

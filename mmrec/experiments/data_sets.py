@@ -123,12 +123,13 @@ def _taobao(folder: Path, encoders: Encoders) -> DataSet:
 
 def _movielens(folder: Path, encoders: Encoders) -> DataSet:
     options = ImportOptions().with_usual(MOVIELENS.usual_behaviors)
-    source, meant = MOVIELENS.open(folder, options), options.rules.table
-    assert source.events is not None and source.items is not None, folder
-    events = EventList()
-    for event in source.events.read(Reading()):
+    # Two files, not the folder: its tags are of any time, after the split as well, and would be text of the films.
+    films, ratings = (MOVIELENS.open(folder / name, options) for name in ("movies.parquet", "ratings.parquet"))
+    assert films.items is not None and ratings.events is not None, folder
+    meant, events = options.rules.table, EventList()
+    for event in ratings.events.read(Reading()):
         events.add(event.user_id, event.item_id, event.time_s or 0.0, meant.get(event.behavior, event.behavior))
-    items = tuple(source.items.read(Reading()))
+    items = tuple(films.items.read(Reading()))
     data = events.interactions(items=[item.item_id for item in items])
     return DataSet(
         name=folder.name,

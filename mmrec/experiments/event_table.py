@@ -7,6 +7,7 @@ whole places within each user's own order. A row without user or item, or with a
 a figure on part of a file would be a figure on another file.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,8 +97,7 @@ def read_events(
         raise InvalidRequestError(_lacks(table, "event_time or position"))
     clock = None
     if "event_time" in found:
-        samples = [row.cells.get(time_column) for row in table.samples()]
-        clock = column_clock(samples, column=time_column)
+        clock = _clock(table, time_column)
     named, events = behaviors or {}, EventList()
     behavior_column = found.get("behavior")
     for number, cells in table.rows(Reading()):
@@ -132,6 +132,19 @@ def named_columns(table: Table, fields: dict[str, str], given: Mapping[str, str]
     return {**guessed_by_name(rest, {name: known for name, known in fields.items() if name not in given}), **given}
 
 
+def _clock(table: Table, column: str) -> Clock:
+    samples = [row.cells.get(column) for row in table.samples()]
+    try:
+        return column_clock(samples, column=column)
+    except InvalidRequestError:
+        shown = next((value for value in samples if value not in (None, "")), None)
+        raise InvalidRequestError(
+            f"{table.path.name}: column {column} holds numbers such as {shown}, which are times between 1980 and 2050 "
+            f"in no unit; if they are places in each user's order, give --column position={column}, else another "
+            "column with --column event_time=COLUMN"
+        ) from None
+
+
 def _time(value: Any, clock: Clock | None, place: str, column: str) -> float:
     if clock is not None:
         instant = clock.read(value)
@@ -139,9 +152,12 @@ def _time(value: Any, clock: Clock | None, place: str, column: str) -> float:
             raise InvalidRequestError(f"{place}: column {column} is {value!r}; give a time")
         return instant.time_s
     try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise InvalidRequestError(f"{place}: column {column} is {value!r}; give a position, such as 0, 1, 2") from None
+        position = float(value)
+    except (TypeError, ValueError, OverflowError):
+        position = math.nan
+    if not math.isfinite(position):
+        raise InvalidRequestError(f"{place}: column {column} is {value!r}; give a position, such as 0, 1, 2")
+    return position
 
 
 def _lacks(table: Table, what: str) -> str:

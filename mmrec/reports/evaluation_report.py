@@ -9,6 +9,7 @@ Both are made of the report alone. Rows are sorted by NDCG@10 of the refit.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from mmrec.evaluation.candidates import COLD, FULL
 from mmrec.evaluation.measure import HEADLINE
 from mmrec.reports import page
 from mmrec.reports.bar_charts import bar_chart
@@ -45,7 +46,8 @@ def evaluation_page(report: Report) -> str:
     for title, columns, rows in _tables(report):
         sections.append(page.section(title, page.table([[_shown(cell) for cell in row] for row in rows], columns)))
     sections.append(page.section("Activity", *_activity(report), text="By events in the history, refit."))
-    sections.append(page.section("Learning curves", *_curves(report), text="As the models say, by step."))
+    if curves := _curves(report):
+        sections.append(page.section("Learning curves", *curves, text="As the models say, by step."))
     sections.append(page.section("Trials", *_trials(report), text="NDCG@10 on validation, best so far."))
     return page.page(_title(report), sections, lead=_lead(report))
 
@@ -79,7 +81,8 @@ def _tables(report: Report) -> list[Table]:
     return [
         *found,
         _other_metrics(report),
-        _by_candidates(report),
+        *_by_candidates(report),
+        _lists(report),
         _strata(report),
         _costs(report),
         _parameters(report),
@@ -118,22 +121,26 @@ def _other_metrics(report: Report) -> Table:
     return f"Other metrics, {kind}, refit", ["model", *MORE], rows
 
 
-def _by_candidates(report: Report) -> Table:
-    models = report["models"]
-    kinds = sorted({kind for model in models.values() for kind in model["metrics"]})
-    rows = [
-        [
-            name,
-            *(
-                f"{found['hr_at_5']:.3f} / {found['ndcg_at_5']:.3f}"
-                if (found := models[name]["metrics"].get(kind, {}).get("refit"))
-                else "-"
-                for kind in kinds
-            ),
-        ]
-        for name in _ranked(report)
-    ]
-    return "HR@5 / NDCG@5 by candidates and policy, refit", ["model", *kinds], rows
+def _by_candidates(report: Report) -> list[Table]:
+    """Of all candidates; and of drawn ones once more, where every right item is ranked among them alone."""
+    kinds = sorted({kind for model in report["models"].values() for kind in model["metrics"]})
+    found = [_of_kinds(report, "HR@5 / NDCG@5 by candidates and policy, refit", kinds, ("hr_at_5", "ndcg_at_5"))]
+    if drawn := [kind for kind in kinds if kind.partition(".")[0] not in (FULL, COLD)]:
+        title = "HR@5 / NDCG@5 of every right item among drawn candidates alone, refit"
+        found.append(_of_kinds(report, title, drawn, ("hr_each_at_5", "ndcg_each_at_5")))
+    return found
+
+
+def _of_kinds(report: Report, title: str, kinds: Sequence[str], metrics: Sequence[str]) -> Table:
+    rows = []
+    for name in _ranked(report):
+        of_kinds = [report["models"][name]["metrics"].get(kind, {}).get("refit", {}) for kind in kinds]
+        cells = (
+            " / ".join(f"{found[metric]:.3f}" for metric in metrics) if metrics[0] in found else "-"
+            for found in of_kinds
+        )
+        rows.append([name, *cells])
+    return title, ["model", *kinds], rows
 
 
 def _lists(report: Report) -> Table:

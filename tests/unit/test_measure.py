@@ -12,7 +12,7 @@ from mmrec.evaluation.candidates import COLD, FULL, draw_candidates
 from mmrec.evaluation.interactions import Float32Array, Histories, IntArray, Interactions, ItemFeatures
 from mmrec.evaluation.judging import NOT_ASKED, Places, judge
 from mmrec.evaluation.list_metrics import coverage, diversity, novelty
-from mmrec.evaluation.measure import mean_of, per_target
+from mmrec.evaluation.measure import mean_of, per_target, ranks_alone
 from mmrec.evaluation.metrics import places_among
 from mmrec.evaluation.paired_tests import holm, paired_p
 from mmrec.evaluation.strata import strata
@@ -74,6 +74,7 @@ def by_hand(order: list[int], positives: dict[int, float], k: int) -> dict[str, 
     best = sorted(positives.values(), reverse=True)[:k]
     negatives = [item for item in order if item not in positives]
     pairs = [order.index(one) < order.index(other) for one in positives for other in negatives]
+    ranks = [1 + sum(order.index(other) < order.index(one) for other in negatives) for one in positives]
     recall, precision = len(hits) / len(positives), len(hits) / k
     return {
         f"hr_at_{k}": float(bool(hits)),
@@ -84,6 +85,8 @@ def by_hand(order: list[int], positives: dict[int, float], k: int) -> dict[str, 
         / sum(1 / math.log2(2 + place) for place in range(min(k, len(positives)))),
         f"graded_ndcg_at_{k}": sum(gain / math.log2(2 + place) for place, gain in enumerate(gains))
         / sum(gain / math.log2(2 + place) for place, gain in enumerate(best)),
+        f"hr_each_at_{k}": sum(rank <= k for rank in ranks) / len(ranks),
+        f"ndcg_each_at_{k}": sum(1 / math.log2(1 + rank) for rank in ranks if rank <= k) / len(ranks),
         "mrr": 1 / (1 + min(order.index(item) for item in positives)),
         "auc": sum(pairs) / len(pairs),
     }
@@ -115,6 +118,28 @@ def test_a_constant_model_hits_k_out_of_all_and_its_auc_is_a_half() -> None:
     assert mean_of(full["hr_at_10"]) == pytest.approx(10 / NUM_ITEMS, abs=0.03)
     assert mean_of(of_ten["hr_at_5"]) == pytest.approx(5 / 10, abs=0.03)
     assert mean_of(full["auc"]) == pytest.approx(0.5, abs=0.02)
+
+
+def test_each_of_several_right_items_of_a_constant_model_hits_k_out_of_the_drawn_and_itself() -> None:
+    positives = dict.fromkeys((0, 7, 13, 21), 1.0)
+    targets = targets_for([positives] * 2_000)
+    drawn = draw_candidates(targets, "uniform_19", seen="any", popularity_I=np.ones(NUM_ITEMS), seed=2)
+    places = judge(Planted(np.zeros((2_000, NUM_ITEMS))), targets, [drawn], seed=3)["uniform_19", "any"]
+    values = per_target(places, targets, cuts=(5,))
+    chance = sum(1 / math.log2(1 + rank) for rank in range(1, 6)) / 20
+    assert mean_of(values["hr_each_at_5"]) == pytest.approx(5 / 20, abs=0.02)
+    assert mean_of(values["ndcg_each_at_5"]) == pytest.approx(chance, abs=0.02)
+    assert mean_of(values["hr_at_5"]) > 0.6, "any of four in one list"
+
+
+def test_a_rank_alone_is_the_place_without_other_right_items_also_those_of_another_stratum() -> None:
+    targets = targets_for([{1: 1.0, 2: 1.0, 3: 1.0}, {4: 1.0}])
+    places = Places(positions_P=np.array([6, 1, NOT_ASKED, 2]), num_others_N=np.array([10, 10]))
+    assert ranks_alone(places, targets).tolist() == [5, 1, NOT_ASKED, 2]
+    kept_P = np.array([True, False, False, True])
+    values = per_target(places, targets, cuts=(5,), kept_P=kept_P)
+    assert values["hr_each_at_5"].tolist() == [1.0, 1.0] and values["hr_at_5"].tolist() == [0.0, 1.0]
+    assert values["auc"].tolist() == pytest.approx([0.6, 0.9])
 
 
 def test_several_right_items_of_a_constant_model_are_spread_as_in_a_shuffled_list() -> None:
