@@ -12,6 +12,7 @@ from mmrec.zoo.freedom import Freedom, FreedomOptions, content_graph, highest
 from mmrec.zoo.graph_embeddings import FittedGraph, GraphEmbeddings, GraphOptions, multiplied, with_transpose
 from mmrec.zoo.light_gcn import LightGCN, LightGCNOptions
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 NUM_USERS, NUM_ITEMS = 12, 10
 SMALL = {"embedding_dim": 8, "min_steps": 40, "num_epochs": 1}
 
