@@ -4,6 +4,7 @@ Property tests try the same examples in every run, so that a change is judged by
 new ones, and what fails there becomes an @example.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +19,17 @@ ROOMS = ("e2e", "integration", "contract", "fuzz", "unit")
 """In the order they are run: the longest files first, so that no worker is left with one of them at the end."""
 WITH_RAY = ("tests/e2e/", "tests/integration/test_recommender.py", "tests/integration/test_train.py")
 """Never two of them at once: Rays of one machine take their workers' ports from the same range."""
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """torch on one thread: several wait for each other at every small step where a machine is busy."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -4,9 +4,9 @@
     score  = sum_k  a_k x_k + b_k sqrt(x_k)
     a, b   maximize  sum over users of  ln softmax(score)[the newest event's item]  -  |a, b|^2 / 2 * l2
 
-The parts are fitted without the newest event of each user first; the softmax runs over each part's `num_candidates`
-best items. It is a conditional logit (McFadden, 1974), so that there is one optimum. Then the parts are fitted on
-everything, and the weights stay. No split but the one inside of what fit() sees is used.
+The parts are fitted without the newest event of each user first, and without others of its instant; the softmax runs
+over each part's `num_candidates` best items. It is a conditional logit (McFadden, 1974), so that there is one optimum.
+Then the parts are fitted on everything, and the weights stay. No split but the one inside of what fit() sees is used.
 
 Axes: N targets, C candidates of all targets one after the other, I items, F features.
 """
@@ -19,6 +19,7 @@ from scipy import optimize
 
 from mmrec.errors import SettingError
 from mmrec.evaluation.interactions import (
+    BoolArray,
     Float32Array,
     FloatArray,
     Histories,
@@ -29,7 +30,7 @@ from mmrec.evaluation.interactions import (
 )
 from mmrec.evaluation.model import Model
 from mmrec.evaluation.search_space import Choice
-from mmrec.wire.declared import AtLeastOne, NotNegative, check
+from mmrec.wire.declared import AtLeastOne, NotNegative, Share, check
 from mmrec.zoo.content_likeness import CONTENT_LIKENESS
 from mmrec.zoo.ease import EASE_MODEL
 from mmrec.zoo.item_knn import ITEM_KNN
@@ -55,6 +56,9 @@ class BlendOptions:
     """Users whose newest event teaches, drawn at random where there are more."""
     num_candidates: AtLeastOne = 100
     l2: NotNegative = 1.0
+    min_repeat_share: Share = 0.1
+    """Own items are candidates where at least this share of the newest events touch one again; else those events do not
+    teach."""
 
     def __post_init__(self) -> None:
         check(self, "blend")
@@ -75,12 +79,13 @@ class Blend:
         """Fit the parts twice."""
         self.weights_F = np.full(2 * len(self._options.parts), 0.5)
         newest = newest_events(data)
-        taught = np.sort(np.random.default_rng(seed).permutation(newest)[: self._options.num_learned])
+        again_N = touched_before(data)[newest]
+        with_own = bool(len(newest)) and float(again_N.mean()) >= self._options.min_repeat_share
+        teaching = newest if with_own else newest[~again_N]
+        taught = np.sort(np.random.default_rng(seed).permutation(teaching)[: self._options.num_learned])
         if len(taught):
-            earlier = np.ones(len(data), dtype=np.bool_)
-            earlier[newest] = False
-            self._fit_parts(data.take(earlier), items, seed=seed)
-            self._learn(data, taught)
+            self._fit_parts(data.take(before(data, newest)), items, seed=seed)
+            self._learn(data, taught, with_own=with_own)
         self._fit_parts(data, items, seed=seed)
 
     def _fit_parts(self, data: Interactions, items: ItemFeatures, *, seed: int) -> None:
@@ -88,17 +93,15 @@ class Blend:
         for part in self._parts:
             part.fit(data, items, seed=seed)
 
-    def _learn(self, data: Interactions, taught: IntArray) -> None:
+    def _learn(self, data: Interactions, taught: IntArray, *, with_own: bool) -> None:
         rows, sizes, own = [], [], []
-        # Where nobody touches an item twice, the items of a history are no candidates.
-        repeats = len(np.unique(data.users_E * data.num_items + data.items_E)) < len(data)
         for start in range(0, len(taught), _BLOCK):
             events = taught[start : start + _BLOCK]
             users_N = data.users_E[events]
             histories = histories_of(data, users_N=users_N, as_of_N=data.times_E[events])
             features_FNI = self._features(users_N, histories)
             for n, item in enumerate(data.items_E[events].tolist()):
-                seen = histories.items_H[histories.offsets[n] : histories.offsets[n + 1]][: 0 if repeats else None]
+                seen = histories.items_H[histories.offsets[n] : histories.offsets[n + 1]][: 0 if with_own else None]
                 chosen = candidates(features_FNI[::2, n], item, num_best=self._options.num_candidates, seen=seen)
                 rows.append(features_FNI[:, n, chosen].T)
                 sizes.append(len(chosen))
@@ -130,6 +133,26 @@ def newest_events(data: Interactions) -> IntArray:
     first_U[data.users_E[::-1]] = np.arange(len(data))[::-1]
     several = (last_U >= 0) & (data.times_E[last_U] > data.times_E[first_U] if len(data) else False)
     return np.sort(last_U[several])
+
+
+def before(data: Interactions, newest: IntArray) -> BoolArray:
+    """Which events came before their user's newest one, shape (E,): what came with it says too much of it.
+
+    Args:
+        newest: Rows as of newest_events(); events of users without one stay.
+    """
+    until_U = np.full(data.num_users, np.inf)
+    until_U[data.users_E[newest]] = data.times_E[newest]
+    found: BoolArray = data.times_E < until_U[data.users_E]
+    return found
+
+
+def touched_before(data: Interactions) -> BoolArray:
+    """Which events are on an item that their user touched at an earlier instant, shape (E,)."""
+    cells_E = data.users_E * data.num_items + data.items_E
+    _, first_C, cell_E = np.unique(cells_E, return_index=True, return_inverse=True)
+    found: BoolArray = data.times_E[first_C[cell_E]] < data.times_E
+    return found
 
 
 def candidates(scores_KI: Float32Array, item: int, *, num_best: int, seen: IntArray) -> IntArray:
@@ -181,5 +204,6 @@ BLEND = ZooModel(
         ),
         "num_candidates": Choice((50, 100, 200)),
         "l2": Choice((0.1, 1.0, 10.0)),
+        "min_repeat_share": Choice((0.1, 1.0)),
     },
 )

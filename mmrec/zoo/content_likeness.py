@@ -59,6 +59,6 @@ CONTENT_LIKENESS = ZooModel(
     space={
         "order_decay": Choice((0.5, 0.6, 0.7, 0.8, 0.9, 1.0)),
         "decay_per_day": Choice((0.0, 0.01, 0.1, 1.0)),
-        "weights": Choice(("equal", "shop")),
+        "weights": Choice(("equal", "usual")),
     },
 )

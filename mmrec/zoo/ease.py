@@ -104,6 +104,6 @@ EASE_MODEL = ZooModel(
         "regularization": Choice((1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)),
         "order_decay": Choice((0.5, 0.6, 0.7, 0.8, 0.9, 1.0)),
         "decay_per_day": Choice((0.0, 0.01, 0.1, 1.0)),
-        "weights": Choice(("equal", "shop")),
+        "weights": Choice(("equal", "usual")),
     },
 )

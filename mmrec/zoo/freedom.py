@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from mmrec.evaluation.interactions import Float32Array, Histories, IntArray, Interactions, ItemFeatures
+from mmrec.evaluation.interactions import BoolArray, Float32Array, Histories, IntArray, Interactions, ItemFeatures
 from mmrec.evaluation.search_space import Choice
 from mmrec.wire.declared import AtLeastOne, check
 from mmrec.zoo.graph_embeddings import GraphOptions, fit_graph
@@ -62,15 +62,24 @@ def content_graph(items: ItemFeatures, *, num_alike: int) -> Sparse:
     everything = sparse.eye_array(num_items, format="csr")
     for start in range(0, num_items, _BLOCK):
         cosines = content.scores(everything[start : start + _BLOCK])
-        near = np.argsort(-cosines, axis=1, kind="stable")[:, :num_kept]
-        rows, columns = np.nonzero(np.take_along_axis(cosines, near, axis=1) > 1e-6)
+        rows, near = np.nonzero(highest(cosines, num_kept) & (cosines > 1e-6))
         firsts.append(start + rows)
-        others.append(near[rows, columns])
+        others.append(near)
     first, other = np.concatenate(firsts), np.concatenate(others)
     edges_II = sparse.csr_array((np.ones(len(first)), (first, other)), shape=(num_items, num_items))
     scale_I = 1.0 / np.sqrt(np.maximum(np.asarray(edges_II.sum(axis=1)).ravel(), 1.0))
     graph: Sparse = (sparse.diags_array(scale_I) @ edges_II @ sparse.diags_array(scale_I)).tocsr()
     return graph
+
+
+def highest(scores_NI: Float32Array, num_kept: int) -> BoolArray:
+    """Which are the `num_kept` highest of each row, shape (N, I); of equal ones those in front."""
+    num_items = scores_NI.shape[1]
+    last_N = np.partition(scores_NI, num_items - num_kept, axis=1)[:, num_items - num_kept, None]
+    above_NI, tied_NI = scores_NI > last_N, scores_NI == last_N
+    room_N = num_kept - above_NI.sum(axis=1, keepdims=True)
+    found: BoolArray = above_NI | (tied_NI & (tied_NI.cumsum(axis=1) <= room_N))
+    return found
 
 
 FREEDOM = ZooModel(

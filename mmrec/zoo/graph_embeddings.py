@@ -12,7 +12,7 @@ Axes: U users, I items, D numbers of a vector, N targets, P pairs of user and it
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -130,12 +130,12 @@ class FittedGraph:
             self._below_ID = torch.stack(items[:-1]).sum(dim=0).numpy() if len(items) > 1 else 0.0 * items[0].numpy()
         self._first_UD[np.bincount(data.users_E, minlength=data.num_users) == 0] = 0.0
         self._num_layers, self._scale_I = len(items), network.item_scale_I
-        self._weighting = HistoryWeighting.of(data, order_decay=options.order_decay, decay_per_day=0.0, weights="equal")
+        weighting = HistoryWeighting.of(data, order_decay=options.order_decay, decay_per_day=0.0, weights="equal")
+        self._weighting = replace(weighting, counts_once=True)
 
     def users(self, users_N: IntArray, histories: Histories) -> Float32Array:
         """The u of each target, from its history; shape (N, D)."""
         own_NI = self._weighting.matrix(histories)
-        own_NI.data = np.minimum(own_NI.data, 1.0)  # an item counts once, however often it was touched
         own_NI = sparse.diags_array(1.0 / np.sqrt(np.maximum(own_NI.sum(axis=1), 1e-9))) @ own_NI
         sums_ND = own_NI.astype(np.float32) @ (self._scale_I[:, None] * self._below_ID)
         known_N = users_N != UNKNOWN

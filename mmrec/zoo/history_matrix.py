@@ -16,19 +16,20 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from mmrec.evaluation.interactions import Clock, FloatArray, Histories, IntArray, Interactions
-from mmrec.scoring.behaviors import shop_behaviors
+from mmrec.evaluation.interactions import BoolArray, Clock, FloatArray, Histories, IntArray, Interactions
+from mmrec.scoring.behaviors import media_behaviors, shop_behaviors
 from mmrec.scoring.decay import decay
 
-BehaviorWeights = Literal["shop", "equal"]
-"""What events count: 1, 3, 5 and 10 from browse to purchase, or 1 each; names a shop does not know count 1."""
+BehaviorWeights = Literal["usual", "equal"]
+"""What events count: what they usually do in a shop (1, 3, 5 and 10 from browse to purchase) or for media (1 and 5 for
+watch and like), 1 where neither knows the name; or 1 each."""
 Sparse: TypeAlias = sparse.csr_array
 
 
 def behavior_weights(names: Sequence[str], kind: BehaviorWeights) -> FloatArray:
     """Weight of each behavior by name, shape (B,)."""
-    shop = shop_behaviors()
-    return np.array([shop.weights_B[shop.index(name)] if kind == "shop" and name in shop else 1.0 for name in names])
+    usual = {each.name: each.weight for each in (*shop_behaviors(), *media_behaviors())} if kind == "usual" else {}
+    return np.array([usual.get(name, 1.0) for name in names], dtype=np.float64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,6 +41,8 @@ class HistoryWeighting:
     clock: Clock = "seconds"
     order_decay: float = 1.0
     decay_per_day: float = 0.0
+    counts_once: bool = False
+    """Whether only the newest event of a target on an item counts."""
 
     @classmethod
     def of(
@@ -62,11 +65,20 @@ class HistoryWeighting:
             ages_H = histories.as_of_N[targets_H] - histories.times_H
             weights_H = weights_H * decay(ages_H, decay_per_day=self.decay_per_day)
         cells, cell_H = np.unique(targets_H * self.num_items + histories.items_H, return_inverse=True)
+        if self.counts_once:
+            weights_H = np.where(_is_last_of_cell(cell_H, len(cells)), weights_H, 0.0)
         totals = np.bincount(cell_H, weights=weights_H, minlength=len(cells)).astype(np.float64)  # whole where empty
         rows, columns = np.divmod(cells, max(self.num_items, 1))
         totals *= self.order_decay ** num_newer(rows, _newest(cell_H, histories.times_H, len(cells)))
         found: Sparse = sparse.csr_array((totals, (rows, columns)), shape=(len(histories), self.num_items))
         return found
+
+
+def _is_last_of_cell(cell_H: IntArray, num_cells: int) -> BoolArray:
+    last_C = np.full(num_cells, -1)
+    np.maximum.at(last_C, cell_H, np.arange(len(cell_H)))  # histories are in the order of time
+    found: BoolArray = np.arange(len(cell_H)) == last_C[cell_H]
+    return found
 
 
 def _newest(cell_H: IntArray, times_H: FloatArray, num_cells: int) -> FloatArray:

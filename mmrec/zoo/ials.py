@@ -101,6 +101,6 @@ IALS_MODEL = ZooModel(
         "num_iterations": Choice((5, 10, 15)),
         "order_decay": Choice((0.6, 0.8, 0.9, 1.0)),
         "decay_per_day": Choice((0.0, 0.01, 0.1, 1.0)),
-        "weights": Choice(("equal", "shop")),
+        "weights": Choice(("equal", "usual")),
     },
 )

@@ -108,7 +108,7 @@ class ItemKNN:
 KNN_SPACE: SearchSpace = {
     "order_decay": Choice((0.5, 0.6, 0.7, 0.8, 0.9, 1.0)),
     "decay_per_day": Choice((0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)),
-    "weights": Choice(("equal", "shop")),
+    "weights": Choice(("equal", "usual")),
     "num_neighbors": Choice((100, 200, 500)),
     "pair_decay_per_day": Choice((0.0, 0.001, 0.01)),
     "position_scale": Choice((1.0, 3.0, 10.0)),

@@ -13,6 +13,7 @@ from mmrec.evaluation.interactions import Float32Array, Histories, IntArray, Int
 from mmrec.evaluation.search_space import Choice
 from mmrec.scoring.decay import decay
 from mmrec.wire.declared import NotNegative, check
+from mmrec.zoo.history_matrix import BehaviorWeights, behavior_weights
 from mmrec.zoo.zoo_model import ZooModel
 
 
@@ -21,6 +22,7 @@ class PopularityOptions:
     """What an event counts."""
 
     decay_per_day: NotNegative = 0.0
+    weights: BehaviorWeights = "equal"
 
     def __post_init__(self) -> None:
         check(self, "popularity")
@@ -39,7 +41,8 @@ class Popularity:
         """Count; draws nothing."""
         del items, seed
         ages_E = data.end - data.times_E if data.clock == "seconds" else np.zeros(len(data))
-        weights_E = decay(ages_E, decay_per_day=self._options.decay_per_day)
+        weights_E = behavior_weights(data.behavior_names, self._options.weights)[data.behaviors_E]
+        weights_E = weights_E * decay(ages_E, decay_per_day=self._options.decay_per_day)
         counts_I = np.bincount(data.items_E, weights=weights_E, minlength=data.num_items)
         self._scores_I = counts_I.astype(np.float32)
 
@@ -54,5 +57,8 @@ POPULARITY = ZooModel(
     options=PopularityOptions,
     build=Popularity,
     about="decayed counts of events, the same for everybody",
-    space={"decay_per_day": Choice((0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0))},
+    space={
+        "decay_per_day": Choice((0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)),
+        "weights": Choice(("equal", "usual")),
+    },
 )

@@ -8,10 +8,11 @@ from torch.nn import functional
 
 from mmrec.errors import SettingError
 from mmrec.evaluation.interactions import UNKNOWN, Interactions, ItemFeatures, ItemLabels, histories_of
-from mmrec.zoo.freedom import Freedom, FreedomOptions, content_graph
+from mmrec.zoo.freedom import Freedom, FreedomOptions, content_graph, highest
 from mmrec.zoo.graph_embeddings import FittedGraph, GraphEmbeddings, GraphOptions, multiplied, with_transpose
 from mmrec.zoo.light_gcn import LightGCN, LightGCNOptions
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 NUM_USERS, NUM_ITEMS = 12, 10
 SMALL = {"embedding_dim": 8, "min_steps": 40, "num_epochs": 1}
 
@@ -81,6 +82,24 @@ def test_a_graph_of_content_joins_like_items_alone_and_not_an_item_with_itself()
     assert (first % 2 == other % 2).all() and (first != other).all()
     assert ((graph_II > 0).sum(axis=1) == 3).all()
     assert content_graph(ItemFeatures(num_items=NUM_ITEMS), num_alike=3).nnz == 0
+
+
+def test_the_highest_are_those_of_a_stable_sort() -> None:
+    scores_NI = np.random.default_rng(3).integers(0, 5, (40, 12)).astype(np.float32)
+    for num_kept in (1, 5, 12):
+        expected = np.zeros(scores_NI.shape, dtype=np.bool_)
+        order = np.argsort(-scores_NI, axis=1, kind="stable")[:, :num_kept]
+        np.put_along_axis(expected, order, True, axis=1)
+        assert (highest(scores_NI, num_kept) == expected).all()
+
+
+def test_an_item_counts_once_however_often_it_was_touched_and_however_old_it_is() -> None:
+    once = parity_world()
+    options = GraphOptions(embedding_dim=8, order_decay=0.5)
+    touched_UI = sparse.csr_array((np.ones(len(once)), (once.users_E, once.items_E)), shape=(NUM_USERS, NUM_ITEMS))
+    fitted = FittedGraph(GraphEmbeddings(touched_UI, options), once, options)
+    again = once.take(np.sort(np.concatenate([np.arange(len(once)), np.flatnonzero(once.times_E == 0.0)])))
+    assert fitted.users(*asked(again, [0, 1])) == pytest.approx(fitted.users(*asked(once, [0, 1])), abs=1e-6)
 
 
 def test_content_brings_in_items_that_nobody_touched() -> None:

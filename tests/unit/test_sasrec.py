@@ -9,6 +9,7 @@ from mmrec.evaluation.interactions import Interactions, ItemFeatures, histories_
 from mmrec.zoo.sasrec import SASRec, SASRecOptions, batches, padded
 from mmrec.zoo.sasrec_network import SASRecNetwork
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 NUM_ITEMS = 12
 
 

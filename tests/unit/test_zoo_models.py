@@ -1,5 +1,7 @@
 """Models of the zoo against what defines them: equations by hand, optima, and slow forms."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,7 +21,7 @@ from mmrec.recall.neighbors_reference import neighbor_weights
 from mmrec.recall.pull import pulls
 from mmrec.scoring.behaviors import Behavior, BehaviorSet
 from mmrec.scoring.decay import decay
-from mmrec.zoo.blend import BlendOptions, candidates, logit_weights, newest_events
+from mmrec.zoo.blend import Blend, BlendOptions, before, candidates, logit_weights, newest_events, touched_before
 from mmrec.zoo.bpr import BPR, BPROptions
 from mmrec.zoo.ease import EASE, EASEOptions
 from mmrec.zoo.history_matrix import HistoryWeighting, behavior_weights, num_newer
@@ -28,6 +30,7 @@ from mmrec.zoo.item_content import ItemContent
 from mmrec.zoo.item_knn import ItemKNN, ItemKNNOptions, neighbor_settings
 from mmrec.zoo.item_knn_content import ItemKNNContent, ItemKNNContentOptions
 from mmrec.zoo.neighbor_walk import NeighborWalk, NeighborWalkOptions
+from mmrec.zoo.popularity import Popularity, PopularityOptions
 from mmrec.zoo.recency import Recency, RecencyOptions
 
 DAY_S = 86_400.0
@@ -66,7 +69,7 @@ def test_own_items_count_by_behavior_age_and_place_by_hand() -> None:
     data = world([(0, 3, 0.0, 0), (0, 1, DAY_S, 2), (0, 3, 2 * DAY_S, 1), (1, 5, 2 * DAY_S, 0)])
     users_N = np.array([0, 1, UNKNOWN])
     histories = histories_of(data, users_N=users_N, as_of_N=np.full(3, 3 * DAY_S))
-    weighting = HistoryWeighting.of(data, order_decay=0.5, decay_per_day=0.1, weights="shop")
+    weighting = HistoryWeighting.of(data, order_decay=0.5, decay_per_day=0.1, weights="usual")
     found = weighting.matrix(histories).toarray()
     expected = np.zeros((3, 6))
     expected[0, 3] = np.exp(-0.3) + 5 * np.exp(-0.1)
@@ -87,10 +90,10 @@ def test_newer_items_are_counted_within_a_row_and_not_among_those_of_one_instant
 def test_own_items_count_as_they_do_in_serving(seed: int) -> None:
     data = drawn_world(seed)
     _, histories = asked(data, [0])
-    found = HistoryWeighting.of(data, order_decay=0.7, decay_per_day=0.05, weights="shop").matrix(histories)
+    found = HistoryWeighting.of(data, order_decay=0.7, decay_per_day=0.05, weights="usual").matrix(histories)
     newest_I, strengths_I = np.full(6, -np.inf), np.zeros(6)
     np.maximum.at(newest_I, histories.items_H, histories.times_H)
-    weights_H = behavior_weights(data.behavior_names, "shop")[histories.behaviors_H]
+    weights_H = behavior_weights(data.behavior_names, "usual")[histories.behaviors_H]
     since_H = newest_I[histories.items_H] - histories.times_H
     np.add.at(strengths_I, histories.items_H, weights_H * decay(since_H, decay_per_day=0.05))
     own = np.flatnonzero(strengths_I)
@@ -106,9 +109,37 @@ def test_positions_have_no_age() -> None:
     assert weighting.matrix(asked(data, [0])[1]).toarray()[0].tolist() == [0, 1, 0, 0.5, 0, 0]
 
 
-def test_behaviors_that_a_shop_does_not_know_count_one() -> None:
-    assert behavior_weights(("cart", "review"), "shop").tolist() == [5.0, 1.0]
-    assert behavior_weights(("cart", "review"), "equal").tolist() == [1.0, 1.0]
+def test_behaviors_count_as_in_a_shop_or_for_media_and_one_where_neither_knows_them() -> None:
+    names = ("cart", "watch", "like", "review")
+    assert behavior_weights(names, "usual").tolist() == [5.0, 1.0, 5.0, 1.0]
+    assert behavior_weights(names, "equal").tolist() == [1.0, 1.0, 1.0, 1.0]
+
+
+def test_popularity_is_the_sum_of_decayed_weights_by_hand() -> None:
+    data = world([(0, 3, 0.0, 0), (1, 3, DAY_S, 2), (2, 1, 2 * DAY_S, 1)])
+    model = Popularity(PopularityOptions(decay_per_day=0.1, weights="usual"))
+    model.fit(data, NOTHING, seed=1)
+    expected = [0, 5, 0, np.exp(-0.2) + 10 * np.exp(-0.1), 0, 0]
+    assert model.score(*asked(data, [0]))[0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_item_that_counts_once_counts_as_its_newest_event() -> None:
+    data = world([(0, 3, 0.0, 0), (0, 3, 1.0, 2), (0, 1, 2.0, 0), (0, 3, 3.0, 1), (0, 2, 4.0, 0)])
+    weighting = replace(
+        HistoryWeighting.of(data, order_decay=0.5, decay_per_day=0.0, weights="usual"), counts_once=True
+    )
+    assert weighting.matrix(asked(data, [0])[1]).toarray()[0].tolist() == [0, 0.25, 1, 0.5 * 5, 0, 0]
+
+
+@pytest.mark.parametrize("decay_per_day", [0.5, 10.0, 1000.0])
+def test_own_items_come_first_however_old_they_are(decay_per_day: float) -> None:
+    data = world(
+        [(0, 1, 0.0, 0), (0, 2, 5 * DAY_S, 0), *((1, 4, (300 + n) * DAY_S, 0) for n in range(9)), (1, 5, 0, 0)]
+    )
+    model = Recency(RecencyOptions(decay_per_day=decay_per_day))
+    model.fit(data, NOTHING, seed=1)
+    order = np.argsort(-model.score(*asked(data, [0]))[0], kind="stable").tolist()
+    assert set(order[:2]) == {1, 2} and order[2:4] == [4, 5]
 
 
 def test_what_was_touched_last_comes_first_unless_it_was_bought() -> None:
@@ -125,11 +156,11 @@ def test_what_was_touched_last_comes_first_unless_it_was_bought() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_item_knn_is_affinity_times_the_slow_neighbor_weights(seed: int) -> None:
     data = drawn_world(seed)
-    options = ItemKNNOptions(order_decay=0.7, decay_per_day=0.05, weights="shop", shrinkage=0.5)
+    options = ItemKNNOptions(order_decay=0.7, decay_per_day=0.05, weights="usual", shrinkage=0.5)
     model = ItemKNN(options)
     model.fit(data, NOTHING, seed=1)
     users_N, histories = asked(data, [0, 1, 2, 3, 4])
-    weights_B = behavior_weights(data.behavior_names, "shop")
+    weights_B = behavior_weights(data.behavior_names, "usual")
     behaviors = BehaviorSet(
         tuple(
             Behavior(name=name, behavior_id=row, weight=weights_B[row]) for row, name in enumerate(data.behavior_names)
@@ -145,7 +176,7 @@ def test_item_knn_is_affinity_times_the_slow_neighbor_weights(seed: int) -> None
         settings=neighbor_settings(options),
     )
     weights_II = np.array([[slow.get((f"i{i}", f"i{j}"), 0.0) for j in range(6)] for i in range(6)])
-    own_NI = HistoryWeighting.of(data, order_decay=0.7, decay_per_day=0.05, weights="shop").matrix(histories)
+    own_NI = HistoryWeighting.of(data, order_decay=0.7, decay_per_day=0.05, weights="usual").matrix(histories)
     assert model.score(users_N, histories) == pytest.approx(own_NI.toarray() @ weights_II, rel=1e-4)
 
 
@@ -272,6 +303,7 @@ def test_one_step_of_a_walk_is_item_knn_and_two_reach_neighbors_of_neighbors() -
         (BPROptions, "bpr", {"learning_rate": 0.0}),
         (NeighborWalkOptions, "neighbor_walk", {"num_steps": 0}),
         (RecencyOptions, "recency", {"weights": "heavy"}),
+        (PopularityOptions, "popularity", {"weights": "heavy"}),
     ],
 )
 def test_impossible_options_are_refused_by_name(options: type, table: str, wrong: dict[str, object]) -> None:
@@ -302,3 +334,27 @@ def test_candidates_are_the_best_of_each_part_that_are_new_and_the_right_one() -
 def test_a_blend_of_what_does_not_exist_is_refused_with_what_does() -> None:
     with pytest.raises(SettingError, match=r"blend.parts is \['item_nn'\]; give different ones of .*'item_knn'"):
         BlendOptions(parts=("item_nn",))
+
+
+def test_a_blend_teaches_by_what_came_strictly_before_each_newest_event() -> None:
+    events = [(0, 0, 0.0, 0), (0, 1, 5.0, 0), (0, 2, 5.0, 0), (1, 3, 1.0, 0), (1, 3, 4.0, 0), (2, 4, 2.0, 0)]
+    data = world(events)
+    kept = before(data, newest_events(data))
+    pairs = zip(data.users_E[kept].tolist(), data.items_E[kept].tolist(), strict=True)
+    assert sorted(pairs) == [(0, 0), (1, 3), (2, 4)]
+
+
+def test_an_event_repeats_an_item_that_its_user_touched_at_an_earlier_instant() -> None:
+    data = world([(0, 0, 0.0, 0), (1, 0, 1.0, 0), (0, 0, 2.0, 0), (0, 1, 3.0, 0), (0, 1, 3.0, 1)])
+    assert touched_before(data).tolist() == [False, False, True, False, False]
+
+
+def test_repeats_teach_a_blend_where_there_are_enough_of_them() -> None:
+    repeats = [(user, item, DAY_S * time, 0) for user in range(4) for time, item in enumerate((user, 4, 5, user))]
+    data = world([*repeats, (4, 0, 0.0, 0), (4, 1, DAY_S, 0)])
+    own_weights = []
+    for min_repeat_share in (0.1, 0.9):
+        model = Blend(BlendOptions(parts=("popularity", "recency"), min_repeat_share=min_repeat_share))
+        model.fit(data, NOTHING, seed=1)
+        own_weights.append(model.weights_F[2:].sum())
+    assert own_weights[0] > 0.5 > own_weights[1]
