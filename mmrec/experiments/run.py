@@ -23,7 +23,7 @@ from mmrec.evaluation.interactions import ItemFeatures
 from mmrec.evaluation.judging import popularity_of
 from mmrec.evaluation.splits import SplitOptions
 from mmrec.evaluation.task import SeenPolicy, Task
-from mmrec.experiments.cells import Cell, cell_done, code_of
+from mmrec.experiments.cells import Cell, cell_done, code_digest
 from mmrec.experiments.data_sets import DataSet
 from mmrec.experiments.figures import comparisons, model_figures
 from mmrec.experiments.protocols import Protocol, protocol_named
@@ -108,7 +108,7 @@ def evaluate(
             num_trials=options.num_trials,
             max_cpu_seconds=options.max_cpu_seconds,
             path=path,
-            key=f"{key} {code_of(entry)}",
+            key=f"{key} {code_digest()}",
             tell=tell,
         )
         by_model[entry.name] = [

@@ -31,7 +31,7 @@ class Tuning:
     """What was tried of one model."""
 
     key: str
-    """Of task, model and its code; another one begins anew."""
+    """Of task and code; another one begins anew."""
     tried: list[dict[str, Any]] = field(default_factory=list)
     """Parameters, validation figures and cost of each trial."""
 

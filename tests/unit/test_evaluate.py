@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+import mmrec
 from mmrec.cli.main import app
 from mmrec.errors import InvalidRequestError, MachineError, MmrecError, NotFoundError
+from mmrec.experiments.cells import CODE, code_digest
 from mmrec.experiments.comparing import compare_runs
 from mmrec.experiments.data_sets import DATA_SETS, DataSet, read_data_set, read_files, simulated
 from mmrec.experiments.event_table import read_events
@@ -108,6 +111,19 @@ def test_a_run_that_is_there_is_not_done_again_and_a_lost_cell_comes_back_the_sa
     once_more = evaluate(data_set, OPTIONS, out=run, tell=told.append)
     assert [line.partition(":")[0] for line in told[2:]] == ["random, seed 2"]
     assert once_more["models"]["random"]["hr_at_10_refit"] == before["models"]["random"]["hr_at_10_refit"]
+
+
+def test_cells_count_as_other_ones_once_a_file_that_models_share_differs(tmp_path: Path) -> None:
+    package, copied = Path(mmrec.__file__).parent, tmp_path / "mmrec"
+    for pattern in CODE:
+        assert any(package.glob(pattern)), f"{pattern} names no file"
+        for path in package.glob(pattern):
+            (copied / path.relative_to(package)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copied / path.relative_to(package))
+    assert code_digest(copied) == code_digest()
+    with (copied / "zoo" / "history_matrix.py").open("a") as file:
+        file.write("# changed\n")
+    assert code_digest(copied) != code_digest()
 
 
 def test_candidates_are_the_same_whichever_models_run(data_set: DataSet, run: Path, tmp_path: Path) -> None:
