@@ -66,7 +66,8 @@ def tuned(
     """
     found = _read(path, key)
     data = task.data.take(task.fit_E)
-    planned = trials(entry.space, num_trials=num_trials, seed=SEED)
+    # As the file gives them back: a tuple becomes a list there.
+    planned = json.loads(json.dumps(trials(entry.space, num_trials=num_trials, seed=SEED)))
     for number, parameters in enumerate(planned, start=1):
         if any(trial["parameters"] == parameters for trial in found.tried):
             continue

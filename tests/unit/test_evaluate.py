@@ -113,6 +113,14 @@ def test_a_run_that_is_there_is_not_done_again_and_a_lost_cell_comes_back_the_sa
     assert once_more["models"]["random"]["hr_at_10_refit"] == before["models"]["random"]["hr_at_10_refit"]
 
 
+def test_parameters_that_are_tuples_are_not_tried_again(data_set: DataSet, tmp_path: Path) -> None:
+    options, told = RunOptions(models=("blend",), num_trials=3), list[str]()
+    before = evaluate(data_set, options, out=tmp_path)
+    again = evaluate(data_set, options, out=tmp_path, tell=told.append)
+    assert len(told) == 1 and again == before
+    assert again["models"]["blend"]["tuning"]["trials"] == 3
+
+
 def test_cells_count_as_other_ones_once_a_file_that_models_share_differs(tmp_path: Path) -> None:
     package, copied = Path(mmrec.__file__).parent, tmp_path / "mmrec"
     for pattern in CODE:
