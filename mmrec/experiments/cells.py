@@ -31,7 +31,6 @@ CODE: Final = (
     "zoo/*.py",
     "recall/neighbors.py",
     "recall/pull.py",
-    "scoring/as_of.py",
     "scoring/behaviors.py",
     "scoring/decay.py",
     "evaluation/candidates.py",

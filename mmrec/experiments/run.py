@@ -28,7 +28,7 @@ from mmrec.experiments.data_sets import DataSet
 from mmrec.experiments.figures import comparisons, model_figures
 from mmrec.experiments.protocols import Protocol, protocol_named
 from mmrec.experiments.target_file import write_targets
-from mmrec.experiments.tuning import CHOSEN_BY, Tuning, tuned
+from mmrec.experiments.tuning import CHOSEN_BY, FAILURES, Tuning, tuned
 from mmrec.wire.declared import AtLeastOne, Count, NotNegativeOrEndless, check
 from mmrec.zoo.registry import MODELS, model_named
 from mmrec.zoo.zoo_model import ZooModel
@@ -86,47 +86,57 @@ def evaluate(
         origin: What the report says of machine, commit and command.
 
     Raises:
-        InvalidRequestError: the protocol does not exist, or does not suit the data.
+        InvalidRequestError: the protocol does not exist, or does not suit the data; every model failed, where one
+            alone is left out with a note.
         NotFoundError: a model does not exist.
     """
     entries = options.entries()
     protocol, task = task_of(found, options)
-    drawn, left_out = _candidates(task, protocol.candidates, seed=options.candidate_seed)
+    drawn, notes = _candidates(task, protocol.candidates, seed=options.candidate_seed)
     tell(_told(found, task))
     key = run_key(task, found.items, [each.name for each in drawn])
     out.mkdir(parents=True, exist_ok=True)
     write_targets(out, task.test)
     tunings: dict[str, Tuning] = {}
     by_model: dict[str, Sequence[Cell]] = {}
+    (out / "tuning").mkdir(exist_ok=True)
     for entry in entries:
-        path = out / "tuning" / f"{entry.name}.json"
-        path.parent.mkdir(exist_ok=True)
-        tunings[entry.name] = tuning = tuned(
-            entry,
-            task,
-            found.items,
-            num_trials=options.num_trials,
-            max_cpu_seconds=options.max_cpu_seconds,
-            path=path,
-            key=f"{key} {code_digest()}",
-            tell=tell,
-        )
-        by_model[entry.name] = [
-            cell_done(
+        try:
+            tuning = tuned(
                 entry,
                 task,
                 found.items,
-                drawn,
-                parameters=tuning.best["parameters"],
-                seed=seed,
-                folder=out,
-                key=key,
+                num_trials=options.num_trials,
+                max_cpu_seconds=options.max_cpu_seconds,
+                path=out / "tuning" / f"{entry.name}.json",
+                key=f"{key} {code_digest()}",
                 tell=tell,
             )
-            for seed in range(1, options.num_seeds + 1)
-        ]
-    report = _report(found, task, protocol, options, key=key, left_out=left_out, origin=origin or {})
+            by_model[entry.name] = [
+                cell_done(
+                    entry,
+                    task,
+                    found.items,
+                    drawn,
+                    parameters=tuning.best["parameters"],
+                    seed=seed,
+                    folder=out,
+                    key=key,
+                    tell=tell,
+                )
+                for seed in range(1, options.num_seeds + 1)
+            ]
+        except FAILURES as error:
+            notes.append(f"{entry.name} is left out: {error}")
+            tell(notes[-1])
+        else:
+            tunings[entry.name] = tuning
+    if not tunings:
+        raise InvalidRequestError(f"no model could be judged: {'; '.join(notes)}")
+    report = _report(found, task, protocol, options, key=key, notes=notes, origin=origin or {})
     for entry in entries:
+        if entry.name not in tunings:
+            continue
         report["models"][entry.name] = model_figures(
             by_model[entry.name],
             tunings[entry.name],
@@ -136,7 +146,7 @@ def evaluate(
             primary=protocol.candidates,
             behavior_names=tuple(found.data.behavior_names),
         )
-    if len(entries) > 1:
+    if len(tunings) > 1:
         best = max(tunings, key=lambda name: tunings[name].best[CHOSEN_BY])  # by validation: the test chooses nothing
         report["comparison"] = comparisons(by_model, task, reference=best, kind=(protocol.candidates, task.seen))
     replace_file(out / REPORT, (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
@@ -206,7 +216,7 @@ def _report(
     options: RunOptions,
     *,
     key: str,
-    left_out: Sequence[str],
+    notes: Sequence[str],
     origin: Mapping[str, Any],
 ) -> dict[str, Any]:
     return {
@@ -233,7 +243,7 @@ def _report(
             "test_positives": len(task.test.items_P),
             "candidate_seed": options.candidate_seed,
             "key": key,
-            "notes": list(left_out),
+            "notes": list(notes),
         },
         **origin,
         "models": {},

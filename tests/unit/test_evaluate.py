@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,21 @@ from typer.testing import CliRunner
 import mmrec
 from mmrec.cli.main import app
 from mmrec.errors import InvalidRequestError, MachineError, MmrecError, NotFoundError
+from mmrec.evaluation.interactions import Interactions, ItemFeatures
+from mmrec.evaluation.search_space import Choice
 from mmrec.experiments.cells import CODE, code_digest
 from mmrec.experiments.comparing import compare_runs
 from mmrec.experiments.data_sets import DATA_SETS, DataSet, read_data_set, read_files, simulated
 from mmrec.experiments.event_table import read_events
 from mmrec.experiments.item_table import features_of, read_items
 from mmrec.experiments.protocols import protocol_named
-from mmrec.experiments.run import RunOptions, evaluate
+from mmrec.experiments.run import RunOptions, evaluate, task_of
 from mmrec.experiments.trained import fit
+from mmrec.experiments.tuning import Tuning, tuned
 from mmrec.reports.evaluation_report import evaluation_markdown, evaluation_page
 from mmrec.simulator.settings import BEHAVIORS, StorefrontConfig
+from mmrec.zoo.popularity import Popularity, PopularityOptions
+from mmrec.zoo.zoo_model import ZooModel
 from tests.public_data import public_data
 
 NUM_USERS, NUM_ITEMS = 40, 30
@@ -111,6 +117,48 @@ def test_a_run_that_is_there_is_not_done_again_and_a_lost_cell_comes_back_the_sa
     once_more = evaluate(data_set, OPTIONS, out=run, tell=told.append)
     assert [line.partition(":")[0] for line in told[2:]] == ["random, seed 2"]
     assert once_more["models"]["random"]["hr_at_10_refit"] == before["models"]["random"]["hr_at_10_refit"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FragileOptions:
+    share: float = 0.0
+
+
+class _Fragile(Popularity):
+    """Popularity, divided by what one of its parameters leaves: nothing, where the share is 1."""
+
+    def __init__(self, options: _FragileOptions) -> None:
+        super().__init__(PopularityOptions())
+        self._left = 1.0 - options.share
+
+    def fit(self, data: Interactions, items: ItemFeatures, *, seed: int) -> None:
+        super().fit(data, items, seed=seed)
+        if self._left == 0.0:
+            raise ValueError("share 1.0 leaves nothing; give less")
+
+
+def test_a_trial_that_fails_is_kept_with_its_message_and_neither_chosen_nor_tried_again(
+    data_set: DataSet, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    _, task = task_of(data_set, OPTIONS)
+
+    def tried(*shares: float, default: type[_FragileOptions] = _FragileOptions) -> Tuning:
+        entry = ZooModel(name="fragile", options=default, build=_Fragile, space={"share": Choice(shares)})
+        path = tmp_path / f"{default.__name__}.json"
+        return tuned(entry, task, data_set.items, num_trials=9, path=path, key="k", tell=told.append)
+
+    found = tried(1.0, 0.5)
+    assert [trial.get("failed") for trial in found.tried] == [None, "share 1.0 leaves nothing; give less", None]
+    assert found.best["parameters"] == {} and "failed (share 1.0 leaves nothing" in told[1]
+    assert tried(1.0, 0.5) == found and len(told) == 3
+
+    @dataclass(frozen=True, kw_only=True)
+    class Broken(_FragileOptions):
+        share: float = 1.0
+
+    with pytest.raises(InvalidRequestError, match=r"all 2 trials of fragile failed, the first one: share 1.0 leaves"):
+        tried(1.0, default=Broken)
 
 
 def test_parameters_that_are_tuples_are_not_tried_again(data_set: DataSet, tmp_path: Path) -> None:
