@@ -94,7 +94,7 @@ def evaluate(
     protocol, task = task_of(found, options)
     drawn, notes = _candidates(task, protocol.candidates, seed=options.candidate_seed)
     tell(_told(found, task))
-    key = run_key(task, found.items, [each.name for each in drawn])
+    key = run_key(task, found.items, drawn)
     out.mkdir(parents=True, exist_ok=True)
     write_targets(out, task.test)
     tunings: dict[str, Tuning] = {}
@@ -175,13 +175,16 @@ def task_of(found: DataSet, options: RunOptions) -> tuple[Protocol, Task]:
     return protocol, task if task.test.is_new_P.mean() >= 0.5 else split("any")
 
 
-def run_key(task: Task, items: ItemFeatures, drawn: Sequence[str]) -> str:
+def run_key(task: Task, items: ItemFeatures, drawn: Sequence[DrawnCandidates]) -> str:
     """Short text that is another one where task, content or candidates differ."""
-    digest = blake2b(f"{task.fingerprint()} {' '.join(drawn)}".encode(), digest_size=8)
+    digest = blake2b(task.fingerprint().encode(), digest_size=8)
+    for each in drawn:
+        digest.update(f"{each.name} {each.seen} {each.items_NM.shape} ".encode() + each.items_NM.tobytes())
     for name in sorted(items.vectors):
         digest.update(name.encode() + items.vectors[name].tobytes())
     if items.labels is not None:
-        digest.update("\0".join(items.labels.names).encode() + items.labels.codes_A.tobytes())
+        digest.update("\0".join(items.labels.names).encode())
+        digest.update(items.labels.offsets.tobytes() + items.labels.codes_A.tobytes())
     return digest.hexdigest()
 
 

@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +15,17 @@ from typer.testing import CliRunner
 import mmrec
 from mmrec.cli.main import app
 from mmrec.errors import InvalidRequestError, MachineError, MmrecError, NotFoundError
+from mmrec.evaluation.candidates import draw_candidates
 from mmrec.evaluation.interactions import Interactions, ItemFeatures
 from mmrec.evaluation.search_space import Choice
+from mmrec.evaluation.task import Task
 from mmrec.experiments.cells import CODE, code_digest
 from mmrec.experiments.comparing import compare_runs
 from mmrec.experiments.data_sets import DATA_SETS, DataSet, read_data_set, read_files, simulated
 from mmrec.experiments.event_table import read_events
 from mmrec.experiments.item_table import features_of, read_items
 from mmrec.experiments.protocols import protocol_named
-from mmrec.experiments.run import RunOptions, evaluate, task_of
+from mmrec.experiments.run import RunOptions, evaluate, run_key, task_of
 from mmrec.experiments.trained import fit
 from mmrec.experiments.tuning import Tuning, tuned
 from mmrec.reports.evaluation_report import evaluation_markdown, evaluation_page
@@ -167,6 +169,27 @@ def test_parameters_that_are_tuples_are_not_tried_again(data_set: DataSet, tmp_p
     again = evaluate(data_set, options, out=tmp_path, tell=told.append)
     assert len(told) == 1 and again == before
     assert again["models"]["blend"]["tuning"]["trials"] == 3
+
+
+def test_the_key_of_a_run_differs_with_candidates_labels_behaviors_and_grades(data_set: DataSet) -> None:
+    _, task = task_of(data_set, OPTIONS)
+    popularity_I = np.ones(NUM_ITEMS)
+
+    def key(of: Task = task, items: ItemFeatures = data_set.items, *, seed: int = 0) -> str:
+        drawn = draw_candidates(of.test, "uniform_9", seen=of.seen, popularity_I=popularity_I, seed=seed)
+        return run_key(of, items, [drawn])
+
+    labels = data_set.items.labels
+    assert labels is not None
+    moved = labels.offsets.copy()
+    moved[1] += 1  # the second item's first label is the first item's last one
+    others = [
+        key(seed=1),
+        key(items=replace(data_set.items, labels=replace(labels, offsets=moved))),
+        key(replace(task, data=replace(task.data, behavior_names=("buy",)))),
+        key(replace(task, test=replace(task.test, grades_P=2.0 * task.test.grades_P))),
+    ]
+    assert key() == key() and len({key(), *others}) == 5
 
 
 def test_cells_count_as_other_ones_once_a_file_that_models_share_differs(tmp_path: Path) -> None:
