@@ -100,6 +100,7 @@ def cell_done(
         if isinstance(model, Learner):
             said[fit]["learning_curve"] = [list(point) for point in model.learning_curve]
     place.mkdir(parents=True, exist_ok=True)
+    (place / "cell.json").unlink(missing_ok=True)  # of an earlier task: it never stands beside these places
     _write(place / "places.npz", places)
     replace_file(place / "cell.json", (json.dumps(said, indent=1) + "\n").encode())
     tell(f"{entry.name}, seed {seed}: fitted in {said['train']['seconds']:.1f} s and {said['refit']['seconds']:.1f} s")

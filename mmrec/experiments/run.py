@@ -96,7 +96,7 @@ def evaluate(
     tell(_told(found, task))
     key = run_key(task, found.items, drawn)
     out.mkdir(parents=True, exist_ok=True)
-    write_targets(out, task.test)
+    write_targets(out, task.test, key=key)
     tunings: dict[str, Tuning] = {}
     by_model: dict[str, Sequence[Cell]] = {}
     (out / "tuning").mkdir(exist_ok=True)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import mmrec
 from mmrec.cli.main import app
-from mmrec.errors import InvalidRequestError, MachineError, MmrecError, NotFoundError
+from mmrec.errors import InvalidRequestError, MachineError, MmrecError, NotFoundError, PreconditionError
 from mmrec.evaluation.candidates import draw_candidates
 from mmrec.evaluation.interactions import Interactions, ItemFeatures
 from mmrec.evaluation.search_space import Choice
@@ -26,6 +26,7 @@ from mmrec.experiments.event_table import read_events
 from mmrec.experiments.item_table import features_of, read_items
 from mmrec.experiments.protocols import protocol_named
 from mmrec.experiments.run import RunOptions, evaluate, run_key, task_of
+from mmrec.experiments.target_file import write_targets
 from mmrec.experiments.trained import fit
 from mmrec.experiments.tuning import Tuning, tuned
 from mmrec.reports.evaluation_report import evaluation_markdown, evaluation_page
@@ -190,6 +191,16 @@ def test_the_key_of_a_run_differs_with_candidates_labels_behaviors_and_grades(da
         key(replace(task, test=replace(task.test, grades_P=2.0 * task.test.grades_P))),
     ]
     assert key() == key() and len({key(), *others}) == 5
+
+
+def test_a_run_that_was_begun_for_another_task_is_not_compared_until_it_ends(
+    run: Path, data_set: DataSet, tmp_path: Path
+) -> None:
+    evaluate(data_set, RunOptions(models=("random",)), out=tmp_path)
+    _, task = task_of(data_set, RunOptions(protocol="user80_full"))
+    write_targets(tmp_path, task.test, key="another")
+    with pytest.raises(PreconditionError, match="holds targets of run another and a report of"):
+        compare_runs(run, tmp_path)
 
 
 def test_cells_count_as_other_ones_once_a_file_that_models_share_differs(tmp_path: Path) -> None:
