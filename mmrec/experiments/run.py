@@ -3,7 +3,7 @@
     report = evaluate(read_data_set("amazon_beauty_sequences", data_folder=...), options, out=Path("OUT"))
 
 OUT holds tuning/MODEL.json and cells/MODEL/SEED/ as each is done, then report.json. A run that is started again goes on
-where it ended; a model that is added later joins the others.
+where it ended. The report is of the models that are named: to add one, name it beside the others, whose cells are kept.
 """
 
 import json
