@@ -93,6 +93,8 @@ def evaluate(
     entries = options.entries()
     protocol, task = task_of(found, options)
     drawn, notes = _candidates(task, protocol.candidates, seed=options.candidate_seed)
+    if not len(task.validation):
+        notes.append("there are no validation targets: nothing is chosen, every model has its defaults")
     tell(_told(found, task))
     key = run_key(task, found.items, drawn)
     out.mkdir(parents=True, exist_ok=True)

@@ -64,6 +64,7 @@ def tuned(
     """Try parameters; goes on where an earlier run with the same key ended.
 
     Args:
+        num_trials: At most; without validation targets only the defaults are fitted, since nothing can be chosen by.
         max_cpu_seconds: No further trial begins once the model's fits took so long; the first one always does.
         path: File of the trials.
         tell: Called with a line after each trial.
@@ -73,8 +74,9 @@ def tuned(
     """
     found = _read(path, key)
     data = task.data.take(task.fit_E)
+    num_wanted = num_trials if len(task.validation) else 1
     # As the file gives them back: a tuple becomes a list there.
-    planned = json.loads(json.dumps(trials(entry.space, num_trials=num_trials, seed=SEED)))
+    planned = json.loads(json.dumps(trials(entry.space, num_trials=num_wanted, seed=SEED)))
     for number, parameters in enumerate(planned, start=1):
         if any(trial["parameters"] == parameters for trial in found.tried):
             continue

@@ -203,6 +203,17 @@ def test_a_run_that_was_begun_for_another_task_is_not_compared_until_it_ends(
         compare_runs(run, tmp_path)
 
 
+def test_without_validation_targets_models_have_their_defaults_and_the_report_says_so(
+    data_set: DataSet, tmp_path: Path
+) -> None:
+    options = replace(OPTIONS, min_history=7, num_seeds=1)  # of eight events each only the last one has as many before
+    report = evaluate(data_set, options, out=tmp_path)
+    assert (report["task"]["validation_targets"], report["task"]["test_targets"]) == (0, NUM_USERS)
+    assert report["models"]["popularity"]["tuning"]["trials"] == 1
+    assert any(note.startswith("there are no validation targets") for note in report["task"]["notes"])
+    assert "there are no validation targets" in evaluation_markdown(report)
+
+
 def test_cells_count_as_other_ones_once_a_file_that_models_share_differs(tmp_path: Path) -> None:
     package, copied = Path(mmrec.__file__).parent, tmp_path / "mmrec"
     for pattern in CODE:
