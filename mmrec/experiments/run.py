@@ -8,6 +8,7 @@ where it ended. The report is of the models that are named: to add one, name it 
 
 import json
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -61,8 +62,11 @@ class RunOptions:
         check(self, "evaluate")
 
     def entries(self) -> tuple[ZooModel, ...]:
-        """The models that are meant; NotFoundError names those that exist."""
-        return MODELS if ALL in self.models else tuple(model_named(name) for name in dict.fromkeys(self.models))
+        """The models that are meant; NotFoundError names those that exist, InvalidRequestError where none is named."""
+        if not self.models:
+            raise InvalidRequestError(f"no model is named; give {ALL}, or some of {', '.join(e.name for e in MODELS)}")
+        named = tuple(model_named(name) for name in dict.fromkeys(self.models) if name != ALL)
+        return MODELS if ALL in self.models else named
 
     def check_names(self) -> None:
         """Errors of evaluate() that need no data."""
@@ -90,6 +94,7 @@ def evaluate(
             alone is left out with a note.
         NotFoundError: a model does not exist.
     """
+    check_folder(out)
     entries = options.entries()
     protocol, task = task_of(found, options)
     drawn, notes = _candidates(task, protocol.candidates, seed=options.candidate_seed)
@@ -153,6 +158,15 @@ def evaluate(
         report["comparison"] = comparisons(by_model, task, reference=best, kind=(protocol.candidates, task.seen))
     replace_file(out / REPORT, (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
     return report
+
+
+def check_folder(out: Path) -> None:
+    """InvalidRequestError where a run cannot be written to `out`, which need not be there yet."""
+    there = next(each for each in (out, *out.parents) if each.exists())
+    if not there.is_dir():
+        raise InvalidRequestError(f"--out {out}: {there} is a file; name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InvalidRequestError(f"--out {out}: {there} may not be written to; name a folder that may")
 
 
 def task_of(found: DataSet, options: RunOptions) -> tuple[Protocol, Task]:

@@ -284,6 +284,9 @@ def test_the_command_runs_without_a_stack_and_writes_three_reports(files: tuple[
         (["--data", "s3"], "--out is missing"),
         (["--data", "beauty", "--out", "x"], "no data set 'beauty'; there are amazon_beauty_sequences"),
         (["--data", "s3", "--out", "x", "--models", "popularty"], "no model is called 'popularty'; known: random"),
+        (["--data", "s3", "--out", "x", "--models", "all,typo"], "no model is called 'typo'; known: random"),
+        (["--data", "s3", "--out", "x", "--models", ","], "no model is named; give all, or some of random, popularity"),
+        (["--data", "s3", "--out", f"{__file__}/x"], "test_evaluate.py is a file; name a folder"),
         (["--data", "s3", "--out", "x", "--protocol", "loo"], "no protocol is called 'loo'; give SPLIT_CANDIDATES"),
         (
             ["--data", "s3", "--out", "x", "--protocol", "loo_ful"],
