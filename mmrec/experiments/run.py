@@ -109,41 +109,16 @@ def evaluate(
     (out / "tuning").mkdir(exist_ok=True)
     for entry in entries:
         try:
-            tuning = tuned(
-                entry,
-                task,
-                found.items,
-                num_trials=options.num_trials,
-                max_cpu_seconds=options.max_cpu_seconds,
-                path=out / "tuning" / f"{entry.name}.json",
-                key=f"{key} {code_digest()}",
-                tell=tell,
-            )
-            by_model[entry.name] = [
-                cell_done(
-                    entry,
-                    task,
-                    found.items,
-                    drawn,
-                    parameters=tuning.best["parameters"],
-                    seed=seed,
-                    folder=out,
-                    key=key,
-                    tell=tell,
-                )
-                for seed in range(1, options.num_seeds + 1)
-            ]
+            tuning, cells = _of_model(entry, task, found.items, drawn, options, out=out, key=key, tell=tell)
         except FAILURES as error:
             notes.append(f"{entry.name} is left out: {error}")
             tell(notes[-1])
         else:
-            tunings[entry.name] = tuning
+            tunings[entry.name], by_model[entry.name] = tuning, cells
     if not tunings:
         raise InvalidRequestError(f"no model could be judged: {'; '.join(notes)}")
     report = _report(found, task, protocol, options, key=key, notes=notes, origin=origin or {})
-    for entry in entries:
-        if entry.name not in tunings:
-            continue
+    for entry in (each for each in entries if each.name in tunings):
         report["models"][entry.name] = model_figures(
             by_model[entry.name],
             tunings[entry.name],
@@ -158,6 +133,45 @@ def evaluate(
         report["comparison"] = comparisons(by_model, task, reference=best, kind=(protocol.candidates, task.seen))
     replace_file(out / REPORT, (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
     return report
+
+
+def _of_model(
+    entry: ZooModel,
+    task: Task,
+    items: ItemFeatures,
+    drawn: Sequence[DrawnCandidates],
+    options: RunOptions,
+    *,
+    out: Path,
+    key: str,
+    tell: Callable[[str], None],
+) -> tuple[Tuning, list[Cell]]:
+    """Trials and cells of one model; FAILURES where none of its trials, or a fit with the best of them, succeeds."""
+    tuning = tuned(
+        entry,
+        task,
+        items,
+        num_trials=options.num_trials,
+        max_cpu_seconds=options.max_cpu_seconds,
+        path=out / "tuning" / f"{entry.name}.json",
+        key=f"{key} {code_digest()}",
+        tell=tell,
+    )
+    cells = [
+        cell_done(
+            entry,
+            task,
+            items,
+            drawn,
+            parameters=tuning.best["parameters"],
+            seed=seed,
+            folder=out,
+            key=key,
+            tell=tell,
+        )
+        for seed in range(1, options.num_seeds + 1)
+    ]
+    return tuning, cells
 
 
 def check_folder(out: Path) -> None:

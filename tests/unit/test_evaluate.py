@@ -214,6 +214,17 @@ def test_without_validation_targets_models_have_their_defaults_and_the_report_sa
     assert "there are no validation targets" in evaluation_markdown(report)
 
 
+def test_a_cell_whose_places_cannot_be_written_does_not_count_as_done(data_set: DataSet, tmp_path: Path) -> None:
+    options = RunOptions(models=("random",))
+    evaluate(data_set, options, out=tmp_path)
+    cell = tmp_path / "cells" / "random" / "1"
+    (cell / "places.npz").unlink()
+    (cell / "places.npz").mkdir()
+    with pytest.raises(IsADirectoryError):
+        evaluate(data_set, options, out=tmp_path)
+    assert not (cell / "cell.json").exists()
+
+
 def test_cells_count_as_other_ones_once_a_file_that_models_share_differs(tmp_path: Path) -> None:
     package, copied = Path(mmrec.__file__).parent, tmp_path / "mmrec"
     for pattern in CODE:
