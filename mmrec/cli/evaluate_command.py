@@ -80,7 +80,7 @@ def evaluate(
 
         _show_compared(compare_runs(*compare))
         return
-    from mmrec.experiments.run import RunOptions
+    from mmrec.experiments.run import RunOptions, check_folder
     from mmrec.experiments.run import evaluate as run
 
     if (events is None) == (not data):
@@ -97,6 +97,7 @@ def evaluate(
         max_targets=max_targets,
         min_history=min_history,
     )
+    check_folder(folder)
     options.check_names()  # what is wrong with a name is said before anything is read
     found = _data_set(events, items, data, target=_names(target), column=column or [], encode=encode or [ENCODERS])
     report = run(found, options, out=folder, tell=_tell, origin=_origin())

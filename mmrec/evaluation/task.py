@@ -81,10 +81,15 @@ class Task:
         """Short text that is another one where data, split, targets or policy differ."""
         digest = blake2b(f"{self.name} {self.bound} {self.seen} {self.data.clock}".encode(), digest_size=8)
         columns = (self.data.users_E, self.data.items_E, self.data.times_E, self.data.behaviors_E)
-        targets = (self.test.users_N, self.test.items_P, self.test.histories.as_of_N, self.validation.items_P)
-        for each in (*columns, self.fit_E, self.refit_E, *targets):
+        asked = [
+            each
+            for of in (self.test, self.validation)
+            for each in (of.users_N, of.offsets, of.items_P, of.grades_P, of.histories.as_of_N)
+        ]
+        for each in (*columns, self.fit_E, self.refit_E, *asked):
             digest.update(np.ascontiguousarray(each).tobytes())
-        digest.update("\0".join([*self.data.user_ids, "", *self.data.item_ids]).encode("utf-8", errors="replace"))
+        names = [*self.data.user_ids, "", *self.data.item_ids, "", *self.data.behavior_names]
+        digest.update("\0".join(names).encode("utf-8", errors="replace"))
         return digest.hexdigest()
 
 

@@ -3,10 +3,9 @@
     OUT/cells/MODEL/SEED/places.npz    places of every positive, by fit and candidates: what all figures are made of
     OUT/cells/MODEL/SEED/cell.json     parameters and cost; written last, so a cell with it is complete
 
-A cell counts as done where task, candidates, model, its code, parameters and seed are those of the run.
+A cell counts as done where task, candidates, model, code, parameters and seed are those of the run.
 """
 
-import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+import mmrec
 from mmrec.disk.files import replace_file, replacing
 from mmrec.evaluation.candidates import DrawnCandidates
 from mmrec.evaluation.interactions import ItemFeatures
@@ -27,6 +27,18 @@ from mmrec.zoo.zoo_model import ZooModel
 
 FITS: Final = ("train", "refit")
 """What was learned from: fit_E of the task, or refit_E."""
+CODE: Final = (
+    "zoo/*.py",
+    "recall/neighbors.py",
+    "recall/pull.py",
+    "scoring/behaviors.py",
+    "scoring/decay.py",
+    "evaluation/candidates.py",
+    "evaluation/judging.py",
+    "evaluation/metrics.py",
+)
+"""What places are made by: models rest on files of other models, so all of them count for each."""
+_PACKAGE: Final = Path(mmrec.__file__).parent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,9 +53,12 @@ class Cell:
     """(fit, candidates) -> places."""
 
 
-def code_of(entry: ZooModel) -> str:
-    """Digest of the file a model is written in."""
-    return blake2b(Path(inspect.getfile(entry.options)).read_bytes(), digest_size=8).hexdigest()
+def code_digest(package: Path = _PACKAGE) -> str:
+    """Digest of the code that models and places rest on: another one where any of its files differs."""
+    digest = blake2b(digest_size=8)
+    for path in sorted(path for pattern in CODE for path in package.glob(pattern)):
+        digest.update(f"{path.relative_to(package)} {path.stat().st_size} ".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def cell_done(
@@ -66,7 +81,7 @@ def cell_done(
         tell: Called with a line when a cell is done.
     """
     whole_key = blake2b(
-        json.dumps([key, entry.name, code_of(entry), dict(parameters), seed], sort_keys=True).encode(), digest_size=12
+        json.dumps([key, entry.name, code_digest(), dict(parameters), seed], sort_keys=True).encode(), digest_size=12
     ).hexdigest()
     place = folder / "cells" / entry.name / str(seed)
     kept = read_cell(place, entry.name, seed)
@@ -85,6 +100,7 @@ def cell_done(
         if isinstance(model, Learner):
             said[fit]["learning_curve"] = [list(point) for point in model.learning_curve]
     place.mkdir(parents=True, exist_ok=True)
+    (place / "cell.json").unlink(missing_ok=True)  # of an earlier task: it never stands beside these places
     _write(place / "places.npz", places)
     replace_file(place / "cell.json", (json.dumps(said, indent=1) + "\n").encode())
     tell(f"{entry.name}, seed {seed}: fitted in {said['train']['seconds']:.1f} s and {said['refit']['seconds']:.1f} s")

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mmrec.errors import InvalidRequestError, NotFoundError
+from mmrec.errors import InvalidRequestError, NotFoundError, PreconditionError
 from mmrec.evaluation.judging import Kind
 from mmrec.evaluation.measure import mean_of
 from mmrec.evaluation.paired_tests import holm, paired_p
@@ -28,9 +28,16 @@ def compare_runs(one: Path, other: Path) -> dict[str, Any]:
     Raises:
         NotFoundError: a folder is none of a run.
         InvalidRequestError: the runs ask different things, or share no model.
+        PreconditionError: a folder holds targets of another run than its report.
     """
-    targets, others = read_targets(one), read_targets(other)
+    (targets, _), (others, _) = found_targets = read_targets(one), read_targets(other)
     reports = [_report(folder) for folder in (one, other)]
+    for folder, (_, key), report in zip((one, other), found_targets, reports, strict=True):
+        if key != report["task"]["key"]:
+            raise PreconditionError(
+                f"{folder} holds targets of run {key or 'without a key'} and a report of {report['task']['key']}: it "
+                f"was begun for another task and did not end; let `mmrec evaluate --out {folder}` end first"
+            )
     if not is_same(targets, others):
         said = " and ".join(f"{r['data']['name']} by {r['task']['protocol']}" for r in reports)
         raise InvalidRequestError(f"{one} and {other} ask different things ({said}); compare runs of one task")

@@ -72,7 +72,9 @@ def model_figures(
         "cpu_seconds": round(tuning.cpu_seconds, 2),
         f"validation_{CHOSEN_BY}": round(tuning.best[CHOSEN_BY], DIGITS),
         "tried": [
-            {"parameters": trial["parameters"], CHOSEN_BY: round(trial[CHOSEN_BY], DIGITS)} for trial in tuning.tried
+            {"parameters": trial["parameters"], CHOSEN_BY: round(trial[CHOSEN_BY], DIGITS)}
+            | ({"failed": trial["failed"]} if "failed" in trial else {})
+            for trial in tuning.tried
         ],
     }
     found["metrics"] = {

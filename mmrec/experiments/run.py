@@ -3,11 +3,12 @@
     report = evaluate(read_data_set("amazon_beauty_sequences", data_folder=...), options, out=Path("OUT"))
 
 OUT holds tuning/MODEL.json and cells/MODEL/SEED/ as each is done, then report.json. A run that is started again goes on
-where it ended; a model that is added later joins the others.
+where it ended. The report is of the models that are named: to add one, name it beside the others, whose cells are kept.
 """
 
 import json
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -23,12 +24,12 @@ from mmrec.evaluation.interactions import ItemFeatures
 from mmrec.evaluation.judging import popularity_of
 from mmrec.evaluation.splits import SplitOptions
 from mmrec.evaluation.task import SeenPolicy, Task
-from mmrec.experiments.cells import Cell, cell_done, code_of
+from mmrec.experiments.cells import Cell, cell_done, code_digest
 from mmrec.experiments.data_sets import DataSet
 from mmrec.experiments.figures import comparisons, model_figures
 from mmrec.experiments.protocols import Protocol, protocol_named
 from mmrec.experiments.target_file import write_targets
-from mmrec.experiments.tuning import CHOSEN_BY, Tuning, tuned
+from mmrec.experiments.tuning import CHOSEN_BY, FAILURES, Tuning, tuned
 from mmrec.wire.declared import AtLeastOne, Count, NotNegativeOrEndless, check
 from mmrec.zoo.registry import MODELS, model_named
 from mmrec.zoo.zoo_model import ZooModel
@@ -61,8 +62,11 @@ class RunOptions:
         check(self, "evaluate")
 
     def entries(self) -> tuple[ZooModel, ...]:
-        """The models that are meant; NotFoundError names those that exist."""
-        return MODELS if ALL in self.models else tuple(model_named(name) for name in dict.fromkeys(self.models))
+        """The models that are meant; NotFoundError names those that exist, InvalidRequestError where none is named."""
+        if not self.models:
+            raise InvalidRequestError(f"no model is named; give {ALL}, or some of {', '.join(e.name for e in MODELS)}")
+        named = tuple(model_named(name) for name in dict.fromkeys(self.models) if name != ALL)
+        return MODELS if ALL in self.models else named
 
     def check_names(self) -> None:
         """Errors of evaluate() that need no data."""
@@ -86,47 +90,35 @@ def evaluate(
         origin: What the report says of machine, commit and command.
 
     Raises:
-        InvalidRequestError: the protocol does not exist, or does not suit the data.
+        InvalidRequestError: the protocol does not exist, or does not suit the data; every model failed, where one
+            alone is left out with a note.
         NotFoundError: a model does not exist.
     """
+    check_folder(out)
     entries = options.entries()
     protocol, task = task_of(found, options)
-    drawn, left_out = _candidates(task, protocol.candidates, seed=options.candidate_seed)
+    drawn, notes = _candidates(task, protocol.candidates, seed=options.candidate_seed)
+    if not len(task.validation):
+        notes.append("there are no validation targets: nothing is chosen, every model has its defaults")
     tell(_told(found, task))
-    key = run_key(task, found.items, [each.name for each in drawn])
+    key = run_key(task, found.items, drawn)
     out.mkdir(parents=True, exist_ok=True)
-    write_targets(out, task.test)
+    write_targets(out, task.test, key=key)
     tunings: dict[str, Tuning] = {}
     by_model: dict[str, Sequence[Cell]] = {}
+    (out / "tuning").mkdir(exist_ok=True)
     for entry in entries:
-        path = out / "tuning" / f"{entry.name}.json"
-        path.parent.mkdir(exist_ok=True)
-        tunings[entry.name] = tuning = tuned(
-            entry,
-            task,
-            found.items,
-            num_trials=options.num_trials,
-            max_cpu_seconds=options.max_cpu_seconds,
-            path=path,
-            key=f"{key} {code_of(entry)}",
-            tell=tell,
-        )
-        by_model[entry.name] = [
-            cell_done(
-                entry,
-                task,
-                found.items,
-                drawn,
-                parameters=tuning.best["parameters"],
-                seed=seed,
-                folder=out,
-                key=key,
-                tell=tell,
-            )
-            for seed in range(1, options.num_seeds + 1)
-        ]
-    report = _report(found, task, protocol, options, key=key, left_out=left_out, origin=origin or {})
-    for entry in entries:
+        try:
+            tuning, cells = _of_model(entry, task, found.items, drawn, options, out=out, key=key, tell=tell)
+        except FAILURES as error:
+            notes.append(f"{entry.name} is left out: {error}")
+            tell(notes[-1])
+        else:
+            tunings[entry.name], by_model[entry.name] = tuning, cells
+    if not tunings:
+        raise InvalidRequestError(f"no model could be judged: {'; '.join(notes)}")
+    report = _report(found, task, protocol, options, key=key, notes=notes, origin=origin or {})
+    for entry in (each for each in entries if each.name in tunings):
         report["models"][entry.name] = model_figures(
             by_model[entry.name],
             tunings[entry.name],
@@ -136,11 +128,59 @@ def evaluate(
             primary=protocol.candidates,
             behavior_names=tuple(found.data.behavior_names),
         )
-    if len(entries) > 1:
+    if len(tunings) > 1:
         best = max(tunings, key=lambda name: tunings[name].best[CHOSEN_BY])  # by validation: the test chooses nothing
         report["comparison"] = comparisons(by_model, task, reference=best, kind=(protocol.candidates, task.seen))
     replace_file(out / REPORT, (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
     return report
+
+
+def _of_model(
+    entry: ZooModel,
+    task: Task,
+    items: ItemFeatures,
+    drawn: Sequence[DrawnCandidates],
+    options: RunOptions,
+    *,
+    out: Path,
+    key: str,
+    tell: Callable[[str], None],
+) -> tuple[Tuning, list[Cell]]:
+    """Trials and cells of one model; FAILURES where none of its trials, or a fit with the best of them, succeeds."""
+    tuning = tuned(
+        entry,
+        task,
+        items,
+        num_trials=options.num_trials,
+        max_cpu_seconds=options.max_cpu_seconds,
+        path=out / "tuning" / f"{entry.name}.json",
+        key=f"{key} {code_digest()}",
+        tell=tell,
+    )
+    cells = [
+        cell_done(
+            entry,
+            task,
+            items,
+            drawn,
+            parameters=tuning.best["parameters"],
+            seed=seed,
+            folder=out,
+            key=key,
+            tell=tell,
+        )
+        for seed in range(1, options.num_seeds + 1)
+    ]
+    return tuning, cells
+
+
+def check_folder(out: Path) -> None:
+    """InvalidRequestError where a run cannot be written to `out`, which need not be there yet."""
+    there = next(each for each in (out, *out.parents) if each.exists())
+    if not there.is_dir():
+        raise InvalidRequestError(f"--out {out}: {there} is a file; name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InvalidRequestError(f"--out {out}: {there} may not be written to; name a folder that may")
 
 
 def task_of(found: DataSet, options: RunOptions) -> tuple[Protocol, Task]:
@@ -165,13 +205,16 @@ def task_of(found: DataSet, options: RunOptions) -> tuple[Protocol, Task]:
     return protocol, task if task.test.is_new_P.mean() >= 0.5 else split("any")
 
 
-def run_key(task: Task, items: ItemFeatures, drawn: Sequence[str]) -> str:
+def run_key(task: Task, items: ItemFeatures, drawn: Sequence[DrawnCandidates]) -> str:
     """Short text that is another one where task, content or candidates differ."""
-    digest = blake2b(f"{task.fingerprint()} {' '.join(drawn)}".encode(), digest_size=8)
+    digest = blake2b(task.fingerprint().encode(), digest_size=8)
+    for each in drawn:
+        digest.update(f"{each.name} {each.seen} {each.items_NM.shape} ".encode() + each.items_NM.tobytes())
     for name in sorted(items.vectors):
         digest.update(name.encode() + items.vectors[name].tobytes())
     if items.labels is not None:
-        digest.update("\0".join(items.labels.names).encode() + items.labels.codes_A.tobytes())
+        digest.update("\0".join(items.labels.names).encode())
+        digest.update(items.labels.offsets.tobytes() + items.labels.codes_A.tobytes())
     return digest.hexdigest()
 
 
@@ -206,7 +249,7 @@ def _report(
     options: RunOptions,
     *,
     key: str,
-    left_out: Sequence[str],
+    notes: Sequence[str],
     origin: Mapping[str, Any],
 ) -> dict[str, Any]:
     return {
@@ -233,7 +276,7 @@ def _report(
             "test_positives": len(task.test.items_P),
             "candidate_seed": options.candidate_seed,
             "key": key,
-            "notes": list(left_out),
+            "notes": list(notes),
         },
         **origin,
         "models": {},

@@ -13,12 +13,13 @@ from mmrec.evaluation.task import Targets
 TARGETS: Final = "targets.npz"
 
 
-def write_targets(folder: Path, targets: Targets) -> None:
-    """Write the file into the folder of a run."""
+def write_targets(folder: Path, targets: Targets, *, key: str) -> None:
+    """Write the file into the folder of a run, with the run's key."""
     histories = targets.histories
     with replacing(folder / TARGETS) as file:
         np.savez_compressed(
             file,
+            key=np.array(key),
             users=targets.users_N,
             offsets=targets.offsets,
             items=targets.items_P,
@@ -33,8 +34,8 @@ def write_targets(folder: Path, targets: Targets) -> None:
         )
 
 
-def read_targets(folder: Path) -> Targets:
-    """Read it; NotFoundError where the folder is none of a run."""
+def read_targets(folder: Path) -> tuple[Targets, str]:
+    """Targets and the key of their run; NotFoundError where the folder is none of a run."""
     path = folder / TARGETS
     if not path.is_file():
         raise NotFoundError(f"no {TARGETS} in {folder}; give the folder of a run, as `mmrec evaluate --out` names it")
@@ -46,7 +47,7 @@ def read_targets(folder: Path) -> Targets:
             behaviors_H=arrays["history_behaviors"],
             as_of_N=arrays["as_of"],
         )
-        return Targets(
+        targets = Targets(
             users_N=arrays["users"],
             histories=histories,
             offsets=arrays["offsets"],
@@ -55,6 +56,7 @@ def read_targets(folder: Path) -> Targets:
             behaviors_P=arrays["behaviors"],
             is_new_P=arrays["is_new"],
         )
+        return targets, str(arrays["key"]) if "key" in arrays.files else ""
 
 
 def is_same(one: Targets, other: Targets) -> bool:

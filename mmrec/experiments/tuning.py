@@ -1,7 +1,8 @@
 """Parameters chosen on validation, and on nothing else: as many trials for each model (METHODS M36).
 
 Each trial fits on what a fit may see, and is judged by NDCG@10 among all items on the validation targets. The first
-trial is the defaults; the others are drawn from the declared space with a seed. Trials are kept as they are done.
+trial is the defaults; the others are drawn from the declared space with a seed. Trials are kept as they are done;
+one that fails is kept with its message, and never chosen.
 """
 
 import json
@@ -12,18 +13,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from mmrec.disk.files import replace_file
+from mmrec.errors import InvalidRequestError
 from mmrec.evaluation.candidates import FULL
-from mmrec.evaluation.interactions import ItemFeatures
+from mmrec.evaluation.interactions import Interactions, ItemFeatures
 from mmrec.evaluation.judging import judge
 from mmrec.evaluation.measure import mean_of, per_target
 from mmrec.evaluation.search_space import trials
 from mmrec.evaluation.task import Task
-from mmrec.experiments.fitting import fitted
+from mmrec.experiments.fitting import measured
 from mmrec.zoo.zoo_model import ZooModel
 
 CHOSEN_BY: Final = "ndcg_at_10"
 SEED: Final = 0
 """Of trials' fits and draws; figures are of other seeds."""
+FAILURES: Final = (ArithmeticError, ValueError)
+"""What a model raises where parameters do not suit the data: no inverse, or scores that are no finite numbers."""
 
 
 @dataclass(kw_only=True)
@@ -31,14 +35,14 @@ class Tuning:
     """What was tried of one model."""
 
     key: str
-    """Of task, model and its code; another one begins anew."""
+    """Of task and code; another one begins anew."""
     tried: list[dict[str, Any]] = field(default_factory=list)
     """Parameters, validation figures and cost of each trial."""
 
     @property
     def best(self) -> dict[str, Any]:
-        """The trial with the highest validation figure; the first of equals."""
-        return max(self.tried, key=lambda trial: trial[CHOSEN_BY])
+        """The trial with the highest validation figure among those that did not fail; the first of equals."""
+        return max((trial for trial in self.tried if "failed" not in trial), key=lambda trial: trial[CHOSEN_BY])
 
     @property
     def cpu_seconds(self) -> float:
@@ -60,30 +64,55 @@ def tuned(
     """Try parameters; goes on where an earlier run with the same key ended.
 
     Args:
+        num_trials: At most; without validation targets only the defaults are fitted, since nothing can be chosen by.
         max_cpu_seconds: No further trial begins once the model's fits took so long; the first one always does.
         path: File of the trials.
         tell: Called with a line after each trial.
+
+    Raises:
+        InvalidRequestError: every trial failed.
     """
     found = _read(path, key)
     data = task.data.take(task.fit_E)
-    planned = trials(entry.space, num_trials=num_trials, seed=SEED)
+    num_wanted = num_trials if len(task.validation) else 1
+    # As the file gives them back: a tuple becomes a list there.
+    planned = json.loads(json.dumps(trials(entry.space, num_trials=num_wanted, seed=SEED)))
     for number, parameters in enumerate(planned, start=1):
         if any(trial["parameters"] == parameters for trial in found.tried):
             continue
         if found.tried and found.cpu_seconds >= max_cpu_seconds:
             tell(f"{entry.name}: {number - 1} of {len(planned)} trials in {found.cpu_seconds:.0f} s, and no more")
             break
-        model = entry.model(parameters)
-        cost = fitted(model, data, items, seed=SEED)
-        values = _validation(model, task)
-        found.tried.append({"parameters": parameters, **values, **asdict(cost)})
+        trial = _trial(entry, parameters, data, items, task)
+        found.tried.append(trial)
         replace_file(path, (json.dumps(asdict(found), indent=1) + "\n").encode())
-        tell(
-            f"{entry.name}: trial {number} of {len(planned)}, validation {CHOSEN_BY} {values[CHOSEN_BY]:.4f}, "
-            f"{parameters or 'defaults'}"
-        )
+        tell(f"{entry.name}: trial {number} of {len(planned)}, {_outcome(trial)}, {parameters or 'defaults'}")
     found.tried = [trial for trial in found.tried if trial["parameters"] in planned]
+    if all("failed" in trial for trial in found.tried):
+        raise InvalidRequestError(
+            f"all {len(found.tried)} trials of {entry.name} failed, the first one: {found.tried[0]['failed']}; leave "
+            "the model out, or try more"
+        )
     return found
+
+
+def _trial(
+    entry: ZooModel, parameters: dict[str, Any], data: Interactions, items: ItemFeatures, task: Task
+) -> dict[str, Any]:
+    """Parameters, validation figures and cost; of a failed trial the figures are 0, and "failed" says why."""
+    model = entry.model(parameters)
+    values: dict[str, Any]
+    try:
+        with measured() as cost:
+            model.fit(data, items, seed=SEED)
+        values = {**_validation(model, task)}
+    except FAILURES as error:
+        values = {CHOSEN_BY: 0.0, "hr_at_10": 0.0, "failed": str(error)}
+    return {"parameters": parameters, **values, **asdict(cost)}
+
+
+def _outcome(trial: dict[str, Any]) -> str:
+    return f"failed ({trial['failed']})" if "failed" in trial else f"validation {CHOSEN_BY} {trial[CHOSEN_BY]:.4f}"
 
 
 def _validation(model: Any, task: Task) -> dict[str, float]:

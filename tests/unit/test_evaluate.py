@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +12,27 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+import mmrec
 from mmrec.cli.main import app
-from mmrec.errors import InvalidRequestError, MachineError, MmrecError, NotFoundError
+from mmrec.errors import InvalidRequestError, MachineError, MmrecError, NotFoundError, PreconditionError
+from mmrec.evaluation.candidates import draw_candidates
+from mmrec.evaluation.interactions import Interactions, ItemFeatures
+from mmrec.evaluation.search_space import Choice
+from mmrec.evaluation.task import Task
+from mmrec.experiments.cells import CODE, code_digest
 from mmrec.experiments.comparing import compare_runs
 from mmrec.experiments.data_sets import DATA_SETS, DataSet, read_data_set, read_files, simulated
 from mmrec.experiments.event_table import read_events
 from mmrec.experiments.item_table import features_of, read_items
 from mmrec.experiments.protocols import protocol_named
-from mmrec.experiments.run import RunOptions, evaluate
+from mmrec.experiments.run import RunOptions, evaluate, run_key, task_of
+from mmrec.experiments.target_file import write_targets
 from mmrec.experiments.trained import fit
+from mmrec.experiments.tuning import Tuning, tuned
 from mmrec.reports.evaluation_report import evaluation_markdown, evaluation_page
 from mmrec.simulator.settings import BEHAVIORS, StorefrontConfig
+from mmrec.zoo.popularity import Popularity, PopularityOptions
+from mmrec.zoo.zoo_model import ZooModel
 from tests.public_data import public_data
 
 NUM_USERS, NUM_ITEMS = 40, 30
@@ -110,6 +122,122 @@ def test_a_run_that_is_there_is_not_done_again_and_a_lost_cell_comes_back_the_sa
     assert once_more["models"]["random"]["hr_at_10_refit"] == before["models"]["random"]["hr_at_10_refit"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _FragileOptions:
+    share: float = 0.0
+
+
+class _Fragile(Popularity):
+    """Popularity, divided by what one of its parameters leaves: nothing, where the share is 1."""
+
+    def __init__(self, options: _FragileOptions) -> None:
+        super().__init__(PopularityOptions())
+        self._left = 1.0 - options.share
+
+    def fit(self, data: Interactions, items: ItemFeatures, *, seed: int) -> None:
+        super().fit(data, items, seed=seed)
+        if self._left == 0.0:
+            raise ValueError("share 1.0 leaves nothing; give less")
+
+
+def test_a_trial_that_fails_is_kept_with_its_message_and_neither_chosen_nor_tried_again(
+    data_set: DataSet, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    _, task = task_of(data_set, OPTIONS)
+
+    def tried(*shares: float, default: type[_FragileOptions] = _FragileOptions) -> Tuning:
+        entry = ZooModel(name="fragile", options=default, build=_Fragile, space={"share": Choice(shares)})
+        path = tmp_path / f"{default.__name__}.json"
+        return tuned(entry, task, data_set.items, num_trials=9, path=path, key="k", tell=told.append)
+
+    found = tried(1.0, 0.5)
+    assert [trial.get("failed") for trial in found.tried] == [None, "share 1.0 leaves nothing; give less", None]
+    assert found.best["parameters"] == {} and "failed (share 1.0 leaves nothing" in told[1]
+    assert tried(1.0, 0.5) == found and len(told) == 3
+
+    @dataclass(frozen=True, kw_only=True)
+    class Broken(_FragileOptions):
+        share: float = 1.0
+
+    with pytest.raises(InvalidRequestError, match=r"all 2 trials of fragile failed, the first one: share 1.0 leaves"):
+        tried(1.0, default=Broken)
+
+
+def test_parameters_that_are_tuples_are_not_tried_again(data_set: DataSet, tmp_path: Path) -> None:
+    options, told = RunOptions(models=("blend",), num_trials=3), list[str]()
+    before = evaluate(data_set, options, out=tmp_path)
+    again = evaluate(data_set, options, out=tmp_path, tell=told.append)
+    assert len(told) == 1 and again == before
+    assert again["models"]["blend"]["tuning"]["trials"] == 3
+
+
+def test_the_key_of_a_run_differs_with_candidates_labels_behaviors_and_grades(data_set: DataSet) -> None:
+    _, task = task_of(data_set, OPTIONS)
+    popularity_I = np.ones(NUM_ITEMS)
+
+    def key(of: Task = task, items: ItemFeatures = data_set.items, *, seed: int = 0) -> str:
+        drawn = draw_candidates(of.test, "uniform_9", seen=of.seen, popularity_I=popularity_I, seed=seed)
+        return run_key(of, items, [drawn])
+
+    labels = data_set.items.labels
+    assert labels is not None
+    moved = labels.offsets.copy()
+    moved[1] += 1  # the second item's first label is the first item's last one
+    others = [
+        key(seed=1),
+        key(items=replace(data_set.items, labels=replace(labels, offsets=moved))),
+        key(replace(task, data=replace(task.data, behavior_names=("buy",)))),
+        key(replace(task, test=replace(task.test, grades_P=2.0 * task.test.grades_P))),
+    ]
+    assert key() == key() and len({key(), *others}) == 5
+
+
+def test_a_run_that_was_begun_for_another_task_is_not_compared_until_it_ends(
+    run: Path, data_set: DataSet, tmp_path: Path
+) -> None:
+    evaluate(data_set, RunOptions(models=("random",)), out=tmp_path)
+    _, task = task_of(data_set, RunOptions(protocol="user80_full"))
+    write_targets(tmp_path, task.test, key="another")
+    with pytest.raises(PreconditionError, match="holds targets of run another and a report of"):
+        compare_runs(run, tmp_path)
+
+
+def test_without_validation_targets_models_have_their_defaults_and_the_report_says_so(
+    data_set: DataSet, tmp_path: Path
+) -> None:
+    options = replace(OPTIONS, min_history=7, num_seeds=1)  # of eight events each only the last one has as many before
+    report = evaluate(data_set, options, out=tmp_path)
+    assert (report["task"]["validation_targets"], report["task"]["test_targets"]) == (0, NUM_USERS)
+    assert report["models"]["popularity"]["tuning"]["trials"] == 1
+    assert any(note.startswith("there are no validation targets") for note in report["task"]["notes"])
+    assert "there are no validation targets" in evaluation_markdown(report)
+
+
+def test_a_cell_whose_places_cannot_be_written_does_not_count_as_done(data_set: DataSet, tmp_path: Path) -> None:
+    options = RunOptions(models=("random",))
+    evaluate(data_set, options, out=tmp_path)
+    cell = tmp_path / "cells" / "random" / "1"
+    (cell / "places.npz").unlink()
+    (cell / "places.npz").mkdir()
+    with pytest.raises(IsADirectoryError):
+        evaluate(data_set, options, out=tmp_path)
+    assert not (cell / "cell.json").exists()
+
+
+def test_cells_count_as_other_ones_once_a_file_that_models_share_differs(tmp_path: Path) -> None:
+    package, copied = Path(mmrec.__file__).parent, tmp_path / "mmrec"
+    for pattern in CODE:
+        assert any(package.glob(pattern)), f"{pattern} names no file"
+        for path in package.glob(pattern):
+            (copied / path.relative_to(package)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copied / path.relative_to(package))
+    assert code_digest(copied) == code_digest()
+    with (copied / "zoo" / "history_matrix.py").open("a") as file:
+        file.write("# changed\n")
+    assert code_digest(copied) != code_digest()
+
+
 def test_candidates_are_the_same_whichever_models_run(data_set: DataSet, run: Path, tmp_path: Path) -> None:
     alone = evaluate(data_set, RunOptions(models=("random",), num_seeds=2), out=tmp_path)
     together = json.loads((run / "report.json").read_text())
@@ -167,6 +295,9 @@ def test_the_command_runs_without_a_stack_and_writes_three_reports(files: tuple[
         (["--data", "s3"], "--out is missing"),
         (["--data", "beauty", "--out", "x"], "no data set 'beauty'; there are amazon_beauty_sequences"),
         (["--data", "s3", "--out", "x", "--models", "popularty"], "no model is called 'popularty'; known: random"),
+        (["--data", "s3", "--out", "x", "--models", "all,typo"], "no model is called 'typo'; known: random"),
+        (["--data", "s3", "--out", "x", "--models", ","], "no model is named; give all, or some of random, popularity"),
+        (["--data", "s3", "--out", f"{__file__}/x"], "test_evaluate.py is a file; name a folder"),
         (["--data", "s3", "--out", "x", "--protocol", "loo"], "no protocol is called 'loo'; give SPLIT_CANDIDATES"),
         (
             ["--data", "s3", "--out", "x", "--protocol", "loo_ful"],
