@@ -79,13 +79,13 @@ class Trained:
     curves: dict[str, Any]
 
 
-def train_config(*, fusion: Fusion, max_epochs: int) -> TrainConfig:
-    """The default configuration with another fusion and number of epochs."""
+def train_config(*, fusion: Fusion, max_epochs: int, patience: int, id_shrinkage: float) -> TrainConfig:
+    """The default configuration with these changed."""
     config = TrainConfig()
     return replace(
         config,
-        towers=replace(config.towers, fusion=fusion),
-        fit_towers=replace(config.fit_towers, max_epochs=max_epochs),
+        towers=replace(config.towers, fusion=fusion, id_shrinkage=id_shrinkage),
+        fit_towers=replace(config.fit_towers, max_epochs=max_epochs, patience=patience),
     )
 
 
