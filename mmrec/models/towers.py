@@ -35,7 +35,7 @@ def unit(vectors_ND: Tensor) -> Tensor:
 
     A row that holds a NaN stays one.
     """
-    norms_N1 = torch.linalg.vector_norm(vectors_ND, dim=-1, keepdim=True)
+    norms_N1: Tensor = torch.linalg.vector_norm(vectors_ND, dim=-1, keepdim=True)
     short_N1 = norms_N1 <= LEAST_NORM
     return (vectors_ND / norms_N1.masked_fill(short_N1, 1.0)).masked_fill(short_N1, 0.0)
 
