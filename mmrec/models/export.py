@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from mmrec.models.ranker import CLIP, Ranker
-from mmrec.models.towers import UserTower, age_bins, behavior_rows
+from mmrec.models.towers import LEAST_NORM, UserTower, age_bins, behavior_rows
 
 FloatArray = npt.NDArray[np.float32]
 _SQRT_HALF = np.float32(0.7071067811865476)
@@ -62,7 +62,7 @@ class NumpyUserTower:
     def __call__(
         self, history_LD: FloatArray, behavior_ids_L: npt.NDArray[np.uint8], ages_s_L: npt.NDArray[np.float64]
     ) -> FloatArray:
-        """Unit vector, shape (D,); L >= 1, oldest first."""
+        """Unit vector, shape (D,), zeros where the history says nothing; L >= 1, oldest first."""
         kept = slice(-self._tower.max_history, None)
         items = np.ascontiguousarray(history_LD[kept], dtype=np.float32)
         rows = self._row_of_behavior[behavior_ids_L[kept]]
@@ -79,7 +79,10 @@ class NumpyUserTower:
         plain = weights_LH.mean(axis=1) @ items
         (w3, b3), (w4, b4) = self._deep
         vector = plain + (gelu(pooled @ w3 + b3) @ w4 + b4)
-        return cast("FloatArray", (vector / max(math.sqrt(vector @ vector), 1e-12)).astype(np.float32))
+        norm = math.sqrt(vector @ vector)
+        if norm <= LEAST_NORM:
+            return np.zeros(len(vector), dtype=np.float32)
+        return cast("FloatArray", (vector / norm).astype(np.float32))
 
     def _through_torch(self, items: FloatArray, rows: Any, bins: Any) -> FloatArray:
         with torch.inference_mode():

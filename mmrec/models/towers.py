@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mmrec.models.fusion import Fused, apply_fusion, fusion, shown_only
 from mmrec.models.printed_heads import PrintedImageHead, PrintedTextHead
@@ -25,6 +24,20 @@ AGE_EDGES_S = np.array(
     [60.0, 600.0, 3_600.0, 4 * 3_600.0, 86_400.0, 3 * 86_400.0, 7 * 86_400.0, 30 * 86_400.0, 180 * 86_400.0]
 )
 """Ages of events fall between these; an embedding per bin."""
+LEAST_NORM = 1e-6
+"""A vector that is no longer than this has no direction."""
+NEW_ID_DEVIATION = 0.02
+"""Of the entries of an id vector that begins at random."""
+
+
+def unit(vectors_ND: Tensor) -> Tensor:
+    """Rows of length 1; zeros, and no gradient, where a row has no direction: it would be as steep as the row is short.
+
+    A row that holds a NaN stays one.
+    """
+    norms_N1: Tensor = torch.linalg.vector_norm(vectors_ND, dim=-1, keepdim=True)
+    short_N1 = norms_N1 <= LEAST_NORM
+    return (vectors_ND / norms_N1.masked_fill(short_N1, 1.0)).masked_fill(short_N1, 0.0)
 
 
 class Projection(nn.Module):
@@ -90,6 +103,19 @@ class ItemTower(nn.Module):
         # Not saved: settled_ids() writes them into the table, which is all that serving needs.
         self.register_buffer("id_shares_I", torch.ones(num_ids + 1), persistent=False)
 
+    def begin_ids(self, present_IM: Tensor, *, seed: int) -> None:
+        """Let ids of items without any modality begin at random: such an item is its id alone, and 0 points nowhere.
+
+        All others begin at 0: what content says is where learning starts.
+
+        Args:
+            present_IM: By row of the table.
+        """
+        alone_I = ~present_IM.any(1)
+        drawn = torch.randn(int(alone_I.sum()), self.ids.embedding_dim, generator=torch.Generator().manual_seed(seed))
+        with torch.no_grad():
+            self.ids.weight[: len(alone_I)][alone_I] = NEW_ID_DEVIATION * drawn.to(self.ids.weight)
+
     def trust_ids(self, label_counts_I: npt.NDArray[np.int64]) -> None:
         """Let each id count by what is known of its item: n / (n + id_shrinkage), 0 for an item without labels.
 
@@ -130,7 +156,7 @@ class ItemTower(nn.Module):
         return apply_fusion(self.fusion, self.tokens(shown_only(projected_IMP, present_IM)), present_IM)
 
     def forward(self, projected_IMP: Tensor, present_IM: Tensor, ids_I: Tensor) -> Tensor:
-        """Unit vectors, (I, D)."""
+        """Unit vectors, (I, D); zeros for an item without any modality whose id says nothing either."""
         vectors = self.out(self.head(self.fuse(projected_IMP, present_IM).vector_ND))
         # An item without any modality is its id vector alone.
         vectors = vectors * present_IM.any(1, keepdim=True)
@@ -139,7 +165,7 @@ class ItemTower(nn.Module):
             if self.training and self.settings.id_dropout > 0:
                 known = known * (torch.rand(len(ids_I), 1, device=known.device) >= self.settings.id_dropout)
             vectors = vectors + known
-        return functional.normalize(vectors, dim=-1)
+        return unit(vectors)
 
 
 def _lift(modality: str, settings: TowerSettings) -> nn.Module:
@@ -182,7 +208,7 @@ class UserTower(nn.Module):
         nn.init.zeros_(self.deep[-1].bias)  # type: ignore[arg-type]
 
     def forward(self, items_NLD: Tensor, behaviors_NL: Tensor, age_bins_NL: Tensor, valid_NL: Tensor) -> Tensor:
-        """Unit vectors, (N, D); zeros for an empty history.
+        """Unit vectors, (N, D); zeros for a history that is empty or says nothing.
 
         Args:
             items_NLD: Item vectors, oldest first, right-aligned: the newest event is at L - 1.
@@ -201,7 +227,7 @@ class UserTower(nn.Module):
         weights = torch.softmax(scores, dim=1) * valid_NL.unsqueeze(-1)
         pooled = torch.einsum("nlh,nld->nhd", weights, tokens)
         plain = torch.einsum("nlh,nld->nd", weights, items_NLD) / weights.shape[2]
-        vectors = functional.normalize(plain + self.deep(pooled.flatten(1)), dim=-1)
+        vectors = unit(plain + self.deep(pooled.flatten(1)))
         return vectors * valid_NL.any(1, keepdim=True)
 
 

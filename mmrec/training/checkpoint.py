@@ -21,6 +21,8 @@ from mmrec.disk.files import replace_file
 from mmrec.training.fit_towers import TowerFit
 from mmrec.training.run import Trained
 
+RUN_FORMAT = "2"
+"""Of what checkpoints of all recipes hold; goes up when an older one can no longer be read."""
 STATE = "towers.pt"
 METRICS = "metrics.json"
 
@@ -47,14 +49,14 @@ def open_run(run: Path, *, describes: str) -> bool:
     """Make the folder of a run ready; True where an earlier run of the same work stands there and can go on.
 
     Args:
-        describes: What the run works on; a run on anything else is thrown away.
+        describes: What the run works on; a run on anything else, or of another RUN_FORMAT, is thrown away.
     """
-    mark = run / "describes.txt"
-    if mark.exists() and mark.read_text(encoding="utf-8") == describes:
+    mark, text = run / "describes.txt", f"format {RUN_FORMAT}: {describes}"
+    if mark.exists() and mark.read_text(encoding="utf-8") == text:
         return True
     shutil.rmtree(run, ignore_errors=True)
     run.mkdir(parents=True)
-    mark.write_text(describes, encoding="utf-8")
+    mark.write_text(text, encoding="utf-8")
     return False
 
 

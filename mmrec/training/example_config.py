@@ -13,9 +13,11 @@ class Part(IntEnum):
     TOWERS = 0
     """Towers and neighbors are fit on it."""
     RANKER = 1
-    """The ranker is fit on it, with towers and neighbors that have not seen it."""
+    """The ranker is fit on it, with towers and neighbors that took no step on it; which epoch of the towers stays is
+    chosen by its labels, though (METHODS M23). What ships has towers that go on with it."""
     VALIDATION = 2
-    """Nothing is fit on it."""
+    """Figures are measured on it, of a model that has not learned from it; what ships then learns from it, too
+    (mmrec.training.run)."""
 
 
 @dataclass(frozen=True, kw_only=True)

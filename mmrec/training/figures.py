@@ -1,8 +1,9 @@
 """Figures of a run on labels nothing was fitted on: ranker, popularity, neighbors, towers, on the same labels.
 
-Labels are what the user did at the very instant of the list; what followed later stands among the others, whatever the
-window of labels is, so that figures of two windows compare. "any" counts every label; "new" only items the user had not
-touched; both are said, because returning to an item is much easier to foresee.
+Labels are what the user did at the very instant of the list. The others are what was proposed, with what followed
+later where that was proposed: the window of labels adds no rival, so that figures of two windows compare. "any" counts
+every label; "new" only items the user had not touched; both are said, because returning to an item is much easier to
+foresee.
 """
 
 import numpy as np
@@ -28,6 +29,7 @@ class RankingFigures:
     def add(self, one: RankedList, scores_N: npt.NDArray[np.float64]) -> None:
         """One list with the ranker's scores."""
         chosen = one.next_N
+        others = ~chosen & one.proposed_N
         scores = {
             "ranker": scores_N,
             "popularity": one.popularity_N,
@@ -35,7 +37,7 @@ class RankingFigures:
             "towers": one.tower_N,
         }
         for method, of_method in scores.items():
-            ranks = ranks_among(of_method[chosen], of_method[~chosen], generator=self._generator)
+            ranks = ranks_among(of_method[chosen], of_method[others], generator=self._generator)
             if method == "ranker":
                 ranks = np.where(one.proposed_N[chosen], ranks, MISSED)
             self._ranks[method].append(ranks)

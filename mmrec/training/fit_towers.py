@@ -93,6 +93,7 @@ class TwoTowers(nn.Module):
         self.register_buffer("projected_IMP", projected, persistent=False)
         self.register_buffer("present_IM", present, persistent=False)
         self.register_buffer("log_q_I", torch.zeros(len(content)), persistent=False)
+        self.item_tower.begin_ids(present, seed=config.seed)
         self.workers = Workers()
         # What is drawn in a step is the same in every worker; torch's own generator differs, for dropout.
         self.draws = torch.Generator()

@@ -1,10 +1,12 @@
 """One training run: towers; then on one machine a ranker, a refit and figures; then the same once more, one part later.
 
     part                      TOWERS    RANKER                   VALIDATION
-    train only                towers    ranker                   judged         towers have not seen the ranker's lists
+    train only                towers    ranker                   judged         towers not fitted on the ranker's lists
     what ships, one part ago  towers    towers go on, ranker     judged         the figures, and what the gates see
     what ships                towers    towers go on, ranker     towers go on, ranker learns anew on both parts
 
+Early stopping picks the towers' epoch by the retrieval labels of RANKER (METHODS M23), so to the ranker their scores
+look a little better there than they will be.
 Freshness is accuracy, so what ships has learned from the newest part, and nothing is left to measure it on. Its figures
 are those of the same steps, ended one part earlier (a rolling origin).
 """
@@ -77,13 +79,13 @@ class Trained:
     curves: dict[str, Any]
 
 
-def train_config(*, fusion: Fusion, max_epochs: int) -> TrainConfig:
-    """The default configuration with another fusion and number of epochs."""
+def train_config(*, fusion: Fusion, max_epochs: int, patience: int, id_shrinkage: float) -> TrainConfig:
+    """The default configuration with these changed."""
     config = TrainConfig()
     return replace(
         config,
-        towers=replace(config.towers, fusion=fusion),
-        fit_towers=replace(config.fit_towers, max_epochs=max_epochs),
+        towers=replace(config.towers, fusion=fusion, id_shrinkage=id_shrinkage),
+        fit_towers=replace(config.fit_towers, max_epochs=max_epochs, patience=patience),
     )
 
 

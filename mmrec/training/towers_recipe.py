@@ -21,7 +21,7 @@ from mmrec.training.run import (
     start_towers,
     train_config,
 )
-from mmrec.wire.declared import AtLeastOne, check
+from mmrec.wire.declared import AtLeastOne, NotNegative, check
 
 DEFAULTS = TrainConfig()
 
@@ -34,8 +34,12 @@ class TowerOptions:
     """Folder of build_examples."""
     epochs: AtLeastOne = DEFAULTS.fit_towers.max_epochs
     """Most epochs of the towers."""
+    patience: AtLeastOne = DEFAULTS.fit_towers.patience
+    """Epochs without gain in NDCG on the development labels before the towers' fit ends."""
     fusion: Fusion = DEFAULTS.towers.fusion
     """How modalities become one vector."""
+    id_shrinkage: NotNegative = DEFAULTS.towers.id_shrinkage
+    """k: the learned vector of an item with n labels counts n / (n + k)."""
     alignment: FileOrFolder = ""
     """Folder of a trained alignment: the item tower reads its vectors as one more modality; empty leaves it out."""
 
@@ -45,7 +49,9 @@ class TowerOptions:
     @property
     def config(self) -> TrainConfig:
         """The whole run."""
-        return train_config(fusion=self.fusion, max_epochs=self.epochs)
+        return train_config(
+            fusion=self.fusion, max_epochs=self.epochs, patience=self.patience, id_shrinkage=self.id_shrinkage
+        )
 
 
 def prepare(options: TowerOptions, data: DeploymentData) -> str:

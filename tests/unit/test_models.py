@@ -18,7 +18,7 @@ from mmrec.models.bundle import ModelBundle, new_bundle
 from mmrec.models.fusion import FUSIONS, PrintedSelfAttentionFusion, apply_fusion, fusion
 from mmrec.models.losses import Temperature, info_nce, listwise_softmax, log_utility, paired_info_nce
 from mmrec.models.settings import Fusion, RankerSettings, TowerSettings
-from mmrec.models.towers import ItemTower, Projection
+from mmrec.models.towers import ItemTower, Projection, unit
 from mmrec.training.tower_data import fit_projections, projected_content
 
 TOWERS = TowerSettings(embedding_dim=16, projected_dim=8, hidden_dim=16, max_history=6)
@@ -296,6 +296,21 @@ def test_numpy_user_tower_equals_the_network(user_tower: str, length: int) -> No
         expected = made.user_tower(items, rows, bins, valid)[0].numpy()
     np.testing.assert_allclose(found, expected, atol=2e-5)
     assert np.linalg.norm(found) == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("user_tower", ["pooling", "transformer"])
+def test_a_history_that_says_nothing_is_zeros_in_numpy_and_in_the_network(user_tower: str) -> None:
+    made = bundle(user_tower=user_tower)
+    with torch.no_grad():
+        for parameter in made.user_tower.deep[-1].parameters():
+            parameter.zero_()
+    assert not made.user_embedding(np.zeros((3, 16), np.float32), np.ones(3, np.uint8), np.ones(3)).any()
+    rows, valid = torch.zeros(1, 3, dtype=torch.long), torch.ones(1, 3, dtype=torch.bool)
+    with torch.inference_mode():
+        assert not made.user_tower(torch.zeros(1, 3, 16), rows, rows, valid).any()
+    assert not unit(torch.tensor([[0.0, 0.0], [5e-7, 0.0]])).any()
+    assert unit(torch.tensor([[3.0, 4.0], [0.0, float("nan")]]))[0].tolist() == pytest.approx([0.6, 0.8])
+    assert unit(torch.tensor([[0.0, float("nan")]])).isnan().any()
 
 
 def test_a_user_without_history_is_zeros() -> None:

@@ -1,6 +1,7 @@
 """Laws of fitting towers: what ids may say, which epoch stays, what a step draws and touches."""
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from mmrec.models.settings import TowerSettings
 from mmrec.training.example_config import Part
 from mmrec.training.examples import RetrievalExamples
 from mmrec.training.fit_towers import TowerFit, TowerFitConfig, TwoTowers, labels_of_part
-from mmrec.training.tower_data import joint_batches
+from mmrec.training.tower_data import joint_batches, make_batch
 from mmrec.training.workers import Workers
 
 NUM_ITEMS, MAX_HISTORY = 60, 6
@@ -65,10 +66,14 @@ def drawn_content(num_items: int = NUM_ITEMS) -> ContentMatrix:
 
 
 def tower_fit(
-    examples: RetrievalExamples, config: TowerFitConfig = CONFIG, settings: TowerSettings = TOWERS
+    examples: RetrievalExamples,
+    config: TowerFitConfig = CONFIG,
+    settings: TowerSettings = TOWERS,
+    content: ContentMatrix | None = None,
 ) -> TowerFit:
     torch.manual_seed(config.seed)
-    model = TwoTowers(settings, drawn_content(len(examples.item_ids)), num_behaviors=1, config=config)
+    content = content or drawn_content(len(examples.item_ids))
+    model = TwoTowers(settings, content, num_behaviors=1, config=config)
     return TowerFit(model, examples, behavior_ids=(1,), config=config, max_history=MAX_HISTORY)
 
 
@@ -110,6 +115,44 @@ def test_ids_count_by_what_is_known_of_their_items_and_settle_into_their_table()
     torch.testing.assert_close(settled(*inputs), tower(*inputs))
     assert not settled.ids.weight[0].any()
     assert set(settled.state_dict()) == set(tower.state_dict())
+
+
+def without_content(*rows: int) -> ContentMatrix:
+    content = drawn_content()
+    kept = ~np.isin(np.arange(NUM_ITEMS), rows)
+    return replace(content, present={name: flags & kept for name, flags in content.present.items()})
+
+
+@pytest.mark.parametrize("num_labels", [0, 1, 50], ids=["in histories alone", "one label", "many labels"])
+@pytest.mark.parametrize("max_items_full", [1_000, 1], ids=["full", "sampled"])
+@pytest.mark.parametrize("user_tower", ["pooling", "transformer"])
+def test_what_has_no_content_leaves_the_others_a_gradient(
+    num_labels: int, max_items_full: int, user_tower: Literal["pooling", "transformer"]
+) -> None:
+    examples = drawn_examples()
+    config = replace(CONFIG, max_items_full=max_items_full, num_uniform=16)
+    settings = replace(TOWERS, user_tower=user_tower)
+    model = tower_fit(examples, config, settings, without_content(0)).model
+    counts = np.full(NUM_ITEMS, 5)
+    counts[0] = num_labels
+    model.learn_counts(counts)
+    labels = labels_of_part(examples, Part.TOWERS, max_history=MAX_HISTORY)
+    rows = examples.label_rows_N[labels]
+    chosen = np.concatenate([labels[rows == 0][: min(num_labels, 8)], labels[rows != 0][:24]])
+    batch = make_batch(examples, chosen, max_history=MAX_HISTORY, behavior_ids=(1,))
+    # Every third history holds nothing but the item without content.
+    of_it = batch.valid_NL & (torch.arange(len(chosen)) % 3 == 2)[:, None] & (batch.labels_N != 0)[:, None]
+    batch = replace(batch, rows_NL=torch.where(of_it, 0, batch.rows_NL))
+    model.train()
+    torch.autograd.backward(model(batch))
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert 0 < torch.nn.utils.get_total_norm(gradients) < 1e3
+    ids = model.item_tower.ids.weight
+    assert ids[0].any()
+    assert not ids[1:].any()
+    model.eval()
+    with torch.inference_mode():
+        assert bool(model.item_vectors()[0].any()) == (num_labels > 0)
 
 
 def test_the_best_epoch_stays_and_a_resumed_fit_knows_it() -> None:

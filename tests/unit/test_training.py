@@ -17,9 +17,10 @@ from mmrec.models.losses import log_utility
 from mmrec.models.ranker import Ranker
 from mmrec.models.settings import RankerSettings, TowerSettings
 from mmrec.training.build import BuiltExamples, build_examples
-from mmrec.training.checkpoint import ProgressFile, open_run, restore_state, save_state, write_trained
+from mmrec.training.checkpoint import RUN_FORMAT, ProgressFile, open_run, restore_state, save_state, write_trained
 from mmrec.training.example_config import ExampleConfig, Part
 from mmrec.training.examples import NOT_A_LABEL
+from mmrec.training.figures import RankingFigures
 from mmrec.training.fit_ranker import RankerFitConfig, fit_ranker, joined, list_tensors, ranker_loss
 from mmrec.training.fit_towers import TowerFit, TowerFitConfig, labels_of_part
 from mmrec.training.ranking_rows import RankedList
@@ -222,6 +223,27 @@ def test_a_label_that_nobody_proposed_is_no_training_example() -> None:
     assert list_tensors(lists[:1], weights_B=SETTINGS.behaviors.weights_B, config=RankerFitConfig()) is None
 
 
+def test_a_later_label_that_nobody_proposed_changes_no_figure() -> None:
+    drawn = np.random.default_rng(0)
+    one = ranked_list(drawn)
+    one = replace(one, tower_N=one.features_NF[:, 1].astype(float), popularity_N=drawn.random(12))
+    scores = drawn.random(12)
+    extra = {"next_N": False, "proposed_N": False, "own_N": False, "labels_N": 3, "rows_N": 12}
+    wider = replace(
+        one,
+        features_NF=np.append(one.features_NF, one.features_NF[:1], axis=0),
+        # It would stand before everything else.
+        **{name: np.append(getattr(one, name), 9.0) for name in ("popularity_N", "neighbor_N", "tower_N")},
+        **{name: np.append(getattr(one, name), np.array(v, getattr(one, name).dtype)) for name, v in extra.items()},
+    )
+    narrow_figures, wide_figures = RankingFigures(seed=1), RankingFigures(seed=1)
+    narrow_figures.add(one, scores)
+    wide_figures.add(wider, np.append(scores, 9.0))
+    found = narrow_figures.summary()
+    assert found["ndcg_at_10_towers"] == 1.0
+    assert wide_figures.summary() == found
+
+
 def test_joined_lists_are_learned_from_as_they_were() -> None:
     drawn, weights = np.random.default_rng(0), SETTINGS.behaviors.weights_B
     lists = [ranked_list(drawn) for _ in range(5)]
@@ -248,6 +270,20 @@ def test_another_piece_of_work_starts_a_run_anew(tmp_path) -> None:
     assert progress.new_lines() == []
     assert not open_run(tmp_path / "run", describes="b")
     assert ProgressFile(tmp_path / "run").new_lines() == []
+
+
+def test_a_run_whose_checkpoints_are_of_another_format_starts_anew(tmp_path) -> None:
+    assert not open_run(tmp_path / "run", describes="a")
+    mark, old = tmp_path / "run" / "describes.txt", tmp_path / "run" / "checkpoint" / "state.pt"
+    old.parent.mkdir()
+    old.touch()
+    # Before there were formats, the text stood there alone.
+    mark.write_text("a", encoding="utf-8")
+    assert not open_run(tmp_path / "run", describes="a")
+    assert not old.exists()
+    mark.write_text(mark.read_text(encoding="utf-8").replace(RUN_FORMAT, "1", 1), encoding="utf-8")
+    assert not open_run(tmp_path / "run", describes="a")
+    assert open_run(tmp_path / "run", describes="a")
 
 
 def dropped(inputs: TrainInputs, part: Part) -> TrainInputs:

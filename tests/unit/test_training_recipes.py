@@ -25,6 +25,8 @@ from mmrec.training.recipe import (
     train_here,
 )
 from mmrec.training.recipes import RECIPES, recipe_named
+from mmrec.training.run import TrainConfig
+from mmrec.training.towers_recipe import TOWERS
 from mmrec.wire.declared import AtLeastOne, check
 
 
@@ -99,6 +101,18 @@ def test_a_path_starts_from_where_the_program_was_started(tmp_path, monkeypatch)
 def test_a_refused_option_of_the_configuration_is_named(table, words) -> None:
     with pytest.raises(SettingError, match=words):
         chosen_options(HALVING, settings_of(table), asked())
+
+
+def test_how_towers_stop_and_trust_ids_can_be_configured() -> None:
+    configured = settings_of({"towers": {"patience": 5, "id_shrinkage": 2.5}})
+    parser = argparse.ArgumentParser()
+    add_options(parser, TOWERS)
+    config = chosen_options(TOWERS, configured, parser.parse_args(["--id-shrinkage", "0"])).config
+    assert (config.fit_towers.patience, config.towers.id_shrinkage) == (5, 0.0)
+    assert chosen_options(TOWERS, Settings(), parser.parse_args([])).config == TrainConfig()
+    for name, value in (("patience", 0), ("id_shrinkage", -1.0)):
+        with pytest.raises(SettingError, match=rf"training\.towers\.{name} is {value}; give"):
+            chosen_options(TOWERS, settings_of({"towers": {name: value}}), parser.parse_args([]))
 
 
 def test_tables_of_unknown_recipes_and_values_that_are_no_tables_are_refused() -> None:
