@@ -5,7 +5,8 @@
                                                                  until SIGTERM or Ctrl-C
 
 With --follow, a catalogue that is new to it goes behind single changes, and through one thread: where it is large, let
-the first form go before.
+the first form go before. It is ready as soon as single changes go first; how much content still waits, its status says
+beside that (num_waiting_in_bulk), and its progress counts content, not what was only put off.
 
 Only inputs that are new to all runs go through an encoder; vectors are kept by content and by the encoder's fingerprint
 in the cache folder, as soon as they are made: a killed run goes on where it stopped. Ray starts with the first portion
@@ -76,18 +77,19 @@ def run(settings: Settings, *, follow: bool, num_workers: int, stop: threading.E
     feed.drop_refused_ids(now_s=clock.now_s())
     filler, skipped = RayFiller(encoders, store, num_workers=num_workers), SkippedBatches()
     topics, topic = open_topics(settings), settings.kafka.catalog_items
-    progress = FeedProgress(start=feed.mark.offsets, end=topics.ends(topic), started_s=clock.now_s())
+    ends = topics.ends(topic)
+    progress = FeedProgress(start=feed.mark.encoded, end=ends, started_s=clock.now_s())
     live = live_collection(settings)
 
     def tell(*, ready: bool) -> None:
         now_s, counts = clock.now_s(), feed.figures()
-        far = progress.figures(feed.mark.offsets, now_s=now_s, num_items=counts["num_items"])
+        far = progress.figures(feed.mark.encoded, now_s=now_s, num_items=counts["num_items"])
         others = {"num_skipped_batches": skipped.num_batches, "live_collection": live.figures()}
         figures = {**counts, "progress": far, **lanes.figures(), **others}
         status.write({"ready": ready, "encoders": names, **figures}, now_s=now_s)
         watch.figures(figures)
         if not ready:
-            log.info("encoding", **far)
+            log.info("encoding", **far, **lanes.figures())
 
     lanes = Lanes(
         feed,
@@ -96,7 +98,9 @@ def run(settings: Settings, *, follow: bool, num_workers: int, stop: threading.E
         filler=None if follow else filler,
     )
     tell(ready=False)
-    there = () if follow and feed.mark.offsets else topics.read(topic, start=feed.mark.offsets, skipped=skipped)
+    there = (
+        () if follow and not lanes.is_catalogue(ends) else topics.read(topic, start=feed.mark.offsets, skipped=skipped)
+    )
     portions = takewhile(lambda _: not stop.is_set(), record_portions(there))
     if follow:
         steps = _put_off(portions, lanes=lanes, now_s=clock.now_s)

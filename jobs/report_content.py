@@ -60,7 +60,9 @@ def run(asked: Namespace, settings: Settings) -> Path:
     )
     folder = asked.out.parent / asked.out.stem
     store = ContentStore(folder / "content", cache_folder=cache_folder() / "content")
-    encoded = encode_catalogue(catalogue.items, encoders, store=store, tell=log.info)
+    encoded = encode_catalogue(
+        catalogue.items, encoders, store=store, tell=log.info, cleaning=settings.content.text_cleaning
+    )
     use_threads(threads)
     trained += one_space_findings(encoded, settings)
     trained += train_on_catalogue(asked.train, encoded, settings, folder, tell=log.info)

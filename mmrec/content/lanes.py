@@ -22,7 +22,7 @@ from typing import Final
 
 from mmrec.catalog.refusals import ItemRefusal
 from mmrec.catalog.rules import parse_change
-from mmrec.content.catalog_feed import MAX_BYTES, CatalogFeed, PortionUnderWay
+from mmrec.content.catalog_feed import MAX_BYTES, MAX_RECORDS, CatalogFeed, PortionUnderWay
 from mmrec.content.encode import Filler
 from mmrec.content.feed import RefusedChange
 from mmrec.content.waiting import Waiting
@@ -81,6 +81,16 @@ class Lanes:
     def figures(self) -> dict[str, int]:
         """For the status file."""
         return {"num_waiting_in_bulk": self.num_waiting, "num_undescribed_in_bulk": self.num_undescribed}
+
+    def is_catalogue(self, ends: Mapping[int, int]) -> bool:
+        """Whether what was not taken of the topic is put off at the start: all of it the first time, later whatever is
+        more than MAX_RECORDS, as where a process ended while it put a catalogue off.
+
+        Args:
+            ends: Partition -> offset behind the last record.
+        """
+        taken = self._feed.mark.offsets
+        return not taken or sum(max(0, end - taken.get(p, 0)) for p, end in ends.items()) > MAX_RECORDS
 
     def arrived(self, records: Sequence[TopicRecord], *, now_s: float) -> None:
         """Take records in the order of their offsets: single changes whole, the others into the bulk lane.

@@ -176,6 +176,11 @@ class FeedMark:
     rejected: Mapping[str, int] = field(default_factory=dict)
     """Reason -> records of all up to those offsets that were refused; goes on over restarts."""
 
+    @property
+    def encoded(self) -> Mapping[int, int]:
+        """Partition -> offset before which no content waits any more."""
+        return {**self.offsets, **self.bulk_offsets}
+
     def moved(self, places: Sequence[tuple[int, int]], *, rejected: Iterable[str] = ()) -> "FeedMark":
         """After records at these (partition, offset), some of which were refused for these reasons."""
         offsets = dict(self.offsets)

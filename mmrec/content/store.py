@@ -10,6 +10,7 @@ The file is made whole and then given its name: one that is there and does not h
 needs it, because the feed's mark is past its items, which would stay without embeddings.
 """
 
+import fcntl
 import json
 import os
 import sqlite3
@@ -29,6 +30,8 @@ MATRIX: Final = "matrix.sqlite"
 """In the store's folder."""
 CATALOG_MARK: Final = "catalog_mark.json"
 """In the store's folder: how far the catalogue's topic was encoded into it; without it the next run begins anew."""
+_LOGS: Final = ("-wal", "-shm")
+"""Endings of the names of what SQLite keeps beside the matrix; they stay where a process is killed."""
 _WAIT_S: Final = 60.0
 """For another process's transaction."""
 _LAYOUT: Final = f"""
@@ -153,10 +156,25 @@ class ContentStore:
         try:
             with closing(sqlite3.connect(beside)) as database:
                 database.executescript(_LAYOUT)
-            with suppress(FileExistsError):  # another process was first
-                os.link(beside, self._path)
+            with self._alone():
+                if self._path.exists():  # another process was first
+                    return
+                for log in _LOGS:  # of a matrix that was removed; it would be read into this one
+                    self._path.with_name(f"{MATRIX}{log}").unlink(missing_ok=True)
+                with suppress(FileExistsError):
+                    os.link(beside, self._path)
         finally:
             beside.unlink(missing_ok=True)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Only one process at a time; of the folder, so that no file stays behind."""
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
     @contextmanager
     def _open(self, *statements: str) -> Iterator[sqlite3.Connection]:
@@ -170,9 +188,9 @@ class ContentStore:
                 yield database
         except sqlite3.Error as error:
             raise StoreError(
-                f"{self._path} cannot be used ({type(error).__name__}: {error}); where it is damaged, put it back from "
-                f"a backup, or remove it and {self._folder / CATALOG_MARK} and run jobs.encode_items, which then "
-                "encodes the whole catalogue"
+                f"{self._path} cannot be used ({type(error).__name__}: {error}); where it is damaged, remove it, "
+                f"{MATRIX}-wal and {MATRIX}-shm and put it back from a backup, or remove {self._folder / CATALOG_MARK} "
+                "with them and run jobs.encode_items, which then encodes the whole catalogue"
             ) from error
 
 

@@ -4,8 +4,7 @@
 
 A lookup reads what it is asked for, so memory does not grow with the catalogue. Any number of processes of one machine
 may write: SQLite's lock keeps one after the other, and a batch is there as a whole or not at all; a lookup keeps nobody
-waiting. What the cache holds can be
-encoded again, so a damaged file is replaced by an empty one.
+waiting. What the cache holds can be encoded again, so a damaged file is replaced by an empty one.
 """
 
 import sqlite3
@@ -103,11 +102,7 @@ def _connected(path: Path) -> sqlite3.Connection:
         if error.sqlite_errorcode & 0xFF not in _DAMAGED:
             raise
         log.warning("cache_damaged", path=str(path), detail=str(error))
-        for each in (
-            f"{path.name}-wal",
-            f"{path.name}-shm",
-            path.name,
-        ):  # the log first: it would be read into the next
-            path.with_name(each).unlink(missing_ok=True)
+        for ending in ("-wal", "-shm", ""):  # the log first: it would be read into the next file
+            path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
         return _connected(path)
     return database

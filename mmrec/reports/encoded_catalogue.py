@@ -67,9 +67,12 @@ class EncodedCatalogue:
 
 
 def encode_catalogue(
-    items: Sequence[CatalogItem], encoders: ReportEncoders, *, store: ContentStore, tell: Tell
+    items: Sequence[CatalogItem], encoders: ReportEncoders, *, store: ContentStore, tell: Tell, cleaning: str = "none"
 ) -> EncodedCatalogue:
     """Vectors of every item with a picture; what the cache has is not encoded again.
+
+    Args:
+        cleaning: Name of the text cleaning, as the catalogue is encoded with.
 
     Raises:
         InvalidRequestError: fewer than MIN_ITEMS items have a picture that can be read.
@@ -80,7 +83,7 @@ def encode_catalogue(
     kept = items_of(pictured, read)
     if len(kept) < MIN_ITEMS:
         raise InvalidRequestError(f"{len(kept)} items have a picture that can be read; figures need {MIN_ITEMS}")
-    texts = _vectors(kept, "text", encoders.text, store=store, tell=tell)
+    texts = _vectors(kept, "text", encoders.text, store=store, tell=tell, cleaning=cleaning)
     return EncodedCatalogue(
         items=kept,
         images={name: _rows(kept, vectors) for name, vectors in found.items()},
@@ -90,13 +93,19 @@ def encode_catalogue(
 
 
 def _vectors(
-    items: Sequence[CatalogItem], modality: str, encoder: Encoder, *, store: ContentStore, tell: Tell
+    items: Sequence[CatalogItem],
+    modality: str,
+    encoder: Encoder,
+    *,
+    store: ContentStore,
+    tell: Tell,
+    cleaning: str = "none",
 ) -> dict[str, FloatArray]:
     """Item id -> vector, where the item has one."""
     found: dict[str, FloatArray] = {}
     seen, new = 0, 0
     for portion in portions(items, PORTION):
-        encoded = encode_items(portion, {modality: encoder}, store)
+        encoded = encode_items(portion, {modality: encoder}, store, cleaning=cleaning)
         seen, new = seen + len(portion), new + encoded.num_encoded.get(modality, 0)
         if modality in encoded.matrix.values:
             values, present = encoded.matrix.values[modality], encoded.matrix.present[modality]

@@ -80,7 +80,8 @@ def search(
         InvalidRequestError: a photo cannot be read, or an item asked about has none of the content that is weighed.
         NotFoundError: an item that the query names is not in the catalogue, was removed, or is not shown now.
         PreconditionError: no item was encoded as the photo is, so that none can be compared with it.
-        StoreError: no encoder answered, and without it nothing is left to search by.
+        StoreError: no encoder answered, and without it nothing is left to search by; or, for a photo, vectors of items
+            are still being read and none was there yet that it can be compared with.
         DeadlineError: the deadline passed before a photo was encoded.
     """
     if deadline.left_s() <= 0:
@@ -162,6 +163,8 @@ class _Encoding:
         if self.content.is_comparable(vector):
             return vector
         if not asked.text:
+            if not self.content.is_backfilled:
+                raise StoreError(f"no vector that {name} can be compared with was read yet; try again in a moment")
             raise PreconditionError(
                 f"no item has a vector that {name} can be compared with: the encoder {encoded.encoder!r} of "
                 f"fingerprint {encoded.fingerprint or 'unknown'} made none of theirs; encode the catalogue with it "

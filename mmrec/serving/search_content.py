@@ -100,6 +100,11 @@ class SearchContent:
         """Say that the past is there."""
         self._fresh = None
 
+    @property
+    def is_backfilled(self) -> bool:
+        """Whether the past is there."""
+        return self._fresh is None
+
     def backfilling(self) -> None:
         """Say that the past is about to come, also where it was thought to be there."""
         if self._fresh is None:

@@ -40,7 +40,9 @@ FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 _STORE_FILES: Final = ("feature_store.yaml", "registry.db")
 _PORTION: Final = 1 << 20
-_DATABASE_SUFFIXES: Final = (".sqlite", ".sqlite-wal", ".sqlite-shm", ".sqlite-journal", ".tmp")
+_DATABASE_SUFFIXES: Final = tuple(
+    f".{kind}{log}" for kind in ("sqlite", "tmp") for log in ("", "-wal", "-shm", "-journal")
+)
 """Of the content store's databases, which are copied at one instant: a file and its log, one by one, would not fit."""
 Told = Callable[[int], None]
 

@@ -244,11 +244,13 @@ def test_a_backup_made_while_others_write_and_read_content_has_what_no_file_has_
                 reader.execute("begin")
                 reader.execute("select * from matrix.vectors, cache.vectors").fetchall()
         assert (home / f"{MATRIX}-wal").stat().st_size
+        for ending in ("", "-wal", "-shm"):  # of a matrix that another process is about to make
+            (home / f".{MATRIX}.0.tmp{ending}").write_bytes(b"half")
         made(settings, folder, with_content=True)
         reader.rollback()
     shutil.rmtree(home)
     put_back(settings, folder)
-    assert not list(folder.rglob("*.sqlite-*"))
+    assert not [*folder.rglob("*.sqlite-*"), *folder.rglob(".*.tmp*")]
     again = ContentStore(home)
     assert again.item_ids() == set(ids)
     assert len(again.lookup("f", [item_id.encode() for item_id in ids])) == 3

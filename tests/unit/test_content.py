@@ -164,6 +164,22 @@ def test_a_damaged_matrix_is_named_and_never_taken_for_an_empty_one(tmp_path, da
     assert store.num_items() == 41
 
 
+def test_a_matrix_that_was_removed_leaves_nothing_to_the_next(tmp_path) -> None:
+    file, store = tmp_path / MATRIX, ContentStore(tmp_path)
+    log = file.with_name(f"{MATRIX}-wal")
+    put_row(store, "first")
+    with closing(sqlite3.connect(file)) as reader:
+        reader.execute("begin")
+        reader.execute("select * from items").fetchall()
+        for number in range(40):
+            put_row(store, f"i{number}")
+        left = log.read_bytes()
+    file.unlink()
+    log.write_bytes(left)  # as after a kill
+    put_row(store, "next")
+    assert store.item_ids() == {"next"}
+
+
 def test_readers_see_a_put_as_a_whole(tmp_path) -> None:
     store, stop = ContentStore(tmp_path), threading.Event()
     put_rows = [content_matrix(["a", "b"], rows(number), **TEXT) for number in range(2)]

@@ -247,6 +247,19 @@ def test_an_encoder_of_one_space_is_measured_as_it_is_on_the_items_that_an_align
     assert not one_space_findings(replace(encoded, text_encoder="minilm"), Settings())
 
 
+def test_texts_of_a_report_are_cleaned_as_those_of_the_catalogue(tmp_path: Path) -> None:
+    plain = [CatalogItem(item_id=f"i{n}", title=f"red dress {n}", image=picture(n)) for n in range(24)]
+    marked = [replace(item, title=f"<b>{item.title}</b>") for item in plain]
+    encoders = ReportEncoders(images=[encoder("image", "color-histogram")], text=encoder("text", "hashing-tf"))
+    store = ContentStore(tmp_path / "store")
+    expected, cleaned, as_they_are = (
+        encode_catalogue(items, encoders, store=store, tell=lambda *a, **k: None, cleaning=cleaning).texts_ID
+        for items, cleaning in ((plain, "none"), (marked, "plain"), (marked, "none"))
+    )
+    np.testing.assert_array_equal(cleaned, expected)
+    assert (as_they_are != expected).any()
+
+
 def test_a_folder_with_both_encoders_is_one_space_in_the_report(tmp_path: Path) -> None:
     torch.manual_seed(3)
     clip(folder := tmp_path / "clip")

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmrec.catalog.item import CatalogEntry, CatalogItem, to_json_value
+from mmrec.content.catalog_feed import MAX_RECORDS
 from mmrec.content.encode import FillHere, Filling
 from mmrec.content.encoder import Encodings
+from mmrec.content.feed_progress import FeedProgress
 from mmrec.content.lanes import LARGEST, PORTION_S, Lanes
 from mmrec.content.waiting import Waiting
 from mmrec.errors import StoreError
@@ -426,6 +428,39 @@ def test_a_catalogue_that_was_there_before_lets_single_changes_go_first(deployme
     assert {*encoded(deployment)} == {"one", *(f"old{number}" for number in range(20))}
     assert titles(deployment)["old3"] == "Lamp 3, changed"
     assert deployment.store.item_ids() == {*encoded(deployment)}
+
+
+def test_a_catalogue_is_put_off_at_every_start_until_a_portion_or_less_is_left(deployment: Deployment) -> None:
+    topic = Topic()
+    records = [topic.send(f"old{number}", f"Lamp {number}") for number in range(4)]
+    ends = {record.partition: record.offset + 1 for record in records}
+    process = Process(deployment, topic)
+    assert process.lanes.is_catalogue(ends)
+    process.lanes.put_off(records[:1], now_s=NOW_S)  # and it ends
+    again = Process(deployment, topic)
+    assert not again.lanes.is_catalogue(ends)
+    left = sum(ends.values()) - 1
+    first = records[0].partition
+    assert not again.lanes.is_catalogue({**ends, first: ends[first] + MAX_RECORDS - left})
+    assert again.lanes.is_catalogue({**ends, first: ends[first] + MAX_RECORDS - left + 1})
+
+
+def test_content_that_was_only_put_off_is_no_progress(deployment: Deployment) -> None:
+    topic = Topic()
+    records = [topic.send(f"old{number}", f"Lamp {number}") for number in range(20)]
+    ends = {record.partition: record.offset + 1 for record in records}
+    process = Process(deployment, topic)
+    progress = FeedProgress(start=process.feed.mark.encoded, end=ends, started_s=NOW_S)
+
+    def num_done() -> int:
+        return progress.figures(process.feed.mark.encoded, now_s=NOW_S + 1, num_items=0)["num_done"]
+
+    process.put_off()
+    assert num_done() == 0
+    process.lanes.encode_some(now_s=NOW_S)
+    assert 0 < num_done() < 20
+    process.finish()
+    assert num_done() == 20
 
 
 def test_a_filler_is_given_portions_ahead_and_none_of_them_overwrites_what_came_since(deployment: Deployment) -> None:

@@ -207,9 +207,20 @@ def test_vectors_of_other_weights_are_refused(shop):
     found = shop.search({"text": "red dress"}, encoder=OtherWeights())
     assert [each.value for each in found.degraded] == ["vectors_incompatible"]
     assert list(found.explanations[0].sources) == ["lexical"]
+    shop.content.backfilled()
     with pytest.raises(PreconditionError, match=r"color-histogram.*encode the catalogue") as refused:
         shop.search({"image": {"content": picture("red")}}, encoder=OtherWeights())
     assert code_of(refused.value) is grpc.StatusCode.FAILED_PRECONDITION
+
+
+def test_a_photo_is_asked_for_again_while_no_vector_of_the_past_was_read_yet(shop):
+    shop.content = SearchContent()
+    with pytest.raises(StoreError, match="try again") as refused:
+        shop.search({"image": {"content": picture("red")}})
+    assert code_of(refused.value) is grpc.StatusCode.UNAVAILABLE
+    shop.content.backfilled()
+    with pytest.raises(PreconditionError):
+        shop.search({"image": {"content": picture("red")}})
 
 
 class Listening(HereQueryEncoder):
