@@ -83,8 +83,6 @@ def evaluate(
     from mmrec.experiments.run import RunOptions, check_folder
     from mmrec.experiments.run import evaluate as run
 
-    if (events is None) == (not data):
-        raise InvalidRequestError("give either --events with a file, or --data with the name of a set")
     if folder is None:
         raise InvalidRequestError("--out is missing; name the folder that the run is written to")
     options = RunOptions(
@@ -118,6 +116,9 @@ def _data_set(
     from dataclasses import replace
 
     from mmrec.experiments.data_sets import read_data_set, read_files
+
+    if (events is None) == (not name):
+        raise InvalidRequestError("give either --events with a file, or --data with the name of a set")
 
     encoders = _pairs(encode, "--encode", "text=minilm")
     if events is not None:

@@ -165,11 +165,11 @@ def test_a_trial_that_fails_is_kept_with_its_message_and_neither_chosen_nor_trie
 
 
 def test_parameters_that_are_tuples_are_not_tried_again(data_set: DataSet, tmp_path: Path) -> None:
-    options, told = RunOptions(models=("blend",), num_trials=3), list[str]()
+    options, told = RunOptions(models=("blend",), num_trials=2), list[str]()
     before = evaluate(data_set, options, out=tmp_path)
     again = evaluate(data_set, options, out=tmp_path, tell=told.append)
     assert len(told) == 1 and again == before
-    assert again["models"]["blend"]["tuning"]["trials"] == 3
+    assert again["models"]["blend"]["tuning"]["trials"] == 2
 
 
 def test_the_key_of_a_run_differs_with_candidates_labels_behaviors_and_grades(data_set: DataSet) -> None:
