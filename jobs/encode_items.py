@@ -63,8 +63,7 @@ def run(settings: Settings, *, follow: bool, num_workers: int, stop: threading.E
     encoders = {m: LazyEncoder(m, name, num_threads=1 if follow else num_workers) for m, name in names.items()}
     store = ContentStore(settings.stores.content, cache_folder=cache_folder() / "content")
     producer, status = open_producer(settings), StatusFile(settings.stores.status, PROCESS)
-    watch = ContentMetrics(metrics := Metrics(PROCESS))
-    endpoint = serve_metrics(metrics, settings.metrics)
+    endpoint = serve_metrics(metrics := Metrics(PROCESS), settings.metrics)
     worker = PictureWorker(timeout_s=settings.content.picture_timeout_s)
     feed = open_catalog_feed(
         settings,
@@ -79,7 +78,7 @@ def run(settings: Settings, *, follow: bool, num_workers: int, stop: threading.E
     topics, topic = open_topics(settings), settings.kafka.catalog_items
     ends = topics.ends(topic)
     progress = FeedProgress(start=feed.mark.encoded, end=ends, started_s=clock.now_s())
-    live = live_collection(settings)
+    live, watch = live_collection(settings), ContentMetrics(metrics)
 
     def tell(*, ready: bool) -> None:
         now_s, counts = clock.now_s(), feed.figures()
@@ -98,9 +97,8 @@ def run(settings: Settings, *, follow: bool, num_workers: int, stop: threading.E
         filler=None if follow else filler,
     )
     tell(ready=False)
-    there = (
-        () if follow and not lanes.is_catalogue(ends) else topics.read(topic, start=feed.mark.offsets, skipped=skipped)
-    )
+    is_taken_here = not follow or lanes.is_catalogue(ends)
+    there = topics.read(topic, start=feed.mark.offsets, skipped=skipped) if is_taken_here else ()
     portions = takewhile(lambda _: not stop.is_set(), record_portions(there))
     if follow:
         steps = _put_off(portions, lanes=lanes, now_s=clock.now_s)

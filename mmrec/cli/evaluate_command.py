@@ -83,8 +83,7 @@ def evaluate(
     from mmrec.experiments.run import RunOptions, check_folder
     from mmrec.experiments.run import evaluate as run
 
-    if folder is None:
-        raise InvalidRequestError("--out is missing; name the folder that the run is written to")
+    folder = _asked_for(events, data, folder)
     options = RunOptions(
         protocol=protocol,
         models=_names(models),
@@ -104,6 +103,15 @@ def evaluate(
     out.print(f"{folder / 'report.html'} has strata, candidates, cost and curves", highlight=False, soft_wrap=True)
 
 
+def _asked_for(events: Path | None, data: str, folder: Path | None) -> Path:
+    """The folder of the run."""
+    if (events is None) == (not data):
+        raise InvalidRequestError("give either --events with a file, or --data with the name of a set")
+    if folder is None:
+        raise InvalidRequestError("--out is missing; name the folder that the run is written to")
+    return folder
+
+
 def _data_set(
     events: Path | None,
     items: Path | None,
@@ -116,9 +124,6 @@ def _data_set(
     from dataclasses import replace
 
     from mmrec.experiments.data_sets import read_data_set, read_files
-
-    if (events is None) == (not name):
-        raise InvalidRequestError("give either --events with a file, or --data with the name of a set")
 
     encoders = _pairs(encode, "--encode", "text=minilm")
     if events is not None:

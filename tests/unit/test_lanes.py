@@ -15,7 +15,6 @@ from mmrec.content.encode import FillHere, Filling
 from mmrec.content.encoder import Encodings
 from mmrec.content.feed_progress import FeedProgress
 from mmrec.content.lanes import LARGEST, PORTION_S, Lanes
-from mmrec.content.waiting import Waiting
 from mmrec.errors import StoreError
 from mmrec.events.polled import Polled
 from mmrec.events.producer import TopicRecord
@@ -486,20 +485,3 @@ def test_a_filler_is_given_portions_ahead_and_none_of_them_overwrites_what_came_
     assert titles(deployment)[left] == "Changed by hand"
     assert Counter(encoded(deployment)) == Counter(r.key.decode() for r in topic.log[:-1])
     assert not process.lanes.num_waiting
-
-
-@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from([0, 1]), st.booleans()), max_size=30))
-def test_the_first_offset_that_waits_is_known_whatever_was_added_and_dropped(changes: list) -> None:
-    waiting, plain = Waiting(), {}
-    for offset, (key, partition, is_added) in enumerate(changes):
-        if is_added:
-            waiting.add(TopicRecord(key.encode(), b"", partition, offset, NOW_S))
-            plain[key] = (partition, offset)
-        else:
-            waiting.drop(key.encode())
-            plain.pop(key, None)
-        starts: dict[int, int] = {}
-        for place, first in plain.values():
-            starts[place] = min(first, starts.get(place, first))
-        assert waiting.start == starts
-        assert {(k.decode(), (p, o)) for k, p, o in waiting.places()} == set(plain.items())
