@@ -39,7 +39,7 @@ def command(config: object, *more: str) -> list[str]:
 
 
 def waited(store: FeatureStore, item_id: str) -> PopularItems:
-    for _ in range(300):
+    for _ in range(1_200):  # a busy machine takes long to start the job
         popular = store.read_popular("fashion")
         if popular is not None and item_id in popular.item_ids and store.read_neighbors([item_id]):
             return popular
