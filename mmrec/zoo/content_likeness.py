@@ -37,12 +37,7 @@ class ContentLikeness:
         """Weigh labels; draws nothing and reads no event."""
         del seed
         options = self._options
-        self._weighting = HistoryWeighting.of(
-            data,
-            order_decay=options.order_decay,
-            decay_per_day=options.decay_per_day,
-            weights=options.weights,
-        )
+        self._weighting = HistoryWeighting.asked(data, options)
         self._content = ItemContent.of(items)
 
     def score(self, users_N: IntArray, histories: Histories) -> Float32Array:

@@ -46,12 +46,7 @@ class EASE:
         """Invert; draws nothing."""
         del items, seed
         options = self._options
-        self._weighting = HistoryWeighting.of(
-            data,
-            order_decay=options.order_decay,
-            decay_per_day=options.decay_per_day,
-            weights=options.weights,
-        )
+        self._weighting = HistoryWeighting.asked(data, options)
         cells = np.unique(data.users_E * data.num_items + data.items_E)
         users, touched = np.divmod(cells, max(data.num_items, 1))
         counts_I = np.bincount(touched, minlength=data.num_items)

@@ -10,7 +10,7 @@ Axes: N targets, H events, I items, B behaviors.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,17 @@ def behavior_weights(names: Sequence[str], kind: BehaviorWeights) -> FloatArray:
     """Weight of each behavior by name, shape (B,)."""
     usual = {each.name: each.weight for each in (*shop_behaviors(), *media_behaviors())} if kind == "usual" else {}
     return np.array([usual.get(name, 1.0) for name in names], dtype=np.float64)
+
+
+class WeighsHistories(Protocol):
+    """Options of a model that weighs a user's own items."""
+
+    @property
+    def order_decay(self) -> float: ...
+    @property
+    def decay_per_day(self) -> float: ...
+    @property
+    def weights(self) -> BehaviorWeights: ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,6 +66,16 @@ class HistoryWeighting:
             clock=data.clock,
             order_decay=order_decay,
             decay_per_day=decay_per_day,
+        )
+
+    @classmethod
+    def asked(cls, data: Interactions, options: WeighsHistories) -> "HistoryWeighting":
+        """As a model's options say, for histories whose rows are those of `data`."""
+        return cls.of(
+            data,
+            order_decay=options.order_decay,
+            decay_per_day=options.decay_per_day,
+            weights=options.weights,
         )
 
     def matrix(self, histories: Histories) -> Sparse:

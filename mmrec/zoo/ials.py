@@ -52,12 +52,7 @@ class IALS:
 
         del items
         options = self._options
-        self._weighting = HistoryWeighting.of(
-            data,
-            order_decay=options.order_decay,
-            decay_per_day=options.decay_per_day,
-            weights=options.weights,
-        )
+        self._weighting = HistoryWeighting.asked(data, options)
         self._solver = AlternatingLeastSquares(
             factors=options.embedding_dim,
             regularization=options.regularization,

@@ -91,12 +91,7 @@ class ItemKNN:
         """Count pairs; draws nothing."""
         del items, seed
         options = self._options
-        self._weighting = HistoryWeighting.of(
-            data,
-            order_decay=options.order_decay,
-            decay_per_day=options.decay_per_day,
-            weights=options.weights,
-        )
+        self._weighting = HistoryWeighting.asked(data, options)
         self._neighbors_II = neighbor_matrix(data, settings=neighbor_settings(options), weights=options.weights)
 
     def score(self, users_N: IntArray, histories: Histories) -> Float32Array:

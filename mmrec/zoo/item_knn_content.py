@@ -42,12 +42,7 @@ class ItemKNNContent:
         """Count pairs and labels; draws nothing."""
         del seed
         options = self._options
-        self._weighting = HistoryWeighting.of(
-            data,
-            order_decay=options.order_decay,
-            decay_per_day=options.decay_per_day,
-            weights=options.weights,
-        )
+        self._weighting = HistoryWeighting.asked(data, options)
         self._content_weighting = replace(self._weighting, order_decay=options.content_order_decay)
         self._neighbors_II = neighbor_matrix(data, settings=neighbor_settings(options), weights=options.weights)
         self._content = ItemContent.of(items)

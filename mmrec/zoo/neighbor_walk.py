@@ -47,12 +47,7 @@ class NeighborWalk:
         """Count pairs; draws nothing."""
         del items, seed
         options = self._options
-        self._weighting = HistoryWeighting.of(
-            data,
-            order_decay=options.order_decay,
-            decay_per_day=options.decay_per_day,
-            weights=options.weights,
-        )
+        self._weighting = HistoryWeighting.asked(data, options)
         edges_II = neighbor_matrix(data, settings=neighbor_settings(options), weights=options.weights)
         sums_I = np.asarray(edges_II.sum(axis=1), dtype=np.float64).ravel()
         shares_I = np.where(sums_I > 0, sums_I, 1.0) ** -options.row_share

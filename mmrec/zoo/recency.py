@@ -48,12 +48,7 @@ class Recency:
         """Count popularity; draws nothing."""
         del items, seed
         options = self._options
-        self._weighting = HistoryWeighting.of(
-            data,
-            order_decay=options.order_decay,
-            decay_per_day=options.decay_per_day,
-            weights=options.weights,
-        )
+        self._weighting = HistoryWeighting.asked(data, options)
         self._bought = replace(
             self._weighting,
             weights_B=np.array([float(name == options.bought) for name in data.behavior_names]),
