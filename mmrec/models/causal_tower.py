@@ -6,11 +6,11 @@
     mean_l = sum over j <= l of  softmax_j( b_j - p (l - j) - r log(1 + (read_l - t_j) / hour) )  v_j
     u_l    = norm( mean_l + W norm(x_l + since_l) )                         since: read_l - t_l, in bins
 
-Attention of head h from l to j <= l: q_l . k_j / sqrt(d) + place_h(l - j) - rate_h log(1 + (t_l - t_j) / hour). Nothing
-else tells places apart, so that a history says the same wherever it stands. u_l knows the events up to l and read_l, the
-instant it is asked at; thus one pass over a history trains all its labels, and gives for each of them what serving
-would have given then (Kang and McAuley, ICDM 2018; distances instead of places: Press et al., ICLR 2022; time beside
-them: Zhai et al., ICML 2024). W begins at 0: until something is learned, the user is the decayed mean.
+Attention of head h from l to j <= l: q_l . k_j / sqrt(d) + place_h(l - j) - rate_h log(1 + (t_l - t_j) / hour). Only
+distances tell places apart, so that a history says the same wherever it stands. u_l knows the events up to l and
+read_l, the instant it is asked at; thus one pass over a history trains all its labels, and gives for each of them what
+serving would have given then (Kang and McAuley, ICDM 2018; distances instead of places: Press et al., ICLR 2022; time
+beside them: Zhai et al., ICML 2024). W begins at 0: until something is learned, the user is the decayed mean.
 
 Axes: N histories, L events of the longest one, H heads, D embedding, B behaviors.
 """

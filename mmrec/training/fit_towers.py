@@ -46,7 +46,6 @@ from mmrec.training.tower_sequences import SequenceBatch, Sequences, one_by_one,
 from mmrec.training.workers import Workers
 from mmrec.wire.declared import AtLeastOne, Count, NotNegative, Positive, check
 
-
 _ITEMS_AT_ONCE = 65_536
 _SCORES_AT_ONCE = 2**25
 """Of ranks(): 128 MiB."""

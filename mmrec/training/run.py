@@ -13,7 +13,7 @@ are those of the same steps, ended one part earlier (a rolling origin).
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np

@@ -1,9 +1,9 @@
 """Workers that fit one model together: what they must agree on so that their batches are one.
 
 A wrapper such as DistributedDataParallel averages gradients. The loss of a joint batch is a mean over all its labels,
-each with a weight, so that averages alone are not enough: weights are summed over the workers, and so are figures before
-anybody decides on them. Negatives need no word between them: all workers draw the same ones. One worker needs no process
-group.
+each with a weight, so that averages alone are not enough: weights are summed over the workers, and so are figures
+before anybody decides on them. Negatives need no word between them: all workers draw the same ones. One worker needs no
+process group.
 """
 
 from dataclasses import dataclass
