@@ -172,7 +172,7 @@ class TwoTowers(nn.Module):
         E(copies of i among the K) = K_labelled * q_i + K_uniform / I
         """
         num_items, num_labels, rows_CL = len(self.projected_IMP), len(batch.labels_N), batch.rows_CL
-        drawn_K = self._drawn()
+        drawn_K = self.drawn()
         present_CL = rows_CL < num_items
         read = torch.cat([batch.labels_N, drawn_K, rows_CL[present_CL]])
         rows_R, places = torch.unique(read, return_inverse=True)
@@ -198,7 +198,7 @@ class TwoTowers(nn.Module):
                 weights_N=batch.weights_N,
             )
 
-    def _drawn(self) -> Tensor:
+    def drawn(self) -> Tensor:
         """Items of a step's negatives, (K,), the same in every worker."""
         num_items, device = len(self.chances_I), self.chances_I.device
         evenly = torch.randint(num_items, (self.config.num_uniform,), generator=self.draws)
@@ -356,10 +356,9 @@ class TowerFit:
             generator=np.random.default_rng((config.seed, self.epoch)),
         )
         for step in steps:
-            # Every worker has as many histories in every step, or the others would wait for it for ever.
-            shared = step[: len(step) // workers.count * workers.count]
-            if len(shared):
-                yield self._batch(sequences, shared[workers.number :: workers.count])
+            # Every worker has a part in every step, or the others would wait for it for ever.
+            if len(step) >= workers.count:
+                yield self._batch(sequences, step[workers.number :: workers.count])
 
     def _sequences(self, labels: IntArray) -> Sequences:
         """Labels as they are read; those of the last epoch are kept, since the next one has the same."""
