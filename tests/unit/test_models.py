@@ -390,7 +390,7 @@ def test_rows_of_another_width_are_refused() -> None:
 def test_impossible_towers_cannot_be_configured() -> None:
     with pytest.raises(ConfigurationError, match=r"towers\.embedding_dim is 10; give a multiple of 8"):
         TowerSettings(embedding_dim=10)
-    with pytest.raises(ConfigurationError, match=r"towers\.user_tower is 'crystal ball'; give .pooling. or"):
+    with pytest.raises(ConfigurationError, match=r"towers\.user_tower is 'crystal ball'; give .causal. or"):
         TowerSettings(user_tower="crystal ball")
     with pytest.raises(ConfigurationError, match=r"towers\.fusion is 'attenshun'; give .*attention"):
         TowerSettings(fusion="attenshun")
