@@ -90,7 +90,7 @@ class NumpyCausalTower:
         self._max_history = tower.max_history
         self._behaviors, self._gaps = _array(tower.behaviors.weight), _array(tower.gaps.weight)
         self._since = _array(tower.since.weight)
-        self._blocks = [_NumpyBlock(block) for block in tower.blocks]
+        self._blocks = [_NumpyBlock(cast("CausalBlock", block)) for block in tower.blocks]
         self._norm, self._out = _norm(tower.norm), (_array(tower.out.weight.T), _array(tower.out.bias))
         self._weight_of_behavior = _array(tower.mean.behaviors_B)
         self._place_rate, self._time_rate = _rates(tower.mean.place_rate), _rates(tower.mean.time_rate)
@@ -135,9 +135,9 @@ class _NumpyBlock:
         scores += self._places_HL[:, np.maximum(away, 0)] - self._rates_H[:, None, None] * gaps_LL[asked]
         scores[:, away < 0] = -np.inf
         seen = (_softmax(scores) @ value).transpose(1, 0, 2).reshape(newest, width)
-        hidden_LD = hidden_LD[asked] + seen @ self._out[0] + self._out[1]
-        step = gelu(_normalized(hidden_LD, self._step_norm) @ self._first[0] + self._first[1])
-        return cast("FloatArray", hidden_LD + step @ self._second[0] + self._second[1])
+        looked = hidden_LD[asked] + seen @ self._out[0] + self._out[1]
+        step = gelu(_normalized(looked, self._step_norm) @ self._first[0] + self._first[1])
+        return cast("FloatArray", looked + step @ self._second[0] + self._second[1])
 
 
 def _decay_logs(ages_s: npt.NDArray[np.float64]) -> FloatArray:

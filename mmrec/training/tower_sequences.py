@@ -176,7 +176,8 @@ def _newest_last(
     found = examples.histories(labels, max_length=max_history)
     lengths = (found.rows_NL >= 0).sum(axis=1)
     shift = (np.arange(max_history)[None, :] - (max_history - lengths)[:, None]) % max_history
-    items, behaviors, ages_s = (
-        np.take_along_axis(each, shift, axis=1) for each in (found.rows_NL, found.behavior_ids_NL, found.ages_s_NL)
+    return (
+        np.take_along_axis(found.rows_NL, shift, axis=1),
+        np.take_along_axis(found.behavior_ids_NL, shift, axis=1),
+        np.take_along_axis(found.ages_s_NL, shift, axis=1),
     )
-    return items, behaviors, ages_s

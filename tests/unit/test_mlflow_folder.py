@@ -1,6 +1,7 @@
 """What a training leaves for MLflow: its file layout, whole after a failure, one run for one training."""
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from mmrec.training.mlflow_folder import FAILED, FINISHED, RUNNING, MLflowFolder
 RUN = "0" * 31 + "7"
 
 
-def opened(root: Path, clock: ManualClock, experiment: str = "mmrec towers"):
+def opened(root: Path, clock: ManualClock, experiment: str = "mmrec towers") -> AbstractContextManager[MLflowFolder]:
     return MLflowFolder.open(
         root,
         experiment=experiment,
