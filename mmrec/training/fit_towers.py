@@ -127,7 +127,8 @@ class TwoTowers(nn.Module):
         ids = torch.arange(len(self.projected_IMP), device=self.projected_IMP.device)
         # In portions: what the layers between hold of a large catalogue is many times its vectors.
         parts = [
-            self.item_tower(self.projected_IMP[rows], self.present_IM[rows], rows) for rows in ids.split(_ITEMS_AT_ONCE)
+            self.item_tower(self.projected_IMP[rows], self.present_IM[rows], rows)
+            for rows in torch.split(ids, _ITEMS_AT_ONCE)
         ]
         return torch.cat([*parts, parts[0].new_zeros(1, parts[0].shape[1])])
 
@@ -183,7 +184,7 @@ class TwoTowers(nn.Module):
         users = self.user_vectors(padded, places_CL, batch)
         positives, keys = (
             functional.embedding(each, vectors_RD)
-            for each in places[: num_labels + len(drawn_K)].split([num_labels, len(drawn_K)])
+            for each in (places[:num_labels], places[num_labels : num_labels + len(drawn_K)])
         )
         expected_K = self.config.num_labelled * self.chances_I[drawn_K] + self.config.num_uniform / num_items
         own = drawn_K[None, :] == batch.labels_N[:, None]

@@ -18,12 +18,13 @@ import statistics
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import nn
 
 from mmrec.evaluation.candidates import FULL
+from mmrec.evaluation.interactions import Float32Array, Histories, IntArray
 from mmrec.evaluation.judging import judge
 from mmrec.evaluation.measure import mean_of, per_target
 from mmrec.evaluation.model import Model
@@ -39,10 +40,14 @@ ENCODERS = {"attributes": "attribute-hash"}
 VALIDATION_USERS = 3_000
 
 
-class Rival(Model, Protocol):
-    """What is compared."""
+class Rival(Protocol):
+    """What is compared; judge() asks score() of it and nothing more."""
 
     num_sequences: int
+
+    @property
+    def name(self) -> str:
+        """In progress."""
 
     @property
     def network(self) -> nn.Module:
@@ -57,6 +62,9 @@ class Rival(Model, Protocol):
 
     def ready(self) -> None:
         """Between an epoch and score()."""
+
+    def score(self, users_N: IntArray, histories: Histories) -> Float32Array:
+        """As of a Model."""
 
 
 @dataclass(kw_only=True)
@@ -75,7 +83,7 @@ class Course:
 def quality(rival: Rival, targets: Targets, *, seed: int) -> dict[str, float]:
     """NDCG@10 and HR@10 among all items that are new to the user."""
     rival.ready()
-    places = judge(rival, targets, seen=("new",), seed=seed)[FULL, "new"]
+    places = judge(cast("Model", rival), targets, seen=("new",), seed=seed)[FULL, "new"]
     values = per_target(places, targets, cuts=(10,))
     return {name: mean_of(values[name]) for name in ("ndcg_at_10", "hr_at_10")}
 

@@ -1,6 +1,8 @@
 """The causal user tower: nobody sees the future, one pass is all prefixes, and serving reads what training read."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -127,7 +129,7 @@ def examples(*, share_late: float = 0.0, seed: int = 0, max_labels: int = 0) -> 
     return retrieval_examples(columns, labels_of(columns, config=config), config=config, max_history=50)[0]
 
 
-WORLDS = {
+WORLDS: dict[str, dict[str, Any]] = {
     "in order": {},
     "some late": {"share_late": 0.3},
     "few labels": {"max_labels": 150},
@@ -213,7 +215,7 @@ def test_labels_one_by_one_are_read_as_serving_reads_them() -> None:
     assert torch.equal(ages, batch.ages_s_CL[batch.sequences_N, batch.places_N])
 
 
-def test_a_saved_causal_tower_serves_as_it_was(tmp_path) -> None:
+def test_a_saved_causal_tower_serves_as_it_was(tmp_path: Path) -> None:
     made = new_bundle(
         tower_settings=SETTINGS,
         ranker_settings=RankerSettings(hidden_dims=(8,)),
