@@ -135,7 +135,7 @@ class _NumpyBlock:
         scores += self._places_HL[:, np.maximum(away, 0)] - self._rates_H[:, None, None] * gaps_LL[asked]
         scores[:, away < 0] = -np.inf
         seen = (_softmax(scores) @ value).transpose(1, 0, 2).reshape(newest, width)
-        looked = hidden_LD[asked] + seen @ self._out[0] + self._out[1]
+        looked = cast("FloatArray", hidden_LD[asked] + seen @ self._out[0] + self._out[1])
         step = gelu(_normalized(looked, self._step_norm) @ self._first[0] + self._first[1])
         return cast("FloatArray", looked + step @ self._second[0] + self._second[1])
 
