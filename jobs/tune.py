@@ -97,7 +97,7 @@ def search(
         )
     return [
         Tried(
-            parameters=result.config["trial"],
+            parameters=(result.config or {}).get("trial", {}),  # not known of a trial that broke off at once
             scores=() if (told := result.metrics_dataframe) is None else tuple(told.get(recipe.judged_by, ())),
             failed=str(result.error or ""),
         )
