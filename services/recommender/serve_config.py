@@ -1,7 +1,7 @@
-"""The recommender for a Ray cluster that is told what to serve by a file, such as KubeRay's serveConfigV2:
+"""The recommender for a Ray cluster that is told what to serve by a file, such as KubeRay's serveConfigV2.
 
-    import_path: services.recommender.serve_config:build
-    args: {config: /etc/mmrec/mmrec.toml}
+import_path: services.recommender.serve_config:build
+args: {config: /etc/mmrec/mmrec.toml}
 """
 
 from collections.abc import Mapping
