@@ -289,7 +289,7 @@ def test_two_behaviors_cannot_share_an_id() -> None:
 
 
 def test_the_production_example_is_a_complete_configuration() -> None:
-    settings = load_settings(ROOT / "deploy" / "overlays" / "production" / "mmrec.toml")
+    settings = load_settings(ROOT / "deploy" / "mmrec.production.toml")
     assert settings.stores.online_store == "redis"
     assert settings.kafka.num_partitions == 64
 
