@@ -17,7 +17,6 @@ from services.recommender.environment import LOOPBACK_VARIABLE, THREADS, ray_env
 from tests.manifests import (
     DEPLOY,
     OVERLAYS,
-    Pod,
     environment_of,
     folder_of,
     of_kind,
@@ -69,9 +68,8 @@ def _listener(name: str) -> dict[str, Any]:
     return dict(listener)
 
 
-def _overridden(name: str, container: dict[str, Any]) -> dict[tuple[str, str], str]:
-    """(table, key) -> value of the settings that a container's environment overrides."""
-    variables = environment_of(name, container)
+def _overridden(variables: dict[str, str]) -> dict[tuple[str, str], str]:
+    """(table, key) -> value of the settings that an environment overrides."""
     names = {key: key.removeprefix("MMREC__").lower().split("__") for key in variables if key.startswith("MMREC__")}
     return {(table, key): variables[variable] for variable, (table, key) in names.items()}
 
@@ -80,7 +78,7 @@ def _overridden(name: str, container: dict[str, Any]) -> dict[tuple[str, str], s
 def test_kafka_is_where_its_callers_look_for_it(name: str) -> None:
     listener = _listener(name)
     addresses = {
-        _overridden(name, c).get(("kafka", "bootstrap"), settings_of(name).kafka.bootstrap)
+        _overridden(environment_of(name, c)).get(("kafka", "bootstrap"), settings_of(name).kafka.bootstrap)
         for pod in pods(name)
         for c in pod.containers
         if pod.labels.get("mmrec/uses-kafka") and c["name"] != "features"
@@ -226,24 +224,29 @@ def test_each_program_has_a_login_at_kafka_and_may_do_only_what_its_work_needs()
     assert written["follow-events"] == written["training"] == set()
 
 
-def _override_cases(name: str) -> list[tuple[Pod, dict[str, Any]]]:
-    return [(pod, c) for pod in pods(name) for c in pod.containers if "MMREC_CONFIG" in environment_of(name, c)]
-
-
 @everywhere
-def test_settings_in_the_environment_are_keys_of_the_configuration(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if importlib.util.find_spec("mmrec.wire.environment") is None:
+def test_programs_start_with_the_settings_of_their_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if importlib.util.find_spec("mmrec.programs.plaintext") is None:
         pytest.skip("this version reads no settings from the environment")
+    from mmrec.programs.plaintext import open_connections
+
     known = {(f.name, key.name) for f in fields(Settings) for key in _keys(getattr(Settings(), f.name))}
-    cases = _override_cases(name)
-    assert cases
-    for pod, container in cases:
-        assert set(_overridden(name, container)) <= known, pod.owner
+    cases = {
+        (pod.owner, container["name"]): environment_of(name, container)
+        for pod in pods(name)
+        for container in pod.containers
+        if "MMREC_CONFIG" in environment_of(name, container)
+    }
+    assert len(cases) > 10
+    for case, variables in cases.items():
+        assert set(_overridden(variables)) <= known, case
         with monkeypatch.context() as context:
-            for key, value in environment_of(name, container).items():
-                if key.startswith("MMREC__"):
-                    context.setenv(key, value)
-            load_settings(folder_of(name) / "mmrec.toml")
+            for key in variables:
+                context.setenv(key, variables[key])
+            settings = load_settings(folder_of(name) / "mmrec.toml")
+        open_edges = {connection.edge for connection in open_connections(settings)}
+        assert open_edges <= set(settings.security.plaintext_allowed), case
+        assert name == "dev" or open_edges == {"recommender"}, case
 
 
 def _keys(table: Any) -> list[Any]:
