@@ -69,7 +69,7 @@ def _used(tree: ast.Module, function: str) -> set[str]:
 
 def _pairs(node: ast.AST) -> Iterator[tuple[str, str]]:
     """(module, name) of every import below a node; those for type checkers alone are left out."""
-    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+    if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
         return
     if isinstance(node, ast.Import):
         yield from ((alias.name, "") for alias in node.names)

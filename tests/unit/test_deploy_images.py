@@ -1,7 +1,6 @@
 """Images of deploy/: each holds what its programs import and no more, by versions and hashes of the one lock."""
 
 import importlib.metadata
-import importlib.util
 import re
 import runpy
 import subprocess
@@ -52,7 +51,7 @@ def _programs(role: str) -> set[str]:
         for container in pod.containers:
             if f"/mmrec-{role}:" in container["image"] and container.get("args", [""])[0] == "python":
                 found.add(container["args"][2])
-    return {f"{m}.__main__" if importlib.util.find_spec(f"{m}.__main__") else m for m in found if m}
+    return {f"{m}.__main__" if (ROOT / m.replace(".", "/") / "__main__.py").is_file() else m for m in found}
 
 
 @pytest.mark.parametrize("role", ROLES)
