@@ -6,6 +6,9 @@ import yaml
 from mmrec.errors import ConfigurationError
 from tests.manifests import OVERLAYS, of_kind
 
+pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`:DeprecationWarning")
+"""Ray's own, when it is imported."""
+
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_serve_reads_the_file_and_finds_the_application(name: str) -> None:
@@ -18,7 +21,7 @@ def test_serve_reads_the_file_and_finds_the_application(name: str) -> None:
     workers = service["rayClusterConfig"]["workerGroupSpecs"][0]
     # One replica a pod: its metrics have one port. Enough pods must be allowed for all of them.
     assert deployment.max_replicas_per_node == 1
-    assert workers["rayStartParams"]["num-cpus"] == str(deployment.ray_actor_options.num_cpus)
+    assert float(workers["rayStartParams"]["num-cpus"]) == deployment.ray_actor_options.num_cpus
     assert deployment.autoscaling_config["max_replicas"] <= workers["maxReplicas"]
     assert 2 <= deployment.autoscaling_config["min_replicas"] <= workers["minReplicas"]
     ports = {p["name"]: p["containerPort"] for p in workers["template"]["spec"]["containers"][0]["ports"]}
