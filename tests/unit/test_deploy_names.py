@@ -141,6 +141,28 @@ def test_ports_of_pods_services_and_policies_are_those_of_the_configuration(name
         assert ports == {grpc["recommender" if route == "lists" else "collector"]}
 
 
+@everywhere
+def test_the_recommenders_service_has_the_ports_that_its_callers_use(name: str) -> None:
+    service = of_kind(name, "RayService")["recommender"]["spec"]["serveService"]
+    ports = {p["name"]: p["port"] for p in service["spec"]["ports"]}
+    assert ports["serve-grpc"] == _port(settings_of(name).serving.recommender)
+    callers = [b["name"] for m in of_kind(name, "GRPCRoute").values() for b in m["spec"]["rules"][0]["backendRefs"]]
+    callers += [
+        c["args"][-1].partition(":")[0] for pod in pods(name) for c in pod.containers if pod.owner == "Job/load-lists"
+    ]
+    there = {service["metadata"]["name"], "recommender-canary-serve-svc", *of_kind(name, "Service")}
+    assert set(callers) <= there
+
+
+@everywhere
+def test_every_edge_that_a_pod_says_it_uses_is_drawn(name: str) -> None:
+    policies = [m["spec"]["podSelector"].get("matchLabels", {}) for m in of_kind(name, "NetworkPolicy").values()]
+    drawn = {key for labels in policies for key in labels if key.startswith(("mmrec/uses-", "mmrec/calls-"))}
+    said = {key for pod in pods(name) for key in pod.labels if key.startswith(("mmrec/uses-", "mmrec/calls-"))}
+    assert said <= drawn
+    assert {"mmrec/uses-kafka", "mmrec/uses-redis", "mmrec/uses-milvus"} <= said
+
+
 def _module(container: dict[str, Any]) -> str:
     args = container.get("args", [])
     return str(args[2]) if args[:2] == ["python", "-m"] else ""
