@@ -35,7 +35,7 @@ def packages_of(*programs: str) -> set[str]:
 
 def _places(module: str, name: str) -> Iterator[tuple[str, str]]:
     """Modules that an import of ours loads, and of mmrec.wiring the function that it takes."""
-    if _file(f"{module}.{name}") is not None:
+    if name and _file(f"{module}.{name}") is not None:
         yield f"{module}.{name}", ""
     else:
         yield module, name if module == WIRING else ""
