@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from mmrec.cli.main import app
 from mmrec.telemetry.metric_names import METRICS, MetricKind
 from tests.manifests import DEPLOY, of_kind, rendered
 
@@ -112,6 +113,14 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
         assert rule["annotations"]["runbook_url"] == f"RUNBOOKS.md#{name.lower()}"
         assert rule["labels"]["severity"] in {"page", "ticket"}, name
         assert rule["annotations"]["summary"], name
+
+
+def test_runbooks_name_commands_that_there_are() -> None:
+    groups = {str(group.name) for group in app.registered_groups}
+    commands = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback is not None}
+    named = set(re.findall(r"`mmrec ([a-z]+)", RUNBOOKS))
+    assert len(named) > 5
+    assert named <= groups | commands
 
 
 def test_every_dashboard_is_shipped() -> None:
