@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.manifests import DEPLOY
+from tests.manifests import DEPLOY, of_kind
 
 TEXT = (DEPLOY / "SIZING.md").read_text(encoding="utf-8")
 EVENT_US, EVENT_BYTES, PARTITION_PER_S, COLLECTOR_PER_S = 38, 230, 3_900, 5_000
@@ -45,3 +45,22 @@ def test_a_million_events_cost_what_their_parts_cost() -> None:
     whole = (stream + round(collector)) / 0.5
     assert re.search(rf"{round(collector)}\ncore-seconds", TEXT)
     assert f"{round(whole)}\ncore-seconds = .{round(whole / 3_600 * 1_000):03d} core-hours" in TEXT
+
+
+def test_production_has_room_for_the_rows_that_it_names() -> None:
+    overlay = (DEPLOY / "overlays" / "production" / "kustomization.yaml").read_text(encoding="utf-8")
+    assert "for 10,000 events/s and 1 M items" in overlay
+    events = next(row for row in _rows("By events") if row[0] == "10,000")
+    items = next(row for row in _rows("By items") if row[0] == "1,000,000")
+    stream = of_kind("production", "Deployment")["score-stream"]["spec"]["template"]["spec"]["containers"][0]
+    assert int(stream["resources"]["requests"]["cpu"]) >= int(events[1])
+    assert of_kind("production", "KafkaTopic")["behavior-events"]["spec"]["partitions"] >= int(events[2])
+    assert of_kind("production", "ScaledObject")["collector"]["spec"]["minReplicaCount"] >= int(events[3])
+    brokers = of_kind("production", "KafkaNodePool")["broker"]["spec"]
+    terabytes = int(brokers["storage"]["volumes"][0]["size"].removesuffix("Ti")) * 1.0995
+    assert brokers["replicas"] >= int(events[6])
+    assert brokers["replicas"] * terabytes >= float(events[5])
+    workers = of_kind("production", "RayService")["recommender"]["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]
+    memory = workers["template"]["spec"]["containers"][0]["resources"]
+    assert memory["limits"]["memory"] == f"{items[2]}Gi"
+    assert int(memory["requests"]["memory"].removesuffix("Gi")) >= float(items[1]) - 0.1
