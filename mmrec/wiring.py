@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING
 
 from mmrec.config import Settings, StoreSettings, load_settings
 from mmrec.errors import ConfigurationError, StoreError
+from mmrec.programs.plaintext import refuse_plaintext
 
 if TYPE_CHECKING:
     from mmrec.catalog.item import CatalogItem
@@ -45,11 +46,18 @@ CONFIG_VARIABLE = "MMREC_CONFIG"
 
 
 def settings_from(path: str | None) -> Settings:
-    """Settings from `path`, else from the file MMREC_CONFIG names."""
+    """Settings of a program, from `path`, else from the file MMREC_CONFIG names.
+
+    Raises:
+        ConfigurationError: there is no file, it has unknown or impossible values, or the program would open connections
+            that leave this machine unencrypted and are not allowed to.
+    """
     chosen = path or os.environ.get(CONFIG_VARIABLE, "")
     if not chosen:
         raise ConfigurationError("no configuration named; pass --config FILE or set MMREC_CONFIG")
-    return load_settings(Path(chosen))
+    settings = load_settings(Path(chosen))
+    refuse_plaintext(settings)
+    return settings
 
 
 def open_feature_store(settings: Settings, *, lease: bytes | None = None) -> "FeatureStore":
