@@ -46,11 +46,9 @@ CONFIG_VARIABLE = "MMREC_CONFIG"
 
 
 def settings_from(path: str | None) -> Settings:
-    """Settings of a program, from `path`, else from the file MMREC_CONFIG names.
+    """Settings of a program, from `path`, else from the file MMREC_CONFIG names; errors as load_settings().
 
-    Raises:
-        ConfigurationError: there is no file, it has unknown or impossible values, or the program would open connections
-            that leave this machine unencrypted and are not allowed to.
+    ConfigurationError also where connections would leave this machine unencrypted and are not allowed to.
     """
     chosen = path or os.environ.get(CONFIG_VARIABLE, "")
     if not chosen:
@@ -60,18 +58,21 @@ def settings_from(path: str | None) -> Settings:
     return settings
 
 
-def open_feature_store(settings: Settings, *, lease: bytes | None = None) -> "FeatureStore":
-    """The Feast repository of this deployment; IncompatibleStateError where its profiles decay by other rates."""
-    store = open_generations(settings, lease=lease)
+def open_feature_store(
+    settings: Settings, *, lease: bytes | None = None, wait_s: float | None = None
+) -> "FeatureStore":
+    """A FeastFeatureStore of this deployment; IncompatibleStateError where its profiles decay by other rates."""
+    store = open_generations(settings, lease=lease, wait_s=wait_s)
     store.read_progress()
     return store
 
 
-def open_generations(settings: Settings, *, lease: bytes | None = None) -> "FeatureStore":
+def open_generations(settings: Settings, *, lease: bytes | None = None, wait_s: float | None = None) -> "FeatureStore":
     """The same repository, to rebuild or inspect it: its generations may have any decay rates."""
     from mmrec.stores.feast.store import FeastFeatureStore
 
-    return FeastFeatureStore(settings.stores.feature_repo, scoring=settings.scoring, lease=lease)
+    at = settings.stores
+    return FeastFeatureStore(at.feature_repo, stores=at, scoring=settings.scoring, lease=lease, wait_s=wait_s)
 
 
 WRITER_WAIT_S = 2.0
@@ -252,7 +253,7 @@ def apply_features(stores: StoreSettings, objects: Sequence[object], *, decay_pe
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "feature_store.yaml").write_text(repository_yaml(stores), encoding="utf-8")
     check_rates(stores, decay_per_day=decay_per_day)
-    apply_objects(folder, objects)
+    apply_objects(folder, objects, stores=stores)
 
 
 def check_rates(stores: StoreSettings, *, decay_per_day: tuple[float, ...]) -> None:
@@ -262,7 +263,7 @@ def check_rates(stores: StoreSettings, *, decay_per_day: tuple[float, ...]) -> N
 
     folder = Path(stores.feature_repo)
     if (folder / "feature_store.yaml").is_file() and is_applied(folder):
-        check(str(folder), decay_per_day)
+        check(stores, decay_per_day)
 
 
 def open_offline_store(settings: Settings) -> "FeastOfflineStore":
@@ -472,6 +473,7 @@ def replica_parts(settings: Settings, *, encoder: "EncodesQueries | None" = None
     from mmrec.clock import SystemClock
     from mmrec.content.query_encoder import NoQueryEncoder
     from mmrec.events.topics import SkippedBatches
+    from mmrec.serving.profile_reads import OVERLAY_WAIT_S, STORE_WAIT_S
     from mmrec.serving.replica import ReplicaParts
 
     embeddings, topics, skipped = settings.kafka.item_embeddings, open_topics(settings), SkippedBatches()
@@ -482,8 +484,8 @@ def replica_parts(settings: Settings, *, encoder: "EncodesQueries | None" = None
 
     return ReplicaParts(
         settings=settings,
-        open_features=lambda: open_feature_store(settings),
-        open_overlay=lambda: open_overlay(settings),
+        open_features=lambda: open_feature_store(settings, wait_s=STORE_WAIT_S),
+        open_overlay=lambda: open_overlay(settings, wait_s=OVERLAY_WAIT_S),
         open_vectors=lambda: open_vector_store(settings),
         releases=open_release_store(settings),
         follow=lambda start, stop: topics.follow(embeddings, start=start, stop=stop, skipped=skipped),
