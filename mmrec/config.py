@@ -279,9 +279,12 @@ class MetricsSettings:
     """Its key (PEM); nobody but owner and group may read it."""
     client_ca_file: FilePath = ""
     """Certificates (PEM) that a reader's certificate is checked by; readers without one are refused (mTLS)."""
+    ca_file: FilePath = ""
+    """What `mmrec status` checks the endpoints' certificates by (PEM); it shows certificate_file itself."""
 
     def __post_init__(self) -> None:
         check(self, "metrics")
+        refuse_unused(self, "metrics", "ca_file", needs="certificate_file")
         refuse_half(self, "metrics", "certificate_file", "key_file")
         refuse_unused(self, "metrics", "client_ca_file", needs="certificate_file")
 

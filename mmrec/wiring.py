@@ -175,7 +175,7 @@ def open_producer(
     from mmrec.stores.kafka.producer import KafkaRecordProducer
 
     return KafkaRecordProducer(
-        settings.kafka.bootstrap,
+        settings.kafka,
         delivery_timeout_s=delivery_timeout_s,
         linger_s=linger_s,
         max_requests=max_requests,
@@ -187,14 +187,14 @@ def open_topics(settings: Settings) -> "Topics":
     """The topics of this deployment's broker, to be read; nothing is connected yet."""
     from mmrec.stores.kafka.reading_port import KafkaTopics
 
-    return KafkaTopics(settings.kafka.bootstrap)
+    return KafkaTopics(settings.kafka)
 
 
 def open_topic_watch(settings: Settings) -> "TopicWatch":
     """A watch on the identity of the topic of behavior events."""
     from mmrec.stores.kafka.admin import KafkaTopicWatch
 
-    return KafkaTopicWatch(settings.kafka.bootstrap, settings.kafka.behavior_events)
+    return KafkaTopicWatch(settings.kafka, settings.kafka.behavior_events)
 
 
 def open_stream_topics(settings: Settings) -> "StreamTopics":
@@ -208,7 +208,7 @@ def create_topics(settings: Settings) -> list[str]:
     """Create the topics that do not exist yet, wait until they can be written, and return the names of the new ones."""
     from mmrec.stores.kafka.admin import TopicAdmin
 
-    with TopicAdmin(settings.kafka.bootstrap) as admin:
+    with TopicAdmin(settings.kafka) as admin:
         return admin.create_topics(settings.kafka)
 
 
@@ -282,9 +282,9 @@ def measure_event_log(settings: Settings) -> "LogSize":
 
 def open_vector_store(settings: Settings) -> "VectorStore":
     """Milvus."""
-    from mmrec.stores.milvus import MilvusVectorStore
+    from mmrec.stores.milvus import MilvusSecurity, MilvusVectorStore
 
-    return MilvusVectorStore(settings.stores.milvus_uri)
+    return MilvusVectorStore(settings.stores.milvus_uri, secured=MilvusSecurity.of(settings.stores))
 
 
 def open_content_store(settings: Settings) -> "ContentStore":

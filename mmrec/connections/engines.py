@@ -135,6 +135,7 @@ class StoreSettings:
         refuse_unused(self, "stores", "overlay_username", needs="overlay_password_file")
         refuse_unused(self, "stores", "overlay_password_file", needs="overlay_connection")
         refuse_half(self, "stores", "milvus_certificate_file", "milvus_key_file")
+        refuse_unused(self, "stores", "milvus_certificate_file", needs="milvus_ca_file")
         if not self.milvus_uri.startswith("https://"):
             for name in ("milvus_ca_file", "milvus_certificate_file"):
                 if getattr(self, name):
