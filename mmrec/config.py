@@ -17,8 +17,10 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
 
-from mmrec.connections.engines import Folder, KafkaSettings, StoreSettings
-from mmrec.connections.engines import OnlineStore as OnlineStore  # noqa: PLC0414 - those who read settings need it
+from mmrec.connections.engines import Folder
+from mmrec.connections.engines import KafkaSettings as KafkaSettings  # noqa: PLC0414 - read from here, as all tables
+from mmrec.connections.engines import OnlineStore as OnlineStore  # noqa: PLC0414
+from mmrec.connections.engines import StoreSettings as StoreSettings  # noqa: PLC0414
 from mmrec.connections.relations import refuse_half, refuse_unused
 from mmrec.errors import ConfigurationError, SettingError
 from mmrec.scoring.behaviors import Behavior, BehaviorSet, behavior_set, shop_behaviors, usual_traits

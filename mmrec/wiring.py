@@ -105,7 +105,7 @@ def open_overlay_writer(settings: Settings) -> "OverlayWriter":
     def store() -> "FeatureStore":
         if not (Path(settings.stores.feature_repo) / "feature_store.yaml").is_file():
             raise StoreError(f"no feature repository at {settings.stores.feature_repo}; `mmrec up` applies one")
-        return open_feature_store(settings)
+        return open_feature_store(settings, wait_s=WRITER_WAIT_S)
 
     def merged_from(user_key: str) -> tuple[str, ...]:
         profile = store().read_profiles([user_key]).get(user_key)

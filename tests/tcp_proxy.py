@@ -88,12 +88,14 @@ class TcpProxy:
         listener = socket.create_server((HOST, port), backlog=16, reuse_port=False)
         listener.settimeout(0.05)
         self._listener = listener
-        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, args=(listener,), daemon=True)
+        self._accepting.start()
         return int(listener.getsockname()[1])
 
     def _stop_listening(self) -> None:
         listener, self._listener = self._listener, None
         if listener is not None:
+            self._accepting.join()  # as long as it looks, the system keeps the port
             listener.close()
 
     def _cut(self) -> None:
