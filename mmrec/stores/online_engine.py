@@ -2,8 +2,8 @@
 
     engine = online_engine(settings.stores.online_store)
 
-An engine is one folder in mmrec/stores/ with a class that keeps this port, its name in mmrec.config.OnlineStore, and
-one case here. It passes tests/contract/test_feature_store.py and test_overlay.py.
+An engine is one folder in mmrec/stores/ with a class that keeps this port, its name in OnlineStore of
+mmrec.connections.engines, and one case here. It passes tests/contract/test_feature_store.py and test_overlay.py.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
