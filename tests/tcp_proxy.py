@@ -7,7 +7,9 @@ with TcpProxy(port) as proxy:
 """
 
 import contextlib
+import select
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -37,9 +39,13 @@ class Manner(Enum):
 class TcpProxy:
     """Listens on a port of its own and counts what comes."""
 
-    def __init__(self, port: int, *, delay_s: float = 0.7) -> None:
-        """Before the server at `port` of the loopback address."""
-        self.delay_s = delay_s
+    def __init__(self, port: int, *, delay_s: float = 0.7, tls: ssl.SSLContext | None = None) -> None:
+        """Before the server at `port` of the loopback address.
+
+        Args:
+            tls: Clients must speak TLS; the server behind is spoken to without. The manner is then always PASS.
+        """
+        self.delay_s, self._tls = delay_s, tls
         self.num_accepted = 0
         self.num_requests = 0
         """Pieces of bytes that clients sent; a client that sends one command at a time sends one piece for each."""
@@ -121,9 +127,25 @@ class TcpProxy:
                 _reset(client)
                 continue
             server = socket.create_connection((HOST, self.server_port))
+            if self._tls is not None:
+                threading.Thread(target=self._carry_tls, args=(client, server, self._tls), daemon=True).start()
+                continue
             self._pairs.append((client, server))
             threading.Thread(target=self._carry, args=(client, server, True), daemon=True).start()
             threading.Thread(target=self._carry, args=(server, client, False), daemon=True).start()
+
+    def _carry_tls(self, client: socket.socket, server: socket.socket, tls: ssl.SSLContext) -> None:
+        """Both ways in one thread: two may not use a TLS connection at the same time."""
+        client.settimeout(10.0)
+        with server, contextlib.suppress(OSError), tls.wrap_socket(client, server_side=True) as secured:
+            while not self._closing.is_set():
+                ready, _, _ = select.select([] if secured.pending() else [secured, server], [], [], 0.1)
+                for source, target in ((secured, server), (server, secured)):
+                    if source in ready or (source is secured and secured.pending()):
+                        data = source.recv(1 << 16)
+                        if not data:
+                            return
+                        target.sendall(data)
 
     def _carry(self, source: socket.socket, target: socket.socket, is_request: bool) -> None:
         while True:

@@ -1,8 +1,9 @@
 """Redis with TLS, an access list and a password file: every client of ours logs in, and no file shows the password."""
 
-import subprocess
+import ssl
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from mmrec.features.values import PopularItems, StreamProgress
 from mmrec.scoring.source import Source
 from mmrec.stores.writer_right import take_writer_right
 from mmrec.wiring import open_feature_store, open_overlay
-from services.stack.ports import HOST, any_free, wait_open
+from services.stack.ports import any_free
 from tests.pki import Authority, needs_openssl, secret
 from tests.redis_server import start_redis
+from tests.tcp_proxy import TcpProxy
 
 pytestmark = [pytest.mark.integration, needs_openssl]
 NOW_S = 1_760_000_000.0
@@ -34,23 +36,16 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def server(pki: Authority, stack_id: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """host:port of a Redis that speaks TLS on that port, asks for certificates, and knows one user."""
-    folder, issued, (port, plain) = tmp_path_factory.mktemp("redis"), pki.issue("redis"), any_free(2)
-    acl = folder / "users.acl"
-    quoted = PASSWORD.replace("\\", "\\\\").replace('"', '\\"')
-    acl.write_text(f'user default off\nuser mmrec on ">{quoted}" {ALLOWED}\n', encoding="utf-8")
-    options = [
-        *("--tls-port", str(port), "--tls-cert-file", issued.certificate, "--tls-key-file", issued.key),
-        *("--tls-ca-cert-file", pki.certificate, "--tls-auth-clients", "yes", "--aclfile", str(acl)),
-    ]
-    try:
-        process: subprocess.Popen[bytes] = start_redis(plain, folder, *options, stack_id=stack_id)
-    except RuntimeError as error:
-        if "tls" in str(error).lower():
-            pytest.skip(f"this Redis was built without TLS: {error}")
-        raise
-    assert wait_open(port, timeout_s=30, alive=lambda: process.poll() is None)
-    yield f"{HOST}:{port}"
+    """host:port of a Redis that knows one user, behind TLS that asks for certificates: the packaged one has none."""
+    folder, issued, (port,) = tmp_path_factory.mktemp("redis"), pki.issue("redis"), any_free(1)
+    acl, digest = folder / "users.acl", sha256(PASSWORD.encode()).hexdigest()
+    acl.write_text(f"user default off\nuser mmrec on #{digest} {ALLOWED}\n", encoding="utf-8")
+    process = start_redis(port, folder, "--aclfile", str(acl), stack_id=stack_id)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=pki.certificate)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    tls.load_cert_chain(issued.certificate, issued.key)
+    with TcpProxy(port, tls=tls) as proxy:
+        yield proxy.address
     process.terminate()
     process.wait(20)
 
