@@ -8,6 +8,7 @@ import socket
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -115,7 +116,7 @@ def _check_certificates(settings: Settings, *, now_s: float) -> Iterator[Check]:
     ):
         if certificate:
             files = CertificateFiles(certificate, key, setting=setting)
-            yield _judged(setting, lambda files=files, role=role, by=issuer: files.check(role, issuer_file=by), now_s)
+            yield _judged(setting, partial(files.check, role, issuer_file=issuer), now_s)
     for setting, path in (
         ("kafka.ca_file", kafka.ca_file),
         ("stores.redis_ca_file", stores.redis_ca_file),
@@ -126,7 +127,7 @@ def _check_certificates(settings: Settings, *, now_s: float) -> Iterator[Check]:
         ("metrics.ca_file", metrics.ca_file),
     ):
         if path:
-            yield _judged(setting, lambda path=path, setting=setting: authorities_end_s(path, setting=setting), now_s)
+            yield _judged(setting, partial(authorities_end_s, path, setting=setting), now_s)
 
 
 def _judged(setting: str, end_s: Callable[[], float], now_s: float) -> Check:

@@ -69,9 +69,10 @@ class MetricsEndpoint:
                 self._stop.wait(RETRY_S)
                 continue
             if self._files is not None:
+                listening: Any = server.socket  # an ssl.SSLSocket
                 # Else one reader that says nothing would hold up all: the handshake is made in the reader's thread.
-                server.socket.do_handshake_on_connect = False
-                self._renew(server.socket.context, self._files)
+                listening.do_handshake_on_connect = False
+                self._renew(listening.context, self._files)
             self._stop.wait()
             server.shutdown()
             server.server_close()

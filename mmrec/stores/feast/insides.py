@@ -120,6 +120,8 @@ def lend_redis_client(provider: Any, *, connect: Callable[[], Any]) -> None:
     class LentRedisOnlineStore(RedisOnlineStore):  # type: ignore[misc]
         """Feast's, with a client made elsewhere."""
 
+        _client: Any = None
+
         def _get_client(self, online_store_config: Any) -> Any:
             del online_store_config
             if self._client is None:

@@ -165,7 +165,7 @@ def overlay_access(stores: StoreSettings) -> RedisAccess:
             "redis_connection is not host:port[,password=...][,db=...][,ssl=true]; unknown here: "
             f"{unknown or 'more than one node'}"
         )
-    login = {"username": stores.redis_username, "password_file": stores.redis_password_file}
+    login: dict[str, Any] = {"username": stores.redis_username, "password_file": stores.redis_password_file}
     if stores.overlay_password_file:
         login = {
             "username": stores.overlay_username,
