@@ -301,7 +301,7 @@ class SecuritySettings:
 
     plaintext_allowed: tuple[Edge, ...] = ()
     """Connections that may be unencrypted although they leave the loopback address, such as where a service mesh
-    encrypts them. A program that would open any other one does not start (mmrec.connections.plaintext)."""
+    encrypts them. A program that would open any other one does not start (mmrec.programs.plaintext)."""
 
     def __post_init__(self) -> None:
         check(self, "security")
