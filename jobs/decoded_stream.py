@@ -19,6 +19,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.spark_worker import settle
 from jobs.table_bytes import parts_by_size, table_of, table_pieces
 from mmrec.config import Settings
+from mmrec.connections.brokers import spark_options
 from mmrec.stream.rows import MAX_KEY_BYTES, STREAM_SCHEMA, StreamTopic, decode_rows
 
 MAX_OFFSETS, MAX_SPREAD = 400_000, 1_000_000
@@ -69,7 +70,7 @@ def decoded_stream(
         value = when(col("topic") == topic.name, within).otherwise(value)
     records = (
         spark.readStream.format("kafka")
-        .option("kafka.bootstrap.servers", settings.kafka.bootstrap)
+        .options(**spark_options(settings.kafka))
         .option("subscribe", ",".join(topics))
         .option("startingOffsets", starts)
         .option("maxOffsetsPerTrigger", max_offsets)

@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 import mmrec
 from jobs.spark_insides import CHECKPOINT_SETTINGS, SPARK
+from mmrec.connections.brokers import REDACTED, REDACTED_TEXT
 from mmrec.errors import MachineError
 
 JARS_VARIABLE = "MMREC_SPARK_JARS"
@@ -54,6 +55,8 @@ def local_spark(name: str, *, master: str, folder: Path, max_result: str = "128m
         "spark.driver.maxResultSize": max_result,
         "spark.driver.extraJavaOptions": f"-XX:+UseSerialGC {LATE_C2} -Djava.io.tmpdir={folder}",
         "spark.ui.enabled": "false",
+        "spark.redaction.regex": REDACTED,
+        "spark.sql.redaction.string.regex": REDACTED_TEXT,
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.shuffle.partitions": "2",
         "spark.sql.session.timeZone": "UTC",

@@ -26,11 +26,16 @@ _ERRORS: dict[grpc.StatusCode, type[MmrecError]] = {
 class RecommenderClient:
     """A connection to one recommender."""
 
-    def __init__(self, target: str, *, timeout_s: float = 5.0) -> None:
-        """Open a connection; nothing is sent yet. `target` is host:port."""
+    def __init__(self, target: str, *, timeout_s: float = 5.0, channel: Any = None) -> None:
+        """Open a connection; nothing is sent yet.
+
+        Args:
+            target: host:port.
+            channel: A grpc.Channel to it, such as one with TLS, which is closed with the client; None for a plain one.
+        """
         self._target = target
         self._timeout_s = timeout_s
-        self._channel = grpc.insecure_channel(target)
+        self._channel = channel if channel is not None else grpc.insecure_channel(target)
         stub: Any = recommender_pb2_grpc.RecommenderServiceStub  # generated, without types
         self._stub = stub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)

@@ -4,9 +4,11 @@
 
 Every table of the file is one dataclass below, and every field is declared with its type, range, choices or form
 (mmrec.wire.declared). A value that does not fit is refused when the file is read: the error names file, line, key,
-value and what would be right. No environment variable overrides a setting; MMREC_CONFIG only names the file.
+value and what would be right. MMREC_CONFIG names the file, and an environment variable such as MMREC__KAFKA__BOOTSTRAP
+overrides one setting of it (mmrec.wire.environment). Secrets are files of their own, which settings name.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -15,17 +17,20 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
 
+from mmrec.connections.engines import Folder
+from mmrec.connections.engines import KafkaSettings as KafkaSettings  # noqa: PLC0414 - read from here, as all tables
+from mmrec.connections.engines import OnlineStore as OnlineStore  # noqa: PLC0414
+from mmrec.connections.engines import StoreSettings as StoreSettings  # noqa: PLC0414
+from mmrec.connections.relations import refuse_half, refuse_unused
 from mmrec.errors import ConfigurationError, SettingError
 from mmrec.scoring.behaviors import Behavior, BehaviorSet, behavior_set, shop_behaviors, usual_traits
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.wire.declared import (
-    HOST_PORT,
-    SECRET,
     Address,
-    Addresses,
     AddressOrNone,
     AtLeastOne,
     Count,
+    FilePath,
     Name,
     NotNegative,
     Positive,
@@ -34,11 +39,10 @@ from mmrec.wire.declared import (
     check,
     refuse_unknown,
 )
+from mmrec.wire.environment import overridden
 from mmrec.wire.shown import shown
 from mmrec.wire.toml_text import line_of, parse_toml, read_toml_text
 
-OnlineStore = Literal["sqlite", "redis"]
-"""Engines of the online store; code that treats them differently must match all of them (typing.assert_never)."""
 TEXT_ENCODERS: Final = ("hashing-tf", "minilm", "minilm-first-last")
 IMAGE_ENCODERS: Final = ("color-histogram", "color-lab", "efficientnet-lite0")
 """Names that mmrec.content.modalities.registry knows, beside hub ids and folders."""
@@ -53,19 +57,8 @@ def _encoder(names: tuple[str, ...]) -> Meta:
     )
 
 
-Topic = Annotated[
-    str,
-    Meta(pattern=r"^(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,249}\Z", description="a topic: 1 to 249 of letters, digits, . _ -"),
-]
-Folder = Annotated[str, Meta(min_length=1, description="a folder or URL")]
-RedisConnection = Annotated[
-    str,
-    Meta(
-        pattern=rf"^(?:{HOST_PORT}(?:, *(?:{HOST_PORT}|[a-z_]+=[^,]*))*)?\Z",
-        description="host:port[,host:port...][,password=...], or nothing",
-        extra=SECRET,
-    ),
-]
+Edge = Literal["kafka", "redis", "milvus", "collector", "recommender", "metrics"]
+"""Connections of our programs, by what is at the other end."""
 TextCleaning = Literal["none", "plain", "classic"]
 """As mmrec.content.cleaning has them."""
 TextEncoder = Annotated[str, _encoder(TEXT_ENCODERS)]
@@ -80,35 +73,6 @@ Host = Annotated[
         description='a host in small letters, "*." and such a name, or "*" for all',
     ),
 ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class KafkaSettings:
-    """The broker and its topics."""
-
-    bootstrap: Addresses = "127.0.0.1:19092"
-    """host:port[,host:port...]"""
-    behavior_events: Topic = "behavior-events"
-    catalog_items: Topic = "catalog-items"
-    item_embeddings: Topic = "item-embeddings"
-    served_lists: Topic = "served-lists"
-    rejected: Topic = "behavior-events.rejected"
-    catalog_rejected: Topic = "catalog-items.rejected"
-    num_partitions: Annotated[int, Meta(ge=1, le=10_000)] = 2
-    """Number of partitions with which topics are created."""
-    retention_days: Annotated[float, Meta(ge=0, le=1_000_000)] = 30.0
-    """How long the broker keeps events, served lists and refused records; 0 (not inf) for ever. The event log keeps
-    events longer. Records of forgotten users stay in the broker's own files until then."""
-
-    def __post_init__(self) -> None:
-        check(self, "kafka")
-        names = [f.name for f in fields(self) if f.type is Topic]
-        for place, name in enumerate(names):
-            for other in names[:place]:
-                if getattr(self, name) == getattr(self, other):
-                    raise SettingError(
-                        ("kafka", name), f"is {getattr(self, name)!r}, as kafka.{other}; give each topic its own name"
-                    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,47 +91,6 @@ class EventSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoreSettings:
-    """Where state lives. Paths are folders or fsspec URLs."""
-
-    event_log: Folder = "log"
-    """Folder of the Parquet event log."""
-    feature_repo: Folder = "feature_repo"
-    """Folder of the applied Feast repository (feature_store.yaml, registry)."""
-    online_store: OnlineStore = "sqlite"
-    """The engine of profiles and item views: a file in the feature repository's folder, or Redis."""
-    redis_connection: RedisConnection = ""
-    """host:port[,host:port...][,password=...] where online_store is redis."""
-    redis_cluster: bool = False
-    """Whether the addresses are nodes of a Redis Cluster."""
-    overlay_connection: RedisConnection = ""
-    """A single Redis for the overlay; if empty, the Redis of the online store, which must then be no cluster."""
-    content: Folder = "content"
-    """Folder of content embeddings, cached by content hash."""
-    releases: Folder = "releases"
-    """Folder of releases and of the pointer to the one in use."""
-    milvus_uri: Annotated[
-        str,
-        Meta(pattern=r"^(?:[a-z]+://.+|.+\.db)\Z", description="a URI such as http://127.0.0.1:19530", extra=SECRET),
-    ] = "http://127.0.0.1:19530"
-    status: Folder = "status"
-    """Folder where long-running processes keep their counters for `mmrec status`."""
-    checkpoint: Folder = "checkpoint"
-    """Folder of the stream's checkpoint."""
-
-    def __post_init__(self) -> None:
-        check(self, "stores")
-        if self.online_store == "redis" and not self.redis_connection:
-            raise SettingError(
-                ("stores", "redis_connection"), "is empty and online_store is redis; give host:port[,password=...]"
-            )
-        if self.online_store == "redis" and self.redis_cluster and not self.overlay_connection:
-            raise SettingError(
-                ("stores", "overlay_connection"), "is empty and redis_cluster is set; name a single Redis, host:port"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
 class ServingSettings:
     """The recommender and the collector."""
 
@@ -181,9 +104,27 @@ class ServingSettings:
     """Deadline of a request that sets none."""
     diversity: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     """0 orders lists by score alone; closer to 1, adjacent items of a list are less similar."""
+    certificate_file: FilePath = ""
+    """The collector's certificate, with those between it and its issuer (PEM): it then speaks TLS alone. Renewed files
+    are used from the next connection on."""
+    key_file: FilePath = ""
+    """Its key (PEM); nobody but owner and group may read it."""
+    client_ca_file: FilePath = ""
+    """Certificates (PEM) that callers' certificates are checked by; callers without one are refused (mTLS)."""
+    ca_file: FilePath = ""
+    """What this program's own calls to the recommender and the collector check their certificates by (PEM): those calls
+    then speak TLS."""
+    client_certificate_file: FilePath = ""
+    """The certificate that such calls show (PEM)."""
+    client_key_file: FilePath = ""
+    """Its key (PEM)."""
 
     def __post_init__(self) -> None:
         check(self, "serving")
+        refuse_half(self, "serving", "certificate_file", "key_file")
+        refuse_unused(self, "serving", "client_ca_file", needs="certificate_file")
+        refuse_half(self, "serving", "client_certificate_file", "client_key_file")
+        refuse_unused(self, "serving", "client_certificate_file", needs="ca_file")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,13 +275,36 @@ class MetricsSettings:
     encode_items: AddressOrNone = ""
     late_s: NotNegative = 3_600.0
     """Events whose time is more than this before their ingest time are counted as late."""
+    certificate_file: FilePath = ""
+    """Certificate of all these endpoints (PEM): they then speak TLS alone."""
+    key_file: FilePath = ""
+    """Its key (PEM); nobody but owner and group may read it."""
+    client_ca_file: FilePath = ""
+    """Certificates (PEM) that a reader's certificate is checked by; readers without one are refused (mTLS)."""
+    ca_file: FilePath = ""
+    """What `mmrec status` checks the endpoints' certificates by (PEM); it shows certificate_file itself."""
 
     def __post_init__(self) -> None:
         check(self, "metrics")
+        refuse_unused(self, "metrics", "ca_file", needs="certificate_file")
+        refuse_half(self, "metrics", "certificate_file", "key_file")
+        refuse_unused(self, "metrics", "client_ca_file", needs="certificate_file")
 
     def address(self, process: str) -> str:
         """Where a process shows its metrics; empty for nowhere."""
         return str(getattr(self, process))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecuritySettings:
+    """What may be done without encryption beyond this machine."""
+
+    plaintext_allowed: tuple[Edge, ...] = ()
+    """Connections that may be unencrypted although they leave the loopback address, such as where a service mesh
+    encrypts them. A program that would open any other one does not start (mmrec.programs.plaintext)."""
+
+    def __post_init__(self) -> None:
+        check(self, "security")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -357,6 +321,7 @@ class Settings:
     statistics: StatisticsSettings = field(default_factory=StatisticsSettings)
     publish: PublishSettings = field(default_factory=PublishSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    security: SecuritySettings = field(default_factory=SecuritySettings)
     scoring: ScoringConfig = field(default_factory=lambda: ScoringConfig(behaviors=shop_behaviors()))
     training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """[training.NAME]: options of recipes by name; each recipe declares its own and checks them when it is run
@@ -370,14 +335,14 @@ class Settings:
         return self.scoring.behaviors
 
 
-_TABLES: Final = {
+TABLES: Final = {
     f.name: f.default_factory for f in fields(Settings) if f.name not in ("scoring", "training", "config_file")
 }
 """Tables of the file that are one dataclass each; their classes make the defaults."""
 
 
 def load_settings(path: Path) -> Settings:
-    """Settings from a TOML file; relative folders in [stores] are taken from the file's own folder.
+    """Settings from a TOML file and the environment; relative paths are taken from the file's own folder.
 
     Raises:
         ConfigurationError: the file is missing, no TOML, or has unknown or impossible values; it names the line.
@@ -388,7 +353,7 @@ def load_settings(path: Path) -> Settings:
         raise ConfigurationError(
             f"no configuration at {path}; start a stack with `mmrec up` or set MMREC_CONFIG"
         ) from None
-    document = parse_toml(text, where=str(path))
+    document = overridden(parse_toml(text, where=str(path)), os.environ, TABLES)
     settings = parse_settings(document, where=str(path), folder=path.parent.resolve(), text=text)
     return replace(settings, config_file=str(path.resolve()))
 
@@ -424,9 +389,9 @@ def parse_settings(
 
 
 def _built(document: dict[str, Any], folder: Path) -> Settings:
-    refuse_unknown(document, [*_TABLES, "behaviors", "scoring", "training"], at=())
+    refuse_unknown(document, [*TABLES, "behaviors", "scoring", "training"], at=())
     document, hidden = _taken_out(document)
-    built: dict[str, Any] = {name: build(cls, document.get(name, {}), at=(name,)) for name, cls in _TABLES.items()}
+    built: dict[str, Any] = {name: build(cls, document.get(name, {}), at=(name,)) for name, cls in TABLES.items()}
     scoring = document.get("scoring", {})
     if isinstance(scoring, dict):
         refuse_unknown(scoring, {f.name for f in fields(ScoringConfig)} - {"behaviors"}, at=("scoring",))
@@ -440,10 +405,14 @@ def _built(document: dict[str, Any], folder: Path) -> Settings:
         scoring = {**scoring, "behaviors": behaviors}
     built["scoring"] = build(ScoringConfig, scoring, at=("scoring",))
     built["training"] = _training(document.get("training", {}))
-    stores = built["stores"]
-    folders = {f.name: getattr(stores, f.name) for f in fields(StoreSettings) if f.type is Folder}
-    absolute = {name: value if "://" in value else str(folder / value) for name, value in folders.items()}
-    return Settings(**{**built, "stores": replace(stores, **absolute)})
+    return Settings(**{**built, **{name: _located(built[name], folder) for name in TABLES}})
+
+
+def _located(table: Any, folder: Path) -> Any:
+    """A table whose relative folders and files are taken from `folder`."""
+    paths = {f.name: getattr(table, f.name) for f in fields(table) if f.type in (Folder, FilePath)}
+    absolute = {name: value if "://" in value else str(folder / value) for name, value in paths.items() if value}
+    return replace(table, **absolute) if absolute else table
 
 
 def _training(table: Any) -> dict[str, dict[str, Any]]:

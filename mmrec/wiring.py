@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING
 
 from mmrec.config import Settings, StoreSettings, load_settings
 from mmrec.errors import ConfigurationError, StoreError
+from mmrec.programs.plaintext import refuse_plaintext
 
 if TYPE_CHECKING:
     from mmrec.catalog.item import CatalogItem
@@ -45,25 +46,33 @@ CONFIG_VARIABLE = "MMREC_CONFIG"
 
 
 def settings_from(path: str | None) -> Settings:
-    """Settings from `path`, else from the file MMREC_CONFIG names."""
+    """Settings of a program, from `path`, else from the file MMREC_CONFIG names; errors as load_settings().
+
+    ConfigurationError also where connections would leave this machine unencrypted and are not allowed to.
+    """
     chosen = path or os.environ.get(CONFIG_VARIABLE, "")
     if not chosen:
         raise ConfigurationError("no configuration named; pass --config FILE or set MMREC_CONFIG")
-    return load_settings(Path(chosen))
+    settings = load_settings(Path(chosen))
+    refuse_plaintext(settings)
+    return settings
 
 
-def open_feature_store(settings: Settings, *, lease: bytes | None = None) -> "FeatureStore":
-    """The Feast repository of this deployment; IncompatibleStateError where its profiles decay by other rates."""
-    store = open_generations(settings, lease=lease)
+def open_feature_store(
+    settings: Settings, *, lease: bytes | None = None, wait_s: float | None = None
+) -> "FeatureStore":
+    """A FeastFeatureStore of this deployment; IncompatibleStateError where its profiles decay by other rates."""
+    store = open_generations(settings, lease=lease, wait_s=wait_s)
     store.read_progress()
     return store
 
 
-def open_generations(settings: Settings, *, lease: bytes | None = None) -> "FeatureStore":
+def open_generations(settings: Settings, *, lease: bytes | None = None, wait_s: float | None = None) -> "FeatureStore":
     """The same repository, to rebuild or inspect it: its generations may have any decay rates."""
     from mmrec.stores.feast.store import FeastFeatureStore
 
-    return FeastFeatureStore(settings.stores.feature_repo, scoring=settings.scoring, lease=lease)
+    at = settings.stores
+    return FeastFeatureStore(at.feature_repo, stores=at, scoring=settings.scoring, lease=lease, wait_s=wait_s)
 
 
 WRITER_WAIT_S = 2.0
@@ -96,7 +105,7 @@ def open_overlay_writer(settings: Settings) -> "OverlayWriter":
     def store() -> "FeatureStore":
         if not (Path(settings.stores.feature_repo) / "feature_store.yaml").is_file():
             raise StoreError(f"no feature repository at {settings.stores.feature_repo}; `mmrec up` applies one")
-        return open_feature_store(settings)
+        return open_feature_store(settings, wait_s=WRITER_WAIT_S)
 
     def merged_from(user_key: str) -> tuple[str, ...]:
         profile = store().read_profiles([user_key]).get(user_key)
@@ -166,7 +175,7 @@ def open_producer(
     from mmrec.stores.kafka.producer import KafkaRecordProducer
 
     return KafkaRecordProducer(
-        settings.kafka.bootstrap,
+        settings.kafka,
         delivery_timeout_s=delivery_timeout_s,
         linger_s=linger_s,
         max_requests=max_requests,
@@ -178,14 +187,14 @@ def open_topics(settings: Settings) -> "Topics":
     """The topics of this deployment's broker, to be read; nothing is connected yet."""
     from mmrec.stores.kafka.reading_port import KafkaTopics
 
-    return KafkaTopics(settings.kafka.bootstrap)
+    return KafkaTopics(settings.kafka)
 
 
 def open_topic_watch(settings: Settings) -> "TopicWatch":
     """A watch on the identity of the topic of behavior events."""
     from mmrec.stores.kafka.admin import KafkaTopicWatch
 
-    return KafkaTopicWatch(settings.kafka.bootstrap, settings.kafka.behavior_events)
+    return KafkaTopicWatch(settings.kafka, settings.kafka.behavior_events)
 
 
 def open_stream_topics(settings: Settings) -> "StreamTopics":
@@ -199,7 +208,7 @@ def create_topics(settings: Settings) -> list[str]:
     """Create the topics that do not exist yet, wait until they can be written, and return the names of the new ones."""
     from mmrec.stores.kafka.admin import TopicAdmin
 
-    with TopicAdmin(settings.kafka.bootstrap) as admin:
+    with TopicAdmin(settings.kafka) as admin:
         return admin.create_topics(settings.kafka)
 
 
@@ -244,7 +253,7 @@ def apply_features(stores: StoreSettings, objects: Sequence[object], *, decay_pe
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "feature_store.yaml").write_text(repository_yaml(stores), encoding="utf-8")
     check_rates(stores, decay_per_day=decay_per_day)
-    apply_objects(folder, objects)
+    apply_objects(folder, objects, stores=stores)
 
 
 def check_rates(stores: StoreSettings, *, decay_per_day: tuple[float, ...]) -> None:
@@ -254,7 +263,7 @@ def check_rates(stores: StoreSettings, *, decay_per_day: tuple[float, ...]) -> N
 
     folder = Path(stores.feature_repo)
     if (folder / "feature_store.yaml").is_file() and is_applied(folder):
-        check(str(folder), decay_per_day)
+        check(stores, decay_per_day)
 
 
 def open_offline_store(settings: Settings) -> "FeastOfflineStore":
@@ -273,9 +282,9 @@ def measure_event_log(settings: Settings) -> "LogSize":
 
 def open_vector_store(settings: Settings) -> "VectorStore":
     """Milvus."""
-    from mmrec.stores.milvus import MilvusVectorStore
+    from mmrec.stores.milvus import MilvusSecurity, MilvusVectorStore
 
-    return MilvusVectorStore(settings.stores.milvus_uri)
+    return MilvusVectorStore(settings.stores.milvus_uri, secured=MilvusSecurity.of(settings.stores))
 
 
 def open_content_store(settings: Settings) -> "ContentStore":
@@ -464,6 +473,7 @@ def replica_parts(settings: Settings, *, encoder: "EncodesQueries | None" = None
     from mmrec.clock import SystemClock
     from mmrec.content.query_encoder import NoQueryEncoder
     from mmrec.events.topics import SkippedBatches
+    from mmrec.serving.profile_reads import OVERLAY_WAIT_S, STORE_WAIT_S
     from mmrec.serving.replica import ReplicaParts
 
     embeddings, topics, skipped = settings.kafka.item_embeddings, open_topics(settings), SkippedBatches()
@@ -474,8 +484,8 @@ def replica_parts(settings: Settings, *, encoder: "EncodesQueries | None" = None
 
     return ReplicaParts(
         settings=settings,
-        open_features=lambda: open_feature_store(settings),
-        open_overlay=lambda: open_overlay(settings),
+        open_features=lambda: open_feature_store(settings, wait_s=STORE_WAIT_S),
+        open_overlay=lambda: open_overlay(settings, wait_s=OVERLAY_WAIT_S),
         open_vectors=lambda: open_vector_store(settings),
         releases=open_release_store(settings),
         follow=lambda start, stop: topics.follow(embeddings, start=start, stop=stop, skipped=skipped),

@@ -118,7 +118,10 @@ def topics(kafka: str) -> Callable[..., KafkaSettings]:
 
 @pytest.fixture(scope="session")
 def milvus_uri(stack_id: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of the session's Milvus Lite server."""
+    """Address of the session's Milvus Lite server, or of the server MMREC_TEST_MILVUS names."""
+    if given := os.environ.get("MMREC_TEST_MILVUS", ""):
+        yield given
+        return
     folder = tmp_path_factory.mktemp("milvus")
     port = any_free(1)[0]
     program = shutil.which("milvus-lite", path=str(Path(sys.executable).parent)) or "milvus-lite"

@@ -37,14 +37,14 @@ def recommend(
     Example: `mmrec recommend u00001 -n 10 --session i00042:browse`
     """
     from mmrec.cli.list_report import list_document, print_list, session_event
-    from mmrec.client import RecommenderClient
+    from mmrec.cli.terminal import recommender_client
     from mmrec.wire.instants import parse_time
 
     as_of_s = parse_time(as_of) if as_of else None
     if as_of and as_of_s is None:
         raise InvalidRequestError(f"--as-of is {as_of!r}; give RFC 3339, such as 2026-01-31T12:00:00Z")
     clicks = [session_event(text) for text in session or ()]
-    with RecommenderClient(target or deployment_settings(config).serving.recommender) as client:
+    with recommender_client(target, config) as client:
         answer = client.recommend(
             user,
             num_items=num_items,
@@ -79,11 +79,11 @@ def search(
     """
     from mmrec.cli.list_report import list_document, print_list
     from mmrec.cli.search_parts import attribute_filter, query_parts
-    from mmrec.client import RecommenderClient
+    from mmrec.cli.terminal import recommender_client
 
     parts = query_parts(text, images=image or (), item_ids=like or (), unwanted=without or ())
     item_filter = attribute_filter(where or ())
-    with RecommenderClient(target or deployment_settings(config).serving.recommender) as client:
+    with recommender_client(target, config) as client:
         answer = client.search(parts, num_items=num_items, item_filter=item_filter, user_id=user, personal=bool(user))
     if as_json:
         print_json(list_document(answer))

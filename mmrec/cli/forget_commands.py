@@ -198,6 +198,7 @@ def _send(settings: Settings, user: str, *, anonymous: bool) -> "RecordPlace":
 
     import grpc
 
+    from mmrec.connections.grpc_credentials import client_channel
     from mmrec.events.control import forget_event
     from mmrec.events.encoding import encode_event
     from mmrec.events.producer import RecordPlace
@@ -205,7 +206,7 @@ def _send(settings: Settings, user: str, *, anonymous: bool) -> "RecordPlace":
     from mmrec.wiring import open_producer
 
     if not anonymous:
-        with grpc.insecure_channel(settings.serving.collector) as channel:
+        with client_channel(settings.serving.collector, settings.serving) as channel:
             stub: Any = collector_pb2_grpc.CollectorServiceStub  # generated, without types
             try:
                 answer = stub(channel).ForgetUser(

@@ -4,12 +4,14 @@ observed = observe(settings.metrics, interval_s=1.0, sleep=time.sleep)
 observed.rates, observed.figures          empty where no endpoint answers
 """
 
+import ssl
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from mmrec.cli.readings import Readings, read_metrics
 from mmrec.config import MetricsSettings
+from mmrec.connections.certificates import CertificateFiles
 from mmrec.telemetry.metric_names import PROCESSES
 
 _NOTHING = Readings(values={})
@@ -97,9 +99,25 @@ def observe(settings: MetricsSettings, *, interval_s: float, sleep: Callable[[fl
 
 
 def _ask(settings: MetricsSettings) -> dict[str, Readings]:
+    tls = _tls(settings)
     with ThreadPoolExecutor(len(PROCESSES)) as pool:
-        asked = {process: pool.submit(read_metrics, settings.address(process)) for process in PROCESSES}
+        asked = {process: pool.submit(read_metrics, settings.address(process), tls=tls) for process in PROCESSES}
         return {process: found for process, answer in asked.items() if (found := answer.result()) is not None}
+
+
+def _tls(settings: MetricsSettings) -> ssl.SSLContext | None:
+    """How endpoints with a certificate are read; the host may be another name for this machine, so it is not checked.
+
+    Raises:
+        ConfigurationError: a file does not do.
+    """
+    if not settings.certificate_file:
+        return None
+    context = ssl.create_default_context(cafile=settings.ca_file or None)
+    context.check_hostname = False
+    CertificateFiles(settings.certificate_file, settings.key_file, setting="metrics.certificate_file").pem()
+    context.load_cert_chain(settings.certificate_file, settings.key_file)
+    return context
 
 
 def _counted(before: Readings, after: Readings, *, word: str, name: str, label: str) -> dict[str, float]:

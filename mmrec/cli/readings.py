@@ -6,6 +6,7 @@ readings.total("mmrec_collector_events_total", outcome="acknowledged")
 
 import http.client
 import math
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -86,12 +87,17 @@ def parse_metrics(text: str) -> Readings:
     return Readings(values=values)
 
 
-def read_metrics(address: str, *, timeout_s: float = 0.5) -> Readings | None:
-    """The values of the endpoint at host:port now; None where it does not answer in time."""
+def read_metrics(address: str, *, timeout_s: float = 0.5, tls: ssl.SSLContext | None = None) -> Readings | None:
+    """The values of the endpoint at host:port now; None where it does not answer in time.
+
+    Args:
+        tls: Of an endpoint that speaks TLS; None for plain HTTP.
+    """
     if not address:
         return None
     try:
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=timeout_s) as answer:
+        url = f"{'http' if tls is None else 'https'}://{address}/metrics"
+        with urllib.request.urlopen(url, timeout=timeout_s, context=tls) as answer:
             return parse_metrics(answer.read().decode("utf-8"))
     except (OSError, ValueError, urllib.error.URLError, http.client.HTTPException):
         return None

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -18,6 +18,9 @@ from mmrec.cli.terminal import (
 )
 from mmrec.errors import InvalidRequestError, MmrecError
 from mmrec.home import StackHome, data_folder
+
+if TYPE_CHECKING:
+    from mmrec.cli.checks import Check
 
 
 def up(
@@ -109,15 +112,28 @@ def logs(
                 typer.echo(shown(line))
 
 
-def doctor(as_json: JsonOption = False) -> None:
+def doctor(
+    config: Annotated[
+        str, typer.Option("--config", metavar="FILE", help="check this deployment's configuration in place of a stack")
+    ] = "",
+    reach: Annotated[bool, typer.Option("--reach", help="with --config: connect to every engine, too")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Check everything the stack needs and say what to do; status 1 where something would fail.
 
+    With --config: whether programs would start with that configuration on this machine: its values, secrets,
+    certificates and folders.
+
     Example: `mmrec doctor`
+    Example: `mmrec doctor --config deploy/mmrec.production.toml`
     """
-    from mmrec.cli.checks import Health, print_checks, worst
     from mmrec.cli.doctor import diagnose
     from mmrec.cli.programs import run_job
 
+    if config:
+        from mmrec.cli.configuration_checks import check_configuration
+
+        _end_with(check_configuration(Path(config), now_s=time.time(), reach=reach), as_json=as_json)
     with err.status("looking ..."):
         try:
             runtime = run_job("services.stack.check", [], environment={}, tell=lambda line: None)
@@ -130,6 +146,13 @@ def doctor(as_json: JsonOption = False) -> None:
             data_folder=data_folder(),
             now_s=time.time(),
         )
+    _end_with(checks, as_json=as_json)
+
+
+def _end_with(checks: "list[Check]", *, as_json: bool) -> NoReturn:
+    """Show checks; the status is 1 where one failed."""
+    from mmrec.cli.checks import Health, print_checks, worst
+
     if as_json:
         print_json([{**vars(check), "health": check.health.value} for check in checks])
     else:

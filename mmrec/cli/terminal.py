@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,6 +14,9 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from mmrec.cli.running import configuration_file
 from mmrec.config import Settings, load_settings
 from mmrec.home import StackHome
+
+if TYPE_CHECKING:
+    from mmrec.client import RecommenderClient
 
 PIPE_WIDTH = 160
 """Tables that go into a file or a pipe are not folded to the 80 columns that rich assumes there."""
@@ -31,6 +34,16 @@ RateOption = Annotated[float, typer.Option("--rate", min=0.0, help="events per s
 def deployment_settings(config: str) -> Settings:
     """Settings of --config, MMREC_CONFIG, or the running stack; errors as configuration_file()."""
     return load_settings(configuration_file(config, StackHome.from_environment()))
+
+
+def recommender_client(target: str, config: str) -> "RecommenderClient":
+    """A client of the deployment's recommender, or of the one at `target`, by TLS where its settings say so."""
+    from mmrec.client import RecommenderClient
+    from mmrec.connections.grpc_credentials import client_channel
+
+    serving = deployment_settings(config).serving if config or not target else None
+    where = target or (serving.recommender if serving is not None else "")
+    return RecommenderClient(where, channel=client_channel(where, serving))
 
 
 def print_json(document: Any) -> None:

@@ -18,6 +18,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ from mmrec.index.vectors import VectorStore
 from mmrec.publishing.release import ReleaseStore
 from mmrec.scoring.item_statistics import decay_rates
 from mmrec.scoring.profile import NEVER_S
-from mmrec.serving.fresh_profile import FreshProfile, read_fresh_profile
+from mmrec.serving.fresh_profile import FreshProfile
 from mmrec.serving.item_record import ItemUpdate, read_item_update
 from mmrec.serving.keeper import CatalogueKeeper
 from mmrec.serving.live_weights import LiveWeights
@@ -47,6 +48,7 @@ from mmrec.serving.messages import (
     number_of_items,
     serving_state,
 )
+from mmrec.serving.profile_reads import READ_S, SHARE, ProfileReads
 from mmrec.serving.recommend import Deadline, ReplicaState, recommend, similar
 from mmrec.serving.release_loading import PORTION, LoadedRelease, load_release, refresh_all
 from mmrec.serving.search_content import NamedAlignment
@@ -156,8 +158,6 @@ class Replica:
         self._figures, self._after_load = figures, after_load
         settings = parts.settings
         self._weights, self._scoring = LiveWeights(settings), settings.scoring
-        self._features = parts.open_features()
-        self._overlay = parts.open_overlay() if parts.open_overlay is not None else None
         self._keeper = CatalogueKeeper(
             behaviors=settings.behaviors,
             decay_per_day_H=decay_rates(settings.statistics.half_lives_days),
@@ -178,6 +178,11 @@ class Replica:
             stopping=self._stopping,
         )
         self._counts_cursor, self._neighbors_cursor = _Cursor(), _Cursor()
+        self.reads = ProfileReads(  # for requests, and for nobody else
+            overlay=parts.open_overlay() if parts.open_overlay is not None else None,
+            read_profiles=parts.open_features().read_profiles,
+            config=lambda: self._state.scoring,
+        )
         self._status = StatusFile(settings.stores.status, "recommender")
         self._thread = threading.Thread(target=self._keep_up, name="replica-keeper", daemon=True)
         self.counters = Counters()
@@ -191,9 +196,10 @@ class Replica:
         return self._ready.wait(timeout_s)
 
     def close(self) -> None:
-        """Stop the thread."""
+        """Stop the threads."""
         self._stopping.set()
         self._thread.join(10)
+        self.reads.close()
 
     @property
     def state(self) -> ReplicaState:
@@ -216,7 +222,8 @@ class Replica:
         """Answer RecommendItems; errors as mmrec.serving.recommend.recommend()."""
         now_s, state = self._parts.clock.now_s(), self._state
         request = list_request(message, now_s=now_s, bounds=self._parts.settings.events)
-        found = recommend(request, state=state, read_profile=self.read_profile, deadline=deadline)
+        read = partial(self.read_profile, deadline=deadline)
+        found = recommend(request, state=state, read_profile=read, deadline=deadline)
         self.counters.num_overlay_events += found.num_overlay_events
         response = list_response(
             message,
@@ -236,7 +243,8 @@ class Replica:
         now_s, state = self._parts.clock.now_s(), self._state
         request = search_request(message, now_s=now_s, limits=self._parts.settings.search)
         response = recommender_pb2.SearchItemsResponse()
-        self._search_side.answer(request, response, state=state, read_profile=self.read_profile, deadline=deadline)
+        read = partial(self.read_profile, deadline=deadline)
+        self._search_side.answer(request, response, state=state, read_profile=read, deadline=deadline)
         self._count(response.state)
         return response
 
@@ -247,7 +255,8 @@ class Replica:
         now_s, state = self._parts.clock.now_s(), self._state
         request = likeness_request(message, now_s=now_s)
         response = recommender_pb2.SimilarItemsResponse()
-        self._search_side.answer(request, response, state=state, read_profile=self.read_profile, deadline=deadline)
+        read = partial(self.read_profile, deadline=deadline)
+        self._search_side.answer(request, response, state=state, read_profile=read, deadline=deadline)
         self._count(response.state)
         return response
 
@@ -281,14 +290,9 @@ class Replica:
                 by_reason = self.counters.degraded_by_reason
                 by_reason[reason] = by_reason.get(reason, 0) + 1
 
-    def read_profile(self, user_key: str) -> FreshProfile:
-        """The profile that a request would use for a user now; StoreError where the online store fails."""
-        return read_fresh_profile(
-            user_key,
-            overlay=self._overlay,
-            read_profiles=self._features.read_profiles,
-            config=self._state.scoring,
-        )
+    def read_profile(self, user_key: str, *, deadline: Deadline | None = None) -> FreshProfile:
+        """The profile that a request would use for a user now; StoreError where the online store fails or is away."""
+        return self.reads.read(user_key, within_s=READ_S if deadline is None else SHARE * deadline.left_s())
 
     @property
     def _release_id(self) -> str:
@@ -482,6 +486,7 @@ class Replica:
             "num_skipped_batches": self._parts.num_skipped_batches(),
             **self._search_side.figures(),
             **vars(self.counters),
+            **self.reads.figures(),
             **self._figures(),
         }
         if error or self._refused.error:

@@ -15,12 +15,16 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import grpc
 import numpy as np
 from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
 
+from mmrec.connections.engines import StoreSettings
+from mmrec.connections.secrets import private_problem, read_secret
 from mmrec.errors import ConfigurationError, IncompatibleStateError, NotFoundError, StoreError
 from mmrec.index.vectors import (
     MAX_ITEM_ID_BYTES,
@@ -42,6 +46,8 @@ _ROW, _ID, _VECTOR = "row_number", "item_id", "embedding"
 # connection after a few (GOAWAY, too_many_pings) and the next call finds none. Every 5 minutes is what servers allow.
 _CHANNEL_OPTIONS = {"grpc.keepalive_time_ms": 300_000, "grpc.keepalive_permit_without_calls": False}
 _CONNECT_TRIES = 3
+_LOAD_S = 600.0
+"""Most time for an engine to bring a collection into memory; everything else has the store's own time-out."""
 _READ_TRIES = 5
 """Reads of a collection while another process takes items out of it, before that counts as damage."""
 # Milvus Lite sends no timestamps for iterators, which pymilvus reports as a warning each time.
@@ -51,12 +57,31 @@ logging.getLogger("pymilvus").setLevel(logging.ERROR)
 class MilvusVectorStore:
     """Collections of one Milvus server."""
 
-    def __init__(self, uri: str, *, index_type: str = "FLAT", timeout_s: float = 20.0) -> None:
+    def __init__(
+        self,
+        uri: str,
+        *,
+        index_type: str = "FLAT",
+        timeout_s: float = 20.0,
+        secured: "MilvusSecurity | None" = None,
+    ) -> None:
+        """Connect.
+
+        Args:
+            uri: With https:// for TLS.
+            timeout_s: A call fails after this time where the server refuses or swallows, or after twice as long where
+                it refused first and swallowed then.
+            secured: What the connection is checked by, and the login; None for what the machine trusts, and no login.
+
+        Raises:
+            ConfigurationError: an unknown index type, or a file that is no secret.
+            StoreError: no server answers, or it refuses the login.
+        """
         if index_type not in INDEX_TYPES:
             raise ConfigurationError(f"index type {index_type!r} is not one of {', '.join(INDEX_TYPES)}")
         self._index_type = index_type
         self._timeout_s = timeout_s
-        self._client = _connected(uri, timeout_s)
+        self._client: Any = _BoundedClient(_connected(uri, timeout_s, secured or MilvusSecurity()), timeout_s)
         self._rows_of: dict[str, dict[str, int]] = {}
         """Collection -> item id -> row number, of the collections that this process writes into."""
 
@@ -84,12 +109,7 @@ class MilvusVectorStore:
         with _store_errors(f"collection {name!r} was not written"):
             # Strong: who reads it back at once, as publishing does, sees every row.
             self._client.create_collection(
-                name,
-                schema=schema,
-                index_params=index,
-                consistency_level="Strong",
-                properties={_SAID: said},
-                timeout=self._timeout_s,
+                name, schema=schema, index_params=index, consistency_level="Strong", properties={_SAID: said}
             )
             for start in range(0, len(item_ids), _INSERT_ROWS):
                 rows = range(start, min(start + _INSERT_ROWS, len(item_ids)))
@@ -303,24 +323,91 @@ class _Columns:
     """Whether rows are numbered; not so in collections of older versions."""
 
 
-def _connected(uri: str, timeout_s: float) -> MilvusClient:
+@dataclass(frozen=True, kw_only=True)
+class MilvusSecurity:
+    """Files that a connection needs; empty for none."""
+
+    ca_file: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
+    token_file: str = ""
+
+    @classmethod
+    def of(cls, stores: StoreSettings) -> "MilvusSecurity":
+        """As the configuration has them."""
+        return cls(
+            ca_file=stores.milvus_ca_file,
+            certificate_file=stores.milvus_certificate_file,
+            key_file=stores.milvus_key_file,
+            token_file=stores.milvus_token_file,
+        )
+
+    def arguments(self) -> dict[str, Any]:
+        """Of MilvusClient.
+
+        Raises:
+            ConfigurationError: a file is no secret, or others may read the key.
+        """
+        found: dict[str, Any] = {}
+        if self.certificate_file:
+            if problem := private_problem(self.key_file):
+                raise ConfigurationError(f"stores.milvus_key_file is {self.key_file!r}: {problem}")
+            found |= {
+                "ca_pem_path": self.ca_file,
+                "client_pem_path": self.certificate_file,
+                "client_key_path": self.key_file,
+            }
+        elif self.ca_file:
+            found["server_pem_path"] = self.ca_file  # the client's name for what it checks a server by
+        if self.token_file:
+            found["token"] = read_secret(self.token_file, setting="stores.milvus_token_file")
+        return found
+
+
+class _BoundedClient:
+    """A MilvusClient each call of which is told when to give up: without a time-out it tries 75 times, or waits on."""
+
+    def __init__(self, client: MilvusClient, timeout_s: float) -> None:
+        self._client, self._timeout_s = client, timeout_s
+
+    def __getattr__(self, name: str) -> Any:
+        """A method of the client."""
+        if name == "prepare_index_params":  # asks no server
+            return self._client.prepare_index_params
+        timeout_s = max(_LOAD_S, self._timeout_s) if name == "load_collection" else self._timeout_s
+        return partial(getattr(self._client, name), timeout=timeout_s)
+
+
+def _connected(uri: str, timeout_s: float, secured: MilvusSecurity) -> MilvusClient:
     """A client on a channel of its own; tried again, since a server may end a connection while it is being made."""
+    tls = {"secure": True} if uri.startswith("https://") else {}
+    arguments = {**tls, **secured.arguments()}
+    where = uri.rpartition("@")[2]  # without a login
     for tries_left in reversed(range(_CONNECT_TRIES)):
         try:
-            return MilvusClient(uri=uri, timeout=timeout_s, dedicated=True, grpc_options=dict(_CHANNEL_OPTIONS))
-        except MilvusException as error:
+            return MilvusClient(
+                uri=uri, timeout=timeout_s, dedicated=True, grpc_options=dict(_CHANNEL_OPTIONS), **arguments
+            )
+        except (MilvusException, grpc.RpcError) as error:
             if not tries_left:
-                raise StoreError(f"no Milvus at {uri}: {error}; start it with `mmrec up`") from None
+                raise StoreError(f"no Milvus at {where}: {_said(error)}; start it with `mmrec up`") from None
     raise AssertionError("unreachable")
+
+
+def _said(error: Exception) -> str:
+    """What an error of the client, or of gRPC below it, says."""
+    if isinstance(error, grpc.RpcError) and hasattr(error, "code"):
+        return f"{error.code().name}: {error.details()}"
+    return str(error)
 
 
 @contextmanager
 def _store_errors(what: str) -> Iterator[None]:
-    """What Milvus raises, as StoreError."""
+    """What Milvus raises, as StoreError; a refused privilege comes as an error of gRPC."""
     try:
         yield
-    except MilvusException as error:
-        raise StoreError(f"{what}: {error}") from error
+    except (MilvusException, grpc.RpcError) as error:
+        raise StoreError(f"{what}: {_said(error)}") from error
 
 
 def _bounded(text: str) -> str:

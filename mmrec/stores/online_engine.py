@@ -2,13 +2,13 @@
 
     engine = online_engine(settings.stores.online_store)
 
-An engine is one folder in mmrec/stores/ with a class that keeps this port, its name in mmrec.config.OnlineStore, and
-one case here. It passes tests/contract/test_feature_store.py and test_overlay.py.
+An engine is one folder in mmrec/stores/ with a class that keeps this port, its name in OnlineStore of
+mmrec.connections.engines, and one case here. It passes tests/contract/test_feature_store.py and test_overlay.py.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, assert_never
+from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from mmrec.config import OnlineStore, StoreSettings
 from mmrec.features.schema import View
@@ -95,6 +95,15 @@ class OnlineEngine(Protocol):
 
     def after_apply(self, folder: Path) -> None:
         """Called when they are."""
+        ...
+
+    def lend_client(self, provider: Any, stores: StoreSettings, *, wait_s: float | None) -> None:
+        """Give Feast's provider a client, where its own would not be bounded in time or cannot log in.
+
+        Args:
+            provider: feast.infra.provider.Provider.
+            wait_s: How long one call waits for the engine; None for the patience of a job.
+        """
         ...
 
     def open_rows(self, repository: "FeastRepository", view: View, *, lease: bytes | None) -> StoredRows:

@@ -44,6 +44,8 @@ CountOrAll = Annotated[int, Meta(ge=-1)]
 AtLeastOne = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 Name = Annotated[str, Meta(min_length=1)]
+FilePath = Annotated[str, Meta(pattern=r"^[^\x00-\x1f]*\Z", description="the path of a file, or nothing")]
+"""Relative paths of a configuration are taken from the folder of its file."""
 
 _PORT: Final = "(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 HOST_PORT: Final = rf"(?:\[[0-9A-Fa-f:.%]+\]|[^\s,:/\[\]]+):{_PORT}"

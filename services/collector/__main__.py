@@ -21,7 +21,8 @@ from mmrec.collecting.collect_metrics import CollectorMetrics
 from mmrec.collecting.outcome_counts import CollectorFigures
 from mmrec.collecting.overlay_writer import OverlayWriter
 from mmrec.collecting.upsert import CatalogWriter
-from mmrec.config import Settings
+from mmrec.config import ServingSettings, Settings
+from mmrec.connections.grpc_credentials import server_credentials
 from mmrec.errors import MachineError
 from mmrec.events.producer import OVERLAY_HEADER
 from mmrec.programs.patience import when_it_answers
@@ -72,9 +73,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
     catalog = CatalogWriter(producer, topic=kafka.catalog_items, rejected_topic=kafka.catalog_rejected)
     watch = CollectorMetrics(metrics := Metrics("collector"))
     endpoint = serve_metrics(metrics, settings.metrics)
-    server, healthy = await _listen(
-        CollectorServicer(collector, catalog, clock, watch), address=settings.serving.collector
-    )
+    server, healthy = await _listen(CollectorServicer(collector, catalog, clock, watch), settings.serving)
     log.info("collector_started", address=settings.serving.collector)
     gc.freeze()  # what is here stays; events come and go by counting alone
     gc.set_threshold(100_000, 50, 50)
@@ -106,8 +105,12 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
     log.info("collector_stopped", **figures().document())
 
 
-async def _listen(servicer: CollectorServicer, *, address: str) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
+async def _listen(
+    servicer: CollectorServicer, serving: ServingSettings
+) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
     """The server and its health service, started."""
+    address = serving.collector
+    credentials = server_credentials(serving, told=lambda event, what: log.warning(event, what=what))
     options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)]
     server = grpc.aio.server(options=options, interceptors=[UnreadableRequests()])
     collector_pb2_grpc.add_CollectorServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
@@ -115,7 +118,7 @@ async def _listen(servicer: CollectorServicer, *, address: str) -> tuple[grpc.ai
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
     add_reflection(server, services=(SERVICE, health.SERVICE_NAME))
     try:
-        server.add_insecure_port(address)
+        server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     except RuntimeError as error:
         raise MachineError(f"cannot listen on {address}: {error}") from None
     await server.start()

@@ -3,15 +3,17 @@
 A port the user named must be free; a default one that is taken gives way to the next free one, which is said.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from mmrec.config import KafkaSettings, ServingSettings, Settings, StoreSettings, parse_settings
+from mmrec.config import TABLES, KafkaSettings, ServingSettings, Settings, StoreSettings, parse_settings
 from mmrec.errors import ConfigurationError, MachineError
 from mmrec.telemetry.metric_names import PROCESSES
 from mmrec.wire.declared import AddressOrNone, check
+from mmrec.wire.environment import overridden
 from mmrec.wire.toml_text import parse_toml, read_toml_text, toml_text
 from services.stack.ports import HOST, is_free, next_free
 
@@ -49,13 +51,12 @@ class StackTable:
 
 
 def read_document(path: Path | None) -> dict[str, Any]:
-    """The user's TOML document; empty where none is named."""
-    if path is None:
-        return {}
+    """The user's TOML document, empty where none is named, with the values that the environment has."""
     try:
-        return parse_toml(read_toml_text(path), where=str(path))
+        document = {} if path is None else parse_toml(read_toml_text(path), where=str(path))
     except FileNotFoundError:
         raise ConfigurationError(f"cannot read {path}: there is no such file; name another one") from None
+    return overridden(document, os.environ, TABLES)
 
 
 def asked_settings(document: dict[str, Any], *, file: Path | None, folder: Path) -> Settings:

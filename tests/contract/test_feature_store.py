@@ -397,7 +397,7 @@ def test_a_folder_without_a_repository_says_what_to_run(tmp_path: Path) -> None:
 def test_the_online_store_is_chosen_by_configuration() -> None:
     assert "type: sqlite" in repository_yaml(StoreSettings())
     redis = repository_yaml(StoreSettings(online_store="redis", redis_connection="cache:6379,password=x"))
-    assert 'connection_string: "cache:6379,password=x"' in redis
+    assert 'connection_string: "cache:6379"' in redis  # the file is read by everybody: it holds no login
     online = RepoConfig(**yaml.safe_load(redis)).online_store
     assert online.skip_dedup  # or Feast drops rows written by a clock that was set back
     with pytest.raises(ConfigurationError, match="redis_connection"):

@@ -10,6 +10,7 @@ import pytest
 from redis import Redis
 
 from mmrec.collecting.overlay import MAX_READ, MemoryOverlay, Overlay, OverlayEntry, overlay_batch
+from mmrec.config import StoreSettings
 from mmrec.errors import StoreError
 from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.scoring.source import Source
@@ -34,9 +35,11 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
         return made[-1]
 
     def redis(**options: int) -> Overlay:
+        from mmrec.stores.redis.access import overlay_access
         from mmrec.stores.redis.overlay import RedisOverlay
 
-        made.append(RedisOverlay(connection, timeout_s=10.0, **options))
+        access = overlay_access(StoreSettings(online_store="redis", redis_connection=connection))
+        made.append(RedisOverlay(access, timeout_s=10.0, **options))
         return made[-1]
 
     if request.param == "redis":

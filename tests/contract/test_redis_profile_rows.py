@@ -159,7 +159,7 @@ def test_a_server_that_went_back_is_not_written_though_it_still_holds_the_lease(
     layout: RedisLayout, tmp_path: Path, stack_id: str
 ) -> None:
     port = any_free(1)[0]
-    own = replace(layout, nodes=((HOST, port),))
+    own = replace(layout, access=replace(layout.access, nodes=((HOST, port),)))
     process = start_redis(port, tmp_path, stack_id=stack_id)
     try:
         client = own.connect()
@@ -195,7 +195,7 @@ def test_a_cluster_is_written_and_read_under_the_same_lease(layout: RedisLayout,
             node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
             while b"cluster_state:ok" not in node.execute_command("CLUSTER", "INFO"):
                 time.sleep(0.1)
-        cluster = replace(layout, nodes=((HOST, port),), is_cluster=True)
+        cluster = replace(layout, access=replace(layout.access, nodes=((HOST, port),), is_cluster=True))
         with take_lease(cluster.connect()) as lease:
             rows = RedisProfileRows(cluster, lease=lease.holder)
             keys = [f"user {n}" for n in range(PORTION + 20)]

@@ -143,7 +143,8 @@ def test_the_list_names_every_metric_once_and_only_known_processes() -> None:
     assert len({metric.name for metric in METRICS}) == len(METRICS)
     assert all(metric.name.startswith("mmrec_") and metric.help.endswith(".") for metric in METRICS)
     assert {process for metric in METRICS for process in metric.processes} == set(PROCESSES)
-    assert {f.name for f in dataclasses.fields(MetricsSettings)} == {*PROCESSES, "late_s"}
+    files = {"certificate_file", "key_file", "client_ca_file", "ca_file"}
+    assert {f.name for f in dataclasses.fields(MetricsSettings)} == {*PROCESSES, "late_s"} | files
     with pytest.raises(ValueError, match="_total"):
         MetricName(name="x", kind=MetricKind.COUNTER, help="", processes=frozenset())
     with pytest.raises(ValueError, match="buckets"):

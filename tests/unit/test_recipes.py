@@ -219,7 +219,8 @@ def test_a_store_is_one_folder_one_name_and_one_case(package: Path) -> None:
     (room / "__init__.py").write_text('"""The shelf."""\n')
     (room / "engine.py").write_text(STORE_FILE)
     insert(package / "mmrec" / "stores" / "online_engine.py", STORE_CASE, before="        case other:\n")
-    config, laws = package / "mmrec" / "config.py", package / "tests" / "contract" / "test_feature_store.py"
+    config = package / "mmrec" / "connections" / "engines.py"
+    laws = package / "tests" / "contract" / "test_feature_store.py"
     config.write_text(config.read_text().replace('Literal["sqlite", "redis"]', 'Literal["sqlite", "redis", "shelf"]'))
     laws.write_text(laws.read_text().replace('"sqlite", "redis"]', '"sqlite", "redis", "shelf"]'))
     deployed = laws.with_name("test_shelf.py")

@@ -6,6 +6,7 @@
 - Rows. Profiles are read and written below Feast, in its tables and hashes: twice as fast as through its provider, with
   progress in the same transaction (SQLite), under the writer's lease (Redis), and by workers that never import Feast.
   Feast reads what is written so, and the other way round (tests/contract/test_feature_store.py).
+- Redis's client. Feast makes it from one line of text, which has no room for the file of a password or for retries.
 """
 
 import importlib
@@ -109,6 +110,25 @@ def value_message(value: bytes | str) -> bytes:
     message = FeatureValue(bytes_val=value) if isinstance(value, bytes) else FeatureValue(string_val=value)
     serialized: bytes = message.SerializeToString()
     return serialized
+
+
+def lend_redis_client(provider: Any, *, connect: Callable[[], Any]) -> None:
+    """Let a provider's Redis store use the client that `connect` makes at the first call."""
+    import_feast()
+    from feast.infra.online_stores.redis import RedisOnlineStore
+
+    class LentRedisOnlineStore(RedisOnlineStore):  # type: ignore[misc]
+        """Feast's, with a client made elsewhere."""
+
+        _client: Any = None
+
+        def _get_client(self, online_store_config: Any) -> Any:
+            del online_store_config
+            if self._client is None:
+                self._client = connect()
+            return self._client
+
+    provider._online_store = LentRedisOnlineStore()
 
 
 def bytes_value(message: bytes) -> bytes:

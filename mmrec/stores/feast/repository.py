@@ -28,6 +28,10 @@ class FeastRepository:
     views: dict[str, Any]
     """feast.FeatureView by name."""
     online_store: OnlineStore
+    stores: StoreSettings
+    """Addresses and logins of this process's configuration; what feature_store.yaml has of them, where it has none."""
+    wait_s: float | None
+    """How long one call waits for the engine; None for the patience of a job."""
     tags: dict[str, str]
     """Tags of user_profile: schema fingerprint and decay rates it was applied with."""
 
@@ -68,7 +72,7 @@ def is_applied(folder: Path) -> bool:
     return bool(tags)
 
 
-def apply_objects(folder: Path, objects: Sequence[Any]) -> None:
+def apply_objects(folder: Path, objects: Sequence[Any], *, stores: StoreSettings) -> None:
     """Apply Feast objects to the repository in `folder`, whose feature_store.yaml is written.
 
     Raises:
@@ -79,6 +83,7 @@ def apply_objects(folder: Path, objects: Sequence[Any]) -> None:
     is_applied(folder)
     store = feast.FeatureStore(repo_path=str(folder))
     engine = online_engine(_engine(store, str(folder)))
+    engine.lend_client(store.provider, stores, wait_s=None)
     engine.before_apply(folder)
     store.apply(list(objects))
     engine.after_apply(folder)
@@ -95,8 +100,14 @@ def _engine(store: Any, folder: str) -> OnlineStore:
     )
 
 
-def open_repository(folder: str) -> FeastRepository:
+def open_repository(
+    folder: str, *, stores: StoreSettings | None = None, wait_s: float | None = None
+) -> FeastRepository:
     """Open an applied repository.
+
+    Args:
+        stores: Addresses and logins of the engine; without them, those that feature_store.yaml has, and no login.
+        wait_s: How long one call waits for the engine; None for the patience of a job.
 
     Raises:
         StoreError: nothing was applied there.
@@ -114,12 +125,31 @@ def open_repository(folder: str) -> FeastRepository:
     if missing:
         raise StoreError(f"the feature repository at {folder} lacks {missing}; run `python -m feature_repo.apply`")
     tags = dict(views[USER_PROFILE.name].tags)
+    online_store = _engine(store, folder)
+    stores = stores or _stores(store.config, folder, online_store)
+    online_engine(online_store).lend_client(store.provider, stores, wait_s=wait_s)
     return FeastRepository(
         config=store.config,
         provider=store.provider,
         views=views,
-        online_store=_engine(store, folder),
+        online_store=online_store,
+        stores=stores,
+        wait_s=wait_s,
         tags=tags,
+    )
+
+
+def _stores(config: Any, folder: str, online_store: OnlineStore) -> StoreSettings:
+    """What feature_store.yaml says of the engine."""
+    online, is_redis = config.online_store, online_store == "redis"
+    connection = online.connection_string if is_redis else ""
+    is_cluster = is_redis and online.redis_type == "redis_cluster"
+    return StoreSettings(
+        feature_repo=folder,
+        online_store=online_store,
+        redis_connection=connection,
+        redis_cluster=is_cluster,
+        overlay_connection=connection.split(",")[0] if is_cluster else "",
     )
 
 

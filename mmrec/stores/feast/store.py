@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from mmrec.catalog.item import Availability, CatalogEntry
+from mmrec.config import StoreSettings
 from mmrec.errors import StoreError
 from mmrec.features.packed_profiles import KeyedColumns, packed_profiles
 from mmrec.features.progress_json import decode_progress, encode_progress
@@ -55,21 +56,31 @@ DELETE_CHUNK = 20_000
 class FeastFeatureStore:
     """The Feast repository of a deployment; threads of one process take turns."""
 
-    def __init__(self, repo_folder: str, *, scoring: ScoringConfig | None = None, lease: bytes | None = None) -> None:
+    def __init__(
+        self,
+        repo_folder: str,
+        *,
+        stores: StoreSettings | None = None,
+        scoring: ScoringConfig | None = None,
+        lease: bytes | None = None,
+        wait_s: float | None = None,
+    ) -> None:
         """Open an applied repository.
 
         Args:
             repo_folder: Folder of feature_store.yaml.
+            stores: Addresses and logins of the engine; without them, those of feature_store.yaml, and no login.
             scoring: Weights for the values in the clear beside each profile, and the decay rates that a generation
                 must have to be read; without it they are written empty, and any rates are read.
             lease: On Redis: the value that the writer's lease must have for profiles to be written
                 (mmrec.stores.redis.writer_lease).
+            wait_s: How long one call waits for the engine, where somebody waits for the answer; None for a job.
 
         Raises:
             StoreError: nothing was applied there.
             IncompatibleStateError: applied with another schema.
         """
-        self._repository = open_repository(repo_folder)
+        self._repository = open_repository(repo_folder, stores=stores, wait_s=wait_s)
         self._scoring = scoring
         self._lock = threading.Lock()
         self._lease = lease
@@ -334,9 +345,9 @@ def applied_rates(repository: FeastRepository) -> list[float]:
     return rates
 
 
-def check_rates(repo_folder: str, decay_per_day: Sequence[float]) -> None:
+def check_rates(stores: StoreSettings, decay_per_day: Sequence[float]) -> None:
     """IncompatibleStateError where the live generation of an applied repository decays by other rates than these."""
-    pointer = FeastFeatureStore(repo_folder).generations.with_rates(decay_per_day)
+    pointer = FeastFeatureStore(stores.feature_repo, stores=stores).generations.with_rates(decay_per_day)
     pointer.check(pointer.live_of_any_rates())
 
 

@@ -5,6 +5,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from mmrec.config import KafkaSettings
+from mmrec.connections.brokers import Brokers, addresses, client_options
 from mmrec.errors import NotFoundError, StoreError
 from mmrec.events.topics import TopicIdentity
 from mmrec.stores.kafka.errors import MAX_RECORD_BYTES, store_error
@@ -15,14 +16,14 @@ _DAY_MS = 86_400_000
 class TopicAdmin:
     """Creates and describes topics. Use as a context manager."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, brokers: Brokers) -> None:
         try:
             self._admin = kafka.KafkaAdminClient(
-                bootstrap_servers=bootstrap.split(","), request_timeout_ms=20_000, bootstrap_timeout_ms=10_000
+                **client_options(brokers), request_timeout_ms=20_000, bootstrap_timeout_ms=10_000
             )
         except KafkaError as error:
-            raise store_error(bootstrap, error) from error
-        self._bootstrap = bootstrap
+            raise store_error(addresses(brokers), error) from error
+        self._where = addresses(brokers)
 
     def __enter__(self) -> "TopicAdmin":
         return self
@@ -53,7 +54,7 @@ class TopicAdmin:
                     continue
             self._admin.wait_for_topics(list(topic_configs(settings)))
         except KafkaError as error:
-            raise store_error(self._bootstrap, error) from error
+            raise store_error(self._where, error) from error
         return made
 
     def describe(self, topic: str) -> TopicIdentity:
@@ -68,7 +69,7 @@ class TopicAdmin:
         except KafkaError as error:
             raise store_error(topic, error) from error
         if not found or found[0].get("error_code") or not found[0].get("partitions"):
-            raise NotFoundError(f"topic {topic!r} does not exist at {self._bootstrap}; `mmrec up` creates it")
+            raise NotFoundError(f"topic {topic!r} does not exist at {self._where}; `mmrec up` creates it")
         return TopicIdentity(
             cluster_id=str(cluster_id),
             topic_id=str(found[0]["topic_id"]),
@@ -109,8 +110,8 @@ def topic_configs(settings: KafkaSettings) -> dict[str, dict[str, str]]:
 class KafkaTopicWatch:
     """Checks one topic's identity again and again over one connection, which is reopened after a failure."""
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        self._bootstrap, self._topic = bootstrap, topic
+    def __init__(self, brokers: Brokers, topic: str) -> None:
+        self._brokers, self._topic = brokers, topic
         self._admin: TopicAdmin | None = None
 
     def identity(self) -> tuple[str, str]:
@@ -125,7 +126,7 @@ class KafkaTopicWatch:
             StoreError: no broker answers.
             NotFoundError: it has no such topic.
         """
-        self._admin = self._admin or TopicAdmin(self._bootstrap)
+        self._admin = self._admin or TopicAdmin(self._brokers)
         try:
             return self._admin.describe(self._topic)
         except StoreError:
@@ -139,7 +140,7 @@ class KafkaTopicWatch:
             admin.close()
 
 
-def describe_topic(bootstrap: str, topic: str) -> TopicIdentity:
+def describe_topic(brokers: Brokers, topic: str) -> TopicIdentity:
     """Identity of a topic, over a connection of its own."""
-    with TopicAdmin(bootstrap) as admin:
+    with TopicAdmin(brokers) as admin:
         return admin.describe(topic)

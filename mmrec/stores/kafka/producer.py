@@ -7,6 +7,7 @@ from typing import Any
 import kafka
 from kafka.errors import KafkaError
 
+from mmrec.connections.brokers import Brokers, addresses, client_options
 from mmrec.events.producer import RecordPlace, Settled
 from mmrec.stores.kafka.admin import describe_topic
 from mmrec.stores.kafka.append import RecordAppender
@@ -19,7 +20,7 @@ class KafkaRecordProducer:
 
     def __init__(
         self,
-        bootstrap: str,
+        brokers: Brokers,
         *,
         delivery_timeout_s: float = 30.0,
         linger_s: float = 0.0,
@@ -29,7 +30,7 @@ class KafkaRecordProducer:
         """Connect.
 
         Args:
-            bootstrap: host:port[,host:port...].
+            brokers: Addresses, or settings that say more.
             delivery_timeout_s: If the broker does not answer for this long, a record's future fails.
             linger_s: How long a record waits for others; with 0, answers come soonest, and load still makes batches.
             max_requests: Unanswered requests to one broker at once, 1 to 5. With 1, records that arrive meanwhile go
@@ -43,7 +44,7 @@ class KafkaRecordProducer:
         timeout_ms = int(delivery_timeout_s * 1000)
         try:
             self._producer = kafka.KafkaProducer(
-                bootstrap_servers=bootstrap.split(","),
+                **client_options(brokers),
                 acks="all",
                 enable_idempotence=True,
                 compression_type="zstd",
@@ -59,7 +60,7 @@ class KafkaRecordProducer:
                 metrics_enabled=False,
             )
         except KafkaError as error:
-            raise store_error(bootstrap, error) from error
+            raise store_error(addresses(brokers), error) from error
         ask_for_ids_again(self._producer)
         wait_for_answers(self._producer)
         self._appender = RecordAppender(
@@ -67,7 +68,7 @@ class KafkaRecordProducer:
             max_record_bytes=MAX_RECORD_BYTES,
             headers=(headers := [(header, b"")] if header else []),
         )
-        self._bootstrap, self._timeout_s, self._headers = bootstrap, delivery_timeout_s, headers
+        self._brokers, self._timeout_s, self._headers = brokers, delivery_timeout_s, headers
 
     def learn_topics(self, topics: Iterable[str]) -> None:
         """Ask the broker for the topics' partitions, so that no send has to wait for that.
@@ -80,7 +81,7 @@ class KafkaRecordProducer:
             try:
                 self._producer.partitions_for(topic)
             except KafkaError as error:  # the library only says that it timed out
-                describe_topic(self._bootstrap, topic)
+                describe_topic(self._brokers, topic)
                 raise store_error(topic, error) from error
 
     def send(self, topic: str, key: bytes, value: bytes | None) -> "Future[RecordPlace]":

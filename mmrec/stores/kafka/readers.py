@@ -8,18 +8,21 @@ from typing import Any, Literal
 import kafka
 from kafka.errors import KafkaError
 
+from mmrec.connections.brokers import Brokers, addresses, client_options
 from mmrec.errors import NotFoundError, StoreError
 from mmrec.events.producer import BULK_HEADER, OVERLAY_HEADER, TopicRecord
 from mmrec.events.topics import SkippedBatches
 from mmrec.stores.kafka.errors import MAX_RECORD_BYTES, store_error
 from mmrec.stores.kafka.sound_batches import check_codecs, mend_reading
 
+BOOTSTRAP_MS = 10_000
+"""How long a client looks for a broker that answers; the library's own default is three times as long."""
 _IN_OVERLAY, _IS_BULK = (OVERLAY_HEADER, b""), (BULK_HEADER, b"")
 
 
 @contextmanager
 def open_consumer(
-    bootstrap: str,
+    brokers: Brokers,
     what: str,
     *,
     isolation: Literal["read_committed", "read_uncommitted"] = "read_committed",
@@ -44,7 +47,8 @@ def open_consumer(
     check_codecs()
     try:
         consumer = kafka.KafkaConsumer(
-            bootstrap_servers=bootstrap.split(","),
+            **client_options(brokers),
+            bootstrap_timeout_ms=BOOTSTRAP_MS,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -57,7 +61,7 @@ def open_consumer(
             metrics_enabled=False,
         )
     except KafkaError as error:
-        raise store_error(bootstrap, error) from error
+        raise store_error(addresses(brokers), error) from error
     mend_reading(consumer, skipped or SkippedBatches())
     with closing(consumer):
         try:
@@ -66,11 +70,11 @@ def open_consumer(
             raise store_error(what, error) from error
 
 
-def places_of(consumer: Any, bootstrap: str, topic: str) -> list[Any]:
+def places_of(consumer: Any, brokers: Brokers, topic: str) -> list[Any]:
     """The topic's partitions as objects of the library; NotFoundError where the broker has no such topic."""
     partitions = consumer.partitions_for_topic(topic)
     if not partitions:
-        raise NotFoundError(f"topic {topic!r} does not exist at {bootstrap}; `mmrec up` creates it")
+        raise NotFoundError(f"topic {topic!r} does not exist at {addresses(brokers)}; `mmrec up` creates it")
     return [kafka.TopicPartition(topic, partition) for partition in sorted(partitions)]
 
 
@@ -99,7 +103,7 @@ def _seek(consumer: Any, places: list[Any], start: Mapping[int, int]) -> None:
 
 
 def read_topic(
-    bootstrap: str,
+    brokers: Brokers,
     topic: str,
     *,
     start: Mapping[int, int] | None = None,
@@ -113,8 +117,8 @@ def read_topic(
         timeout_s: Longest silence of the broker before StoreError.
         skipped: As in open_consumer().
     """
-    with open_consumer(bootstrap, topic, skipped=skipped) as consumer:
-        places = places_of(consumer, bootstrap, topic)
+    with open_consumer(brokers, topic, skipped=skipped) as consumer:
+        places = places_of(consumer, brokers, topic)
         consumer.assign(places)
         ends = consumer.end_offsets(places)
         _seek(consumer, places, start or {})
@@ -133,7 +137,7 @@ def read_topic(
 
 
 def follow_topic(
-    bootstrap: str,
+    brokers: Brokers,
     topic: str,
     *,
     stop: Callable[[], bool],
@@ -149,8 +153,8 @@ def follow_topic(
         from_end: Skip what is there; `start` is then not used. What an open transaction holds is still to come.
         skipped: As in open_consumer().
     """
-    with open_consumer(bootstrap, topic, skipped=skipped) as consumer:
-        places = places_of(consumer, bootstrap, topic)
+    with open_consumer(brokers, topic, skipped=skipped) as consumer:
+        places = places_of(consumer, brokers, topic)
         consumer.assign(places)
         if from_end:
             for place, end in consumer.end_offsets(places).items():

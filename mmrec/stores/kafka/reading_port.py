@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from mmrec.connections.brokers import Brokers
 from mmrec.events.producer import TopicRecord
 from mmrec.events.topics import SkippedBatches, TopicIdentity
 from mmrec.stores.kafka.admin import TopicAdmin, describe_topic
@@ -12,19 +13,19 @@ from mmrec.stores.kafka.topic_ends import end_offsets
 class KafkaTopics:
     """One connection per call."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, brokers: Brokers) -> None:
         """Connect to nothing yet.
 
         Args:
-            bootstrap: host:port[,host:port...].
+            brokers: Addresses, or settings that say more.
         """
-        self._bootstrap = bootstrap
+        self._brokers = brokers
 
     def read(
         self, topic: str, *, start: Mapping[int, int] | None = None, skipped: SkippedBatches | None = None
     ) -> Iterator[TopicRecord]:
         """See Topics."""
-        return read_topic(self._bootstrap, topic, start=start, skipped=skipped)
+        return read_topic(self._brokers, topic, start=start, skipped=skipped)
 
     def follow(
         self,
@@ -36,17 +37,17 @@ class KafkaTopics:
         skipped: SkippedBatches | None = None,
     ) -> Iterator[list[TopicRecord]]:
         """See Topics."""
-        return follow_topic(self._bootstrap, topic, stop=stop, start=start, from_end=from_end, skipped=skipped)
+        return follow_topic(self._brokers, topic, stop=stop, start=start, from_end=from_end, skipped=skipped)
 
     def describe(self, topic: str) -> TopicIdentity:
         """See Topics."""
-        return describe_topic(self._bootstrap, topic)
+        return describe_topic(self._brokers, topic)
 
     def ends(self, topic: str) -> dict[int, int]:
         """See Topics."""
-        return end_offsets(self._bootstrap, topic)
+        return end_offsets(self._brokers, topic)
 
     def setting(self, topic: str, name: str) -> str:
         """See Topics."""
-        with TopicAdmin(self._bootstrap) as admin:
+        with TopicAdmin(self._brokers) as admin:
             return admin.config(topic, name)

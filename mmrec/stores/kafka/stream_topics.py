@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from mmrec.config import KafkaSettings
+from mmrec.connections.brokers import Brokers
 from mmrec.errors import ConfigurationError, StoreError
 from mmrec.scoring.source import Source
 from mmrec.stores.kafka.admin import TopicAdmin
@@ -32,7 +33,7 @@ class KafkaStreamTopics:
 
     def ends(self, topics: Mapping[str, StreamTopic]) -> dict[Source, int]:
         """Where each source can be read to now; errors as Topics.ends()."""
-        return source_ends(self._settings.bootstrap, topics.values())
+        return source_ends(self._settings, topics.values())
 
 
 def begin_reading(settings: KafkaSettings, marks: Mapping[Source, int]) -> StreamReading:
@@ -46,7 +47,7 @@ def begin_reading(settings: KafkaSettings, marks: Mapping[Source, int]) -> Strea
     """
     topics = stream_topics(settings)
     check_append_time(settings)
-    starts, num_deleted = starting_offsets(settings.bootstrap, topics, marks)
+    starts, num_deleted = starting_offsets(settings, topics, marks)
     if num_deleted:
         log.error("records_lost", num_records=num_deleted, reason="deleted by the broker before they were read")
     reading = StreamReading(topics=topics, starts=starts)
@@ -65,7 +66,7 @@ def stream_topics(settings: KafkaSettings) -> dict[str, StreamTopic]:
         settings.behavior_events: RecordKind.BEHAVIOR_EVENT,
         settings.served_lists: RecordKind.SERVED_LIST,
     }
-    with TopicAdmin(settings.bootstrap) as admin:
+    with TopicAdmin(settings) as admin:
         found = {name: admin.describe(name) for name in kinds}
     return {
         name: StreamTopic(name=name, cluster_id=identity.cluster_id, topic_id=identity.topic_id, kind=kinds[name])
@@ -87,7 +88,7 @@ def check_topics(settings: KafkaSettings, topics: Mapping[str, StreamTopic]) -> 
 
 def check_append_time(settings: KafkaSettings) -> None:
     """ConfigurationError where the broker does not stamp events itself: a producer clock must not decide."""
-    with TopicAdmin(settings.bootstrap) as admin:
+    with TopicAdmin(settings) as admin:
         found = admin.config(settings.behavior_events, "message.timestamp.type")
     if found != "LogAppendTime":
         raise ConfigurationError(
@@ -97,7 +98,7 @@ def check_append_time(settings: KafkaSettings) -> None:
 
 
 def starting_offsets(
-    bootstrap: str, topics: Mapping[str, StreamTopic], marks: Mapping[Source, int]
+    brokers: Brokers, topics: Mapping[str, StreamTopic], marks: Mapping[Source, int]
 ) -> tuple[dict[Source, int], int]:
     """Where to continue reading; see next_offsets.
 
@@ -105,8 +106,8 @@ def starting_offsets(
         StoreError: no broker answers, or one does not have what was read from it.
     """
     # To where the broker ends: what an open transaction holds is not lost.
-    with open_consumer(bootstrap, ", ".join(topics), isolation="read_uncommitted") as consumer:
-        places = [place for name in topics for place in places_of(consumer, bootstrap, name)]
+    with open_consumer(brokers, ", ".join(topics), isolation="read_uncommitted") as consumer:
+        places = [place for name in topics for place in places_of(consumer, brokers, name)]
         beginnings, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
     held = {}
     for place in places:

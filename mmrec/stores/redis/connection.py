@@ -19,6 +19,11 @@ class RedisConnection:
     options: dict[str, Any]
     """Further arguments of the client."""
 
+    def without_login(self) -> str:
+        """The text again, without user and password."""
+        options = [f"{name}={value}" for name, value in self.options.items() if name not in _TEXTS]
+        return ",".join([*(f"{host}:{port}" for host, port in self.nodes), *options])
+
 
 def parse_connection(connection: str) -> RedisConnection:
     """Take a connection apart.

@@ -14,13 +14,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from redis import Redis
 from redis.exceptions import RedisError
 
 from mmrec.collecting.overlay import MAX_ENTRIES, OverlayEntry, OverlayFigures, in_order, outlives
-from mmrec.errors import ConfigurationError, StoreError
+from mmrec.errors import StoreError
 from mmrec.scoring.source import Source
-from mmrec.stores.redis.connection import parse_connection
+from mmrec.stores.redis.access import Patience, RedisAccess
 
 PREFIX: Final = "mmrec:overlay:"
 TIME_TO_LIVE_S: Final = 7 * 86_400
@@ -32,17 +31,14 @@ STEP: Final = 1_000
 class RedisOverlay:
     """Entries in one Redis for all processes of a deployment."""
 
-    def __init__(self, connection: str, *, max_entries: int = MAX_ENTRIES, timeout_s: float = 0.25) -> None:
+    def __init__(self, access: RedisAccess, *, max_entries: int = MAX_ENTRIES, timeout_s: float = 0.25) -> None:
         """Connect at the first call.
 
         Args:
-            connection: host:port[,password=...][,db=...][,ssl=true], as the feature store has it.
-            timeout_s: How long a call waits for the server.
-
-        Raises:
-            ConfigurationError: `connection` is none.
+            access: Of a single server.
+            timeout_s: How long a call waits to connect, and for each answer; nothing is tried twice.
         """
-        self._redis = _client(connection, timeout_s)
+        self._redis: Any = access.connect(Patience.of_requests(timeout_s), decode_responses=True)
         self._max_entries = max_entries
         self._num_entries = 0
         self._num_dropped = 0
@@ -171,25 +167,6 @@ class RedisOverlay:
             left -= len(oldest)
             self._num_entries -= len(oldest)
             self._num_dropped += len(oldest)
-
-
-def _client(connection: str, timeout_s: float) -> Any:
-    found = parse_connection(connection)
-    unknown = sorted(set(found.options) - {"password", "username", "db", "ssl"})
-    if len(found.nodes) > 1 or unknown:
-        raise ConfigurationError(
-            "redis_connection is not host:port[,password=...][,db=...][,ssl=true]; unknown here: "
-            f"{unknown or 'more than one node'}"
-        )
-    ((host, port),) = found.nodes
-    return Redis(
-        host=host,
-        port=port,
-        **found.options,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        decode_responses=True,
-    )
 
 
 def _user(user_key: str) -> str:

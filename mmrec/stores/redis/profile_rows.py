@@ -16,10 +16,11 @@ from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from redis import Redis
-from redis.cluster import ClusterNode, RedisCluster
-from redis.exceptions import ConnectionError, RedisClusterException, WatchError
+from redis.cluster import RedisCluster
+from redis.exceptions import WatchError
 
 from mmrec.stores.feast.insides import bytes_value, entity_key, key_start, redis_field, redis_stamp_field, value_message
+from mmrec.stores.redis.access import Patience, RedisAccess
 from mmrec.stores.redis.writer_lease import BATCH_KEY, LEASE_KEY, LeaseLostError, StaleBatchError, connect_to_server_of
 from mmrec.wire.portions import portions
 
@@ -33,11 +34,7 @@ STORED_NAMES: Final = ("packed", "clear")
 class RedisLayout:
     """What a process needs to know to read and write the rows of one view."""
 
-    nodes: tuple[tuple[str, int], ...]
-    """Host and port; more than one only of a cluster."""
-    options: tuple[tuple[str, Any], ...]
-    """Further arguments of the client, such as a password."""
-    is_cluster: bool
+    access: RedisAccess
     key_prefix: bytes
     """Serialized entity key up to the length of the value."""
     key_suffix: bytes
@@ -45,37 +42,36 @@ class RedisLayout:
     view: str
     """Feast's name of the view."""
 
-    def connect(self, *, lease: bytes | None = None) -> "Redis | RedisCluster":
-        """A client; RedisError where no server answers.
+    @property
+    def is_cluster(self) -> bool:
+        """Whether it is a Redis Cluster."""
+        return self.access.is_cluster
+
+    def connect(self, *, lease: bytes | None = None, patience: Patience | None = None) -> "Redis | RedisCluster":
+        """A client; RedisError where no node of a cluster answers.
 
         Args:
             lease: Connect only to the run of the server that gave this lease; on a cluster this is not checked.
+            patience: That of a job, if None.
         """
-        options = dict(self.options)
-        if self.is_cluster:
-            try:
-                return RedisCluster(startup_nodes=[ClusterNode(host, port) for host, port in self.nodes], **options)
-            except RedisClusterException as error:  # which is no RedisError
-                raise ConnectionError(str(error)) from error
-        host, port = self.nodes[0]
-        if lease is not None:
-            options["redis_connect_func"] = connect_to_server_of(lease)
-        return Redis(host=host, port=port, **options)
+        greeting = None if lease is None else connect_to_server_of(lease)
+        return self.access.connect(patience or Patience.of_jobs(), on_connect=greeting)
 
 
 class RedisProfileRows:
     """One view's rows; not for two threads at a time."""
 
-    def __init__(self, layout: RedisLayout, *, lease: bytes | None = None) -> None:
+    def __init__(self, layout: RedisLayout, *, lease: bytes | None = None, patience: Patience | None = None) -> None:
         """Connect.
 
         Args:
+            patience: That of a job, if None.
             lease: The value that the lease must have for a write to happen; a single server must be the run that gave
                 it. With None, writes always happen.
         """
         self._layout = layout
         self._lease = lease
-        self._client: Any = layout.connect(lease=lease)
+        self._client: Any = layout.connect(lease=lease, patience=patience)
         self._stamp_field = redis_stamp_field(layout.view)
 
     def read(self, keys: Iterable[str], name: str) -> Iterator[tuple[str, bytes]]:

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mmrec.config import StoreSettings
 from mmrec.features.schema import View
@@ -46,6 +46,10 @@ class SqliteEngine:
         """Writing ahead is a property of the file: it holds for every process."""
         with _connected(folder) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
+
+    def lend_client(self, provider: Any, stores: StoreSettings, *, wait_s: float | None) -> None:
+        """Feast's own opens the same file."""
+        del provider, stores, wait_s
 
     def open_rows(self, repository: "FeastRepository", view: View, *, lease: bytes | None) -> SqliteProfileRows:
         """Rows of Feast's own table; there is no lease."""

@@ -1,0 +1,1 @@
+"""How engines and our own ports are reached: addresses, encryption, logins, certificates."""
