@@ -71,7 +71,7 @@ def ablation_variants(world: World) -> Iterator[Variant]:
         yield Variant(name=f"{STRONG}.without_labels", model=STRONG, label="without attributes", alter=hiding(LABELS))
     everything = hiding(LABELS, *world.items.vectors)
     yield Variant(name=f"{STRONG}.without_content", model=STRONG, label="without all content", alter=everything)
-    yield _without("ids", num_known=0.0)
+    yield _without("ids", id_share=0.0)
 
 
 def _without(part: str, *, printed: bool = False, **parameters: float | str) -> Variant:
