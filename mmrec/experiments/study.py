@@ -8,7 +8,7 @@ line in mmrec.experiments.studies; mmrec.experiments.study_run runs it cell by c
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
@@ -83,7 +83,7 @@ class Study:
     """One sentence: what is shown."""
     data_sets: tuple[str, ...]
     """Names of mmrec.experiments.data_sets that it is usually run on."""
-    variants: Callable[[World], Sequence[Variant]]
+    variants: Callable[[World], Iterable[Variant]]
     """Of the world as it is: what can be hidden or swept depends on it. Their names are all different."""
     protocol: str = "user80_full"
     """Split and first candidates."""
