@@ -148,7 +148,7 @@ class S3Strong:
     def _train(self, data: Interactions, generator: np.random.Generator) -> list[tuple[float, float]]:
         options, towers, curve = self._options, self._towers, list[tuple[float, float]]()
         # A single number has far to go: how much popularity and own scores count is found in a few dozen steps.
-        numbers = [*towers.temperature.parameters(), towers.gate, towers.popular_B, towers.own_B]
+        numbers = [*towers.temperature.parameters(), towers.gate, towers.popular_B, towers.own_B, towers.bias_B]
         others = [each for each in towers.parameters() if not any(each is number for number in numbers)]
         optimizer = torch.optim.AdamW(
             [

@@ -2,7 +2,7 @@
 
     v_i   = unit( mean over present tokens of norm(x + attention(x)) )     tokens: modalities, attributes, id (M18)
     q_n   = unit( g long_n + (1 - g) recent_n + mlp([long_n; recent_n]) )  long, recent: weighted means of own v
-    z_nib = cos(H_b q_n, v_i) / tau + popular_b p_i + own_b ln(1 + S_ni)   p: standardized log of decayed counts
+    z_nib = cos(H_b q_n, v_i) / tau + popular_b p_i + own_b ln(1 + S_ni) + c_b      p: standardized log of counts
 
 The id's token counts n / (n + shrinkage) with n events on the item (METHODS M24): without events it is not there, and
 an item is what its content says. In training each token is missing with some chance, so that content alone will do.
@@ -11,6 +11,7 @@ Axes: N users, I items, M tokens, D width, B behaviors, A attribute values of al
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,9 @@ from torch.nn import functional
 
 from mmrec.models.fusion import SelfAttentionFusion, apply_fusion
 from mmrec.models.losses import Temperature
+
+RARE: Final = -4.0
+"""Where a head's constant begins: nearly no item is touched next. A softmax over items does not see it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,6 +74,7 @@ class Towers(nn.Module):
         self.temperature = Temperature(0.1)
         self.popular_B = nn.Parameter(torch.full((num_behaviors,), 0.5))
         self.own_B = nn.Parameter(torch.zeros(num_behaviors))
+        self.bias_B = nn.Parameter(torch.full((num_behaviors,), RARE))
         with torch.no_grad():  # starts as likeness of content: what is learned is added to it
             self.mlp[-1].weight.mul_(0.1)  # type: ignore[operator]
 
@@ -110,7 +115,8 @@ class Towers(nn.Module):
             popular_I: p of each item.
             own_NI: ln(1 + S).
         """
-        return self.popular_B[behavior] * popular_I + self.own_B[behavior] * own_NI
+        known_NI = self.popular_B[behavior] * popular_I + self.own_B[behavior] * own_NI
+        return known_NI + self.bias_B[behavior]
 
     def logits(self, users_ND: Tensor, items_ID: Tensor, added_NI: Tensor, behavior: int) -> Tensor:
         """Of one behavior: z, (N, I)."""

@@ -82,7 +82,7 @@ def kinds_of_two_scores() -> tuple[Interactions, ItemFeatures]:
 
 def test_the_printed_network_without_a_user_learns_the_mean_score_of_a_kind_of_content() -> None:
     data, items = kinds_of_two_scores()
-    model = S3_ITEM_ONLY.model({**SMALL, "zeros_per_pair": 0, "num_steps": 300})
+    model = S3_ITEM_ONLY.model({**SMALL, "zeros_per_pair": 0, "num_steps": 200, "learning_rate": 0.02})
     model.fit(data, items, seed=1)
     assert model.score(*asked(data, [0]))[0] == pytest.approx([2, 2, 2, 10, 10, 10], abs=0.3)
 
