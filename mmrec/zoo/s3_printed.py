@@ -55,7 +55,11 @@ class PrintedOptions(ScoreOptions):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Slots:
-    """Content of rows in the paper's two slots."""
+    """Content of rows in the paper's two slots.
+
+    Vectors are scaled so that their numbers have a root mean square of 1, about as those of the paper's encoders: unit
+    vectors of hundreds of numbers would leave the network linear for most of its steps.
+    """
 
     text_NX: Float32Array
     image_NX: Float32Array
@@ -66,13 +70,10 @@ class Slots:
         """Of all items; a modality that is not there is a column of zeros that nobody has."""
         absent = np.zeros((items.num_items, 1), dtype=np.float32)
         nobody = np.zeros(items.num_items, dtype=np.bool_)
-        vectors = [items.vectors.get(name, absent) for name in SLOTS]
         present = [items.present.get(name, nobody) for name in SLOTS]
-        return cls(
-            text_NX=np.where(present[0][:, None], vectors[0], 0.0).astype(np.float32),
-            image_NX=np.where(present[1][:, None], vectors[1], 0.0).astype(np.float32),
-            present_N2=np.stack(present, axis=1),
-        )
+        pairs = zip(SLOTS, present, strict=True)
+        text_NX, image_NX = (_scaled(items.vectors.get(name, absent), has_I) for name, has_I in pairs)
+        return cls(text_NX=text_NX, image_NX=image_NX, present_N2=np.stack(present, axis=1))
 
     def take(self, rows: IntArray | slice) -> "Slots":
         """Some rows."""
@@ -93,6 +94,12 @@ class Slots:
             image_NX=(images_NX / whole_N2[:, 1:]).astype(np.float32),
             present_N2=present_N2,
         )
+
+
+def _scaled(vectors_IX: Float32Array, has_I: BoolArray) -> Float32Array:
+    """Zeros where there is none, the others with a root mean square of 1."""
+    size = float(np.sqrt(np.square(vectors_IX[has_I], dtype=np.float64).mean())) if has_I.any() else 0.0
+    return np.where(has_I[:, None], vectors_IX / (size or 1.0), 0.0).astype(np.float32)
 
 
 def printed_content(slots: Slots, options: PrintedOptions) -> PrintedContent:
