@@ -39,7 +39,7 @@ def personalization(lists_NK: IntArray) -> float:
         return 0.0
     counts = np.bincount(lists_NK[lists_NK >= 0])
     shared = float((counts * (counts - 1)).sum()) / (num_lists * (num_lists - 1))
-    return 1.0 - shared / lists_NK.shape[1]
+    return 1.0 - shared / int(lists_NK.shape[1])
 
 
 def diversity(lists_NK: IntArray, vectors_ID: Float32Array) -> float:

@@ -120,4 +120,5 @@ class Towers(nn.Module):
 
     def logits(self, users_ND: Tensor, items_ID: Tensor, added_NI: Tensor, behavior: int) -> Tensor:
         """Of one behavior: z, (N, I)."""
-        return self.queries(users_ND, behavior) @ items_ID.T / self.temperature() + added_NI
+        likeness_NI: Tensor = self.queries(users_ND, behavior) @ items_ID.T / self.temperature()
+        return likeness_NI + added_NI
