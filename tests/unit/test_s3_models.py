@@ -82,7 +82,7 @@ def kinds_of_two_scores() -> tuple[Interactions, ItemFeatures]:
 
 def test_the_printed_network_without_a_user_learns_the_mean_score_of_a_kind_of_content() -> None:
     data, items = kinds_of_two_scores()
-    model = S3_ITEM_ONLY.model({**SMALL, "zeros_per_pair": 0, "num_steps": 200, "learning_rate": 0.02})
+    model = S3_ITEM_ONLY.model({**SMALL, "zeros_per_pair": 0, "num_steps": 300})
     model.fit(data, items, seed=1)
     assert model.score(*asked(data, [0]))[0] == pytest.approx([2, 2, 2, 10, 10, 10], abs=0.3)
 
@@ -96,6 +96,15 @@ def test_the_printed_network_without_a_user_gives_everybody_the_same_list() -> N
     assert (scores_NI == scores_NI[0]).all() and len(np.unique(scores_NI[0])) > 1
     lists_NK = judge(model, task.test, seed=1)["full", "any"].lists_NK
     assert lists_NK is not None and personalization(lists_NK) == 0.0
+
+
+def test_the_printed_network_with_a_user_gives_lists_of_ones_own_and_strangers_one_list() -> None:
+    task = bridged_task()
+    model = S3_WITH_USER.model({**SMALL, "num_steps": 20})
+    model.fit(task.data.take(task.fit_E), bridged_items(), seed=1)
+    users_N, histories = asked(task.data, [0, 1, UNKNOWN, UNKNOWN])
+    scores_NI = model.score(users_N, histories)
+    assert not np.array_equal(scores_NI[0], scores_NI[1]) and np.array_equal(scores_NI[2], scores_NI[3])
 
 
 @settings(max_examples=40, deadline=None)
