@@ -18,7 +18,7 @@ UV_VERSION := 0.13.8
 NEEDED := mmrec needs Python $(lastword $(PYTHONS)) to $(firstword $(PYTHONS))
 ADVICE := install one of these, or call make PYTHON=/path/to/it
 
-.PHONY: demo test test-unit explore up lint format proto lock setup bench-recommend bench-stream bench-stream-growth bench-content search-quality cold-items encoders report-content evaluate keep-demo fuzz sensitivity chaos-stream same-python clean
+.PHONY: demo test test-unit explore up lint lint-deploy format proto lock setup bench-recommend bench-stream bench-stream-growth bench-content search-quality cold-items encoders report-content evaluate keep-demo fuzz sensitivity chaos-stream same-python clean
 
 demo: setup            ## the whole way, from a click on Kafka to a changed list; DATASET=storefront|movielens
 	@$(BIN)/mmrec demo --dataset $(DATASET)
@@ -40,6 +40,9 @@ lint: setup            ## style, types, import walls
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+lint-deploy: setup     ## deploy/ renders, fits the schemas, keeps to the policies, and names what the code names
+	@$(PYTEST) tests/unit/test_deploy_*.py
 
 format: setup
 	@$(BIN)/ruff check --fix .

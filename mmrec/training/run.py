@@ -13,7 +13,7 @@ are those of the same steps, ended one part earlier (a rolling origin).
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from mmrec.features.assemble import feature_names
 from mmrec.features.item_columns import ContentColumns, ItemEntry, Vocabulary, content_columns
 from mmrec.models.bundle import ModelBundle
 from mmrec.models.ranker import Ranker
-from mmrec.models.settings import Fusion, RankerSettings, TowerSettings
+from mmrec.models.settings import RankerSettings, TowerSettings
 from mmrec.training.example_config import Part
 from mmrec.training.examples import RankingExamples, RetrievalExamples
 from mmrec.training.figures import RankingFigures
@@ -77,16 +77,6 @@ class Trained:
 
     bundle: ModelBundle
     curves: dict[str, Any]
-
-
-def train_config(*, fusion: Fusion, max_epochs: int, patience: int, id_shrinkage: float) -> TrainConfig:
-    """The default configuration with these changed."""
-    config = TrainConfig()
-    return replace(
-        config,
-        towers=replace(config.towers, fusion=fusion, id_shrinkage=id_shrinkage),
-        fit_towers=replace(config.fit_towers, max_epochs=max_epochs, patience=patience),
-    )
 
 
 def use_threads(num_threads: int) -> None:
