@@ -131,10 +131,14 @@ class PrintedSelfAttentionFusion(nn.Module):
         self.attention = nn.MultiheadAttention(num_modalities * width, num_heads, batch_first=True)
         self.mix = nn.Linear(num_modalities * width, width, bias=False)
 
-    def forward(self, tokens_NMD: Tensor, present_NM: Tensor) -> Fused:
+    def joint(self, tokens_NMD: Tensor, present_NM: Tensor) -> Tensor:
+        """The one token after attention, as wide as all modalities together; shape (N, M * D)."""
         token = shown_only(tokens_NMD, present_NM).flatten(1).unsqueeze(1)
-        mixed, _ = self.attention(token, token, token, need_weights=False)
-        return Fused(self.mix(mixed.squeeze(1)), _even_shares(present_NM))
+        mixed: Tensor = self.attention(token, token, token, need_weights=False)[0]
+        return mixed.squeeze(1)
+
+    def forward(self, tokens_NMD: Tensor, present_NM: Tensor) -> Fused:
+        return Fused(self.mix(self.joint(tokens_NMD, present_NM)), _even_shares(present_NM))
 
 
 FUSIONS: dict[str, type[nn.Module]] = {

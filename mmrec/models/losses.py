@@ -46,7 +46,8 @@ def info_nce(
         keys_KD: Unit-norm keys: the whole catalogue, a sample, or the batch.
         positive_N: Row of each query's positive among the keys.
         log_q_K: log of how often each key is expected in the sample; None where keys are the whole catalogue.
-            It is taken off the negatives and off the positive's copy among the keys alike.
+            It is taken off the negatives and off the positive's copy among the keys alike. Shape (K,), or (N, K) where
+            it holds what else each query knows of a key, with the sign turned.
         ignored_NK: True where a key must not count as a negative (another positive of the same query).
         weights_N: Weight of each query; None weighs all alike.
 
@@ -145,7 +146,12 @@ def paired_multi_positive(
 
 def log_utility(logits_NB: Tensor, weights_B: Tensor) -> Tensor:
     """Log sum_b w_b p_b with p = sigmoid(logits): the ranker's final score (METHODS M25), stable for small p."""
-    return torch.logsumexp(functional.logsigmoid(logits_NB) + weights_B.log(), dim=-1)
+    return log_weighted_sum(functional.logsigmoid(logits_NB), weights_B)
+
+
+def log_weighted_sum(log_p_NB: Tensor, weights_B: Tensor) -> Tensor:
+    """Log sum_b w_b p_b of probabilities given as logarithms; weights are above 0."""
+    return torch.logsumexp(log_p_NB + weights_B.log(), dim=-1)
 
 
 def listwise_softmax(scores_NC: Tensor, gains_NC: Tensor, valid_NC: Tensor, weights_N: Tensor | None = None) -> Tensor:

@@ -16,6 +16,9 @@ from mmrec.zoo.neighbor_walk import NEIGHBOR_WALK
 from mmrec.zoo.popularity import POPULARITY
 from mmrec.zoo.random_order import RANDOM
 from mmrec.zoo.recency import RECENCY
+from mmrec.zoo.s3_item_only import S3_ITEM_ONLY
+from mmrec.zoo.s3_strong import S3_STRONG
+from mmrec.zoo.s3_with_user import S3_WITH_USER
 from mmrec.zoo.sasrec import SASREC
 from mmrec.zoo.zoo_model import ZooModel
 
@@ -34,6 +37,9 @@ MODELS: Final[tuple[ZooModel, ...]] = (
     FREEDOM,
     SASREC,
     BLEND,
+    S3_ITEM_ONLY,
+    S3_WITH_USER,
+    S3_STRONG,
 )
 
 
