@@ -60,11 +60,9 @@ class _Network(nn.Module):
         self._inputs = [functional.normalize(torch.from_numpy(rows_IC), dim=1) for rows_IC in inputs.values()]
         self.maps = nn.ModuleList(nn.Linear(each.shape[1], options.embedding_dim, bias=False) for each in self._inputs)
         self.shares = nn.Parameter(torch.zeros(len(self._inputs)))
-        first = [neighbors(each, num_alike=options.num_alike) for each in self._inputs]
-        self._first = [
-            (near_IK, edge_weights(each, near_IK)) for each, near_IK in zip(self._inputs, first, strict=True)
-        ]
-        self._near, self._epochs = first, count()
+        self._near = [neighbors(each, num_alike=options.num_alike) for each in self._inputs]
+        self._first = [(near, edge_weights(each, near)) for each, near in zip(self._inputs, self._near, strict=True)]
+        self._epochs = count()
 
     def before_epoch(self) -> None:
         """Find the edges of the learned graph anew, where it is time."""
@@ -112,7 +110,7 @@ def neighbors(units_ID: Tensor, *, num_alike: int) -> Tensor:
 
 
 def edge_weights(units_ID: Tensor, near_IK: Tensor) -> Tensor:
-    """S of each edge, shape (I, K)."""
+    """Weight s of each edge, shape (I, K)."""
     near_IKD = units_ID.index_select(0, near_IK.flatten()).view(*near_IK.shape, -1)
     cosines_IK = (units_ID[:, None] * near_IKD).sum(dim=-1).clamp(min=0.0)
     scales_I = cosines_IK.sum(dim=1).clamp(min=1e-6).rsqrt()

@@ -4,10 +4,9 @@
     x_ui  = cos(u, v_i) + sum over m of  a_uim * (norm(u) . e_mi)                          u, v: graph_embeddings
     loss  = softmax of x over drawn items  +  kept_weight * mean over kinds of (1 - cos(D_m (v_i + sum of e_mi), x_mi))
 
-e is mmrec.zoo.modal_encoders. The second term is that of the paper's decoders, which make an item's vector keep what its
-content says. Differences: users and items are smoothed over the graph of who touched what, and the loss is a softmax over
-drawn items with events. v of items without events is 0: content alone ranks them. It is called "like" because the paper
-leaves its layers open where this file decides.
+e is mmrec.zoo.modal_encoders. The second term is that of the paper's decoders, which make an item's vector keep what
+its content says. It is called "like" for what differs: users and items are smoothed over the graph of who touched what,
+the loss is a softmax over drawn items with events, and v of items without events is 0, so that content alone ranks them.
 
 Axes: N targets, I items, M kinds, C content, D numbers of an embedding, P pairs, S drawn items, X any rows.
 """
@@ -62,7 +61,7 @@ class _Network(nn.Module):
         self._is_known_I1 = torch.from_numpy(pairs.is_known_I.astype(np.float32))[:, None]
 
     def items(self) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """U of all users, norm(v) and e of all items."""
+        """What u is for all users, and norm(v) and e for all items."""
         users_UD, items_ID = self.graph.vectors()
         return users_UD, functional.normalize(items_ID, dim=1) * self._is_known_I1, self.encoders()
 

@@ -6,9 +6,9 @@
          + view_weight * mean over pairs of views (a, b) of one item:  kinds, and id_i with each
              InfoNCE = -ln( exp(a_i . b_i / t) / sum over drawn j of exp(a_i . b_j / t) ), both ways
 
-Here users read content, too: theirs is made of v_0. id is 0 for items without events, and drawn are items with events, so
-that an item nobody touched is ranked by its content alone. S3 names its peer and does not say which of the papers of that
-name it is, so this is a form that does what the name says.
+Users read content, too, since theirs are made of v_0. id is 0 for items without events, and drawn are items with
+events, so that an item nobody touched is ranked by its content alone. S3 names its peer and does not say which paper
+that is, so this is a form that does what the name says.
 
 Axes: I items, M kinds, D numbers of an embedding, P pairs, S drawn items, B items whose views are compared.
 """

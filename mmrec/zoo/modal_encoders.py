@@ -1,4 +1,4 @@
-"""Each kind of an item's content as a vector of one size: what the multimodal graph models have in common (METHODS M36).
+"""Each kind of an item's content as a vector of one size, as multimodal graph models read it (METHODS M36).
 
     e_mi = norm(W_m x_mi)         x: mmrec.zoo.content_inputs of kind m;  0 where the item has none of it
 

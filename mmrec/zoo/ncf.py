@@ -1,11 +1,11 @@
-"""NCF: a network in the place of the product of user and item, in the form called NeuMF (He et al., WWW 2017; METHODS M36).
+"""NCF: a network in the place of the product of user and item, form NeuMF (He et al., WWW 2017; METHODS M36).
 
     g_ui = p_u * q_i                                          product by number
     h_ui = relu(W2 relu(W1 [p'_u; q'_i] + c1) + c2)           embeddings of their own
     x_ui = w . [g_ui; h_ui],    minimize  -ln sigmoid(x_ui) - sum over drawn j of ln(1 - sigmoid(x_uj))
 
-As printed: binary cross-entropy, `num_negatives` items drawn evenly for each pair. A user whom fitting saw no event of is
-the mean user. W1 is applied to users and items apart, as [p'; q'] W1 = p' W1u + q' W1i: scoring all items costs a sum.
+As printed: binary cross-entropy, `num_negatives` items drawn evenly for each pair. A user whom fitting saw no event of
+is the mean user. W1 is applied to users and items apart, as [p'; q'] W1 = p' W1u + q' W1i: scoring all items costs a sum.
 
 Axes: N targets, U users, I items, D numbers of an embedding, P pairs, S items drawn for each.
 """
@@ -63,7 +63,7 @@ class _Network(nn.Module):
         self.out = nn.Linear(size + self.second.out_features, 1, bias=False)
 
     def score(self, users_XD: Tensor, items_XD: Tensor) -> Tensor:
-        """X of users and items whose shapes broadcast, all but the last axis."""
+        """What x is of users and items whose shapes broadcast, all but the last axis."""
         size = users_XD.shape[-1] // 2
         own, others = self.out.weight[0, :size], self.out.weight[0, size:]
         hidden_X = functional.relu(self.of_users(users_XD[..., size:]) + self.of_items(items_XD[..., size:]))
@@ -72,7 +72,7 @@ class _Network(nn.Module):
         return found
 
     def score_all(self, users_ND: Tensor) -> Tensor:
-        """X of some users and every item, shape (N, I)."""
+        """What x is of some users and every item, shape (N, I)."""
         size = users_ND.shape[-1] // 2
         items_ID = self.items.weight
         found_NI = (users_ND[:, :size] * self.out.weight[0, :size]) @ items_ID[:, :size].T

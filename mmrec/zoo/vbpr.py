@@ -3,10 +3,10 @@
     x_ui     = b_i + p_u . v_i + t_u . (E f_i) + h . f_i           f_i: content of the item
     minimize   mean over pairs and drawn j of  -ln sigmoid(x_ui - x_uj)  +  l2 * |those of the batch|^2
 
-f is mmrec.zoo.content_inputs of labels and every modality, where the paper has one picture. Differences: each pair stands
-against all items that are drawn for its batch, not against one; these are items with events, and v and b begin at 0, so
-that an item nobody touched is ranked by its content alone. Users whom fitting saw no event of are the mean of [v; E f]
-over their own items.
+f is mmrec.zoo.content_inputs of labels and every modality, where the paper has one picture. Differences: each pair
+stands against all items that are drawn for its batch, not against one; these are items with events, and v and b begin
+at 0, so that an item nobody touched is ranked by its content alone. Users whom fitting saw no event of are the mean of
+[v; E f] over their own items.
 
 Axes: N targets, U users, I items, D numbers of a factor, C of content, P pairs, S drawn items.
 """
