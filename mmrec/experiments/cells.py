@@ -22,6 +22,7 @@ from mmrec.evaluation.interactions import ItemFeatures
 from mmrec.evaluation.judging import Kind, Places, judge, popularity_of
 from mmrec.evaluation.model import Learner
 from mmrec.evaluation.task import Task
+from mmrec.experiments.budget import Budget
 from mmrec.experiments.fitting import TimedModel, fitted
 from mmrec.zoo.zoo_model import ZooModel
 
@@ -34,6 +35,7 @@ CODE: Final = (
     "scoring/behaviors.py",
     "scoring/decay.py",
     "evaluation/candidates.py",
+    "evaluation/content_metrics.py",
     "evaluation/judging.py",
     "evaluation/metrics.py",
 )
@@ -72,6 +74,7 @@ def cell_done(
     folder: Path,
     key: str,
     tell: Callable[[str], None],
+    budget: Budget | None = None,
 ) -> Cell:
     """The cell, read where it is there, else fitted and judged.
 
@@ -79,6 +82,10 @@ def cell_done(
         folder: Of the run.
         key: Of task, candidates and items.
         tell: Called with a line when a cell is done.
+        budget: Asked before a cell that is not there is begun.
+
+    Raises:
+        DeadlineError: the budget is over.
     """
     whole_key = blake2b(
         json.dumps([key, entry.name, code_digest(), dict(parameters), seed], sort_keys=True).encode(), digest_size=12
@@ -87,6 +94,8 @@ def cell_done(
     kept = read_cell(place, entry.name, seed)
     if kept is not None and kept.said["key"] == whole_key:
         return kept
+    if budget is not None:
+        budget.check()
     said: dict[str, Any] = {"key": whole_key, "parameters": dict(parameters)}
     places: dict[tuple[str, Kind], Places] = {}
     for fit, visible_E in zip(FITS, (task.fit_E, task.refit_E), strict=True):

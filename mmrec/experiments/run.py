@@ -18,15 +18,17 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from mmrec.disk.files import replace_file
-from mmrec.errors import InvalidRequestError
+from mmrec.errors import DeadlineError, InvalidRequestError
 from mmrec.evaluation.candidates import CANDIDATES, COLD, FULL, DrawnCandidates, draw_candidates
 from mmrec.evaluation.interactions import ItemFeatures
 from mmrec.evaluation.judging import popularity_of
+from mmrec.evaluation.regret import ListWorth
 from mmrec.evaluation.splits import SplitOptions
 from mmrec.evaluation.task import SeenPolicy, Task
+from mmrec.experiments.budget import Budget
 from mmrec.experiments.cells import Cell, cell_done, code_digest
 from mmrec.experiments.data_sets import DataSet
-from mmrec.experiments.figures import comparisons, model_figures
+from mmrec.experiments.figures import cold_gain, comparisons, model_figures
 from mmrec.experiments.protocols import Protocol, protocol_named
 from mmrec.experiments.target_file import write_targets
 from mmrec.experiments.tuning import CHOSEN_BY, FAILURES, Tuning, tuned
@@ -81,6 +83,7 @@ def evaluate(
     out: Path,
     tell: Callable[[str], None] = lambda line: None,
     origin: Mapping[str, Any] | None = None,
+    budget: Budget | None = None,
 ) -> dict[str, Any]:
     """Tune, fit and judge whatever is not there yet, and write report.json.
 
@@ -88,8 +91,10 @@ def evaluate(
         out: Folder of the run.
         tell: Called with a line per trial and cell.
         origin: What the report says of machine, commit and command.
+        budget: When it is over no trial or fit begins; the report is of what is there, and says what is not.
 
     Raises:
+        DeadlineError: the budget is over, and nothing is there yet.
         InvalidRequestError: the protocol does not exist, or does not suit the data; every model failed, where one
             alone is left out with a note.
         NotFoundError: a model does not exist.
@@ -104,74 +109,113 @@ def evaluate(
     key = run_key(task, found.items, drawn)
     out.mkdir(parents=True, exist_ok=True)
     write_targets(out, task.test, key=key)
-    tunings: dict[str, Tuning] = {}
-    by_model: dict[str, Sequence[Cell]] = {}
     (out / "tuning").mkdir(exist_ok=True)
-    for entry in entries:
-        try:
-            tuning, cells = _of_model(entry, task, found.items, drawn, options, out=out, key=key, tell=tell)
-        except FAILURES as error:
-            notes.append(f"{entry.name} is left out: {error}")
-            tell(notes[-1])
-        else:
-            tunings[entry.name], by_model[entry.name] = tuning, cells
-    if not tunings:
-        raise InvalidRequestError(f"no model could be judged: {'; '.join(notes)}")
+    work = _Work(task=task, items=found.items, drawn=drawn, options=options, out=out, key=key, tell=tell, budget=budget)
+    done = work.done(entries, notes)
+    worth = ListWorth.of(found.truth, task.test, seen=task.seen) if found.truth is not None else None
     report = _report(found, task, protocol, options, key=key, notes=notes, origin=origin or {})
-    for entry in (each for each in entries if each.name in tunings):
+    for entry in (each for each in entries if each.name in done):
+        tuning, cells = done[entry.name]
         report["models"][entry.name] = model_figures(
-            by_model[entry.name],
-            tunings[entry.name],
+            cells,
+            tuning,
             task,
             found.items,
-            about=entry.about,
+            entry=entry,
+            worth=worth,
             primary=protocol.candidates,
             behavior_names=tuple(found.data.behavior_names),
         )
-    if len(tunings) > 1:
-        best = max(tunings, key=lambda name: tunings[name].best[CHOSEN_BY])  # by validation: the test chooses nothing
+    if len(done) > 1:
+        best = max(done, key=lambda name: done[name][0].best[CHOSEN_BY])  # by validation: the test chooses nothing
+        by_model = {name: cells for name, (_, cells) in done.items()}
         report["comparison"] = comparisons(by_model, task, reference=best, kind=(protocol.candidates, task.seen))
+    if cold := cold_gain(report["models"]):
+        report["cold"] = cold
     replace_file(out / REPORT, (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
     return report
 
 
-def _of_model(
-    entry: ZooModel,
-    task: Task,
-    items: ItemFeatures,
-    drawn: Sequence[DrawnCandidates],
-    options: RunOptions,
-    *,
-    out: Path,
-    key: str,
-    tell: Callable[[str], None],
-) -> tuple[Tuning, list[Cell]]:
-    """Trials and cells of one model; FAILURES where none of its trials, or a fit with the best of them, succeeds."""
-    tuning = tuned(
-        entry,
-        task,
-        items,
-        num_trials=options.num_trials,
-        max_cpu_seconds=options.max_cpu_seconds,
-        path=out / "tuning" / f"{entry.name}.json",
-        key=f"{key} {code_digest()}",
-        tell=tell,
-    )
-    cells = [
-        cell_done(
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Work:
+    """What every model of a run is given."""
+
+    task: Task
+    items: ItemFeatures
+    drawn: Sequence[DrawnCandidates]
+    options: RunOptions
+    out: Path
+    key: str
+    tell: Callable[[str], None]
+    budget: Budget | None
+
+    def done(self, entries: Sequence[ZooModel], notes: list[str]) -> dict[str, tuple[Tuning, Sequence[Cell]]]:
+        """What is there of each model in the end, by name; errors as evaluate().
+
+        Args:
+            notes: Gets a line for what is left out, and for what is not there yet.
+        """
+        found: dict[str, tuple[Tuning, Sequence[Cell]]] = {}
+        unfinished: list[str] = []
+        for entry in entries:
+            try:
+                found[entry.name] = self.of_model(entry)
+            except FAILURES as error:
+                notes.append(f"{entry.name} is left out: {error}")
+                self.tell(notes[-1])
+            except DeadlineError:
+                unfinished.append(entry.name)
+        if unfinished:
+            notes.append(f"not there yet: {', '.join(unfinished)}")
+            self.tell(f"the budget of time is over; {notes[-1]}")
+        if not found and unfinished:
+            raise DeadlineError(f"the budget of time is over, and no model is there yet: let it go on in {self.out}")
+        if not found:
+            raise InvalidRequestError(f"no model could be judged: {'; '.join(notes)}")
+        return found
+
+    def of_model(self, entry: ZooModel) -> tuple[Tuning, Sequence[Cell]]:
+        """Trials and cells of one model: of the seeds that are there, once the budget is over.
+
+        Raises:
+            DeadlineError: the budget is over before the first cell is there.
+            ValueError, ArithmeticError: none of its trials, or a fit with the best of them, succeeds.
+        """
+        tuning = tuned(
             entry,
-            task,
-            items,
-            drawn,
+            self.task,
+            self.items,
+            num_trials=self.options.num_trials,
+            max_cpu_seconds=self.options.max_cpu_seconds,
+            path=self.out / "tuning" / f"{entry.name}.json",
+            key=f"{self.key} {code_digest()}",
+            tell=self.tell,
+            budget=self.budget,
+        )
+        cells: list[Cell] = []
+        for seed in range(1, self.options.num_seeds + 1):
+            try:
+                cells.append(self._cell(entry, tuning, seed))
+            except DeadlineError:
+                if not cells:
+                    raise
+                self.tell(f"{entry.name}: {len(cells)} of {self.options.num_seeds} seeds are there")
+                break
+        return tuning, cells
+
+    def _cell(self, entry: ZooModel, tuning: Tuning, seed: int) -> Cell:
+        return cell_done(
+            entry,
+            self.task,
+            self.items,
+            self.drawn,
             parameters=tuning.best["parameters"],
             seed=seed,
-            folder=out,
-            key=key,
-            tell=tell,
+            folder=self.out,
+            key=self.key,
+            tell=self.tell,
+            budget=self.budget,
         )
-        for seed in range(1, options.num_seeds + 1)
-    ]
-    return tuning, cells
 
 
 def check_folder(out: Path) -> None:

@@ -6,7 +6,7 @@
 
 e is mmrec.zoo.modal_encoders. The second term is that of the paper's decoders, which make an item's vector keep what
 its content says. It is called "like" for what differs: users and items are smoothed over the graph of who touched what,
-the loss is a softmax over drawn items with events, and v of items without events is 0, so that content alone ranks them.
+the loss is a softmax over drawn items with events, and v of items without events is 0, so that only content ranks them.
 
 Axes: N targets, I items, M kinds, C content, D numbers of an embedding, P pairs, S drawn items, X any rows.
 """

@@ -5,7 +5,7 @@
     x_ui = w . [g_ui; h_ui],    minimize  -ln sigmoid(x_ui) - sum over drawn j of ln(1 - sigmoid(x_uj))
 
 As printed: binary cross-entropy, `num_negatives` items drawn evenly for each pair. A user whom fitting saw no event of
-is the mean user. W1 is applied to users and items apart, as [p'; q'] W1 = p' W1u + q' W1i: scoring all items costs a sum.
+is the mean user. W1 is applied to users and items apart, [p'; q'] W1 = p' W1u + q' W1i: scoring all items costs a sum.
 
 Axes: N targets, U users, I items, D numbers of an embedding, P pairs, S items drawn for each.
 """
