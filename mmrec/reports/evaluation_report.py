@@ -20,7 +20,6 @@ Table = tuple[str, Sequence[str], Sequence[Sequence[Any]]]
 """Title, columns, rows."""
 NAMES: Final = {"hr_at_5": "HR@5", "ndcg_at_5": "NDCG@5", "hr_at_10": "HR@10", "ndcg_at_10": "NDCG@10"}
 MORE: Final = ("recall_at_10", "precision_at_10", "f1_at_10", "graded_ndcg_at_10", "mrr", "auc")
-FITS: Final = ("train", "refit")
 MAX_CURVES: Final = 6
 
 
@@ -35,7 +34,8 @@ def evaluation_markdown(report: Report) -> str:
 
 def markdown_row(cells: Sequence[Any]) -> str:
     """One row of a table, on one line, whatever its cells hold."""
-    return f"| {' | '.join(' '.join(_shown(cell).split()).replace('|', chr(92) + '|') for cell in cells)} |"
+    texts = (" ".join(_shown(cell).split()).replace("|", r"\|") for cell in cells)
+    return f"| {' | '.join(texts)} |"
 
 
 def evaluation_page(report: Report) -> str:
@@ -163,8 +163,8 @@ def _regret(report: Report) -> list[Table]:
     for name in _ranked(report):
         if found := report["models"][name].get("regret_at_10"):
             cells = [
-                f"{found[fit]['mean']:.3f} [{found[fit]['interval'][0]:.3f}, {found[fit]['interval'][1]:.3f}]"
-                for fit in FITS
+                f"{each['mean']:.3f} [{each['interval'][0]:.3f}, {each['interval'][1]:.3f}]"
+                for each in (found["train"], found["refit"])
             ]
             rows.append([name, *cells, found["refit"]["num_targets"]])
     title = "Regret of lists of ten to the best list: share of its worth that is missed"
