@@ -78,16 +78,7 @@ def model_figures(
             spread[name + suffix] = round(float(np.std(means, ddof=1)), DIGITS) if len(means) > 1 else 0.0
     found |= {"intervals": intervals, "spread_over_seeds": spread, "seeds": [cell.seed for cell in cells]}
     found |= _costs(cells)
-    found["tuning"] = {
-        "trials": len(tuning.tried),
-        "cpu_seconds": round(tuning.cpu_seconds, 2),
-        f"validation_{CHOSEN_BY}": round(tuning.best[CHOSEN_BY], DIGITS),
-        "tried": [
-            {"parameters": trial["parameters"], CHOSEN_BY: round(trial[CHOSEN_BY], DIGITS)}
-            | ({"failed": trial["failed"]} if "failed" in trial else {})
-            for trial in tuning.tried
-        ],
-    }
+    found["tuning"] = _tried(tuning)
     found["metrics"] = {
         ".".join(kind): {
             fit: {
@@ -110,6 +101,19 @@ def model_figures(
         if cell.said[fit].get("learning_curve")
     }
     return found
+
+
+def _tried(tuning: Tuning) -> dict[str, Any]:
+    return {
+        "trials": len(tuning.tried),
+        "cpu_seconds": round(tuning.cpu_seconds, 2),
+        f"validation_{CHOSEN_BY}": round(tuning.best[CHOSEN_BY], DIGITS),
+        "tried": [
+            {"parameters": trial["parameters"], CHOSEN_BY: round(trial[CHOSEN_BY], DIGITS)}
+            | ({"failed": trial["failed"]} if "failed" in trial else {})
+            for trial in tuning.tried
+        ],
+    }
 
 
 def comparisons(

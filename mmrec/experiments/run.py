@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from mmrec.disk.files import replace_file
-from mmrec.errors import DeadlineError, InvalidRequestError
+from mmrec.errors import InvalidRequestError
 from mmrec.evaluation.candidates import CANDIDATES, COLD, FULL, DrawnCandidates, draw_candidates
 from mmrec.evaluation.interactions import ItemFeatures
 from mmrec.evaluation.judging import popularity_of
@@ -26,12 +26,12 @@ from mmrec.evaluation.regret import ListWorth
 from mmrec.evaluation.splits import SplitOptions
 from mmrec.evaluation.task import SeenPolicy, Task
 from mmrec.experiments.budget import Budget
-from mmrec.experiments.cells import Cell, cell_done, code_digest
 from mmrec.experiments.data_sets import DataSet
 from mmrec.experiments.figures import cold_gain, comparisons, model_figures
 from mmrec.experiments.protocols import Protocol, protocol_named
 from mmrec.experiments.target_file import write_targets
-from mmrec.experiments.tuning import CHOSEN_BY, FAILURES, Tuning, tuned
+from mmrec.experiments.tuning import CHOSEN_BY
+from mmrec.experiments.work import Work
 from mmrec.wire.declared import AtLeastOne, Count, NotNegativeOrEndless, check
 from mmrec.zoo.registry import MODELS, model_named
 from mmrec.zoo.zoo_model import ZooModel
@@ -110,10 +110,22 @@ def evaluate(
     out.mkdir(parents=True, exist_ok=True)
     write_targets(out, task.test, key=key)
     (out / "tuning").mkdir(exist_ok=True)
-    work = _Work(task=task, items=found.items, drawn=drawn, options=options, out=out, key=key, tell=tell, budget=budget)
-    done = work.done(entries, notes)
+    work = Work(
+        task=task,
+        items=found.items,
+        drawn=drawn,
+        num_trials=options.num_trials,
+        max_cpu_seconds=options.max_cpu_seconds,
+        num_seeds=options.num_seeds,
+        out=out,
+        key=key,
+        tell=tell,
+        budget=budget,
+    )
+    done, missing = work.done(entries, notes)
     worth = ListWorth.of(found.truth, task.test, seen=task.seen) if found.truth is not None else None
     report = _report(found, task, protocol, options, key=key, notes=notes, origin=origin or {})
+    report["missing"] = missing
     for entry in (each for each in entries if each.name in done):
         tuning, cells = done[entry.name]
         report["models"][entry.name] = model_figures(
@@ -134,88 +146,6 @@ def evaluate(
         report["cold"] = cold
     replace_file(out / REPORT, (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
     return report
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Work:
-    """What every model of a run is given."""
-
-    task: Task
-    items: ItemFeatures
-    drawn: Sequence[DrawnCandidates]
-    options: RunOptions
-    out: Path
-    key: str
-    tell: Callable[[str], None]
-    budget: Budget | None
-
-    def done(self, entries: Sequence[ZooModel], notes: list[str]) -> dict[str, tuple[Tuning, Sequence[Cell]]]:
-        """What is there of each model in the end, by name; errors as evaluate().
-
-        Args:
-            notes: Gets a line for what is left out, and for what is not there yet.
-        """
-        found: dict[str, tuple[Tuning, Sequence[Cell]]] = {}
-        unfinished: list[str] = []
-        for entry in entries:
-            try:
-                found[entry.name] = self.of_model(entry)
-            except FAILURES as error:
-                notes.append(f"{entry.name} is left out: {error}")
-                self.tell(notes[-1])
-            except DeadlineError:
-                unfinished.append(entry.name)
-        if unfinished:
-            notes.append(f"not there yet: {', '.join(unfinished)}")
-            self.tell(f"the budget of time is over; {notes[-1]}")
-        if not found and unfinished:
-            raise DeadlineError(f"the budget of time is over, and no model is there yet: let it go on in {self.out}")
-        if not found:
-            raise InvalidRequestError(f"no model could be judged: {'; '.join(notes)}")
-        return found
-
-    def of_model(self, entry: ZooModel) -> tuple[Tuning, Sequence[Cell]]:
-        """Trials and cells of one model: of the seeds that are there, once the budget is over.
-
-        Raises:
-            DeadlineError: the budget is over before the first cell is there.
-            ValueError, ArithmeticError: none of its trials, or a fit with the best of them, succeeds.
-        """
-        tuning = tuned(
-            entry,
-            self.task,
-            self.items,
-            num_trials=self.options.num_trials,
-            max_cpu_seconds=self.options.max_cpu_seconds,
-            path=self.out / "tuning" / f"{entry.name}.json",
-            key=f"{self.key} {code_digest()}",
-            tell=self.tell,
-            budget=self.budget,
-        )
-        cells: list[Cell] = []
-        for seed in range(1, self.options.num_seeds + 1):
-            try:
-                cells.append(self._cell(entry, tuning, seed))
-            except DeadlineError:
-                if not cells:
-                    raise
-                self.tell(f"{entry.name}: {len(cells)} of {self.options.num_seeds} seeds are there")
-                break
-        return tuning, cells
-
-    def _cell(self, entry: ZooModel, tuning: Tuning, seed: int) -> Cell:
-        return cell_done(
-            entry,
-            self.task,
-            self.items,
-            self.drawn,
-            parameters=tuning.best["parameters"],
-            seed=seed,
-            folder=self.out,
-            key=self.key,
-            tell=self.tell,
-            budget=self.budget,
-        )
 
 
 def check_folder(out: Path) -> None:
