@@ -38,6 +38,7 @@ CODE: Final = (
     "scoring/behaviors.py",
     "scoring/decay.py",
     "evaluation/candidates.py",
+    "evaluation/catalogue_parts.py",
     "evaluation/content_metrics.py",
     "evaluation/judging.py",
     "evaluation/metrics.py",

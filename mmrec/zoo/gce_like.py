@@ -21,6 +21,7 @@ from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmrec.evaluation.catalogue_parts import parts_by
 from mmrec.evaluation.content_metrics import unit_rows
 from mmrec.evaluation.interactions import (
     UNKNOWN,
@@ -46,27 +47,22 @@ class GCELikeOptions(GraphOptions):
     """Those of embeddings over the graph, what a domain is, and how much passes from one to another."""
 
     domain: Name = "domain"
-    """Attribute of items that says which domain they are of."""
+    """Attribute of items that says which domain they are of; see mmrec.evaluation.catalogue_parts."""
     max_domains: AtLeastOne = 8
-    """Of the attribute's values, the ones most items have; the others are one domain together."""
+    """The largest ones; items of others are one more domain together."""
     bridge_share: Share = 0.3
 
     def __post_init__(self) -> None:
         check(self, "gce_like")
 
 
-def domains_of(items: ItemFeatures, name: str, *, max_domains: int) -> IntArray:
-    """Domain of each item, from 0 on without gaps, shape (I,); an item with several values is of the first one."""
-    found_I = np.full(items.num_items, -1, dtype=np.int64)
-    if items.labels is not None:
-        is_one_L = np.array([label.startswith(f"{name}=") for label in items.labels.names], dtype=np.bool_)
-        chosen_A = is_one_L[items.labels.codes_A]
-        rows_A = np.repeat(np.arange(items.num_items), np.diff(items.labels.offsets))[chosen_A]
-        found_I[rows_A[::-1]] = items.labels.codes_A[chosen_A][::-1]  # the first one is written last
-    values, num_items = np.unique(found_I[found_I >= 0], return_counts=True)
-    kept = np.sort(values[np.argsort(-num_items, kind="stable")[:max_domains]])
-    found_I[~np.isin(found_I, kept)] = -1
-    return np.unique(found_I, return_inverse=True)[1].astype(np.int64)
+def domains_of(items: ItemFeatures, attribute: str, *, max_domains: int) -> IntArray:
+    """Domain of each item, from 0 on without gaps, shape (I,): its part of the catalogue, rare ones together."""
+    part_I = parts_by(items, attribute).part_I
+    sizes_P = np.bincount(part_I)
+    kept = np.argsort(-sizes_P, kind="stable")[:max_domains]
+    joined_I = np.where(np.isin(part_I, kept), part_I, len(sizes_P))
+    return np.unique(joined_I, return_inverse=True)[1].astype(np.int64)
 
 
 def bridge_weights(is_active_MX: BoolArray, *, share: float) -> Float32Array:

@@ -123,8 +123,6 @@ def test_scores_in_training_are_those_of_serving() -> None:
     from mmrec.zoo.touched_pairs import TouchedPairs
 
     data, options = parity_world(), MarioLikeOptions(**FEW, order_decay=1.0, kept_weight=0.0, l2=0.0)
-    model = MarioLike(options)
-    model.fit(data, two_kinds(), seed=1)
     pairs = TouchedPairs.of(data)
     inputs = content_inputs(two_kinds(), num_components=options.num_components)
     with torch.random.fork_rng(devices=[]):
