@@ -21,7 +21,7 @@ from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmrec.evaluation.catalogue_parts import parts_by
+from mmrec.evaluation.catalogue_parts import DOMAIN, parts_by
 from mmrec.evaluation.content_metrics import unit_rows
 from mmrec.evaluation.interactions import (
     UNKNOWN,
@@ -46,8 +46,8 @@ from mmrec.zoo.zoo_model import ZooModel
 class GCELikeOptions(GraphOptions):
     """Those of embeddings over the graph, what a domain is, and how much passes from one to another."""
 
-    domain: Name = "domain"
-    """Attribute of items that says which domain they are of; see mmrec.evaluation.catalogue_parts."""
+    domain_attribute: Name = DOMAIN
+    """What says which domain an item is of: name or name=value, as mmrec.evaluation.catalogue_parts has it."""
     max_domains: AtLeastOne = 8
     """The largest ones; items of others are one more domain together."""
     bridge_share: Share = 0.3
@@ -125,7 +125,7 @@ class GCELike:
     def fit(self, data: Interactions, items: ItemFeatures, *, seed: int) -> None:
         """Train from the start."""
         options, pairs = self._options, TouchedPairs.of(data)
-        self._domain_I = domains_of(items, options.domain, max_domains=options.max_domains)
+        self._domain_I = domains_of(items, options.domain_attribute, max_domains=options.max_domains)
         self._num_domains = int(self._domain_I.max(initial=0)) + 1
         in_domains = TouchedPairs(
             num_users=data.num_users * self._num_domains,
