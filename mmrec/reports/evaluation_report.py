@@ -231,7 +231,9 @@ def _activity(report: Report) -> list[str]:
 
 def _curves(report: Report) -> list[str]:
     return [
-        line_chart(name, [Line(name=each, points=points) for each, points in curves.items()], x="step", y="loss")
+        line_chart(
+            name, [Line(name=each, points=points) for each, points in curves.items()], x="step or epoch", y="loss"
+        )
         for name in _ranked(report)
         if (curves := dict(list(report["models"][name]["learning_curves"].items())[:MAX_CURVES]))
     ]
