@@ -80,12 +80,14 @@ def test_with_one_right_item_hit_rate_is_top_k_accuracy_and_mrr_the_average_prec
 
 def test_ties_broken_at_random_are_worth_what_scikit_learn_averages_over_them() -> None:
     generator = np.random.default_rng(5)
-    scores_UI = generator.integers(0, 4, (3_000, NUM_ITEMS)).astype(np.float64)
+    scores_UI = generator.integers(0, 4, (1_000, NUM_ITEMS)).astype(np.float64)
     grades_UI = np.zeros_like(scores_UI)
     grades_UI[np.arange(len(scores_UI)), generator.integers(0, NUM_ITEMS, len(scores_UI))] = 1.0
     found = measured(scores_UI, grades_UI)
-    assert found["ndcg_at_5"] == pytest.approx(ndcg_score(grades_UI, scores_UI, k=5), abs=0.02)
-    assert found["auc"] == pytest.approx(roc_auc_score(grades_UI, scores_UI, average="samples"), abs=0.02)
+    assert found["ndcg_at_5"] == pytest.approx(ndcg_score(grades_UI, scores_UI, k=5), abs=0.03)
+    few = slice(200)  # of one right item each: the share of others behind it, ties half, in both
+    of_few = roc_auc_score(grades_UI[few], scores_UI[few], average="samples")
+    assert measured(scores_UI[few], grades_UI[few])["auc"] == pytest.approx(of_few, abs=0.03)
 
 
 def test_metrics_of_labels_and_of_searches_are_those_of_scikit_learn() -> None:
