@@ -32,6 +32,10 @@ EncodeOption = Annotated[
     list[str] | None,
     typer.Option("--encode", metavar="MODALITY=ENCODER", help=f"encoders of content; {ENCODERS} where absent"),
 ]
+BudgetOption = Annotated[
+    float,
+    typer.Option("--budget-minutes", min=0.0, help="after which no trial or fit begins; run again to go on from there"),
+]
 StudyOption = Annotated[
     str, typer.Option(help="in place of models: tables of a paper, with commas between, such as s3_main,s3_ablations")
 ]
@@ -56,7 +60,7 @@ def evaluate(
     models: Annotated[str, typer.Option(help="names with commas between, or all, as where absent")] = "",
     seeds: Annotated[int, typer.Option(min=1, help="fits of each model")] = 1,
     trials: Annotated[int, typer.Option(min=1, help="parameters tried for each model, on validation alone")] = 8,
-    max_cpu_seconds: Annotated[float, typer.Option(min=0.0, help="of fits for the trials of one model")] = math.inf,
+    max_cpu_seconds: Annotated[float, typer.Option(min=0.0, help="of the trials of one model")] = math.inf,
     target: TargetOption = "",
     seen: Annotated[
         str, typer.Option(metavar="new|any", help="whether items of the history count; by the data where absent")
@@ -66,6 +70,7 @@ def evaluate(
     column: ColumnOption = None,
     encode: EncodeOption = None,
     study: StudyOption = "",
+    minutes: BudgetOption = math.inf,
     folder: Annotated[
         Path | None, typer.Option("--out", help="folder of the run; what it holds is not done again")
     ] = None,
@@ -106,18 +111,20 @@ def evaluate(
     read = partial(_data_set, events, items, target=_names(target), column=column or [], encode=encode or [])
     if study:
         asked = None if events is not None else data
-        run_studies(_names(study), options, asked, read=read, folder=folder, tell=_tell, of=_origin())
+        run_studies(_names(study), options, asked, read=read, folder=folder, tell=_tell, of=_origin(), minutes=minutes)
     else:
-        _run(options, read, data, folder)
+        _run(options, read, data, folder, minutes)
 
 
-def _run(options: "RunOptions", read: Read, data: str, folder: Path) -> None:
+def _run(options: "RunOptions", read: Read, data: str, folder: Path, minutes: float) -> None:
+    from mmrec.experiments.budget import Budget
     from mmrec.experiments.run import check_folder
     from mmrec.experiments.run import evaluate as run
 
     check_folder(folder)
     options.check_names()  # what is wrong with a name is said before anything is read
-    report = run(read(data, {}), options, out=folder, tell=_tell, origin=_origin())
+    budget = Budget(minutes)
+    report = run(read(data, {}), options, out=folder, tell=_tell, origin=_origin(), budget=budget)
     _write_pages(report, folder)
     _show(report)
     out.print(f"{folder / 'report.html'} has strata, candidates, cost and curves", highlight=False, soft_wrap=True)

@@ -25,6 +25,7 @@ def run_studies(
     folder: Path,
     tell: Callable[[str], None],
     of: Mapping[str, Any],
+    minutes: float,
 ) -> None:
     """Run studies, each on the data set that is named, else on those that it is usually run on.
 
@@ -32,16 +33,20 @@ def run_studies(
         data: Name of a data set; empty for the usual ones, None for the files that are given.
         folder: Gets one folder per data set, with STUDY.json, STUDY.md and STUDY.html.
         of: What reports say of machine, commit and command.
+        minutes: After which no trial or fit begins.
 
     Raises:
+        DeadlineError: the minutes are over; what was done is kept.
         NotFoundError: there is no such study or data set.
     """
+    from mmrec.experiments.budget import Budget
     from mmrec.experiments.protocols import protocol_named
     from mmrec.experiments.run import check_folder
     from mmrec.experiments.studies import study_named
     from mmrec.experiments.study_run import run_study
 
     check_folder(folder)
+    budget = Budget(minutes)
     studies = [study_named(name) for name in dict.fromkeys(names)]
     if options.protocol:
         protocol_named(options.protocol)
@@ -55,7 +60,7 @@ def run_studies(
             if encoders not in found_with:
                 found_with[encoders] = read(name, study.encoders)
             found = found_with[encoders]
-            report = run_study(study, found, options, out=folder, tell=tell, origin=of)
+            report = run_study(study, found, options, out=folder, tell=tell, origin=of, budget=budget)
             _write_pages(report, folder / found.name)
             _show(report)
     out.print(f"{folder} has a page per data set and study", highlight=False, soft_wrap=True)

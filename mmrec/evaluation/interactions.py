@@ -220,6 +220,34 @@ class Histories:
         )
 
 
+class EventsByUser:
+    """Events sorted by user once, for whoever asks for histories again and again."""
+
+    def __init__(self, data: Interactions) -> None:
+        self._data = data
+        self._rows_E = np.argsort(data.users_E, kind="stable")  # within a user by time, since events are
+        self._starts_U = np.searchsorted(data.users_E[self._rows_E], np.arange(data.num_users + 1))
+        self._times_E = data.times_E[self._rows_E]
+
+    def histories(self, *, users_N: IntArray, as_of_N: FloatArray) -> Histories:
+        """As histories_of()."""
+        chosen: list[IntArray] = []
+        offsets = np.zeros(len(users_N) + 1, dtype=np.int64)
+        for target, (user, as_of) in enumerate(zip(users_N.tolist(), as_of_N.tolist(), strict=True)):
+            low, high = (int(self._starts_U[user]), int(self._starts_U[user + 1])) if user != UNKNOWN else (0, 0)
+            high = low + int(np.searchsorted(self._times_E[low:high], as_of, side="left"))
+            chosen.append(self._rows_E[low:high])
+            offsets[target + 1] = offsets[target] + high - low
+        rows_H = np.concatenate(chosen) if chosen else np.zeros(0, dtype=np.int64)
+        return Histories(
+            offsets=offsets,
+            items_H=self._data.items_E[rows_H],
+            times_H=self._data.times_E[rows_H],
+            behaviors_H=self._data.behaviors_E[rows_H],
+            as_of_N=np.asarray(as_of_N, dtype=np.float64),
+        )
+
+
 def histories_of(data: Interactions, *, users_N: IntArray, as_of_N: FloatArray) -> Histories:
     """Each user's events of `data` strictly before an instant.
 
@@ -227,21 +255,4 @@ def histories_of(data: Interactions, *, users_N: IntArray, as_of_N: FloatArray) 
         users_N: Rows; UNKNOWN has no history. A user may come several times.
         as_of_N: Instants, aligned with users_N.
     """
-    by_user = np.argsort(data.users_E, kind="stable")  # within a user by time, since events are
-    starts_U = np.searchsorted(data.users_E[by_user], np.arange(data.num_users + 1))
-    times = data.times_E[by_user]
-    chosen: list[IntArray] = []
-    offsets = np.zeros(len(users_N) + 1, dtype=np.int64)
-    for target, (user, as_of) in enumerate(zip(users_N.tolist(), as_of_N.tolist(), strict=True)):
-        low, high = (int(starts_U[user]), int(starts_U[user + 1])) if user != UNKNOWN else (0, 0)
-        high = low + int(np.searchsorted(times[low:high], as_of, side="left"))
-        chosen.append(by_user[low:high])
-        offsets[target + 1] = offsets[target] + high - low
-    rows_H = np.concatenate(chosen) if chosen else np.zeros(0, dtype=np.int64)
-    return Histories(
-        offsets=offsets,
-        items_H=data.items_E[rows_H],
-        times_H=data.times_E[rows_H],
-        behaviors_H=data.behaviors_E[rows_H],
-        as_of_N=np.asarray(as_of_N, dtype=np.float64),
-    )
+    return EventsByUser(data).histories(users_N=users_N, as_of_N=as_of_N)

@@ -22,6 +22,7 @@ from mmrec.evaluation.interactions import ItemFeatures
 from mmrec.evaluation.judging import Kind, Places, judge, popularity_of
 from mmrec.evaluation.model import Learner
 from mmrec.evaluation.task import Task
+from mmrec.experiments.budget import Budget
 from mmrec.experiments.fitting import TimedModel, fitted
 from mmrec.zoo.zoo_model import ZooModel
 
@@ -37,6 +38,8 @@ CODE: Final = (
     "scoring/behaviors.py",
     "scoring/decay.py",
     "evaluation/candidates.py",
+    "evaluation/catalogue_parts.py",
+    "evaluation/content_metrics.py",
     "evaluation/judging.py",
     "evaluation/metrics.py",
 )
@@ -76,6 +79,7 @@ def cell_done(
     key: str,
     tell: Callable[[str], None],
     fits: Sequence[str] = FITS,
+    budget: Budget | None = None,
 ) -> Cell:
     """The cell, read where it is there, else fitted and judged.
 
@@ -84,6 +88,10 @@ def cell_done(
         key: Of task, candidates and items.
         tell: Called with a line when a cell is done.
         fits: What is learned from, some of FITS.
+        budget: Asked before a cell that is not there is begun.
+
+    Raises:
+        DeadlineError: the budget is over.
     """
     about = [key, entry.name, code_digest(), dict(parameters), seed, list(fits)]
     whole_key = blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=12).hexdigest()
@@ -91,6 +99,8 @@ def cell_done(
     kept = read_cell(place, entry.name, seed)
     if kept is not None and kept.said["key"] == whole_key:
         return kept
+    if budget is not None:
+        budget.check()
     said: dict[str, Any] = {"key": whole_key, "parameters": dict(parameters)}
     places: dict[tuple[str, Kind], Places] = {}
     visible = dict(zip(FITS, (task.fit_E, task.refit_E), strict=True))

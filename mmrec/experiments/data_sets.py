@@ -7,7 +7,7 @@
 .1 %), 60 % browse, 15 % favorite, 15 % cart, 10 % purchase.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -20,11 +20,13 @@ from mmrec.catalog.importers.movielens import MOVIELENS
 from mmrec.catalog.importers.reading import Reading
 from mmrec.catalog.importers.table import open_table
 from mmrec.errors import InvalidRequestError, MachineError, NotFoundError
-from mmrec.evaluation.interactions import Interactions, ItemFeatures
+from mmrec.evaluation.interactions import FloatArray, IntArray, Interactions, ItemFeatures
+from mmrec.evaluation.regret import Preferences
 from mmrec.evaluation.task import SeenPolicy
 from mmrec.experiments.event_table import FIELDS, EventList, read_events
 from mmrec.experiments.item_table import USUAL_ENCODERS, features_of, read_items
 from mmrec.scoring.behaviors import media_behaviors, shop_behaviors
+from mmrec.simulator.oracle import Oracle
 from mmrec.simulator.settings import BEHAVIORS, StorefrontConfig
 from mmrec.simulator.storefront import Storefront
 
@@ -59,6 +61,8 @@ class DataSet:
     grades: Mapping[str, float] = field(default_factory=lambda: GRADES)
     seen: SeenPolicy | Literal[""] = ""
     """Which items its figures usually count; empty decides by what was judged."""
+    truth: Preferences | None = None
+    """What users really prefer, where that is known: regret is measured by it, and nothing else reads it."""
 
 
 def read_files(
@@ -162,7 +166,24 @@ def simulated(config: StorefrontConfig, *, num_events: int, encoders: Encoders =
         behaviors_E=blocks["behavior"],
     )
     items = tuple(world.catalog(with_images="image" in encoders))
-    return DataSet(name=S3, data=data, items=features_of(data.item_ids, items, encoders=encoders))
+    features = features_of(data.item_ids, items, encoders=encoders)
+    return DataSet(name=S3, data=data, items=features, truth=OraclePreferences(world.oracle, data.user_ids))
+
+
+class OraclePreferences:
+    """What the simulator's users would look at first; see Preferences."""
+
+    def __init__(self, oracle: Oracle, user_ids: Sequence[str]) -> None:
+        """Rows of the data are those of `user_ids`; its items are in catalogue order."""
+        self._oracle, self._user_ids = oracle, user_ids
+
+    def of(self, users_N: IntArray, as_of_N: FloatArray) -> FloatArray:
+        """Chance of each item to be a session's first look, float64, shape (N, I)."""
+        rows: dict[int, FloatArray] = {}
+        for target in np.argsort(as_of_N, kind="stable").tolist():  # by day, since a day is made once and kept a while
+            user_id = self._user_ids[int(users_N[target])]
+            rows[target] = self._oracle.preference(user_id, as_of_s=float(as_of_N[target]))
+        return np.stack([rows[target] for target in range(len(users_N))])
 
 
 def _shared(columns: Mapping[str, str], events: Path, items: Path | None) -> tuple[dict[str, str], dict[str, str]]:

@@ -16,16 +16,19 @@ from mmrec.evaluation.judging import Kind, popularity_of
 from mmrec.evaluation.list_metrics import coverage, diversity, novelty, personalization
 from mmrec.evaluation.measure import HEADLINE, mean_of, per_target
 from mmrec.evaluation.paired_tests import holm, paired_p
+from mmrec.evaluation.regret import ListWorth
 from mmrec.evaluation.strata import strata
 from mmrec.evaluation.task import Targets, Task
 from mmrec.experiments.cells import FITS, Cell
 from mmrec.experiments.tuning import CHOSEN_BY, Tuning
+from mmrec.zoo.zoo_model import ZooModel
 
 NUM_DRAWS: Final = 1_000
 COMPARED: Final = ("hr_at_10", "ndcg_at_10")
 SEED: Final = 0
 """Of intervals and tests."""
 DIGITS: Final = 5
+COLD_STRATUM: Final = "item_cold_among_cold"
 
 
 def values_of(cells: Sequence[Cell], targets: Targets, fit: str, kind: Kind, **options: Any) -> dict[str, FloatArray]:
@@ -40,17 +43,25 @@ def model_figures(
     task: Task,
     items: ItemFeatures,
     *,
-    about: str,
+    entry: ZooModel,
     primary: str,
     behavior_names: tuple[str, ...],
+    worth: ListWorth | None = None,
 ) -> dict[str, Any]:
     """What a report says of one model.
 
     Args:
         cells: Of all its seeds.
         primary: Candidates of the first figures.
+        worth: What lists are worth, where true preferences are known.
     """
-    found: dict[str, Any] = {"about": about, "parameters": dict(cells[0].said["parameters"])}
+    chosen = dict(cells[0].said["parameters"])
+    found: dict[str, Any] = {
+        "about": entry.about,
+        "reads_content": entry.reads_content,
+        "parameters": chosen,
+        "options": entry.values(chosen),
+    }
     intervals: dict[str, list[float]] = {}
     spread: dict[str, float] = {}
     for fit in FITS:
@@ -67,16 +78,7 @@ def model_figures(
             spread[name + suffix] = round(float(np.std(means, ddof=1)), DIGITS) if len(means) > 1 else 0.0
     found |= {"intervals": intervals, "spread_over_seeds": spread, "seeds": [cell.seed for cell in cells]}
     found |= _costs(cells)
-    found["tuning"] = {
-        "trials": len(tuning.tried),
-        "cpu_seconds": round(tuning.cpu_seconds, 2),
-        f"validation_{CHOSEN_BY}": round(tuning.best[CHOSEN_BY], DIGITS),
-        "tried": [
-            {"parameters": trial["parameters"], CHOSEN_BY: round(trial[CHOSEN_BY], DIGITS)}
-            | ({"failed": trial["failed"]} if "failed" in trial else {})
-            for trial in tuning.tried
-        ],
-    }
+    found["tuning"] = _tried(tuning)
     found["metrics"] = {
         ".".join(kind): {
             fit: {
@@ -89,6 +91,8 @@ def model_figures(
         for kind in sorted({kind for cell in cells for _, kind in cell.places})
     }
     found["lists"] = list_figures(cells, task, items)
+    if worth is not None:
+        found["regret_at_10"] = {fit: _regret(cells, task, fit, worth) for fit in FITS}
     found["strata"] = _strata(cells, task, primary, behavior_names)
     found["learning_curves"] = {
         f"{fit}, seed {cell.seed}": cell.said[fit]["learning_curve"]
@@ -97,6 +101,19 @@ def model_figures(
         if cell.said[fit].get("learning_curve")
     }
     return found
+
+
+def _tried(tuning: Tuning) -> dict[str, Any]:
+    return {
+        "trials": len(tuning.tried),
+        "cpu_seconds": round(tuning.cpu_seconds, 2),
+        f"validation_{CHOSEN_BY}": round(tuning.best[CHOSEN_BY], DIGITS),
+        "tried": [
+            {"parameters": trial["parameters"], CHOSEN_BY: round(trial[CHOSEN_BY], DIGITS)}
+            | ({"failed": trial["failed"]} if "failed" in trial else {})
+            for trial in tuning.tried
+        ],
+    }
 
 
 def comparisons(
@@ -177,6 +194,51 @@ def list_figures(cells: Sequence[Cell], task: Task, items: ItemFeatures, *, fit:
     return {name: round(float(value), DIGITS) for name, value in found.items()}
 
 
+def _regret(cells: Sequence[Cell], task: Task, fit: str, worth: ListWorth) -> dict[str, Any]:
+    """Of lists among all items: mean over targets and seeds, with its interval."""
+    kept = (cell.places[fit, (FULL, task.seen)].lists_NK for cell in cells)
+    values_N = np.mean([worth.regrets(each) for each in kept if each is not None], axis=0)
+    low, high = interval_of(values_N, task.test)
+    return {
+        "mean": round(mean_of(values_N), DIGITS),
+        "interval": [low, high],
+        "num_targets": len(asked_of(values_N)),
+    }
+
+
+def cold_gain(models: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What content is worth on items without events: the best model that reads it beside the best one that does not.
+
+    Both are the best by validation, so the test chooses nothing.
+
+    Args:
+        models: Name -> what model_figures() says.
+
+    Returns:
+        Names, HR@10 among cold items of both, and their ratio; None where no cold item was asked for, or where all
+        models are of one kind. The ratio is None where the second HR@10 is 0.
+    """
+    best: dict[bool, str] = {}
+    for name, found in models.items():
+        kind = bool(found["reads_content"])
+        if COLD_STRATUM in found["strata"] and (kind not in best or _chosen_by(found) > _chosen_by(models[best[kind]])):
+            best[kind] = name
+    if len(best) < 2:
+        return None
+    with_content, without = (models[best[kind]]["strata"][COLD_STRATUM]["hr_at_10"] for kind in (True, False))
+    return {
+        "with_content": best[True],
+        "without_content": best[False],
+        "hr_at_10_with_content": with_content,
+        "hr_at_10_without_content": without,
+        "ratio": round(with_content / without, 2) if without else None,
+    }
+
+
+def _chosen_by(found: Mapping[str, Any]) -> float:
+    return float(found["tuning"][f"validation_{CHOSEN_BY}"])
+
+
 def _strata(cells: Sequence[Cell], task: Task, primary: str, behavior_names: tuple[str, ...]) -> dict[str, Any]:
     """Of the refit: HR@10 and NDCG@10 by stratum, and of cold items among themselves."""
     seen_E = task.refit_E
@@ -190,7 +252,7 @@ def _strata(cells: Sequence[Cell], task: Task, primary: str, behavior_names: tup
     if primary == FULL and all(("refit", cold) in cell.places for cell in cells):
         values = values_of(cells, task.test, "refit", cold, cuts=(10,))
         if num := int((~np.isnan(values["hr_at_10"])).sum()):
-            found["item_cold_among_cold"] = {
+            found[COLD_STRATUM] = {
                 "num_targets": num,
                 **{each: round(mean_of(values[each]), DIGITS) for each in COMPARED},
             }

@@ -22,14 +22,16 @@ from mmrec.errors import InvalidRequestError
 from mmrec.evaluation.candidates import CANDIDATES, COLD, FULL, DrawnCandidates, draw_candidates
 from mmrec.evaluation.interactions import ItemFeatures
 from mmrec.evaluation.judging import popularity_of
+from mmrec.evaluation.regret import ListWorth
 from mmrec.evaluation.splits import SplitOptions
 from mmrec.evaluation.task import SeenPolicy, Task
-from mmrec.experiments.cells import Cell, cell_done, code_digest
+from mmrec.experiments.budget import Budget
 from mmrec.experiments.data_sets import DataSet
-from mmrec.experiments.figures import comparisons, model_figures
+from mmrec.experiments.figures import cold_gain, comparisons, model_figures
 from mmrec.experiments.protocols import Protocol, protocol_named
 from mmrec.experiments.target_file import write_targets
-from mmrec.experiments.tuning import CHOSEN_BY, FAILURES, Tuning, tuned
+from mmrec.experiments.tuning import CHOSEN_BY
+from mmrec.experiments.work import Work
 from mmrec.wire.declared import AtLeastOne, Count, NotNegativeOrEndless, check
 from mmrec.zoo.registry import MODELS, model_named
 from mmrec.zoo.zoo_model import ZooModel
@@ -81,6 +83,7 @@ def evaluate(
     out: Path,
     tell: Callable[[str], None] = lambda line: None,
     origin: Mapping[str, Any] | None = None,
+    budget: Budget | None = None,
 ) -> dict[str, Any]:
     """Tune, fit and judge whatever is not there yet, and write report.json.
 
@@ -88,8 +91,10 @@ def evaluate(
         out: Folder of the run.
         tell: Called with a line per trial and cell.
         origin: What the report says of machine, commit and command.
+        budget: When it is over no trial or fit begins; the report is of what is there, and says what is not.
 
     Raises:
+        DeadlineError: the budget is over, and nothing is there yet.
         InvalidRequestError: the protocol does not exist, or does not suit the data; every model failed, where one
             alone is left out with a note.
         NotFoundError: a model does not exist.
@@ -104,74 +109,43 @@ def evaluate(
     key = run_key(task, found.items, drawn)
     out.mkdir(parents=True, exist_ok=True)
     write_targets(out, task.test, key=key)
-    tunings: dict[str, Tuning] = {}
-    by_model: dict[str, Sequence[Cell]] = {}
     (out / "tuning").mkdir(exist_ok=True)
-    for entry in entries:
-        try:
-            tuning, cells = _of_model(entry, task, found.items, drawn, options, out=out, key=key, tell=tell)
-        except FAILURES as error:
-            notes.append(f"{entry.name} is left out: {error}")
-            tell(notes[-1])
-        else:
-            tunings[entry.name], by_model[entry.name] = tuning, cells
-    if not tunings:
-        raise InvalidRequestError(f"no model could be judged: {'; '.join(notes)}")
+    work = Work(
+        task=task,
+        items=found.items,
+        drawn=drawn,
+        num_trials=options.num_trials,
+        max_cpu_seconds=options.max_cpu_seconds,
+        num_seeds=options.num_seeds,
+        out=out,
+        key=key,
+        tell=tell,
+        budget=budget,
+    )
+    done, missing = work.done(entries, notes)
+    worth = ListWorth.of(found.truth, task.test, seen=task.seen) if found.truth is not None else None
     report = _report(found, task, protocol, options, key=key, notes=notes, origin=origin or {})
-    for entry in (each for each in entries if each.name in tunings):
+    report["missing"] = missing
+    for entry in (each for each in entries if each.name in done):
+        tuning, cells = done[entry.name]
         report["models"][entry.name] = model_figures(
-            by_model[entry.name],
-            tunings[entry.name],
+            cells,
+            tuning,
             task,
             found.items,
-            about=entry.about,
+            entry=entry,
+            worth=worth,
             primary=protocol.candidates,
             behavior_names=tuple(found.data.behavior_names),
         )
-    if len(tunings) > 1:
-        best = max(tunings, key=lambda name: tunings[name].best[CHOSEN_BY])  # by validation: the test chooses nothing
+    if len(done) > 1:
+        best = max(done, key=lambda name: done[name][0].best[CHOSEN_BY])  # by validation: the test chooses nothing
+        by_model = {name: cells for name, (_, cells) in done.items()}
         report["comparison"] = comparisons(by_model, task, reference=best, kind=(protocol.candidates, task.seen))
+    if cold := cold_gain(report["models"]):
+        report["cold"] = cold
     replace_file(out / REPORT, (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
     return report
-
-
-def _of_model(
-    entry: ZooModel,
-    task: Task,
-    items: ItemFeatures,
-    drawn: Sequence[DrawnCandidates],
-    options: RunOptions,
-    *,
-    out: Path,
-    key: str,
-    tell: Callable[[str], None],
-) -> tuple[Tuning, list[Cell]]:
-    """Trials and cells of one model; FAILURES where none of its trials, or a fit with the best of them, succeeds."""
-    tuning = tuned(
-        entry,
-        task,
-        items,
-        num_trials=options.num_trials,
-        max_cpu_seconds=options.max_cpu_seconds,
-        path=out / "tuning" / f"{entry.name}.json",
-        key=f"{key} {code_digest()}",
-        tell=tell,
-    )
-    cells = [
-        cell_done(
-            entry,
-            task,
-            items,
-            drawn,
-            parameters=tuning.best["parameters"],
-            seed=seed,
-            folder=out,
-            key=key,
-            tell=tell,
-        )
-        for seed in range(1, options.num_seeds + 1)
-    ]
-    return tuning, cells
 
 
 def check_folder(out: Path) -> None:

@@ -19,6 +19,7 @@ from mmrec.disk.files import replace_file
 from mmrec.errors import InvalidRequestError
 from mmrec.evaluation.candidates import DrawnCandidates
 from mmrec.evaluation.task import Task
+from mmrec.experiments.budget import Budget
 from mmrec.experiments.cells import FITS, Cell, cell_done, code_digest
 from mmrec.experiments.data_sets import DataSet
 from mmrec.experiments.run import RunOptions, check_folder, drawn_candidates, run_key, task_of
@@ -57,6 +58,7 @@ def run_study(
     out: Path,
     tell: Tell = lambda line: None,
     origin: Mapping[str, Any] | None = None,
+    budget: Budget | None = None,
 ) -> dict[str, Any]:
     """Tune, fit and judge what is not there yet, and write STUDY.json.
 
@@ -64,8 +66,10 @@ def run_study(
         options: A protocol that is empty is the study's own; models are the study's.
         out: Folder of studies; this one's data set has a folder in it.
         origin: What the report says of machine, commit and command.
+        budget: When it is over no trial or fit begins.
 
     Raises:
+        DeadlineError: the budget is over before the last cell is there; those that are there are kept.
         InvalidRequestError: the protocol does not suit the data, the data have nothing to vary, or no trial of a model
             succeeds.
     """
@@ -77,9 +81,9 @@ def run_study(
     (folder / "tuning").mkdir(parents=True, exist_ok=True)
     tell(f"{study.name} on {found.name}: {len(asked.variants)} variants, {len(asked.world.task.test):,} targets")
     models = dict.fromkeys(variant.model for variant in asked.variants)
-    tunings = {name: _tuned(name, task, found, options, folder=folder, tell=tell) for name in models}
+    tunings = {name: _tuned(name, task, found, options, folder=folder, tell=tell, budget=budget) for name in models}
     cells = {
-        variant.name: _cells(variant, asked, tunings[variant.model], folder=folder, tell=tell)
+        variant.name: _cells(variant, asked, tunings[variant.model], folder=folder, tell=tell, budget=budget)
         for variant in asked.variants
     }
     report = study_report(
@@ -128,7 +132,9 @@ def asked_of_study(study: Study, world: World, options: RunOptions, *, candidate
     )
 
 
-def _tuned(name: str, task: Task, found: DataSet, options: RunOptions, *, folder: Path, tell: Tell) -> Tuning:
+def _tuned(
+    name: str, task: Task, found: DataSet, options: RunOptions, *, folder: Path, tell: Tell, budget: Budget | None
+) -> Tuning:
     return tuned(
         model_named(name),
         task,
@@ -138,10 +144,13 @@ def _tuned(name: str, task: Task, found: DataSet, options: RunOptions, *, folder
         path=folder / "tuning" / f"{name}.json",
         key=f"{run_key(task, found.items, ())} {code_digest()}",
         tell=tell,
+        budget=budget,
     )
 
 
-def _cells(variant: Variant, asked: Asked, tuning: Tuning, *, folder: Path, tell: Tell) -> list[Cell]:
+def _cells(
+    variant: Variant, asked: Asked, tuning: Tuning, *, folder: Path, tell: Tell, budget: Budget | None
+) -> list[Cell]:
     altered = variant.alter(asked.world)
     assert is_same(altered.task.test, asked.world.task.test), f"{variant.name} changes what is asked"
     return [
@@ -156,6 +165,7 @@ def _cells(variant: Variant, asked: Asked, tuning: Tuning, *, folder: Path, tell
             key=run_key(altered.task, altered.items, asked.drawn),
             tell=tell,
             fits=FITS_OF[asked.study.judged],
+            budget=budget,
         )
         for seed in range(1, asked.options.num_seeds + 1)
     ]

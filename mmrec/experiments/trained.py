@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mmrec.errors import NotFoundError
-from mmrec.evaluation.interactions import UNKNOWN, Float32Array, Histories, Interactions, histories_of
+from mmrec.evaluation.interactions import UNKNOWN, EventsByUser, Float32Array, Histories, Interactions
 from mmrec.evaluation.model import Model
 from mmrec.experiments.data_sets import read_files
 from mmrec.zoo.registry import model_named
@@ -34,7 +34,7 @@ class Trained:
 
     def __init__(self, model: Model, data: Interactions) -> None:
         """The model has been fitted on the data."""
-        self._model, self._data = model, data
+        self._model, self._data, self._events = model, data, EventsByUser(data)
         self._row_of_user = {each: row for row, each in enumerate(data.user_ids)}
         self._row_of_item = {each: row for row, each in enumerate(data.item_ids)}
 
@@ -73,7 +73,7 @@ class Trained:
     def _scores(self, user_id: str) -> tuple[Float32Array, Histories]:
         users_N = np.array([self._row_of_user.get(user_id, UNKNOWN)], dtype=np.int64)
         now = np.nextafter(self._data.end, np.inf)
-        histories = histories_of(self._data, users_N=users_N, as_of_N=np.array([now]))
+        histories = self._events.histories(users_N=users_N, as_of_N=np.array([now]))
         return self._model.score(users_N, histories)[0], histories
 
 

@@ -20,6 +20,7 @@ from mmrec.evaluation.judging import judge
 from mmrec.evaluation.measure import mean_of, per_target
 from mmrec.evaluation.search_space import trials
 from mmrec.evaluation.task import Task
+from mmrec.experiments.budget import Budget
 from mmrec.experiments.fitting import measured
 from mmrec.zoo.zoo_model import ZooModel
 
@@ -46,7 +47,7 @@ class Tuning:
 
     @property
     def cpu_seconds(self) -> float:
-        """Of all fits."""
+        """Of all trials, fits and scores."""
         return float(sum(trial["cpu_seconds"] for trial in self.tried))
 
 
@@ -60,17 +61,21 @@ def tuned(
     path: Path,
     key: str,
     tell: Callable[[str], None],
+    budget: Budget | None = None,
 ) -> Tuning:
     """Try parameters; goes on where an earlier run with the same key ended.
 
     Args:
         num_trials: At most; without validation targets only the defaults are fitted, since nothing can be chosen by.
-        max_cpu_seconds: No further trial begins once the model's fits took so long; the first one always does.
+        max_cpu_seconds: No further trial begins once the model's fits and scores took so long; the first one always
+            does.
+        budget: Asked before each trial.
         path: File of the trials.
         tell: Called with a line after each trial.
 
     Raises:
         InvalidRequestError: every trial failed.
+        DeadlineError: the budget is over; trials that were done are kept.
     """
     found = _read(path, key)
     data = task.data.take(task.fit_E)
@@ -83,6 +88,8 @@ def tuned(
         if found.tried and found.cpu_seconds >= max_cpu_seconds:
             tell(f"{entry.name}: {number - 1} of {len(planned)} trials in {found.cpu_seconds:.0f} s, and no more")
             break
+        if budget is not None:
+            budget.check()
         trial = _trial(entry, parameters, data, items, task)
         found.tried.append(trial)
         replace_file(path, (json.dumps(asdict(found), indent=1) + "\n").encode())
@@ -105,7 +112,7 @@ def _trial(
     try:
         with measured() as cost:
             model.fit(data, items, seed=SEED)
-        values = {**_validation(model, task)}
+            values = {**_validation(model, task)}
     except FAILURES as error:
         values = {CHOSEN_BY: 0.0, "hr_at_10": 0.0, "failed": str(error)}
     return {"parameters": parameters, **values, **asdict(cost)}

@@ -27,10 +27,15 @@ def evaluation_markdown(report: Report) -> str:
     """The whole report."""
     parts = [f"# {_title(report)}\n\n{_lead(report)}\n"]
     for title, columns, rows in _tables(report):
-        lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-        lines += [f"| {' | '.join(_shown(cell) for cell in row)} |" for row in rows]
+        lines = [markdown_row(columns), f"|{'---|' * len(columns)}", *(markdown_row(row) for row in rows)]
         parts.append(f"## {title}\n\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)
+
+
+def markdown_row(cells: Sequence[Any]) -> str:
+    """One row of a table, on one line, whatever its cells hold."""
+    texts = (" ".join(_shown(cell).split()).replace("|", r"\|") for cell in cells)
+    return f"| {' | '.join(texts)} |"
 
 
 def evaluation_page(report: Report) -> str:
@@ -47,7 +52,7 @@ def evaluation_page(report: Report) -> str:
         sections.append(page.section(title, page.table([[_shown(cell) for cell in row] for row in rows], columns)))
     sections.append(page.section("Activity", *_activity(report), text="By events in the history, refit."))
     if curves := _curves(report):
-        sections.append(page.section("Learning curves", *curves, text="As the models say, by step."))
+        sections.append(page.section("Learning curves", *curves, text="As the models say, by step or epoch."))
     sections.append(page.section("Trials", *_trials(report), text="NDCG@10 on validation, best so far."))
     return page.page(_title(report), sections, lead=_lead(report))
 
@@ -83,7 +88,9 @@ def _tables(report: Report) -> list[Table]:
         _other_metrics(report),
         *_by_candidates(report),
         _lists(report),
+        *_regret(report),
         _strata(report),
+        *_cold(report),
         _costs(report),
         _parameters(report),
     ]
@@ -150,6 +157,33 @@ def _lists(report: Report) -> Table:
     return "Lists of ten among all items, refit", ["model", *(each.replace("_", " ") for each in columns)], rows
 
 
+def _regret(report: Report) -> list[Table]:
+    """Where true preferences are known."""
+    rows = []
+    for name in _ranked(report):
+        if found := report["models"][name].get("regret_at_10"):
+            cells = [
+                f"{each['mean']:.3f} [{each['interval'][0]:.3f}, {each['interval'][1]:.3f}]"
+                for each in (found["train"], found["refit"])
+            ]
+            rows.append([name, *cells, found["refit"]["num_targets"]])
+    title = "Regret of lists of ten to the best list: share of its worth that is missed"
+    return [(title, ["model", "train only", "refit", "targets"], rows)] if rows else []
+
+
+def _cold(report: Report) -> list[Table]:
+    """What content is worth on items without events."""
+    if not (found := report.get("cold")):
+        return []
+    rows = [
+        [found["with_content"], "yes", found["hr_at_10_with_content"]],
+        [found["without_content"], "no", found["hr_at_10_without_content"]],
+    ]
+    ratio = f"{found['ratio']:g} times" if found["ratio"] is not None else "no"
+    title = f"HR@10 among cold items with and without content ({ratio} gain; best on validation), refit"
+    return [(title, ["model", "reads content", "HR@10"], rows)]
+
+
 def _strata(report: Report) -> Table:
     models = report["models"]
     names = list(dict.fromkeys(name for model in models.values() for name in model["strata"]))
@@ -176,10 +210,10 @@ def _parameters(report: Report) -> Table:
     rows = []
     for name in _ranked(report):
         model = report["models"][name]
-        chosen = ", ".join(f"{key} = {_shown(value)}" for key, value in model["parameters"].items()) or "defaults"
+        chosen = ", ".join(f"{key} = {_shown(value)}" for key, value in model["options"].items()) or "none"
         tuning = model["tuning"]
         rows.append([name, model["about"], chosen, tuning["trials"], f"{tuning['validation_ndcg_at_10']:.4f}"])
-    return "Models", ["model", "what it is", "chosen on validation", "trials", "validation NDCG@10"], rows
+    return "Models", ["model", "what it is", "options, chosen on validation", "trials", "validation NDCG@10"], rows
 
 
 def _activity(report: Report) -> list[str]:
@@ -197,7 +231,9 @@ def _activity(report: Report) -> list[str]:
 
 def _curves(report: Report) -> list[str]:
     return [
-        line_chart(name, [Line(name=each, points=points) for each, points in curves.items()], x="step", y="loss")
+        line_chart(
+            name, [Line(name=each, points=points) for each, points in curves.items()], x="step or epoch", y="loss"
+        )
         for name in _ranked(report)
         if (curves := dict(list(report["models"][name]["learning_curves"].items())[:MAX_CURVES]))
     ]

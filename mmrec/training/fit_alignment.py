@@ -25,6 +25,7 @@ from mmrec.evaluation.content_metrics import first_right_ranks, nearest
 from mmrec.evaluation.metrics import hit_rate
 from mmrec.models.alignment import Aligner, AlignmentSettings, fitted_projections
 from mmrec.training.alignment_data import AlignmentPairs
+from mmrec.training.best_epoch import BestEpoch
 from mmrec.training.stalling import has_stalled
 from mmrec.wire.declared import AtLeastOne, Count, NotNegative, Positive, Share, check
 
@@ -102,7 +103,7 @@ class AlignmentFit:
         self._optimizer = torch.optim.AdamW(_groups(self.model, config.weight_decay), lr=config.learning_rate)
         self.epoch = 0
         self.curves: list[dict[str, float]] = []
-        self._best: dict[str, Tensor] = {}
+        self._best = BestEpoch()
 
     @property
     def is_over(self) -> bool:
@@ -143,16 +144,15 @@ class AlignmentFit:
             **self.measured(self._pairs.parts["validation"]),
             "seconds": time.monotonic() - started_s,
         }
-        if figures["recall_at_10"] > max((curve["recall_at_10"] for curve in self.curves), default=-1.0):
-            self._best = {name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()}
+        self._best.take(self.epoch, figures["recall_at_10"], self.model.state_dict())
         self.curves.append(figures)
         return figures
 
     def best(self) -> Aligner:
         """The model after its best epoch, on the CPU, ready to serve."""
         model = self.model.cpu()
-        if self._best:
-            model.load_state_dict(self._best)
+        if self._best.epoch:
+            model.load_state_dict(self._best.weights)
         return model.eval()
 
     def measured(self, rows: IntArray) -> dict[str, float]:
@@ -219,14 +219,15 @@ class AlignmentFit:
             "optimizer": self._optimizer.state_dict(),
             "epoch": self.epoch,
             "curves": self.curves,
-            "best": self._best,
+            "best": self._best.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on where state() was taken."""
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self.epoch, self.curves, self._best = int(state["epoch"]), list(state["curves"]), dict(state["best"])
+        self.epoch, self.curves = int(state["epoch"]), list(state["curves"])
+        self._best.restore(state["best"])
 
 
 def mean_size(model: nn.Module) -> Tensor:

@@ -193,6 +193,7 @@ BLEND = ZooModel(
     options=BlendOptions,
     build=Blend,
     about="several models, weighed by a conditional logit on each user's newest event",
+    reads_content=True,
     space={
         "parts": Choice(
             (

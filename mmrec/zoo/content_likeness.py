@@ -51,6 +51,7 @@ CONTENT_LIKENESS = ZooModel(
     options=ContentLikenessOptions,
     build=ContentLikeness,
     about="items like own ones in labels, text and pictures",
+    reads_content=True,
     space={
         "order_decay": Choice((0.5, 0.6, 0.7, 0.8, 0.9, 1.0)),
         "decay_per_day": Choice((0.0, 0.01, 0.1, 1.0)),

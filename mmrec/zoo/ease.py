@@ -11,12 +11,13 @@ items need 2 GB and about 5e12 operations.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import linalg
 
 from mmrec.evaluation.interactions import Float32Array, Histories, IntArray, Interactions, ItemFeatures
 from mmrec.evaluation.search_space import Choice
 from mmrec.wire.declared import AtLeastOne, NotNegative, Positive, Share, check
-from mmrec.zoo.history_matrix import BehaviorWeights, HistoryWeighting
+from mmrec.zoo.history_matrix import BehaviorWeights, HistoryWeighting, Sparse
+from mmrec.zoo.touched_pairs import TouchedPairs
 from mmrec.zoo.zoo_model import ZooModel
 
 
@@ -47,12 +48,11 @@ class EASE:
         del items, seed
         options = self._options
         self._weighting = HistoryWeighting.asked(data, options)
-        cells = np.unique(data.users_E * data.num_items + data.items_E)
-        users, touched = np.divmod(cells, max(data.num_items, 1))
-        counts_I = np.bincount(touched, minlength=data.num_items)
+        pairs = TouchedPairs.of(data)
+        counts_I = np.bincount(pairs.items_P, minlength=data.num_items)
         most = np.argsort(-counts_I, kind="stable")[: options.max_items]
         self._kept = np.sort(most[counts_I[most] > 0])
-        self._weights_KK = _weights(users, touched, kept=self._kept, regularization=options.regularization)
+        self._weights_KK = _weights(pairs.matrix()[:, self._kept], regularization=options.regularization)
 
     def score(self, users_N: IntArray, histories: Histories) -> Float32Array:
         """0 for items that the model is not of."""
@@ -64,18 +64,11 @@ class EASE:
         return scores_NI
 
 
-def _weights(users: IntArray, items: IntArray, *, kept: IntArray, regularization: float) -> Float32Array:
+def _weights(touched_UK: Sparse, *, regularization: float) -> Float32Array:
     """B of K kept items, shape (K, K)."""
-    if not len(kept):
+    if not touched_UK.shape[1]:
         return np.zeros((0, 0), dtype=np.float32)
-    column_I = np.full(int(items.max()) + 1, -1)
-    column_I[kept] = np.arange(len(kept))
-    wanted = column_I[items] >= 0
-    touched = sparse.csr_array(
-        (np.ones(int(wanted.sum()), dtype=np.float32), (users[wanted], column_I[items[wanted]])),
-        shape=(int(users.max()) + 1, len(kept)),
-    )
-    gram_KK = (touched.T @ touched).toarray(order="F")
+    gram_KK = (touched_UK.T @ touched_UK).toarray(order="F")
     gram_KK[np.diag_indices_from(gram_KK)] += np.float32(regularization)
     # The inverse of a positive definite matrix by its Cholesky factor, which LAPACK writes into the lower half.
     factor_KK, failed = linalg.lapack.spotrf(gram_KK, lower=1, overwrite_a=1)

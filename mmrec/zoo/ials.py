@@ -16,6 +16,7 @@ from mmrec.evaluation.interactions import Float32Array, Histories, IntArray, Int
 from mmrec.evaluation.search_space import Choice
 from mmrec.wire.declared import AtLeastOne, NotNegative, Positive, Share, check
 from mmrec.zoo.history_matrix import BehaviorWeights, HistoryWeighting
+from mmrec.zoo.touched_pairs import TouchedPairs
 from mmrec.zoo.zoo_model import ZooModel
 
 
@@ -78,10 +79,7 @@ class IALS:
 
 def touched(data: Interactions) -> sparse.csr_matrix:
     """1 where a user touched an item, shape (U, I), in the form that implicit takes."""
-    cells = np.unique(data.users_E * data.num_items + data.items_E)
-    rows, columns = np.divmod(cells, max(data.num_items, 1))
-    shape = (data.num_users, data.num_items)
-    return sparse.csr_matrix((np.ones(len(cells), dtype=np.float32), (rows, columns)), shape=shape)
+    return sparse.csr_matrix(TouchedPairs.of(data).matrix())
 
 
 IALS_MODEL = ZooModel(

@@ -61,6 +61,7 @@ ITEM_KNN_CONTENT = ZooModel(
     options=ItemKNNContentOptions,
     build=ItemKNNContent,
     about="neighbors of own items, and items like them in labels, text and pictures",
+    reads_content=True,
     space={
         **KNN_SPACE,
         "content_share": Choice((0.003, 0.01, 0.02, 0.03, 0.06, 0.1, 0.2)),

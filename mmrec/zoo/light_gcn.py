@@ -10,6 +10,7 @@ from mmrec.evaluation.interactions import Float32Array, Histories, IntArray, Int
 from mmrec.evaluation.search_space import Between, Choice, SearchSpace
 from mmrec.wire.declared import check
 from mmrec.zoo.graph_embeddings import GraphOptions, fit_graph
+from mmrec.zoo.pair_training import LearningCurve
 from mmrec.zoo.zoo_model import ZooModel
 
 
@@ -37,6 +38,11 @@ class LightGCN:
     def score(self, users_N: IntArray, histories: Histories) -> Float32Array:
         """Cosines; 0 where nothing is known of a user."""
         return self._fitted.score(users_N, histories)
+
+    @property
+    def learning_curve(self) -> LearningCurve:
+        """Mean loss by epoch of the last fit."""
+        return self._fitted.learning_curve
 
 
 GRAPH_SPACE: SearchSpace = {

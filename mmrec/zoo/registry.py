@@ -8,10 +8,15 @@ from mmrec.zoo.bpr import BPR_MODEL
 from mmrec.zoo.content_likeness import CONTENT_LIKENESS
 from mmrec.zoo.ease import EASE_MODEL
 from mmrec.zoo.freedom import FREEDOM
+from mmrec.zoo.gce_like import GCE_LIKE
 from mmrec.zoo.ials import IALS_MODEL
 from mmrec.zoo.item_knn import ITEM_KNN
 from mmrec.zoo.item_knn_content import ITEM_KNN_CONTENT
+from mmrec.zoo.lattice import LATTICE
 from mmrec.zoo.light_gcn import LIGHT_GCN
+from mmrec.zoo.mario_like import MARIO_LIKE
+from mmrec.zoo.mccl_like import MCCL_LIKE
+from mmrec.zoo.ncf import NCF_MODEL
 from mmrec.zoo.neighbor_walk import NEIGHBOR_WALK
 from mmrec.zoo.popularity import POPULARITY
 from mmrec.zoo.random_order import RANDOM
@@ -20,6 +25,7 @@ from mmrec.zoo.s3_item_only import S3_ITEM_ONLY
 from mmrec.zoo.s3_strong import S3_STRONG
 from mmrec.zoo.s3_with_user import S3_WITH_USER
 from mmrec.zoo.sasrec import SASREC
+from mmrec.zoo.vbpr import VBPR_MODEL
 from mmrec.zoo.zoo_model import ZooModel
 
 MODELS: Final[tuple[ZooModel, ...]] = (
@@ -35,6 +41,12 @@ MODELS: Final[tuple[ZooModel, ...]] = (
     BPR_MODEL,
     LIGHT_GCN,
     FREEDOM,
+    NCF_MODEL,
+    VBPR_MODEL,
+    LATTICE,
+    MARIO_LIKE,
+    MCCL_LIKE,
+    GCE_LIKE,
     SASREC,
     BLEND,
     S3_ITEM_ONLY,

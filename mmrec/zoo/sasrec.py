@@ -23,6 +23,7 @@ from mmrec.errors import SettingError
 from mmrec.evaluation.interactions import Float32Array, Histories, IntArray, Interactions, ItemFeatures
 from mmrec.evaluation.search_space import Between, Choice
 from mmrec.wire.declared import AtLeastOne, Count, NotNegative, Positive, Share, check
+from mmrec.zoo.pair_training import LearningCurve
 from mmrec.zoo.sasrec_network import SASRecNetwork
 from mmrec.zoo.zoo_model import ZooModel
 
@@ -62,11 +63,13 @@ class SASRec:
 
     def __init__(self, options: SASRecOptions) -> None:
         self._options = options
+        self.learning_curve: LearningCurve = ()
 
     def fit(self, data: Interactions, items: ItemFeatures, *, seed: int) -> None:
         """Train from the start."""
         del items
         options = self._options
+        self.learning_curve = ()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._network = SASRecNetwork(
@@ -79,10 +82,10 @@ class SASRec:
             )
             sequences = sequences_of(data, max_length=options.max_length + 1)
             if sequences:
-                self._train(sequences, generator=np.random.default_rng(seed))
+                self.learning_curve = self._train(sequences, generator=np.random.default_rng(seed))
         self._network.eval()
 
-    def _train(self, sequences: list[IntArray], *, generator: np.random.Generator) -> None:
+    def _train(self, sequences: list[IntArray], *, generator: np.random.Generator) -> LearningCurve:
         options, network = self._options, self._network
         optimizer = torch.optim.AdamW(
             network.parameters(),
@@ -94,11 +97,17 @@ class SASRec:
         network.train()
         num_batches = math.ceil(len(sequences) / options.batch_size)
         num_epochs = max(options.num_epochs, math.ceil(options.min_steps / num_batches))
-        for _ in range(num_epochs):
+        curve = []
+        for epoch in range(1, num_epochs + 1):
+            losses = []
             for batch in batches(sequences, batch_size=options.batch_size, generator=generator):
                 optimizer.zero_grad(set_to_none=True)
-                self._loss(batch, generator).backward()  # type: ignore[no-untyped-call]
+                loss = self._loss(batch, generator)
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
+                losses.append(float(loss.detach()))
+            curve.append((float(epoch), float(np.mean(losses))))
+        return tuple(curve)
 
     def _loss(self, batch: list[IntArray], generator: np.random.Generator) -> Tensor:
         rows_NL, lengths_N = padded([sequence[:-1] for sequence in batch])

@@ -5,7 +5,7 @@ POPULARITY.model({"decay_per_day": 0.1}).fit(data, items, seed=1)
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
 from mmrec.evaluation.model import Model
@@ -24,6 +24,8 @@ class ZooModel:
     """A model that is not fitted yet, of such options."""
     about: str = ""
     """One line for tables: what it is, and whose."""
+    reads_content: bool = False
+    """Whether scores depend on what items are, beside who touched them; reports compare the two kinds on cold items."""
     space: SearchSpace = field(default_factory=dict)
     """What tuning tries; empty for a model without parameters worth tuning."""
 
@@ -44,4 +46,11 @@ class ZooModel:
         Raises:
             SettingError: an option is unknown, or its value is refused.
         """
-        return self.build(build(self.options, dict(parameters or {}), at=("models", self.name)))
+        return self.build(self._options(parameters))
+
+    def values(self, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Every option by name, as model() takes them; errors as there."""
+        return asdict(self._options(parameters))
+
+    def _options(self, parameters: Mapping[str, Any] | None) -> Any:
+        return build(self.options, dict(parameters or {}), at=("models", self.name))

@@ -30,6 +30,12 @@ FAST: dict[str, dict[str, Any]] = {
     "s3_item_only": {"head_dim": 8, "hidden_dim": 16, "num_steps": 5},
     "s3_with_user": {"head_dim": 8, "hidden_dim": 16, "num_steps": 15},
     "s3_strong": {"width": 16, "num_steps": 10, "batch_events": 64},
+    "ncf": {"num_epochs": 1, "min_steps": 80, "learning_rate": 0.02, "embedding_dim": 16},
+    "vbpr": {"num_epochs": 1, "min_steps": 30, "learning_rate": 0.02, "embedding_dim": 16},
+    "lattice": {"num_epochs": 1, "min_steps": 10, "learning_rate": 0.02, "embedding_dim": 16},
+    "mario_like": {"num_epochs": 1, "min_steps": 10, "learning_rate": 0.02, "embedding_dim": 16},
+    "mccl_like": {"num_epochs": 1, "min_steps": 10, "learning_rate": 0.02, "embedding_dim": 16},
+    "gce_like": {"num_epochs": 1, "min_steps": 10, "learning_rate": 0.02, "embedding_dim": 16},
 }
 """Options with which models that are trained learn the planted world in few steps; others take their defaults."""
 EVERY_MODEL = pytest.mark.parametrize("entry", MODELS, ids=lambda entry: entry.name)
@@ -107,6 +113,16 @@ def test_a_model_fits_on_nothing_at_all(entry: ZooModel) -> None:
     model = entry.model(FAST.get(entry.name))
     model.fit(data.take(np.zeros(len(data), dtype=np.bool_)), ItemFeatures(num_items=NUM_ITEMS), seed=1)
     assert np.isfinite(model.score(*asked(data, [0, NUM_USERS]))).all()
+
+
+@EVERY_MODEL
+def test_scores_depend_on_content_where_a_model_says_that_it_reads_it_and_nowhere_else(entry: ZooModel) -> None:
+    data = planted_world()
+    model = entry.model(FAST.get(entry.name))
+    model.fit(data, ItemFeatures(num_items=NUM_ITEMS), seed=3)
+    users_N, histories = asked(data, [0, 1])
+    with_content = of_planted_world(entry.name).score(users_N, histories)
+    assert (model.score(users_N, histories).tobytes() != with_content.tobytes()) == entry.reads_content
 
 
 @EVERY_MODEL

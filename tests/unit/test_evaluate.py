@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import mmrec
 from mmrec.cli.main import app
 from mmrec.errors import InvalidRequestError, MachineError, MmrecError, NotFoundError, PreconditionError
 from mmrec.evaluation.candidates import draw_candidates
-from mmrec.evaluation.interactions import Interactions, ItemFeatures
+from mmrec.evaluation.interactions import Float32Array, Histories, IntArray, Interactions, ItemFeatures
 from mmrec.evaluation.search_space import Choice
 from mmrec.evaluation.task import Task
 from mmrec.experiments.cells import CODE, code_digest
@@ -138,6 +139,22 @@ class _Fragile(Popularity):
         super().fit(data, items, seed=seed)
         if self._left == 0.0:
             raise ValueError("share 1.0 leaves nothing; give less")
+
+
+class _Busy(Popularity):
+    """Popularity that needs the processor while it scores."""
+
+    SPENT_S = 0.05
+
+    def __init__(self, options: _FragileOptions) -> None:
+        del options
+        super().__init__(PopularityOptions())
+
+    def score(self, users_N: IntArray, histories: Histories) -> Float32Array:
+        until_s = time.process_time() + self.SPENT_S
+        while time.process_time() < until_s:
+            pass
+        return super().score(users_N, histories)
 
 
 def test_a_trial_that_fails_is_kept_with_its_message_and_neither_chosen_nor_tried_again(
@@ -368,6 +385,13 @@ def test_an_item_that_is_there_twice_and_vectors_of_two_lengths_are_said(tmp_pat
         read_items(ragged)
     with pytest.raises(NotFoundError, match="no modality 'smell'; there are text, image"):
         features_of(["a"], (), encoders={"smell": "x"})
+
+
+def test_a_trial_costs_what_its_scores_cost_too(data_set: DataSet, tmp_path: Path) -> None:
+    entry = ZooModel(name="busy", options=_FragileOptions, build=_Busy)
+    _, task = task_of(data_set, OPTIONS)
+    found = tuned(entry, task, data_set.items, num_trials=1, path=tmp_path / "busy.json", key="k", tell=print)
+    assert found.cpu_seconds >= _Busy.SPENT_S
 
 
 def test_three_lines_fit_score_and_recommend(files: tuple[Path, Path]) -> None:

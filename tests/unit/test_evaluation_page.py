@@ -6,7 +6,7 @@ import pytest
 
 from mmrec.experiments.data_sets import read_files
 from mmrec.experiments.run import RunOptions, evaluate
-from mmrec.reports.evaluation_report import evaluation_markdown, evaluation_page
+from mmrec.reports.evaluation_report import evaluation_markdown, evaluation_page, markdown_row
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,16 @@ def test_every_right_item_among_drawn_candidates_stands_beside_the_shared_list(r
     text = evaluation_markdown(report)
     section = text.partition("## HR@5 / NDCG@5 of every right item among drawn candidates alone")[2].partition("##")[0]
     assert f"{found['hr_each_at_5']:.3f} / {found['ndcg_each_at_5']:.3f}" in section and "full" not in section
+
+
+def test_the_page_shows_the_value_of_every_option(report: dict[str, Any]) -> None:
+    text = evaluation_markdown(report)
+    assert "decay_per_day = 0, weights = equal" in text, "defaults have values, too"
+    assert "| random | every order equally likely | none | 1 |" in text
+
+
+def test_cells_of_markdown_keep_their_row_whatever_they_hold() -> None:
+    assert markdown_row(["a|b", "two\nlines", 1_000, 0.5]) == r"| a\|b | two lines | 1,000 | 0.5 |"
 
 
 def test_a_run_without_learning_curves_has_no_empty_section_of_them(report: dict[str, Any]) -> None:

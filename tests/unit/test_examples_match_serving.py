@@ -13,7 +13,7 @@ from mmrec.features.item_columns import Vocabulary, content_columns
 from mmrec.index.vectors import ExactIndex
 from mmrec.recall.catalogue import Catalogue, rows_of
 from mmrec.recall.context import user_history
-from mmrec.recall.sources.registry import MODEL_FREE, SOURCES
+from mmrec.recall.sources.registry import SOURCES
 from mmrec.scoring.as_of import read_instant
 from mmrec.serving.recommend import ListRequest, ReplicaState, recommend
 from mmrec.simulator.settings import StorefrontConfig
@@ -143,7 +143,7 @@ def test_training_and_serving_rank_the_same_candidates_by_the_same_features(worl
         shared = np.searchsorted(one.rows_N, served.candidates.rows_N)
         np.testing.assert_allclose(one.features_NF[shared], served.features_NF, rtol=1e-5, atol=1e-6)
         sources |= {source.name for source, found in served.candidates.found if len(found.rows_K)}
-    assert sources == {source.name for source in (SOURCES if with_model else MODEL_FREE)}
+    assert sources == {source.name for source in SOURCES if with_model or not source.needs_model}
 
 
 def test_neighbors_of_another_instant_make_other_candidates_and_the_skew_says_so(world: World) -> None:

@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from mmrec.errors import SettingError
 from mmrec.evaluation.interactions import UNKNOWN, Interactions, ItemFeatures, ItemLabels, histories_of
-from mmrec.zoo.freedom import Freedom, FreedomOptions, content_graph, highest
+from mmrec.zoo.content_graph import content_graph, highest
+from mmrec.zoo.freedom import Freedom, FreedomOptions
 from mmrec.zoo.graph_embeddings import FittedGraph, GraphEmbeddings, GraphOptions, multiplied, with_transpose
 from mmrec.zoo.light_gcn import LightGCN, LightGCNOptions
 
@@ -82,6 +83,20 @@ def test_a_graph_of_content_joins_like_items_alone_and_not_an_item_with_itself()
     assert (first % 2 == other % 2).all() and (first != other).all()
     assert ((graph_II > 0).sum(axis=1) == 3).all()
     assert content_graph(ItemFeatures(num_items=NUM_ITEMS), num_alike=3).nnz == 0
+
+
+def test_trials_share_the_graph_of_the_same_items_and_size() -> None:
+    items = parity_content()
+    assert content_graph(items, num_alike=3) is content_graph(items, num_alike=3)
+    assert content_graph(items, num_alike=3) is not content_graph(items, num_alike=2)
+    assert content_graph(parity_content(), num_alike=3) is not content_graph(items, num_alike=3)
+
+
+def test_a_network_that_learns_tells_a_loss_per_epoch_which_falls() -> None:
+    model = LightGCN(LightGCNOptions(**{**SMALL, "learning_rate": 0.02}))
+    model.fit(parity_world(), ItemFeatures(num_items=NUM_ITEMS), seed=1)
+    epochs, losses = zip(*model.learning_curve, strict=True)
+    assert list(epochs) == [float(number) for number in range(1, 41)] and losses[-1] < losses[0]
 
 
 def test_the_highest_are_those_of_a_stable_sort() -> None:

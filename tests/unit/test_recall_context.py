@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmrec.recall.context import allowed_items, item_context, recall_context, user_history
-from mmrec.recall.sources.registry import FINDING_SIMILAR, MODEL_FREE, SOURCES
+from mmrec.recall.sources.registry import FINDING_SIMILAR, SOURCES
 from mmrec.scoring.as_of import profile_as_of, read_instant
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.profile import NEVER_S, empty_profile
@@ -83,7 +83,7 @@ def test_sources_have_names_of_their_own_and_weights_above_0():
 def test_the_source_that_is_always_asked_needs_neither_user_nor_model(world):
     bare = world.state(with_model=False)
     proposals = SOURCES[0].propose(context_of(world, bare, "never seen"), num_candidates=10)
-    assert SOURCES[0] in MODEL_FREE
+    assert not SOURCES[0].needs_model
     assert len(proposals.rows_K) == 10
 
 
@@ -92,10 +92,10 @@ def test_sources_of_training_lists_propose_the_same_without_a_release(world, sta
     for user_id in world.user_ids[:10]:
         with_model = context_of(world, state, user_id, tower=PlainModel())
         without = context_of(world, bare, user_id)
-        for source in MODEL_FREE:
+        for source in (each for each in SOURCES if not each.needs_model):
             mine, theirs = (source.propose(c, num_candidates=50) for c in (with_model, without))
             np.testing.assert_array_equal(mine.rows_K, theirs.rows_K)
-        for source in set(SOURCES) - set(MODEL_FREE):
+        for source in (each for each in SOURCES if each.needs_model):
             assert not len(source.propose(without, num_candidates=50).rows_K), source.name
 
 

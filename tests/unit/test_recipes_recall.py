@@ -55,7 +55,7 @@ hides = true
 
 ASKED_OF_THE_SOURCE = """
 from mmrec.config import Settings
-from mmrec.recall.sources.registry import FINDING_SIMILAR, MODEL_FREE, SOURCES
+from mmrec.recall.sources.registry import FINDING_SIMILAR, SOURCES
 from mmrec.serving.explain import explain
 from mmrec.serving.recommend import ListRequest, recommend
 from tests.serving_world import no_deadline, serving_world
@@ -72,7 +72,7 @@ published = state.catalogue.published_from_I
 assert published[first] == published[state.catalogue.showable(world.end_s)].max()
 texts = {explain(row, found, found.candidates.sources_of(row)).text for row in found.rows_K.tolist()}
 assert "It has just come in." in texts, texts
-assert [source.name for source in MODEL_FREE][-1] == "newest"
+assert SOURCES[-1].name == "newest" and not SOURCES[-1].needs_model
 assert "newest" not in [source.name for source in FINDING_SIMILAR]
 examples = built_world().built
 assert len(examples.ranking)

@@ -19,7 +19,5 @@ SOURCES: Final[tuple[RecallSource, ...]] = (
     VectorItems(),
     SimilarItems(),
 )
-MODEL_FREE: Final = tuple(source for source in SOURCES if not source.needs_model)
-"""Sources that propose the same with and without a release."""
 FINDING_SIMILAR: Final = tuple(source for source in SOURCES if source.finds_similar)
 """Sources that are asked for items like one item."""
