@@ -6,6 +6,7 @@ from mmrec.errors import NotFoundError
 from mmrec.zoo.blend import BLEND
 from mmrec.zoo.bpr import BPR_MODEL
 from mmrec.zoo.content_likeness import CONTENT_LIKENESS
+from mmrec.zoo.cross_domain import S2_ALIGNED_USERS, S2_CONTRASTIVE, S2_CROSS_DOMAIN
 from mmrec.zoo.ease import EASE_MODEL
 from mmrec.zoo.freedom import FREEDOM
 from mmrec.zoo.ials import IALS_MODEL
@@ -16,6 +17,7 @@ from mmrec.zoo.neighbor_walk import NEIGHBOR_WALK
 from mmrec.zoo.popularity import POPULARITY
 from mmrec.zoo.random_order import RANDOM
 from mmrec.zoo.recency import RECENCY
+from mmrec.zoo.s1_fusion import S1_FUSION
 from mmrec.zoo.sasrec import SASREC
 from mmrec.zoo.zoo_model import ZooModel
 
@@ -33,6 +35,10 @@ MODELS: Final[tuple[ZooModel, ...]] = (
     LIGHT_GCN,
     FREEDOM,
     SASREC,
+    S1_FUSION,
+    S2_CONTRASTIVE,
+    S2_CROSS_DOMAIN,
+    S2_ALIGNED_USERS,
     BLEND,
 )
 
