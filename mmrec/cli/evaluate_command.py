@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,20 +14,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from mmrec.cli.study_command import Read, run_studies
 from mmrec.cli.terminal import err, out
 from mmrec.errors import InvalidRequestError
 from mmrec.home import data_folder
 
 if TYPE_CHECKING:
     from mmrec.experiments.data_sets import DataSet
+    from mmrec.experiments.run import RunOptions
 
 ENCODERS = "text=hashing-tf"
+USUAL_PROTOCOL = "loo_full"
 ColumnOption = Annotated[
     list[str] | None, typer.Option("--column", metavar="FIELD=COLUMN", help="a column whose name does not say it")
 ]
 EncodeOption = Annotated[
     list[str] | None,
     typer.Option("--encode", metavar="MODALITY=ENCODER", help=f"encoders of content; {ENCODERS} where absent"),
+]
+StudyOption = Annotated[
+    str, typer.Option(help="in place of models: tables of a paper, with commas between, such as s3_main,s3_ablations")
 ]
 TargetOption = Annotated[
     str, typer.Option(help="behaviors that are judged, with commas between; the set's usual ones, else all")
@@ -45,8 +52,8 @@ def evaluate(
     protocol: Annotated[
         str,
         typer.Option(help="SPLIT_CANDIDATES: loo, time, user80, by_user, rolling_1 to 3; full, uniform_M, popular_M"),
-    ] = "loo_full",
-    models: Annotated[str, typer.Option(help="names with commas between, or all")] = "all",
+    ] = "",
+    models: Annotated[str, typer.Option(help="names with commas between, or all, as where absent")] = "",
     seeds: Annotated[int, typer.Option(min=1, help="fits of each model")] = 1,
     trials: Annotated[int, typer.Option(min=1, help="parameters tried for each model, on validation alone")] = 8,
     max_cpu_seconds: Annotated[float, typer.Option(min=0.0, help="of fits for the trials of one model")] = math.inf,
@@ -58,6 +65,7 @@ def evaluate(
     min_history: Annotated[int, typer.Option(min=0, help="users with fewer events before are not asked")] = 1,
     column: ColumnOption = None,
     encode: EncodeOption = None,
+    study: StudyOption = "",
     folder: Annotated[
         Path | None, typer.Option("--out", help="folder of the run; what it holds is not done again")
     ] = None,
@@ -69,10 +77,12 @@ def evaluate(
 
     Parameters are chosen by NDCG@10 on validation. Figures are of the test, for a fit without the validation events and
     for a refit with them. Writes report.json, report.md and report.html into --out, beside the place of every right
-    item in every model's list. Started again, it goes on where it ended.
+    item in every model's list. Started again, it goes on where it ended. With --study, tables and curves of a paper are
+    rebuilt: on --data or --events, else on the sets that they are usually rebuilt on.
 
     Example: `mmrec evaluate --events E.parquet --items I.parquet --protocol loo_full --out RUN`,
     `mmrec evaluate --data amazon_beauty_sequences --models popularity,random --seeds 5 --out RUN`,
+    `mmrec evaluate --study s3_main --max-targets 2000 --trials 2 --out RUN`,
     `mmrec evaluate --compare RUN OTHER`
     """
     if compare is not None:
@@ -80,13 +90,12 @@ def evaluate(
 
         _show_compared(compare_runs(*compare))
         return
-    from mmrec.experiments.run import RunOptions, check_folder
-    from mmrec.experiments.run import evaluate as run
+    from mmrec.experiments.run import RunOptions
 
-    folder = _asked_for(events, data, folder)
+    folder = _asked_for(events, data, folder, study=study, models=models)
     options = RunOptions(
-        protocol=protocol,
-        models=_names(models),
+        protocol=protocol or ("" if study else USUAL_PROTOCOL),
+        models=_names(models or "all"),
         num_seeds=seeds,
         num_trials=trials,
         max_cpu_seconds=max_cpu_seconds,
@@ -94,18 +103,31 @@ def evaluate(
         max_targets=max_targets,
         min_history=min_history,
     )
+    read = partial(_data_set, events, items, target=_names(target), column=column or [], encode=encode or [])
+    if study:
+        asked = None if events is not None else data
+        run_studies(_names(study), options, asked, read=read, folder=folder, tell=_tell, of=_origin())
+    else:
+        _run(options, read, data, folder)
+
+
+def _run(options: "RunOptions", read: Read, data: str, folder: Path) -> None:
+    from mmrec.experiments.run import check_folder
+    from mmrec.experiments.run import evaluate as run
+
     check_folder(folder)
     options.check_names()  # what is wrong with a name is said before anything is read
-    found = _data_set(events, items, data, target=_names(target), column=column or [], encode=encode or [ENCODERS])
-    report = run(found, options, out=folder, tell=_tell, origin=_origin())
+    report = run(read(data, {}), options, out=folder, tell=_tell, origin=_origin())
     _write_pages(report, folder)
     _show(report)
     out.print(f"{folder / 'report.html'} has strata, candidates, cost and curves", highlight=False, soft_wrap=True)
 
 
-def _asked_for(events: Path | None, data: str, folder: Path | None) -> Path:
+def _asked_for(events: Path | None, data: str, folder: Path | None, *, study: str, models: str) -> Path:
     """The folder of the run."""
-    if (events is None) == (not data):
+    if study and models:
+        raise InvalidRequestError(f"--study {study} brings its models; leave --models {models} out")
+    if (events is not None and data) or not (events or data or study):
         raise InvalidRequestError("give either --events with a file, or --data with the name of a set")
     if folder is None:
         raise InvalidRequestError("--out is missing; name the folder that the run is written to")
@@ -116,16 +138,22 @@ def _data_set(
     events: Path | None,
     items: Path | None,
     name: str,
+    usual: Mapping[str, str],
     *,
     target: tuple[str, ...],
     column: Sequence[str],
     encode: Sequence[str],
 ) -> "DataSet":
+    """The files, or the data set of that name.
+
+    Args:
+        usual: Encoders where none is named; empty for those of this command.
+    """
     from dataclasses import replace
 
     from mmrec.experiments.data_sets import read_data_set, read_files
 
-    encoders = _pairs(encode, "--encode", "text=minilm")
+    encoders = _pairs(encode or ([] if usual else [ENCODERS]), "--encode", "text=minilm") or dict(usual)
     if events is not None:
         columns = _pairs(column, "--column", "user_id=customer")
         return read_files(events, items, columns=columns, encoders=encoders, target_behaviors=target)

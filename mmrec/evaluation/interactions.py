@@ -18,6 +18,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 Clock = Literal["seconds", "positions"]
 """What times count: epoch seconds, or places within each user's own order, which different users do not share."""
+LABELS = "labels"
+"""Stands for the attributes of items where modalities are named."""
 UNKNOWN = -1
 """Row of a user nothing is known of."""
 
@@ -157,6 +159,15 @@ class ItemFeatures:
                 raise ValueError(f"{name}: a vector holds what is no finite number")
         if self.labels is not None and len(self.labels.offsets) != self.num_items + 1:
             raise ValueError(f"{len(self.labels.offsets)} offsets of labels; give {self.num_items + 1}")
+
+    def without(self, *names: str) -> "ItemFeatures":
+        """The same items without some modalities; "labels" are the attributes. Names that are not there are ignored."""
+        return replace(
+            self,
+            vectors={name: vectors_ID for name, vectors_ID in self.vectors.items() if name not in names},
+            present={name: has_I for name, has_I in self.present.items() if name not in names},
+            labels=None if LABELS in names else self.labels,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

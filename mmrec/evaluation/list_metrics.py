@@ -1,8 +1,9 @@
-"""What lists are like, whether right or not: coverage, novelty, diversity (METHODS M33).
+"""What lists are like, whether right or not: coverage, novelty, personalization, diversity (METHODS M33).
 
-    coverage    items on any list / items
-    novelty     mean of -log2(share of events of a listed item)
-    diversity   mean over lists of 1 - cosine of two of its items, over all pairs (Ziegler et al., WWW 2005)
+    coverage           items on any list / items
+    novelty            mean of -log2(share of events of a listed item)
+    personalization    mean over pairs of lists of 1 - common items / K (inter-user diversity: Zhou et al., PNAS 2010)
+    diversity          mean over lists of 1 - cosine of two of its items, over all pairs (Ziegler et al., WWW 2005)
 
 Axes: N lists of K item rows, -1 where a list is shorter; I items; D numbers of a vector.
 """
@@ -26,6 +27,19 @@ def novelty(lists_NK: IntArray, *, events_I: IntArray) -> float:
     listed = lists_NK[lists_NK >= 0]
     shares_I = (events_I + 1.0) / (events_I.sum() + len(events_I))
     return float(-np.log2(shares_I[listed]).mean()) if len(listed) else 0.0
+
+
+def personalization(lists_NK: IntArray) -> float:
+    """How much two lists differ: 0 where everybody has the same one, 1 where none share an item; 0 of fewer than two.
+
+    Of c lists that hold an item, c (c - 1) ordered pairs share it: no pair is looked at.
+    """
+    num_lists = int((lists_NK >= 0).any(axis=1).sum())
+    if num_lists < 2:
+        return 0.0
+    counts = np.bincount(lists_NK[lists_NK >= 0])
+    shared = float((counts * (counts - 1)).sum()) / (num_lists * (num_lists - 1))
+    return 1.0 - shared / lists_NK.shape[1]
 
 
 def diversity(lists_NK: IntArray, vectors_ID: Float32Array) -> float:

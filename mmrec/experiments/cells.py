@@ -29,6 +29,9 @@ FITS: Final = ("train", "refit")
 """What was learned from: fit_E of the task, or refit_E."""
 CODE: Final = (
     "zoo/*.py",
+    "models/fusion.py",
+    "models/losses.py",
+    "models/printed_heads.py",
     "recall/neighbors.py",
     "recall/pull.py",
     "models/fusion.py",
@@ -77,6 +80,7 @@ def cell_done(
     folder: Path,
     key: str,
     tell: Callable[[str], None],
+    fits: Sequence[str] = FITS,
 ) -> Cell:
     """The cell, read where it is there, else fitted and judged.
 
@@ -84,17 +88,18 @@ def cell_done(
         folder: Of the run.
         key: Of task, candidates and items.
         tell: Called with a line when a cell is done.
+        fits: What is learned from, some of FITS.
     """
-    whole_key = blake2b(
-        json.dumps([key, entry.name, code_digest(), dict(parameters), seed], sort_keys=True).encode(), digest_size=12
-    ).hexdigest()
+    about = [key, entry.name, code_digest(), dict(parameters), seed, list(fits)]
+    whole_key = blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=12).hexdigest()
     place = folder / "cells" / entry.name / str(seed)
     kept = read_cell(place, entry.name, seed)
     if kept is not None and kept.said["key"] == whole_key:
         return kept
     said: dict[str, Any] = {"key": whole_key, "parameters": dict(parameters)}
     places: dict[tuple[str, Kind], Places] = {}
-    for fit, visible_E in zip(FITS, (task.fit_E, task.refit_E), strict=True):
+    visible = dict(zip(FITS, (task.fit_E, task.refit_E), strict=True))
+    for fit, visible_E in ((name, visible[name]) for name in fits):
         data, model = task.data.take(visible_E), entry.model(parameters)
         cost = fitted(model, data, items, seed=seed)
         timed = TimedModel(model)
@@ -108,7 +113,8 @@ def cell_done(
     (place / "cell.json").unlink(missing_ok=True)  # of an earlier task: it never stands beside these places
     _write(place / "places.npz", places)
     replace_file(place / "cell.json", (json.dumps(said, indent=1) + "\n").encode())
-    tell(f"{entry.name}, seed {seed}: fitted in {said['train']['seconds']:.1f} s and {said['refit']['seconds']:.1f} s")
+    took = " and ".join(f"{said[fit]['seconds']:.1f} s" for fit in fits)
+    tell(f"{entry.name}, seed {seed}: fitted in {took}")
     return Cell(model=entry.name, seed=seed, said=said, places=places)
 
 

@@ -13,7 +13,7 @@ from mmrec.evaluation.candidates import COLD, FULL
 from mmrec.evaluation.interactions import FloatArray, ItemFeatures
 from mmrec.evaluation.intervals import clustered_interval
 from mmrec.evaluation.judging import Kind, popularity_of
-from mmrec.evaluation.list_metrics import coverage, diversity, novelty
+from mmrec.evaluation.list_metrics import coverage, diversity, novelty, personalization
 from mmrec.evaluation.measure import HEADLINE, mean_of, per_target
 from mmrec.evaluation.paired_tests import holm, paired_p
 from mmrec.evaluation.strata import strata
@@ -88,7 +88,7 @@ def model_figures(
         }
         for kind in sorted({kind for cell in cells for _, kind in cell.places})
     }
-    found["lists"] = _lists(cells, task, items)
+    found["lists"] = list_figures(cells, task, items)
     found["strata"] = _strata(cells, task, primary, behavior_names)
     found["learning_curves"] = {
         f"{fit}, seed {cell.seed}": cell.said[fit]["learning_curve"]
@@ -160,14 +160,15 @@ def _costs(cells: Sequence[Cell]) -> dict[str, float]:
     }
 
 
-def _lists(cells: Sequence[Cell], task: Task, items: ItemFeatures) -> dict[str, float]:
-    """Of the refit's lists among all items, mean over seeds: coverage, novelty, and diversity by each modality."""
-    events_I = popularity_of(task.data.items_E[task.refit_E], task.data.num_items)
-    kept = (cell.places["refit", (FULL, task.seen)].lists_NK for cell in cells)
+def list_figures(cells: Sequence[Cell], task: Task, items: ItemFeatures, *, fit: str = "refit") -> dict[str, float]:
+    """Of lists among all items, mean over seeds: coverage, novelty, personalization, diversity by each modality."""
+    events_I = popularity_of(task.data.items_E[task.refit_E if fit == "refit" else task.fit_E], task.data.num_items)
+    kept = (cell.places[fit, (FULL, task.seen)].lists_NK for cell in cells)
     lists = [each for each in kept if each is not None]
     found = {
         "coverage_at_10": np.mean([coverage(each, num_items=task.data.num_items) for each in lists]),
         "novelty_at_10": np.mean([novelty(each, events_I=events_I) for each in lists]),
+        "personalization_at_10": np.mean([personalization(each) for each in lists]),
         **{
             f"diversity_at_10_{name}": np.mean([diversity(each, vectors_ID) for each in lists])
             for name, vectors_ID in items.vectors.items()

@@ -97,7 +97,7 @@ def evaluate(
     check_folder(out)
     entries = options.entries()
     protocol, task = task_of(found, options)
-    drawn, notes = _candidates(task, protocol.candidates, seed=options.candidate_seed)
+    drawn, notes = drawn_candidates(task, (protocol.candidates, *CANDIDATES), seed=options.candidate_seed)
     if not len(task.validation):
         notes.append("there are no validation targets: nothing is chosen, every model has its defaults")
     tell(_told(found, task))
@@ -218,17 +218,21 @@ def run_key(task: Task, items: ItemFeatures, drawn: Sequence[DrawnCandidates]) -
     return digest.hexdigest()
 
 
-def _candidates(task: Task, primary: str, *, seed: int) -> tuple[list[DrawnCandidates], list[str]]:
-    """Drawn candidates, and what is said of those that the catalogue is too small for."""
+def drawn_candidates(task: Task, names: Sequence[str], *, seed: int) -> tuple[list[DrawnCandidates], list[str]]:
+    """Those of the names that are drawn, each once, and what is said of those that the catalogue is too small for.
+
+    Raises:
+        InvalidRequestError: it is too small for the first one.
+    """
     popularity_I = popularity_of(task.data.items_E[task.refit_E], task.data.num_items).astype(np.float64)
     drawn, left_out = [], []
-    for name in dict.fromkeys([primary, *CANDIDATES]):
+    for name in dict.fromkeys(names):
         if name in (FULL, COLD):
             continue
         try:
             drawn.append(draw_candidates(task.test, name, seen=task.seen, popularity_I=popularity_I, seed=seed))
         except InvalidRequestError as error:
-            if name == primary:
+            if name == names[0]:
                 raise
             left_out.append(f"{name} is left out: {error}")
     return drawn, left_out
