@@ -34,8 +34,6 @@ CODE: Final = (
     "models/printed_heads.py",
     "recall/neighbors.py",
     "recall/pull.py",
-    "models/fusion.py",
-    "models/losses.py",
     "models/towers.py",
     "training/fit_alignment.py",
     "training/stalling.py",

@@ -12,11 +12,9 @@ from typing import Final
 
 import numpy as np
 
-from mmrec.evaluation.interactions import BoolArray, Float32Array, ItemFeatures
+from mmrec.evaluation.interactions import LABELS, BoolArray, Float32Array, ItemFeatures
 from mmrec.zoo.item_content import ItemContent
 
-LABELS: Final = "labels"
-"""Modality of attributes."""
 NOTHING: Final = "nothing"
 """The one modality of a catalogue without any, which no item has."""
 LABEL_DIM: Final = 128

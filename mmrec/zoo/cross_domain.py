@@ -21,7 +21,7 @@ from mmrec.evaluation.catalogue_parts import DOMAIN
 from mmrec.evaluation.interactions import Float32Array, Histories, IntArray, Interactions, ItemFeatures
 from mmrec.evaluation.search_space import Choice
 from mmrec.models.losses import domain_distance, paired_info_nce
-from mmrec.wire.declared import NotNegative, Positive, Share, check
+from mmrec.wire.declared import NotNegative, Share, check
 from mmrec.zoo.contrast_fit import Extra, FittedContrast, fit_contrast
 from mmrec.zoo.contrast_network import ContrastNetwork, Users
 from mmrec.zoo.contrast_options import CONTRAST_SPACE, ContrastOptions
@@ -38,8 +38,8 @@ class InDomainOptions(ContrastOptions):
     domain_attribute: str = DOMAIN
     """Attribute whose values are domains; items without it, or all where none has it, are one more domain. NAME=VALUE
     makes two domains, of items with that value and without it."""
-    contrast_weight: Positive = 1.0
-    """alpha."""
+    contrast_weight: NotNegative = 1.0
+    """alpha; 0 leaves it out."""
 
     def __post_init__(self) -> None:
         check(self, "s2_contrastive")

@@ -9,25 +9,29 @@ import pytest
 import torch
 
 from mmrec.errors import SettingError
-from mmrec.evaluation.interactions import Histories, Interactions, ItemFeatures, ItemLabels, histories_of
+from mmrec.evaluation.interactions import LABELS, Histories, Interactions, ItemFeatures, ItemLabels, histories_of
 from mmrec.models.losses import domain_distance, paired_info_nce
 from mmrec.models.towers import unit
-from mmrec.zoo.content_values import LABEL_DIM, LABELS, NOTHING, content_values
+from mmrec.zoo.content_values import LABEL_DIM, NOTHING, content_values
 from mmrec.zoo.contrast_fit import MAX_DOMAINS
 from mmrec.zoo.cross_domain import CrossDomainOptions, aligned, by_contrast, by_distance
 from mmrec.zoo.foreseen_events import by_part, foreseen_events
 from mmrec.zoo.history_matrix import HistoryWeighting
 from mmrec.zoo.registry import model_named
 from mmrec.zoo.s1_fusion import PRINTED_FUSIONS, S1Fusion, S1Options
+from tests.style_world import (
+    DOMAIN_I,
+    ITEMS_EACH,
+    NUM_BOTH,
+    NUM_ITEMS,
+    NUM_ONE,
+    NUM_STYLES,
+    STYLE_I,
+    style_items,
+    style_world,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-NUM_STYLES, ITEMS_EACH = 4, 6
-NUM_ITEMS = 2 * NUM_STYLES * ITEMS_EACH
-"""The first half is of domain a, the second of domain b."""
-STYLE_I = np.tile(np.repeat(np.arange(NUM_STYLES), ITEMS_EACH), 2)
-DOMAIN_I = np.repeat([0, 1], NUM_ITEMS // 2)
-NUM_BOTH, NUM_ONE = 80, 20
-"""Users of both domains, and users of a alone."""
 SMALL: dict[str, Any] = {
     "embedding_dim": 16,
     "hidden_dim": 16,
@@ -38,35 +42,6 @@ SMALL: dict[str, Any] = {
     "learning_rate": 0.01,
     "dropout": 0.0,
 }
-
-
-def style_world() -> Interactions:
-    """Every user likes one style in both domains; the last users are seen in domain a alone."""
-    generator = np.random.default_rng(2)
-    users, items = [], []
-    for user in range(NUM_BOTH + NUM_ONE):
-        liked = np.flatnonzero((user % NUM_STYLES == STYLE_I) & ((DOMAIN_I == 0) | (user < NUM_BOTH)))
-        chosen = generator.permutation(liked)[: 8 if user < NUM_BOTH else 4].tolist()
-        users += [user] * len(chosen)
-        items += chosen
-    return Interactions.in_order(
-        user_ids=[f"u{user}" for user in range(NUM_BOTH + NUM_ONE)],
-        item_ids=[f"i{item}" for item in range(NUM_ITEMS)],
-        behavior_names=("purchase",),
-        users_E=users,
-        items_E=items,
-        times_E=np.arange(len(users)),
-        behaviors_E=np.zeros(len(users)),
-    )
-
-
-def style_items() -> ItemFeatures:
-    """Content tells the style, in either domain by other numbers: nothing in it says which styles belong together."""
-    vectors_ID = np.eye(2 * NUM_STYLES, dtype=np.float32)[STYLE_I + NUM_STYLES * DOMAIN_I]
-    labels = ItemLabels(names=("domain=a", "domain=b"), offsets=np.arange(NUM_ITEMS + 1), codes_A=DOMAIN_I)
-    return ItemFeatures(
-        num_items=NUM_ITEMS, vectors={"text": vectors_ID}, present={"text": np.ones(NUM_ITEMS, bool)}, labels=labels
-    )
 
 
 def asked(data: Interactions, users: range) -> tuple[np.ndarray, Histories]:
