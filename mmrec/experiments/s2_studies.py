@@ -64,7 +64,8 @@ def domains(world: World) -> Parts:
 
 def positives_by_domain(world: World) -> Mapping[str, BoolArray]:
     """Positives of the test by the domain of their item, and of users who did nothing in that domain before."""
-    found, test, of = {}, world.task.test, domains(world)
+    found: dict[str, BoolArray] = {}
+    test, of = world.task.test, domains(world)
     for row, name in enumerate(of.names):
         in_domain_P = of.part_I[test.items_P] == row
         own_H = of.part_I[test.histories.items_H] == row

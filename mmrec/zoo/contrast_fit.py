@@ -40,13 +40,18 @@ class FittedContrast:
         with torch.inference_mode():
             self.items_ID = network.items(torch.arange(len(network.domain_I)))
 
-    def score(self, histories: Histories, *, other_share: float) -> Float32Array:
+    def score(self, histories: Histories, *, other_share: float, domain_smoothing: float | None = None) -> Float32Array:
         """Cosines; 0 where nothing is known of a user.
 
-            u^d = norm( E^d + other_share * sum over domains d' != d of E^d' )
+            u^d     = norm( E^d + other_share * sum over domains d' != d of E^d' )
+            score_i = u^d . v_i  +  tau * ln( p_d / max over d' of p_d' ),    p_d ~ a_ud + domain_smoothing
+
+        a_ud is what the user did in d, weighed as in E. The loss makes u . v / tau a logit within a domain, so tau ln p
+        is what makes it one over all domains.
 
         Args:
             other_share: 0 asks each domain's items by what was done in that domain alone.
+            domain_smoothing: Above 0; None takes all domains for as likely.
         """
         network = self.network
         own = by_part(self._weighting.matrix(histories), network.domain_I.numpy(), network.num_domains)
@@ -58,6 +63,10 @@ class FittedContrast:
             for domain in range(network.num_domains):
                 chosen = torch.nonzero(network.domain_I == domain).squeeze(1)
                 scores_NI[:, chosen.numpy()] = (users_NKD[:, domain] @ self.items_ID[chosen].T).numpy()
+        if domain_smoothing is not None:
+            likely_NK = np.stack([np.asarray(each.sum(axis=1)).ravel() for each in own], axis=1) + domain_smoothing
+            shift_NK = float(network.temperature().detach()) * np.log(likely_NK / likely_NK.max(axis=1, keepdims=True))
+            scores_NI += shift_NK.astype(np.float32)[:, network.domain_I.numpy()]
         return scores_NI
 
 

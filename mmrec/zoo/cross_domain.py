@@ -5,8 +5,9 @@
     s2_aligned_users     L = alpha * InfoNCE(user, item; tau) + beta * InfoNCE(E_u^1, E_u^2; tau)    strong, with ids
 
 The second term is over a batch's users who did something in both domains before, each once. The last two ask a domain's
-items by what was done elsewhere, too: alone for users who did nothing there. The paper makes users of their profiles;
-here a user is the content of what was done, decayed. Users are asked for the events they did next, not for a rating.
+items by what was done elsewhere, too: alone for users who did nothing there. The strong one knows how much of a user's
+past each domain is: as printed, whoever never bought a dress is shown as many dresses as creams. The paper makes users
+of their profiles; here a user is the content of what was done, decayed.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from mmrec.evaluation.catalogue_parts import DOMAIN
 from mmrec.evaluation.interactions import Float32Array, Histories, IntArray, Interactions, ItemFeatures
 from mmrec.evaluation.search_space import Choice
 from mmrec.models.losses import domain_distance, paired_info_nce
-from mmrec.wire.declared import NotNegative, Share, check
+from mmrec.wire.declared import NotNegative, Positive, Share, check
 from mmrec.zoo.contrast_fit import Extra, FittedContrast, fit_contrast
 from mmrec.zoo.contrast_network import ContrastNetwork, Users
 from mmrec.zoo.contrast_options import CONTRAST_SPACE, ContrastOptions
@@ -59,6 +60,17 @@ class CrossDomainOptions(InDomainOptions):
         check(self, "s2_cross_domain")
 
 
+@dataclass(frozen=True, kw_only=True)
+class AlignedUsersOptions(CrossDomainOptions):
+    """Those across domains, and how likely a domain is that a user did little in."""
+
+    domain_smoothing: Positive = 0.5
+    """Events that each domain has beside what a user did in it; many make all domains as likely."""
+
+    def __post_init__(self) -> None:
+        check(self, "s2_aligned_users")
+
+
 class InDomain:
     """Each domain's items by what was done in it."""
 
@@ -94,9 +106,18 @@ class InDomain:
 class CrossDomain:
     """Items of all domains by what was done in all."""
 
-    def __init__(self, options: CrossDomainOptions, *, name: str, alignment: Alignment, use_ids: bool) -> None:
+    def __init__(
+        self,
+        options: CrossDomainOptions,
+        *,
+        name: str,
+        alignment: Alignment,
+        use_ids: bool,
+        domain_smoothing: float | None,
+    ) -> None:
         self.name = name
-        self._options, self._alignment, self._use_ids = options, alignment, use_ids
+        self._options, self._alignment = options, alignment
+        self._use_ids, self._domain_smoothing = use_ids, domain_smoothing
 
     def fit(self, data: Interactions, items: ItemFeatures, *, seed: int) -> None:
         """Train from the start."""
@@ -115,7 +136,8 @@ class CrossDomain:
     def score(self, users_N: IntArray, histories: Histories) -> Float32Array:
         """Cosines; 0 where nothing is known of a user."""
         del users_N
-        return self._fitted.score(histories, other_share=self._options.other_share)
+        options = self._options
+        return self._fitted.score(histories, other_share=options.other_share, domain_smoothing=self._domain_smoothing)
 
     @property
     def learning_curve(self) -> Sequence[tuple[float, float]]:
@@ -158,11 +180,17 @@ def by_contrast(one_ND: Tensor, other_ND: Tensor, temperature: Tensor) -> Tensor
 
 
 def _as_printed(options: CrossDomainOptions) -> CrossDomain:
-    return CrossDomain(options, name="s2_cross_domain", alignment=by_distance, use_ids=False)
+    return CrossDomain(options, name="s2_cross_domain", alignment=by_distance, use_ids=False, domain_smoothing=None)
 
 
-def _strong(options: CrossDomainOptions) -> CrossDomain:
-    return CrossDomain(options, name="s2_aligned_users", alignment=by_contrast, use_ids=True)
+def _strong(options: AlignedUsersOptions) -> CrossDomain:
+    return CrossDomain(
+        options,
+        name="s2_aligned_users",
+        alignment=by_contrast,
+        use_ids=True,
+        domain_smoothing=options.domain_smoothing,
+    )
 
 
 _CROSS_SPACE = {
@@ -186,8 +214,8 @@ S2_CROSS_DOMAIN = ZooModel(
 )
 S2_ALIGNED_USERS = ZooModel(
     name="s2_aligned_users",
-    options=CrossDomainOptions,
+    options=AlignedUsersOptions,
     build=_strong,
-    about="the same with users of both domains told from others by contrast, and item ids",
-    space=_CROSS_SPACE,
+    about="the same with users of both domains told from others by contrast, item ids, and domains as likely as they were visited",
+    space={**_CROSS_SPACE, "domain_smoothing": Choice((0.1, 0.5, 2.0))},
 )

@@ -83,6 +83,17 @@ def test_a_domain_by_itself_knows_nothing_of_who_did_nothing_in_it() -> None:
     assert not closed_NI[:, DOMAIN_I == 1].any()
 
 
+def test_domains_count_as_they_were_visited_and_alike_with_much_smoothing() -> None:
+    visited_NI, even_NI = (
+        scores_of_one_domain("s2_aligned_users", domain_smoothing=smoothing) for smoothing in (0.1, 1e9)
+    )
+    shift_NI = visited_NI - even_NI
+    assert shift_NI[:, DOMAIN_I == 0] == pytest.approx(0.0, abs=1e-5)
+    strange = shift_NI[:, DOMAIN_I == 1]
+    assert (strange < 0).all() and np.ptp(strange, axis=1) == pytest.approx(0.0, abs=1e-5)
+    assert share_right(visited_NI, 1) == share_right(even_NI, 1), "the order within a domain stays"
+
+
 def test_one_domain_is_all_there_is_where_items_have_none() -> None:
     data, items = style_world(), replace(style_items(), labels=None)
     cross, alone = (
