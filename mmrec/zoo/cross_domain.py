@@ -216,6 +216,6 @@ S2_ALIGNED_USERS = ZooModel(
     name="s2_aligned_users",
     options=AlignedUsersOptions,
     build=_strong,
-    about="the same with users of both domains told from others by contrast, item ids, and domains as likely as they were visited",
+    about="the same with users of both domains told from others by contrast, ids, and visits to domains counted",
     space={**_CROSS_SPACE, "domain_smoothing": Choice((0.1, 0.5, 2.0))},
 )
