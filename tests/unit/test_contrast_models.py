@@ -279,16 +279,25 @@ def test_l1_makes_weights_smaller() -> None:
 
 
 def test_learning_ends_without_gain_and_the_best_epoch_stays() -> None:
-    """At a rate that only makes things worse, what stays is an early epoch, after `patience` more of them."""
+    """At a rate that makes things worse: two more epochs are tried, and what stays is a fit that ended before them."""
     data = style_world()
     many = replace(
         data,
         user_ids=[f"u{user}" for user in range(200)],
         users_E=data.users_E + 100 * (np.arange(len(data)) % 2),
     )
-    model = S1Fusion(S1Options(**{**SMALL, "learning_rate": 3.0, "max_epochs": 30, "patience": 2}))
-    model.fit(many, style_items(), seed=1)
-    assert 3 <= len(model.learning_curve) < 30
+
+    def fit(max_epochs: int) -> S1Fusion:
+        options = {"learning_rate": 1.0, "temperature_kind": "fixed", "max_epochs": max_epochs, "patience": 2}
+        model = S1Fusion(S1Options(**{**SMALL, **options}))
+        model.fit(many, style_items(), seed=1)
+        return model
+
+    stopped = fit(30)
+    num_epochs = len(stopped.learning_curve)
+    assert 3 <= num_epochs < 30
+    users_N, histories = asked(many, range(20))
+    assert np.array_equal(fit(num_epochs - 2).score(users_N, histories), stopped.score(users_N, histories))
 
 
 @pytest.mark.parametrize(
