@@ -36,7 +36,7 @@ SMALL: dict[str, Any] = {
     "embedding_dim": 16,
     "hidden_dim": 16,
     "projected_dim": 8,
-    "max_epochs": 12,
+    "max_epochs": 4,
     "batch_size": 128,
     "num_negatives": 48,
     "learning_rate": 0.01,
@@ -50,11 +50,11 @@ def asked(data: Interactions, users: range) -> tuple[np.ndarray, Histories]:
 
 
 @cache
-def scores_of_one_domain(name: str, **parameters: Any) -> np.ndarray:
+def scores_of_one_domain(name: str, *, seed: int = 2, **parameters: Any) -> np.ndarray:
     """Of the users of domain a alone."""
     data = style_world()
     model = model_named(name).model({**SMALL, **parameters})
-    model.fit(data, style_items(), seed=1)
+    model.fit(data, style_items(), seed=seed)
     return model.score(*asked(data, range(NUM_BOTH, NUM_BOTH + NUM_ONE)))
 
 
@@ -71,8 +71,12 @@ def test_alignment_recommends_in_one_domain_by_what_was_done_in_the_other(name: 
     scores_NI = scores_of_one_domain(name)
     assert share_right(scores_NI, 0) >= 0.9
     assert share_right(scores_NI, 1) >= 0.8
-    unaligned_NI = scores_of_one_domain(name, alignment_weight=0.0)
-    assert share_right(unaligned_NI, 1) <= 0.6, "content alone does not say which styles belong together"
+
+
+def test_without_alignment_it_is_chance_which_styles_of_two_domains_lie_together() -> None:
+    unaligned = [scores_of_one_domain("s2_cross_domain", seed=seed, alignment_weight=0.0) for seed in (1, 2, 3)]
+    assert min(share_right(scores_NI, 0) for scores_NI in unaligned) >= 0.9
+    assert np.mean([share_right(scores_NI, 1) for scores_NI in unaligned]) <= 0.6
 
 
 def test_a_domain_by_itself_knows_nothing_of_who_did_nothing_in_it() -> None:
@@ -304,7 +308,7 @@ def test_learning_ends_without_gain_and_the_best_epoch_stays() -> None:
     ("parameters", "said"),
     [
         ({"temperature": 0.001}, r"s1_fusion.temperature is 0.001; give a number from 0.02 to 1"),
-        ({"fusion": "sum"}, r"s1_fusion.fusion is 'sum'; give \"concat\" or "),
+        ({"fusion": "sum"}, 's1_fusion.fusion is \'sum\'; give "attention" or "concat" or '),
         ({"embedding_dim": 12}, r"s1_fusion.embedding_dim is 12; give a multiple of 8"),
         ({"l1": -1.0}, r"s1_fusion.l1 is -1.0; give a number of 0 or more"),
         ({"patience": 0}, r"s1_fusion.patience is 0; give a whole number of 1 or more"),
