@@ -373,6 +373,34 @@ def test_a_removal_waits_for_no_content_of_other_items(deployment: Deployment) -
     assert titles(deployment)["gone"] is None
 
 
+def test_what_brings_no_new_content_is_there_before_anything_else_of_its_poll_is_encoded(
+    deployment: Deployment,
+) -> None:
+    topic, seen = Topic(), []
+
+    def price() -> float | None:
+        sent = [read_item_update(r.key, r.value) for r in deployment.broker.records("item-embeddings")]
+        return next((update.entry.price for update in reversed(sent) if update.item_id == "dear"), None)
+
+    feed = deployment.feed(encoders={"text": Watching(lambda: seen.append(price()))})
+    lanes = Lanes(feed, read=topic.read, elapsed_s=lambda: 0.0)
+    lanes.arrived([topic.send("dear", "Lamp", price=9.0)], now_s=NOW_S)
+    assert seen == [None]
+    others = [topic.send(f"other{number}", f"Chair {number}") for number in range(20)]
+    lanes.arrived([*others, topic.send("dear", "Lamp", price=1.0)], now_s=NOW_S)
+    assert set(seen[1:]) == {1.0}
+
+
+def test_single_changes_stay_together_on_a_slow_machine(deployment: Deployment) -> None:
+    topic, sizes, clock = Topic(), [], iter(range(10**6))
+    encoder = Watching(lambda: None)
+    feed = deployment.feed(encoders={"text": encoder})
+    encoder.encode = lambda payloads: sizes.append(len(payloads)) or ENCODERS["text"].encode(payloads)
+    lanes = Lanes(feed, read=topic.read, elapsed_s=lambda: 2 * PORTION_S * next(clock))
+    lanes.arrived([topic.send(f"new{number}", f"Lamp {number}") for number in range(12)], now_s=NOW_S)
+    assert sizes == [4, 4, 4]
+
+
 def test_a_single_change_waits_for_no_import_that_arrived_before_it(deployment: Deployment) -> None:
     topic = Topic()
     process = Process(deployment, topic)
