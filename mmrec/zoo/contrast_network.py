@@ -115,7 +115,7 @@ class ContrastNetwork(nn.Module):
         num_modalities, width = self.projected_IMP.shape[1:]
         weights_NM = torch.from_numpy((own_NI @ self.present_IM.numpy().astype(np.float32)).astype(np.float32))
         flat_IX = self.projected_IMP.flatten(1).numpy()
-        sums_NMP = torch.from_numpy((own_NI @ flat_IX).astype(np.float32)).unflatten(1, (num_modalities, width))
+        sums_NMP = torch.from_numpy((own_NI @ flat_IX).astype(np.float32)).reshape(-1, num_modalities, width)
         present_NM = weights_NM > 0
         means_NMP = sums_NMP / torch.where(present_NM, weights_NM, torch.ones_like(weights_NM)).unsqueeze(-1)
         content_ND = self.content(means_NMP, present_NM)

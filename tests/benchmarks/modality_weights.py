@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from mmrec.evaluation.catalogue_parts import means_by_part, parts_by
+from mmrec.evaluation.interactions import BoolArray
 from mmrec.experiments.data_sets import DataSet, read_data_set
 from mmrec.zoo.s1_fusion import S1Fusion, S1Options
 from tests.benchmarks.receipt import write_receipt
@@ -28,7 +29,8 @@ def weights_by_category(found: DataSet, attribute: str, fusion: str) -> dict[str
     model = S1Fusion(S1Options(fusion=fusion))  # type: ignore[arg-type]
     model.fit(found.data, found.items, seed=1)
     weights_IM, parts = model.modality_weights(), parts_by(found.items, attribute)
-    means_PM = means_by_part(weights_IM, parts, counted_I=weights_IM.any(axis=1))
+    counted_I: BoolArray = weights_IM.sum(axis=1) > 0
+    means_PM = means_by_part(weights_IM, parts, counted_I=counted_I)
     return {
         name or "none": dict(zip(model.modalities, np.round(means_M, 4).tolist(), strict=True))
         for name, means_M in zip(parts.names, means_PM, strict=True)
