@@ -24,6 +24,7 @@ from mmrec.catalog.values import attribute_values
 from mmrec.content.cleaning import text_cleaning
 from mmrec.content.modalities.registry import MODALITIES
 from mmrec.errors import InvalidRequestError, NotFoundError
+from mmrec.evaluation.catalogue_parts import DOMAIN
 from mmrec.evaluation.interactions import Float32Array, ItemFeatures, ItemLabels
 from mmrec.experiments.event_table import named_columns
 
@@ -146,7 +147,8 @@ def _encoded(
 def _labels(items: Sequence[CatalogItem], row_of: Mapping[str, int]) -> ItemLabels | None:
     of_row = {
         row_of[item.item_id]: [
-            f"{name}={value}" for name, values in item.attributes.items() for value in attribute_values(values)
+            *([f"{DOMAIN}={item.domain}"] if item.domain else ()),
+            *(f"{name}={value}" for name, values in item.attributes.items() for value in attribute_values(values)),
         ]
         for item in items
     }

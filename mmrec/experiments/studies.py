@@ -3,10 +3,12 @@
 from typing import Final
 
 from mmrec.errors import NotFoundError
+from mmrec.experiments.s1_studies import S1_STUDIES
+from mmrec.experiments.s2_studies import S2_STUDIES
 from mmrec.experiments.s3_studies import S3_STUDIES
 from mmrec.experiments.study import Study
 
-STUDIES: Final[tuple[Study, ...]] = (*S3_STUDIES,)
+STUDIES: Final[tuple[Study, ...]] = (*S3_STUDIES, *S2_STUDIES, *S1_STUDIES)
 
 
 def study_named(name: str) -> Study:

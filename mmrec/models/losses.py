@@ -144,6 +144,26 @@ def paired_multi_positive(
     return (forth + multi_positive_info_nce(right_ND, left_ND, alike_NN, temperature=temperature)) / 2
 
 
+def domain_distance(one_ND: Tensor, other_ND: Tensor) -> Tensor:
+    """Cross-domain alignment as S2 prints it (METHODS M22): users of two domains, from either domain alone.
+
+        L = mean_n  || E_n^1 - E_n^2 ||^2
+
+    With E of length 1 it is 2 - 2 cos, at most 4. It only pulls: one point for all users is a minimum of it, so it
+    stands beside a loss that pushes apart. The strong form, which pushes by itself, is paired_info_nce() of the same
+    rows: one point for all users loses log N there.
+
+    Args:
+        one_ND: Users who are active in both domains, from the first one.
+        other_ND: The same users, from the second one.
+
+    Returns:
+        A scalar; 0 where there are no users.
+    """
+    distances_N = (one_ND - other_ND).square().sum(-1)
+    return distances_N.sum() / max(len(distances_N), 1)
+
+
 def log_utility(logits_NB: Tensor, weights_B: Tensor) -> Tensor:
     """Log sum_b w_b p_b with p = sigmoid(logits): the ranker's final score (METHODS M25), stable for small p."""
     return log_weighted_sum(functional.logsigmoid(logits_NB), weights_B)

@@ -6,6 +6,7 @@ from mmrec.errors import NotFoundError
 from mmrec.zoo.blend import BLEND
 from mmrec.zoo.bpr import BPR_MODEL
 from mmrec.zoo.content_likeness import CONTENT_LIKENESS
+from mmrec.zoo.cross_domain import S2_ALIGNED_USERS, S2_CONTRASTIVE, S2_CROSS_DOMAIN
 from mmrec.zoo.ease import EASE_MODEL
 from mmrec.zoo.freedom import FREEDOM
 from mmrec.zoo.gce_like import GCE_LIKE
@@ -21,6 +22,7 @@ from mmrec.zoo.neighbor_walk import NEIGHBOR_WALK
 from mmrec.zoo.popularity import POPULARITY
 from mmrec.zoo.random_order import RANDOM
 from mmrec.zoo.recency import RECENCY
+from mmrec.zoo.s1_fusion import S1_FUSION
 from mmrec.zoo.s3_item_only import S3_ITEM_ONLY
 from mmrec.zoo.s3_strong import S3_STRONG
 from mmrec.zoo.s3_with_user import S3_WITH_USER
@@ -48,6 +50,10 @@ MODELS: Final[tuple[ZooModel, ...]] = (
     MCCL_LIKE,
     GCE_LIKE,
     SASREC,
+    S1_FUSION,
+    S2_CONTRASTIVE,
+    S2_CROSS_DOMAIN,
+    S2_ALIGNED_USERS,
     BLEND,
     S3_ITEM_ONLY,
     S3_WITH_USER,

@@ -36,6 +36,10 @@ FAST: dict[str, dict[str, Any]] = {
     "mario_like": {"num_epochs": 1, "min_steps": 10, "learning_rate": 0.02, "embedding_dim": 16},
     "mccl_like": {"num_epochs": 1, "min_steps": 10, "learning_rate": 0.02, "embedding_dim": 16},
     "gce_like": {"num_epochs": 1, "min_steps": 10, "learning_rate": 0.02, "embedding_dim": 16},
+    **{
+        name: {"max_epochs": 2, "batch_size": 256, "hidden_dim": 16, "embedding_dim": 16, "projected_dim": 4}
+        for name in ("s1_fusion", "s2_contrastive", "s2_cross_domain", "s2_aligned_users")
+    },
 }
 """Options with which models that are trained learn the planted world in few steps; others take their defaults."""
 EVERY_MODEL = pytest.mark.parametrize("entry", MODELS, ids=lambda entry: entry.name)
