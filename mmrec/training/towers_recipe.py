@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from mmrec.content.alignment import AlignmentModel, with_aligned
 from mmrec.errors import ConfigurationError
 from mmrec.models.settings import Fusion
 from mmrec.training.build import RANKING, RETRIEVAL
 from mmrec.training.checkpoint import restore_state, save_state, write_trained
+from mmrec.training.choose_ranker import RankerKind
 from mmrec.training.examples import RankingExamples, RetrievalExamples
 from mmrec.training.fit_towers import TowerFit
 from mmrec.training.recipe import DeploymentData, Desk, FileOrFolder, Recipe
@@ -40,6 +42,10 @@ class TowerOptions:
     """How modalities become one vector."""
     id_shrinkage: NotNegative = DEFAULTS.towers.id_shrinkage
     """k: the learned vector of an item with n labels counts n / (n + k)."""
+    ranker: RankerKind = DEFAULTS.ranker_kind
+    """What ranks: a network, boosted trees, or the better one on the latest lists."""
+    source_weights: Literal["better", "own"] = DEFAULTS.fit_sources.weights
+    """What recall sources count: learned from the lists where that is better on the latest, or as they say."""
     alignment: FileOrFolder = ""
     """Folder of a trained alignment: the item tower reads its vectors as one more modality; empty leaves it out."""
 
@@ -50,7 +56,12 @@ class TowerOptions:
     def config(self) -> TrainConfig:
         """The whole run."""
         return train_config(
-            fusion=self.fusion, max_epochs=self.epochs, patience=self.patience, id_shrinkage=self.id_shrinkage
+            fusion=self.fusion,
+            max_epochs=self.epochs,
+            patience=self.patience,
+            id_shrinkage=self.id_shrinkage,
+            ranker_kind=self.ranker,
+            source_weights=self.source_weights,
         )
 
 

@@ -17,6 +17,7 @@ from mmrec.zoo.popularity import POPULARITY
 from mmrec.zoo.random_order import RANDOM
 from mmrec.zoo.recency import RECENCY
 from mmrec.zoo.sasrec import SASREC
+from mmrec.zoo.served import FUSED_RECALL, SERVED, TOWERS
 from mmrec.zoo.zoo_model import ZooModel
 
 MODELS: Final[tuple[ZooModel, ...]] = (
@@ -34,6 +35,9 @@ MODELS: Final[tuple[ZooModel, ...]] = (
     FREEDOM,
     SASREC,
     BLEND,
+    TOWERS,
+    FUSED_RECALL,
+    SERVED,
 )
 
 
