@@ -341,6 +341,16 @@ def test_a_saved_bundle_comes_back_bit_for_bit(tmp_path) -> None:
     assert loaded.encoders == made.encoders
     assert loaded.fingerprints == {"image": "a1"}
     assert (loaded.behavior_ids, loaded.behavior_weights) == (made.behavior_ids, made.behavior_weights)
+    assert loaded.trees is None
+    assert loaded.source_weights == {}
+
+
+def test_weights_of_sources_come_back_and_must_be_above_0(tmp_path) -> None:
+    replace(bundle(), source_weights={"own": 2.5}).save(tmp_path)
+    assert ModelBundle.load(tmp_path).source_weights == {"own": 2.5}
+    for refused in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match="give numbers above 0"):
+            replace(bundle(), source_weights={"own": refused})
 
 
 def test_a_folder_without_a_usable_model_says_so(tmp_path) -> None:
