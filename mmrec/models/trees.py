@@ -13,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-import lightgbm
 import numpy as np
 import numpy.typing as npt
 
@@ -48,6 +47,8 @@ class TreeRanker:
 
     @cached_property
     def _trees(self) -> Any:
+        import lightgbm  # takes a second, and is needed only where trees rank
+
         try:
             return lightgbm.Booster(model_str=self.text, params={"verbosity": -1})
         except lightgbm.basic.LightGBMError as error:

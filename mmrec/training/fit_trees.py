@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-import lightgbm
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
@@ -61,6 +60,8 @@ def fit_trees(
         feature_names: Of axis F.
         held_out: As RankerFitConfig.held_out.
     """
+    import lightgbm  # takes a second, and is needed only where trees are fitted
+
     train, judged = held_out_split(lists, held_out)
     gains = np.unique(lists.gains_GC[lists.valid_GC].numpy().astype(np.float64))
     parameters: dict[str, Any] = {
@@ -90,9 +91,9 @@ def fit_trees(
     return TreeRanker(text=text, calibration=calibrated(plain, judged if len(judged) else train))
 
 
-def _dataset(
-    lists: ListTensors, gains: FloatArray, parameters: dict[str, Any], *, reference: Any = None
-) -> lightgbm.Dataset:
+def _dataset(lists: ListTensors, gains: FloatArray, parameters: dict[str, Any], *, reference: Any = None) -> Any:
+    import lightgbm
+
     # Lists begin with what followed, and of equal scores LightGBM counts the first as the better one: early rounds,
     # where most are equal, would look best. So rows stand at random.
     order_GC = np.random.default_rng(parameters["seed"]).random(lists.valid_GC.shape).argsort(axis=1)
