@@ -181,6 +181,8 @@ class ServingSettings:
     """Deadline of a request that sets none."""
     diversity: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     """0 orders lists by score alone; closer to 1, adjacent items of a list are less similar."""
+    ranker_form: Literal["fastest", "numpy", "onnx", "onnx-int8", "pruned"] = "fastest"
+    """How the ranking network runs (mmrec.models.forms); "fastest" of those that keep its quality, by training."""
 
     def __post_init__(self) -> None:
         check(self, "serving")

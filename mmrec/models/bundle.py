@@ -10,7 +10,7 @@ Axes: I items, M modalities, L history, D embedding, N candidates, F features, B
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from safetensors.torch import load_file, save_file
 from mmrec.content.alignment import ALIGNED, AlignmentModel, with_aligned
 from mmrec.content.matrix import ContentMatrix, is_same_encoder
 from mmrec.errors import IncompatibleStateError, SettingError
-from mmrec.models.export import NumpyRanker, NumpyUserTower
+from mmrec.models.export import NumpyUserTower
+from mmrec.models.forms import EXACT, FORMS, Scores, fastest
 from mmrec.models.ranker import Ranker
 from mmrec.models.settings import RankerSettings, TowerSettings
 from mmrec.models.towers import ItemTower, UserTower
@@ -67,6 +68,10 @@ class ModelBundle:
     source_weights: Mapping[str, float] = field(default_factory=dict)
     """What each recall source counts, by name, as training found out; one that is not named counts as it says itself
     (mmrec.recall.fusion)."""
+    kept_forms: tuple[str, ...] = (EXACT,)
+    """Forms of the ranking network that keep its quality, as training found out (mmrec.models.forms)."""
+    form: str = EXACT
+    """The form that it ranks in here; not saved."""
 
     def __post_init__(self) -> None:
         if refused := {name: weight for name, weight in self.source_weights.items() if not 0 < weight < math.inf}:
@@ -88,8 +93,15 @@ class ModelBundle:
         return NumpyUserTower(self.user_tower, self.behavior_ids)
 
     @cached_property
-    def _fast_ranker(self) -> NumpyRanker:
-        return NumpyRanker(self.ranker)
+    def _fast_ranker(self) -> Scores:
+        return FORMS[self.form](self.ranker)
+
+    def in_form(self, asked: str) -> "ModelBundle":
+        """The same, ranking in a form by name, or in the "fastest" one that keeps the network's quality.
+
+        Trees rank as they are, whatever is asked for.
+        """
+        return replace(self, form=fastest(self.kept_forms) if asked == "fastest" else asked)
 
     def item_embeddings(self, content: ContentMatrix) -> FloatArray:
         """Unit-norm vectors of any items, known or new, shape (I, D)."""
@@ -178,6 +190,7 @@ class ModelBundle:
             "metrics": dict(self.metrics),
             "trees": self.trees.save(folder) if self.trees is not None else None,
             "source_weights": dict(self.source_weights),
+            "kept_forms": self.kept_forms,
         }
         (folder / "model.json").write_text(json.dumps(described), encoding="utf-8")
 
@@ -209,6 +222,7 @@ class ModelBundle:
                 alignment=AlignmentModel.load(folder) if ALIGNED in described["content_dims"] else None,
                 trees=_trees(folder, described),
                 source_weights=described.get("source_weights", {}),
+                kept_forms=tuple(described.get("kept_forms", (EXACT,))),
             )
             tensors = load_file(str(folder / "weights.safetensors"))
             for name in ("item_tower", "user_tower", "ranker"):
@@ -234,6 +248,7 @@ def new_bundle(
     alignment: AlignmentModel | None = None,
     trees: TreeRanker | None = None,
     source_weights: Mapping[str, float] | None = None,
+    kept_forms: tuple[str, ...] = (EXACT,),
 ) -> ModelBundle:
     """A bundle of these shapes whose networks are untrained."""
     return ModelBundle(
@@ -253,6 +268,7 @@ def new_bundle(
         alignment=alignment,
         trees=trees,
         source_weights=dict(source_weights or {}),
+        kept_forms=kept_forms,
     )
 
 

@@ -5,12 +5,12 @@
     onnx-int8   the same with weights in 8 bits, inputs of each layer quantized as they come (Jacob et al., CVPR 2018)
     pruned      NumPy, without the half of each hidden layer that matters least (Li et al., ICLR 2017)
 
-A form may serve where its NDCG on held-out lists is at least 99.5 % of the network's (METHODS M30); which is fastest is
-measured by tests.benchmarks.deployable_forms. One thread each, since requests share the processor. Axes: N rows,
-F features, H hidden units, B behaviors.
+A form may serve where its NDCG on held-out lists is at least 99.5 % of the network's, which training finds out; which
+is fastest is measured by tests.benchmarks.deployable_forms (METHODS M30). One thread each, since requests share the
+processor. Axes: N rows, F features, H hidden units, B behaviors.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -142,9 +142,16 @@ def _array(tensor: Any) -> npt.NDArray[np.float32]:
 
 
 FORMS: Final[Mapping[str, Callable[[Ranker], Scores]]] = {
-    "numpy": NumpyRanker,
     "onnx": lambda ranker: OnnxRanker(onnx_graph(ranker).SerializeToString()),
     "onnx-int8": lambda ranker: OnnxRanker(in_int8(onnx_graph(ranker))),
     "pruned": lambda ranker: NumpyRanker(pruned(ranker)),
+    "numpy": NumpyRanker,
 }
-"""Forms by name."""
+"""Forms by name, the fastest first."""
+EXACT: Final = "numpy"
+"""The form that is the network itself, up to rounding."""
+
+
+def fastest(kept: Collection[str]) -> str:
+    """The fastest of some forms; EXACT where none is named."""
+    return next((name for name in FORMS if name in kept), EXACT)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from mmrec.models.forms import EXACT, FORMS, KEPT_NDCG
 from mmrec.models.losses import log_utility
 from mmrec.models.ranker import Ranker
 from mmrec.models.trees import TreeRanker
@@ -35,6 +36,22 @@ class FittedRanker:
     """Of the network, by epoch."""
     figures: dict[str, float] = field(default_factory=dict)
     """NDCG@10 on the held-out lists of each ranker that was fitted, and whether the trees rank."""
+    judged: ListTensors | None = None
+    """The held-out lists; None where there are none."""
+
+    def kept_forms(self) -> dict[str, float]:
+        """NDCG@10 on the held-out lists of each form that may serve in place of the network (mmrec.models.forms).
+
+        Forms that lose more than is allowed are left out; EXACT stays. Empty where trees rank or nothing is held out.
+        """
+        if self.trees is not None or self.judged is None:
+            return {}
+        rows_NF = self.judged.features_GCF.flatten(0, 1).numpy()
+        found = {
+            name: list_ndcg(make(self.network)(rows_NF).reshape(self.judged.valid_GC.shape), self.judged)
+            for name, make in FORMS.items()
+        }
+        return {name: ndcg for name, ndcg in found.items() if name == EXACT or ndcg >= KEPT_NDCG * found[EXACT]}
 
 
 def fit_rankers(
@@ -70,7 +87,9 @@ def fit_rankers(
         if kind == "better" and not fitted["ranker_ndcg_trees"] > fitted["ranker_ndcg_network"]:
             boosted = None
     figures = {**(fitted if len(judged) else {}), "ranker_is_trees": float(boosted is not None)}
-    return FittedRanker(network=fresh, trees=boosted, curve=curve, figures=figures)
+    return FittedRanker(
+        network=fresh, trees=boosted, curve=curve, figures=figures, judged=judged if len(judged) else None
+    )
 
 
 def network_scores(ranker: Ranker, lists: ListTensors) -> npt.NDArray[np.float64]:

@@ -189,8 +189,11 @@ def finish(
     metrics |= {f"{name}_refit": value for name, value in {**ranker.figures, **sources.figures}.items()}
     metrics |= {f"source_weight_{source.name}": sources.weights.get(source.name, source.weight) for source in SOURCES}
     metrics["ranker_lists_refit"] = len(tensors or ()) + len(measured.tensors or ())
+    forms = ranker.kept_forms()
+    metrics |= {f"ranker_ndcg_{name}": ndcg for name, ndcg in forms.items()}
     metrics["description"] = describe(settings, config)
-    return Trained(bundle=bench.bundle(fit.model, ranker, sources, metrics), curves=curves)
+    bundle = bench.bundle(fit.model, ranker, sources, metrics)
+    return Trained(bundle=replace(bundle, kept_forms=tuple(forms) or bundle.kept_forms), curves=curves)
 
 
 _OF_MODELS = ("hr_at_10", "ndcg_at_10", "recall_of_candidates", "towers_recall")

@@ -178,9 +178,8 @@ def test_sources_keep_their_own_weights_where_lists_are_few_or_say_nothing() -> 
     told = SourceFitConfig(weights="own")
     assert fit_sources(source_lists(asked(200, good=1)), SOURCES, num_candidates=50, config=told).weights == {}
     own_S = np.array([source.weight for source in SOURCES])
-    silent = [(tuple(pair for pair in found), labels) for found, labels in asked(60, good=0)]
     nothing = Proposals(rows_K=np.zeros(0, dtype=np.int64), scores_K=np.zeros(0))
-    silent = [((*found[:-1], (found[-1][0], nothing)), labels) for found, labels in silent]
+    silent = [((*found[:-1], (found[-1][0], nothing)), labels) for found, labels in asked(60, good=0)]
     learned_S = learned_weights(source_lists(silent), own_S, config=SourceFitConfig())
     assert learned_S[-1] == own_S[-1]
 
