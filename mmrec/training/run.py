@@ -15,7 +15,7 @@ are those of the same steps, ended one part earlier (a rolling origin).
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -88,23 +88,13 @@ class Trained:
     curves: dict[str, Any]
 
 
-def train_config(
-    *,
-    fusion: Fusion,
-    max_epochs: int,
-    patience: int,
-    id_shrinkage: float,
-    ranker_kind: RankerKind,
-    source_weights: Literal["better", "own"],
-) -> TrainConfig:
+def train_config(*, fusion: Fusion, max_epochs: int, patience: int, id_shrinkage: float) -> TrainConfig:
     """The default configuration with these changed."""
     config = TrainConfig()
     return replace(
         config,
         towers=replace(config.towers, fusion=fusion, id_shrinkage=id_shrinkage),
         fit_towers=replace(config.fit_towers, max_epochs=max_epochs, patience=patience),
-        ranker_kind=ranker_kind,
-        fit_sources=replace(config.fit_sources, weights=source_weights),
     )
 
 

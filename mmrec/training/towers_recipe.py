@@ -1,7 +1,7 @@
 """The recipe "towers": towers and ranker on what build_examples wrote (mmrec.training.run)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -55,14 +55,11 @@ class TowerOptions:
     @property
     def config(self) -> TrainConfig:
         """The whole run."""
-        return train_config(
-            fusion=self.fusion,
-            max_epochs=self.epochs,
-            patience=self.patience,
-            id_shrinkage=self.id_shrinkage,
-            ranker_kind=self.ranker,
-            source_weights=self.source_weights,
+        config = train_config(
+            fusion=self.fusion, max_epochs=self.epochs, patience=self.patience, id_shrinkage=self.id_shrinkage
         )
+        fit_sources = replace(config.fit_sources, weights=self.source_weights)
+        return replace(config, ranker_kind=self.ranker, fit_sources=fit_sources)
 
 
 def prepare(options: TowerOptions, data: DeploymentData) -> str:
