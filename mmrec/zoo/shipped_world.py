@@ -53,7 +53,8 @@ def event_times(data: Interactions) -> FloatArray:
         return data.times_E
     newest_U = np.full(data.num_users, -np.inf)
     np.maximum.at(newest_U, data.users_E, data.times_E)
-    return PRESENT_S + (data.times_E - newest_U[data.users_E] - 1.0) * DAY_S
+    times_E: FloatArray = PRESENT_S + (data.times_E - newest_U[data.users_E] - 1.0) * DAY_S
+    return times_E
 
 
 def event_log(data: Interactions, behaviors: BehaviorSet) -> pa.Table:
