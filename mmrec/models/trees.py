@@ -50,7 +50,7 @@ class TreeRanker:
         import lightgbm  # takes a second, and is needed only where trees rank
 
         try:
-            return lightgbm.Booster(model_str=self.text, params={"verbosity": -1})
+            return lightgbm.Booster(model_str=self.text)
         except lightgbm.basic.LightGBMError as error:
             raise IncompatibleStateError(f"{FILE} holds no trees: {error}; train and publish again") from None
 
