@@ -105,7 +105,7 @@ def in_int8(model: Any) -> bytes:
         given, made = Path(folder) / "given.onnx", Path(folder) / "made.onnx"
         ready = onnx.shape_inference.infer_shapes(model)
         # What ONNX Runtime's own preparation leaves behind, and its quantization warns without.
-        onnx.helper.set_model_props(ready, {"onnx.infer": "onnxruntime.quant"})
+        onnx.helper.set_model_props(ready, {"onnx.quant.pre_process": "onnxruntime.quant"})
         onnx.save(ready, str(given))
         quantize_dynamic(given, made, weight_type=QuantType.QInt8)
         return made.read_bytes()
