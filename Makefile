@@ -18,7 +18,7 @@ UV_VERSION := 0.13.8
 NEEDED := mmrec needs Python $(lastword $(PYTHONS)) to $(firstword $(PYTHONS))
 ADVICE := install one of these, or call make PYTHON=/path/to/it
 
-.PHONY: demo test test-unit explore up lint format proto lock setup bench-recommend bench-stream bench-stream-growth bench-content search-quality encoders report-content evaluate keep-demo fuzz sensitivity chaos-stream same-python clean
+.PHONY: demo test test-unit explore up lint lint-deploy format proto lock setup bench-recommend bench-stream bench-stream-growth bench-content search-quality cold-items encoders report-content evaluate keep-demo fuzz sensitivity chaos-stream same-python clean
 
 demo: setup            ## the whole way, from a click on Kafka to a changed list; DATASET=storefront|movielens
 	@$(BIN)/mmrec demo --dataset $(DATASET)
@@ -40,6 +40,9 @@ lint: setup            ## style, types, import walls
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+lint-deploy: setup     ## deploy/ renders, fits the schemas, keeps to the policies, and names what the code names
+	@$(PYTEST) tests/unit/test_deploy_*.py
 
 format: setup
 	@$(BIN)/ruff check --fix .
@@ -64,6 +67,9 @@ bench-content: setup   ## encoding, new and hidden items, search beside serving;
 
 search-quality: setup  ## NDCG@10 of searches on fashion_catalog by words, vectors and both; a receipt
 	@$(RUN) tests.benchmarks.search_quality
+
+cold-items: setup      ## HR@10 of items without events, found by frozen and by aligned content; a receipt
+	@$(RUN) tests.benchmarks.cold_items
 
 encoders: setup        ## what each encoder of pictures and texts knows of fashion_catalog; a receipt
 	@$(RUN) tests.benchmarks.encoders
@@ -98,7 +104,7 @@ setup: .venv/ready     ## environment from the hashed lock, jars, the mmrec comm
 
 # pyspark comes as a source archive: the lock pins what builds it, too.
 .venv/ready: requirements.lock Makefile | .boot/bin/uv .venv/bin/python $(if $(filter-out file,$(origin PYTHON)),same-python)
-	@echo "[setup] environment: 196 packages, a few GB the first time ..." && date +%s > .boot/started
+	@echo "[setup] environment: 205 packages, a few GB the first time ..." && date +%s > .boot/started
 	@.boot/bin/uv pip sync --quiet --python $(BIN)/python --require-hashes --build-constraints requirements.lock --compile-bytecode \
 		requirements.lock
 	@printf '%s\n' "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/mmrec.pth"

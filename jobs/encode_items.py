@@ -61,7 +61,7 @@ def run(settings: Settings, *, follow: bool, num_workers: int, stop: threading.E
     clock, names = SystemClock(), chosen_encoders(settings.content)
     # Near-line shares the machine with serving: one thread, and no spinning.
     encoders = {m: LazyEncoder(m, name, num_threads=1 if follow else num_workers) for m, name in names.items()}
-    store = ContentStore(settings.stores.content, cache_folder=cache_folder() / "content")
+    store = ContentStore(settings.stores.content, cache_folder=cache_folder() / "content", keeps_open=True)
     producer, status = open_producer(settings), StatusFile(settings.stores.status, PROCESS)
     endpoint = serve_metrics(metrics := Metrics(PROCESS), settings.metrics)
     worker = PictureWorker(timeout_s=settings.content.picture_timeout_s)

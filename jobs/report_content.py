@@ -38,6 +38,8 @@ log = get_logger("jobs.report_content")
 PROGRAM = "report_content"
 OUT = Path(".mmrec") / "report-content.html"
 IMAGES, TEXT = ("efficientnet-lite0", "color-lab"), "minilm"
+FINETUNE_PICTURES = 3_000
+"""A page is looked at within half an hour; `jobs.train --task finetune` takes all pictures."""
 QUICK_IMAGES, QUICK_TEXT, QUICK_ITEMS = ("color-histogram",), "hashing-tf", 240
 
 
@@ -65,7 +67,9 @@ def run(asked: Namespace, settings: Settings) -> Path:
     )
     use_threads(threads)
     trained += one_space_findings(encoded, settings)
-    trained += train_on_catalogue(asked.train, encoded, settings, folder, tell=log.info)
+    trained += train_on_catalogue(
+        asked.train, encoded, settings, folder, tell=log.info, finetune_pictures=asked.finetune_pictures
+    )
     replace_file(asked.out, content_report(catalogue, encoded, trained=trained))
     return Path(asked.out)
 
@@ -76,6 +80,12 @@ def main() -> int:
     parser.add_argument("--dataset", default=STOREFRONT, help="storefront, a data set's name, or a path")
     parser.add_argument("--out", type=Path, default=OUT, help=f"the page (default: {OUT})")
     parser.add_argument("--train", choices=CONTENT_RECIPES, action="append", default=[], help="a recipe to train")
+    parser.add_argument(
+        "--finetune-pictures",
+        type=argument(AtLeastOne),
+        default=FINETUNE_PICTURES,
+        help=f"fine-tuning learns from the first so many (default: {FINETUNE_PICTURES:,}), a tenth of a second each",
+    )
     parser.add_argument("--findings", type=Path, action="append", default=[], help="output folder of a training")
     parser.add_argument("--image-encoder", action="append", default=[], help="by name; the first one makes the lists")
     parser.add_argument("--text-encoder", default="", help=f"by name (default: {TEXT})")

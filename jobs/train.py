@@ -3,9 +3,11 @@
     python -m jobs.train --config mmrec.toml --examples examples --out model
     python -m jobs.train --config mmrec.toml --examples examples --out model --num-workers 2 --gpu
     python -m jobs.train --config mmrec.toml --task NAME --out folder              `--task NAME --help`: its options
+    python -m jobs.train --config mmrec.toml --examples examples --out model --mlflow mlruns
 
 Every epoch is a checkpoint in OUT.run; a killed run continues from there when it is started again. Writes the model
-and metrics.json to OUT, and prints the figures as one JSON line.
+and metrics.json to OUT, and prints the figures as one JSON line. With --mlflow, options and curves stand in that
+folder as MLflow keeps them.
 """
 
 import argparse
@@ -14,14 +16,18 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mmrec.clock import SystemClock
 from mmrec.programs.shell import exit_status, shell_parser
 from mmrec.telemetry.logs import configure_logging, get_logger
 from mmrec.training.checkpoint import METRICS, ProgressFile, open_run
-from mmrec.training.recipe import Desk, add_options, check_training_tables, chosen_options, refuse_workers
+from mmrec.training.mlflow_folder import MLflowFolder, kept_run_id
+from mmrec.training.recipe import Desk, Recipe, add_options, check_training_tables, chosen_options, refuse_workers
 from mmrec.training.recipes import RECIPES, recipe_named
 from mmrec.training.run import use_threads
 from mmrec.wire.declared import AtLeastOne, CountOrAll, argument
@@ -106,9 +112,31 @@ def run(arguments: argparse.Namespace) -> None:
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
         ),
     )
-    with ProgressFile(folder).told(log.info):
+    with logged(recipe, options, out, arguments.mlflow) as tell, ProgressFile(folder).told(tell):
         trainer.fit()
     shutil.rmtree(folder)
+
+
+@contextmanager
+def logged(recipe: Recipe, options: Any, out: Path, mlflow: str) -> Iterator[Callable[..., None]]:
+    """What tells a line of progress: to the program's log and, where a folder is given, to MLflow's."""
+    if not mlflow:
+        yield log.info
+        return
+    with MLflowFolder.open(
+        Path(mlflow),
+        experiment=f"mmrec {recipe.name}",
+        run_id=kept_run_id(out.with_name(out.name + ".run")),
+        run_name=out.name,
+        parameters=asdict(options),
+        clock=SystemClock(),
+    ) as kept:
+
+        def tell(event: str, **figures: Any) -> None:
+            log.info(event, **figures)
+            kept.tell(event, **figures)
+
+        yield tell
 
 
 def parsed() -> argparse.Namespace:
@@ -126,6 +154,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument(
         "--max-failures", type=argument(CountOrAll), default=2, help="lost workers to outlive; -1: any number"
     )
+    parser.add_argument("--mlflow", default="", metavar="FOLDER", help="also keep options and figures as MLflow does")
     add_options(parser, recipe_named(tasks.parse_known_args()[0].task))
     return parser.parse_args()
 

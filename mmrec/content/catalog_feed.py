@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from mmrec.catalog.cleaning import CleaningPolicy
 from mmrec.catalog.refused import RefusedItems
-from mmrec.content.encode import Filler, ItemsUnderWay, begin
+from mmrec.content.encode import Filler, ItemsUnderWay, begin, unencoded
 from mmrec.content.encoder import Encoder
 from mmrec.content.feed import CatalogChanges, RefusedChange, read_changes
 from mmrec.content.inferred import AttributeInference, InferredCounts
@@ -204,6 +204,12 @@ class CatalogFeed:
             write_time_s=now_s,
         )
         return changes.refused
+
+    def needs_encoder(self, records: Sequence[TopicRecord]) -> list[bool]:
+        """For each record, whether it speaks of an item with content that no encoder has seen yet."""
+        changes = read_changes([(record.key, record.value) for record in records], policy=self._fields_policy)
+        new = unencoded([*changes.items.values()], self._encoders, self._store, cleaning=self._cleaning)
+        return [(record.key or b"").decode(errors="replace") in new for record in records]
 
     def tell_refused(self, records: Sequence[TopicRecord], refused: Sequence[RefusedChange]) -> None:
         """Put refused records on the rejected topic, and count them."""

@@ -138,9 +138,25 @@ def begin(
         filler: Who encodes; None for this process, in finish().
     """
     newest = {item.item_id: item for item in items}
+    digests, misses = _looked_up(newest, encoders, store, cleaning=cleaning)
+    return ItemsUnderWay(items=newest, digests=digests, filling=(filler or FillHere(encoders, store)).begin(misses))
+
+
+def unencoded(
+    items: Sequence[CatalogItem], encoders: Mapping[str, Encoder], store: ContentStore, *, cleaning: str = "none"
+) -> set[str]:
+    """Ids of items with a payload that is not in the cache; arguments as of begin()."""
+    digests, misses = _looked_up({item.item_id: item for item in items}, encoders, store, cleaning=cleaning)
+    return {item_id for modality, found in digests.items() for item_id, key in found.items() if key in misses[modality]}
+
+
+def _looked_up(
+    items: Mapping[str, CatalogItem], encoders: Mapping[str, Encoder], store: ContentStore, *, cleaning: str
+) -> tuple[dict[str, dict[str, bytes]], dict[str, dict[bytes, bytes]]]:
+    """Modality -> item id -> digest of its payload, and what the cache lacks: modality -> digest -> payload."""
     digests: dict[str, dict[str, bytes]] = {modality: {} for modality in encoders}
     misses: dict[str, dict[bytes, bytes]] = {modality: {} for modality in encoders}
-    for item_id, item in newest.items():
+    for item_id, item in items.items():
         for modality, payload in payloads(item, cleaning=cleaning).items():
             if modality in encoders:
                 digests[modality][item_id] = key = digest(payload)
@@ -148,7 +164,7 @@ def begin(
     for modality, found in misses.items():
         for known in store.lookup(encoders[modality].fingerprint, list(found)):
             del found[known]
-    return ItemsUnderWay(items=newest, digests=digests, filling=(filler or FillHere(encoders, store)).begin(misses))
+    return digests, misses
 
 
 def finish(under_way: ItemsUnderWay, encoders: Mapping[str, Encoder], store: ContentStore) -> EncodedItems:

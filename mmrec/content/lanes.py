@@ -32,6 +32,9 @@ from mmrec.telemetry.logs import get_logger
 log = get_logger(__name__)
 PORTION_S: Final = 0.2
 """What a single change may have to wait for: portions are made as large as is published in about that."""
+TOGETHER: Final = 4
+"""Single changes that are published together at least where several wait, however slow the machine is: what one costs
+by itself would make those behind it wait longer still."""
 LARGEST: Final = 512
 _NUM_AHEAD: Final = 3
 """Portions of LARGEST that a filler is given, and that are not published yet."""
@@ -58,7 +61,7 @@ class Lanes:
                 portions of about PORTION_S.
         """
         self._feed, self._elapsed_s, self._filler = feed, elapsed_s, filler
-        self._singles, self._content = _Pace(elapsed_s, 4), _Pace(elapsed_s, 4)
+        self._singles, self._content = _Pace(elapsed_s, TOGETHER, at_least=TOGETHER), _Pace(elapsed_s, TOGETHER)
         self._fields = _Pace(elapsed_s, 64)
         self._undescribed, self._unencoded = Waiting(), Waiting()
         self._to_describe = _Reading(self._undescribed, read, lambda: feed.mark.offsets)
@@ -162,13 +165,21 @@ class Lanes:
         self._published([record for record in single if record.value is None], now_s=now_s)
         single = [record for record in single if record.value is not None]
         if len(single) > 1:
-            self._feed.describe(single, now_s=now_s)  # nobody's new price waits for another's picture
-        while single:
-            chunk, single = single[: self._singles.num_together], single[self._singles.num_together :]
-            with self._singles.measured(chunk):
-                self._published(chunk, now_s=now_s)
+            # Nobody's new price, and nothing that is hidden, waits for another's picture.
+            is_slow = self._feed.needs_encoder(single)
+            self._in_chunks([record for record, slow in zip(single, is_slow, strict=True) if not slow], now_s=now_s)
+            single = [record for record, slow in zip(single, is_slow, strict=True) if slow]
+            if later := single[self._singles.num_together :]:
+                self._feed.describe(later, now_s=now_s)
+        self._in_chunks(single, now_s=now_s)
         places = [(record.partition, record.offset) for record in records]
         self._feed.remember(places, refused=refused, bulk_offsets=self._unencoded.start)
+
+    def _in_chunks(self, records: Sequence[TopicRecord], *, now_s: float) -> None:
+        while records:
+            chunk, records = records[: self._singles.num_together], records[self._singles.num_together :]
+            with self._singles.measured(chunk):
+                self._published(chunk, now_s=now_s)
 
     def _published(self, records: Sequence[TopicRecord], *, now_s: float) -> None:
         if records:
@@ -200,10 +211,10 @@ class Lanes:
 
 
 class _Pace:
-    """How many items are taken together: as many as fit into PORTION_S."""
+    """How many items are taken together: as many as fit into PORTION_S, and `at_least` so many."""
 
-    def __init__(self, elapsed_s: Callable[[], float], num_together: int) -> None:
-        self._elapsed_s, self.num_together = elapsed_s, num_together
+    def __init__(self, elapsed_s: Callable[[], float], num_together: int, *, at_least: int = 1) -> None:
+        self._elapsed_s, self.num_together, self._at_least = elapsed_s, num_together, at_least
 
     @contextmanager
     def measured(self, chosen: Sequence[TopicRecord]) -> Iterator[None]:
@@ -212,7 +223,7 @@ class _Pace:
         yield
         took_s = self._elapsed_s() - began_s
         if took_s > PORTION_S:
-            self.num_together = max(1, len(chosen) // 2)
+            self.num_together = max(self._at_least, len(chosen) // 2)
         elif took_s < PORTION_S / 2 and len(chosen) == self.num_together:
             self.num_together = min(LARGEST, 2 * self.num_together)
 

@@ -189,7 +189,11 @@ class FeedMark:
         return replace(self, offsets=offsets, rejected=Counter(self.rejected) + Counter(rejected))
 
     def save(self, path: Path) -> None:
-        """Replace the file as a whole."""
+        """Replace the file as a whole.
+
+        Not durably: where a power loss leaves an older mark, or none, items are published again from the cache, and
+        two syncs for every change would take longer than all the rest.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         offsets = {str(partition): offset for partition, offset in self.offsets.items()}
         described = {
@@ -199,7 +203,7 @@ class FeedMark:
             "bulk_offsets": {str(partition): offset for partition, offset in self.bulk_offsets.items()},
             "rejected": dict(self.rejected),
         }
-        replace_file(path, json.dumps(described))
+        replace_file(path, json.dumps(described), durable=False)
 
     def resumed(self, path: Path) -> "FeedMark":
         """The kept mark if it speaks of this topic and these encoders, else this one."""

@@ -24,6 +24,7 @@ import numpy as np
 
 from mmrec.content.matrix import ContentMatrix, FloatArray
 from mmrec.content.vector_cache import PAGE_BYTES, WRITE_AHEAD, VectorCache
+from mmrec.disk.kept_connections import KeptConnections
 from mmrec.errors import StoreError
 
 MATRIX: Final = "matrix.sqlite"
@@ -52,11 +53,14 @@ class ContentStore:
     Args:
         folder: Where the matrix lives.
         cache_folder: Where vectors by content hash live; inside `folder` unless it is shared between runs.
+        keeps_open: Both stay open between uses: for a process that writes many times a second. Damage that is done to
+            an open file may be found late.
     """
 
-    def __init__(self, folder: str | Path, *, cache_folder: str | Path | None = None) -> None:
+    def __init__(self, folder: str | Path, *, cache_folder: str | Path | None = None, keeps_open: bool = False) -> None:
         self._folder = Path(folder)
-        self.cache = VectorCache(Path(cache_folder) if cache_folder is not None else Path(folder) / "cache")
+        self.cache = VectorCache(Path(cache_folder or self._folder / "cache"), keeps_open=keeps_open)
+        self._connections = KeptConnections(_connected, keeps=keeps_open)
 
     def put(self, matrix: ContentMatrix, *, removed: Sequence[str] = ()) -> None:
         """Insert or replace rows, and drop `removed` items.
@@ -180,9 +184,7 @@ class ContentStore:
     def _open(self, *statements: str) -> Iterator[sqlite3.Connection]:
         """One transaction, begun by `statements`, else for reading; what it reads is of one instant."""
         try:
-            # rw: a file that went away meanwhile must not come back empty.
-            opened = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=rw", uri=True, timeout=_WAIT_S)
-            with closing(opened) as database, database:
+            with self._connections.connection(self._path) as database, database:
                 for statement in statements or ("begin",):
                     database.execute(statement)
                 yield database
@@ -192,6 +194,12 @@ class ContentStore:
                 f"{MATRIX}-wal and {MATRIX}-shm and put it back from a backup, or remove {self._folder / CATALOG_MARK} "
                 "with them and run jobs.encode_items, which then encodes the whole catalogue"
             ) from error
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    # rw: a file that went away meanwhile must not come back empty.
+    where = f"{path.absolute().as_uri()}?mode=rw"
+    return sqlite3.connect(where, uri=True, timeout=_WAIT_S, check_same_thread=False)
 
 
 def _maker(matrix: ContentMatrix, modality: str) -> tuple[str, str, str]:

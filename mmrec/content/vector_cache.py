@@ -9,13 +9,14 @@ waiting. What the cache holds can be encoded again, so a damaged file is replace
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from mmrec.disk.kept_connections import KeptConnections
 from mmrec.errors import StoreError
 from mmrec.telemetry.logs import get_logger
 
@@ -33,10 +34,16 @@ _LAYOUT: Final = "create table if not exists vectors (digest blob primary key, v
 
 
 class VectorCache:
-    """The cache of one folder, which runs and deployments may share."""
+    """The cache of one folder, which runs and deployments may share.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Of the files; made when it is needed.
+        keeps_open: Files stay open between uses: for a process that asks many times a second.
+    """
+
+    def __init__(self, folder: Path, *, keeps_open: bool = False) -> None:
         self._folder = folder
+        self._connections = KeptConnections(_connected, keeps=keeps_open)
 
     def lookup(self, fingerprint: str, digests: Sequence[bytes]) -> dict[bytes, FloatArray]:
         """Vectors, shape (D,), of those digests that an encoder has seen before.
@@ -85,14 +92,14 @@ class VectorCache:
         path = self._path(fingerprint)
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
-            with closing(_connected(path)) as database, database:
+            with self._connections.connection(path) as database, database:
                 yield database
         except sqlite3.Error as error:
             raise StoreError(f"the cache of vectors {path} failed: {error}; it may be removed at any time") from error
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=_WAIT_S)
+    database = sqlite3.connect(path, timeout=_WAIT_S, check_same_thread=False)
     try:
         database.execute(f"pragma page_size = {PAGE_BYTES}")
         database.execute("pragma synchronous = normal")

@@ -24,7 +24,8 @@ from safetensors.torch import load_file, save_file
 from mmrec.content.alignment import ALIGNED, AlignmentModel, with_aligned
 from mmrec.content.matrix import ContentMatrix, is_same_encoder
 from mmrec.errors import IncompatibleStateError, SettingError
-from mmrec.models.export import NumpyUserTower
+from mmrec.models.causal_tower import CausalUserTower, user_tower
+from mmrec.models.export import NumpyCausalTower, NumpyUserTower, numpy_user_tower
 from mmrec.models.forms import EXACT, FORMS, Scores, fastest
 from mmrec.models.ranker import Ranker
 from mmrec.models.settings import RankerSettings, TowerSettings
@@ -44,7 +45,7 @@ class ModelBundle:
     tower_settings: TowerSettings
     ranker_settings: RankerSettings
     item_tower: ItemTower
-    user_tower: UserTower
+    user_tower: UserTower | CausalUserTower
     ranker: Ranker
     known_item_ids: tuple[str, ...]
     """Items with an id vector, by row of the table."""
@@ -89,8 +90,8 @@ class ModelBundle:
         return {item_id: row for row, item_id in enumerate(self.known_item_ids)}
 
     @cached_property
-    def _fast_user_tower(self) -> NumpyUserTower:
-        return NumpyUserTower(self.user_tower, self.behavior_ids)
+    def _fast_user_tower(self) -> NumpyUserTower | NumpyCausalTower:
+        return numpy_user_tower(self.user_tower, self.behavior_ids)
 
     @cached_property
     def _fast_ranker(self) -> Scores:
@@ -255,7 +256,7 @@ def new_bundle(
         tower_settings=tower_settings,
         ranker_settings=ranker_settings,
         item_tower=ItemTower(tower_settings, content_dims=content_dims, num_ids=len(known_item_ids)),
-        user_tower=UserTower(tower_settings, num_behaviors=len(behavior_ids)),
+        user_tower=user_tower(tower_settings, num_behaviors=len(behavior_ids)),
         ranker=Ranker(ranker_settings, num_features=len(feature_names), behavior_weights=behavior_weights),
         known_item_ids=known_item_ids,
         feature_names=feature_names,

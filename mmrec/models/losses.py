@@ -63,6 +63,41 @@ def info_nce(
     return _mean(losses, weights_N)
 
 
+def sampled_softmax(
+    queries_ND: Tensor,
+    positives_ND: Tensor,
+    keys_KD: Tensor,
+    *,
+    temperature: Tensor | float,
+    log_expected_K: Tensor,
+    ignored_NK: Tensor,
+    weights_N: Tensor | None = None,
+) -> Tensor:
+    """InfoNCE over a catalogue of which some items are drawn, with replacement (Bengio and Senecal, IEEE TNN 2008).
+
+        L = - mean_n  log( exp(l_n) / (exp(l_n) + sum_k exp(l_nk) / E_k) ),   l = s / tau,   s = cosine
+
+    What is drawn often stands for little: in the mean over draws the sum is that over all items not ignored.
+
+    Args:
+        queries_ND: Unit-norm queries.
+        positives_ND: Unit-norm item of each query.
+        keys_KD: Unit-norm drawn items, the same for all queries.
+        temperature: tau.
+        log_expected_K: log of E_k, how many copies of each one are expected among the K.
+        ignored_NK: True where a drawn item must not count as a negative, such as the query's own.
+        weights_N: Weight of each query; None weighs all alike.
+
+    Returns:
+        A scalar.
+    """
+    queries_ND = queries_ND / temperature
+    logits_NK = queries_ND @ keys_KD.T
+    logits_NK = logits_NK.sub_(log_expected_K).masked_fill_(ignored_NK, -1e9)
+    own_N = (queries_ND * positives_ND).sum(-1)
+    return _mean(functional.softplus(torch.logsumexp(logits_NK, dim=1) - own_N), weights_N)
+
+
 def paired_info_nce(left_ND: Tensor, right_ND: Tensor, *, temperature: Tensor | float) -> Tensor:
     """Symmetric InfoNCE of pairs in a batch: image and text of one item, or two views of one input."""
     rows = torch.arange(len(left_ND), device=left_ND.device)

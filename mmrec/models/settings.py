@@ -5,9 +5,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mmrec.wire.declared import AtLeastOne, NotNegative, check
+from mmrec.wire.declared import AtLeastOne, Count, NotNegative, check
 
 Fusion = Literal["concat", "weighted-sum", "multiplicative", "attention", "self-attention", "self-attention-as-printed"]
+UserTowerKind = Literal["pooling", "causal"]
+EmbeddingDim = Annotated[int, Meta(ge=8, multiple_of=8, description="a multiple of 8")]
 Dropped = Annotated[float, Meta(ge=0, lt=1)]
 """A share that training leaves out."""
 
@@ -16,7 +18,7 @@ Dropped = Annotated[float, Meta(ge=0, lt=1)]
 class TowerSettings:
     """Item tower and user tower."""
 
-    embedding_dim: Annotated[int, Meta(ge=8, multiple_of=8, description="a multiple of 8")] = 64
+    embedding_dim: EmbeddingDim = 64
     """D of item and user embeddings."""
     projected_dim: AtLeastOne = 96
     """Principal components kept of each modality before anything is learned."""
@@ -27,10 +29,16 @@ class TowerSettings:
     S3 prints, whose hidden_dim is 300 (mmrec.models.printed_heads)."""
     fusion: Fusion = "attention"
     """How modalities become one vector; see mmrec.models.fusion."""
-    user_tower: Literal["pooling", "transformer"] = "pooling"
-    """What reads a user's history."""
+    user_tower: UserTowerKind = "pooling"
+    """What reads a user's history: attention over all of it for each label anew, or one pass that learns from all
+    labels of a user (METHODS M21)."""
+    user_blocks: AtLeastOne = 1
+    """Rounds of attention of the causal tower."""
     use_ids: bool = True
     """Add a learned vector per known item (METHODS M24); new items do without."""
+    id_buckets: Count = 0
+    """Rows of the table that all items share by hash, so that it does not grow with the catalogue; 0 gives each item a
+    row of its own (METHODS M24)."""
     id_shrinkage: NotNegative = 1.0
     """k: the vector of an item with n labels counts n / (n + k) (METHODS M24); without labels it never counts."""
     id_dropout: Dropped = 0.3

@@ -26,6 +26,8 @@ AGE_EDGES_S = np.array(
 """Ages of events fall between these; an embedding per bin."""
 LEAST_NORM = 1e-6
 """A vector that is no longer than this has no direction."""
+HASH_FACTORS = (0x7FEB352D, 0x846CA68B)
+"""Odd, with half of their bits set: each makes another hash of an id."""
 NEW_ID_DEVIATION = 0.02
 """Of the entries of an id vector that begins at random."""
 
@@ -97,11 +99,12 @@ class ItemTower(nn.Module):
         self.fusion = fusion(settings.fusion, num_modalities=max(1, len(self.modalities)), width=width)
         self.head = nn.Sequential(nn.LayerNorm(width), nn.GELU(), nn.Dropout(settings.dropout))
         self.out = nn.Linear(width, settings.embedding_dim)
-        # Row num_ids stands for items the model has not met; it stays zero.
-        self.ids = nn.Embedding(num_ids + 1, settings.embedding_dim, padding_idx=num_ids)
+        # The last row stands for items the model has not met (id num_ids); it stays zero.
+        self.num_ids, num_rows = num_ids, settings.id_buckets or num_ids
+        self.ids = nn.Embedding(num_rows + 1, settings.embedding_dim, padding_idx=num_rows)
         nn.init.zeros_(self.ids.weight)
-        # Not saved: settled_ids() writes them into the table, which is all that serving needs.
-        self.register_buffer("id_shares_I", torch.ones(num_ids + 1), persistent=False)
+        # Saved only where items share rows: else settled_ids() writes them into the table, all that serving needs.
+        self.register_buffer("id_shares_I", torch.ones(num_ids + 1), persistent=settings.id_buckets > 0)
 
     def begin_ids(self, present_IM: Tensor, *, seed: int) -> None:
         """Let ids of items without any modality begin at random: such an item is its id alone, and 0 points nowhere.
@@ -109,12 +112,23 @@ class ItemTower(nn.Module):
         All others begin at 0: what content says is where learning starts.
 
         Args:
-            present_IM: By row of the table.
+            present_IM: By id.
         """
-        alone_I = ~present_IM.any(1)
-        drawn = torch.randn(int(alone_I.sum()), self.ids.embedding_dim, generator=torch.Generator().manual_seed(seed))
+        rows = torch.unique(self.id_rows(torch.nonzero(~present_IM.any(1)).squeeze(1)))
+        drawn = torch.randn(len(rows), self.ids.embedding_dim, generator=torch.Generator().manual_seed(seed))
         with torch.no_grad():
-            self.ids.weight[: len(alone_I)][alone_I] = NEW_ID_DEVIATION * drawn.to(self.ids.weight)
+            self.ids.weight[rows] = NEW_ID_DEVIATION * drawn.to(self.ids.weight)
+
+    def id_rows(self, ids_I: Tensor) -> Tensor:
+        """Rows of the table whose sum is the vector of each id, (I, 1); with `id_buckets` (I, 2), by two hashes.
+
+        That two items share both rows is as rare as sharing one of `id_buckets` squared.
+        """
+        num_rows = self.settings.id_buckets
+        if not num_rows:
+            return ids_I[:, None]
+        hashed = torch.stack([_mixed(ids_I + 1, factor) for factor in HASH_FACTORS], dim=1) % num_rows
+        return torch.where(ids_I[:, None] == self.num_ids, num_rows, hashed)
 
     def trust_ids(self, label_counts_I: npt.NDArray[np.int64]) -> None:
         """Let each id count by what is known of its item: n / (n + id_shrinkage), 0 for an item without labels.
@@ -122,15 +136,17 @@ class ItemTower(nn.Module):
         Such an item is only ever wrong in training; its id would learn nothing but to stay away from everybody.
 
         Args:
-            label_counts_I: n, labels that training draws from, by row of the table.
+            label_counts_I: n, labels that training draws from, by id.
         """
         counts_I = torch.from_numpy(label_counts_I.astype(np.float32))
         shares_I = counts_I / (counts_I + self.settings.id_shrinkage).clamp(min=1e-9)
         self.id_shares_I[: len(shares_I)] = shares_I.to(self.id_shares_I.device)
 
     def settled_ids(self) -> "ItemTower":
-        """A copy that gives the same vectors from its table of ids alone."""
+        """A copy that gives the same vectors from what is saved of it."""
         copied = copy.deepcopy(self)
+        if self.settings.id_buckets:
+            return copied
         with torch.no_grad():
             copied.ids.weight *= copied.id_shares_I.unsqueeze(1)
             copied.id_shares_I.fill_(1.0)
@@ -157,15 +173,22 @@ class ItemTower(nn.Module):
 
     def forward(self, projected_IMP: Tensor, present_IM: Tensor, ids_I: Tensor) -> Tensor:
         """Unit vectors, (I, D); zeros for an item without any modality whose id says nothing either."""
-        vectors = self.out(self.head(self.fuse(projected_IMP, present_IM).vector_ND))
+        vectors = self.out(self.head(self.fuse(projected_IMP, present_IM).vector_ND)).float()
         # An item without any modality is its id vector alone.
         vectors = vectors * present_IM.any(1, keepdim=True)
         if self.settings.use_ids:
-            known = self.ids(ids_I) * self.id_shares_I[ids_I].unsqueeze(1)
+            known = self.ids(self.id_rows(ids_I)).sum(1) * self.id_shares_I[ids_I].unsqueeze(1)
             if self.training and self.settings.id_dropout > 0:
                 known = known * (torch.rand(len(ids_I), 1, device=known.device) >= self.settings.id_dropout)
             vectors = vectors + known
         return unit(vectors)
+
+
+def _mixed(ids_I: Tensor, factor: int) -> Tensor:
+    """A hash of 32 bits of each id; the same everywhere, since a saved table depends on it."""
+    for _ in range(2):
+        ids_I = ((ids_I ^ (ids_I >> 16)) * factor) & 0xFFFFFFFF
+    return ids_I ^ (ids_I >> 16)
 
 
 def _lift(modality: str, settings: TowerSettings) -> nn.Module:
@@ -190,12 +213,6 @@ class UserTower(nn.Module):
         self.orders = nn.Embedding(settings.max_history, width)
         for table in (self.behaviors, self.ages, self.orders):
             nn.init.normal_(table.weight, std=0.02)
-        self.blocks: nn.Module | None = None
-        if settings.user_tower == "transformer":
-            layer = nn.TransformerEncoderLayer(
-                width, 2, 2 * width, settings.dropout, activation="gelu", batch_first=True, norm_first=True
-            )
-            self.blocks = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
         self.look = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, num_heads))
         self.deep = nn.Sequential(
             nn.Linear(num_heads * width, settings.hidden_dim),
@@ -219,15 +236,11 @@ class UserTower(nn.Module):
         length = items_NLD.shape[1]
         orders = torch.arange(length - 1, -1, -1, device=items_NLD.device)
         tokens = items_NLD + self.behaviors(behaviors_NL) + self.ages(age_bins_NL) + self.orders(orders)
-        if self.blocks is not None:
-            # A row without events would be all NaN; it looks at its zeroed tokens and is zeroed at the end.
-            visible = valid_NL | ~valid_NL.any(1, keepdim=True)
-            tokens = self.blocks(tokens, src_key_padding_mask=~visible)
         scores = self.look(tokens).masked_fill(~valid_NL.unsqueeze(-1), -1e9)
         weights = torch.softmax(scores, dim=1) * valid_NL.unsqueeze(-1)
         pooled = torch.einsum("nlh,nld->nhd", weights, tokens)
         plain = torch.einsum("nlh,nld->nd", weights, items_NLD) / weights.shape[2]
-        vectors = unit(plain + self.deep(pooled.flatten(1)))
+        vectors = unit((plain + self.deep(pooled.flatten(1))).float())
         return vectors * valid_NL.any(1, keepdim=True)
 
 

@@ -30,6 +30,8 @@ log = get_logger(__name__)
 CHECK_S: Final = 1.0
 """Between two looks for a release while there is none, and before the first retry."""
 MAX_RETRY_S: Final = 60.0
+TOGETHER_S: Final = 0.2
+"""Pause between two writes: what the store takes for one item and for several is about the same."""
 _POLLS_PER_LOOK: Final = 3
 """Polls, of about 0.2 s each where nothing arrives, between two looks at the release pointer."""
 Follow = Callable[[Mapping[int, int] | None, Callable[[], bool]], Iterator[list[TopicRecord]]]
@@ -195,5 +197,6 @@ class LiveCollection:
         for number, records in enumerate(parts.follow(writer.start, self._stopping.is_set), start=1):
             if records:
                 self.counts.num_items += writer.take(records)
+                self._stopping.wait(TOGETHER_S)  # what comes meanwhile is written together
             if number % _POLLS_PER_LOOK == 0 and parts.releases.current() != release_id:
                 return

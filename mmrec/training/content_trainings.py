@@ -26,7 +26,13 @@ CONTENT_RECIPES: Final = tuple(recipe.name for recipe in RECIPES if recipe.name 
 
 
 def train_on_catalogue(
-    names: Iterable[str], encoded: EncodedCatalogue, settings: Settings, folder: Path, *, tell: Callable[..., None]
+    names: Iterable[str],
+    encoded: EncodedCatalogue,
+    settings: Settings,
+    folder: Path,
+    *,
+    tell: Callable[..., None],
+    finetune_pictures: int | None = None,
 ) -> list[Findings]:
     """Train each recipe into a folder of its name; what it has to say, in the order of the names.
 
@@ -37,6 +43,7 @@ def train_on_catalogue(
         settings: Their table [training.NAME] is used.
         folder: Where the trained models stay.
         tell: Says what happened: tell(event, **figures).
+        finetune_pictures: The first so many are what fine-tuning learns from; None leaves it to the settings.
 
     Raises:
         SettingError: an option is refused.
@@ -45,7 +52,7 @@ def train_on_catalogue(
     findings = []
     for name in names:
         recipe, out = recipe_named(name), folder / name
-        asked = Namespace(label_attribute=class_attribute(encoded.items))
+        asked = Namespace(label_attribute=class_attribute(encoded.items), max_pictures=finetune_pictures)
         out.parent.mkdir(parents=True, exist_ok=True)
         options = chosen_options(recipe, settings, asked)
         try:

@@ -2,19 +2,21 @@
 
     L = InfoNCE(user, item; tau)  +  w * InfoNCE(image, text; tau')        METHODS M19; tau learned, M20; AdamW, M23
 
-Up to `max_items_full` items every item is a negative (full softmax: no sampling, so no correction). Above, negatives
-are the positives of all workers' batches and uniform items, each with its logQ, and a step embeds these and the items
-of its histories alone. A user's own items are no negatives of theirs. A shell may wrap `model` for several workers:
-together they make the steps that one worker would make with their batches joined (mmrec.training.workers).
+Up to `max_items_full` items every item is a negative (full softmax: no sampling, so no correction). Above, each step
+draws negatives that all its labels share, some as labels are, some evenly, each with its logQ, and embeds these and the
+items of its histories alone. A user's own items are no negatives of theirs. The pooling tower reads one history per
+label, the causal one a history per user with all labels on the way (mmrec.training.tower_sequences). A shell may wrap
+`model` for several workers: together they make the steps that one worker would make with their batches joined
+(mmrec.training.workers).
 
-Axes: N batch, L history, I items, K negatives, R items that a step embeds, D embedding.
+Axes: N labels, C histories, L events, I items, K negatives, R items that a step embeds, D embedding.
 """
 
 import copy
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +27,10 @@ from torch.nn import functional
 from mmrec.content.matrix import ContentMatrix
 from mmrec.errors import ConfigurationError
 from mmrec.evaluation.metrics import hits_at_k, ndcg_at_k, ranks_in_rows
-from mmrec.models.losses import Temperature, info_nce, paired_info_nce
+from mmrec.models.causal_tower import CausalUserTower, user_tower
+from mmrec.models.losses import Temperature, info_nce, paired_info_nce, sampled_softmax
 from mmrec.models.settings import TowerSettings
-from mmrec.models.towers import ItemTower, UserTower
+from mmrec.models.towers import ItemTower
 from mmrec.training.examples import RetrievalExamples
 from mmrec.training.tower_data import (
     Batch,
@@ -39,8 +42,13 @@ from mmrec.training.tower_data import (
     projected_content,
     usable_labels,
 )
+from mmrec.training.tower_sequences import SequenceBatch, Sequences, one_by_one, sequence_batch, sequences_of
 from mmrec.training.workers import Workers
 from mmrec.wire.declared import AtLeastOne, Count, NotNegative, Positive, check
+
+_ITEMS_AT_ONCE = 65_536
+_SCORES_AT_ONCE = 2**25
+"""Of ranks(): 128 MiB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +67,11 @@ class TowerFitConfig:
     max_items_full: Count = 20_000
     """Catalogues up to this size use the full softmax."""
     num_uniform: AtLeastOne = 4_096
-    """Uniform negatives per step of all workers beyond that size."""
+    """Negatives per step, shared by all workers, that are drawn evenly beyond that size."""
+    num_labelled: Count = 512
+    """Negatives beside them that are drawn as labels are: often what is often the label."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """Numbers of the towers' matrix products; the loss, weights and what ships are float32 either way."""
     max_labels_per_epoch: Count = 60_000
     """Labels drawn per epoch over all workers; 0 takes all."""
     refit_epochs: Count = 2
@@ -75,7 +87,8 @@ class TwoTowers(nn.Module):
 
     projected_IMP: Tensor
     present_IM: Tensor
-    log_q_I: Tensor
+    chances_I: Tensor
+    chances_through_I: Tensor
 
     def __init__(
         self, settings: TowerSettings, content: ContentMatrix, *, num_behaviors: int, config: TowerFitConfig
@@ -85,14 +98,15 @@ class TwoTowers(nn.Module):
             raise ConfigurationError("the content store is empty; run `python -m jobs.encode_items` first")
         dims = {name: content.values[name].shape[1] for name in content.modalities}
         self.item_tower = ItemTower(settings, content_dims=dims, num_ids=len(content))
-        self.user_tower = UserTower(settings, num_behaviors=num_behaviors)
+        self.user_tower = user_tower(settings, num_behaviors=num_behaviors)
         self.temperature, self.pair_temperature = Temperature(0.08), Temperature(0.1)
         self.config = config
         fit_projections(self.item_tower, content)
         projected, present = projected_content(self.item_tower, content)
         self.register_buffer("projected_IMP", projected, persistent=False)
         self.register_buffer("present_IM", present, persistent=False)
-        self.register_buffer("log_q_I", torch.zeros(len(content)), persistent=False)
+        self.register_buffer("chances_I", torch.zeros(len(content)), persistent=False)
+        self.register_buffer("chances_through_I", torch.zeros(len(content), dtype=torch.float64), persistent=False)
         self.item_tower.begin_ids(present, seed=config.seed)
         self.workers = Workers()
         # What is drawn in a step is the same in every worker; torch's own generator differs, for dropout.
@@ -101,27 +115,34 @@ class TwoTowers(nn.Module):
     def learn_counts(self, counts_I: IntArray) -> None:
         """Take note of what steps will draw: how often each item is the label.
 
-        Sets logQ, the chance that a drawn label is the item, and how much its id counts. Items that are never drawn
-        get the chance of half a label, so that the correction stays finite.
+        Sets the chance that a drawn label is the item, and how much its id counts.
         """
-        chances_I = np.maximum(counts_I, 0.5) / max(float(counts_I.sum()), 1.0)
-        self.log_q_I.copy_(torch.from_numpy(np.log(chances_I).astype(np.float32)))
+        chances_I = counts_I / max(float(counts_I.sum()), 1.0)
+        self.chances_I.copy_(torch.from_numpy(chances_I.astype(np.float32)))
+        self.chances_through_I.copy_(torch.from_numpy(np.cumsum(chances_I)))
         self.item_tower.trust_ids(counts_I)
 
     def item_vectors(self) -> Tensor:
         """Embeddings of the catalogue, and a row of zeros that pads histories, (I + 1, D)."""
         ids = torch.arange(len(self.projected_IMP), device=self.projected_IMP.device)
-        vectors = self.item_tower(self.projected_IMP, self.present_IM, ids)
-        return torch.cat([vectors, vectors.new_zeros(1, vectors.shape[1])])
+        # In portions: what the layers between hold of a large catalogue is many times its vectors.
+        parts = [
+            self.item_tower(self.projected_IMP[rows], self.present_IM[rows], rows)
+            for rows in torch.split(ids, _ITEMS_AT_ONCE)
+        ]
+        return torch.cat([*parts, parts[0].new_zeros(1, parts[0].shape[1])])
 
-    def user_vectors(self, vectors_RD: Tensor, rows_NL: Tensor, batch: Batch) -> Tensor:
-        """Users of a batch, (N, D); `rows_NL` are their histories as rows of `vectors_RD`."""
-        users: Tensor = self.user_tower(
-            functional.embedding(rows_NL, vectors_RD), batch.behaviors_NL, batch.age_bins_NL, batch.valid_NL
-        )
+    def user_vectors(self, vectors_RD: Tensor, rows_CL: Tensor, batch: Batch | SequenceBatch) -> Tensor:
+        """Users at the labels of a batch, (N, D); `rows_CL` are its histories as rows of `vectors_RD`."""
+        items = functional.embedding(rows_CL, vectors_RD)
+        users: Tensor
+        if isinstance(batch, SequenceBatch):
+            users = self.user_tower(items, batch.behaviors_CL, batch.ages_s_CL, batch.read_ages_s_CL)
+            return users[batch.sequences_N, batch.places_N]
+        users = self.user_tower(items, batch.behaviors_NL, batch.age_bins_NL, batch.valid_NL)
         return users
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch | SequenceBatch) -> Tensor:
         """Part of the joint batch's loss, a scalar; its mean over the workers is that loss."""
         loss = self._full(batch) if len(self.projected_IMP) <= self.config.max_items_full else self._sampled(batch)
         # Each worker's mean weighs as its labels do among all labels of the step.
@@ -131,50 +152,61 @@ class TwoTowers(nn.Module):
             loss = loss + self.config.image_text_weight * self._image_text()
         return loss
 
-    def _full(self, batch: Batch) -> Tensor:
+    def _full(self, batch: Batch | SequenceBatch) -> Tensor:
         vectors = self.item_vectors()
-        users = self.user_vectors(vectors, batch.rows_NL, batch)
-        ignored = torch.zeros(len(users), len(vectors), dtype=torch.bool, device=users.device)
-        ignored.scatter_(1, batch.rows_NL, True)
-        return info_nce(
-            users,
-            vectors[:-1],
-            batch.labels_N,
-            temperature=self.temperature(),
-            ignored_NK=ignored[:, :-1],
-            weights_N=batch.weights_N,
-        )
+        users = self.user_vectors(vectors, batch.rows_CL, batch)
+        ignored = torch.zeros(len(batch.rows_CL), len(vectors), dtype=torch.bool, device=users.device)
+        ignored.scatter_(1, batch.rows_CL, True)
+        with torch.autocast(users.device.type, enabled=False):
+            return info_nce(
+                users,
+                vectors[:-1],
+                batch.labels_N,
+                temperature=self.temperature(),
+                ignored_NK=ignored[batch.sequences_N, :-1],
+                weights_N=batch.weights_N,
+            )
 
-    def _sampled(self, batch: Batch) -> Tensor:
-        """The same over the positives of all workers and uniform items, with logQ of the mixture.
+    def _sampled(self, batch: Batch | SequenceBatch) -> Tensor:
+        """The same over items that the step draws, each with the number of its copies that are expected.
 
-        E(copies of i among the keys) = N * q_i + K_uniform / I
+        E(copies of i among the K) = K_labelled * q_i + K_uniform / I
         """
-        workers, num_items, num_labels = self.workers, len(self.projected_IMP), len(batch.labels_N)
-        share = -(-self.config.num_uniform // workers.count)
-        drawn = torch.randint(num_items, (workers.count, share), generator=self.draws)
-        own_keys = torch.cat([batch.labels_N, drawn[workers.number].to(batch.labels_N.device)])
-        history = batch.rows_NL[batch.valid_NL]
-        rows_R, places = torch.unique(torch.cat([own_keys, history]), return_inverse=True)
+        num_items, num_labels, rows_CL = len(self.projected_IMP), len(batch.labels_N), batch.rows_CL
+        drawn_K = self.drawn()
+        present_CL = rows_CL < num_items
+        read = torch.cat([batch.labels_N, drawn_K, rows_CL[present_CL]])
+        rows_R, places = torch.unique(read, return_inverse=True)
         vectors_RD = self.item_tower(self.projected_IMP[rows_R], self.present_IM[rows_R], rows_R)
         padded = torch.cat([vectors_RD, vectors_RD.new_zeros(1, vectors_RD.shape[1])])
-        places_NL = torch.full_like(batch.rows_NL, len(rows_R))
-        places_NL[batch.valid_NL] = places[len(own_keys) :]
-        users = self.user_vectors(padded, places_NL, batch)
-        keys = workers.gathered(own_keys)
-        positive = workers.number * len(own_keys) + torch.arange(num_labels, device=keys.device)
-        expected_K = workers.count * (num_labels * self.log_q_I[keys].exp() + share / num_items)
-        # Another copy of a query's own positive is no negative.
-        same = keys[None, :] == batch.labels_N[:, None]
-        return info_nce(
-            users,
-            workers.gathered(vectors_RD[places[: len(own_keys)]]),
-            positive,
-            temperature=self.temperature(),
-            log_q_K=expected_K.log(),
-            ignored_NK=same | _among(keys, batch.rows_NL),
-            weights_N=batch.weights_N,
+        places_CL = torch.full_like(rows_CL, len(rows_R))
+        places_CL[present_CL] = places[num_labels + len(drawn_K) :]
+        users = self.user_vectors(padded, places_CL, batch)
+        positives, keys = (
+            functional.embedding(each, vectors_RD)
+            for each in (places[:num_labels], places[num_labels : num_labels + len(drawn_K)])
         )
+        expected_K = self.config.num_labelled * self.chances_I[drawn_K] + self.config.num_uniform / num_items
+        own = drawn_K[None, :] == batch.labels_N[:, None]
+        with torch.autocast(users.device.type, enabled=False):
+            return sampled_softmax(
+                users,
+                positives,
+                keys,
+                temperature=self.temperature(),
+                log_expected_K=expected_K.log(),
+                ignored_NK=own | _among(drawn_K, rows_CL)[batch.sequences_N],
+                weights_N=batch.weights_N,
+            )
+
+    def drawn(self) -> Tensor:
+        """Items of a step's negatives, (K,), the same in every worker."""
+        num_items, device = len(self.chances_I), self.chances_I.device
+        evenly = torch.randint(num_items, (self.config.num_uniform,), generator=self.draws)
+        # The last item by whose end so large a share of all labels has been counted.
+        shares = torch.rand(self.config.num_labelled, dtype=torch.float64, generator=self.draws)
+        labelled = torch.searchsorted(self.chances_through_I, shares.to(device), right=True)
+        return torch.cat([evenly.to(device), labelled.clamp(max=num_items - 1)])
 
     def _image_text(self, *, num_items: int = 256) -> Tensor:
         names = self.item_tower.modalities
@@ -188,14 +220,14 @@ class TwoTowers(nn.Module):
         return paired_info_nce(tokens[:, image], tokens[:, text], temperature=self.pair_temperature())
 
 
-def _among(keys_K: Tensor, rows_NL: Tensor) -> Tensor:
-    """Whether key k is in row n, (N, K)."""
+def _among(keys_K: Tensor, rows_CL: Tensor) -> Tensor:
+    """Whether key k is in row c, (C, K)."""
     items_S, places_K = torch.unique(keys_K, return_inverse=True)
-    found_NL = torch.searchsorted(items_S, rows_NL).clamp(max=len(items_S) - 1)
-    hit_NL = items_S[found_NL] == rows_NL
+    found_CL = torch.searchsorted(items_S, rows_CL).clamp(max=len(items_S) - 1)
+    hit_CL = items_S[found_CL] == rows_CL
     # One column more takes what is not among the keys.
-    mask = torch.zeros(len(rows_NL), len(items_S) + 1, dtype=torch.bool, device=keys_K.device)
-    mask.scatter_(1, torch.where(hit_NL, found_NL, len(items_S)), True)
+    mask = torch.zeros(len(rows_CL), len(items_S) + 1, dtype=torch.bool, device=keys_K.device)
+    mask.scatter_(1, torch.where(hit_CL, found_CL, len(items_S)), True)
     return mask[:, places_K]
 
 
@@ -204,7 +236,7 @@ class TowerFit:
 
     Args:
         examples: Retrieval examples; its vocabulary is the model's catalogue.
-        worker: (number of this worker, number of workers): each takes every n-th label of a step.
+        worker: (number of this worker, number of workers): each takes every n-th history of a step.
     """
 
     def __init__(
@@ -227,6 +259,7 @@ class TowerFit:
         self._forward = wrapped or model
         self._optimizer = self._fresh_optimizer()
         self._counts_I = np.zeros(len(examples.item_ids), dtype=np.int64)
+        self._fitted: tuple[IntArray, Sequences] | None = None
         self.epoch = 0
         self.curves: list[dict[str, float]] = []
         self.best: dict[str, Any] = {}
@@ -234,7 +267,7 @@ class TowerFit:
 
     def _fresh_optimizer(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(
-            self.model.parameters(), lr=self._config.learning_rate, weight_decay=self._config.weight_decay
+            self.model.parameters(), lr=self._config.learning_rate, weight_decay=self._config.weight_decay, fused=True
         )
 
     def alone(self) -> "TowerFit":
@@ -264,7 +297,8 @@ class TowerFit:
         total, steps = torch.zeros((), dtype=torch.float64, device=self._device), 0
         for batch in self._batches(labels):
             self._optimizer.zero_grad(set_to_none=True)
-            loss = self._forward(batch)
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._config.precision == "bf16"):
+                loss = self._forward(batch)
             torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
             self._optimizer.step()
@@ -313,27 +347,42 @@ class TowerFit:
         progress = self.epoch / max(1, self._config.max_epochs)
         return self._config.learning_rate * (0.1 + 0.45 * (1 + float(np.cos(np.pi * progress))))
 
-    def _batches(self, labels: IntArray) -> Iterator[Batch]:
-        workers, config = self.model.workers, self._config
-        generator = np.random.default_rng((config.seed, self.epoch))
-        # Every worker has as many labels in every step, or the others would wait for it for ever.
-        num_drawn = min(len(labels), config.max_labels_per_epoch or len(labels)) // workers.count * workers.count
-        if not num_drawn:
-            return
+    def _batches(self, labels: IntArray) -> Iterator[Batch | SequenceBatch]:
+        workers, config, sequences = self.model.workers, self._config, self._sequences(labels)
         steps = joint_batches(
-            history_lengths(self.examples, labels, max_history=self._max_history),
+            history_lengths(self.examples, sequences.heads_C, max_history=self._max_history),
+            sizes_C=sequences.sizes_C,
             batch_size=config.batch_size * workers.count,
-            max_labels=num_drawn,
-            generator=generator,
+            max_labels=config.max_labels_per_epoch,
+            generator=np.random.default_rng((config.seed, self.epoch)),
         )
         for step in steps:
-            yield self._on_device(self._batch(labels[step[workers.number :: workers.count]]))
+            # Every worker has a part in every step, or the others would wait for it for ever.
+            if len(step) >= workers.count:
+                yield self._batch(sequences, step[workers.number :: workers.count])
 
-    def _batch(self, labels: IntArray) -> Batch:
-        return make_batch(self.examples, labels, max_history=self._max_history, behavior_ids=self._behavior_ids)
+    def _sequences(self, labels: IntArray) -> Sequences:
+        """Labels as they are read; those of the last epoch are kept, since the next one has the same."""
+        if self._fitted is None or not np.array_equal(self._fitted[0], labels):
+            find = sequences_of if self._reads_sequences else one_by_one
+            self._fitted = (labels, find(self.examples, labels, max_history=self._max_history))
+        return self._fitted[1]
 
-    def _on_device(self, batch: Batch) -> Batch:
-        return Batch(**{name: getattr(batch, name).to(self._device) for name in Batch.__dataclass_fields__})
+    @property
+    def _reads_sequences(self) -> bool:
+        return isinstance(self.model.user_tower, CausalUserTower)
+
+    def _batch(self, sequences: Sequences, chosen: IntArray) -> Batch | SequenceBatch:
+        """Some of the sequences on the model's device; for the pooling tower they have one label each."""
+        batch: Batch | SequenceBatch
+        if self._reads_sequences:
+            batch = sequence_batch(
+                self.examples, sequences, chosen, max_history=self._max_history, behavior_ids=self._behavior_ids
+            )
+        else:
+            labels = sequences.labels_N[chosen]
+            batch = make_batch(self.examples, labels, max_history=self._max_history, behavior_ids=self._behavior_ids)
+        return type(batch)(**{f.name: getattr(batch, f.name).to(self._device) for f in fields(batch)})
 
     def ranks(
         self, labels: IntArray, *, scores_I: npt.NDArray[np.float32] | None = None, batch_size: int = 512
@@ -347,19 +396,20 @@ class TowerFit:
         """
         self.model.eval()
         generator = np.random.default_rng(self._config.seed)
-        ranks = []
+        ranks, sequences = [], one_by_one(self.examples, labels, max_history=self._max_history)
+        batch_size = max(1, min(batch_size, _SCORES_AT_ONCE // len(self._counts_I)))
         with torch.inference_mode():
             vectors = self.model.item_vectors()
             for start in range(0, len(labels), batch_size):
-                batch = self._on_device(self._batch(labels[start : start + batch_size]))
+                batch = self._batch(sequences, np.arange(start, min(start + batch_size, len(labels))))
                 if scores_I is None:
-                    scores = self.model.user_vectors(vectors, batch.rows_NL, batch) @ vectors.T
+                    scores = self.model.user_vectors(vectors, batch.rows_CL, batch) @ vectors.T
                 else:
                     fixed = torch.zeros(len(vectors), device=vectors.device)
                     fixed[: len(scores_I)] = torch.from_numpy(scores_I).to(vectors.device)
                     scores = fixed.repeat(len(batch.labels_N), 1)
                 own = scores.gather(1, batch.labels_N[:, None])
-                scores.scatter_(1, batch.rows_NL, -2.0)
+                scores.scatter_(1, batch.rows_CL, -2.0)
                 scores[:, -1] = -2.0
                 scores.scatter_(1, batch.labels_N[:, None], own)
                 ranks.append(ranks_in_rows(scores.cpu().numpy(), own[:, 0].cpu().numpy(), generator=generator))

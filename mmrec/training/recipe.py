@@ -5,7 +5,7 @@
 `jobs/train.py --task NAME` runs a recipe with Ray Train, train_here() runs it in this process. Every field of
 `options`, a dataclass of declared values (mmrec.wire.declared), is an option of the program (`learning_rate`:
 --learning-rate) and a key of the configuration's table [training.NAME]; the command line wins. A recipe is one file
-and one line in mmrec.training.recipes.
+and one line in mmrec.training.recipes. `jobs/tune.py --task NAME` searches the options of one that declares a space.
 """
 
 import shutil
@@ -24,6 +24,7 @@ from mmrec.catalog.item import CatalogEntry, CatalogItem
 from mmrec.config import Settings
 from mmrec.content.matrix import ContentMatrix
 from mmrec.errors import ConfigurationError
+from mmrec.evaluation.search_space import SearchSpace
 from mmrec.training.checkpoint import ProgressFile, open_run
 from mmrec.wire.declared import argument, build, declared, describe, refuse_unknown, says
 
@@ -67,6 +68,8 @@ class Desk:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     wrap: Callable[[nn.Module], nn.Module] = lambda model: model
     """The module whose forward() and gradients are shared among the workers."""
+    is_trial: bool = False
+    """Whether this is a trial of a search: it is over after its epochs, and leaves nothing in `out`."""
 
     @property
     def is_first(self) -> bool:
@@ -96,11 +99,20 @@ class Recipe:
     prepare: Callable[[Any, DeploymentData], str] = no_preparation
     """Called once, before a worker starts, with options and data: raises ConfigurationError where an input is missing,
     and says what the run works on; a checkpoint of another such text is not gone on with."""
+    sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Value of the option `size` -> options that begin from something else than their defaults."""
+    space: SearchSpace = field(default_factory=dict)
+    """Options that a search may try, and values; empty where there is nothing to search."""
+    judged_by: str = ""
+    """Figure of every epoch that a search compares, the greater the better; taken on what was not fitted."""
 
     def __post_init__(self) -> None:
         lacking = [f.name for f in fields(self.options) if f.default is MISSING and f.default_factory is MISSING]
         if lacking:
             raise ValueError(f"recipe {self.name!r} has options without a default: {', '.join(lacking)}; give them one")
+        for each in (*self.sizes.values(), self.space):
+            if unknown := sorted(set(each) - {f.name for f in fields(self.options)}):
+                raise ValueError(f"recipe {self.name!r} has no options {', '.join(unknown)}; declare them")
 
 
 def add_options(parser: ArgumentParser, recipe: Recipe) -> None:
@@ -118,15 +130,17 @@ def add_options(parser: ArgumentParser, recipe: Recipe) -> None:
 
 
 def chosen_options(recipe: Recipe, settings: Settings, asked: Namespace) -> Any:
-    """The recipe's options: as asked for, else as configured, else its defaults; paths are absolute.
+    """The recipe's options: as asked for, else as configured, else of the size, else its defaults; paths are absolute.
 
     Raises:
         SettingError: the configuration's table has an unknown key or a refused value.
     """
-    configured = settings.training.get(recipe.name, {})
-    options = build(recipe.options, configured, at=("training", recipe.name))
+    configured, at = settings.training.get(recipe.name, {}), ("training", recipe.name)
+    options = build(recipe.options, configured, at=at)
     given = {f.name: value for f in fields(options) if (value := getattr(asked, f.name, None)) is not None}
     options = replace(options, **given)
+    if size := recipe.sizes.get(getattr(options, "size", "")):
+        options = replace(build(recipe.options, {**size, **configured}, at=at), **given)
     paths = [f.name for f in fields(options) if says(declared(recipe.options, f.name), PATH)]
     return replace(options, **{name: str(Path(path).resolve()) for name in paths if (path := getattr(options, name))})
 

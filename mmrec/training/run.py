@@ -29,7 +29,7 @@ from mmrec.features.assemble import feature_names
 from mmrec.features.item_columns import ContentColumns, ItemEntry, Vocabulary, content_columns
 from mmrec.models.bundle import ModelBundle
 from mmrec.models.ranker import Ranker
-from mmrec.models.settings import Fusion, RankerSettings, TowerSettings
+from mmrec.models.settings import RankerSettings, TowerSettings
 from mmrec.recall.sources.registry import SOURCES
 from mmrec.training.choose_ranker import FittedRanker, RankerKind, fit_rankers
 from mmrec.training.example_config import Part
@@ -86,16 +86,6 @@ class Trained:
 
     bundle: ModelBundle
     curves: dict[str, Any]
-
-
-def train_config(*, fusion: Fusion, max_epochs: int, patience: int, id_shrinkage: float) -> TrainConfig:
-    """The default configuration with these changed."""
-    config = TrainConfig()
-    return replace(
-        config,
-        towers=replace(config.towers, fusion=fusion, id_shrinkage=id_shrinkage),
-        fit_towers=replace(config.fit_towers, max_epochs=max_epochs, patience=patience),
-    )
 
 
 def use_threads(num_threads: int) -> None:

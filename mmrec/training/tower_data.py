@@ -1,6 +1,6 @@
 """Retrieval examples and content as tensors: what a step of the towers reads.
 
-Axes: I items, M modalities, N batch, L history.
+Axes: I items, M modalities, N labels, C histories (as many where each label is read for itself), L events.
 """
 
 from collections.abc import Iterator
@@ -31,6 +31,16 @@ class Batch:
     valid_NL: Tensor
     labels_N: Tensor
     weights_N: Tensor
+
+    @property
+    def rows_CL(self) -> Tensor:
+        """Histories, one per label."""
+        return self.rows_NL
+
+    @property
+    def sequences_N(self) -> Tensor:
+        """The history of each label."""
+        return torch.arange(len(self.rows_NL), device=self.rows_NL.device)
 
 
 def fit_projections(tower: ItemTower, content: ContentMatrix) -> None:
@@ -71,28 +81,40 @@ def history_lengths(examples: RetrievalExamples, labels: IntArray, *, max_histor
 
 
 def joint_batches(
-    lengths_N: IntArray, *, batch_size: int, max_labels: int, generator: np.random.Generator
+    lengths_C: IntArray,
+    *,
+    batch_size: int,
+    max_labels: int,
+    generator: np.random.Generator,
+    sizes_C: IntArray | None = None,
 ) -> Iterator[IntArray]:
-    """Positions of the labels of each step of an epoch: a random draw; histories of one step are alike in length.
+    """Histories of each step of an epoch, by position: a random draw; those of one step are alike in length.
 
-    Labels are shuffled, cut into portions of several steps, ordered by length within each portion, and its steps are
+    Histories are shuffled, cut into portions of several steps, ordered by length within each portion, and its steps are
     shuffled again: every label is drawn with the same chance, and little is read that only pads.
 
     Args:
-        lengths_N: Events before each label.
-        batch_size: Labels of a step.
-        max_labels: Drawn for an epoch; 0 draws all.
+        lengths_C: Events of each history.
+        batch_size: Labels of a step; the last history of a step may bring more.
+        max_labels: Drawn for an epoch, the last history may bring more; 0 draws all.
+        sizes_C: Labels that each history is read for; None where it is one.
     """
-    order = generator.permutation(len(lengths_N))
+    sizes_C = np.ones(len(lengths_C), dtype=np.int64) if sizes_C is None else sizes_C
+    order = generator.permutation(len(lengths_C))
     if max_labels:
-        order = order[:max_labels]
-    portion = batch_size * _STEPS_PER_PORTION
-    for start in range(0, len(order), portion):
-        drawn = order[start : start + portion]
-        drawn = drawn[np.argsort(lengths_N[drawn], kind="stable")]
-        steps = [drawn[begin : begin + batch_size] for begin in range(0, len(drawn), batch_size)]
+        order = order[np.cumsum(sizes_C[order]) - sizes_C[order] < max_labels]
+    for portion in _cut(order, sizes_C, batch_size * _STEPS_PER_PORTION):
+        steps = _cut(portion[np.argsort(lengths_C[portion], kind="stable")], sizes_C, batch_size)
         for step in generator.permutation(len(steps)).tolist():
             yield steps[step]
+
+
+def _cut(chosen: IntArray, sizes_C: IntArray, num_labels: int) -> list[IntArray]:
+    """Pieces in order; each begins with the first history after another `num_labels` labels."""
+    if not len(chosen):
+        return []
+    pieces = (np.cumsum(sizes_C[chosen]) - sizes_C[chosen]) // num_labels
+    return np.split(chosen, np.flatnonzero(np.diff(pieces)) + 1)
 
 
 def make_batch(
@@ -116,6 +138,10 @@ def make_batch(
         age_bins_NL=torch.from_numpy(age_bins(ages.astype(np.float64))),
         valid_NL=torch.from_numpy(valid),
         labels_N=torch.from_numpy(examples.label_rows_N[labels].astype(np.int64)),
-        # Stronger behaviors say more, less than in proportion: browse .69, purchase 2.4.
-        weights_N=torch.from_numpy(np.log1p(np.maximum(examples.label_weights_N[labels], 0.0)).astype(np.float32)),
+        weights_N=torch.from_numpy(label_weights(examples, labels)),
     )
+
+
+def label_weights(examples: RetrievalExamples, labels: IntArray) -> npt.NDArray[np.float32]:
+    """What each label counts: stronger behaviors say more, less than in proportion; browse .69, purchase 2.4."""
+    return np.log1p(np.maximum(examples.label_weights_N[labels], 0.0)).astype(np.float32)

@@ -1,16 +1,13 @@
 """Workers that fit one model together: what they must agree on so that their batches are one.
 
-A wrapper such as DistributedDataParallel averages gradients. The loss of a joint batch is a mean over all its labels
-against all its keys, so that averages alone are not enough: weights are summed over the workers, keys are gathered with
-their gradient, and figures are summed before anybody decides on them. One worker needs no process group.
-
-Axes: N rows of one worker, W workers.
+A wrapper such as DistributedDataParallel averages gradients. The loss of a joint batch is a mean over all its labels,
+each with a weight, so that averages alone are not enough: weights are summed over the workers, and so are figures
+before anybody decides on them. Negatives need no word between them: all workers draw the same ones. One worker needs no
+process group.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
-import torch
 import torch.distributed as group
 from torch import Tensor
 
@@ -36,31 +33,3 @@ class Workers:
         if self.count > 1:
             group.all_reduce(total)
         return total
-
-    def gathered(self, rows_N: Tensor) -> Tensor:
-        """Rows of all workers, the first worker's first, (W * N, ...); gradients come back to the rows they are of.
-
-        Args:
-            rows_N: As many in every worker.
-        """
-        if self.count == 1:
-            return rows_N
-        gathered: Tensor = _Gathered.apply(rows_N, self)  # type: ignore[no-untyped-call]
-        return gathered
-
-
-class _Gathered(torch.autograd.Function):
-    """all_gather whose backward gives each worker the sum of what all workers' losses say about its rows."""
-
-    @staticmethod
-    def forward(ctx: Any, rows_N: Tensor, workers: Workers) -> Tensor:
-        ctx.workers, ctx.num_rows = workers, len(rows_N)
-        pieces = [torch.empty_like(rows_N) for _ in range(workers.count)]
-        group.all_gather(pieces, rows_N.contiguous())
-        return torch.cat(pieces)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        summed = ctx.workers.sum(gradients[0])
-        own = slice(ctx.workers.number * ctx.num_rows, (ctx.workers.number + 1) * ctx.num_rows)
-        return summed[own], None

@@ -128,6 +128,7 @@ TOWERS = _entry(
     with_lists=False,
     space={
         "epochs": Choice((8, 16, 24)),
+        "user_tower": Choice(("pooling", "causal")),
         "learning_rate": Choice((0.001, 0.003)),
         "id_shrinkage": Choice((0.3, 1.0, 5.0)),
         "fusion": Choice(("attention", "concat", "weighted-sum")),

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from mmrec.config import ServingSettings, Settings
 from mmrec.evaluation.interactions import Interactions
-from mmrec.models.settings import Fusion
+from mmrec.models.settings import EmbeddingDim, Fusion, UserTowerKind
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.training.choose_ranker import RankerKind
 from mmrec.training.example_config import ExampleConfig
@@ -28,7 +28,8 @@ class ShippedOptions:
     learning_rate: Positive = TRAIN.fit_towers.learning_rate
     labels_per_epoch: Count = TRAIN.fit_towers.max_labels_per_epoch
     fusion: Fusion = TRAIN.towers.fusion
-    embedding_dim: Annotated[int, Meta(ge=8, multiple_of=8)] = TRAIN.towers.embedding_dim
+    user_tower: UserTowerKind = TRAIN.towers.user_tower
+    embedding_dim: EmbeddingDim = TRAIN.towers.embedding_dim
     id_shrinkage: NotNegative = TRAIN.towers.id_shrinkage
     order_decay: Annotated[float, Meta(gt=0, le=1)] = SCORING.neighbor_order_decay
     decay_per_day: NotNegative = SCORING.neighbor_decay_per_day
@@ -75,6 +76,7 @@ class ShippedOptions:
             towers=replace(
                 TRAIN.towers,
                 fusion=self.fusion,
+                user_tower=self.user_tower,
                 embedding_dim=self.embedding_dim,
                 id_shrinkage=self.id_shrinkage,
             ),

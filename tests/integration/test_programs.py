@@ -14,6 +14,7 @@ NEEDED = {
     "jobs.offline_features": ["--asked", "asked.parquet", "--out", "out"],
     "jobs.publish": ["--list"],
     "jobs.train": ["--examples", "examples", "--out", "out"],
+    "jobs.tune": ["--examples", "examples", "--out", "out"],
 }
 """Arguments without which a program does not begin."""
 RUN_ALL = """

@@ -71,7 +71,8 @@ def test_a_killed_run_goes_on_where_it_was_and_its_model_serves(settings: Callab
     examples, out = prepare(deployment, tmp_path / "examples"), tmp_path / "model"
     command = [
         *(sys.executable, "-m", "jobs.train", "--config", str(deployment.config), "--examples", str(examples)),
-        *("--out", str(out), "--epochs", "5", "--num-workers", "2"),
+        *("--out", str(out), "--epochs", "5", "--num-workers", "2", "--user-tower", "causal"),
+        *("--mlflow", str(tmp_path / "mlruns")),
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with (tmp_path / "first.log").open("wb") as log:
@@ -102,6 +103,33 @@ def test_a_killed_run_goes_on_where_it_was_and_its_model_serves(settings: Callab
     # Two refits of two epochs each: one part more before the figures, one more after them.
     assert [curve["epoch"] for curve in curves["towers"]] == [float(n) for n in range(1, len(judged) + 5)]
     assert not (tmp_path / "model.run").exists()
+    assert bundle.tower_settings.user_tower == "causal"
+    told_of = [path.read_text().splitlines() for path in (tmp_path / "mlruns").rglob("towers_epoch.ndcg")]
+    assert [len(lines) for lines in told_of] == [len(judged)], "one run, with the epochs before the kill"
+    searched(deployment, examples, tmp_path / "tuned")
+
+
+def searched(deployment: Any, examples: Path, out: Path) -> None:
+    """A search on the same examples: two trials of two epochs."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "jobs.tune", "--config", str(deployment.config), "--examples", str(examples)),
+            *("--out", str(out), "--num-trials", "2", "--size", "smoke", "--epochs", "2", "--num-concurrent", "2"),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = json.loads((out / "tuned.json").read_text())
+    assert json.loads(done.stdout.splitlines()[-1]) == report["best"]
+    assert [trial["epochs"] for trial in report["trials"]] == [2, 2]
+    assert {} in [trial["parameters"] for trial in report["trials"]]
+    assert all(0 < trial["ndcg"] <= 1 for trial in report["trials"])
+    assert '"towers_epoch"' in done.stderr
+    assert not out.with_name("tuned.run").exists()
 
 
 def test_pictures_and_texts_of_a_deployment_are_aligned_by_two_workers(

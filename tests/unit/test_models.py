@@ -18,7 +18,14 @@ from mmrec.errors import ConfigurationError, IncompatibleStateError, NotFoundErr
 from mmrec.models.bundle import ModelBundle, new_bundle
 from mmrec.models.forms import FORMS, pruned
 from mmrec.models.fusion import FUSIONS, PrintedSelfAttentionFusion, apply_fusion, fusion
-from mmrec.models.losses import Temperature, info_nce, listwise_softmax, log_utility, paired_info_nce
+from mmrec.models.losses import (
+    Temperature,
+    info_nce,
+    listwise_softmax,
+    log_utility,
+    paired_info_nce,
+    sampled_softmax,
+)
 from mmrec.models.settings import Fusion, RankerSettings, TowerSettings
 from mmrec.models.towers import ItemTower, Projection, unit
 from mmrec.training.tower_data import fit_projections, projected_content
@@ -92,6 +99,23 @@ def test_logq_correction_makes_a_sample_estimate_the_full_softmax() -> None:
     assert float(info_nce(query, twice, torch.tensor([0]), temperature=0.3, log_q_K=log_q)) == pytest.approx(
         float(full), abs=1e-6
     )
+
+
+def test_a_softmax_over_drawn_items_is_in_the_mean_the_one_over_all() -> None:
+    torch.manual_seed(0)
+    items = functional.normalize(torch.randn(40, 6), dim=-1)
+    users, positive = functional.normalize(torch.randn(3, 6), dim=-1), torch.tensor([4, 9, 2])
+    chances = torch.rand(40).softmax(0) * 0.5 + 0.5 / 40
+    drawn = torch.multinomial(chances, 200_000, replacement=True)
+    found = sampled_softmax(
+        users,
+        items[positive],
+        items[drawn],
+        temperature=0.5,
+        log_expected_K=(len(drawn) * chances[drawn]).log(),
+        ignored_NK=drawn[None, :] == positive[:, None],
+    )
+    assert float(found) == pytest.approx(float(info_nce(users, items, positive, temperature=0.5)), abs=0.02)
 
 
 def test_ignored_keys_do_not_move_the_loss() -> None:
@@ -276,7 +300,7 @@ def test_modality_weights_are_shares_of_present_modalities() -> None:
     assert (weights["image"][::3] == 0).all()
 
 
-@pytest.mark.parametrize("user_tower", ["pooling", "transformer"])
+@pytest.mark.parametrize("user_tower", ["pooling", "causal"])
 @pytest.mark.parametrize("length", [1, 4, 6, 9])
 def test_numpy_user_tower_equals_the_network(user_tower: str, length: int) -> None:
     made = bundle(user_tower=user_tower)
@@ -284,7 +308,7 @@ def test_numpy_user_tower_equals_the_network(user_tower: str, length: int) -> No
     history = drawn.standard_normal((length, 16)).astype(np.float32)
     history /= np.linalg.norm(history, axis=1, keepdims=True)
     behavior_ids = drawn.choice([1, 4, 99], length).astype(np.uint8)
-    ages = drawn.uniform(0, 1e7, length)
+    ages = np.sort(drawn.uniform(0, 1e7, length))[::-1]
     found = made.user_embedding(history, behavior_ids, ages)
     kept = min(length, 6)
     items, valid = torch.zeros(1, 6, 16), torch.zeros(1, 6, dtype=torch.bool)
@@ -295,21 +319,27 @@ def test_numpy_user_tower_equals_the_network(user_tower: str, length: int) -> No
     rows[0, 6 - kept :] = torch.from_numpy(behavior_rows(behavior_ids[-kept:], (1, 4)))
     bins[0, 6 - kept :] = torch.from_numpy(age_bins(ages[-kept:]))
     with torch.inference_mode():
-        expected = made.user_tower(items, rows, bins, valid)[0].numpy()
+        if user_tower == "causal":
+            read = torch.from_numpy(ages[-kept:].astype(np.float32))[None]
+            expected = made.user_tower(items[:, 6 - kept :], rows[:, 6 - kept :], read, read)[0, -1].numpy()
+        else:
+            expected = made.user_tower(items, rows, bins, valid)[0].numpy()
     np.testing.assert_allclose(found, expected, atol=2e-5)
     assert np.linalg.norm(found) == pytest.approx(1.0, abs=1e-5)
 
 
-@pytest.mark.parametrize("user_tower", ["pooling", "transformer"])
+@pytest.mark.parametrize("user_tower", ["pooling", "causal"])
 def test_a_history_that_says_nothing_is_zeros_in_numpy_and_in_the_network(user_tower: str) -> None:
     made = bundle(user_tower=user_tower)
+    last = made.user_tower.out if user_tower == "causal" else made.user_tower.deep[-1]
     with torch.no_grad():
-        for parameter in made.user_tower.deep[-1].parameters():
+        for parameter in last.parameters():
             parameter.zero_()
     assert not made.user_embedding(np.zeros((3, 16), np.float32), np.ones(3, np.uint8), np.ones(3)).any()
-    rows, valid = torch.zeros(1, 3, dtype=torch.long), torch.ones(1, 3, dtype=torch.bool)
+    rows, ages = torch.zeros(1, 3, dtype=torch.long), torch.ones(1, 3)
+    more = (ages, ages) if user_tower == "causal" else (rows, torch.ones(1, 3, dtype=torch.bool))
     with torch.inference_mode():
-        assert not made.user_tower(torch.zeros(1, 3, 16), rows, rows, valid).any()
+        assert not made.user_tower(torch.zeros(1, 3, 16), rows, *more).any()
     assert not unit(torch.tensor([[0.0, 0.0], [5e-7, 0.0]])).any()
     assert unit(torch.tensor([[3.0, 4.0], [0.0, float("nan")]]))[0].tolist() == pytest.approx([0.6, 0.8])
     assert unit(torch.tensor([[0.0, float("nan")]])).isnan().any()
@@ -406,7 +436,7 @@ def test_rows_of_another_width_are_refused() -> None:
 def test_impossible_towers_cannot_be_configured() -> None:
     with pytest.raises(ConfigurationError, match=r"towers\.embedding_dim is 10; give a multiple of 8"):
         TowerSettings(embedding_dim=10)
-    with pytest.raises(ConfigurationError, match=r"towers\.user_tower is 'crystal ball'; give .pooling. or"):
+    with pytest.raises(ConfigurationError, match=r"towers\.user_tower is 'crystal ball'; give .causal. or"):
         TowerSettings(user_tower="crystal ball")
     with pytest.raises(ConfigurationError, match=r"towers\.fusion is 'attenshun'; give .*attention"):
         TowerSettings(fusion="attenshun")

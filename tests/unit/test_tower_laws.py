@@ -14,6 +14,7 @@ from mmrec.training.example_config import Part
 from mmrec.training.examples import RetrievalExamples
 from mmrec.training.fit_towers import TowerFit, TowerFitConfig, TwoTowers, labels_of_part
 from mmrec.training.tower_data import joint_batches, make_batch
+from mmrec.training.tower_sequences import one_by_one, sequence_batch
 from mmrec.training.workers import Workers
 
 NUM_ITEMS, MAX_HISTORY = 60, 6
@@ -117,6 +118,10 @@ def test_ids_count_by_what_is_known_of_their_items_and_settle_into_their_table()
     assert set(settled.state_dict()) == set(tower.state_dict())
 
 
+def lengths_of(examples: RetrievalExamples) -> np.ndarray:
+    return np.diff(examples.history_offsets)
+
+
 def without_content(*rows: int) -> ContentMatrix:
     content = drawn_content()
     kept = ~np.isin(np.arange(NUM_ITEMS), rows)
@@ -125,9 +130,9 @@ def without_content(*rows: int) -> ContentMatrix:
 
 @pytest.mark.parametrize("num_labels", [0, 1, 50], ids=["in histories alone", "one label", "many labels"])
 @pytest.mark.parametrize("max_items_full", [1_000, 1], ids=["full", "sampled"])
-@pytest.mark.parametrize("user_tower", ["pooling", "transformer"])
+@pytest.mark.parametrize("user_tower", ["pooling", "causal"])
 def test_what_has_no_content_leaves_the_others_a_gradient(
-    num_labels: int, max_items_full: int, user_tower: Literal["pooling", "transformer"]
+    num_labels: int, max_items_full: int, user_tower: Literal["pooling", "causal"]
 ) -> None:
     examples = drawn_examples()
     config = replace(CONFIG, max_items_full=max_items_full, num_uniform=16)
@@ -139,10 +144,17 @@ def test_what_has_no_content_leaves_the_others_a_gradient(
     labels = labels_of_part(examples, Part.TOWERS, max_history=MAX_HISTORY)
     rows = examples.label_rows_N[labels]
     chosen = np.concatenate([labels[rows == 0][: min(num_labels, 8)], labels[rows != 0][:24]])
-    batch = make_batch(examples, chosen, max_history=MAX_HISTORY, behavior_ids=(1,))
     # Every third history holds nothing but the item without content.
-    of_it = batch.valid_NL & (torch.arange(len(chosen)) % 3 == 2)[:, None] & (batch.labels_N != 0)[:, None]
-    batch = replace(batch, rows_NL=torch.where(of_it, 0, batch.rows_NL))
+    of_it = np.repeat(
+        np.isin(np.arange(len(examples)), chosen[2::3]) & (examples.label_rows_N != 0), lengths_of(examples)
+    )
+    examples = replace(examples, history_rows_E=np.where(of_it, 0, examples.history_rows_E).astype(np.int32))
+    if user_tower == "causal":
+        alone = one_by_one(examples, chosen, max_history=MAX_HISTORY)
+        numbers = np.arange(len(chosen))
+        batch = sequence_batch(examples, alone, numbers, max_history=MAX_HISTORY, behavior_ids=(1,))
+    else:
+        batch = make_batch(examples, chosen, max_history=MAX_HISTORY, behavior_ids=(1,))
     model.train()
     torch.autograd.backward(model(batch))
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
@@ -177,23 +189,27 @@ def test_the_best_epoch_stays_and_a_resumed_fit_knows_it() -> None:
             torch.testing.assert_close(value, states[first_best][name], rtol=0, atol=0)
 
 
-def test_log_q_is_the_chance_of_what_steps_draw() -> None:
-    fit = tower_fit(drawn_examples())
+def test_negatives_are_drawn_as_labels_are_and_evenly_and_their_chance_is_known() -> None:
+    config = replace(CONFIG, max_items_full=1, num_uniform=30_000, num_labelled=60_000)
+    fit = tower_fit(drawn_examples(), config)
     labels = labels_of_part(fit.examples, Part.TOWERS, max_history=MAX_HISTORY)
     usable = fit.examples.label_rows_N[labels]
     # Labels that are hidden, repeated or without history are there, and never drawn.
     assert len(labels) < 0.8 * len(fit.examples.of_part(Part.TOWERS))
-    fit.run_epoch(labels)
-    chances = fit.model.log_q_I.exp().numpy()
-    drawn = np.bincount(usable, minlength=NUM_ITEMS) / len(usable)
-    np.testing.assert_allclose(chances[drawn > 0], drawn[drawn > 0], rtol=1e-5)
-    np.testing.assert_allclose(chances[drawn == 0], 0.5 / len(usable), rtol=1e-5)
+    counts = np.bincount(usable, minlength=NUM_ITEMS)
+    fit.model.learn_counts(counts)
+    chances = counts / counts.sum()
+    np.testing.assert_allclose(fit.model.chances_I.numpy(), chances, rtol=1e-5)
+    found = np.bincount(fit.model.drawn().numpy(), minlength=NUM_ITEMS)
+    expected = 30_000 / NUM_ITEMS + 60_000 * chances
+    assert found.sum() == 90_000
+    assert (np.abs(found - expected) < 5 * np.sqrt(expected)).all()
 
 
 def test_a_sampled_step_touches_only_what_it_samples_and_reads() -> None:
     num_items = 50_000
     examples = drawn_examples(num_items=num_items)
-    fit = tower_fit(examples, replace(CONFIG, max_items_full=1, num_uniform=24, batch_size=16))
+    fit = tower_fit(examples, replace(CONFIG, max_items_full=1, num_uniform=16, num_labelled=8, batch_size=16))
     rows, saved = [], []
     fit.model.item_tower.register_forward_hook(lambda tower, inputs, output: rows.append(len(output)))
 
@@ -220,6 +236,66 @@ def test_an_epoch_draws_each_label_once_in_steps_of_like_lengths(num_labels: int
     assert sum(
         len(s) for s in joint_batches(lengths, batch_size=32, max_labels=9, generator=np.random.default_rng(1))
     ) == min(9, num_labels)
+
+
+def test_histories_with_several_labels_fill_steps_by_their_labels() -> None:
+    drawn = np.random.default_rng(0)
+    sizes = drawn.integers(1, 9, 1_000)
+    steps = list(
+        joint_batches(sizes + 1, sizes_C=sizes, batch_size=64, max_labels=2_000, generator=np.random.default_rng(1))
+    )
+    chosen = np.concatenate(steps)
+    assert len(set(chosen.tolist())) == len(chosen)
+    assert 2_000 <= sizes[chosen].sum() < 2_008
+    # Only the last step of a portion, of which each is 16, may be smaller.
+    of_step = [int(sizes[step].sum()) for step in steps]
+    assert max(of_step) < 64 + 8
+    assert sum(each <= 64 - 8 for each in of_step) <= len(steps) // 16 + 1
+
+
+def test_items_share_a_bounded_table_of_ids_and_one_without_labels_is_its_content_still() -> None:
+    settings = replace(TOWERS, id_buckets=40)
+    fit = tower_fit(drawn_examples(num_items=5_000), replace(CONFIG, max_items_full=1, num_uniform=64), settings)
+    tower = fit.model.item_tower
+    assert tower.ids.weight.shape == (41, TOWERS.embedding_dim)
+    rows = tower.id_rows(torch.arange(5_001))
+    assert rows[:-1].max() < 40
+    assert rows[-1].tolist() == [40, 40]
+    # Evenly spread, each hash apart from the other.
+    counts = torch.stack([torch.bincount(rows[:-1, place], minlength=40) for place in (0, 1)])
+    assert counts.min() > 80
+    assert counts.max() < 180
+    pairs = torch.unique(rows[:-1, 0] * 40 + rows[:-1, 1])
+    assert len(pairs) > 0.9 * 1_600
+    labels = labels_of_part(fit.examples, Part.TOWERS, max_history=MAX_HISTORY)
+    for _ in range(2):
+        fit.run_epoch(labels)
+    labelled = torch.from_numpy(np.bincount(fit.examples.label_rows_N[labels], minlength=5_000) > 0)
+    fit.model.eval()
+    with torch.inference_mode():
+        known, alone = fit.model.item_vectors()[:-1], content_alone(fit)
+        assert torch.equal(known[~labelled], alone[~labelled])
+        assert ((known[labelled] - alone[labelled]).norm(dim=1) > 0).all()
+        settled = tower.settled_ids().eval()
+        again = type(tower)(settings, content_dims={"text": 6, "image": 5}, num_ids=5_000).eval()
+        again.load_state_dict(settled.state_dict())
+        inputs = fit.model.projected_IMP, fit.model.present_IM, torch.arange(5_000)
+        torch.testing.assert_close(again(*inputs), known, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("user_tower", ["pooling", "causal"])
+def test_half_precision_takes_nearly_the_same_steps(user_tower: Literal["pooling", "causal"]) -> None:
+    losses = {}
+    for precision in ("float32", "bf16"):
+        config = replace(CONFIG, precision=precision, max_items_full=1, num_uniform=32)
+        # Without dropout, whose draws depend on the kind of number.
+        still = replace(TOWERS, user_tower=user_tower, dropout=0.0, id_dropout=0.0, modality_dropout=0.0)
+        fit = tower_fit(drawn_examples(), config, still)
+        labels = labels_of_part(fit.examples, Part.TOWERS, max_history=MAX_HISTORY)
+        losses[precision] = [fit.run_epoch(labels)["loss"] for _ in range(2)]
+        assert all(parameter.dtype == torch.float32 for parameter in fit.model.parameters())
+    assert losses["bf16"] != losses["float32"]
+    np.testing.assert_allclose(losses["bf16"], losses["float32"], rtol=0.03)
 
 
 def test_workers_without_a_process_group_are_refused() -> None:

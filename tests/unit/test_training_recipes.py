@@ -1,6 +1,7 @@
 """Recipes of jobs/train.py: options from declarations, command line over configuration, and runs that go on."""
 
 import argparse
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from msgspec import Meta
 
 from mmrec.config import Settings, parse_settings
 from mmrec.errors import ConfigurationError, NotFoundError, SettingError
+from mmrec.evaluation.search_space import Between, Choice
 from mmrec.training.best_epoch import BestEpoch
 from mmrec.training.recipe import (
     DeploymentData,
@@ -26,6 +28,7 @@ from mmrec.training.recipe import (
 )
 from mmrec.training.recipes import RECIPES, recipe_named
 from mmrec.training.run import TrainConfig
+from mmrec.training.search import Tried, planned_trials, write_tuned
 from mmrec.training.towers_recipe import TOWERS
 from mmrec.wire.declared import AtLeastOne, check
 
@@ -113,6 +116,57 @@ def test_how_towers_stop_and_trust_ids_can_be_configured() -> None:
     for name, value in (("patience", 0), ("id_shrinkage", -1.0)):
         with pytest.raises(SettingError, match=rf"training\.towers\.{name} is {value}; give"):
             chosen_options(TOWERS, settings_of({"towers": {name: value}}), parser.parse_args([]))
+
+
+def test_a_size_is_where_the_other_options_begin() -> None:
+    parser = argparse.ArgumentParser()
+    add_options(parser, TOWERS)
+    sized = settings_of({"towers": {"size": "gpu", "batch_size": 64}})
+    options = chosen_options(TOWERS, sized, parser.parse_args([]))
+    assert (options.size, options.precision, options.user_tower, options.batch_size) == ("gpu", "bf16", "causal", 64)
+    options = chosen_options(TOWERS, sized, parser.parse_args(["--size", "smoke", "--embedding-dim", "24"]))
+    assert (options.epochs, options.hidden_dim, options.embedding_dim, options.batch_size) == (1, 32, 24, 64)
+    config = options.config
+    assert (config.fit_towers.max_epochs, config.fit_towers.batch_size, config.towers.embedding_dim) == (1, 64, 24)
+    for size in TOWERS.sizes:
+        chosen_options(TOWERS, Settings(), parser.parse_args(["--size", size]))
+    with pytest.raises(SettingError, match=r"training\.towers\.size is 'huge'; give .*gpu"):
+        chosen_options(TOWERS, settings_of({"towers": {"size": "huge"}}), parser.parse_args([]))
+    with pytest.raises(ValueError, match="'halving' has no options width; declare them"):
+        Recipe(name="halving", options=Options, train=train, sizes={"small": {"width": 3}})
+
+
+def test_a_search_tries_what_is_asked_for_first_and_reports_the_best(tmp_path) -> None:
+    searched = Recipe(
+        name="halving", options=Options, train=train, space={"learning_rate": Between(0.1, 0.9)}, judged_by="number"
+    )
+    asked_for = Options(epochs=7)
+    planned = planned_trials(searched, asked_for, num_trials=4, seed=3)
+    assert planned[0] == {}
+    assert all(0.1 <= trial["learning_rate"] <= 0.9 for trial in planned[1:])
+    assert planned == planned_trials(searched, asked_for, num_trials=4, seed=3)
+    tried = [
+        Tried(parameters=planned[0], scores=(0.2, 0.1)),
+        Tried(parameters=planned[1], scores=(0.1, 0.4, 0.3)),
+        Tried(parameters=planned[2], scores=(), failed="out of memory"),
+    ]
+    assert write_tuned(tmp_path, searched, tried) == {"number": 0.4, **planned[1]}
+    report = json.loads((tmp_path / "tuned.json").read_text())
+    assert [(trial["number"], trial["epochs"]) for trial in report["trials"]] == [(0.4, 3), (0.2, 2), (None, 0)]
+    assert report["trials"][2]["failed"] == "out of memory"
+    with pytest.raises(ConfigurationError, match="none of 1 trials of halving ended an epoch: out of memory"):
+        write_tuned(tmp_path, searched, tried[2:])
+
+
+def test_what_cannot_be_searched_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="--task halving has nothing to search"):
+        planned_trials(HALVING, Options(), num_trials=2, seed=1)
+    wrong = Recipe(name="halving", options=Options, train=train, space={"epochs": Choice((0,))}, judged_by="number")
+    with pytest.raises(SettingError, match=r"training\.halving\.epochs is 0"):
+        planned_trials(wrong, Options(), num_trials=3, seed=1)
+    for recipe in RECIPES:
+        if recipe.space:
+            planned_trials(recipe, recipe.options(), num_trials=20, seed=1)
 
 
 def test_tables_of_unknown_recipes_and_values_that_are_no_tables_are_refused() -> None:
