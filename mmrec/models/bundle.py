@@ -70,7 +70,7 @@ class ModelBundle:
     """What each recall source counts, by name, as training found out; one that is not named counts as it says itself
     (mmrec.recall.fusion)."""
     kept_forms: tuple[str, ...] = (EXACT,)
-    """Forms of the ranking network that keep its quality, as training found out (mmrec.models.forms)."""
+    """Forms of the ranking network that keep its quality, as far as training looked (mmrec.models.forms)."""
     form: str = EXACT
     """The form that it ranks in here; not saved."""
 
