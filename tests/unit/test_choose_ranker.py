@@ -105,7 +105,11 @@ def test_the_better_one_on_the_latest_lists_ranks() -> None:
     assert found.figures["ranker_ndcg_trees"] > found.figures["ranker_ndcg_network"]
     assert found.trees is not None
     assert found.figures["ranker_is_trees"] == 1.0
-    assert chosen(planted(), "network").trees is None
+    network = chosen(planted(), "network")
+    assert network.trees is None
+    assert list(network.kept_forms()) == ["onnx", "numpy"]
+    assert network.kept_forms()["onnx"] == pytest.approx(network.figures["ranker_ndcg_network"], abs=1e-3)
+    assert found.kept_forms() == {}
     forced = chosen(planted(), "trees")
     assert forced.trees is not None
     assert "ranker_ndcg_network" not in forced.figures
