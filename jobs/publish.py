@@ -5,7 +5,8 @@
     python -m jobs.publish --config mmrec.toml --rollback          use the previous release again
     python -m jobs.publish --config mmrec.toml --list
 
-Prints one JSON line. Exit status 3 where a gate was missed: the previous release stays in use.
+Prints one JSON line. Exit status 3 where a gate was missed: the previous release stays in use, and --list goes on
+saying why.
 """
 
 import argparse
@@ -52,7 +53,7 @@ def _do(asked: argparse.Namespace) -> int:
     settings = settings_from(asked.config)
     releases = open_release_store(settings)
     if asked.list:
-        return _print({"current": releases.current(), "releases": releases.list()})
+        return _print({"current": releases.current(), "releases": releases.list(), "refused": releases.refusals()})
     try:
         if asked.model is not None:
             return _print(_figures(_publish(settings, releases, asked.model)))

@@ -118,6 +118,8 @@ class ServingSettings:
     """The certificate that such calls show (PEM)."""
     client_key_file: FilePath = ""
     """Its key (PEM)."""
+    ranker_form: Literal["fastest", "numpy", "onnx", "onnx-int8", "pruned"] = "fastest"
+    """How the ranking network runs (mmrec.models.forms); "fastest" of those that keep its quality, by training."""
 
     def __post_init__(self) -> None:
         check(self, "serving")

@@ -1,15 +1,16 @@
 """One trained model as serving uses it: item tower, user tower, ranker; NumPy in, NumPy out.
 
-A folder holds it: `weights.safetensors` (all tensors), `model.json` (settings, names, metrics), and the files of an
-alignment where the item tower reads one (mmrec.content.alignment). User tower and
-ranker run many times a second on one row or a few hundred: there NumPy copies of the weights are used, which a parity
-test keeps equal to the networks.
+A folder holds it: `weights.safetensors` (all tensors), `model.json` (settings, names, metrics), the trees where they
+rank (mmrec.models.trees), and the files of an alignment where the item tower reads one (mmrec.content.alignment). User
+tower and ranker run many times a second on one row or a few hundred: there NumPy copies of the weights are used, which
+a parity test keeps equal to the networks.
 Axes: I items, M modalities, L history, D embedding, N candidates, F features, B behaviors.
 """
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,15 @@ from safetensors.torch import load_file, save_file
 
 from mmrec.content.alignment import ALIGNED, AlignmentModel, with_aligned
 from mmrec.content.matrix import ContentMatrix, is_same_encoder
-from mmrec.errors import IncompatibleStateError
+from mmrec.errors import IncompatibleStateError, SettingError
 from mmrec.models.causal_tower import CausalUserTower, user_tower
-from mmrec.models.export import NumpyCausalTower, NumpyRanker, NumpyUserTower, numpy_user_tower
+from mmrec.models.export import NumpyCausalTower, NumpyUserTower, numpy_user_tower
+from mmrec.models.forms import EXACT, FORMS, Scores, fastest
 from mmrec.models.ranker import Ranker
 from mmrec.models.settings import RankerSettings, TowerSettings
 from mmrec.models.towers import ItemTower, UserTower
+from mmrec.models.trees import FILE as TREES_FILE
+from mmrec.models.trees import TreeRanker
 
 FloatArray = npt.NDArray[np.float32]
 FORMAT = 1
@@ -60,8 +64,19 @@ class ModelBundle:
     """Modality -> fingerprint of that encoder; absent where the model is older than fingerprints."""
     alignment: AlignmentModel | None = None
     """Where the item tower also reads what an alignment makes of pictures and texts, as one more modality."""
+    trees: TreeRanker | None = None
+    """Where they rank; None where the network does."""
+    source_weights: Mapping[str, float] = field(default_factory=dict)
+    """What each recall source counts, by name, as training found out; one that is not named counts as it says itself
+    (mmrec.recall.fusion)."""
+    kept_forms: tuple[str, ...] = (EXACT,)
+    """Forms of the ranking network that keep its quality, as far as training looked (mmrec.models.forms)."""
+    form: str = EXACT
+    """The form that it ranks in here; not saved."""
 
     def __post_init__(self) -> None:
+        if refused := {name: weight for name, weight in self.source_weights.items() if not 0 < weight < math.inf}:
+            raise ValueError(f"weights of recall sources are {refused}; give numbers above 0")
         for network in (self.item_tower, self.user_tower, self.ranker):
             network.eval()
 
@@ -79,8 +94,15 @@ class ModelBundle:
         return numpy_user_tower(self.user_tower, self.behavior_ids)
 
     @cached_property
-    def _fast_ranker(self) -> NumpyRanker:
-        return NumpyRanker(self.ranker)
+    def _fast_ranker(self) -> Scores:
+        return FORMS[self.form](self.ranker)
+
+    def in_form(self, asked: str) -> "ModelBundle":
+        """The same, ranking in a form by name, or in the "fastest" one that keeps the network's quality.
+
+        Trees rank as they are, whatever is asked for.
+        """
+        return replace(self, form=fastest(self.kept_forms) if asked == "fastest" else asked)
 
     def item_embeddings(self, content: ContentMatrix) -> FloatArray:
         """Unit-norm vectors of any items, known or new, shape (I, D)."""
@@ -135,15 +157,15 @@ class ModelBundle:
         return self._fast_user_tower(history_LD, behavior_ids_L, ages_s_L)
 
     def rank(self, features_NF: FloatArray) -> npt.NDArray[np.float64]:
-        """Ranking scores, shape (N,), higher is better: log of the utility sum_b w_b p_b."""
+        """Ranking scores, shape (N,), higher is better: log of the expected utility, sum_b w_b p_b."""
         if features_NF.shape[1] != len(self.feature_names):
             raise IncompatibleStateError(
                 f"feature rows have {features_NF.shape[1]} columns, the ranker was trained on {len(self.feature_names)}"
             )
-        return self._fast_ranker(features_NF)
+        return self.trees(features_NF) if self.trees is not None else self._fast_ranker(features_NF)
 
     def save(self, folder: Path) -> None:
-        """Write weights.safetensors and model.json: all that serving needs of a model (METHODS M30)."""
+        """Write weights.safetensors, model.json and, where trees rank, these: all that serving needs (METHODS M30)."""
         folder.mkdir(parents=True, exist_ok=True)
         networks = {"item_tower": self.item_tower, "user_tower": self.user_tower, "ranker": self.ranker}
         tensors = {
@@ -154,6 +176,7 @@ class ModelBundle:
         save_file(tensors, str(folder / "weights.safetensors"))
         if self.alignment is not None:
             self.alignment.save(folder)
+        (folder / TREES_FILE).unlink(missing_ok=True)  # of a model that was here before
         described = {
             "format": FORMAT,
             "tower_settings": asdict(self.tower_settings),
@@ -166,6 +189,9 @@ class ModelBundle:
             "encoders": dict(self.encoders),
             "fingerprints": dict(self.fingerprints),
             "metrics": dict(self.metrics),
+            "trees": self.trees.save(folder) if self.trees is not None else None,
+            "source_weights": dict(self.source_weights),
+            "kept_forms": self.kept_forms,
         }
         (folder / "model.json").write_text(json.dumps(described), encoding="utf-8")
 
@@ -195,12 +221,15 @@ class ModelBundle:
                 metrics=described["metrics"],
                 fingerprints=described.get("fingerprints", {}),
                 alignment=AlignmentModel.load(folder) if ALIGNED in described["content_dims"] else None,
+                trees=_trees(folder, described),
+                source_weights=described.get("source_weights", {}),
+                kept_forms=tuple(described.get("kept_forms", (EXACT,))),
             )
             tensors = load_file(str(folder / "weights.safetensors"))
             for name in ("item_tower", "user_tower", "ranker"):
                 own = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
                 getattr(bundle, name).load_state_dict(own)
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError, SettingError) as error:
             raise IncompatibleStateError(f"no usable model in {folder}: {error}; train and publish again") from None
         return bundle
 
@@ -218,8 +247,11 @@ def new_bundle(
     metrics: Mapping[str, Any] | None = None,
     fingerprints: Mapping[str, str] | None = None,
     alignment: AlignmentModel | None = None,
+    trees: TreeRanker | None = None,
+    source_weights: Mapping[str, float] | None = None,
+    kept_forms: tuple[str, ...] = (EXACT,),
 ) -> ModelBundle:
-    """An untrained bundle of these shapes."""
+    """A bundle of these shapes whose networks are untrained."""
     return ModelBundle(
         tower_settings=tower_settings,
         ranker_settings=ranker_settings,
@@ -235,4 +267,15 @@ def new_bundle(
         metrics=dict(metrics or {}),
         fingerprints=dict(fingerprints or {}),
         alignment=alignment,
+        trees=trees,
+        source_weights=dict(source_weights or {}),
+        kept_forms=kept_forms,
     )
+
+
+def _trees(folder: Path, described: Mapping[str, Any]) -> TreeRanker | None:
+    """The trees of a folder; None where its network ranks."""
+    calibration = described.get("trees")
+    if calibration is None:
+        return None
+    return TreeRanker.load(folder, calibration, num_features=len(described["feature_names"]))

@@ -188,10 +188,15 @@ def listwise_softmax(scores_NC: Tensor, gains_NC: Tensor, valid_NC: Tensor, weig
     return _mean(-(targets * log_shares * valid_NC).sum(1), weights_N)
 
 
-def behavior_cross_entropy(logits_NCB: Tensor, labels_NCB: Tensor, valid_NC: Tensor) -> Tensor:
-    """Mean binary cross-entropy of p_b over all candidates of all lists: keeps the heads probabilities."""
+def behavior_cross_entropy(logits_NCB: Tensor, labels_NCB: Tensor, copies_NC: Tensor) -> Tensor:
+    """Mean binary cross-entropy of p_b over all candidates of all lists: keeps the heads probabilities.
+
+    Args:
+        copies_NC: How many candidates each stands for, 0 where a list is shorter: of what was drawn from, p_b is the
+            probability in the whole.
+    """
     losses = functional.binary_cross_entropy_with_logits(logits_NCB, labels_NCB, reduction="none").mean(-1)
-    return (losses * valid_NC).sum() / valid_NC.sum().clamp(min=1)
+    return (losses * copies_NC).sum() / copies_NC.sum().clamp(min=1)
 
 
 def _mean(losses_N: Tensor, weights_N: Tensor | None) -> Tensor:

@@ -68,7 +68,7 @@ def publish(
     Raises:
         IncompatibleStateError: the model ranks other features, or was trained with other behaviors or encoders.
         ReleaseGateError: a gate was missed, or the collection does not read back as it was written; the release is
-            kept, the one before goes on serving.
+            kept with what the gate said, the one before goes on serving.
         StoreError: an engine failed; what of the release is there already is kept and does not serve.
     """
     model = ModelBundle.load(model_folder)
@@ -99,10 +99,14 @@ def publish(
     metrics["index_recall_at_100"] = index_recall(vectors, collection, content.item_ids, embeddings_ID)
     release = replace(release, metrics=metrics)
     releases.write(release, model_folder)
-    check_gates(metrics, settings.publish)
-    check_read_back(
-        vectors.load(collection), collection=collection, item_ids=content.item_ids, vectors_ID=embeddings_ID
-    )
+    try:
+        check_gates(metrics, settings.publish)
+        check_read_back(
+            vectors.load(collection), collection=collection, item_ids=content.item_ids, vectors_ID=embeddings_ID
+        )
+    except ReleaseGateError as error:
+        releases.keep_refusal(release_id, str(error))
+        raise
     releases.promote(release_id)
     vectors.point_alias(LIVE_ALIAS, collection)
     drop_old_collections(releases, vectors, num_kept=settings.publish.num_collections)

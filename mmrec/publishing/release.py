@@ -2,6 +2,7 @@
 
     <releases>/<release_id>/release.json, model/...      written once, never changed
     <releases>/<release_id>/live.json                    how far its collection has followed the catalogue since
+    <releases>/<release_id>/refused.json                 why a gate refused it, where one did
     <releases>/pointer.json                              which release serves, and which ones did before it
 
 Promoting and rolling back replace the pointer, one small file, as a whole. The folder may be any fsspec URL.
@@ -27,6 +28,7 @@ from mmrec.index.vectors import StoredVectors, VectorStore
 _FORMAT = 2
 _POINTER = "pointer.json"
 _LIVE = "live.json"
+_REFUSED = "refused.json"
 _MAX_HISTORY = 50
 """Steps that rollback() can go back."""
 
@@ -168,6 +170,15 @@ class ReleaseStore:
         """Remember how far a collection is, once everything up to there is in it."""
         offsets = {str(partition): offset for partition, offset in mark.offsets.items()}
         self._replace(f"{self._place(release_id)}/{_LIVE}", {"topic": mark.topic, "offsets": offsets})
+
+    def keep_refusal(self, release_id: str, reason: str) -> None:
+        """Remember why a gate did not let a release serve."""
+        self._replace(f"{self._place(release_id)}/{_REFUSED}", {"reason": reason})
+
+    def refusals(self) -> dict[str, str]:
+        """Why gates refused releases, by id; of those that none refused, nothing."""
+        found = {release_id: self._read(f"{self._place(release_id)}/{_REFUSED}") for release_id in self.list()}
+        return {release_id: str(each.get("reason", "")) for release_id, each in found.items() if each is not None}
 
     def list(self) -> tuple[str, ...]:
         """Ids of all complete releases, oldest first."""

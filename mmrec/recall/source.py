@@ -67,7 +67,7 @@ class RecallSource(Protocol):
 
     @property
     def weight(self) -> float:
-        """Weight in the recall order, > 0, see fusion.fuse()."""
+        """Weight in the recall order, > 0, where no release brings a learned one; see fusion.fuse()."""
         ...
 
     @property

@@ -21,7 +21,7 @@ from mmrec.features.assemble import assemble
 from mmrec.models.serving_model import ServingModel
 from mmrec.recall.catalogue import NO_ROW, Catalogue, FloatArray, ItemFilter, RowArray
 from mmrec.recall.context import RecallContext, allowed_items, item_context, recall_context
-from mmrec.recall.fusion import Candidates, fuse
+from mmrec.recall.fusion import OWN_WEIGHTS, Candidates, SourceWeights, fuse
 from mmrec.recall.pull import profile_pulls
 from mmrec.recall.source import Proposals, RecallSource
 from mmrec.recall.sources.registry import FINDING_SIMILAR, SOURCES
@@ -129,6 +129,8 @@ class ReplicaState:
     """Behaviors with the weights that the ranker was trained with; None where they are those of `scoring`."""
     stream_ingest_time_s: float = NEVER_S
     """Ingest time of the newest record that the profiles in the store have seen; -inf where there is none."""
+    source_weights: SourceWeights = field(default_factory=lambda: OWN_WEIGHTS)
+    """What each recall source counts in a user's list, as the release learned it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -193,7 +195,7 @@ def recommend(
         profile, state.catalogue, state.scoring, as_of_s=request.as_of_s, allowed_I=allowed_I, tower=state.model
     )
     num_candidates = max(state.num_candidates, request.num_items + 1)
-    candidates = _recall(context, sources, num_candidates, progress)
+    candidates = _recall(context, sources, num_candidates, state.source_weights, progress)
     scores_N, features_NF = _rank(context, candidates, state, progress)
     order = by_score(scores_N)
     if state.diversity and context.catalogue.index is not None:
@@ -242,6 +244,7 @@ def similar(
     excluded = [*excluded_item_ids, item_id]
     allowed_I = allowed_items(catalogue, as_of_s=as_of_s, item_filter=item_filter, excluded=excluded)
     context = item_context(row, catalogue, state.scoring, allowed_I=allowed_I)
+    # The release's weights are of lists for users: here sources count as they say themselves.
     found = [(source, source.propose(context, num_candidates=4 * num_items)) for source in FINDING_SIMILAR]
     candidates = fuse(found, num_candidates=4 * num_items)
     return RecommendedList(
@@ -344,6 +347,7 @@ def _recall(
     context: RecallContext,
     sources: Sequence[RecallSource],
     num_candidates: int,
+    weights: SourceWeights,
     progress: _Progress,
 ) -> Candidates:
     found: list[tuple[RecallSource, Proposals]] = []
@@ -356,7 +360,7 @@ def _recall(
         except Exception as error:  # a failing source must not fail the list
             log.error("source_failed", source=source.name, error=repr(error))
             progress.degraded[Degradation.SOURCE_FAILED] = None
-    return fuse(found, num_candidates=num_candidates)
+    return fuse(found, num_candidates=num_candidates, weights=weights)
 
 
 def _rank(

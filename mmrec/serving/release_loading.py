@@ -62,7 +62,7 @@ def load_release(
                 f"release {release_id!r} was made for other {what} ({made_for!s:.80}, here {here!s:.80}); "
                 "train and publish again"
             )
-    model = ModelBundle.load(Path(releases.model_folder(release_id)))
+    model = ModelBundle.load(Path(releases.model_folder(release_id))).in_form(settings.serving.ranker_form)
     mark = releases.collection_mark(release)  # before the collection, which may go on meanwhile
     stored = load_collection(release, open_vectors(), is_followed=releases.is_followed(release_id))
     keeper = CatalogueKeeper(

@@ -32,6 +32,7 @@ from mmrec.events.producer import TopicRecord
 from mmrec.features.ports import ServingFeatures
 from mmrec.index.vectors import VectorStore
 from mmrec.publishing.release import ReleaseStore
+from mmrec.recall.fusion import OWN_WEIGHTS
 from mmrec.scoring.item_statistics import decay_rates
 from mmrec.scoring.profile import NEVER_S
 from mmrec.serving.fresh_profile import FreshProfile
@@ -310,6 +311,7 @@ class Replica:
             diversity=settings.serving.diversity,
             ranker_behaviors=loaded.behaviors if loaded is not None else None,
             stream_ingest_time_s=self._stream_ingest_time_s,
+            source_weights=loaded.model.source_weights if loaded is not None else OWN_WEIGHTS,
         )
 
     # The methods below run in the replica's thread.

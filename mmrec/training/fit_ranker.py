@@ -24,6 +24,9 @@ from mmrec.training.examples import NOT_A_LABEL
 from mmrec.training.ranking_rows import RankedList
 from mmrec.wire.declared import AtLeastOne, Count, NotNegative, Positive, check
 
+MIN_LISTS = 20
+"""With fewer, none is held out."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RankerFitConfig:
@@ -56,6 +59,8 @@ class ListTensors:
     gains_GC: Tensor
     """Weight of the behavior that followed, 0 where none did."""
     valid_GC: Tensor
+    copies_GC: Tensor
+    """How many candidates of serving each stands for: above 1 where others like it were not drawn."""
 
     def __len__(self) -> int:
         return len(self.features_GCF)
@@ -67,6 +72,7 @@ class ListTensors:
             labels_GCB=self.labels_GCB[rows],
             gains_GC=self.gains_GC[rows],
             valid_GC=self.valid_GC[rows],
+            copies_GC=self.copies_GC[rows],
         )
 
 
@@ -75,26 +81,29 @@ def list_tensors(
 ) -> ListTensors | None:
     """Lists with at least one proposed label and one other candidate; None where there is no such list."""
     generator = np.random.default_rng(config.seed)
-    kept: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]] = []
+    kept: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.int16], float]] = []
     for one in lists:
         positive = np.flatnonzero((one.labels_N != NOT_A_LABEL) & one.proposed_N)
         others = np.flatnonzero(one.labels_N == NOT_A_LABEL)
         if not len(positive) or not len(others):
             continue
+        copies = max(1.0, len(others) / config.num_negatives)
         if len(others) > config.num_negatives:
             others = np.sort(generator.choice(others, config.num_negatives, replace=False))
         rows = np.concatenate([positive, others])
-        kept.append((one.features_NF[rows], one.labels_N[rows]))
+        kept.append((one.features_NF[rows], one.labels_N[rows], copies))
     if not kept:
         return None
-    width = max(len(labels) for _, labels in kept)
+    width = max(len(labels) for _, labels, _ in kept)
     num_features, num_behaviors = kept[0][0].shape[1], len(weights_B)
     features = np.zeros((len(kept), width, num_features), dtype=np.float32)
     labels_GCB = np.zeros((len(kept), width, num_behaviors), dtype=np.float32)
     gains = np.zeros((len(kept), width), dtype=np.float32)
     valid = np.zeros((len(kept), width), dtype=np.bool_)
-    for g, (rows_CF, labels_C) in enumerate(kept):
+    copies_GC = np.ones((len(kept), width), dtype=np.float32)
+    for g, (rows_CF, labels_C, copies) in enumerate(kept):
         features[g, : len(rows_CF)], valid[g, : len(rows_CF)] = rows_CF, True
+        copies_GC[g, : len(rows_CF)] = np.where(labels_C == NOT_A_LABEL, copies, 1.0)
         for c in np.flatnonzero(labels_C != NOT_A_LABEL).tolist():
             labels_GCB[g, c, labels_C[c]] = 1.0
             gains[g, c] = max(float(weights_B[labels_C[c]]), 1e-3)
@@ -103,6 +112,7 @@ def list_tensors(
         labels_GCB=torch.from_numpy(labels_GCB),
         gains_GC=torch.from_numpy(gains),
         valid_GC=torch.from_numpy(valid),
+        copies_GC=torch.from_numpy(copies_GC),
     )
 
 
@@ -122,6 +132,13 @@ def joined(*several: ListTensors | None) -> ListTensors | None:
     )
 
 
+def held_out_split(lists: ListTensors, share: float) -> tuple[ListTensors, ListTensors]:
+    """(lists to learn from, the latest ones, to judge by); the second is empty where there are few lists."""
+    num_held_out = int(len(lists) * share) if len(lists) >= MIN_LISTS else 0
+    rows = torch.arange(len(lists))
+    return lists.take(rows[: len(lists) - num_held_out]), lists.take(rows[len(lists) - num_held_out :])
+
+
 def fit_ranker(ranker: Ranker, lists: ListTensors, *, config: RankerFitConfig) -> list[dict[str, float]]:
     """Fit in place, ending at the best epoch on the held-out lists; returns the curve.
 
@@ -131,9 +148,7 @@ def fit_ranker(ranker: Ranker, lists: ListTensors, *, config: RankerFitConfig) -
     """
     torch.manual_seed(config.seed)
     generator = np.random.default_rng(config.seed)
-    num_held_out = int(len(lists) * config.held_out) if len(lists) >= 20 else 0
-    rows = torch.arange(len(lists))
-    train, held_out = lists.take(rows[: len(lists) - num_held_out]), lists.take(rows[len(lists) - num_held_out :])
+    train, held_out = held_out_split(lists, config.held_out)
     ranker.fit_scale(train.features_GCF[train.valid_GC].numpy())
     optimizer = torch.optim.AdamW(ranker.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     best, best_state, since = float("inf"), copy.deepcopy(ranker.state_dict()), 0
@@ -150,7 +165,7 @@ def fit_ranker(ranker: Ranker, lists: ListTensors, *, config: RankerFitConfig) -
             optimizer.step()
             total, steps = total + float(loss.detach()), steps + 1
         figures = {"epoch": float(epoch), "loss": total / max(steps, 1), "seconds": time.monotonic() - started_s}
-        if num_held_out:
+        if len(held_out):
             ranker.eval()
             with torch.inference_mode():
                 figures["held_out_loss"] = float(ranker_loss(ranker, held_out, config=config))
@@ -174,4 +189,5 @@ def ranker_loss(ranker: Ranker, lists: ListTensors, *, config: RankerFitConfig) 
     # A list that led to a purchase says more than one that led to a browse, less than in proportion.
     weights_G = torch.log1p(lists.gains_GC.max(1).values)
     ranking = listwise_softmax(scores, lists.gains_GC, lists.valid_GC, weights_G)
-    return ranking + config.behavior_weight * behavior_cross_entropy(logits, lists.labels_GCB, lists.valid_GC)
+    copies_GC = lists.valid_GC * lists.copies_GC
+    return ranking + config.behavior_weight * behavior_cross_entropy(logits, lists.labels_GCB, copies_GC)

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from mmrec.features.assemble import NOT_OWN, assemble
 from mmrec.features.item_columns import ContentColumns
-from mmrec.recall.context import EmbedsUsers
-from mmrec.recall.fusion import fuse
-from mmrec.recall.source import RecallSource
+from mmrec.recall.context import EmbedsUsers, RecallContext
+from mmrec.recall.fusion import OWN_WEIGHTS, SourceWeights, fuse
+from mmrec.recall.source import Proposals, RecallSource
 from mmrec.recall.sources.registry import SOURCES
 from mmrec.scoring.item_statistics import popularities
 from mmrec.scoring.settings import ScoringConfig
@@ -27,6 +27,8 @@ from mmrec.training.list_world import ListWorld, list_catalogue
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+Found = tuple[tuple[RecallSource, Proposals], ...]
+"""Sources with what each proposed for one list."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,6 +51,10 @@ class RankedList:
     neighbor_N: FloatArray
     tower_N: FloatArray
     """Cosine to the user's embedding; -1 where there is none."""
+    recall_N: FloatArray
+    """Score in recall's own order; 0 where recall had not proposed it."""
+    found: Found = ()
+    """What each source proposed."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,6 +75,7 @@ def ranked_lists(
     scoring: ScoringConfig,
     num_candidates: int,
     sources: Sequence[RecallSource] = SOURCES,
+    weights: SourceWeights = OWN_WEIGHTS,
 ) -> Iterator[RankedList]:
     """The lists of those numbers, in order.
 
@@ -77,8 +84,39 @@ def ranked_lists(
         towers: None asks the sources that need no model, as serving does without a release.
         scoring: Behaviors and decay, as serving reads profiles.
         num_candidates: Of a list, as serving.num_candidates says.
+        weights: Of the sources, as the release will bring them.
     """
-    world = ListWorld(
+    world = _world(examples, content=content, towers=towers, scoring=scoring)
+    for number in numbers.tolist():
+        context, found = _asked(examples, number, world, num_candidates, sources)
+        yield _ranked_list(examples, number, context, found, scoring, num_candidates=num_candidates, weights=weights)
+
+
+def proposed_lists(
+    examples: RankingExamples,
+    numbers: npt.NDArray[np.integer],
+    *,
+    content: ContentColumns,
+    towers: TowerView | None,
+    scoring: ScoringConfig,
+    num_candidates: int,
+    sources: Sequence[RecallSource] = SOURCES,
+) -> Iterator[tuple[Found, IntArray]]:
+    """(what each source proposes, rows of what the user did next) of the lists of those numbers; as ranked_lists().
+
+    No features are made, which is most of the work.
+    """
+    world = _world(examples, content=content, towers=towers, scoring=scoring)
+    for number in numbers.tolist():
+        _, found = _asked(examples, number, world, num_candidates, sources)
+        labels = examples.labels(number)
+        yield found, examples.label_rows_M[labels][examples.label_next_M[labels]].astype(np.int64)
+
+
+def _world(
+    examples: RankingExamples, *, content: ContentColumns, towers: TowerView | None, scoring: ScoringConfig
+) -> ListWorld:
+    return ListWorld(
         catalogue=list_catalogue(
             examples.item_ids,
             content=content,
@@ -90,24 +128,37 @@ def ranked_lists(
         scoring=scoring,
         tower=towers.model if towers is not None else None,
     )
-    for number in numbers.tolist():
-        yield _ranked_list(examples, number, world, num_candidates, sources)
+
+
+def _asked(
+    examples: RankingExamples, number: int, world: ListWorld, num_candidates: int, sources: Sequence[RecallSource]
+) -> tuple[RecallContext, Found]:
+    time_s = float(examples.label_times_N[number])
+    context = world.context(examples.profile(number), time_s, examples.neighbors_at(time_s))
+    return context, tuple((source, source.propose(context, num_candidates=num_candidates)) for source in sources)
 
 
 def _ranked_list(
-    examples: RankingExamples, number: int, world: ListWorld, num_candidates: int, sources: Sequence[RecallSource]
+    examples: RankingExamples,
+    number: int,
+    context: RecallContext,
+    found: Found,
+    scoring: ScoringConfig,
+    *,
+    num_candidates: int,
+    weights: SourceWeights,
 ) -> RankedList:
-    time_s, behaviors = float(examples.label_times_N[number]), world.scoring.behaviors
-    context = world.context(examples.profile(number), time_s, examples.neighbors_at(time_s))
-    found = [(source, source.propose(context, num_candidates=num_candidates)) for source in sources]
-    candidates = fuse(found, num_candidates=num_candidates).rows_N
+    behaviors = scoring.behaviors
+    candidates = fuse(found, num_candidates=num_candidates, weights=weights)
     labels = examples.labels(number)
-    rows_N = np.union1d(candidates, examples.label_rows_M[labels]).astype(np.int64)
+    rows_N = np.union1d(candidates.rows_N, examples.label_rows_M[labels]).astype(np.int64)
     places = np.searchsorted(rows_N, examples.label_rows_M[labels])
     labels_N = np.full(len(rows_N), NOT_A_LABEL, dtype=np.int16)
     labels_N[places] = examples.label_behaviors_M[labels]
     next_N = np.zeros(len(rows_N), dtype=np.bool_)
     next_N[places] = examples.label_next_M[labels]
+    recall_N = np.zeros(len(rows_N))
+    recall_N[np.searchsorted(rows_N, candidates.rows_N)] = candidates.recall_scores_N
     facts, signals = context.catalogue.facts(rows_N, context.own_rows_J), context.signals(rows_N)
     return RankedList(
         rows_N=rows_N,
@@ -117,11 +168,11 @@ def _ranked_list(
             signals,
             as_of_s=context.read_s,
             behaviors=behaviors,
-            decay_per_day=world.scoring.decay_per_day[0],
+            decay_per_day=scoring.decay_per_day[0],
         ),
         labels_N=labels_N,
         next_N=next_N,
-        proposed_N=np.isin(rows_N, candidates),
+        proposed_N=np.isin(rows_N, candidates.rows_N),
         own_N=facts.own_positions_N != NOT_OWN,
         popularity_N=popularities(
             facts.counts_NHB,
@@ -131,4 +182,6 @@ def _ranked_list(
         ),
         neighbor_N=signals.neighbor_score_N,
         tower_N=np.nan_to_num(signals.tower_similarity_N, nan=-1.0),
+        recall_N=recall_N,
+        found=found,
     )

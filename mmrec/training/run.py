@@ -6,14 +6,15 @@
     what ships                towers    towers go on, ranker     towers go on, ranker learns anew on both parts
 
 Early stopping picks the towers' epoch by the retrieval labels of RANKER (METHODS M23), so to the ranker their scores
-look a little better there than they will be.
+look a little better there than they will be. "Ranker" is all that is learned from lists: weights of the recall sources,
+then a network and trees over what recall proposes by these weights; held-out lists say which of them rank.
 Freshness is accuracy, so what ships has learned from the newest part, and nothing is left to measure it on. Its figures
 are those of the same steps, ended one part earlier (a rolling origin).
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,12 +30,16 @@ from mmrec.features.item_columns import ContentColumns, ItemEntry, Vocabulary, c
 from mmrec.models.bundle import ModelBundle
 from mmrec.models.ranker import Ranker
 from mmrec.models.settings import RankerSettings, TowerSettings
+from mmrec.recall.sources.registry import SOURCES
+from mmrec.training.choose_ranker import FittedRanker, RankerKind, fit_rankers
 from mmrec.training.example_config import Part
 from mmrec.training.examples import RankingExamples, RetrievalExamples
 from mmrec.training.figures import RankingFigures
-from mmrec.training.fit_ranker import ListTensors, RankerFitConfig, fit_ranker, joined, list_tensors
+from mmrec.training.fit_ranker import ListTensors, RankerFitConfig, joined, list_tensors
+from mmrec.training.fit_sources import FittedSources, SourceFitConfig, SourceList, fit_sources, source_lists
 from mmrec.training.fit_towers import TowerFit, TowerFitConfig, TwoTowers, labels_of_part
-from mmrec.training.ranking_rows import RankedList, TowerView, ranked_lists
+from mmrec.training.fit_trees import TreesFitConfig
+from mmrec.training.ranking_rows import RankedList, TowerView, proposed_lists, ranked_lists
 from mmrec.training.stalling import has_stalled
 from mmrec.wire.declared import AtLeastOne, check
 
@@ -49,6 +54,10 @@ class TrainConfig:
     ranker: RankerSettings = field(default_factory=RankerSettings)
     fit_towers: TowerFitConfig = field(default_factory=TowerFitConfig)
     fit_ranker: RankerFitConfig = field(default_factory=RankerFitConfig)
+    fit_trees: TreesFitConfig = field(default_factory=TreesFitConfig)
+    ranker_kind: RankerKind = "better"
+    """Network, trees, or the better one of both."""
+    fit_sources: SourceFitConfig = field(default_factory=SourceFitConfig)
     max_development_labels: AtLeastOne = 3_000
     """Labels that early stopping looks at."""
 
@@ -130,34 +139,56 @@ def finish(
 ) -> Trained:
     """Ranker, refit and figures on top of fitted towers, and then what ships; single process, CPU."""
     bench = Workbench(inputs, settings=settings, config=config)
-    tensors = bench.tensors(bench.lists(Part.RANKER, bench.bundle(fit.model, bench.fresh_ranker())))
+    proposed = bench.proposed(Part.RANKER, fit.model)
+    sources = bench.fitted_sources(proposed)
+    tensors = bench.tensors(bench.lists(Part.RANKER, bench.bundle(fit.model, sources=sources)))
     progress("ranker_lists", {"lists": len(tensors or ())})
-    ranker, curve = bench.fitted_ranker(tensors, progress)
-    before, _ = bench.judged(bench.bundle(fit.model, ranker))
-    train_only = {**before, **tower_figures(fit, inputs, config, through=Part.TOWERS)}
+    ranker = bench.fitted_ranker(tensors, progress)
+    before = bench.judged(bench.bundle(fit.model, ranker, sources))
+    train_only = {**before.figures, **tower_figures(fit, inputs, config, through=Part.TOWERS)}
 
     refit_towers(fit, inputs, config, progress, through=Part.RANKER)
-    measured, newest = bench.judged(bench.bundle(fit.model, ranker))
+    measured = bench.judged(bench.bundle(fit.model, ranker, sources))
     metrics: dict[str, Any] = {
-        **measured,
+        **measured.figures,
         **tower_figures(fit, inputs, config, through=Part.RANKER),
         **{f"{name}_train_only": value for name, value in train_only.items() if name.startswith(_OF_MODELS)},
+        **ranker.figures,
+        **sources.figures,
         "towers_best_epoch": float(fit.best.get("epoch", fit.epoch)),
         "ranker_lists": len(tensors or ()),
     }
     progress("validated", metrics)
 
-    curves = {"towers": fit.curves, "ranker": curve}
-    if newest is not None:
-        ranker, curves["ranker_refit"] = bench.fitted_ranker(joined(tensors, newest), progress)
+    curves = {"towers": fit.curves, "ranker": ranker.curve}
+    if measured.tensors is not None:
+        sources = bench.fitted_sources([*proposed, *measured.proposed])
+        ranker = bench.fitted_ranker(joined(tensors, measured.tensors), progress)
+        curves["ranker_refit"] = ranker.curve
     refit_towers(fit, inputs, config, progress, through=Part.VALIDATION)
-    metrics["ranker_lists_refit"] = len(tensors or ()) + len(newest or ())
+    metrics |= {f"{name}_refit": value for name, value in {**ranker.figures, **sources.figures}.items()}
+    metrics |= {f"source_weight_{source.name}": sources.weights.get(source.name, source.weight) for source in SOURCES}
+    metrics["ranker_lists_refit"] = len(tensors or ()) + len(measured.tensors or ())
+    forms = ranker.kept_forms()
+    metrics |= {f"ranker_ndcg_{name}": ndcg for name, ndcg in forms.items()}
     metrics["description"] = describe(settings, config)
-    return Trained(bundle=bench.bundle(fit.model, ranker, metrics), curves=curves)
+    bundle = bench.bundle(fit.model, ranker, sources, metrics)
+    return Trained(bundle=replace(bundle, kept_forms=tuple(forms) or bundle.kept_forms), curves=curves)
 
 
 _OF_MODELS = ("hr_at_10", "ndcg_at_10", "recall_of_candidates", "towers_recall")
 """Beginnings of the figures that depend on what was fitted on what."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judged:
+    """What came of judging a model on the lists of VALIDATION."""
+
+    figures: dict[str, float]
+    tensors: ListTensors | None
+    """The same lists, to learn ranking from; None where there are none."""
+    proposed: list[SourceList]
+    """The same, to learn weights of recall sources from."""
 
 
 class Workbench:
@@ -172,20 +203,39 @@ class Workbench:
         )
 
     def fresh_ranker(self) -> Ranker:
-        """A ranker before its first step, the same one every time."""
+        """A network before its first step, the same one every time."""
         torch.manual_seed(self._config.fit_ranker.seed)
         return Ranker(self._config.ranker, num_features=len(self._names), behavior_weights=self._weights)
 
-    def fitted_ranker(self, tensors: ListTensors | None, progress: Progress) -> tuple[Ranker, list[dict[str, float]]]:
-        """A ranker fitted on lists, and its curve; an unfitted one where there are none."""
-        ranker = self.fresh_ranker()
-        if tensors is None:
-            return ranker, []
-        curve = fit_ranker(ranker, tensors, config=self._config.fit_ranker)
-        progress("ranker_fitted", {**curve[-1], "lists": len(tensors)})
-        return ranker, curve
+    def fitted_ranker(self, tensors: ListTensors | None, progress: Progress) -> FittedRanker:
+        """What ranks best, fitted on lists; an unfitted network where there are none."""
+        config = self._config
+        fitted = fit_rankers(
+            self.fresh_ranker(),
+            tensors,
+            kind=config.ranker_kind,
+            feature_names=self._names,
+            network=config.fit_ranker,
+            trees=config.fit_trees,
+        )
+        if tensors is not None:
+            last = fitted.curve[-1] if fitted.curve else {}
+            progress("ranker_fitted", {**last, **fitted.figures, "lists": len(tensors)})
+        return fitted
 
-    def bundle(self, model: TwoTowers, ranker: Ranker, metrics: Mapping[str, Any] | None = None) -> ModelBundle:
+    def fitted_sources(self, lists: Sequence[SourceList]) -> FittedSources:
+        """Weights of the recall sources."""
+        return fit_sources(
+            lists, SOURCES, num_candidates=self._settings.serving.num_candidates, config=self._config.fit_sources
+        )
+
+    def bundle(
+        self,
+        model: TwoTowers,
+        ranker: FittedRanker | None = None,
+        sources: FittedSources | None = None,
+        metrics: Mapping[str, Any] | None = None,
+    ) -> ModelBundle:
         """Copies of the towers as they stand now and a ranker, with what serving must know of how they were made."""
         inputs = self._inputs
         return ModelBundle(
@@ -193,7 +243,7 @@ class Workbench:
             ranker_settings=self._config.ranker,
             item_tower=model.item_tower.settled_ids(),
             user_tower=copy.deepcopy(model.user_tower),
-            ranker=ranker,
+            ranker=ranker.network if ranker is not None else self.fresh_ranker(),
             known_item_ids=inputs.content.item_ids,
             feature_names=self._names,
             behavior_ids=behavior_ids(self._settings),
@@ -203,34 +253,57 @@ class Workbench:
             fingerprints=dict(inputs.content.fingerprints),
             metrics=dict(metrics or {}),
             alignment=inputs.alignment,
+            trees=ranker.trees if ranker is not None else None,
+            source_weights=dict(sources.weights) if sources is not None else {},
         )
 
     def lists(self, part: Part, bundle: ModelBundle) -> Iterator[RankedList]:
-        """Lists of a part, with what the bundle's towers add to them."""
+        """Lists of a part, with what the bundle's towers add to them, as its weights of sources choose candidates."""
         return ranked_lists(
             self._inputs.ranking,
             self._inputs.ranking.of_part(part),
             content=self._columns,
-            towers=TowerView(model=bundle, vectors_ID=bundle.item_embeddings(self._inputs.content)),
+            towers=self._view(bundle),
+            scoring=self._settings.scoring,
+            num_candidates=self._settings.serving.num_candidates,
+            weights=bundle.source_weights,
+        )
+
+    def proposed(self, part: Part, model: TwoTowers) -> list[SourceList]:
+        """What sources propose for the latest lists of a part, with these towers."""
+        if self._config.fit_sources.weights == "own":
+            return []
+        numbers = self._inputs.ranking.of_part(part)[-self._config.fit_sources.max_lists :]
+        asked = proposed_lists(
+            self._inputs.ranking,
+            numbers,
+            content=self._columns,
+            towers=self._view(self.bundle(model)),
             scoring=self._settings.scoring,
             num_candidates=self._settings.serving.num_candidates,
         )
+        return source_lists(asked)
+
+    def _view(self, bundle: ModelBundle) -> TowerView:
+        return TowerView(model=bundle, vectors_ID=bundle.item_embeddings(self._inputs.content))
 
     def tensors(self, lists: Iterator[RankedList]) -> ListTensors | None:
         """Lists as the ranker learns from them."""
         return list_tensors(lists, weights_B=self._settings.behaviors.weights_B, config=self._config.fit_ranker)
 
-    def judged(self, bundle: ModelBundle) -> tuple[dict[str, float], ListTensors | None]:
-        """(figures of a model on the lists of VALIDATION, these lists to learn from)."""
-        figures = RankingFigures(seed=self._config.fit_ranker.seed)
+    def judged(self, bundle: ModelBundle) -> Judged:
+        """Figures of a model on the lists of VALIDATION, and these lists to learn from."""
+        figures = RankingFigures(seed=self._config.fit_ranker.seed, weights_B=self._settings.behaviors.weights_B)
+        proposed: list[SourceList] = []
 
         def each() -> Iterator[RankedList]:
             for one in self.lists(Part.VALIDATION, bundle):
                 figures.add(one, bundle.rank(one.features_NF))
+                proposed.extend(source_lists([(one.found, one.rows_N[one.next_N])]))
                 yield one
 
         tensors = self.tensors(each())
-        return figures.summary(), tensors
+        return Judged(figures=figures.summary(), tensors=tensors, proposed=proposed)
 
 
 def tower_figures(fit: TowerFit, inputs: TrainInputs, config: TrainConfig, *, through: Part) -> dict[str, float]:
@@ -265,6 +338,7 @@ def describe(settings: Settings, config: TrainConfig) -> dict[str, Any]:
         "measured": "towers fitted on towers, refitted through ranker; ranker fitted on ranker, with towers of before",
         "train_only": "figures *_train_only: the same before the towers were refitted",
         "shipped": "the same one part later: towers refitted through validation, ranker on ranker and validation",
+        "ranker": "network or trees, as the latest lists say (ranker_ndcg_*); weights of recall sources likewise",
         "labels": "what a user did at the instant of a list; items hidden in serving are left out for everybody: "
         + ", ".join(behavior.name for behavior in settings.behaviors if behavior.hides),
         "hr_at_10": "ranker over proposed candidates; a label nobody proposed is a miss",

@@ -20,6 +20,7 @@ from mmrec.evaluation.search_space import Between, Choice
 from mmrec.models.settings import Dropped, EmbeddingDim, Fusion, UserTowerKind
 from mmrec.training.build import RANKING, RETRIEVAL
 from mmrec.training.checkpoint import restore_state, save_state, write_trained
+from mmrec.training.choose_ranker import RankerKind
 from mmrec.training.examples import RankingExamples, RetrievalExamples
 from mmrec.training.fit_towers import TowerFit
 from mmrec.training.recipe import DeploymentData, Desk, FileOrFolder, Recipe
@@ -81,6 +82,10 @@ class TowerOptions:
     """Share of items that train without their learned vector."""
     id_buckets: Count = TOWER.id_buckets
     """Rows of the table that all items share by hash; 0 gives each item a row of its own."""
+    ranker: RankerKind = DEFAULTS.ranker_kind
+    """What ranks: a network, boosted trees, or the better one on the latest lists."""
+    source_weights: Literal["better", "own"] = DEFAULTS.fit_sources.weights
+    """What recall sources count: learned from the lists where that is better on the latest, or as they say."""
     alignment: FileOrFolder = ""
     """Folder of a trained alignment: the item tower reads its vectors as one more modality; empty leaves it out."""
 
@@ -94,7 +99,11 @@ class TowerOptions:
         towers = {f.name: asked[f.name] for f in fields(TOWER) if f.name in asked}
         fit = {f.name: asked[f.name] for f in fields(FIT) if f.name in asked}
         return replace(
-            DEFAULTS, towers=replace(TOWER, **towers), fit_towers=replace(FIT, max_epochs=self.epochs, **fit)
+            DEFAULTS,
+            towers=replace(TOWER, **towers),
+            fit_towers=replace(FIT, max_epochs=self.epochs, **fit),
+            ranker_kind=self.ranker,
+            fit_sources=replace(DEFAULTS.fit_sources, weights=self.source_weights),
         )
 
 

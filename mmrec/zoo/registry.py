@@ -28,6 +28,7 @@ from mmrec.zoo.s3_strong import S3_STRONG
 from mmrec.zoo.s3_with_user import S3_WITH_USER
 from mmrec.zoo.sasrec import SASREC
 from mmrec.zoo.vbpr import VBPR_MODEL
+from mmrec.zoo.served import FUSED_RECALL, SERVED, TOWERS
 from mmrec.zoo.zoo_model import ZooModel
 
 MODELS: Final[tuple[ZooModel, ...]] = (
@@ -58,6 +59,9 @@ MODELS: Final[tuple[ZooModel, ...]] = (
     S3_ITEM_ONLY,
     S3_WITH_USER,
     S3_STRONG,
+    TOWERS,
+    FUSED_RECALL,
+    SERVED,
 )
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from mmrec.config import ServingSettings
 from mmrec.content.matrix import ContentMatrix, content_matrix
 from mmrec.errors import ConfigurationError, IncompatibleStateError, NotFoundError
 from mmrec.models.bundle import ModelBundle, new_bundle
+from mmrec.models.forms import FORMS, pruned
 from mmrec.models.fusion import FUSIONS, PrintedSelfAttentionFusion, apply_fusion, fusion
 from mmrec.models.losses import (
     Temperature,
@@ -360,6 +362,40 @@ def test_numpy_ranker_equals_the_network_with_missing_and_wild_values() -> None:
     assert np.isfinite(found).all()
 
 
+@pytest.mark.parametrize("form", [name for name in FORMS if name != "pruned"])
+def test_every_form_of_the_ranker_equals_the_network_as_far_as_it_keeps_its_weights(form: str) -> None:
+    made = bundle().in_form(form)
+    rows = np.random.default_rng(0).normal(0, 5, (300, 9)).astype(np.float32)
+    rows[0, 0], rows[1, 1], rows[2, 2] = np.nan, np.inf, 1e30
+    with torch.inference_mode():
+        expected = log_utility(made.ranker(torch.from_numpy(rows)), made.ranker.weights_B).numpy()
+    found = made.rank(rows)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, expected, atol=0.2 if form == "onnx-int8" else 2e-4)
+    assert len(made.rank(rows[:0])) == 0
+
+
+def test_pruning_nothing_changes_nothing_and_half_of_the_units_go() -> None:
+    ranker, rows = bundle().ranker, torch.from_numpy(np.random.default_rng(0).normal(0, 5, (20, 9)).astype(np.float32))
+    with torch.inference_mode():
+        torch.testing.assert_close(pruned(ranker, kept_share=1.0)(rows), ranker(rows))
+        # Units that nothing reads are the first to go, and nobody misses them.
+        ranker.deep[3].weight[:, ::2] = 0.0
+        ranker.deep[6].weight[:, ::2] = 0.0
+        torch.testing.assert_close(pruned(ranker)(rows), ranker(rows))
+    smaller = [layer for layer in pruned(ranker).deep if isinstance(layer, torch.nn.Linear)]
+    assert [layer.out_features for layer in smaller] == [6, 4, 2]
+
+
+def test_the_fastest_form_that_keeps_quality_ranks_unless_another_is_asked_for(tmp_path) -> None:
+    assert set(get_args(get_type_hints(ServingSettings)["ranker_form"])) == {"fastest", *FORMS}
+    assert bundle().in_form("fastest").form == "numpy"
+    replace(bundle(), kept_forms=("numpy", "pruned", "onnx")).save(tmp_path)
+    loaded = ModelBundle.load(tmp_path)
+    assert loaded.in_form("fastest").form == next(iter(FORMS))
+    assert loaded.in_form("pruned").form == "pruned"
+
+
 def test_a_saved_bundle_comes_back_bit_for_bit(tmp_path) -> None:
     made = bundle(fingerprints={"image": "a1"})
     made.save(tmp_path)
@@ -371,6 +407,16 @@ def test_a_saved_bundle_comes_back_bit_for_bit(tmp_path) -> None:
     assert loaded.encoders == made.encoders
     assert loaded.fingerprints == {"image": "a1"}
     assert (loaded.behavior_ids, loaded.behavior_weights) == (made.behavior_ids, made.behavior_weights)
+    assert loaded.trees is None
+    assert loaded.source_weights == {}
+
+
+def test_weights_of_sources_come_back_and_must_be_above_0(tmp_path) -> None:
+    replace(bundle(), source_weights={"own": 2.5}).save(tmp_path)
+    assert ModelBundle.load(tmp_path).source_weights == {"own": 2.5}
+    for refused in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match="give numbers above 0"):
+            replace(bundle(), source_weights={"own": refused})
 
 
 def test_a_folder_without_a_usable_model_says_so(tmp_path) -> None:

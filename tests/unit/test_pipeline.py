@@ -310,6 +310,22 @@ def test_fusion_keeps_every_proposal_once(world, state, user):
     assert (np.diff(candidates.recall_scores_N) <= 0).all()
 
 
+def test_weights_that_a_release_learned_order_candidates_and_name_the_leading_source(world, state, user):
+    def weighted(**weights):
+        own = {source.name: 0.001 for source in SOURCES}
+        return ask(world, dataclasses.replace(state, source_weights={**own, **weights}), user, num_items=50)
+
+    for name in ("popular", "neighbors"):
+        found = weighted(**{name: 1_000.0})
+        source, proposals = next(pair for pair in found.candidates.found if pair[0].name == name)
+        head = min(len(proposals.rows_K), 20)
+        assert found.candidates.rows_N[:head].tolist() == proposals.rows_K[:head].tolist()
+        assert next(iter(found.candidates.sources_of(int(proposals.rows_K[0])))) == source.name
+    same = {source.name: source.weight for source in SOURCES}
+    found, plain = weighted(**same), ask(world, state, user, num_items=50)
+    assert found.candidates.rows_N.tolist() == plain.candidates.rows_N.tolist()
+
+
 def test_diversity_changes_the_order_and_nothing_else(world, state, user):
     plain = ask(world, state, user, num_items=60)
     spread = ask(world, dataclasses.replace(state, diversity=0.5), user, num_items=60)

@@ -218,6 +218,9 @@ def test_a_model_below_popularity_is_kept_but_does_not_serve(deployment, tmp_pat
         deployment.publish(weak, now_s=1_000_100.0)
     assert deployment.releases.current() == before
     assert len(deployment.releases.list()) == 2
+    (refused, reason) = next(iter(deployment.releases.refusals().items()))
+    assert refused == deployment.releases.list()[-1]
+    assert "hr_at_10 is 0.0500, at least 0.0800 is needed" in reason
 
 
 def test_gates_name_everything_that_was_missed():

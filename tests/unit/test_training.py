@@ -196,6 +196,7 @@ def ranked_list(drawn: np.random.Generator, *, proposed: bool = True) -> RankedL
         popularity_N=np.zeros(12),
         neighbor_N=np.zeros(12),
         tower_N=np.zeros(12),
+        recall_N=np.zeros(12),
     )
 
 
@@ -233,7 +234,7 @@ def test_a_later_label_that_nobody_proposed_changes_no_figure() -> None:
         one,
         features_NF=np.append(one.features_NF, one.features_NF[:1], axis=0),
         # It would stand before everything else.
-        **{name: np.append(getattr(one, name), 9.0) for name in ("popularity_N", "neighbor_N", "tower_N")},
+        **{name: np.append(getattr(one, name), 9.0) for name in ("popularity_N", "neighbor_N", "tower_N", "recall_N")},
         **{name: np.append(getattr(one, name), np.array(v, getattr(one, name).dtype)) for name, v in extra.items()},
     )
     narrow_figures, wide_figures = RankingFigures(seed=1), RankingFigures(seed=1)
@@ -313,7 +314,7 @@ def test_figures_are_those_of_what_ships_one_part_earlier(world) -> None:
     few = np.where(numbers % 6 == 0, inputs.ranking.parts_N, np.uint8(99))
     inputs = replace(inputs, ranking=replace(inputs.ranking, parts_N=few))
     whole, earlier = trained(inputs), trained(dropped(inputs, Part.VALIDATION))
-    judged, _ = Workbench(inputs, settings=SETTINGS, config=CONFIG).judged(earlier.bundle)
+    judged = Workbench(inputs, settings=SETTINGS, config=CONFIG).judged(earlier.bundle).figures
     measured = {name: whole.bundle.metrics[name] for name in judged}
     assert measured == judged
     assert {"hr_at_10", "ndcg_at_10", "hr_at_10_towers"} <= set(judged)
