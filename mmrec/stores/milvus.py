@@ -44,7 +44,14 @@ _SAID = "mmrec.description"
 _ROW, _ID, _VECTOR = "row_number", "item_id", "embedding"
 # pymilvus pings an idle server every 10 s; a gRPC server that was not told to allow that (Milvus Lite's) ends the
 # connection after a few (GOAWAY, too_many_pings) and the next call finds none. Every 5 minutes is what servers allow.
-_CHANNEL_OPTIONS = {"grpc.keepalive_time_ms": 300_000, "grpc.keepalive_permit_without_calls": False}
+# After an outage gRPC waits up to two minutes before it connects again, for all channels of a process to an address
+# together; so each client has its own pool, and waits for a second.
+_CHANNEL_OPTIONS = {
+    "grpc.keepalive_time_ms": 300_000,
+    "grpc.keepalive_permit_without_calls": False,
+    "grpc.use_local_subchannel_pool": 1,
+    "grpc.max_reconnect_backoff_ms": 1_000,
+}
 _CONNECT_TRIES = 3
 _LOAD_S = 600.0
 """Most time for an engine to bring a collection into memory; everything else has the store's own time-out."""
