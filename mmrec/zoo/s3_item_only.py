@@ -77,5 +77,6 @@ S3_ITEM_ONLY = ZooModel(
     options=S3ItemOnlyOptions,
     build=S3ItemOnly,
     about="S3's network as printed: content of the item alone, mean squared error; the same list for everybody",
+    reads_content=True,
     space=PRINTED_SPACE,
 )

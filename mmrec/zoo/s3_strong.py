@@ -272,6 +272,7 @@ S3_STRONG = ZooModel(
     options=S3StrongOptions,
     build=S3Strong,
     about="S3 as it should be: a token per kind of content, ids by what is known, own scores, a head per behavior",
+    reads_content=True,
     space={
         **SCORE_SPACE,
         "num_steps": Choice((150, 400)),

@@ -108,5 +108,6 @@ S3_WITH_USER = ZooModel(
     options=S3WithUserOptions,
     build=S3WithUser,
     about="S3's network with the mean content of the user's items beside the item's, mean squared error",
+    reads_content=True,
     space=PRINTED_SPACE,
 )
