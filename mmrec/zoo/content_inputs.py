@@ -10,11 +10,10 @@ what they were. Axes: I items, C components.
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.evaluation.interactions import Float32Array, ItemFeatures
+from mmrec.evaluation.interactions import LABELS, Float32Array, ItemFeatures
 from mmrec.zoo.history_matrix import Sparse
 from mmrec.zoo.item_content import ItemContent
 
-LABELS = "labels"
 _SPARE = 10
 """Directions drawn beside those that are kept."""
 _NUM_ROUNDS = 2

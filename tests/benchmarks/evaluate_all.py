@@ -3,8 +3,8 @@
     python -m tests.benchmarks.evaluate_all --budget-minutes 60        reads $MMREC_DATA_DIR, else ../shared/data
     python -m tests.benchmarks.evaluate_all --sheets beauty_loo --models ease,sasrec --seeds 1
 
-What is done is kept in build/evaluate: run again, it goes on where it ended. Writes tests/benchmarks/results/evaluate/
-SHEET.json and tables.md there.
+What is done is kept in build/evaluate: run again, it goes on where it ended. Writes SHEET.json and tables.md into the
+folder `evaluate` of tests/benchmarks/results.
 """
 
 import argparse
