@@ -116,6 +116,7 @@ def _entry(name: str, about: str, *, order: Order, with_lists: bool, space: Sear
         options=ShippedOptions,
         build=lambda options: Shipped(name, options, order=order, with_lists=with_lists),
         about=about,
+        reads_content=True,
         space=space,
     )
 
