@@ -18,7 +18,7 @@ UV_VERSION := 0.13.8
 NEEDED := mmrec needs Python $(lastword $(PYTHONS)) to $(firstword $(PYTHONS))
 ADVICE := install one of these, or call make PYTHON=/path/to/it
 
-.PHONY: demo test test-unit explore up lint lint-deploy format proto lock setup bench-recommend bench-stream bench-stream-growth bench-content search-quality cold-items encoders report-content evaluate keep-demo fuzz sensitivity chaos-stream same-python clean
+.PHONY: demo test test-unit explore up lint lint-deploy format proto lock setup bench-recommend bench-stream bench-stream-growth bench-content bench-training search-quality cold-items encoders report-content evaluate evaluate-studies keep-demo fuzz sensitivity chaos-stream same-python clean
 
 demo: setup            ## the whole way, from a click on Kafka to a changed list; DATASET=storefront|movielens
 	@$(BIN)/mmrec demo --dataset $(DATASET)
@@ -65,6 +65,9 @@ bench-stream: setup    ## events/s, freshness and collector rates of the scoring
 bench-content: setup   ## encoding, new and hidden items, search beside serving; a receipt
 	@$(RUN) tests.benchmarks.bench_content
 
+bench-training: setup  ## sequences/s and NDCG@10 of the causal tower beside SASRec as published; a receipt (hours)
+	@$(RUN) tests.benchmarks.bench_training
+
 search-quality: setup  ## NDCG@10 of searches on fashion_catalog by words, vectors and both; a receipt
 	@$(RUN) tests.benchmarks.search_quality
 
@@ -82,6 +85,9 @@ evaluate: setup        ## a few models on two sets, one seed; reads MMREC_DATA_D
 		--trials 4 --max-targets 5000 --out build/evaluate/beauty
 	@$(BIN)/mmrec evaluate --data taobao_userbehavior_cml --models random,popularity,recency,item_knn \
 		--trials 4 --max-targets 5000 --out build/evaluate/taobao
+
+evaluate-studies: setup ## tables and curves of the papers, beside what they print; goes on where it ended
+	@$(BIN)/mmrec evaluate --study s3_main,s3_ablations,s3_sensitivity,s2_main,s2_ablations --max-targets 1000 --trials 2 --out .mmrec/studies
 
 keep-demo: setup       ## add the last demo's figures to the receipt that README states
 	@$(RUN) tests.benchmarks.keep_demo .mmrec/demo.json
