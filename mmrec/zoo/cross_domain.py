@@ -203,6 +203,7 @@ S2_CONTRASTIVE = ZooModel(
     options=InDomainOptions,
     build=InDomain,
     about="users and items by content, each domain by itself (paper S2 without alignment)",
+    reads_content=True,
     space=CONTRAST_SPACE,
 )
 S2_CROSS_DOMAIN = ZooModel(
@@ -210,6 +211,7 @@ S2_CROSS_DOMAIN = ZooModel(
     options=CrossDomainOptions,
     build=_as_printed,
     about="the same with users of both domains pulled together, as paper S2 prints it",
+    reads_content=True,
     space=_CROSS_SPACE,
 )
 S2_ALIGNED_USERS = ZooModel(
@@ -217,5 +219,6 @@ S2_ALIGNED_USERS = ZooModel(
     options=AlignedUsersOptions,
     build=_strong,
     about="the same with users of both domains told from others by contrast, ids, and visits to domains counted",
+    reads_content=True,
     space={**_CROSS_SPACE, "domain_smoothing": Choice((0.1, 0.5, 2.0))},
 )

@@ -122,6 +122,7 @@ S1_FUSION = ZooModel(
     options=S1Options,
     build=S1Fusion,
     about="users and items by fused content, InfoNCE in three forms (paper S1)",
+    reads_content=True,
     space={
         **CONTRAST_SPACE,
         "fusion": Choice(PRINTED_FUSIONS),
