@@ -87,7 +87,7 @@ evaluate: setup        ## a few models on two sets, one seed; reads MMREC_DATA_D
 		--trials 4 --max-targets 5000 --out build/evaluate/taobao
 
 evaluate-studies: setup ## tables and curves of the papers, beside what they print; goes on where it ended
-	@$(BIN)/mmrec evaluate --study s3_main,s3_ablations,s3_sensitivity,s2_main,s2_ablations --max-targets 1000 --trials 2 --out .mmrec/studies
+	@$(BIN)/mmrec evaluate --study s3_main,s3_ablations,s3_sensitivity,s2_main,s2_ablations,s2_robustness,s1_fusion,s1_regularization --max-targets 1000 --trials 2 --out .mmrec/studies
 
 keep-demo: setup       ## add the last demo's figures to the receipt that README states
 	@$(RUN) tests.benchmarks.keep_demo .mmrec/demo.json

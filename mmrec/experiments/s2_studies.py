@@ -87,9 +87,9 @@ def main_variants(world: World) -> Iterator[Variant]:
     yield Variant(name="item_knn", model="item_knn")
     yield Variant(name="item_knn_content", model="item_knn_content")
     yield Variant(name="bpr", model="bpr", label="bpr (MF)", printed="MF")
-    yield Variant(name="ncf", model="ncf", printed="NCF")
+    yield Variant(name="ncf", model="ncf", label="ncf (NCF)", printed="NCF")
     yield Variant(name="light_gcn", model="light_gcn", label="light_gcn (GNN)", printed="GNN")
-    yield Variant(name="gce_like", model="gce_like", label="GCE-like", parameters=of, printed="GCE")
+    yield Variant(name="gce_like", model="gce_like", label="gce_like (GCE)", parameters=of, printed="GCE")
     yield Variant(name=IN_DOMAIN, model=IN_DOMAIN, label="S2 in each domain alone", parameters=of)
     yield Variant(
         name=PRINTED, model=PRINTED, label="S2 as printed, across domains", parameters=of, printed="CMC (S2's own)"
