@@ -27,8 +27,8 @@ from mmrec.zoo.s3_item_only import S3_ITEM_ONLY
 from mmrec.zoo.s3_strong import S3_STRONG
 from mmrec.zoo.s3_with_user import S3_WITH_USER
 from mmrec.zoo.sasrec import SASREC
-from mmrec.zoo.vbpr import VBPR_MODEL
 from mmrec.zoo.served import FUSED_RECALL, SERVED, TOWERS
+from mmrec.zoo.vbpr import VBPR_MODEL
 from mmrec.zoo.zoo_model import ZooModel
 
 MODELS: Final[tuple[ZooModel, ...]] = (
