@@ -18,7 +18,7 @@ UV_VERSION := 0.13.8
 NEEDED := mmrec needs Python $(lastword $(PYTHONS)) to $(firstword $(PYTHONS))
 ADVICE := install one of these, or call make PYTHON=/path/to/it
 
-.PHONY: demo test test-unit explore up lint lint-deploy format proto lock setup bench-recommend bench-stream bench-stream-growth bench-content bench-training search-quality cold-items encoders report-content evaluate evaluate-studies keep-demo fuzz sensitivity chaos-stream same-python clean
+.PHONY: demo test test-unit explore up lint lint-deploy format proto lock setup bench-recommend bench-stream bench-stream-growth bench-content bench-training bench-forms search-quality cold-items encoders report-content evaluate evaluate-studies keep-demo fuzz sensitivity chaos-stream same-python clean
 
 demo: setup            ## the whole way, from a click on Kafka to a changed list; DATASET=storefront|movielens
 	@$(BIN)/mmrec demo --dataset $(DATASET)
@@ -67,6 +67,9 @@ bench-content: setup   ## encoding, new and hidden items, search beside serving;
 
 bench-training: setup  ## sequences/s and NDCG@10 of the causal tower beside SASRec as published; a receipt (hours)
 	@$(RUN) tests.benchmarks.bench_training
+
+bench-forms: setup     ## processor time and NDCG@10 of each form in which the ranker may serve; a receipt
+	@$(RUN) tests.benchmarks.deployable_forms
 
 search-quality: setup  ## NDCG@10 of searches on fashion_catalog by words, vectors and both; a receipt
 	@$(RUN) tests.benchmarks.search_quality
