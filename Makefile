@@ -18,7 +18,7 @@ UV_VERSION := 0.13.8
 NEEDED := mmrec needs Python $(lastword $(PYTHONS)) to $(firstword $(PYTHONS))
 ADVICE := install one of these, or call make PYTHON=/path/to/it
 
-.PHONY: demo test test-unit explore up lint lint-deploy format proto lock setup bench-recommend bench-stream bench-stream-growth bench-content bench-training bench-forms search-quality cold-items encoders report-content evaluate evaluate-studies keep-demo fuzz sensitivity chaos-stream same-python clean
+.PHONY: demo test test-unit explore up lint lint-deploy format proto lock setup bench-recommend bench-stream bench-stream-growth bench-content bench-training bench-forms search-quality cold-items encoders report-content evaluate evaluate-all evaluate-studies keep-demo fuzz sensitivity chaos-stream same-python clean
 
 demo: setup            ## the whole way, from a click on Kafka to a changed list; DATASET=storefront|movielens
 	@$(BIN)/mmrec demo --dataset $(DATASET)
@@ -88,6 +88,9 @@ evaluate: setup        ## a few models on two sets, one seed; reads MMREC_DATA_D
 		--trials 4 --max-targets 5000 --out build/evaluate/beauty
 	@$(BIN)/mmrec evaluate --data taobao_userbehavior_cml --models random,popularity,recency,item_knn \
 		--trials 4 --max-targets 5000 --out build/evaluate/taobao
+
+evaluate-all: setup    ## every model on every set, five seeds, cell by cell, going on where it ended; BUDGET=minutes
+	@$(RUN) tests.benchmarks.evaluate_all --budget-minutes $(or $(BUDGET),inf)
 
 evaluate-studies: setup ## tables and curves of the papers, beside what they print; goes on where it ended
 	@$(BIN)/mmrec evaluate --study s3_main,s3_ablations,s3_sensitivity,s2_main,s2_ablations,s2_robustness,s1_fusion,s1_regularization --max-targets 1000 --trials 2 --out .mmrec/studies
