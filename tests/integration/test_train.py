@@ -93,7 +93,7 @@ def test_a_killed_run_goes_on_where_it_was_and_its_model_serves(settings: Callab
     assert 1 <= resumed[0]["epoch"] <= 5
     figures = json.loads(second.stdout.splitlines()[-1])
     assert {"hr_at_10", "hr_at_10_popularity", "recall_of_candidates"} <= set(figures)
-    assert {"hr_at_10_recall", "ranker_ndcg_trees", "source_weight_neighbors"} <= set(figures)
+    assert {"hr_at_10_recall", "ranker_is_trees", "source_weight_neighbors"} <= set(figures)
     bundle = ModelBundle.load(out)
     matrix = open_content_store(deployment.settings).load_matrix()
     np.testing.assert_allclose(np.linalg.norm(bundle.item_embeddings(matrix), axis=1), 1.0, atol=1e-4)

@@ -77,7 +77,7 @@ def test_a_cart_after_a_login_is_that_users_wherever_two_batches_meet(kind: type
     assert rebuilt(deployment) == BY_KNOWN_TIME
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     crash_share=st.sampled_from([0.0, 0.4]),

@@ -92,7 +92,7 @@ def rebuilt(deployment: Deployment) -> Items:
     return held(store.generation("b").read_profiles(KEYS))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     crash_share=st.sampled_from([0.0, 0.4]),
@@ -138,7 +138,7 @@ def with_requests(records: Records, shuffle: random.Random, number: int) -> Reco
     return records
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     crash_share=st.sampled_from([0.0, 0.4]),
@@ -266,7 +266,7 @@ def test_a_log_in_files_gives_the_same_compacted_and_not(tmp_path_factory: pytes
     assert live == owned(deployment.log) == rebuilt(deployment)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10_000), num_rows=st.sampled_from([1, 3, 1_000]))
 def test_a_store_that_writes_in_portions_and_fails_again_and_again_loses_nobodys_event(
     seed: int, num_rows: int
@@ -353,7 +353,7 @@ class Watched:
         return getattr(self._store, name)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 10_000))
 @example(seed=3353)  # between the readings of a guest and of its user the stream moves on, and then it logs in
 @example(seed=3364)
