@@ -16,7 +16,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
@@ -47,6 +47,8 @@ class MLflowFolder:
     folder: Path
     meta: dict[str, Any]
     clock: Clock
+    told: set[tuple[str, int]] = field(default_factory=set)
+    """Figures of epochs that were written."""
 
     @classmethod
     @contextmanager
@@ -90,8 +92,14 @@ class MLflowFolder:
             _write_meta(log.folder, {**log.meta, "status": status, "end_time": int(clock.now_s() * 1000)})
 
     def tell(self, event: str, **figures: Any) -> None:
-        """Add the numbers of one line of progress, each as EVENT.NAME at step `epoch` (0 without one)."""
+        """Add the numbers of one line of progress, each as EVENT.NAME at step `epoch` (0 without one).
+
+        An epoch counts once: those after the newest checkpoint are run, and told, again by a training that goes on.
+        """
         step, now_ms = int(figures.get("epoch", 0)), int(self.clock.now_s() * 1000)
+        if "epoch" in figures and (event, step) in self.told:
+            return
+        self.told.add((event, step))
         for name, value in figures.items():
             if isinstance(value, int | float) and name != "epoch":
                 with (self.folder / "metrics" / _file_name(f"{event}.{name}")).open("a", encoding="utf-8") as file:

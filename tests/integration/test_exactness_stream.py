@@ -38,7 +38,7 @@ pytestmark = pytest.mark.integration
 DAY_S = 86_400.0
 RING_SIZE = 1_000
 BEHAVIORS = ("browse", "browse", "favorite", "cart", "purchase")
-NUM_USERS_OF_ONE_ITEM = 100_000
+NUM_USERS_OF_ONE_ITEM = 20_000
 NUM_ITEMS_OF_ONE_USER = 10_000
 
 

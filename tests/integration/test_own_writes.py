@@ -24,7 +24,7 @@ from tests.stream_process import StreamProcess, collector_channel
 pytestmark = pytest.mark.integration
 NUM_READERS = 3
 USERS_EACH = 4
-NUM_READS = 100
+NUM_READS = 60
 """In each phase."""
 
 

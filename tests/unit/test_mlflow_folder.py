@@ -76,3 +76,11 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mlruns").write_text("")
     with pytest.raises(ConfigurationError, match=r"--mlflow .*mlruns is a file; give a folder"):
         opened(tmp_path / "mlruns", ManualClock(0.0)).__enter__()
+
+
+def test_an_epoch_that_is_told_again_counts_once(tmp_path: Path) -> None:
+    with opened(tmp_path, ManualClock(1_000.0)) as log:
+        for epoch in (1, 2, 2, 3):
+            log.tell("towers_epoch", epoch=epoch, ndcg=epoch / 10)
+        steps = [line.split()[2] for line in (log.folder / "metrics" / "towers_epoch.ndcg").read_text().splitlines()]
+    assert steps == ["1", "2", "3"]
