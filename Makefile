@@ -18,13 +18,16 @@ UV_VERSION := 0.13.8
 NEEDED := mmrec needs Python $(lastword $(PYTHONS)) to $(firstword $(PYTHONS))
 ADVICE := install one of these, or call make PYTHON=/path/to/it
 
-.PHONY: demo test test-unit explore up lint lint-deploy format proto lock setup bench-recommend bench-stream bench-stream-growth bench-content bench-training bench-forms search-quality cold-items encoders report-content evaluate evaluate-all evaluate-studies keep-demo fuzz sensitivity chaos-stream same-python clean
+.PHONY: demo test test-long test-unit explore up lint lint-deploy format proto lock setup bench-recommend bench-stream bench-stream-growth bench-content bench-training bench-forms search-quality cold-items encoders report-content evaluate evaluate-all evaluate-studies keep-demo fuzz sensitivity chaos-stream same-python clean
 
 demo: setup            ## the whole way, from a click on Kafka to a changed list; DATASET=storefront|movielens
 	@$(BIN)/mmrec demo --dataset $(DATASET)
 
 test: setup            ## every test that must pass, by WORKERS processes at once
 	@$(PYTEST) --durations 30
+
+test-long: setup       ## tests that repeat at length what others show in small, ten minutes
+	@$(PYTEST) -m long --durations 10
 
 test-unit: setup       ## the tests that start nothing, in about a minute
 	@$(PYTEST) tests/unit

@@ -106,6 +106,7 @@ def test_batches_of_every_codec_are_read_from_a_broker(topics: Callable[..., Kaf
         assert [r.value for r in read_topic(settings.bootstrap, topic)] == values
 
 
+@pytest.mark.long
 def test_the_stream_counts_what_stands_around_a_damaged_batch_once_it_is_started_again(
     new_broker: Callable[[], KafkaBroker], settings: Callable[..., Any], java_variables: dict[str, str]
 ) -> None:

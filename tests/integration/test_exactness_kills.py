@@ -27,7 +27,7 @@ SQLITE, REDIS = (
 )
 
 
-@pytest.mark.parametrize("plan", [SQLITE, REDIS], ids=lambda plan: plan.store)
+@pytest.mark.parametrize("plan", [SQLITE, pytest.param(REDIS, marks=pytest.mark.long)], ids=lambda plan: plan.store)
 def test_one_kill_of_each_part_loses_nothing_and_counts_nothing_twice(plan: Plan, tmp_path: Path) -> None:
     said: list[str] = []
     outcome = run(plan, tmp_path / "chaos", say=said.append)
