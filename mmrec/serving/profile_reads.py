@@ -77,6 +77,7 @@ class ProfileReads:
         overlay: Overlay | None,
         read_profiles: ReadProfiles,
         config: Callable[[], ScoringConfig],
+        in_thread: bool = True,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start the thread.
@@ -84,9 +85,12 @@ class ProfileReads:
         Args:
             overlay: None where nobody writes one.
             config: Gives the scoring that applies now.
+            in_thread: False where both stores are files of this machine: those cannot be away, and handing a read to
+                another thread costs a busy process more than the read.
             timer: Seconds of a clock that only goes forward.
         """
         self._overlay, self._read_profiles, self._config, self._timer = overlay, read_profiles, config, timer
+        self._in_thread = in_thread
         self._overlay_away, self._profiles_away = _Away(what="overlay"), _Away(what="profiles")
         self._asked: SimpleQueue[_Asked | None] = SimpleQueue()
         self._busy_since_s: float | None = None
@@ -104,6 +108,10 @@ class ProfileReads:
             UnreachableError: the profiles are away, or did not come in time.
             StoreError: the online store failed.
         """
+        if not self._in_thread:
+            return read_fresh_profile(
+                user_key, overlay=self._overlay, read_profiles=self._read_profiles, config=self._config()
+            )
         if reason := self._profiles_away.reason or self._stuck():
             self._num_passed_by += 1
             raise UnreachableError(f"the profile of this request was not read: {reason}")

@@ -183,6 +183,7 @@ class Replica:
             overlay=parts.open_overlay() if parts.open_overlay is not None else None,
             read_profiles=parts.open_features().read_profiles,
             config=lambda: self._state.scoring,
+            in_thread=settings.stores.online_store == "redis",
         )
         self._status = StatusFile(settings.stores.status, "recommender")
         self._thread = threading.Thread(target=self._keep_up, name="replica-keeper", daemon=True)

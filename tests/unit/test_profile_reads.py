@@ -148,3 +148,16 @@ def test_an_error_that_nobody_meant_reaches_the_request_and_ends_no_thread() -> 
         with pytest.raises(RuntimeError, match="broken for"):
             reads.read("ann")
     reads.close()
+
+
+def test_files_of_this_machine_are_read_where_the_request_is() -> None:
+    readers: list[str] = []
+
+    def read_profiles(user_keys):
+        readers.append(threading.current_thread().name)
+        return {}
+
+    reads = ProfileReads(overlay=None, read_profiles=read_profiles, config=lambda: SCORING, in_thread=False)
+    reads.read("ann")
+    reads.close()
+    assert readers == [threading.current_thread().name]
