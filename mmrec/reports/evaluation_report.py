@@ -27,9 +27,14 @@ def evaluation_markdown(report: Report) -> str:
     """The whole report."""
     parts = [f"# {_title(report)}\n\n{_lead(report)}\n"]
     for title, columns, rows in _tables(report):
-        lines = [markdown_row(columns), f"|{'---|' * len(columns)}", *(markdown_row(row) for row in rows)]
-        parts.append(f"## {title}\n\n" + "\n".join(lines) + "\n")
+        parts.append(f"## {title}\n\n{markdown_table(columns, rows)}")
     return "\n".join(parts)
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table, ending with a line's end."""
+    lines = [markdown_row(columns), f"|{'---|' * len(columns)}", *(markdown_row(row) for row in rows)]
+    return "\n".join(lines) + "\n"
 
 
 def markdown_row(cells: Sequence[Any]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from mmrec.evaluation.published import Published
-from mmrec.reports.evaluation_report import NAMES, markdown_row
+from mmrec.reports.evaluation_report import NAMES, markdown_table
 
 Result = Mapping[str, Any]
 NONE: Final = "–"
@@ -27,7 +27,7 @@ def sheet_tables(results: Sequence[tuple[Result, Sequence[Published]]]) -> str:
     ]
     for result, published in results:
         parts.append(f"## {result['sheet']}\n\n{_lead(result)}\n")
-        parts.append(_table(_main_columns(result), [_main_row(result, name) for name in _ranked(result)]))
+        parts.append(markdown_table(_main_columns(result), [_main_row(result, name) for name in _ranked(result)]))
         parts += [_published(each) for each in published]
     return "\n".join(parts)
 
@@ -80,9 +80,4 @@ def _published(table: Published) -> str:
         [name, *(f"{figures[metric]:.4f}" if metric in figures else NONE for metric in NAMES)]
         for name, figures in ((name, dict(zip(table.metrics, row, strict=True))) for name, row in table.rows.items())
     ]
-    return f"Published: {table.source}. {table.what}.\n\n" + _table(["as printed", *NAMES.values()], rows)
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [markdown_row(columns), f"|{'---|' * len(columns)}", *(markdown_row(row) for row in rows)]
-    return "\n".join(lines) + "\n"
+    return f"Published: {table.source}. {table.what}.\n\n" + markdown_table(["as printed", *NAMES.values()], rows)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from mmrec.reports import page
 from mmrec.reports.charts import Line, line_chart
+from mmrec.reports.evaluation_report import markdown_table
 
 Report = Mapping[str, Any]
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
@@ -28,8 +29,7 @@ def study_markdown(report: Report) -> str:
     if differs := _differs(report):
         parts.append("What differs from the paper:\n\n" + "\n".join(f"- {each}" for each in differs) + "\n")
     for title, columns, rows in _tables(report):
-        lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-        parts.append(f"## {title}\n\n" + "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n")
+        parts.append(f"## {title}\n\n{markdown_table(columns, rows)}")
     return "\n".join(parts)
 
 

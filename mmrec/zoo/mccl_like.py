@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from mmrec.evaluation.interactions import Float32Array, Histories, IntArray, Interactions, ItemFeatures
 from mmrec.evaluation.search_space import Choice
+from mmrec.models.losses import paired_info_nce
 from mmrec.wire.declared import AtLeastOne, NotNegative, Positive, check
 from mmrec.zoo.content_inputs import content_inputs
 from mmrec.zoo.graph_embeddings import FittedGraph, GraphEmbeddings, GraphOptions
@@ -84,9 +85,9 @@ def info_nce(one_BD: Tensor, other_BD: Tensor, has_both_B: Tensor, *, temperatur
     chosen_B = has_both_B.nonzero()[:, 0]
     if len(chosen_B) < 2:
         return torch.zeros(())
-    logits_BB = one_BD.index_select(0, chosen_B) @ other_BD.index_select(0, chosen_B).T / temperature
-    right_B = torch.arange(len(chosen_B))
-    return (functional.cross_entropy(logits_BB, right_B) + functional.cross_entropy(logits_BB.T, right_B)) / 2
+    return paired_info_nce(
+        one_BD.index_select(0, chosen_B), other_BD.index_select(0, chosen_B), temperature=temperature
+    )
 
 
 class MCCLLike:
