@@ -22,7 +22,14 @@ from services.stack.jars import JarSet, ensure_jars
 from services.stack.java import ensure_java_home, java_environment
 from services.stack.kafka_broker import KafkaBroker
 from services.stack.ports import HOST, any_free, wait_open
+from tests.milvus_server import VARIABLE, named_milvus, start_milvus
 from tests.redis_server import start_redis
+
+MILVUS_SERVERS = [
+    pytest.param("milvus_uri", id="lite"),
+    pytest.param("real_milvus", id="real", marks=pytest.mark.long),
+]
+"""Fixtures of the servers that the vector store must be the same on; both need the marker `integration`."""
 
 
 @dataclass(frozen=True)
@@ -118,10 +125,7 @@ def topics(kafka: str) -> Callable[..., KafkaSettings]:
 
 @pytest.fixture(scope="session")
 def milvus_uri(stack_id: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of the session's Milvus Lite server, or of the server MMREC_TEST_MILVUS names."""
-    if given := os.environ.get("MMREC_TEST_MILVUS", ""):
-        yield given
-        return
+    """Address of the session's Milvus Lite server."""
     folder = tmp_path_factory.mktemp("milvus")
     port = any_free(1)[0]
     program = shutil.which("milvus-lite", path=str(Path(sys.executable).parent)) or "milvus-lite"
@@ -140,6 +144,21 @@ def milvus_uri(stack_id: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     yield f"http://{HOST}:{port}"
     process.terminate()
     process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def real_milvus(stack_id: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Address of a real Milvus server, as MMREC_TEST_MILVUS names it (tests.milvus_server); a skipped test without."""
+    given = named_milvus()
+    if not given:
+        pytest.skip(f"{VARIABLE} names no Milvus server: an address, or a folder with the package milvus==2.3.5")
+    return given if "://" in given else start_milvus(given, tmp_path_factory.mktemp("real_milvus"), stack_id=stack_id)
+
+
+@pytest.fixture(params=MILVUS_SERVERS)
+def any_milvus(request: pytest.FixtureRequest) -> str:
+    """Address of Milvus Lite, then of the real server."""
+    return str(request.getfixturevalue(request.param))
 
 
 @pytest.fixture(scope="session")
