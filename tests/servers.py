@@ -16,7 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from mmrec.config import KafkaSettings, ServingSettings, Settings, load_settings
+from mmrec.config import KafkaSettings, ServingSettings, Settings, StoreSettings, load_settings
+from mmrec.disk.objects import FolderObjects, Objects
+from mmrec.stores.s3_objects import S3Objects, S3Place
 from services.stack.guard import child_environment, end_processes, new_stack_id, start_guard
 from services.stack.jars import JarSet, ensure_jars
 from services.stack.java import ensure_java_home, java_environment
@@ -24,12 +26,15 @@ from services.stack.kafka_broker import KafkaBroker
 from services.stack.ports import HOST, any_free, wait_open
 from tests.milvus_server import VARIABLE, named_milvus, start_milvus
 from tests.redis_server import start_redis
+from tests.s3_server import S3Server, s3_lacking, start_s3
 
 MILVUS_SERVERS = [
     pytest.param("milvus_uri", id="lite"),
     pytest.param("real_milvus", id="real", marks=pytest.mark.long),
 ]
 """Fixtures of the servers that the vector store must be the same on; both need the marker `integration`."""
+OBJECT_PLACES = ["folder", pytest.param("bucket", marks=pytest.mark.integration)]
+"""What the event log and releases must be the same on."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,30 @@ def real_milvus(stack_id: str, tmp_path_factory: pytest.TempPathFactory) -> str:
 def any_milvus(request: pytest.FixtureRequest) -> str:
     """Address of Milvus Lite, then of the real server."""
     return str(request.getfixturevalue(request.param))
+
+
+@pytest.fixture(scope="session")
+def s3_server(stack_id: str, tmp_path_factory: pytest.TempPathFactory) -> S3Server:
+    """An object store of the session's own; a skipped test where its program or the client is not installed."""
+    if lacking := s3_lacking():
+        pytest.skip(lacking)
+    return start_s3(tmp_path_factory.mktemp("s3"), stack_id=stack_id)
+
+
+@pytest.fixture
+def new_bucket(s3_server: S3Server) -> Callable[[], S3Objects]:
+    """Makes places in a bucket that nobody else uses."""
+    stores = StoreSettings(s3_endpoint=s3_server.endpoint, s3_key_file=str(s3_server.key_file))
+    return lambda: S3Objects(S3Place.of(f"s3://tests/{uuid.uuid4().hex}", stores))
+
+
+@pytest.fixture(params=OBJECT_PLACES)
+def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
+    """An empty place for objects: a folder, then a bucket."""
+    if request.param == "folder":
+        return FolderObjects(tmp_path / "objects")
+    bucket: Callable[[], S3Objects] = request.getfixturevalue("new_bucket")
+    return bucket()
 
 
 @pytest.fixture(scope="session")
