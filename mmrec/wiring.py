@@ -129,9 +129,14 @@ def open_event_log(settings: Settings) -> "EventLog":
 
 def open_objects(stores: StoreSettings, name: str) -> "Objects":
     """What lies at an address of [stores], event_log or releases: in a folder or a bucket."""
+    return open_objects_at(getattr(stores, name), stores, setting=f"stores.{name}")
+
+
+def open_objects_at(address: str, stores: StoreSettings, *, setting: str) -> "Objects":
+    """What lies at another address; see mmrec.stores.objects."""
     from mmrec.stores.objects import objects_at
 
-    return objects_at(getattr(stores, name), stores, setting=f"stores.{name}")
+    return objects_at(address, stores, setting=setting)
 
 
 def open_forgotten_users(settings: Settings) -> "ForgottenUsers":

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from mmrec.config import KafkaSettings, ServingSettings, Settings, StoreSettings, load_settings
-from mmrec.disk.objects import FolderObjects, Objects
+from mmrec.disk.objects import Objects
 from mmrec.stores.s3_objects import S3Objects, S3Place
 from services.stack.guard import child_environment, end_processes, new_stack_id, start_guard
 from services.stack.jars import JarSet, ensure_jars
@@ -25,6 +25,7 @@ from services.stack.java import ensure_java_home, java_environment
 from services.stack.kafka_broker import KafkaBroker
 from services.stack.ports import HOST, any_free, wait_open
 from tests.milvus_server import VARIABLE, named_milvus, start_milvus
+from tests.object_places import OBJECT_PLACES, place_for
 from tests.redis_server import start_redis
 from tests.s3_server import S3Server, s3_lacking, start_s3
 
@@ -33,8 +34,6 @@ MILVUS_SERVERS = [
     pytest.param("real_milvus", id="real", marks=pytest.mark.long),
 ]
 """Fixtures of the servers that the vector store must be the same on; both need the marker `integration`."""
-OBJECT_PLACES = ["folder", pytest.param("bucket", marks=pytest.mark.integration)]
-"""What the event log and releases must be the same on."""
 
 
 @dataclass(frozen=True)
@@ -182,12 +181,9 @@ def new_bucket(s3_server: S3Server) -> Callable[[], S3Objects]:
 
 
 @pytest.fixture(params=OBJECT_PLACES)
-def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
+def objects(request: pytest.FixtureRequest) -> Objects:
     """An empty place for objects: a folder, then a bucket."""
-    if request.param == "folder":
-        return FolderObjects(tmp_path / "objects")
-    bucket: Callable[[], S3Objects] = request.getfixturevalue("new_bucket")
-    return bucket()
+    return place_for(request)
 
 
 @pytest.fixture(scope="session")

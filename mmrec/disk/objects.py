@@ -140,7 +140,7 @@ class FolderObjects:
 
     def within(self, folder: str, *, private: bool = False) -> "FolderObjects":
         """See Objects."""
-        return FolderObjects(self._path(folder), files=self._files, private=private)
+        return type(self)(self._path(folder), files=self._files, private=private)
 
     def read(self, name: str) -> Stored | None:
         """See Objects."""
