@@ -62,7 +62,8 @@ def start_s3(folder: Path, *, stack_id: str) -> S3Server:
         *(f"-master.port={master}", f"-master.port.grpc={master_grpc}", "-master.volumeSizeLimitMB=64"),
         *(f"-volume.port={volume}", f"-volume.port.grpc={volume_grpc}", "-volume.max=20", "-volume.preStopSeconds=0"),
         *("-filer", f"-filer.port={filer}", f"-filer.port.grpc={filer_grpc}"),
-        *("-s3", f"-s3.port={s3}", f"-s3.port.grpc={s3_grpc}", "-s3.autoCreateBucket", "-master.telemetry=false"),
+        *("-s3", f"-s3.port={s3}", f"-s3.port.grpc={s3_grpc}", "-s3.autoCreateBucket"),
+        *("-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"),
     ]
     keys = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "only-for-tests"}
     with log.open("wb") as output:

@@ -170,7 +170,10 @@ def s3_server(stack_id: str, tmp_path_factory: pytest.TempPathFactory) -> S3Serv
     """An object store of the session's own; a skipped test where its program or the client is not installed."""
     if lacking := s3_lacking():
         pytest.skip(lacking)
-    return start_s3(tmp_path_factory.mktemp("s3"), stack_id=stack_id)
+    server = start_s3(tmp_path_factory.mktemp("s3"), stack_id=stack_id)
+    stores = StoreSettings(s3_endpoint=server.endpoint, s3_key_file=str(server.key_file))
+    S3Objects(S3Place.of("s3://tests", stores)).write("first", b"makes the bucket")
+    return server
 
 
 @pytest.fixture

@@ -145,6 +145,18 @@ class StoreSettings:
         refuse_unused(self, "stores", "overlay_password_file", needs="overlay_connection")
         refuse_half(self, "stores", "milvus_certificate_file", "milvus_key_file")
         refuse_unused(self, "stores", "milvus_certificate_file", needs="milvus_ca_file")
+        for name in ("feature_repo", "content", "status", "checkpoint"):
+            if "://" in getattr(self, name):
+                raise SettingError(
+                    ("stores", name),
+                    f"is {getattr(self, name)!r}; give a folder: only event_log and releases may be in a bucket",
+                )
+        for name in ("event_log", "releases"):
+            scheme, found, _ = getattr(self, name).partition("://")
+            if found and scheme not in {"file", "s3"}:
+                raise SettingError(
+                    ("stores", name), f"is {getattr(self, name)!r}; give a folder, a file:// URL or s3://bucket/prefix"
+                )
         if self.s3_ca_file and self.s3_endpoint.startswith("http://"):
             raise SettingError(("stores", "s3_ca_file"), "is given, but stores.s3_endpoint is no https:// address")
         if not self.milvus_uri.startswith("https://"):

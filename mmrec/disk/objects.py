@@ -241,6 +241,24 @@ def checked_name(name: str) -> str:
     return name
 
 
+def conditional_problem(objects: Objects) -> str:
+    """Why a place does not do: that it ignores conditions; else empty. Leaves nothing behind.
+
+    Raises:
+        StoreError: it cannot be reached, or refuses.
+    """
+    name = f"conditions-{uuid.uuid4().hex}"
+    try:
+        if not objects.create(name, b"1") or objects.create(name, b"2"):
+            return "an object can be made twice: the condition If-None-Match is ignored"
+        first = objects.version(name)
+        if not objects.swap(name, b"3", seen=first) or objects.swap(name, b"4", seen=first):
+            return "an object that has changed is replaced: the condition If-Match is ignored"
+    finally:
+        objects.remove(name)
+    return ""
+
+
 def copied_in(objects: Objects, name: str, path: Path) -> None:
     """Keep a file of this machine as an object; StoreError where it cannot be read."""
     with objects.writing(name) as target:

@@ -3,13 +3,12 @@
     s3://bucket/prefix       with stores.s3_endpoint, stores.s3_region, stores.s3_ca_file, stores.s3_key_file
 
 create() is a PUT with If-None-Match: *, swap() one with If-Match, so the store decides who was first. A store that
-ignores these headers would let two writers have one number; conditional_problem() tries it, and `mmrec doctor` says so.
+ignores these headers would let two writers have one number; `mmrec doctor --config FILE --reach` tries it.
 Credentials come from stores.s3_key_file, read anew every few minutes, else from where the client looks: the
 environment, a role of the pod (web identity), or of the machine.
 """
 
 import tempfile
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -182,27 +181,14 @@ class S3Objects:
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
             raise StoreError(f"{what}: the store refuses these credentials; see stores.s3_key_file") from error
         except exceptions.GenericError as error:
-            raise UnreachableError(f"{what}: {str(error)[:400]}") from error
+            raise UnreachableError(f"{what}: {_said(error)}") from error
         except exceptions.BaseError as error:
-            raise StoreError(f"{what}: {str(error)[:400]}") from error
+            raise StoreError(f"{what}: {_said(error)}") from error
 
 
-def conditional_problem(objects: S3Objects) -> str:
-    """Why a bucket does not do: that it cannot be used, or ignores conditions; else empty. Leaves nothing behind.
-
-    Raises:
-        StoreError: it cannot be reached, or refuses.
-    """
-    name = f"conditions-{uuid.uuid4().hex}"
-    try:
-        if not objects.create(name, b"1") or objects.create(name, b"2"):
-            return "it makes an object twice: If-None-Match is ignored"
-        first = objects.version(name)
-        if not objects.swap(name, b"3", seen=first) or objects.swap(name, b"4", seen=first):
-            return "it replaces an object that changed meanwhile: If-Match is ignored"
-    finally:
-        objects.remove(name)
-    return ""
+def _said(error: Exception) -> str:
+    """The first of what the client says; the rest repeats it for its own developers."""
+    return str(error).partition("\n\nDebug source")[0][:400]
 
 
 def _library() -> Any:
@@ -240,7 +226,7 @@ def _client(place: S3Place) -> Any:
             **keys,
         )
     except library.exceptions.BaseError as error:
-        raise ConfigurationError(f"the bucket {place.bucket!r} cannot be used: {str(error)[:300]}") from error
+        raise ConfigurationError(f"the bucket {place.bucket!r} cannot be used: {_said(error)}") from error
 
 
 class _Keys:

@@ -11,10 +11,10 @@ import pytest
 
 from mmrec.config import StoreSettings
 from mmrec.disk.files import DurableFiles
-from mmrec.disk.objects import FolderObjects, Objects, copied_in, copied_out
+from mmrec.disk.objects import FolderObjects, Objects, conditional_problem, copied_in, copied_out
 from mmrec.errors import ConfigurationError, StoreError, UnreachableError
 from mmrec.stores.objects import objects_at
-from mmrec.stores.s3_objects import S3Objects, S3Place, conditional_problem
+from mmrec.stores.s3_objects import S3Objects, S3Place
 from tests.s3_server import S3Server, s3_lacking
 from tests.tcp_proxy import Manner, TcpProxy
 
@@ -191,11 +191,24 @@ def stores(s3_server: S3Server) -> StoreSettings:
     return StoreSettings(s3_endpoint=s3_server.endpoint, s3_key_file=str(s3_server.key_file))
 
 
-@pytest.mark.integration
-def test_the_store_keeps_to_conditions(stores: StoreSettings) -> None:
-    objects = S3Objects(S3Place.of("s3://tests/conditions", stores))
+class Careless(FolderObjects):
+    """A place that does not look at conditions."""
+
+    def swap(self, name: str, data: bytes, *, seen: str) -> bool:
+        self.write(name, data)
+        return True
+
+
+class MoreCareless(Careless):
+    def create(self, name: str, data: bytes) -> bool:
+        return self.swap(name, data, seen="")
+
+
+def test_a_place_is_asked_whether_it_keeps_to_conditions(objects: Objects, tmp_path: Path) -> None:
     assert conditional_problem(objects) == ""
     assert objects.entries() == []
+    assert conditional_problem(Careless(tmp_path / "x")).endswith("If-Match is ignored")
+    assert conditional_problem(MoreCareless(tmp_path / "x")).endswith("If-None-Match is ignored")
 
 
 @pytest.mark.integration
