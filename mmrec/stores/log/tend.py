@@ -9,6 +9,7 @@ that nothing names are removed by the next run. Memory: ROW_GROUP rows, and the 
 A new entry in the registry of forgotten users costs one pass over the column of user keys.
 """
 
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -130,7 +131,8 @@ class _Tender:
     def _write(self, parts: Sequence[Part], day: str, entries: int) -> Part | None:
         """One file with the rows of `parts` that stay; None where no row does."""
         first, last = parts[0].first, parts[-1].last
-        name = f"day={day}/part-{first:012d}-{last:012d}-{self.log.manifest.version:08d}.parquet"
+        # A name that no other run has: where nobody is kept out, the run that comes second must not replace the file.
+        name = f"day={day}/part-{first:012d}-{last:012d}-{uuid.uuid4().hex[:16]}.parquet"
         schema = self.log.numbered
         num_rows, oldest_day = 0, NEVER_DUE
         with self.log.objects.writing(name) as path:
