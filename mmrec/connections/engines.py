@@ -76,7 +76,7 @@ class KafkaSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class StoreSettings:
-    """Where state lives. Paths are folders or fsspec URLs."""
+    """Where state lives: in folders, and in a bucket where that is said."""
 
     event_log: Folder = "log"
     """Folder of the Parquet event log, or s3://bucket/prefix."""

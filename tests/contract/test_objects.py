@@ -74,20 +74,20 @@ def test_only_who_has_seen_the_newest_version_replaces_it(objects: Objects) -> N
 
 
 def test_counting_by_swaps_loses_no_count(objects: Objects) -> None:
-    objects.write("count", b"0")
+    objects.write("count", b"0 nobody")
 
-    def add(_: int) -> None:
+    def add(who: int) -> None:
         while True:
             found = objects.read("count")
             assert found is not None
-            if objects.swap("count", f"{int(found.data) + 1}".encode(), seen=found.version):
+            if objects.swap("count", f"{int(found.data.split()[0]) + 1} {who}".encode(), seen=found.version):
                 return
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(add, range(20)))
     total = objects.read("count")
     assert total is not None
-    assert total.data == b"20"
+    assert total.data.split()[0] == b"20"
 
 
 def test_a_large_object_is_written_and_read_through_files(objects: Objects, tmp_path: Path) -> None:
