@@ -125,18 +125,28 @@ class TendedMeanwhile(OpenFolder):
         return super().swap(name, data, seen=seen)
 
 
-def test_of_two_that_tend_one_is_told_and_no_row_is_lost(tmp_path: Path) -> None:
+class AlwaysTended(OpenFolder):
+    def swap(self, name: str, data: bytes, *, seen: str) -> bool:
+        found = self.read(name)
+        self.write(name, found.data + b" " if found is not None else data)
+        return super().swap(name, data, seen=seen)
+
+
+def test_of_two_that_tend_one_starts_over_and_no_row_is_lost(tmp_path: Path) -> None:
     log = log_in(OpenFolder(tmp_path))
     for number in range(5):
         log.append(events(number), batch_key=str(number))
+    log_in(TendedMeanwhile(tmp_path)).tend()
+    assert not TendedMeanwhile.again
+    log.append(events(9), batch_key="9")
     with pytest.raises(StoreError, match=r"state\.json was replaced by another tend\(\) meanwhile; nothing is lost"):
-        log_in(TendedMeanwhile(tmp_path)).tend()
-    assert ids(log_in(OpenFolder(tmp_path)).read()) == [f"t-0-{number}" for number in range(5)]
+        log_in(AlwaysTended(tmp_path)).tend()
+    assert ids(log_in(OpenFolder(tmp_path)).read()) == [f"t-0-{number}" for number in (0, 1, 2, 3, 4, 9)]
     make_old(tmp_path, LEFT_S + 60)
     mended = log_in(OpenFolder(tmp_path))
     mended.append(events(5), batch_key="5")
     mended.tend()
-    assert ids(mended.read()) == [f"t-0-{number}" for number in range(6)]
+    assert ids(mended.read()) == [f"t-0-{number}" for number in (0, 1, 2, 3, 4, 9, 5)]
 
 
 @pytest.mark.parametrize("place", ["folder", pytest.param("bucket", marks=pytest.mark.integration)])

@@ -62,6 +62,10 @@ class Part:
         )
 
 
+class StateReplacedError(StoreError):
+    """Somebody else replaced the state since it was read."""
+
+
 class Manifest:
     """What is known of it so far; refresh() learns the rest."""
 
@@ -125,7 +129,7 @@ class Manifest:
         """Replace the state; the files it no longer names may be removed afterwards.
 
         Raises:
-            StoreError: somebody else replaced it since it was read here; nothing changed.
+            StateReplacedError: somebody else replaced it since it was read here; nothing changed.
         """
         numbers = sorted(self.numbers.items(), key=lambda item: item[1])[-MAX_DIGESTS:]
         document = {
@@ -138,7 +142,7 @@ class Manifest:
         }
         if not self.objects.swap(STATE, json.dumps(document).encode(), seen=self._state_seen):
             self.refresh()
-            raise StoreError(
+            raise StateReplacedError(
                 f"{self.objects.place(STATE)} was replaced by another tend() meanwhile; nothing is lost, run it again"
             )
         self.refresh()

@@ -8,7 +8,7 @@
 
 A file counts only once the manifest names it. A crash before that leaves a file nobody reads, which tend() removes. One
 writer, one tend() at a time, any number of readers, on one machine, a POSIX share or a bucket. In a folder two that
-tend wait for each other; in a bucket the later one is told that the state was replaced, and changes nothing.
+tend wait for each other; in a bucket the later one finds that the state was replaced, and starts over.
 
 Bounds, where tend() runs every minute: files and manifest entries of one minute's appends, one file per ingest day (one
 more for each MAX_PART_ROWS), log2(rows) more for the newest day. A reader starts in milliseconds, whatever came before.

@@ -11,6 +11,7 @@ A new entry in the registry of forgotten users costs one pass over the column of
 
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Final
@@ -30,7 +31,7 @@ from mmrec.events.forgotten_rows import (
     kept_rows,
 )
 from mmrec.events.log import TableTended
-from mmrec.stores.log.manifest import MAX_PART_ROWS, NEVER_DUE, STATE, Manifest, Part
+from mmrec.stores.log.manifest import MAX_PART_ROWS, NEVER_DUE, STATE, Manifest, Part, StateReplacedError
 from mmrec.stores.log.table import APPEND_LOCK, LogTable, joined_ranges, opened
 
 ROW_GROUP: Final = 131_072
@@ -38,6 +39,7 @@ TEND_LOCK: Final = "tend.lock"
 LEFT_S: Final = 6 * 3_600.0
 """A file that nothing names counts as left by a crash after this time, where nobody can be kept out: a write or a
 compaction may take so long. By the clock of the store: the newest object's."""
+_TRIES: Final = 5
 MAX_STEP_APPENDS: Final = 4_096
 """Appends compacted before the state is replaced."""
 
@@ -48,10 +50,20 @@ def tend_table(log: LogTable, *, keep_s: float, min_appends: int) -> TableTended
     Args:
         keep_s: Rows whose ingest day is older than the newest ingest time minus this go; 0 or inf keeps all.
         min_appends: Fewer new appends than this stay as they are.
+
+    Raises:
+        StateReplacedError: where nobody can be kept out, others tend all the time; nothing is lost.
     """
     with log.objects.alone(TEND_LOCK):
-        _sweep(log)
-        return _Tender(log, keep_s).run(min_appends)
+        for _ in range(_TRIES - 1):
+            with suppress(StateReplacedError):
+                return _tended(log, keep_s, min_appends)
+        return _tended(log, keep_s, min_appends)
+
+
+def _tended(log: LogTable, keep_s: float, min_appends: int) -> TableTended:
+    _sweep(log)
+    return _Tender(log, keep_s).run(min_appends)
 
 
 @dataclass
