@@ -93,7 +93,7 @@ class RecommenderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExplainItem(self, request, context):
-        """Why an item is or would be on a user's list.
+        """What became of an item on its way to a user's list, and what it would take: why, and why not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
