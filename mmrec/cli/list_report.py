@@ -10,7 +10,9 @@ from rich.table import Table
 from mmrec.errors import InvalidRequestError
 from mmrec.v1 import recommender_pb2
 
-ListAnswer = recommender_pb2.RecommendItemsResponse | recommender_pb2.SearchItemsResponse
+ListAnswer = (
+    recommender_pb2.RecommendItemsResponse | recommender_pb2.SearchItemsResponse | recommender_pb2.RankItemsResponse
+)
 
 
 def session_event(text: str) -> tuple[str, str]:
@@ -58,4 +60,7 @@ def print_list(answer: ListAnswer, console: Console) -> None:
         facts.append(f"degraded: {', '.join(state.degraded_reasons)}")
     if isinstance(answer, recommender_pb2.RecommendItemsResponse) and answer.next_page_token:
         facts.append(f"more with --page {answer.next_page_token}")
+    if isinstance(answer, recommender_pb2.RankItemsResponse):
+        left_out = (("unknown", answer.unknown_item_ids), ("not available now", answer.unavailable_item_ids))
+        facts += [f"{word}: {', '.join(ids)}" for word, ids in left_out if ids]
     console.print("; ".join(facts), highlight=False, markup=False, soft_wrap=True)

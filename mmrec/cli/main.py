@@ -63,6 +63,8 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 app.command()(model_commands.publish)
 app.command()(evaluate_command.evaluate)
 app.command()(ask_commands.recommend)
+app.command()(ask_commands.rank)
+app.command()(ask_commands.why)
 app.command()(ask_commands.search)
 app.command()(ask_commands.profile)
 app.command()(forget_commands.forget)
