@@ -164,6 +164,29 @@ class RecommenderClient:
             raise self._translated(error) from None
         return answer
 
+    def rows(
+        self,
+        user_id: str,
+        *,
+        num_rows: int = 0,
+        num_items: int = 0,
+        session_events: Sequence[tuple[str, str] | behavior_pb2.BehaviorEvent] = (),
+        include_explanations: bool = False,
+    ) -> recommender_pb2.RecommendRowsResponse:
+        """A page of rows for a user, each of `num_items`; no item is in two of them. Errors as recommend()."""
+        request = recommender_pb2.RecommendRowsRequest(
+            user_id=user_id,
+            num_rows=num_rows,
+            num_items=num_items,
+            session_events=_events(session_events),
+            include_explanations=include_explanations,
+        )
+        try:
+            answer: recommender_pb2.RecommendRowsResponse = self._stub.RecommendRows(request, timeout=self._timeout_s)
+        except grpc.RpcError as error:
+            raise self._translated(error) from None
+        return answer
+
     def explain(
         self,
         user_id: str,

@@ -85,6 +85,32 @@ def rank(
         print_list(answer, out)
 
 
+def rows(
+    user: Annotated[str, typer.Argument(help="user id; known or not")],
+    *,
+    config: ConfigOption = "",
+    num_rows: Annotated[int, typer.Option(min=1, max=20, help="rows of the page")] = 5,
+    num_items: Annotated[int, typer.Option("--num-items", "-n", min=1, max=50, help="items of a row")] = 6,
+    session: Annotated[list[str] | None, typer.Option(help="item:behavior done just now; repeatable")] = None,
+    target: Annotated[str, typer.Option(help="host:port of another recommender")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """A page of rows for a user: the user's list, "because you ...", new, popular; no item in two of them.
+
+    Example: `mmrec rows u00001`
+    """
+    from mmrec.cli.list_report import list_document, print_rows, session_event
+    from mmrec.cli.terminal import recommender_client
+
+    clicks = [session_event(text) for text in session or ()]
+    with recommender_client(target, config) as client:
+        answer = client.rows(user, num_rows=num_rows, num_items=num_items, session_events=clicks)
+    if as_json:
+        print_json(list_document(answer))
+    else:
+        print_rows(answer, out)
+
+
 def why(
     user: Annotated[str, typer.Argument(help="user id; known or not")],
     item: Annotated[str, typer.Argument(help="item id, on the user's list or not")],

@@ -94,7 +94,7 @@ def explain_answer(
             as_of_s=now_s,
             stream_ingest_time_s=state.stream_ingest_time_s,
         ),
-        outcome=found.outcome.value,
+        outcome=f"ITEM_OUTCOME_{found.outcome.name}",
         text=found.text,
         place=found.place,
         recall_score=found.recall_score,

@@ -169,7 +169,8 @@ def item_filter(message: recommender_pb2.AttributeFilter) -> ItemFilter:
 def add_items(
     response: recommender_pb2.RecommendItemsResponse
     | recommender_pb2.SimilarItemsResponse
-    | recommender_pb2.RankItemsResponse,
+    | recommender_pb2.RankItemsResponse
+    | recommender_pb2.ItemRow,
     found: RecommendedList,
     *,
     first_rank: int,

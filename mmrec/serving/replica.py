@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -53,6 +53,7 @@ from mmrec.serving.messages import (
 from mmrec.serving.profile_reads import READ_S, SHARE, ProfileReads
 from mmrec.serving.recommend import Deadline, ReplicaState, recommend, similar
 from mmrec.serving.release_loading import RELEASE_CHECK_S, LoadedRelease, Refused, load_release, refresh_all
+from mmrec.serving.rows_answer import rows_answer
 from mmrec.serving.search_content import NamedAlignment
 from mmrec.serving.search_request import likeness_request, search_request
 from mmrec.serving.search_side import SearchSide
@@ -67,6 +68,7 @@ PUBLISH_SHARE = 0.1
 """At most this share of the thread's time goes into publications, since requests go without that time."""
 STATUS_S = 1.0
 MAX_RETRY_S = 60.0
+Answer = TypeVar("Answer")
 Follow = Callable[[Mapping[int, int] | None, Callable[[], bool]], Iterator[list[TopicRecord]]]
 """(first offset per partition, stop) -> records of item-embeddings as they arrive, an empty list where none arrived."""
 
@@ -261,19 +263,25 @@ class Replica:
         self, message: recommender_pb2.RankItemsRequest, *, deadline: Deadline
     ) -> recommender_pb2.RankItemsResponse:
         """Answer RankItems; errors as mmrec.serving.rank_items.rank_items()."""
-        return self._about_items(rank_answer, message, deadline)
+        return self._for_user(rank_answer, message, deadline)
 
     def explain_item(
         self, message: recommender_pb2.ExplainItemRequest, *, deadline: Deadline
     ) -> recommender_pb2.ExplainItemResponse:
         """Answer ExplainItem; errors as mmrec.serving.explain_item.explain_item()."""
-        return self._about_items(explain_answer, message, deadline)
+        return self._for_user(explain_answer, message, deadline)
 
-    def _about_items(self, answer: Callable[..., Any], message: Any, deadline: Deadline) -> Any:
+    def recommend_rows(
+        self, message: recommender_pb2.RecommendRowsRequest, *, deadline: Deadline
+    ) -> recommender_pb2.RecommendRowsResponse:
+        """Answer RecommendRows; errors as mmrec.serving.rows.recommend_rows()."""
+        return self._for_user(rows_answer, message, deadline)
+
+    def _for_user(self, answer: Callable[..., Answer], message: Any, deadline: Deadline) -> Answer:
         now_s, state, bounds = self._parts.clock.now_s(), self._state, self._parts.settings.events
         read = partial(self.read_profile, deadline=deadline)
         response = answer(message, state=state, read_profile=read, deadline=deadline, now_s=now_s, bounds=bounds)
-        self._count(response.state)
+        self._count(response.state)  # type: ignore[attr-defined]
         return response
 
     def _count(self, state: recommender_pb2.ServingState) -> None:

@@ -24,6 +24,14 @@ class ItemOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ITEM_OUTCOME_FILTERED: _ClassVar[ItemOutcome]
     ITEM_OUTCOME_EXCLUDED: _ClassVar[ItemOutcome]
     ITEM_OUTCOME_UNAVAILABLE: _ClassVar[ItemOutcome]
+
+class RowKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ROW_KIND_UNSPECIFIED: _ClassVar[RowKind]
+    ROW_KIND_FOR_USER: _ClassVar[RowKind]
+    ROW_KIND_BECAUSE: _ClassVar[RowKind]
+    ROW_KIND_NEW: _ClassVar[RowKind]
+    ROW_KIND_POPULAR: _ClassVar[RowKind]
 ITEM_OUTCOME_UNSPECIFIED: ItemOutcome
 ITEM_OUTCOME_LISTED: ItemOutcome
 ITEM_OUTCOME_BELOW: ItemOutcome
@@ -33,6 +41,11 @@ ITEM_OUTCOME_DONE: ItemOutcome
 ITEM_OUTCOME_FILTERED: ItemOutcome
 ITEM_OUTCOME_EXCLUDED: ItemOutcome
 ITEM_OUTCOME_UNAVAILABLE: ItemOutcome
+ROW_KIND_UNSPECIFIED: RowKind
+ROW_KIND_FOR_USER: RowKind
+ROW_KIND_BECAUSE: RowKind
+ROW_KIND_NEW: RowKind
+ROW_KIND_POPULAR: RowKind
 
 class RecommendItemsRequest(_message.Message):
     __slots__ = ("user_id", "anonymous_id", "num_items", "placement", "excluded_item_ids", "filter", "session_events", "page_token", "include_explanations", "as_of")
@@ -353,3 +366,47 @@ class ExplainItemResponse(_message.Message):
     candidates_score: float
     last_score: float
     def __init__(self, release_id: _Optional[str] = ..., item: _Optional[_Union[RecommendedItem, _Mapping]] = ..., features: _Optional[_Mapping[str, float]] = ..., state: _Optional[_Union[ServingState, _Mapping]] = ..., outcome: _Optional[_Union[ItemOutcome, str]] = ..., text: _Optional[str] = ..., place: _Optional[int] = ..., sources: _Optional[_Iterable[_Union[SourceStanding, _Mapping]]] = ..., recall_score: _Optional[float] = ..., contributions: _Optional[_Mapping[str, float]] = ..., candidates_score: _Optional[float] = ..., last_score: _Optional[float] = ...) -> None: ...
+
+class RecommendRowsRequest(_message.Message):
+    __slots__ = ("user_id", "anonymous_id", "num_rows", "num_items", "excluded_item_ids", "filter", "session_events", "include_explanations")
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    ANONYMOUS_ID_FIELD_NUMBER: _ClassVar[int]
+    NUM_ROWS_FIELD_NUMBER: _ClassVar[int]
+    NUM_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    SESSION_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
+    user_id: str
+    anonymous_id: str
+    num_rows: int
+    num_items: int
+    excluded_item_ids: _containers.RepeatedScalarFieldContainer[str]
+    filter: AttributeFilter
+    session_events: _containers.RepeatedCompositeFieldContainer[_behavior_pb2.BehaviorEvent]
+    include_explanations: bool
+    def __init__(self, user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ..., num_rows: _Optional[int] = ..., num_items: _Optional[int] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[AttributeFilter, _Mapping]] = ..., session_events: _Optional[_Iterable[_Union[_behavior_pb2.BehaviorEvent, _Mapping]]] = ..., include_explanations: _Optional[bool] = ...) -> None: ...
+
+class ItemRow(_message.Message):
+    __slots__ = ("kind", "title", "item_id", "items")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    kind: RowKind
+    title: str
+    item_id: str
+    items: _containers.RepeatedCompositeFieldContainer[RecommendedItem]
+    def __init__(self, kind: _Optional[_Union[RowKind, str]] = ..., title: _Optional[str] = ..., item_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[RecommendedItem, _Mapping]]] = ...) -> None: ...
+
+class RecommendRowsResponse(_message.Message):
+    __slots__ = ("request_id", "release_id", "rows", "state")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    release_id: str
+    rows: _containers.RepeatedCompositeFieldContainer[ItemRow]
+    state: ServingState
+    def __init__(self, request_id: _Optional[str] = ..., release_id: _Optional[str] = ..., rows: _Optional[_Iterable[_Union[ItemRow, _Mapping]]] = ..., state: _Optional[_Union[ServingState, _Mapping]] = ...) -> None: ...
