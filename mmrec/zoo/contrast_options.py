@@ -29,12 +29,12 @@ class ContrastOptions:
     modalities: tuple[Name, ...] = ()
     """Those that are read, `labels` for attributes; empty reads all there are."""
     id_shrinkage: NotNegative = 1.0
-    """k: where ids are used, that of an item with n events counts n / (n + k)."""
+    """k: where ids are used, that of an item that n events learned from are on counts n / (n + k)."""
     temperature: Warmth = 0.1
     """Where a learned one begins."""
     temperature_kind: Literal["learned", "fixed"] = "learned"
     num_negatives: AtLeastOne = 512
-    """Items drawn evenly for each batch, which all its events share."""
+    """Items drawn evenly for each batch among those with events; all its events share them."""
     dropout: Dropped = 0.1
     modality_dropout: Dropped = 0.0
     """Share of modalities that are hidden in training."""
