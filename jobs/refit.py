@@ -14,9 +14,10 @@ import threading
 import time
 from argparse import Namespace
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from jobs.build_examples import run as build_examples
 from jobs.publish import GATE_MISSED, publish_model
@@ -33,7 +34,11 @@ from mmrec.training.run import use_threads
 from mmrec.wire.declared import AtLeastOne, argument
 from mmrec.wiring import open_deployment_data, open_release_store, settings_from
 
-OUTCOMES = {ReleaseGateError: "refused", PreconditionError: "left_out", DeadlineError: "late"}
+OUTCOMES: Final[Mapping[type[MmrecError], str]] = {
+    ReleaseGateError: "refused",
+    PreconditionError: "left_out",
+    DeadlineError: "late",
+}
 """What an error makes of a refit; "failed" where it is another one."""
 STATUS_S = 5.0
 
@@ -63,7 +68,7 @@ def refit(settings: Settings, options: RefitOptions) -> dict[str, Any]:
 
 def tried(settings: Settings, options: RefitOptions) -> dict[str, Any]:
     """What became of one refit, whatever happens: outcome, seconds, and why where it does not serve."""
-    began_s = time.monotonic()
+    began_s, found = time.monotonic(), dict[str, Any]()
     try:
         found = {"outcome": "promoted", **refit(settings, options)}
     except MmrecError as error:
