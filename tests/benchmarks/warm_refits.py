@@ -27,9 +27,11 @@ from mmrec.evaluation.paired_tests import paired_p
 from mmrec.evaluation.task import Targets, targets_of
 from mmrec.experiments.data_sets import GRADES, simulated
 from mmrec.models.bundle import ModelBundle
+from mmrec.scoring.item_statistics import decay_rates
 from mmrec.simulator.settings import StorefrontConfig
 from mmrec.training.build import build_examples
-from mmrec.training.item_history import ItemHistory
+from mmrec.training.event_columns import event_columns
+from mmrec.training.item_history import ItemHistory, item_history
 from mmrec.training.refit_recipe import RefitOptions
 from mmrec.training.run import TrainInputs
 from mmrec.training.warm_refit import refitted
@@ -93,15 +95,22 @@ def warm(data: Interactions, items: ItemFeatures, served: ModelBundle, settings:
 
 def history_of(data: Interactions, items: ItemFeatures, settings: Settings) -> ItemHistory:
     """Counts of items by the end of some events."""
-    config = OPTIONS.example_config(with_lists=False, seed=1)
-    log = event_log(data, settings.behaviors)
-    return build_examples(log, entries_of(items), settings=settings, config=config).ranking.item_history
+    columns = event_columns(
+        event_log(data, settings.behaviors), behaviors=settings.behaviors, item_ids=entries_of(items)
+    )
+    return item_history(
+        item_rows_E=columns.items_E,
+        behavior_index_E=columns.behaviors_E,
+        event_times_E=columns.event_times_E,
+        known_times_E=columns.known_times_E,
+        num_behaviors=len(settings.behaviors),
+        decay_per_day_H=decay_rates(settings.statistics.half_lives_days),
+    )
 
 
-def ndcg(bundle: ModelBundle, data: Interactions, items: ItemFeatures, settings: Settings, targets: Targets) -> Any:
-    """NDCG@10 per target of a model that serves after some events."""
-    replica = replica_of(bundle, data, items, settings, item_history=history_of(data, items, settings))
-    places = judge(Asked(replica, data.num_items), targets, seen=("any",), seed=1)["full", "any"]
+def ndcg(replica: Replica, num_items: int, targets: Targets) -> Any:
+    """NDCG@10 per target of what a replica serves."""
+    places = judge(Asked(replica, num_items), targets, seen=("any",), seed=1)["full", "any"]
     return per_target(places, targets, cuts=(10,))["ndcg_at_10"]
 
 
@@ -126,12 +135,12 @@ def measured(seed: int) -> Found:
     stale = shipped(old, items, OPTIONS, with_lists=True, seed=seed).bundle
     refit, refit_s, refit_cpu_s = timed(lambda: warm(known, items, stale, settings, seed=seed))
     full, full_s, full_cpu_s = timed(lambda: shipped(known, items, OPTIONS, with_lists=True, seed=seed).bundle)
+    history = history_of(known, items, settings)
+    models = {"stale": stale, "warm": refit, "full": full}
+    replicas = {name: replica_of(each, known, items, settings, item_history=history) for name, each in models.items()}
     return Found(
         costs={"warm_s": refit_s, "warm_cpu_s": refit_cpu_s, "full_s": full_s, "full_cpu_s": full_cpu_s},
-        ndcg_N={
-            name: ndcg(bundle, known, items, settings, targets)
-            for name, bundle in (("stale", stale), ("warm", refit), ("full", full))
-        },
+        ndcg_N={name: ndcg(each, data.num_items, targets) for name, each in replicas.items()},
         users=[f"{seed} {user}" for user in targets.users_N.tolist()],
     )
 
