@@ -17,6 +17,7 @@ finished, or never will.
 
 import fcntl
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -27,7 +28,6 @@ from typing import Protocol
 
 from mmrec.disk.files import DurableFiles
 from mmrec.disk.locks import locked
-from mmrec.errors import StoreError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,9 @@ class Entry:
 
 
 class Objects(Protocol):
-    """Objects of one place. Where it fails, StoreError (UnreachableError where it may do so for the moment only)."""
+    """Objects of one place. Where a folder fails, OSError; where a bucket does, StoreError (UnreachableError where it may
+    do so for the moment only).
+    """
 
     @property
     def keeps_out(self) -> bool:
@@ -260,12 +262,9 @@ def conditional_problem(objects: Objects) -> str:
 
 
 def copied_in(objects: Objects, name: str, path: Path) -> None:
-    """Keep a file of this machine as an object; StoreError where it cannot be read."""
+    """Keep a file of this machine as an object; OSError where it cannot be read."""
     with objects.writing(name) as target:
-        try:
-            target.write_bytes(path.read_bytes())
-        except OSError as error:
-            raise StoreError(f"{path} could not be copied to {objects.place(name)}: {error}") from error
+        shutil.copyfile(path, target)
 
 
 def copied_out(objects: Objects, folder: str, target: Path) -> None:
@@ -283,7 +282,7 @@ def copied_out(objects: Objects, folder: str, target: Path) -> None:
             path = fresh / Path(entry.name).relative_to(folder)
             path.parent.mkdir(parents=True, exist_ok=True)
             with objects.opened(entry.name) as source:
-                path.write_bytes(source.read_bytes())
+                shutil.copyfile(source, path)
         try:
             fresh.rename(target)
         except OSError:

@@ -9,6 +9,7 @@ of a backup its manifest, of a log the state and entries of its tables, of relea
 does not count, and a log says that its manifest is gone; the same command then completes it.
 """
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def fetch_backup(bucket: Objects, folder: Path) -> None:
         target = folder / entry.name
         target.parent.mkdir(parents=True, exist_ok=True)
         with bucket.opened(entry.name) as path:
-            target.write_bytes(path.read_bytes())
+            shutil.copyfile(path, target)
 
 
 def replace_objects(source: Path, target: Objects, *, registry: Mapping[str, bytes], kept: tuple[str, ...]) -> None:

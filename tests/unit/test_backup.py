@@ -272,7 +272,7 @@ def test_registries_of_different_keys_are_not_joined(settings: Settings, tmp_pat
     open_forgotten_users(settings).forget("u0", known_time_s=NOW_S)
     made(settings, folder)
     shutil.rmtree(tmp_path / "home" / "log" / "forgotten")
-    FileForgottenUsers(tmp_path / "home" / "log" / "forgotten").forget("u1", known_time_s=NOW_S)
+    FileForgottenUsers(FolderObjects(tmp_path / "home" / "log" / "forgotten")).forget("u1", known_time_s=NOW_S)
     with pytest.raises(IncompatibleStateError, match="different keys"):
         put_back(settings, folder)
 
