@@ -50,8 +50,9 @@ class Entry:
 
 
 class Objects(Protocol):
-    """Objects of one place. Where a folder fails, OSError; where a bucket does, StoreError (UnreachableError where it may
-    do so for the moment only).
+    """Objects of one place.
+
+    Where a folder fails, OSError; where a bucket does, StoreError (UnreachableError where it may do so for the moment).
     """
 
     @property

@@ -19,20 +19,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mmrec.config import PublishSettings
-<<<<<<< HEAD
 from mmrec.disk.objects import Objects, copied_in, copied_out
-from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError, ReleaseGateError, StoreError
-from mmrec.home import cache_folder
-=======
-from mmrec.disk.files import replace_file
 from mmrec.errors import (
     IncompatibleStateError,
     InvalidRequestError,
     NotFoundError,
     PreconditionError,
     ReleaseGateError,
+    StoreError,
 )
->>>>>>> main
+from mmrec.home import cache_folder
 from mmrec.index.vectors import StoredVectors, VectorStore
 
 _FORMAT = 2
@@ -204,7 +200,7 @@ class ReleaseStore:
         found: dict[str, str] = {}
         for release_id in self.list():
             try:
-                document = self._read(f"{self._place(release_id)}/release.json") or {}
+                document = self._read(f"{release_id}/{_RELEASE}") or {}
             except IncompatibleStateError:
                 continue
             if origin := str(document.get("warm_from", "")):
@@ -216,13 +212,21 @@ class ReleaseStore:
 
         Raises:
             PreconditionError: it serves.
+            StoreError: somebody else moves the pointer all the time.
         """
-        current, history = self._pointer()
-        if release_id == current:
-            raise PreconditionError(f"release {release_id!r} serves; promote another one first")
-        if release_id in history:
-            self._point(current, [each for each in history if each != release_id])
-        self._fs.rm(self._place(release_id), recursive=True)
+        for _ in range(_TRIES):
+            current, history, seen = self._seen_pointer()
+            if release_id == current:
+                raise PreconditionError(f"release {release_id!r} serves; promote another one first")
+            kept = tuple(each for each in history if each != release_id)
+            if kept == history or self._point(current, kept, seen):
+                break
+        else:
+            raise self._contended()
+        # What makes it a release goes first: half of one does not count.
+        names = [entry.name for entry in self._objects.entries(_checked_id(release_id))]
+        for name in sorted(names, key=lambda name: name != f"{release_id}/{_RELEASE}"):
+            self._objects.remove(name)
 
     def list(self) -> tuple[str, ...]:
         """Ids of all complete releases, oldest first."""
