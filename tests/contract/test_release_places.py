@@ -1,12 +1,13 @@
 """What releases promise wherever they lie: in a folder, and in a bucket."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mmrec.disk.objects import FolderObjects, Objects
-from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError
+from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError, PreconditionError
 from mmrec.publishing.release import CollectionMark, Release, ReleaseStore
 
 
@@ -79,6 +80,22 @@ def test_the_pointer_goes_on_and_back(store: ReleaseStore, model: Path) -> None:
         store.rollback()
     with pytest.raises(NotFoundError, match="no release 'r9'; there are r1, r2, r3"):
         store.promote("r9")
+
+
+def test_a_release_that_does_not_serve_is_dropped_with_its_files_and_its_steps(
+    store: ReleaseStore, objects: Objects, model: Path
+) -> None:
+    for name in ("r1", "r2", "r3"):
+        store.write(replace(release(name), warm_from="r1" if name == "r3" else ""), model)
+        store.promote(name)
+    with pytest.raises(PreconditionError, match="'r3' serves"):
+        store.drop("r3")
+    assert store.warm() == {"r3": "r1"}
+    store.drop("r2")
+    store.drop("r2")
+    assert (store.list(), store.promoted()) == (("r1", "r3"), ("r1", "r3"))
+    assert objects.entries("r2") == []
+    assert store.rollback() == "r1"
 
 
 def test_who_promotes_at_the_same_time_as_others_takes_nobodys_step_back(store: ReleaseStore, model: Path) -> None:
