@@ -201,9 +201,9 @@ def _said(error: Exception) -> str:
 
 def _library() -> Any:
     try:
-        import obstore  # type: ignore[import-not-found, unused-ignore]
-        import obstore.exceptions  # type: ignore[import-not-found, unused-ignore]
-        import obstore.store  # type: ignore[import-not-found, unused-ignore]
+        import obstore
+        import obstore.exceptions
+        import obstore.store
     except ImportError:
         raise ConfigurationError("s3:// needs the package obstore, which is not installed here") from None
     return obstore
