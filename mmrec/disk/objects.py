@@ -85,7 +85,7 @@ class Objects(Protocol):
         ...
 
     def opened(self, name: str) -> AbstractContextManager[Path]:
-        """A file on this machine with its bytes. What opens it meanwhile can read it to its end.
+        """A file on this machine with its bytes, and the ending of its name. What opens it can read it to its end.
 
         Raises:
             FileNotFoundError: there is no such object.
@@ -251,8 +251,9 @@ def conditional_problem(objects: Objects) -> str:
         StoreError: it cannot be reached, or refuses.
     """
     name = f"conditions-{uuid.uuid4().hex}"
+    made = objects.create(name, b"1")
     try:
-        if not objects.create(name, b"1") or objects.create(name, b"2"):
+        if not made or objects.create(name, b"2"):
             return "an object can be made twice: the condition If-None-Match is ignored"
         first = objects.version(name)
         if not objects.swap(name, b"3", seen=first) or objects.swap(name, b"4", seen=first):

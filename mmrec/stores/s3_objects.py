@@ -110,9 +110,9 @@ class S3Objects:
 
     @contextmanager
     def opened(self, name: str) -> Iterator[Path]:
-        """See Objects: a copy, which is gone afterwards."""
+        """See Objects: a copy under the last part of its name, which is gone afterwards."""
         with tempfile.TemporaryDirectory(prefix="mmrec_object_") as folder:
-            path = Path(folder) / "object"
+            path = Path(folder) / checked_name(name).rpartition("/")[2]
             with self._errors(f"{self.place(name)} was not read"), path.open("wb") as file:
                 try:
                     for portion in self._portions(self._key(name)):

@@ -96,6 +96,7 @@ def test_a_large_object_is_written_and_read_through_files(objects: Objects, tmp_
         path.write_bytes(data)
         assert objects.read("large") is None
     with objects.opened("large") as path, path.open("rb") as file:
+        assert path.name == "large"
         objects.remove("large")
         assert file.read() == data
     assert objects.read("large") is None
