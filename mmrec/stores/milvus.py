@@ -63,7 +63,9 @@ _CHANNEL_OPTIONS = {
 }
 _CONNECT_TRIES = 3
 _LOAD_S = 600.0
-"""Most time for an engine to bring a collection into memory; everything else has the store's own time-out."""
+_LONG = ("flush", "create_index", "load_collection")
+"""What an engine has most time for: to write a collection down, index it and bring it into memory. Everything else has
+the store's own time-out."""
 _READ_TRIES = 5
 """Reads of a collection while another process takes items out of it, before that counts as damage."""
 # Milvus Lite sends no timestamps for iterators, which pymilvus reports as a warning each time.
@@ -130,12 +132,14 @@ class MilvusVectorStore:
         with _store_errors(f"collection {name!r} was not written"):
             # Strong: who reads it back at once, as publishing does, sees every row. A server then answers when its
             # clock has passed, up to .2 s later; requests never wait for that, since replicas search what they loaded.
-            self._client.create_collection(
-                name, schema=schema, index_params=index, consistency_level="Strong", properties={_SAID: said}
-            )
+            self._client.create_collection(name, schema=schema, consistency_level="Strong", properties={_SAID: said})
             for start in range(0, len(item_ids), _INSERT_ROWS):
                 rows = range(start, min(start + _INSERT_ROWS, len(item_ids)))
                 self._client.insert(name, [self._row(row, item_ids, vectors_ID, fields) for row in rows])
+            # In this order: what a server has loaded before it is written down is searched by an index for the time
+            # being, which misses some.
+            self._client.flush(name)
+            self._client.create_index(name, index_params=index)
             self._client.load_collection(name)
 
     @staticmethod
@@ -414,7 +418,7 @@ class _BoundedClient:
         """A method of the client."""
         if name == "prepare_index_params":  # asks no server
             return self._client.prepare_index_params
-        timeout_s = max(_LOAD_S, self._timeout_s) if name == "load_collection" else self._timeout_s
+        timeout_s = max(_LOAD_S, self._timeout_s) if name in _LONG else self._timeout_s
         return partial(getattr(self._client, name), timeout=timeout_s)
 
 
