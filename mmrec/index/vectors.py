@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.errors import InvalidRequestError, NotFoundError
+from mmrec.index.allowed import AllowedItems
 
 Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -49,7 +50,9 @@ class VectorIndex(Protocol):
         """Embeddings by row."""
         ...
 
-    def search(self, queries_QD: Float32Array, *, num_results: int, allowed_I: BoolArray | None = None) -> SearchResult:
+    def search(
+        self, queries_QD: Float32Array, *, num_results: int, allowed_I: BoolArray | AllowedItems | None = None
+    ) -> SearchResult:
         """The best items of each query among the allowed ones; equal scores are ordered by row where exact."""
         ...
 
@@ -68,8 +71,12 @@ class ExactIndex:
         index.item_ids, index.vectors_ID = item_ids, vectors_ID
         return index
 
-    def search(self, queries_QD: Float32Array, *, num_results: int, allowed_I: BoolArray | None = None) -> SearchResult:
+    def search(
+        self, queries_QD: Float32Array, *, num_results: int, allowed_I: BoolArray | AllowedItems | None = None
+    ) -> SearchResult:
         """See VectorIndex."""
+        if isinstance(allowed_I, AllowedItems):
+            allowed_I = allowed_I.mask(len(self.item_ids))
         scores_QI = np.asarray(queries_QD, dtype=np.float32) @ self.vectors_ID.T
         if allowed_I is not None:
             scores_QI = np.where(allowed_I, scores_QI, np.float32(-np.inf))

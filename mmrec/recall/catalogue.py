@@ -9,15 +9,18 @@ Axes: I items, H half-lives, B behaviors, D embedding, K neighbors, N candidates
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
 
 from mmrec.catalog.item import CatalogEntry
 from mmrec.catalog.values import attribute_values
-from mmrec.features.assemble import ItemFacts, own_positions
+from mmrec.features.facts import ItemFacts, own_positions
 from mmrec.features.item_columns import NO_TOKEN, ContentColumns, Vocabulary
+from mmrec.index.allowed import AllowedItems
 from mmrec.index.vectors import VectorIndex
+from mmrec.recall.sums import RowSums, neighbor_sums
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.item_statistics import popularities
 
@@ -29,7 +32,7 @@ NO_ROW = -1
 
 def rows_of(row_of: Mapping[str, int], item_ids: Iterable[str]) -> RowArray:
     """Rows of items in a table of items, NO_ROW for those it does not know."""
-    return np.array([row_of.get(item_id, NO_ROW) for item_id in item_ids], dtype=np.int64)
+    return np.fromiter(map(row_of.get, item_ids, repeat(NO_ROW)), dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,20 +61,9 @@ class NeighborTable:
     weights_IK: FloatArray
     """0 beyond the last neighbor."""
 
-    def of(self, own_rows_J: RowArray) -> "NeighborTable":
-        """The table of own items alone, axis J instead of I; an unknown item has no neighbors."""
-        known = (own_rows_J >= 0)[:, None]
-        return NeighborTable(
-            rows_IK=np.where(known, self.rows_IK[own_rows_J], NO_ROW), weights_IK=self.weights_IK[own_rows_J] * known
-        )
-
-    def scores(self, own_rows_J: RowArray, pulls_J: FloatArray) -> FloatArray:
-        """Sum over own items of pull (mmrec/recall/pull.py) times neighbor weight, for every item, shape (I,)."""
-        known = own_rows_J >= 0
-        rows, weights = self.rows_IK[own_rows_J[known]], self.weights_IK[own_rows_J[known]]
-        spread = pulls_J[known][:, None] * weights
-        scores = np.bincount((rows + 1).ravel(), weights=spread.ravel(), minlength=len(self.rows_IK) + 1)
-        return scores[1:].astype(np.float64)
+    def sums(self, own_rows_J: RowArray, pulls_J: FloatArray) -> RowSums:
+        """Sum over own items of pull (mmrec/recall/pull.py) times neighbor weight, of all items that have one."""
+        return neighbor_sums(own_rows_J, pulls_J, self.rows_IK, self.weights_IK)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -113,13 +105,24 @@ class Catalogue:
 
             published_from <= as_of < expire_time, and where now_s is given also published_from <= now < expire_time
 
-        Computed for each request, so that an item appears at its publish time and disappears at its expiry without
+        Goes through all items; shown() is the same condition for a few.
+        """
+        return self.shown(as_of_s, now_s=now_s).mask(len(self.item_ids))
+
+    def shown(self, as_of_s: float, *, now_s: float | None = None) -> AllowedItems:
+        """The same as a condition on each item.
+
+        Looked at for each request, so that an item appears at its publish time and disappears at its expiry without
         another record, and a list as of an instant in the past contains what was published then and still is.
         """
         earliest_s, latest_s = (as_of_s, as_of_s) if now_s is None else (min(as_of_s, now_s), max(as_of_s, now_s))
-        showable_I: BoolArray = self.showable_I & (self.published_from_I <= earliest_s)
-        showable_I &= self.content.expire_times_X > latest_s
-        return showable_I
+        return AllowedItems(
+            showable_I=self.showable_I,
+            publish_times_I=self.content.publish_times_X,
+            expire_times_I=self.content.expire_times_X,
+            earliest_s=earliest_s,
+            latest_s=latest_s,
+        )
 
     def to_come(self, now_s: float) -> tuple[int, float]:
         """Number of items that will be shown later, and the instant of the next one; inf where there are none."""
@@ -189,12 +192,14 @@ class Catalogue:
     def facts(self, rows_N: RowArray, own_rows_J: RowArray) -> ItemFacts:
         """What assemble() reads about the items at `rows_N` and the profile's own items at `own_rows_J`."""
         return ItemFacts(
-            own_positions_N=own_positions(rows_N, own_rows_J, num_rows=len(self.item_ids)),
-            content=self.content.take(rows_N),
-            profile_content=self.content.take(own_rows_J),
-            counts_NHB=self.counts_IHB[rows_N],
-            reference_times_N=self.reference_times_I[rows_N],
+            own_positions_N=own_positions(rows_N, own_rows_J),
+            content=self.content,
+            profile_content=self.content,
+            counts_NHB=self.counts_IHB,
+            reference_times_N=self.reference_times_I,
             decay_per_day_H=self.decay_per_day_H,
+            rows_N=rows_N,
+            own_rows_I=own_rows_J,
         )
 
 

@@ -102,15 +102,13 @@ def _reasons(source: RecallSource, row: int, context: RecallContext) -> Sequence
 def _told(reason: OwnReason, context: RecallContext) -> _Told:
     """The newest known behavior on the own item of a reason: the event itself, or the heaviest of its counts."""
     profile, behaviors = context.profile, context.behaviors
-    item_id, recent_item_ids = profile.item_ids[reason.own], profile.recent_item_ids
-    behavior, time_s = None, float(profile.reference_times_I[reason.own])
-    for number in range(len(recent_item_ids) - 1, -1, -1):
-        if recent_item_ids[number] == item_id:
-            places = np.flatnonzero(behaviors.ids_B == profile.recent_behavior_ids_L[number])
-            if len(places):
-                behavior, time_s = int(places[0]), float(profile.recent_event_times_L[number])
-                break
-    if behavior is None:
+    item_id = profile.item_ids[reason.own]
+    event = context.newest_events.get(item_id)
+    if event is not None:
+        behavior = behaviors.place_of_id[int(profile.recent_behavior_ids_L[event])]
+        time_s = float(profile.recent_event_times_L[event])
+    else:
+        time_s = float(profile.reference_times_I[reason.own])
         behavior = int(np.argmax(profile.counts(behaviors)[reason.own, 0, :] * behaviors.weights_B))
     configured = behaviors.behaviors[behavior]
     row = context.catalogue.row_of.get(item_id)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mmrec.index.best_rows import first_rows
 from mmrec.recall.context import RecallContext
 from mmrec.recall.source import PlainReason, Proposals
 
@@ -18,8 +19,7 @@ class PopularItems:
 
     def propose(self, context: RecallContext, *, num_candidates: int) -> Proposals:
         """The first allowed items of an order that is the same for all users; costs one index operation."""
-        order = context.catalogue.popular_rows_I
-        rows = order[context.allowed_I[order]][:num_candidates]
+        rows = first_rows(context.catalogue.popular_rows_I, num_candidates, context.allowed.parts)
         return Proposals(rows_K=rows, scores_K=context.catalogue.popularity_I[rows])
 
     def reasons(self, row: int, context: RecallContext) -> Sequence[PlainReason]:
