@@ -5,50 +5,71 @@ of overhead, and a list took hundreds of them.
     def fresh(age, unit): return 1.0 / (1.0 + age / unit)        plain Python, and part of compiled code that calls it
 
     @compiled(reads(FLOAT, 1), FLOAT)
-    def freshest(ages_I, unit): ...                              compiled for these types when its module is imported
+    def freshest(ages_I, unit): ...                              compiled for these types on its first call
 
-So no request waits for a compiler. Machine code is kept in the cache folder (mmrec.home), by what the formulas say that
-a function calls: Numba itself notices changes of the function's own file alone. Where the folder cannot be written,
-every process compiles for itself, some ten seconds at its start. Compiled functions let go of the interpreter's lock
-while they run, never raise, and check no bounds: callers give rows that exist.
+    compile_all()                                                now, so that no request waits for a compiler
+
+A process that calls none pays for none: Numba is imported with the first of them. Machine code is kept in the cache
+folder (mmrec.home), by what the function and the formulas that it calls say: Numba itself notices changes of the
+function's own file alone. Where the folder cannot be written, every process compiles for itself, half a minute of work.
+Compiled functions let go of the interpreter's lock while they run, never raise, and check no bounds: callers give rows
+that exist.
 """
 
 import hashlib
 import importlib
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FunctionType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar
 
 from mmrec.home import cache_folder
 
-# Untyped on purpose: Numba brings no annotations.
-numba: Any = importlib.import_module("numba")
-_extending: Any = importlib.import_module("numba.extending")
+_Given = ParamSpec("_Given")
+_Made = TypeVar("_Made")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-FLOAT: Final[Any] = numba.types.float64
-SINGLE: Final[Any] = numba.types.float32
-INT: Final[Any] = numba.types.int64
-SMALL_INT: Final[Any] = numba.types.int32
-BOOL: Final[Any] = numba.types.boolean
+FLOAT: Final = "float64"
+SINGLE: Final = "float32"
+INT: Final = "int64"
+SMALL_INT: Final = "int32"
+BOOL: Final = "boolean"
+_LOCK: Final = threading.RLock()
 _FORMULAS: Final[dict[Any, str]] = {}
 """What each formula says, with all that it calls."""
+_REGISTERED: Final[set[Any]] = set()
+"""Formulas that Numba knows."""
+_FUNCTIONS: "Final[list[Compiled[..., Any]]]" = []
 
 
-def reads(dtype: Any, ndim: int, layout: str = "A") -> Any:
+class ArrayType(NamedTuple):
+    """The type of an array argument."""
+
+    dtype: str
+    ndim: int
+    layout: str = "A"
+    readonly: bool = True
+    aligned: bool = True
+
+
+ArgumentType = str | ArrayType | tuple[Any, ...]
+"""Of a number, an array, or a tuple of such."""
+
+
+def reads(dtype: str, ndim: int, layout: str = "A") -> ArrayType:
     """The type of an array that is only read, of any strides; layout "C" for one that is contiguous."""
-    return numba.types.Array(dtype, ndim, layout, readonly=True)
+    return ArrayType(dtype, ndim, layout)
 
 
-def reads_stored(dtype: Any, ndim: int) -> Any:
+def reads_stored(dtype: str, ndim: int) -> ArrayType:
     """The same for an array that is a view of stored bytes and may lie at any address."""
-    return numba.types.Array(dtype, ndim, "A", readonly=True, aligned=False)
+    return ArrayType(dtype, ndim, aligned=False)
 
 
-def writes(dtype: Any, ndim: int) -> Any:
+def writes(dtype: str, ndim: int) -> ArrayType:
     """The type of a contiguous array that a function fills."""
-    return numba.types.Array(dtype, ndim, "C")
+    return ArrayType(dtype, ndim, "C", readonly=False)
 
 
 def formula(function: _Function) -> _Function:
@@ -56,33 +77,77 @@ def formula(function: _Function) -> _Function:
 
     What it calls is a formula already.
     """
-    _extending.register_jitable(function)
     _FORMULAS[function] = _said(function)
     return function
 
 
-def compiled(*argument_types: Any) -> Callable[[_Function], _Function]:
-    """Compile a function for arguments of these types, now.
+class Compiled(Generic[_Given, _Made]):
+    """A function that is compiled on its first call."""
+
+    def __init__(self, function: Callable[_Given, _Made], argument_types: tuple[ArgumentType, ...]) -> None:
+        self.__doc__, self.plain = function.__doc__, function
+        self._argument_types = argument_types
+        self._ready: Callable[_Given, _Made] | None = None
+
+    def __call__(self, *args: _Given.args, **kwargs: _Given.kwargs) -> _Made:
+        """Call it; TypeError where arguments are of other types."""
+        return (self._ready or self.compile())(*args, **kwargs)
+
+    def compile(self) -> Callable[_Given, _Made]:
+        """Compile it now, unless it is."""
+        with _LOCK:
+            if self._ready is None:
+                self._ready = _machine_code(self.plain, self._argument_types)
+            return self._ready
+
+
+def compiled(*argument_types: ArgumentType) -> Callable[[Callable[_Given, _Made]], Compiled[_Given, _Made]]:
+    """Compile a function for arguments of these types, by position.
 
     Args:
-        argument_types: By position; arrays by reads() and writes().
-
-    Returns:
-        A decorator; what it gives takes positional arguments, and raises TypeError for those of other types.
+        argument_types: Of numbers by name, of arrays by reads() and writes().
     """
 
-    def made(function: _Function) -> _Function:
-        before, folder = numba.config.CACHE_DIR, _kept_in(function)
-        numba.config.CACHE_DIR = str(folder) if folder is not None else ""
-        try:
-            ready: _Function = numba.njit([argument_types], nogil=True, cache=folder is not None, error_model="numpy")(
-                function
-            )
-        finally:
-            numba.config.CACHE_DIR = before
+    def made(function: Callable[_Given, _Made]) -> Compiled[_Given, _Made]:
+        _FUNCTIONS.append(ready := Compiled(function, argument_types))
         return ready
 
     return made
+
+
+def compile_all() -> int:
+    """Compile every function of the modules that are imported; how many there are."""
+    for function in _FUNCTIONS:
+        function.compile()
+    return len(_FUNCTIONS)
+
+
+def _machine_code(function: Callable[..., Any], argument_types: tuple[ArgumentType, ...]) -> Callable[..., Any]:
+    # Untyped on purpose: Numba brings no annotations.
+    numba: Any = importlib.import_module("numba")
+    extending: Any = importlib.import_module("numba.extending")
+    for each in _FORMULAS.keys() - _REGISTERED:
+        extending.register_jitable(each)
+        _REGISTERED.add(each)
+    signature = tuple(_numba_type(each, numba.types) for each in argument_types)
+    before, folder = numba.config.CACHE_DIR, _kept_in(function, numba.__version__)
+    numba.config.CACHE_DIR = str(folder) if folder is not None else ""
+    try:
+        ready: Callable[..., Any] = numba.njit([signature], nogil=True, cache=folder is not None, error_model="numpy")(
+            function
+        )
+    finally:
+        numba.config.CACHE_DIR = before
+    return ready
+
+
+def _numba_type(argument: ArgumentType, types: Any) -> Any:
+    if isinstance(argument, str):
+        return getattr(types, argument)
+    if isinstance(argument, ArrayType):
+        dtype = getattr(types, argument.dtype)
+        return types.Array(dtype, argument.ndim, argument.layout, readonly=argument.readonly, aligned=argument.aligned)
+    return types.Tuple([_numba_type(each, types) for each in argument])
 
 
 def _said(function: Callable[..., Any]) -> str:
@@ -94,9 +159,9 @@ def _said(function: Callable[..., Any]) -> str:
     return repr((code.co_code, code.co_consts, code.co_names, constants, called))
 
 
-def _kept_in(function: Callable[..., Any]) -> Path | None:
+def _kept_in(function: Callable[..., Any], version: str) -> Path | None:
     """Where the machine code of a function is kept; None where nothing can be written."""
-    said = hashlib.sha256(f"{numba.__version__} {_said(function)}".encode()).hexdigest()[:16]
+    said = hashlib.sha256(f"{version} {_said(function)}".encode()).hexdigest()[:16]
     folder = cache_folder() / "compiled" / said
     try:
         folder.mkdir(parents=True, exist_ok=True)

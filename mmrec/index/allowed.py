@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.compiled import BOOL, FLOAT, INT, SMALL_INT, compiled, formula, numba, reads
+from mmrec.compiled import BOOL, FLOAT, INT, SMALL_INT, compiled, formula, reads
 from mmrec.index.row_tables import NO_PLACE, slot_of, table_of
 
 BoolArray = npt.NDArray[np.bool_]
@@ -24,20 +24,18 @@ RowArray = npt.NDArray[np.int64]
 _NO_MASK: Final = np.zeros(0, dtype=np.bool_)
 _NO_TIMES: Final = np.zeros(0)
 _NO_ROWS: Final = np.zeros(0, dtype=np.int64)
-ALLOWED: Final[Any] = numba.types.Tuple(
-    (
-        reads(BOOL, 1),
-        reads(FLOAT, 1),
-        reads(FLOAT, 1),
-        FLOAT,
-        FLOAT,
-        reads(BOOL, 1),
-        reads(BOOL, 1),
-        reads(SMALL_INT, 1),
-        reads(INT, 1),
-    )
+ALLOWED: Final = (
+    reads(BOOL, 1),
+    reads(FLOAT, 1),
+    reads(FLOAT, 1),
+    FLOAT,
+    FLOAT,
+    reads(BOOL, 1),
+    reads(BOOL, 1),
+    reads(SMALL_INT, 1),
+    reads(INT, 1),
 )
-"""Type of AllowedItems.parts in compiled code."""
+"""Type of AllowedItems.parts."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -40,7 +40,7 @@ def serving_index(item_ids: Sequence[str], vectors_ID: Float32Array) -> VectorIn
 
 def changed_index(
     before: VectorIndex | None,
-    item_ids: tuple[str, ...],
+    item_ids: Sequence[str],
     vectors_ID: Float32Array,
     *,
     changed_rows: npt.NDArray[np.int64],
@@ -71,14 +71,14 @@ class FaissIndex:
             num_flat: More items than this are searched by clusters.
         """
         self._num_flat = num_flat
-        self.item_ids = tuple(item_ids)
+        self.item_ids: Sequence[str] = tuple(item_ids)
         self.vectors_ID = checked_vectors(self.item_ids, vectors_ID)
         self._cluster()
 
     @classmethod
     def of_checked(
         cls,
-        item_ids: tuple[str, ...],
+        item_ids: Sequence[str],
         vectors_ID: Float32Array,
         *,
         before: "FaissIndex | None",

@@ -41,7 +41,7 @@ class VectorIndex(Protocol):
     """Search over one fixed set of item embeddings."""
 
     @property
-    def item_ids(self) -> tuple[str, ...]:
+    def item_ids(self) -> Sequence[str]:
         """Ids by row."""
         ...
 
@@ -61,11 +61,11 @@ class ExactIndex:
     """Every inner product, then the best: the reference."""
 
     def __init__(self, item_ids: Sequence[str], vectors_ID: Float32Array) -> None:
-        self.item_ids = tuple(item_ids)
+        self.item_ids: Sequence[str] = tuple(item_ids)
         self.vectors_ID = checked_vectors(self.item_ids, vectors_ID)
 
     @classmethod
-    def of_checked(cls, item_ids: tuple[str, ...], vectors_ID: Float32Array) -> "ExactIndex":
+    def of_checked(cls, item_ids: Sequence[str], vectors_ID: Float32Array) -> "ExactIndex":
         """An index of items that checked_vectors() would take, for callers who know that it would."""
         index = cls.__new__(cls)
         index.item_ids, index.vectors_ID = item_ids, vectors_ID

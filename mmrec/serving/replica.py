@@ -25,6 +25,7 @@ import numpy as np
 
 from mmrec.clock import Clock
 from mmrec.collecting.overlay import Overlay
+from mmrec.compiled import compile_all
 from mmrec.config import Settings
 from mmrec.content.query_encoder import EncodesQueries, NoQueryEncoder
 from mmrec.errors import IncompatibleStateError, NotFoundError
@@ -35,6 +36,7 @@ from mmrec.publishing.release import ReleaseStore
 from mmrec.recall.fusion import OWN_WEIGHTS
 from mmrec.scoring.item_statistics import decay_rates
 from mmrec.scoring.profile import NEVER_S
+from mmrec.serving.cursor import Cursor
 from mmrec.serving.fresh_profile import FreshProfile
 from mmrec.serving.item_record import ItemUpdate, read_item_update
 from mmrec.serving.keeper import CatalogueKeeper
@@ -51,7 +53,7 @@ from mmrec.serving.messages import (
 )
 from mmrec.serving.profile_reads import READ_S, SHARE, ProfileReads
 from mmrec.serving.recommend import Deadline, ReplicaState, recommend, similar
-from mmrec.serving.release_loading import PORTION, LoadedRelease, load_release, refresh_all
+from mmrec.serving.release_loading import LoadedRelease, load_release, refresh_all
 from mmrec.serving.search_content import NamedAlignment
 from mmrec.serving.search_request import likeness_request, search_request
 from mmrec.serving.search_side import SearchSide
@@ -112,22 +114,6 @@ class Counters:
     degraded_by_reason: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass
-class _Cursor:
-    """Goes through the catalogue again and again at an even pace."""
-
-    position: int = 0
-    moved_s: float = 0.0
-
-    def next(self, item_ids: tuple[str, ...], round_s: float, now_s: float) -> tuple[str, ...]:
-        """The items that are due when a round takes `round_s`, at most PORTION."""
-        due = min(PORTION, int(len(item_ids) * (now_s - self.moved_s) / round_s) + 1)
-        self.moved_s = now_s
-        start = self.position if self.position < len(item_ids) else 0
-        self.position = start + due
-        return item_ids[start : start + due]
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Refused:
     """The promoted release that cannot be used, if there is one."""
@@ -178,7 +164,7 @@ class Replica:
             read_past=parts.read_past,
             stopping=self._stopping,
         )
-        self._counts_cursor, self._neighbors_cursor = _Cursor(), _Cursor()
+        self._counts_cursor, self._neighbors_cursor = Cursor(), Cursor()
         self.reads = ProfileReads(  # for requests, and for nobody else
             overlay=parts.open_overlay() if parts.open_overlay is not None else None,
             read_profiles=parts.open_features().read_profiles,
@@ -190,7 +176,12 @@ class Replica:
         self.counters = Counters()
 
     def start(self) -> None:
-        """Start the thread. Requests are answered from now on, and better once the first portion was read."""
+        """Start the thread. Requests are answered from now on, and better once the first portion was read.
+
+        Before that, what they run is compiled, which takes half a minute where no machine code was kept.
+        """
+        began_s = time.monotonic()
+        log.info("compiled", num_functions=compile_all(), seconds=round(time.monotonic() - began_s, 3))
         self._thread.start()
 
     def wait_ready(self, timeout_s: float) -> bool:

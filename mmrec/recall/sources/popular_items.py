@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmrec.index.best_rows import first_rows
+import numpy as np
+
 from mmrec.recall.context import RecallContext
 from mmrec.recall.source import PlainReason, Proposals
 
@@ -19,11 +20,11 @@ class PopularItems:
 
     def propose(self, context: RecallContext, *, num_candidates: int) -> Proposals:
         """The first allowed items of an order that is the same for all users; costs one index operation."""
-        rows = first_rows(context.catalogue.popular_rows_I, num_candidates, context.allowed.parts)
-        return Proposals(rows_K=rows, scores_K=context.catalogue.popularity_I[rows])
+        rows = context.catalogue.popular(num_candidates, context.allowed)
+        return Proposals(rows_K=rows, scores_K=context.catalogue.popularity_at(rows))
 
     def reasons(self, row: int, context: RecallContext) -> Sequence[PlainReason]:
         """That others choose it, if they do."""
-        if not context.catalogue.popularity_I[row] > 0:
+        if not context.catalogue.popularity_at(np.array([row]))[0] > 0:
             return []
         return [PlainReason(sentence="Many people choose it these days.", precedence=20)]
