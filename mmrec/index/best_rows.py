@@ -106,16 +106,23 @@ def first_rows(rows_M: Any, num_results: int, parts: Any) -> npt.NDArray[np.int6
 
 @compiled(reads(SINGLE, 2), INT, ALLOWED)
 def best_of_each(scores_QI: Any, num_results: int, parts: Any) -> Any:
-    """(rows, scores) of the best allowed items of each query, shape (Q, K); -1 and -inf beyond the last one."""
+    """(rows, scores) of the best allowed items of each query, shape (Q, K); -1 and -inf beyond the last one.
+
+    A score of -inf is none.
+    """
     num_queries, num_items = scores_QI.shape
     rows_QK = np.full((num_queries, num_results), -1, dtype=np.int64)
     scores_QK = np.full((num_queries, num_results), -np.inf, dtype=np.float32)
     for q in range(num_queries):
         scores_K, rows_K, size = scores_QK[q], rows_QK[q], 0
+        least = np.float32(-np.inf)
         for row in range(num_items):
             score = scores_QI[q, row]
-            if belongs(scores_K, rows_K, size, score, row) and is_allowed(parts, row):
+            # Rows come in order, so one that is equal to the worst of a full heap comes after it.
+            if score > least and num_results > 0 and is_allowed(parts, row):
                 size = offered(scores_K, rows_K, size, score, row)
+                if size == num_results:
+                    least = scores_K[0]
         sort_heap(scores_K, rows_K, size)
     return rows_QK, scores_QK
 

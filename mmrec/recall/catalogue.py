@@ -186,6 +186,10 @@ class Catalogue:
         """popularity_I at some rows, shape (N,)."""
         return self.popularity_I[rows_N] if self.popularity is None else self.popularity.at(rows_N)
 
+    def popularity_of(self, row: int) -> float:
+        """The same at one row."""
+        return float(self.popularity_I[row]) if self.popularity is None else self.popularity.of(row)
+
     def popular(self, num_rows: int, allowed: AllowedItems) -> RowArray:
         """The first allowed rows of popular_rows_I, at most `num_rows`."""
         if self.popularity is None:

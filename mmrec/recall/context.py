@@ -106,8 +106,8 @@ class RecallContext:
         return youngest
 
     @cached_property
-    def told(self) -> dict[tuple[str, int], Sequence[Any]]:
-        """What sources already said of a row in this context, by (relation, row): two sources may say the same."""
+    def told(self) -> dict[tuple[str, int], Any]:
+        """What was found out to explain this list, by (kind, row or own item): reasons repeat from item to item."""
         return {}
 
     @cached_property

@@ -45,6 +45,10 @@ class Popularity:
         popularity_N: FloatArray = self.kept_I[rows_N] * self.left
         return popularity_N
 
+    def of(self, row: int) -> float:
+        """The same of one row."""
+        return float(self.kept_I[row]) * self.left
+
     def first(self, rows_N: RowArray, num_rows: int) -> RowArray:
         """The most popular ones of some rows, at most `num_rows`."""
         if len(rows_N) > num_rows > 0:

@@ -160,12 +160,14 @@ def loudest(rows_QK: Any, scores_QK: Any) -> Any:
 
 
 @compiled(INT, reads(INT, 1), reads(FLOAT, 1), reads(SMALL_INT, 2), reads(FLOAT, 2))
-def pulled_by(row: int, own_rows_J: Any, pulls_J: Any, rows_IK: Any, weights_IK: Any) -> FloatArray:
-    """What each own item adds to the neighbor score of the item at a row, shape (J,)."""
-    added_J = np.zeros(len(own_rows_J))
+def pulled_by(row: int, own_rows_J: Any, pulls_J: Any, rows_IK: Any, weights_IK: Any) -> Any:
+    """(positions, what each adds) of the own items that add to the neighbor score of the item at a row, ascending."""
+    owns_J, added_J, num_found = np.empty(len(own_rows_J), dtype=np.int64), np.empty(len(own_rows_J)), 0
     for j in range(len(own_rows_J)):
-        if own_rows_J[j] >= 0:
+        if own_rows_J[j] >= 0 and pulls_J[j] > 0.0:
             for k in range(rows_IK.shape[1]):
-                if rows_IK[own_rows_J[j], k] == row:
-                    added_J[j] += weights_IK[own_rows_J[j], k] * pulls_J[j]
-    return added_J
+                if rows_IK[own_rows_J[j], k] == row and weights_IK[own_rows_J[j], k] > 0.0:
+                    owns_J[num_found], added_J[num_found] = j, weights_IK[own_rows_J[j], k] * pulls_J[j]
+                    num_found += 1
+                    break
+    return owns_J[:num_found], added_J[:num_found]

@@ -101,8 +101,25 @@ def _reasons(source: RecallSource, row: int, context: RecallContext) -> Sequence
 
 def _told(reason: OwnReason, context: RecallContext) -> _Told:
     """The newest known behavior on the own item of a reason: the event itself, or the heaviest of its counts."""
+    event = context.own_events.get(reason.own)
+    if event is None:
+        event = context.own_events[reason.own] = _own_event(reason.own, context)
+    return _Told(
+        reason=reason,
+        behavior=BehaviorReason(
+            item_id=event.item_id,
+            behavior=event.behavior.name,
+            event_time_s=event.time_s,
+            relation=reason.relation,
+            strength=reason.strength,
+        ),
+        phrase=event.phrase,
+    )
+
+
+def _own_event(own: int, context: RecallContext) -> OwnEvent:
     profile, behaviors = context.profile, context.behaviors
-    item_id = profile.item_ids[reason.own]
+    item_id = profile.item_ids[own]
     event = context.newest_events.get(item_id)
     if event is not None:
         behavior = behaviors.place_of_id[int(profile.recent_behavior_ids_L[event])]

@@ -111,7 +111,8 @@ def test_a_table_finds_the_last_place_of_every_row(rows: list[int], asked: list[
 def test_neighbor_sums_are_those_over_all_own_items(seed: int) -> None:
     rng = np.random.default_rng(seed)
     num_items, width = 30, 4
-    rows_IK = rng.integers(-1, num_items, size=(num_items, width)).astype(np.int32)
+    rows_IK = np.array([rng.permutation(np.arange(-2, num_items))[:width] for _ in range(num_items)])
+    rows_IK = np.maximum(rows_IK, -1).astype(np.int32)
     weights_IK = rng.random((num_items, width))
     own_rows_J = rng.permutation(np.arange(-1, num_items))[: int(rng.integers(0, 12))]
     pulls_J = rng.random(len(own_rows_J))
@@ -125,8 +126,9 @@ def test_neighbor_sums_are_those_over_all_own_items(seed: int) -> None:
     np.testing.assert_allclose(sums.whole(num_items), scores_I, rtol=1e-12)
     np.testing.assert_allclose(sums.at(np.arange(num_items)), scores_I, rtol=1e-12)
     for row in range(0, num_items, 7):
-        added_J = pulled_by(row, own_rows_J, pulls_J, rows_IK, weights_IK)
-        np.testing.assert_allclose(added_J, added_IJ[row], rtol=1e-12)
+        owns_P, added_P = pulled_by(row, own_rows_J, pulls_J, rows_IK, weights_IK)
+        assert owns_P.tolist() == np.flatnonzero(added_IJ[row]).tolist()
+        np.testing.assert_allclose(added_P, added_IJ[row, owns_P], rtol=1e-12)
 
 
 @settings(max_examples=60, deadline=None)

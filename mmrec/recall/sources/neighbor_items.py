@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from mmrec.recall.context import RecallContext
 from mmrec.recall.source import NOTHING, OwnReason, Proposals, best
 from mmrec.recall.sums import pulled_by
@@ -35,17 +33,19 @@ class NeighborItems:
         near, profile = context.catalogue.neighbors, context.profile
         if near is None or not profile.num_items:
             return []
-        weights_J = pulled_by(row, context.own_rows_J, context.pulls_J, near.rows_IK, near.weights_IK)
-        leading = np.argsort(-weights_J, kind="stable")[:MAX_REASONS]
-        newest = np.argmax(np.where(weights_J > 0, profile.reference_times_I, -np.inf))
+        owns_P, added_P = pulled_by(row, context.own_rows_J, context.pulls_J, near.rows_IK, near.weights_IK)
+        if not len(owns_P):
+            return []
+        added = dict(zip(owns_P.tolist(), added_P.tolist(), strict=True))
+        leading = sorted(added, key=added.__getitem__, reverse=True)[:MAX_REASONS]
+        newest = owns_P[profile.reference_times_I[owns_P].argmax()]
         return [
             OwnReason(
                 own=own,
                 relation="neighbor",
                 words="and people who did also chose this",
-                strength=float(weights_J[own]),
+                strength=added[own],
                 precedence=1,
             )
-            for own in dict.fromkeys([int(newest), *leading.tolist()])
-            if weights_J[own] > 0
+            for own in dict.fromkeys([int(newest), *leading])
         ]

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from mmrec.recall.context import RecallContext
 from mmrec.recall.source import PlainReason, Proposals
 
@@ -25,6 +23,6 @@ class PopularItems:
 
     def reasons(self, row: int, context: RecallContext) -> Sequence[PlainReason]:
         """That others choose it, if they do."""
-        if not context.catalogue.popularity_at(np.array([row]))[0] > 0:
+        if not context.catalogue.popularity_of(row) > 0:
             return []
         return [PlainReason(sentence="Many people choose it these days.", precedence=20)]
