@@ -57,6 +57,16 @@ class _Told:
     phrase: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _OwnBehavior:
+    """What the user did last on an own item."""
+
+    item_id: str
+    behavior: str
+    event_time_s: float
+    phrase: str
+
+
 def explain(row: int, found: RecommendedList, source_scores: dict[str, float]) -> Explanation:
     """Reasons for the item at `row` of the catalogue; those that the user will recognize come first.
 
@@ -100,24 +110,22 @@ def _reasons(source: RecallSource, row: int, context: RecallContext) -> Sequence
 
 
 def _told(reason: OwnReason, context: RecallContext) -> _Told:
-    """The newest known behavior on the own item of a reason: the event itself, or the heaviest of its counts."""
-    event = context.own_events.get(reason.own)
-    if event is None:
-        event = context.own_events[reason.own] = _own_event(reason.own, context)
-    return _Told(
-        reason=reason,
-        behavior=BehaviorReason(
-            item_id=event.item_id,
-            behavior=event.behavior.name,
-            event_time_s=event.time_s,
-            relation=reason.relation,
-            strength=reason.strength,
-        ),
-        phrase=event.phrase,
+    """A reason with what the user did on the own item; found out once for all items of a list."""
+    own = context.told.get(("behavior", reason.own))
+    if own is None:
+        own = context.told["behavior", reason.own] = _newest_behavior(reason.own, context)
+    behavior = BehaviorReason(
+        item_id=own.item_id,
+        behavior=own.behavior,
+        event_time_s=own.event_time_s,
+        relation=reason.relation,
+        strength=reason.strength,
     )
+    return _Told(reason=reason, behavior=behavior, phrase=own.phrase)
 
 
-def _own_event(own: int, context: RecallContext) -> OwnEvent:
+def _newest_behavior(own: int, context: RecallContext) -> _OwnBehavior:
+    """The newest known behavior on an own item: the event itself, or the heaviest of its counts."""
     profile, behaviors = context.profile, context.behaviors
     item_id = profile.item_ids[own]
     event = context.newest_events.get(item_id)
@@ -125,21 +133,13 @@ def _own_event(own: int, context: RecallContext) -> OwnEvent:
         behavior = behaviors.place_of_id[int(profile.recent_behavior_ids_L[event])]
         time_s = float(profile.recent_event_times_L[event])
     else:
-        time_s = float(profile.reference_times_I[reason.own])
-        behavior = int(np.argmax(profile.counts(behaviors)[reason.own, 0, :] * behaviors.weights_B))
+        time_s = float(profile.reference_times_I[own])
+        behavior = int(np.argmax(profile.counts(behaviors)[own, 0, :] * behaviors.weights_B))
     configured = behaviors.behaviors[behavior]
     row = context.catalogue.row_of.get(item_id)
     title = (context.catalogue.entries[row].title if row is not None else "") or item_id
-    return _Told(
-        reason=reason,
-        behavior=BehaviorReason(
-            item_id=item_id,
-            behavior=configured.name,
-            event_time_s=time_s,
-            relation=reason.relation,
-            strength=reason.strength,
-        ),
-        phrase=configured.said_of(title),
+    return _OwnBehavior(
+        item_id=item_id, behavior=configured.name, event_time_s=time_s, phrase=configured.said_of(title)
     )
 
 
