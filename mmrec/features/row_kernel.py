@@ -74,37 +74,45 @@ def _net(counts_B: Any, cancels_C2: Any) -> None:
 
 @formula
 def _fill_item(
-    out_FN: Any, n: Any, f: Any, counts_HB: Any, reference_s: Any, rates_H: Any, weights_B: Any, cancels_C2: Any,
-    read_s: Any, published_s: Any
-) -> Any:  # fmt: skip
-    """How all users treat one candidate, and how new it is; the next free column."""
-    num_half_lives, num_behaviors = counts_HB.shape
+    out_FN: Any,
+    n: Any,
+    f: Any,
+    counts_XHB: Any,
+    row: Any,
+    reference_s: Any,
+    rates_H: Any,
+    weights_B: Any,
+    cancels_C2: Any,
+    read_s: Any,
+    published_s: Any,
+    counts_B: Any,
+) -> Any:
+    """How all users treat one candidate, and how new it is; the next free column. `counts_B` is room to count in."""
+    num_half_lives, num_behaviors = counts_XHB.shape[1:]
     is_counted = np.isfinite(reference_s)
     age_s = read_s - reference_s if is_counted else 0.0
-    buffer_B, kept_B = np.empty(num_behaviors), np.zeros(num_behaviors)
+    rates_f = f + num_half_lives
     first_log, last_log = 0.0, 0.0
     for h in range(num_half_lives):
-        left, affinity = share_left(age_s, rates_H[h]) if is_counted else 0.0, 0.0
+        left, affinity, total = share_left(age_s, rates_H[h]) if is_counted else 0.0, 0.0, 0.0
         for b in range(num_behaviors):
-            buffer_B[b] = counts_HB[h, b]
-        _net(buffer_B, cancels_C2)
+            counts_B[b] = counts_XHB[row, h, b]
+        _net(counts_B, cancels_C2)
         for b in range(num_behaviors):
-            buffer_B[b] *= left
-            affinity += buffer_B[b] * weights_B[b]
-            if h == rates_half_life(num_half_lives):
-                kept_B[b] = max(buffer_B[b], 0.0)
+            count = counts_B[b] * left
+            affinity += count * weights_B[b]
+            counts_B[b] = max(count, 0.0)
+            total += counts_B[b]
         last_log = _log_positive(affinity)
         if h == 0:
             first_log = last_log
         out_FN[f + h, n] = last_log
-    f += num_half_lives
-    total = 0.0
-    for b in range(num_behaviors):
-        total += kept_B[b]
-    for b in range(num_behaviors):
-        out_FN[f + b, n] = np.log1p(kept_B[b])
-        out_FN[f + num_behaviors + b, n] = smoothed_rate(kept_B[b], total, num_behaviors, PSEUDO_EVENTS)
-    f += 2 * num_behaviors
+        if h == rates_half_life(num_half_lives):
+            for b in range(num_behaviors):
+                out_FN[rates_f + b, n] = np.log1p(counts_B[b])
+                rate = smoothed_rate(counts_B[b], total, num_behaviors, PSEUDO_EVENTS)
+                out_FN[rates_f + num_behaviors + b, n] = rate
+    f = rates_f + 2 * num_behaviors
     is_age_known = np.isfinite(published_s)
     out_FN[f, n] = first_log - last_log
     out_FN[f + 1, n] = freshness(age_s, SECONDS_PER_DAY) if is_counted else 0.0
@@ -163,27 +171,35 @@ def _token_shares(tokens_TX: Any, own_rows_I: Any, affinity_I: Any, order_I: Any
 
 @formula
 def _fill_taste(
-    out_FN: Any, n: Any, f: Any, tokens_TX: Any, row: Any, newest_domain: Any, table_S: Any, tokens_U: Any,
-    shares_U2: Any
-) -> None:  # fmt: skip
+    out_FN: Any,
+    n: Any,
+    f: Any,
+    tokens_TX: Any,
+    row: Any,
+    newest_domain: Any,
+    table_S: Any,
+    tokens_U: Any,
+    shares_U2: Any,
+) -> None:
     """Shares of the user's affinity, and of the newest items, with one candidate's domain and values."""
-    best, total, num_values = np.zeros(2), np.zeros(2), 0
+    best_liked, best_new, sum_liked, sum_new, num_values = 0.0, 0.0, 0.0, 0.0, 0
     for t in range(len(tokens_TX) - 1):
         token = tokens_TX[t, row]
         if token != NO_TOKEN:
             num_values += 1
             place = table_S[slot_of(table_S, tokens_U, token)]
             if place != NO_PLACE:
-                for side in range(2):
-                    best[side] = max(best[side], shares_U2[place, side])
-                    total[side] += shares_U2[place, side]
+                liked, new = shares_U2[place, 0], shares_U2[place, 1]
+                best_liked, best_new = max(best_liked, liked), max(best_new, new)
+                sum_liked, sum_new = sum_liked + liked, sum_new + new
     domain = tokens_TX[-1, row]
     place = table_S[slot_of(table_S, tokens_U, domain)] if domain != NO_TOKEN else NO_PLACE
     out_FN[f, n] = shares_U2[place, 0] if place != NO_PLACE else 0.0
     out_FN[f + 1, n] = 1.0 if domain == newest_domain and domain != NO_TOKEN else 0.0
-    for side in range(2):
-        out_FN[f + 2 + 2 * side, n] = best[side]
-        out_FN[f + 3 + 2 * side, n] = total[side] / max(num_values, 1)
+    out_FN[f + 2, n] = best_liked
+    out_FN[f + 3, n] = sum_liked / max(num_values, 1)
+    out_FN[f + 4, n] = best_new
+    out_FN[f + 5, n] = sum_new / max(num_values, 1)
 
 
 @formula
@@ -234,31 +250,12 @@ def _fill_user(out_FN: Any, f: Any, counts_IB: Any, affinity_I: Any, num_events:
     reads(FLOAT, 1),
 )
 def fill_rows(
-    out_FN: Any,
-    references_I: Any,
-    counts_IB: Any,
-    recent_I: Any,
-    newest_first_I: Any,
-    num_events: Any,
-    newest_event_time_s: Any,
-    as_of_s: Any,
-    rate: Any,
-    own_positions_N: Any,
-    own_rows_I: Any,
-    rows_N: Any,
-    own_prices_X: Any,
-    own_tokens_TX: Any,
-    prices_X: Any,
-    publish_times_X: Any,
-    tokens_TX: Any,
-    counts_XHB: Any,
-    reference_times_X: Any,
-    rates_H: Any,
-    weights_B: Any,
-    cancels_C2: Any,
-    similarities_N: Any,
-    neighbor_scores_N: Any,
-) -> None:
+    out_FN: Any, references_I: Any, counts_IB: Any, recent_I: Any, newest_first_I: Any, num_events: Any,
+    newest_event_time_s: Any, as_of_s: Any, rate: Any, own_positions_N: Any, own_rows_I: Any, rows_N: Any,
+    own_prices_X: Any, own_tokens_TX: Any, prices_X: Any, publish_times_X: Any, tokens_TX: Any, counts_XHB: Any,
+    reference_times_X: Any, rates_H: Any, weights_B: Any, cancels_C2: Any, similarities_N: Any, neighbor_scores_N:
+    Any
+) -> None:  # fmt: skip
     """Fill feature rows, one candidate a column of `out_FN`; arguments as assemble() takes them apart.
 
     Args:
@@ -279,15 +276,25 @@ def fill_rows(
     table_S, tokens_U, shares_U2 = _token_shares(own_tokens_TX, own_rows_I, affinity_I, order_I)
     newest_row = own_rows_I[newest_first_I[0]] if num_own else -1
     newest_domain = own_tokens_TX[-1, newest_row] if newest_row >= 0 else NO_TOKEN
-    num_user = 4 + num_behaviors
+    num_user, counts_B = 4 + num_behaviors, np.empty(num_behaviors)
     for n in range(len(rows_N)):
         row, own = rows_N[n], own_positions_N[n]
         for x in range(num_behaviors + OWN_COLUMNS):
             out_FN[x, n] = columns_IX[own, x] if own >= 0 else 0.0
         f = _fill_item(
-            out_FN, n, num_behaviors + OWN_COLUMNS, counts_XHB[row], reference_times_X[row], rates_H, weights_B,
-            cancels_C2, read_s, publish_times_X[row]
-        )  # fmt: skip
+            out_FN,
+            n,
+            num_behaviors + OWN_COLUMNS,
+            counts_XHB,
+            row,
+            reference_times_X[row],
+            rates_H,
+            weights_B,
+            cancels_C2,
+            read_s,
+            publish_times_X[row],
+            counts_B,
+        )
         ratio = np.log(prices_X[row]) - usual
         out_FN[f, n] = ratio if np.isfinite(ratio) else 0.0
         out_FN[f + 1, n] = abs(ratio) if np.isfinite(ratio) else 0.0
