@@ -1,11 +1,11 @@
 """Search in the replica's own memory: serving_index() gives the faster one for a number of items.
 
-Flat up to FLAT_ITEMS, clusters above. The flat search is one matrix product for all queries and a heap for each
-(best_rows), which asks only of an item that is among the best so far whether it is allowed; it reads the vectors where
-they are, so an index whose items changed costs nothing to make. Clusters are asked for more than is wanted, and the
-allowed ones are kept; where these do not suffice they are searched by bitmap, and exactly under a selective filter,
-since filtered approximate search loses half of its recall. Clusters are kept for the items that did not change, the
-others are searched exactly, and when these are many the clusters are made anew.
+Flat up to FLAT_ITEMS, clusters above. The flat search is one matrix product for all queries, and asks only of the best
+items whether they are allowed (best_rows); it reads the vectors where they are, so an index whose items changed costs
+nothing to make. Clusters are asked for more than is wanted, and the allowed ones are kept; where these do not suffice
+they are searched by bitmap, and exactly under a selective filter, since filtered approximate search loses half of its
+recall. Clusters are kept for the items that did not change, the others are searched exactly, and when these are many the
+clusters are made anew.
 """
 
 import importlib
@@ -155,7 +155,7 @@ def _flat_search(
 ) -> SearchResult:
     """Exact search of vectors where they are."""
     assert queries_QD.shape[1] == vectors_ID.shape[1], (queries_QD.shape, vectors_ID.shape)
-    rows_QK, scores_QK = best_of_each(queries_QD @ vectors_ID.T, num_results, allowed.parts)
+    rows_QK, scores_QK = best_of_each(queries_QD @ vectors_ID.T, num_results, allowed)
     return SearchResult(rows_QK=rows_QK, scores_QK=scores_QK)
 
 

@@ -76,7 +76,7 @@ def fuse(
     if not found:
         return Candidates(rows_N=NOTHING.rows_K, recall_scores_N=NOTHING.scores_K)
     rows_U, scores_U = fused_scores(*_sequence(found, weights), FUSION_OFFSET)
-    rows_N, scores_N = best_rows(rows_U, scores_U, num_candidates, EVERYTHING.parts)
+    rows_N, scores_N = best_rows(rows_U, scores_U, num_candidates, EVERYTHING)
     return Candidates(rows_N=rows_N, recall_scores_N=scores_N, found=tuple(found), weights=weights)
 
 

@@ -105,5 +105,5 @@ def best(rows: RowArray, scores: FloatArray, num_candidates: int, *, allowed: Al
         scores: One each; NaN leaves a row out.
     """
     rows_M, scores_M = np.asarray(rows, dtype=np.int64), np.asarray(scores, dtype=np.float64)
-    rows_K, scores_K = best_rows(rows_M, scores_M, num_candidates, allowed.parts)
+    rows_K, scores_K = best_rows(rows_M, scores_M, num_candidates, allowed)
     return Proposals(rows_K=rows_K, scores_K=scores_K)

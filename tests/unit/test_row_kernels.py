@@ -56,7 +56,7 @@ def test_the_best_rows_are_the_first_of_all_sorted_ones(seed: int) -> None:
     scores_M = rng.choice([-np.inf, -1.0, 0.0, 0.5, 2.0], size=len(rows_M))
     kept = mask_I[rows_M]
     order = np.lexsort((rows_M[kept], -scores_M[kept]))[:num_results]
-    rows_K, scores_K = best_rows(rows_M, scores_M, num_results, allowed.parts)
+    rows_K, scores_K = best_rows(rows_M, scores_M, num_results, allowed)
     np.testing.assert_array_equal(rows_K, rows_M[kept][order])
     np.testing.assert_array_equal(scores_K, scores_M[kept][order])
     np.testing.assert_array_equal(first_rows(rows_M, num_results, allowed.parts), rows_M[kept][:num_results])
@@ -69,7 +69,7 @@ def test_the_best_of_each_query_are_the_first_of_all_sorted_ones(seed: int) -> N
     num_items, num_results = int(rng.integers(0, 60)), int(rng.integers(0, 20))
     allowed, mask_I = drawn_condition(rng, num_items)
     scores_QI = rng.integers(0, 9, size=(3, num_items)).astype(np.float32)
-    rows_QK, scores_QK = best_of_each(scores_QI, num_results, allowed.parts)
+    rows_QK, scores_QK = best_of_each(scores_QI, num_results, allowed)
     whole_QM = np.argsort(-scores_QI, axis=1, kind="stable")
     again = allowed_of_each(whole_QM, np.take_along_axis(scores_QI, whole_QM, axis=1), num_results, allowed.parts)
     for query in range(3):
@@ -91,7 +91,7 @@ def test_what_is_no_number_is_never_among_the_best() -> None:
 
 def test_arguments_of_another_type_are_refused() -> None:
     with pytest.raises(TypeError):
-        best_rows(np.array([0.5]), np.array([1.0]), 1, EVERYTHING.parts)
+        best_rows(np.array([0.5]), np.array([1.0]), 1, EVERYTHING)
     with pytest.raises(TypeError):
         places_in(table_of(np.array([1])), np.array([1]), ["a"])
 
