@@ -4,8 +4,8 @@ Flat up to FLAT_ITEMS, clusters above. The flat search is one matrix product for
 items whether they are allowed (best_rows); it reads the vectors where they are, so an index whose items changed costs
 nothing to make. Clusters are asked for more than is wanted, and the allowed ones are kept; where these do not suffice
 they are searched by bitmap, and exactly under a selective filter, since filtered approximate search loses half of its
-recall. Clusters are kept for the items that did not change, the others are searched exactly, and when these are many the
-clusters are made anew.
+recall. Clusters are kept for the items that did not change, the others are searched exactly, and when these are many
+the clusters are made anew.
 """
 
 import importlib
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from mmrec.index.allowed import EVERYTHING, AllowedItems, of_mask
 from mmrec.index.best_rows import allowed_of_each, best_of_each
+from mmrec.index.near_rows import NearRows
 from mmrec.index.vectors import NO_ROW, BoolArray, Float32Array, SearchResult, VectorIndex, checked_vectors
 
 # Untyped on purpose: faiss's stubs describe its C++ constructors, not the Python ones.
@@ -70,7 +71,7 @@ class FaissIndex:
         Args:
             num_flat: More items than this are searched by clusters.
         """
-        self._num_flat = num_flat
+        self._num_flat, self._near = num_flat, NearRows()
         self.item_ids: Sequence[str] = tuple(item_ids)
         self.vectors_ID = checked_vectors(self.item_ids, vectors_ID)
         self._cluster()
@@ -90,6 +91,7 @@ class FaissIndex:
         index._num_flat = before._num_flat if before is not None else FLAT_ITEMS
         clusters = before._clusters if before is not None else None
         loose = np.union1d(before._loose_rows, changed_rows) if before is not None else changed_rows
+        index._near = before._near.carried(before, index, changed_rows) if before is not None else NearRows()
         if clusters is None or len(loose) > MAX_LOOSE_SHARE * len(item_ids):
             index._cluster()
         else:
@@ -134,6 +136,10 @@ class FaissIndex:
             rows_QK=np.take_along_axis(rows_QK, best_QK, axis=1),
             scores_QK=np.take_along_axis(scores_QK, best_QK, axis=1),
         )
+
+    def near(self, rows_Q: npt.NDArray[np.int64], *, num_results: int, allowed: AllowedItems) -> SearchResult:
+        """See VectorIndex."""
+        return self._near.search(self, rows_Q, num_results=num_results, allowed=allowed)
 
     def _search_clusters(self, queries_QD: Float32Array, num_results: int, allowed: AllowedItems) -> SearchResult:
         num_asked = min(OVER_FETCH * num_results + len(allowed.closed_rows), len(self.item_ids))

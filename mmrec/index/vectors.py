@@ -56,6 +56,10 @@ class VectorIndex(Protocol):
         """The best items of each query among the allowed ones; equal scores are ordered by row where exact."""
         ...
 
+    def near(self, rows_Q: npt.NDArray[np.int64], *, num_results: int, allowed: AllowedItems) -> SearchResult:
+        """The best allowed items of the vector of each of Q rows, Q >= 1; as search() finds them."""
+        ...
+
 
 class ExactIndex:
     """Every inner product, then the best: the reference."""
@@ -88,6 +92,10 @@ class ExactIndex:
             scores_QK[query, : len(rows)] = scores_I[rows]
         rows_QK[np.isneginf(scores_QK)] = NO_ROW
         return SearchResult(rows_QK=rows_QK, scores_QK=scores_QK)
+
+    def near(self, rows_Q: npt.NDArray[np.int64], *, num_results: int, allowed: AllowedItems) -> SearchResult:
+        """See VectorIndex."""
+        return self.search(self.vectors_ID[rows_Q], num_results=num_results, allowed_I=allowed)
 
 
 def best_positions(scores_I: npt.NDArray[np.floating], num_results: int) -> npt.NDArray[np.int64]:

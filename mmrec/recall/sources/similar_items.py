@@ -31,10 +31,10 @@ class SimilarItems:
         seeds = context.recent_rows[catalogue.embedded_I[context.recent_rows]][:NUM_SEEDS]
         if not len(seeds):
             return NOTHING
-        found = catalogue.index.search(
-            catalogue.index.vectors_ID[seeds],
+        found = catalogue.index.near(
+            seeds,
             num_results=max(1, -(-num_candidates // len(seeds))),
-            allowed_I=replace(context.allowed, embedded_I=catalogue.embedded_I).without(seeds),
+            allowed=replace(context.allowed, embedded_I=catalogue.embedded_I).without(seeds),
         )
         # The newest seed weighs most: items like it keep their cosine, and each older seed loses another tenth.
         loudness = 0.9 ** np.arange(len(seeds))
