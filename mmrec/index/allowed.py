@@ -5,8 +5,11 @@
     allowed.at(rows_N)                           which of some rows are allowed
     allowed.mask_I                               of all of them, for readers that need every item
 
-Compiled code takes `allowed.parts` and asks is_allowed(parts, row). Axes: I items, N rows asked about, S slots, U rows.
+Compiled code takes `allowed.parts` apart and asks is_allowed(row, ...). Axes: I items, N rows asked about, S slots, U rows.
 """
+
+# Compiled code takes its arguments by position.
+# ruff: noqa: PLR0917
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -101,24 +104,41 @@ def of_mask(allowed_I: BoolArray) -> AllowedItems:
 
 
 @formula
-def is_allowed(parts: Any, row: int) -> bool:
-    """Whether the item at a row, >= 0, is allowed."""
-    if len(parts[0]) and not parts[0][row]:
+def is_allowed(
+    row: int,
+    showable_I: Any,
+    publish_times_I: Any,
+    expire_times_I: Any,
+    earliest_s: float,
+    latest_s: float,
+    passing_I: Any,
+    embedded_I: Any,
+    closed_S: Any,
+    closed_rows: Any,
+) -> bool:
+    """Whether the item at a row, >= 0, is allowed; behind the row, AllowedItems.parts taken apart.
+
+    Taken apart before a loop: getting at a part of a tuple counts references, which costs more than the question.
+    """
+    if len(showable_I) and not showable_I[row]:
         return False
-    if len(parts[1]) and parts[1][row] > parts[3]:
+    if len(publish_times_I) and publish_times_I[row] > earliest_s:
         return False
-    if len(parts[2]) and parts[2][row] <= parts[4]:
+    if len(expire_times_I) and expire_times_I[row] <= latest_s:
         return False
-    if len(parts[5]) and not parts[5][row]:
+    if len(passing_I) and not passing_I[row]:
         return False
-    if len(parts[6]) and not parts[6][row]:
+    if len(embedded_I) and not embedded_I[row]:
         return False
-    return len(parts[8]) == 0 or parts[7][slot_of(parts[7], parts[8], row)] == NO_PLACE
+    return len(closed_rows) == 0 or closed_S[slot_of(closed_S, closed_rows, row)] == NO_PLACE
 
 
 @compiled(ALLOWED, reads(INT, 1))
 def _allowed_at(parts: Any, rows_N: RowArray) -> BoolArray:
+    shown_I, publish_I, expire_I, earliest_s, latest_s, passing_I, embedded_I, closed_S, closed = parts
     allowed_N = np.empty(len(rows_N), dtype=np.bool_)
     for n in range(len(rows_N)):
-        allowed_N[n] = is_allowed(parts, rows_N[n])
+        allowed_N[n] = is_allowed(
+            rows_N[n], shown_I, publish_I, expire_I, earliest_s, latest_s, passing_I, embedded_I, closed_S, closed
+        )
     return allowed_N
