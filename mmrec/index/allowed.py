@@ -5,7 +5,8 @@
     allowed.at(rows_N)                           which of some rows are allowed
     allowed.mask_I                               of all of them, for readers that need every item
 
-Compiled code takes `allowed.parts` apart and asks is_allowed(row, ...). Axes: I items, N rows asked about, S slots, U rows.
+Compiled code takes `allowed.parts` apart and asks is_allowed(row, ...).
+Axes: I items, N rows asked about, S slots, U rows.
 """
 
 # Compiled code takes its arguments by position.

@@ -68,12 +68,11 @@ def _kept(rows_M: RowArray, scores_M: FloatArray, parts: Any) -> tuple[RowArray,
     rows, scores, size = np.empty(len(rows_M), dtype=np.int64), np.empty(len(rows_M)), 0
     for m in range(len(rows_M)):
         row = rows_M[m]
-        if row >= 0 and not np.isnan(scores_M[m]):
-            if is_allowed(
-                row, shown_I, publish_I, expire_I, earliest_s, latest_s, passing_I, embedded_I, closed_S, closed
-            ):
-                rows[size], scores[size] = row, scores_M[m]
-                size += 1
+        if row < 0 or np.isnan(scores_M[m]):
+            continue
+        if is_allowed(row, shown_I, publish_I, expire_I, earliest_s, latest_s, passing_I, embedded_I, closed_S, closed):
+            rows[size], scores[size] = row, scores_M[m]
+            size += 1
     return rows[:size], scores[:size]
 
 

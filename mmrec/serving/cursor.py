@@ -1,4 +1,4 @@
-"""Going through a catalogue again and again at an even pace."""
+"""Where a thread is that goes through all items again and again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from mmrec.serving.release_loading import PORTION
 
 @dataclass
 class Cursor:
-    """A place in a catalogue."""
+    """Goes through the catalogue again and again at an even pace."""
 
     position: int = 0
     moved_s: float = 0.0

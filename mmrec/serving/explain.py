@@ -57,16 +57,6 @@ class _Told:
     phrase: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _OwnBehavior:
-    """What the user did last on an own item."""
-
-    item_id: str
-    behavior: str
-    event_time_s: float
-    phrase: str
-
-
 def explain(row: int, found: RecommendedList, source_scores: dict[str, float]) -> Explanation:
     """Reasons for the item at `row` of the catalogue; those that the user will recognize come first.
 
@@ -109,23 +99,29 @@ def _reasons(source: RecallSource, row: int, context: RecallContext) -> Sequence
         return ()
 
 
-def _told(reason: OwnReason, context: RecallContext) -> _Told:
-    """A reason with what the user did on the own item; found out once for all items of a list."""
-    own = context.told.get(("behavior", reason.own))
-    if own is None:
-        own = context.told["behavior", reason.own] = _newest_behavior(reason.own, context)
-    behavior = BehaviorReason(
-        item_id=own.item_id,
-        behavior=own.behavior,
-        event_time_s=own.event_time_s,
-        relation=reason.relation,
-        strength=reason.strength,
-    )
-    return _Told(reason=reason, behavior=behavior, phrase=own.phrase)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewestBehavior:
+    """What the user did last on one of the profile's items."""
+
+    item_id: str
+    behavior: str
+    event_time_s: float
+    phrase: str
+    """Such as: put "Red scarf" in the cart."""
 
 
-def _newest_behavior(own: int, context: RecallContext) -> _OwnBehavior:
-    """The newest known behavior on an own item: the event itself, or the heaviest of its counts."""
+def newest_behavior(own: int, context: RecallContext) -> NewestBehavior:
+    """The newest known behavior on the profile's item at place `own`: the event, or the heaviest of its counts.
+
+    Found out once for all items of a list.
+    """
+    found: NewestBehavior | None = context.told.get(("behavior", own))
+    if found is None:
+        found = context.told["behavior", own] = _newest_behavior(own, context)
+    return found
+
+
+def _newest_behavior(own: int, context: RecallContext) -> NewestBehavior:
     profile, behaviors = context.profile, context.behaviors
     item_id = profile.item_ids[own]
     event = context.newest_events.get(item_id)
@@ -138,8 +134,24 @@ def _newest_behavior(own: int, context: RecallContext) -> _OwnBehavior:
     configured = behaviors.behaviors[behavior]
     row = context.catalogue.row_of.get(item_id)
     title = (context.catalogue.entries[row].title if row is not None else "") or item_id
-    return _OwnBehavior(
+    return NewestBehavior(
         item_id=item_id, behavior=configured.name, event_time_s=time_s, phrase=configured.said_of(title)
+    )
+
+
+def _told(reason: OwnReason, context: RecallContext) -> _Told:
+    """A reason with the newest known behavior on its own item."""
+    done = newest_behavior(reason.own, context)
+    return _Told(
+        reason=reason,
+        behavior=BehaviorReason(
+            item_id=done.item_id,
+            behavior=done.behavior,
+            event_time_s=done.event_time_s,
+            relation=reason.relation,
+            strength=reason.strength,
+        ),
+        phrase=done.phrase,
     )
 
 
