@@ -164,10 +164,12 @@ def pulled_by(row: int, own_rows_J: Any, pulls_J: Any, rows_IK: Any, weights_IK:
     """(positions, what each adds) of the own items that add to the neighbor score of the item at a row, ascending."""
     owns_J, added_J, num_found = np.empty(len(own_rows_J), dtype=np.int64), np.empty(len(own_rows_J)), 0
     for j in range(len(own_rows_J)):
-        if own_rows_J[j] >= 0 and pulls_J[j] > 0.0:
+        weight = 0.0
+        if own_rows_J[j] >= 0:
             for k in range(rows_IK.shape[1]):
-                if rows_IK[own_rows_J[j], k] == row and weights_IK[own_rows_J[j], k] > 0.0:
-                    owns_J[num_found], added_J[num_found] = j, weights_IK[own_rows_J[j], k] * pulls_J[j]
-                    num_found += 1
-                    break
+                if rows_IK[own_rows_J[j], k] == row:
+                    weight += weights_IK[own_rows_J[j], k]
+        if weight * pulls_J[j] > 0.0:
+            owns_J[num_found], added_J[num_found] = j, weight * pulls_J[j]
+            num_found += 1
     return owns_J[:num_found], added_J[:num_found]
