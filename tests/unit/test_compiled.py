@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mmrec.compiled import BOOL, FLOAT, INT, compiled, formula, reads, reads_stored, writes
+from mmrec.compiled import BOOL, FLOAT, INT, compile_all, compiled, formula, reads, reads_stored, writes
+from mmrec.serving import replica
 
 
 def halves(unit: float):
@@ -67,3 +68,8 @@ def test_numbers_at_any_address_are_read() -> None:
 
     stored = b"\0" + np.array([1.0, 2.5]).tobytes()
     assert total(np.frombuffer(stored, dtype=np.float64, count=2, offset=1)) == 3.5
+
+
+def test_all_that_requests_run_is_compiled_at_once() -> None:
+    assert replica.compile_all is compile_all
+    assert compile_all() >= 15
