@@ -57,7 +57,7 @@ def _encoder(names: tuple[str, ...]) -> Meta:
     )
 
 
-Edge = Literal["kafka", "redis", "milvus", "collector", "recommender", "metrics"]
+Edge = Literal["kafka", "redis", "milvus", "s3", "collector", "recommender", "metrics"]
 """Connections of our programs, by what is at the other end."""
 TextCleaning = Literal["none", "plain", "classic"]
 """As mmrec.content.cleaning has them."""
