@@ -196,13 +196,13 @@ def test_a_collection_that_lost_a_row_is_not_read(any_milvus):
 
 @pytest.mark.integration
 @pytest.mark.parametrize(("awkward", "reads"), [("plain", True), ('tv 5"', False), ("cat\\new", False)])
-def test_a_collection_keyed_by_ids_is_read_or_refused_but_never_read_for_ever(any_milvus, awkward, reads):
-    """Collections made before rows were numbered have the item id as their key."""
+def test_a_collection_keyed_by_ids_is_read_or_refused_but_never_read_for_ever(milvus_uri, awkward, reads):
+    """Collections made before rows were numbered have the item id as their key; only Milvus Lite ever held such ones."""
     from pymilvus import DataType, MilvusClient
 
     from mmrec.stores.milvus import MilvusVectorStore
 
-    client = MilvusClient(any_milvus, dedicated=True)
+    client = MilvusClient(milvus_uri, dedicated=True)
     schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("item_id", DataType.VARCHAR, is_primary=True, max_length=1_024)
     schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=4)
@@ -217,7 +217,7 @@ def test_a_collection_keyed_by_ids_is_read_or_refused_but_never_read_for_ever(an
             [{"item_id": i, "embedding": v.tolist()} for i, v in zip(item_ids[rows], values[rows], strict=True)],
         )
     client.close()
-    store = MilvusVectorStore(any_milvus)
+    store = MilvusVectorStore(milvus_uri)
     if reads:
         assert store.load("items_keyed").item_ids == tuple(item_ids)
         assert store.search("items_keyed", values[:1], num_results=1)[0][0][0] == item_ids[0]
