@@ -197,7 +197,7 @@ def test_a_collection_that_lost_a_row_is_not_read(any_milvus):
 @pytest.mark.integration
 @pytest.mark.parametrize(("awkward", "reads"), [("plain", True), ('tv 5"', False), ("cat\\new", False)])
 def test_a_collection_keyed_by_ids_is_read_or_refused_but_never_read_for_ever(milvus_uri, awkward, reads):
-    """Collections made before rows were numbered have the item id as their key; only Milvus Lite ever held such ones."""
+    """Collections made before rows were numbered have the item id as their key; Milvus Lite alone held such."""
     from pymilvus import DataType, MilvusClient
 
     from mmrec.stores.milvus import MilvusVectorStore
