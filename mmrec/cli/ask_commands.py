@@ -104,7 +104,8 @@ def profile(
 
     Example: `mmrec profile u00001`
     """
-    from mmrec.cli.profile_report import print_profile, profile_document
+    from mmrec.cli.profile_report import print_profile
+    from mmrec.operating.profile_document import profile_document
 
     settings = deployment_settings(config)
     if export:
@@ -123,7 +124,7 @@ def profile(
 
 
 def _export(settings: Settings, user: str, file: str) -> None:
-    from mmrec.cli.forget_export import export_document
+    from mmrec.operating.user_export import export_document
     from mmrec.wiring import open_event_log, open_feature_store, open_overlay
 
     with err.status("reading every store ..."):

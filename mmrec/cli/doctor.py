@@ -16,11 +16,11 @@ import psutil
 
 from mmrec.cli.checks import Check, Health, few
 from mmrec.cli.listeners import check_addresses, check_ports
-from mmrec.cli.running import read_record, running_stack
 from mmrec.config import Settings, load_settings
 from mmrec.events.log import local_folder
 from mmrec.forgetting.pending import num_pending
 from mmrec.home import StackHome
+from mmrec.operating.running import read_record, running_stack
 from mmrec.telemetry.logs import read_status
 
 DISK_BYTES = 10 * 1024**3

@@ -5,8 +5,8 @@ from typing import Any
 import psutil
 
 from mmrec.cli.checks import Check, Health
-from mmrec.cli.running import StackRecord
 from mmrec.config import KafkaSettings, ServingSettings, Settings, StoreSettings
+from mmrec.operating.running import StackRecord
 
 _LOOPBACK = ("127.", "::1", "::ffff:127.")
 

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from mmrec.cli.running import configuration_file, require_stack
 from mmrec.cli.terminal import ConfigOption, err, out
 from mmrec.errors import NotFoundError
 from mmrec.home import StackHome
+from mmrec.operating.running import configuration_file, require_stack
 
 TOWERS = "towers"
 """The recipe that `mmrec train` runs where none is named; the only one that reads training examples."""

@@ -14,8 +14,9 @@ from mmrec.config import Settings
 from mmrec.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from mmrec.cli.rejected_report import ReasonGroup
-    from mmrec.events.resubmit import Door, RefusedRecords, ResubmitTopics
+    from mmrec.events.resubmit import RefusedRecords, ResubmitTopics
+    from mmrec.operating.reason_groups import ReasonGroup
+    from mmrec.operating.rejected import Refusals
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|min|h|d)")
 _UNITS_S = {"s": 1.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0}
@@ -32,16 +33,6 @@ class _Wish:
     again: bool
     yes: bool
     as_json: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Refusals:
-    """The refused records of one topic."""
-
-    topics: "ResubmitTopics"
-    door: "Door"
-    num_malformed_lists: int = 0
-    """Malformed served lists, which are counted with events but not kept."""
 
 
 ReasonOption = Annotated[str, typer.Option("--reason", help="only records refused for this")]
@@ -72,14 +63,12 @@ def events_rejected(
 
     Example: `mmrec events rejected --reason unknown_behavior --resubmit`
     """
-    from mmrec.events.resubmit import EventDoor, ResubmitTopics
+    from mmrec.operating.rejected import event_refusals
 
     now_s = time.time()
     wish = _wish(reason=reason, since=since, show=show, limit=limit, again=again, yes=yes, as_json=as_json, now_s=now_s)
     settings = deployment_settings(config)
-    door = EventDoor(behaviors=settings.behaviors, settings=settings.events, now_s=now_s, as_they_were=as_they_were)
-    topics = ResubmitTopics(records=settings.kafka.behavior_events, rejected=settings.kafka.rejected)
-    _look(_Refusals(topics=topics, door=door, num_malformed_lists=_malformed_lists(settings)), wish, settings)
+    _look(event_refusals(settings, now_s=now_s, as_they_were=as_they_were), wish, settings)
 
 
 def items_rejected(
@@ -100,18 +89,13 @@ def items_rejected(
 
     The state before a refused one stays in use. Example: `mmrec items rejected --show bad_price`
     """
-    from mmrec.catalog.resubmit import ItemDoor
-    from mmrec.events.resubmit import ResubmitTopics
-    from mmrec.wiring import open_topics
+    from mmrec.operating.rejected import item_refusals
 
     wish = _wish(
         reason=reason, since=since, show=show, limit=limit, again=again, yes=yes, as_json=as_json, now_s=time.time()
     )
     settings = deployment_settings(config)
-    kafka = settings.kafka
-    topics = ResubmitTopics(records=kafka.catalog_items, rejected=kafka.catalog_rejected)
-    door = ItemDoor(lambda: open_topics(settings).read(kafka.catalog_items))
-    _look(_Refusals(topics=topics, door=door), wish, settings)
+    _look(item_refusals(settings), wish, settings)
 
 
 def _wish(
@@ -123,12 +107,13 @@ def _wish(
     return _Wish(reason=reason, since_s=since_s, show=show, limit=limit, again=again, yes=yes, as_json=as_json)
 
 
-def _look(refusals: _Refusals, wish: _Wish, settings: Settings) -> None:
-    from mmrec.cli.rejected_report import by_reason, groups_document
+def _look(refusals: "Refusals", wish: _Wish, settings: Settings) -> None:
     from mmrec.events.resubmit import Fate
+    from mmrec.operating.reason_groups import by_reason, groups_document
+    from mmrec.operating.rejected import refused_records
 
     with err.status("reading the rejected topic ..."):
-        refused = _refused(refusals, wish, settings)
+        refused = refused_records(settings, refusals, reason=wish.show or wish.reason, since_s=wish.since_s)
         if wish.show:
             _show(refused, limit=wish.limit or 20, as_json=wish.as_json)
             return
@@ -159,27 +144,12 @@ def instant(text: str, *, now_s: float) -> float:
     return time_s
 
 
-def _refused(refusals: _Refusals, wish: _Wish, settings: Settings) -> "RefusedRecords":
-    from mmrec.events.resubmit import RefusedRecords
-    from mmrec.wiring import open_topics
-
-    topics, topic = open_topics(settings), refusals.topics.rejected
-    identity = topics.describe(topic)
-    return RefusedRecords(
-        lambda: topics.read(topic),
-        cluster_id=identity.cluster_id,
-        topic_id=identity.topic_id,
-        door=refusals.door,
-        reason=wish.show or wish.reason,
-        since_s=wish.since_s,
-    )
-
-
 def _show(refused: "RefusedRecords", *, limit: int, as_json: bool) -> None:
     from collections import deque
 
-    from mmrec.cli.rejected_report import full_lines, refused_document
+    from mmrec.cli.rejected_report import full_lines
     from mmrec.events.resubmit import Fate
+    from mmrec.operating.reason_groups import refused_document
 
     num_records = 0
     newest = deque[object](maxlen=limit)
@@ -209,14 +179,6 @@ def _print_groups(groups: "list[ReasonGroup]", refused: "RefusedRecords", *, num
         typer.echo(f"{refused.num_unreadable:,} records of the topic hold no refusal; somebody else wrote them")
     if num_malformed_lists:
         typer.echo(f"{num_malformed_lists:,} malformed served lists were counted; they are not kept")
-
-
-def _malformed_lists(settings: Settings) -> int:
-    from mmrec.features.record_counts import counts_in
-    from mmrec.telemetry.logs import read_status
-
-    stream = read_status(settings.stores.status).get("score_stream", {})
-    return counts_in(stream.get("counts", {})).malformed_served_lists
 
 
 def _send_again(

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from mmrec.cli.running import configuration_file, running_stack
 from mmrec.cli.terminal import (
     ConfigOption,
     JsonOption,
@@ -18,6 +17,7 @@ from mmrec.cli.terminal import (
 )
 from mmrec.errors import InvalidRequestError, MmrecError
 from mmrec.home import StackHome, data_folder
+from mmrec.operating.running import configuration_file, running_stack
 
 if TYPE_CHECKING:
     from mmrec.cli.checks import Check
@@ -64,8 +64,9 @@ def status(
 
     Example: `mmrec status --json | jq .rejected`
     """
-    from mmrec.cli.observed import observe
-    from mmrec.cli.standing import print_standing, read_standing, standing_document
+    from mmrec.cli.standing_report import print_standing
+    from mmrec.operating.observed import observe
+    from mmrec.operating.standing import read_standing, standing_document
     from mmrec.wiring import open_release_store
 
     home = StackHome.from_environment()

@@ -160,8 +160,8 @@ def backup(
 
     Example: `mmrec backup backups/monday`
     """
-    from mmrec.cli.running import configuration_file
     from mmrec.home import StackHome
+    from mmrec.operating.running import configuration_file
     from mmrec.state.backup import backup as make
     from mmrec.wiring import open_engine, open_feature_store
 

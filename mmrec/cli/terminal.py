@@ -11,9 +11,9 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from mmrec.cli.running import configuration_file
 from mmrec.config import Settings, load_settings
 from mmrec.home import StackHome
+from mmrec.operating.running import configuration_file
 
 if TYPE_CHECKING:
     from mmrec.client import RecommenderClient

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from mmrec.cli.readings import Readings, read_metrics
 from mmrec.config import MetricsSettings
 from mmrec.connections.certificates import CertificateFiles
+from mmrec.operating.readings import Readings, read_metrics
 from mmrec.telemetry.metric_names import PROCESSES
 
 _NOTHING = Readings(values={})
