@@ -198,6 +198,7 @@ def _fresh_topics(bootstrap: str, num_partitions: int) -> KafkaSettings:
             "served_lists",
             "rejected",
             "catalog_rejected",
+            "administrative_acts",
         )
     }
     return KafkaSettings(bootstrap=bootstrap, num_partitions=num_partitions, **names)

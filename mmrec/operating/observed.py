@@ -52,6 +52,17 @@ have `since_start` in their name."""
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lag:
+    """What the stream has still to read of a partition."""
+
+    topic: str
+    partition: int
+    num_records: int
+    lag_s: float
+    """Age of the newest record that it has read; 0 where none is behind."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Observed:
     """What endpoints report."""
 
@@ -62,6 +73,8 @@ class Observed:
     figures: Mapping[str, float | str] = field(default_factory=dict)
     """By name; names that end in _s are seconds. Quantiles are linear within buckets, since the process
     began; those of freshness `now` are of the interval alone, and absent where it saw nothing."""
+    lags: tuple[Lag, ...] = ()
+    """By topic and partition."""
 
 
 def observe(settings: MetricsSettings, *, interval_s: float, sleep: Callable[[float], None]) -> Observed:
@@ -95,7 +108,22 @@ def observe(settings: MetricsSettings, *, interval_s: float, sleep: Callable[[fl
     for generation, is_live in after.get("build_neighbors", _NOTHING).by("generation", "mmrec_live_generation").items():
         if is_live:
             figures["generation"] = generation
-    return Observed(processes=tuple(after), rates=rates, figures=figures)
+    lags = _lags(after.get("score_stream", _NOTHING))
+    return Observed(processes=tuple(after), rates=rates, figures=figures, lags=lags)
+
+
+def _lags(stream: Readings) -> tuple[Lag, ...]:
+    seconds = stream.values.get("mmrec_stream_lag_seconds", {})
+    found = [
+        Lag(
+            topic=dict(place).get("topic", ""),
+            partition=int(dict(place).get("partition", "0")),
+            num_records=int(number),
+            lag_s=seconds.get(place, 0.0),
+        )
+        for place, number in stream.values.get("mmrec_stream_lag_records", {}).items()
+    ]
+    return tuple(sorted(found, key=lambda lag: (lag.topic, lag.partition)))
 
 
 def _ask(settings: MetricsSettings) -> dict[str, Readings]:

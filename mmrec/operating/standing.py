@@ -16,7 +16,7 @@ from mmrec.config import Settings
 from mmrec.content.store import ContentStore
 from mmrec.errors import InvalidRequestError, StoreError
 from mmrec.features.record_counts import RecordCounts, counts_in
-from mmrec.operating.observed import Observed
+from mmrec.operating.observed import Lag, Observed
 from mmrec.operating.running import ProgramState, StackRecord
 from mmrec.telemetry.logs import read_status
 from mmrec.wire.instants import rfc3339
@@ -52,6 +52,8 @@ class Standing:
     """Events, profiles and requests per second; empty where no metrics endpoint answers."""
     stale: tuple[str, ...]
     """Processes with counters that are older than they should be."""
+    lags: tuple[Lag, ...] = ()
+    """What the stream has still to read, by partition."""
 
 
 def read_standing(
@@ -98,6 +100,7 @@ def read_standing(
         figures={name: value for name, value in figures.items() if value is not None},
         rates=observed.rates,
         stale=tuple(n for n, f in status.items() if now_s - float(f.get("updated_s", 0.0)) > MAX_AGE_S),
+        lags=observed.lags,
     )
 
 

@@ -98,6 +98,14 @@ def programs(settings: Settings, home: StackHome, ports: StackPorts, *, stack_id
             has_status=True,
         ),
         Program(
+            name="admin",
+            command=_module("services.admin"),
+            after=("topics",),
+            port=ports.admin,
+            has_status=True,
+            niceness=5,
+        ),
+        Program(
             name="recommender",
             command=_module("services.recommender"),
             after=(*ready, "ray", "milvus"),
