@@ -18,6 +18,8 @@ from typing import Any
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
 from mmrec.errors import ReleaseGateError
+from mmrec.operating.acts import ActKind
+from mmrec.operating.workplace import recorded_here
 from mmrec.programs.shell import exit_status, shell_parser
 from mmrec.publishing.publish import EmbeddingsMark, let_serve, publish, roll_back
 from mmrec.publishing.release import Release, ReleaseStore
@@ -56,11 +58,16 @@ def _do(asked: argparse.Namespace) -> int:
         return _print({"current": releases.current(), "releases": releases.list(), "refused": releases.refusals()})
     try:
         if asked.model is not None:
-            return _print(_figures(_publish(settings, releases, asked.model)))
-        vectors = open_vector_store(settings)
+            with recorded_here(settings, ActKind.PUBLISH_RELEASE, subject=str(asked.model)) as act:
+                release = _publish(settings, releases, asked.model)
+                act.details["release_id"] = release.release_id
+            return _print(_figures(release))
+        vectors, details = open_vector_store(settings), {"served_before": releases.current()}
         if asked.rollback:
-            return _print(_figures(roll_back(releases=releases, vectors=vectors)))
-        return _print(_figures(let_serve(asked.promote, releases=releases, vectors=vectors)))
+            with recorded_here(settings, ActKind.ROLL_BACK_RELEASE, subject=releases.before(), details=details):
+                return _print(_figures(roll_back(releases=releases, vectors=vectors)))
+        with recorded_here(settings, ActKind.PROMOTE_RELEASE, subject=asked.promote, details=details):
+            return _print(_figures(let_serve(asked.promote, releases=releases, vectors=vectors)))
     except ReleaseGateError as error:
         log.error("release_gate_missed", error=str(error))
         return GATE_MISSED

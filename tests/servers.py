@@ -24,6 +24,9 @@ from services.stack.kafka_broker import KafkaBroker
 from services.stack.ports import HOST, any_free, wait_open
 from tests.redis_server import start_redis
 
+SERVICES = ("recommender", "collector", "admin")
+"""Settings of [serving] with an address."""
+
 
 @dataclass(frozen=True)
 class Deployment:
@@ -167,9 +170,9 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., De
     def make(*, kafka: bool = False, milvus: bool = False, num_partitions: int = 2, extra: str = "") -> Deployment:
         folder = tmp_path / f"deployment-{uuid.uuid4().hex[:8]}"
         folder.mkdir()
-        recommender, collector = any_free(2)
-        serving = replace(ServingSettings(), recommender=f"{HOST}:{recommender}", collector=f"{HOST}:{collector}")
-        lines = ["[serving]", *_assignments(serving, ("recommender", "collector"))]
+        ports = dict(zip(SERVICES, any_free(len(SERVICES)), strict=True))
+        serving = replace(ServingSettings(), **{name: f"{HOST}:{port}" for name, port in ports.items()})
+        lines = ["[serving]", *_assignments(serving, SERVICES)]
         if kafka:
             names = request.getfixturevalue("topics")(num_partitions=num_partitions)
             lines += ["[kafka]", *_assignments(names, tuple(f.name for f in fields(names)))]

@@ -2,12 +2,15 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from mmrec.cli.terminal import ConfigOption, JsonOption, deployment_settings, err, print_json
+from mmrec.cli.terminal import AddressOption, ConfigOption, JsonOption, deployment_settings, err, print_json
+from mmrec.config import Settings
+from mmrec.errors import InvalidRequestError
 
 
 def forget(
@@ -25,6 +28,7 @@ def forget(
         bool,
         typer.Option("--looked-at", help="the files that a run found were looked at, and hold only longer ids"),
     ] = False,
+    address: AddressOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Remove everything that is kept about a user, and search every store for what might be left.
@@ -35,27 +39,65 @@ def forget(
 
     Example: `mmrec forget u00001`
     """
-    from mmrec.operating.forgetting import forget_user
-
-    settings = deployment_settings(config)
     folders = [Path(name) for name in also or ()]
-    forgotten = forget_user(
-        settings, user, anonymous=anonymous, wait_s=wait, also=folders, looked_at=looked_at, doing=err.status
-    )
-    document = forgotten.document
+    if address and folders:
+        raise InvalidRequestError("--also names folders of this machine; it does not go with --address")
+    if address:
+        document, settle = _forgotten_there(config, address, _key(user, anonymous), wait_s=wait, looked_at=looked_at)
+    else:
+        document, settle = _forgotten_here(
+            deployment_settings(config), user, anonymous=anonymous, wait_s=wait, also=folders, looked_at=looked_at
+        )
     place = Path(receipt or f"forgotten-{document['user_hash'][:12]}.json")
     place.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    forgotten.settle()
+    settle()
     if as_json:
         print_json(document)
     else:
         _tell(document)
         typer.echo(f"receipt: {place}")
-    if not forgotten.is_complete:
+    if not document["complete"]:
         err.print("not complete: mend what is named above and run the command again; it goes on from here")
         if any(store["found"] for store in document["stores"]):
             err.print("files that only hold longer ids which contain this one: add --looked-at")
         raise typer.Exit(1)
+
+
+def _key(user: str, anonymous: bool) -> str:
+    from mmrec.events.columns import user_key
+
+    return user_key("", user) if anonymous else user
+
+
+def _forgotten_here(
+    settings: Settings, user: str, *, anonymous: bool, wait_s: float, also: list[Path], looked_at: bool
+) -> tuple[dict[str, Any], Callable[[], None]]:
+    """The receipt, and what is to be called once it is written."""
+    from mmrec.operating.acts import ActKind
+    from mmrec.operating.forgetting import forget_user
+    from mmrec.operating.workplace import recorded_here
+    from mmrec.wiring import open_forgotten_users
+
+    key = _key(user, anonymous)
+    name = open_forgotten_users(settings).hash_of(key) if key else ""
+    with recorded_here(settings, ActKind.FORGET_USER, subject=name, told=err.print) as act:
+        forgotten = forget_user(
+            settings, user, anonymous=anonymous, wait_s=wait_s, also=also, looked_at=looked_at, doing=err.status
+        )
+        act.details["is_complete"] = str(forgotten.is_complete).lower()
+    return forgotten.document, forgotten.settle
+
+
+def _forgotten_there(
+    config: str, address: str, key: str, *, wait_s: float, looked_at: bool
+) -> tuple[dict[str, Any], Callable[[], None]]:
+    """The same by the service at an address, which keeps the receipt with the act."""
+    from mmrec.cli.state_commands import asked_for
+    from mmrec.v1.admin_pb2 import AdminServiceForgetUserRequest
+
+    request = AdminServiceForgetUserRequest(user_key=key, wait_s=wait_s, looked_at=looked_at)
+    answer = asked_for(config, address, "ForgetUser", request, "steps")
+    return json.loads(answer.receipt), lambda: None
 
 
 def _tell(document: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from mmrec.cli.standing_report import duration
 from mmrec.operating.profile_document import behavior_name, profile_state
 from mmrec.scoring.profile import UserProfile, align_behaviors
 from mmrec.scoring.settings import ScoringConfig
+from mmrec.v1 import admin_pb2
 
 
 def print_profile(
@@ -60,3 +61,26 @@ def _ago(time_s: float, as_of_s: float) -> str:
     if not math.isfinite(time_s):
         return "never"
     return f"{duration(as_of_s - time_s)} ago" if time_s <= as_of_s else f"in {duration(time_s - as_of_s)}"
+
+
+def print_profile_answer(answer: admin_pb2.GetProfileResponse, console: Console) -> None:
+    """The same of a profile that the administrative service told."""
+    behaviors = list(answer.weights)
+    console.print(
+        f"{answer.user_key}: {answer.num_events} events on {answer.num_items} items"
+        + (f", {answer.num_pruned_items} items pruned" if answer.num_pruned_items else "")
+        + (f"; {len(answer.overlay)} acknowledged events are not counted yet" if answer.overlay else ""),
+        highlight=False,
+        markup=False,
+    )
+    items = Table("item", title="affinity, decayed counts as of the item's newest event", title_justify="left")
+    for column in ("affinity", *behaviors):
+        items.add_column(column, justify="right")
+    for item in answer.items:
+        counts = [f"{item.counts[name]:.3g}" if name in item.counts else "" for name in behaviors]
+        items.add_row(escape(item.item_id), f"{item.affinity:.4f}", *counts)
+    console.print(items)
+    events = Table("behavior", "item", "when", title="newest events", title_justify="left")
+    for event in answer.newest_events:
+        events.add_row(escape(event.behavior), escape(event.item_id), event.event_time.ToJsonString())
+    console.print(events)

@@ -3,8 +3,10 @@
 Nothing is opened before it is used: a look at releases loads no feature store.
 """
 
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,9 +14,10 @@ from typing import TYPE_CHECKING
 from mmrec.clock import Clock, SystemClock
 from mmrec.config import Settings
 from mmrec.events.producer import RecordProducer
-from mmrec.operating.acts import ActLog
+from mmrec.operating.acts import COMMAND_LINE, ActKind, ActLog
 from mmrec.operating.catalogue_view import CatalogueView
 from mmrec.operating.long_work import LongWork
+from mmrec.v1.admin_pb2 import AdministrativeAct
 from mmrec.wiring import open_feature_store, open_forgotten_users, open_overlay, open_producer
 
 if TYPE_CHECKING:
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 STORE_WAIT_S = 2.0
 PRODUCER_WAIT_S = 10.0
+CONNECT_S = 1.0
+"""How long a broker may take to accept a connection before an act is done unrecorded."""
 
 
 @dataclass(kw_only=True)
@@ -93,3 +98,37 @@ def workplace(
         must_record=must_record,
     )
     return Workplace(settings=settings, acts=acts, clock=clock, view=view)
+
+
+@contextmanager
+def recorded_here(
+    settings: Settings,
+    kind: ActKind,
+    *,
+    subject: str = "",
+    details: Mapping[str, str] | None = None,
+    told: Callable[[str], None] = lambda why: None,
+) -> Iterator[AdministrativeAct]:
+    """A block that is an act of the command line; it is done even where no broker answers to record it.
+
+    Args:
+        told: Handed a sentence where the act is not recorded.
+    """
+    if not _is_open(settings.kafka.bootstrap):
+        told(f"not among the acts: no broker answers at {settings.kafka.bootstrap}")
+        yield AdministrativeAct()
+        return
+    at = workplace(settings, must_record=False)
+    try:
+        with at.acts.recorded(kind, COMMAND_LINE, subject=subject, details=details) as act:
+            yield act
+    finally:
+        at.close()
+
+
+def _is_open(addresses: str) -> bool:
+    for address in addresses.split(","):
+        host, _, port = address.strip().rpartition(":")
+        with suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), CONNECT_S):
+            return True
+    return False

@@ -143,6 +143,7 @@ OUTSIDE: list[tuple[str, dict[str, Any]]] = [
     ("milvus", {"stores": {"milvus_uri": "http://root:pw@milvus:19530"}}),
     ("collector", {"serving": {"collector": "0.0.0.0:1"}}),
     ("recommender", {"serving": {"recommender": "[::]:1"}}),
+    ("admin", {"serving": {"admin": "0.0.0.0:1"}}),
     ("metrics", {"metrics": {"tend_log": "10.0.0.1:9464"}}),
 ]
 
@@ -169,6 +170,7 @@ def test_what_would_leave_the_machine_unencrypted_is_refused_unless_allowed(
         {"stores": {"redis_connection": "unused:1"}},
         {"stores": {"milvus_uri": "https://milvus:19530"}},
         {"serving": {"collector": "0.0.0.0:1", "certificate_file": "c", "key_file": "k"}},
+        {"serving": {"admin": "0.0.0.0:1", "certificate_file": "c", "key_file": "k"}},
         {"metrics": {"collector": "0.0.0.0:1", "certificate_file": "c", "key_file": "k"}},
     ],
 )
