@@ -5,11 +5,21 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmrec.cli.terminal import ConfigOption, JsonOption, counting, deployment_settings, err, out, print_json
+from mmrec.cli.terminal import (
+    AddressOption,
+    ConfigOption,
+    JsonOption,
+    counting,
+    deployment_settings,
+    err,
+    out,
+    print_json,
+    remote_desk,
+)
 from mmrec.config import Settings
 from mmrec.errors import InvalidRequestError
 
@@ -53,6 +63,7 @@ def events_rejected(
     limit: LimitOption = 0,
     again: Annotated[bool, typer.Option("--resubmit", help="send what the codec takes now, each record once")] = False,
     yes: YesOption = False,
+    address: AddressOption = "",
     as_they_were: Annotated[
         bool,
         typer.Option("--edit-none", help="send the original bytes: caps and the bot rule judge them like any other"),
@@ -67,6 +78,9 @@ def events_rejected(
 
     now_s = time.time()
     wish = _wish(reason=reason, since=since, show=show, limit=limit, again=again, yes=yes, as_json=as_json, now_s=now_s)
+    if address:
+        _look_there(config, address, wish, kind="EVENTS", as_they_were=as_they_were)
+        return
     settings = deployment_settings(config)
     _look(event_refusals(settings, now_s=now_s, as_they_were=as_they_were), wish, settings)
 
@@ -83,6 +97,7 @@ def items_rejected(
         typer.Option("--resubmit", help="send what the rules take now, each record once, where nothing newer stands"),
     ] = False,
     yes: YesOption = False,
+    address: AddressOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Refused catalogue records by reason; --show lists them, --resubmit sends them again after a fix.
@@ -94,6 +109,9 @@ def items_rejected(
     wish = _wish(
         reason=reason, since=since, show=show, limit=limit, again=again, yes=yes, as_json=as_json, now_s=time.time()
     )
+    if address:
+        _look_there(config, address, wish, kind="ITEMS")
+        return
     settings = deployment_settings(config)
     _look(item_refusals(settings), wish, settings)
 
@@ -126,6 +144,45 @@ def _look(refusals: "Refusals", wish: _Wish, settings: Settings) -> None:
     if wish.again:
         num_sendable = sum(group.fates[Fate.SENDABLE] for group in groups)
         _send_again(refused, refusals.topics, wish, settings, num_sendable=num_sendable)
+
+
+def _look_there(config: str, address: str, wish: _Wish, *, kind: str, as_they_were: bool = False) -> None:
+    """By the service at an address."""
+    from google.protobuf.json_format import MessageToDict
+
+    from mmrec.cli.rejected_report import print_group_messages, record_message_lines
+    from mmrec.cli.state_commands import asked_for
+    from mmrec.operating.instants import stamp
+    from mmrec.v1 import admin_pb2
+
+    of = admin_pb2.RejectedFilter(
+        kind=admin_pb2.RejectedKind.Value(f"REJECTED_KIND_{kind}"),
+        reason=wish.show or wish.reason,
+        since_time=stamp(wish.since_s),
+    )
+    desk = remote_desk(config, address)
+    assert desk is not None, "an address was given"
+    with desk:
+        method = "ListRejected" if wish.show else "CountRejected"
+        request: Any = admin_pb2.CountRejectedRequest(filter=of)
+        if wish.show:
+            request = admin_pb2.ListRejectedRequest(filter=of, num_records=min(wish.limit, 200))
+        answer = desk.ask(method, request)
+    if wish.as_json and not wish.again:
+        print_json(MessageToDict(answer, preserving_proto_field_name=True))
+    elif wish.show:
+        for record in answer.records:
+            typer.echo("\n".join(record_message_lines(record)))
+    elif not wish.as_json:
+        print_group_messages(answer.groups, out)
+    if not wish.again:
+        return
+    num_sendable = sum(group.num_sendable for group in answer.groups)
+    if num_sendable and not wish.yes:
+        typer.confirm(f"Send {num_sendable:,} records again?", abort=True, err=True)
+    send = admin_pb2.ResubmitRejectedRequest(filter=of, max_records=wish.limit, as_they_were=as_they_were)
+    result = asked_for(config, address, "ResubmitRejected", send, "records sent")
+    print_json({"num_sent": result.num_sent}) if wish.as_json else typer.echo(f"{result.num_sent:,} records sent again")
 
 
 def instant(text: str, *, now_s: float) -> float:
@@ -185,6 +242,8 @@ def _send_again(
     refused: "RefusedRecords", topics: "ResubmitTopics", wish: _Wish, settings: Settings, *, num_sendable: int
 ) -> None:
     from mmrec.events.resubmit import resubmit
+    from mmrec.operating.acts import ActKind
+    from mmrec.operating.workplace import recorded_here
     from mmrec.wiring import open_producer
 
     num_planned = min(num_sendable, wish.limit) if wish.limit else num_sendable
@@ -192,10 +251,15 @@ def _send_again(
         if not sys.stdin.isatty():
             raise InvalidRequestError(f"{num_planned} records would be sent again; say --yes where nobody can be asked")
         typer.confirm(f"Send {num_planned:,} records to {topics.records} again?", abort=True, err=True)
-    num_sent = 0
+    num_sent, details = 0, {"reason": wish.reason}
     if num_planned:
-        with closing(open_producer(settings)) as producer, counting(f"of {num_planned:,} records sent") as told:
+        with (
+            recorded_here(settings, ActKind.RESUBMIT_REJECTED, subject=topics.rejected, details=details) as act,
+            closing(open_producer(settings)) as producer,
+            counting(f"of {num_planned:,} records sent") as told,
+        ):
             num_sent = resubmit(refused, producer, topics, max_records=wish.limit or None, told=told)
+            act.details["num_sent"] = str(num_sent)
     if wish.as_json:
         print_json({"num_sent": num_sent})
     else:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from mmrec.events.resubmit import Fate, RefusedRecord
 from mmrec.operating.reason_groups import ReasonGroup
+from mmrec.v1 import admin_pb2
 
 MAX_SHOWN = 160
 _FATES = {
@@ -88,3 +89,26 @@ def _told(value: bytes) -> str:
         shown = ascii(value[: MAX_SHOWN + 1])[1:]
         return shown if len(shown) <= MAX_SHOWN else shown[: MAX_SHOWN - 3] + "..."
     return printable(f"{user} {behavior} {item} ({event_id})"[:MAX_SHOWN])
+
+
+def print_group_messages(groups: Sequence[admin_pb2.RejectedGroup], console: Console) -> None:
+    """Groups that the administrative service told."""
+    table = Table("reason", title="refused records, by reason", title_justify="left")
+    for column in ("records", "can be sent", "still refused", "first", "last"):
+        table.add_column(column, justify="right")
+    for group in groups:
+        numbers = [f"{n:,}" if n else "" for n in (group.num_records, group.num_sendable, group.num_refused_still)]
+        instants = [time.ToJsonString()[:19] for time in (group.first_time, group.last_time)]
+        table.add_row(escape(group.reason), *numbers, *instants)
+    console.print(table if groups else "nothing was refused")
+
+
+def record_message_lines(record: admin_pb2.RejectedRecord) -> list[str]:
+    """Everything about one record that the service told; see full_lines()."""
+    return [
+        f"{record.ingest_time.ToJsonString()[:19]} {record.reason}: {printable(record.detail)}",
+        f"  {record.fate}{': ' + printable(record.now) if record.now else ''}",
+        f"  kept at {printable(record.place)}",
+        f"  key     {ascii(record.original_key)[1:]}",
+        f"  value   {ascii(record.original_value)[1:]}",
+    ]

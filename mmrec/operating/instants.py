@@ -16,4 +16,4 @@ def stamp(time_s: float) -> Timestamp | None:
 
 def seconds_of(found: Timestamp) -> float:
     """Epoch seconds; 0 where the message is not set."""
-    return found.seconds + found.nanos / 1e9
+    return float(found.seconds) + float(found.nanos) / 1e9

@@ -54,7 +54,7 @@ class AdminServicer:
         """Who calls; ends the call of somebody who may not."""
         properties = context.auth_context()
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        caller = caller_of(properties, metadata, self._settings)
+        caller = caller_of(properties, metadata, self._settings, peer=context.peer())
         if caller is None:
             names = ", ".join(certificate_names(properties))[:200] or "nobody that a certificate names"
             await context.abort(

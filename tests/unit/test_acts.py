@@ -151,24 +151,30 @@ def test_acts_are_kept_for_their_time_and_never_compacted() -> None:
 PROPERTIES = {"x509_common_name": [b"edge"], "x509_subject_alternative_name": [b"edge.mmrec", b"edge"]}
 
 
-def test_an_unencrypted_caller_is_local_whatever_it_says_of_itself() -> None:
-    assert caller_of({}, {"x-client": "root"}, AdminSettings()) == Caller(
+HERE, ELSEWHERE = "ipv4:127.0.0.1:4711", "ipv6:%5B2001:db8::1%5D:4711"
+
+
+@pytest.mark.parametrize("peer", [HERE, "ipv6:%5B::1%5D:4711", "unix:/run/x"])
+def test_an_unencrypted_caller_of_this_machine_is_local_whatever_it_says_of_itself(peer: str) -> None:
+    assert caller_of({}, {"x-client": "root"}, AdminSettings(), peer=peer) == Caller(
         who="local", identified_by=IdentifiedBy.IDENTIFIED_BY_LOOPBACK
     )
+    other = caller_of({}, {"x-client": "root"}, AdminSettings(), peer=ELSEWHERE)
+    assert other == Caller(who="unknown", identified_by=IdentifiedBy.IDENTIFIED_BY_UNSPECIFIED)
 
 
 def test_a_certificate_names_its_caller_and_only_an_edge_is_believed_about_others() -> None:
-    mine = caller_of(PROPERTIES, {"x-client": "ann"}, AdminSettings())
+    said = {"x-client": "ann"}
+    mine = caller_of(PROPERTIES, said, AdminSettings(), peer=ELSEWHERE)
     assert mine == Caller(who="edge.mmrec", identified_by=IdentifiedBy.IDENTIFIED_BY_CERTIFICATE)
-    believed = caller_of(PROPERTIES, {"x-client": "ann"}, AdminSettings(edges=("edge",)))
-    assert believed == ANN
-    assert caller_of(PROPERTIES, {}, AdminSettings(edges=("edge",))) is None
+    assert caller_of(PROPERTIES, said, AdminSettings(edges=("edge",)), peer=ELSEWHERE) == ANN
+    assert caller_of(PROPERTIES, {}, AdminSettings(edges=("edge",)), peer=ELSEWHERE) is None
 
 
 def test_who_is_not_among_the_callers_may_not_call() -> None:
-    assert caller_of(PROPERTIES, {}, AdminSettings(callers=("toolbox",))) is None
-    assert caller_of({}, {}, AdminSettings(callers=("toolbox",))) is None
-    listed = caller_of(PROPERTIES, {}, AdminSettings(callers=("edge",)))
+    assert caller_of(PROPERTIES, {}, AdminSettings(callers=("toolbox",)), peer=HERE) is None
+    assert caller_of({}, {}, AdminSettings(callers=("toolbox",)), peer=HERE) is None
+    listed = caller_of(PROPERTIES, {}, AdminSettings(callers=("edge",)), peer=HERE)
     assert listed is not None and listed.who == "edge"
 
 
