@@ -185,6 +185,20 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., De
     return make
 
 
+def deployment_on(bootstrap: str, folder: Path) -> Deployment:
+    """A deployment with fresh topics on a broker, for fixtures that live longer than one test."""
+    topics = _fresh_topics(bootstrap, 2)
+    _create_topics(topics)
+    ports = dict(zip(SERVICES, any_free(len(SERVICES)), strict=True))
+    serving = replace(ServingSettings(), **{name: f"{HOST}:{port}" for name, port in ports.items()})
+    lines = ["[serving]", *_assignments(serving, SERVICES)]
+    lines += ["[kafka]", *_assignments(topics, tuple(f.name for f in fields(topics)))]
+    lines += ["[stores]", f'milvus_uri = "http://{HOST}:{any_free(1)[0]}"', ""]
+    config = folder / "mmrec.toml"
+    config.write_text("\n".join(lines), encoding="utf-8")
+    return Deployment(settings=load_settings(config), config=config)
+
+
 def _assignments(values: object, names: tuple[str, ...]) -> list[str]:
     return [f"{name} = {json.dumps(getattr(values, name))}" for name in names]
 

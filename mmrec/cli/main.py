@@ -26,6 +26,7 @@ from mmrec.cli import (
     rejected_commands,
     stack_commands,
     state_commands,
+    support_bundle,
 )
 from mmrec.errors import MmrecError
 
@@ -52,6 +53,7 @@ app.command()(stack_commands.logs)
 app.command()(admin_commands.acts)
 app.command()(admin_commands.engines)
 app.command()(admin_commands.settings)
+app.command("support-bundle")(support_bundle.support_bundle)
 app.command()(stack_commands.down)
 app.command()(stack_commands.doctor)
 app.command()(stack_commands.demo)

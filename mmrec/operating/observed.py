@@ -8,10 +8,12 @@ import ssl
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from http.client import HTTPException
 
 from mmrec.config import MetricsSettings
 from mmrec.connections.certificates import CertificateFiles
-from mmrec.operating.readings import Readings, read_metrics
+from mmrec.errors import NotFoundError
+from mmrec.operating.readings import Readings, read_metrics, read_text
 from mmrec.telemetry.metric_names import PROCESSES
 
 _NOTHING = Readings(values={})
@@ -131,6 +133,15 @@ def _ask(settings: MetricsSettings) -> dict[str, Readings]:
     with ThreadPoolExecutor(len(PROCESSES)) as pool:
         asked = {process: pool.submit(read_metrics, settings.address(process), tls=tls) for process in PROCESSES}
         return {process: found for process, answer in asked.items() if (found := answer.result()) is not None}
+
+
+def exposition(settings: MetricsSettings, process: str) -> str:
+    """A process's metrics in Prometheus' text format; NotFoundError where it does not show them."""
+    address = settings.address(process)
+    try:
+        return read_text(address, timeout_s=2.0, tls=_tls(settings)) if address else "# shown nowhere\n"
+    except (OSError, ValueError, HTTPException) as error:
+        raise NotFoundError(f"{process} does not show its metrics at {address}: {error}") from None
 
 
 def _tls(settings: MetricsSettings) -> ssl.SSLContext | None:
