@@ -26,6 +26,7 @@ def check_ports(settings: Settings | None, stack: StackRecord | None) -> list[Ch
         "Milvus": stores.milvus_uri,
         "recommender": serving.recommender,
         "collector": serving.collector,
+        "administration": serving.admin,
     }
     holders = _listeners()
     checks = []

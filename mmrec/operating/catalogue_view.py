@@ -162,7 +162,7 @@ class CatalogueView:
                 for records in self._topics.follow(self._topic, stop=self._stop.is_set, start=self._marks()):
                     with self._writing:
                         self._take(records)
-            except (StoreError, NotFoundError, sqlite3.Error) as error:
+            except (StoreError, NotFoundError) as error:
                 log.warning("catalogue_not_followed", topic=self._topic, error=str(error))
                 self._stop.wait(RETRY_S)
 
@@ -170,15 +170,18 @@ class CatalogueView:
         """The file of this topic: the one that is there, or an empty one."""
         named = (identity.cluster_id, identity.topic_id)
         if self._path.exists():
-            with suppress(sqlite3.Error), self._open() as database:
+            with suppress(StoreError), self._open() as database:
                 if database.execute("select * from topic").fetchone() == named:
                     return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         for ending in ("", "-wal", "-shm"):
             self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
-        with closing(sqlite3.connect(self._path)) as database, database:
+        beside = self._path.with_name(f"{self._path.name}.new")
+        beside.unlink(missing_ok=True)
+        with closing(sqlite3.connect(beside)) as database, database:
             database.executescript(_LAYOUT)
             database.execute("insert into topic values (?, ?)", named)
+        beside.replace(self._path)  # whole, so that nobody reads a file without its tables
 
     def _marks(self) -> dict[int, int]:
         with self._open() as database:
@@ -202,8 +205,12 @@ class CatalogueView:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._path, timeout=_WAIT_S)) as database, database:
-            yield database
+        """One transaction; StoreError where the file is damaged."""
+        try:
+            with closing(sqlite3.connect(self._path, timeout=_WAIT_S)) as database, database:
+                yield database
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._path} cannot be used ({error}); it is made anew at the next start") from error
 
 
 def item_summary(item: CatalogItem) -> admin_pb2.ItemSummary:

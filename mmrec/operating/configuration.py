@@ -21,10 +21,10 @@ from mmrec.wire.toml_text import line_of, parse_toml, read_toml_text
 
 HIDDEN: Final = "***"
 _SECRET_NAME: Final = re.compile(r"(?i)(?:^|_)(?:password|passwd|secret|token|api_?key|credentials?)\Z")
-_WORDS: Final = r"(?:pass|passwd|password|secret|token|api_?key|access_?key)"
+_WORDS: Final = r"(?:passwd|password|secret|token|api_?key|access_?key)"
 _PARTS: Final = (
-    re.compile(rf"""(?i)((?:^|[,?&;\s"'])[\w.-]*{_WORDS}=)[^,&;\s"']*"""),
-    re.compile(rf"""(?i)("[\w.-]*{_WORDS}"\s*:\s*")[^"]*"""),
+    re.compile(rf"""(?i)((?:^|[,?&;\s"'])(?:(?:[\w.-]*[_.-])?pass|[\w.-]*{_WORDS})=)[^,&;\s"']*"""),
+    re.compile(rf"""(?i)("(?:[\w.-]*{_WORDS}|pass)"\s*:\s*")[^"]*"""),
     re.compile(r"(\w://)[^/@\s]*@"),
 )
 """Of texts: what stands before a secret is kept, the secret is not."""

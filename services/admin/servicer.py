@@ -7,6 +7,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
@@ -28,6 +30,13 @@ NUM_THREADS: Final = 16
 _END: Final = object()
 
 log = get_logger("services.admin")
+
+
+@dataclass
+class _Call:
+    """How a call ends; CANCELLED until it is known."""
+
+    status: str = "CANCELLED"
 
 
 class AdminServicer:
@@ -66,41 +75,47 @@ class AdminServicer:
 
     def _one(self, name: str) -> Callable[..., Any]:
         async def answer(request: Any, context: Any) -> Any:
-            caller, began_s = await self.admit(context), time.monotonic()
-            try:
-                return await self._in_thread(self._desk.ask, name, request, caller)
-            except Exception as error:
-                await self._refuse(error, context)
-            finally:
-                self._ended(name, caller, context, began_s)
+            caller = await self.admit(context)
+            with self._counted(name, caller) as call:
+                try:
+                    found = await self._in_thread(self._desk.ask, name, request, caller)
+                except Exception as error:
+                    await self._refuse(error, call, context)
+                call.status = "OK"
+                return found
 
         return answer
 
     def _many(self, name: str) -> Callable[..., Any]:
         async def answer(request: Any, context: Any) -> AsyncIterator[Any]:
-            caller, began_s = await self.admit(context), time.monotonic()
+            caller = await self.admit(context)
             messages: Iterator[Any] = self._desk.run(name, request, caller)
-            try:
-                while (message := await self._in_thread(next, messages, _END)) is not _END:
-                    yield message
-            except Exception as error:
-                await self._refuse(error, context)
-            finally:
-                self._ended(name, caller, context, began_s)
+            with self._counted(name, caller) as call:
+                try:
+                    while (message := await self._in_thread(next, messages, _END)) is not _END:
+                        yield message
+                except Exception as error:
+                    await self._refuse(error, call, context)
+                call.status = "OK"
 
         return answer
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
-    async def _refuse(self, error: Exception, context: Any) -> None:
+    async def _refuse(self, error: Exception, call: _Call, context: Any) -> None:
         if not isinstance(error, MmrecError):
             log.error("call_failed", kind=type(error).__name__, error=str(error))
+        call.status = code_of(error).name
         await context.abort(code_of(error), details_of(error))
 
-    def _ended(self, name: str, caller: Caller, context: Any, began_s: float) -> None:
-        seconds, code = time.monotonic() - began_s, context.code()
-        status = "OK" if not code else grpc.StatusCode(code).name if isinstance(code, grpc.StatusCode) else str(code)
-        self._metrics.add("mmrec_admin_calls_total", method=name, status=status)
-        self._metrics.observe("mmrec_admin_call_seconds", seconds, method=name)
-        log.info("call_answered", method=name, who=caller.who, status=status, seconds=round(seconds, 3))
+    @contextmanager
+    def _counted(self, name: str, caller: Caller) -> Iterator[_Call]:
+        began_s, call = time.monotonic(), _Call()
+        try:
+            yield call
+        finally:
+            seconds = time.monotonic() - began_s
+            self._metrics.add("mmrec_admin_calls_total", method=name, status=call.status)
+            self._metrics.observe("mmrec_admin_call_seconds", seconds, method=name)
+            log.info("call_answered", method=name, who=caller.who, status=call.status, seconds=round(seconds, 3))
