@@ -16,7 +16,7 @@ from mmrec.operating.workplace import Workplace
 from mmrec.v1.admin_pb2 import EngineHealth
 from mmrec.wiring import open_event_log, open_release_store, open_topics, open_vector_store
 
-PATIENCE_S: Final = 3.0
+PATIENCE_S: Final = 5.0
 """For one engine; one that says nothing in this time is not well."""
 MAX_DETAIL: Final = 500
 _RPC_S: Final = 2.0

@@ -1,7 +1,7 @@
 """Releases for operators: what there is, what serves, and moving the pointer, each move an act."""
 
 from mmrec.config import PublishSettings
-from mmrec.errors import InvalidRequestError, MmrecError, PreconditionError, ReleaseGateError
+from mmrec.errors import InvalidRequestError, MmrecError, NotFoundError, PreconditionError, ReleaseGateError
 from mmrec.operating.acts import ActKind, Caller
 from mmrec.operating.instants import stamp
 from mmrec.operating.workplace import Workplace
@@ -35,6 +35,7 @@ def promote(
     with at.acts.recorded(
         ActKind.PROMOTE_RELEASE, caller, subject=request.release_id, details={"served_before": before}
     ):
+        releases.read(request.release_id)  # before Milvus is asked, which may be away
         release = let_serve(request.release_id, releases=releases, vectors=open_vector_store(at.settings))
     return admin_pb2.PromoteReleaseResponse(
         release=_message(release, "", at.settings.publish), previous_release_id=before
@@ -56,6 +57,8 @@ def go_back(
         raise PreconditionError(f"{current or 'no release'} serves, and not {wanted}; look again before going back")
     details = {"served_before": current}
     with at.acts.recorded(ActKind.ROLL_BACK_RELEASE, caller, subject=releases.before(), details=details):
+        if not releases.before():
+            raise NotFoundError(f"no release served before {current or 'the first one'}; promote one by its id")
         release = roll_back(releases=releases, vectors=open_vector_store(at.settings))
     return admin_pb2.RollBackReleaseResponse(
         release=_message(release, "", at.settings.publish), previous_release_id=current

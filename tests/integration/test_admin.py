@@ -103,8 +103,11 @@ def test_it_says_that_it_is_well_and_what_it_offers(served: Served) -> None:
 
 
 def test_engines_that_are_away_are_named_and_the_others_are_well(served: Served) -> None:
-    answer = served.stub.CheckEngines(admin_pb2.CheckEnginesRequest(), timeout=60)
-    found = {engine.name: engine for engine in answer.engines}
+    for _ in range(20):  # the first look loads the engines' libraries, and may be too slow for them
+        answer = served.stub.CheckEngines(admin_pb2.CheckEnginesRequest(), timeout=60)
+        found = {engine.name: engine for engine in answer.engines}
+        if found["kafka"].is_well:
+            break
     assert found["kafka"].is_well, found["kafka"].detail
     assert found["releases"].detail == "no release serves"
     assert not found["recommender"].is_well
@@ -180,11 +183,8 @@ def test_what_makes_no_sense_is_refused_with_what_would(served: Served, method: 
     with pytest.raises(grpc.RpcError) as refused:
         getattr(served.stub, method)(asked, timeout=60)
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    assert (
-        "give" in refused.value.details()
-        or "there are" in refused.value.details()
-        or "names" in (refused.value.details())
-    )
+    wrong, _, right = refused.value.details().partition(";")
+    assert wrong and right
 
 
 @pytest.mark.parametrize("name", ["", "..", "../x", "/etc", "a/b", "a\x00b", ".hidden", "x" * 101])

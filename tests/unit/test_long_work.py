@@ -17,8 +17,7 @@ def test_progress_is_told_until_the_result_comes() -> None:
     go_on = threading.Event()
 
     def work(told):
-        told("rows", 3)
-        told("rows", 4)
+        told("rows", 7)
         go_on.wait(60)
         return [RebuildResponse(result=RebuildResult(num_rows=7))]
 
