@@ -141,9 +141,15 @@ def items_change(
 def asked_desk(config: str, address: str) -> "Iterator[AskedDesk]":
     """The administrative service, or the deployment's own stores where none answers."""
     from mmrec.cli.terminal import deployment_settings
-    from mmrec.operating.remote import LocalDesk
 
-    with remote_desk(config, address) or LocalDesk(deployment_settings(config)) as desk:
+    remote = remote_desk(config, address)
+    if remote is not None:
+        with remote:
+            yield remote
+        return
+    from mmrec.operating.local import LocalDesk  # loads what the stores are read with
+
+    with LocalDesk(deployment_settings(config)) as desk:
         yield desk
 
 

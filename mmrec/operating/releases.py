@@ -5,7 +5,6 @@ from mmrec.errors import InvalidRequestError, MmrecError, NotFoundError, Precond
 from mmrec.operating.acts import ActKind, Caller
 from mmrec.operating.instants import stamp
 from mmrec.operating.workplace import Workplace
-from mmrec.publishing.publish import let_serve, roll_back
 from mmrec.publishing.release import Release, ReleaseStore, check_gates
 from mmrec.v1 import admin_pb2
 from mmrec.wiring import open_release_store, open_vector_store
@@ -28,6 +27,8 @@ def promote(
     at: Workplace, request: admin_pb2.PromoteReleaseRequest, caller: Caller
 ) -> admin_pb2.PromoteReleaseResponse:
     """See admin.proto; errors as let_serve()."""
+    from mmrec.publishing.publish import let_serve  # loads torch, which no look at releases needs
+
     if not request.release_id:
         raise InvalidRequestError("release_id is empty; ListReleases names those that there are")
     releases = open_release_store(at.settings)
@@ -51,6 +52,8 @@ def go_back(
         PreconditionError: another release serves than the caller expected.
         NotFoundError, StoreError: see roll_back().
     """
+    from mmrec.publishing.publish import roll_back
+
     releases = open_release_store(at.settings)
     current, wanted = releases.current(), request.expected_release_id
     if wanted and current != wanted:

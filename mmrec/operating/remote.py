@@ -15,9 +15,6 @@ import grpc
 from mmrec.config import Settings
 from mmrec.connections.grpc_credentials import client_channel
 from mmrec.errors import DeadlineError, InvalidRequestError, MmrecError, NotFoundError, PreconditionError, StoreError
-from mmrec.operating.acts import COMMAND_LINE
-from mmrec.operating.desk import Desk
-from mmrec.operating.workplace import workplace
 from mmrec.v1 import admin_pb2_grpc
 
 ANSWER_S: Final = 60.0
@@ -103,31 +100,6 @@ class RemoteDesk:
     def _translated(self, error: Any) -> MmrecError:
         kind = _ERRORS.get(error.code(), StoreError)
         return kind(f"administration at {self._address}: {error.code().name}: {error.details()}")
-
-
-class LocalDesk:
-    """The desk of a deployment in this process, for whoever has its configuration and its stores."""
-
-    def __init__(self, settings: Settings) -> None:
-        """Nothing is opened."""
-        self._at = workplace(settings, must_record=False)
-        self._desk = Desk(self._at)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._at.close()
-
-    def ask(self, method: str, request: Any) -> Any:
-        """See AskedDesk."""
-        return self._desk.ask(method, request, COMMAND_LINE)
-
-    def run(self, method: str, request: Any) -> Iterator[Any]:
-        """See AskedDesk."""
-        return self._desk.run(method, request, COMMAND_LINE)
 
 
 def service_of(settings: Settings) -> RemoteDesk | None:
