@@ -15,7 +15,6 @@ from mmrec.operating.acts import ActKind, Caller
 from mmrec.operating.catalogue_view import CatalogueView, ItemRow, item_summary
 from mmrec.operating.instants import stamp
 from mmrec.operating.workplace import Workplace
-from mmrec.serving.explain import shown_when
 from mmrec.v1 import admin_pb2, catalog_pb2
 from mmrec.wire.instants import rfc3339
 
@@ -46,6 +45,8 @@ def list_items(at: Workplace, request: admin_pb2.ListItemsRequest, caller: Calle
 
 def get_item(at: Workplace, request: admin_pb2.GetItemRequest, caller: Caller) -> admin_pb2.GetItemResponse:
     """See admin.proto; NotFoundError where the catalogue has no such item."""
+    from mmrec.serving.explain import shown_when  # loads what serving is made of, which lists of items need not
+
     row = _view(at).row(request.item_id)
     entry = at.features().read_item_content([request.item_id]).get(request.item_id)
     matrix = ContentStore(at.settings.stores.content).load_matrix([request.item_id])

@@ -1,8 +1,7 @@
-"""The administrative API of a deployment, asked from elsewhere or on the spot: one way for commands to ask either.
+"""The administrative API of a deployment, asked from elsewhere; mmrec.operating.local has the same on the spot.
 
 with RemoteDesk(address, channel=client_channel(address, settings.serving)) as desk:
-desk.ask("ListReleases", ListReleasesRequest())
-with LocalDesk(settings) as desk: ...                   the same, in this process, on the deployment's own stores
+    desk.ask("ListReleases", ListReleasesRequest())
 """
 
 import socket
