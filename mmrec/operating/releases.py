@@ -27,8 +27,6 @@ def promote(
     at: Workplace, request: admin_pb2.PromoteReleaseRequest, caller: Caller
 ) -> admin_pb2.PromoteReleaseResponse:
     """See admin.proto; errors as let_serve()."""
-    from mmrec.publishing.publish import let_serve  # loads torch, which no look at releases needs
-
     if not request.release_id:
         raise InvalidRequestError("release_id is empty; ListReleases names those that there are")
     releases = open_release_store(at.settings)
@@ -37,6 +35,8 @@ def promote(
         ActKind.PROMOTE_RELEASE, caller, subject=request.release_id, details={"served_before": before}
     ):
         releases.read(request.release_id)  # before Milvus is asked, which may be away
+        from mmrec.publishing.publish import let_serve  # loads torch, which nothing before needs
+
         release = let_serve(request.release_id, releases=releases, vectors=open_vector_store(at.settings))
     return admin_pb2.PromoteReleaseResponse(
         release=_message(release, "", at.settings.publish), previous_release_id=before
@@ -52,8 +52,6 @@ def go_back(
         PreconditionError: another release serves than the caller expected.
         NotFoundError, StoreError: see roll_back().
     """
-    from mmrec.publishing.publish import roll_back
-
     releases = open_release_store(at.settings)
     current, wanted = releases.current(), request.expected_release_id
     if wanted and current != wanted:
@@ -62,6 +60,8 @@ def go_back(
     with at.acts.recorded(ActKind.ROLL_BACK_RELEASE, caller, subject=releases.before(), details=details):
         if not releases.before():
             raise NotFoundError(f"no release served before {current or 'the first one'}; promote one by its id")
+        from mmrec.publishing.publish import roll_back
+
         release = roll_back(releases=releases, vectors=open_vector_store(at.settings))
     return admin_pb2.RollBackReleaseResponse(
         release=_message(release, "", at.settings.publish), previous_release_id=current
