@@ -14,13 +14,14 @@ import pyarrow.compute as pc
 from jobs.kept_profiles import ProfileKeeper, kept_profiles
 from jobs.spark_worker import settle
 from jobs.table_bytes import table_of, table_pieces
+from mmrec.config import Settings, StoreSettings
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.features.profile_rows import ProfileRows, RowLayout
 from mmrec.features.schema import GENERATIONS, LIVE_KEY
 from mmrec.features.values import PackedProfile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.stream.partition_step import JUDGED_SCHEMA, OWNED_SCHEMA, OWNER, JudgedRows, judge_rows, with_owners
-from mmrec.wiring import open_forgotten_folder, open_profile_rows
+from mmrec.wiring import open_forgotten_users, open_profile_rows
 
 EVENTS, KEPT = "events", "kept"
 OWNED_PIECE_SCHEMA = pa.schema([pa.field("part", pa.int32()), pa.field("piece", pa.binary())])
@@ -44,7 +45,7 @@ def cut_by_owner(
 
 
 def judge(
-    batches: Iterator[pa.RecordBatch], *, batch: str, layout: RowLayout, scoring: ScoringConfig, forgotten_folder: str
+    batches: Iterator[pa.RecordBatch], *, batch: str, layout: RowLayout, scoring: ScoringConfig, stores: StoreSettings
 ) -> Iterator[pa.RecordBatch]:
     """Pieces of owned rows of one part -> pieces of judged rows; changed profiles are kept on this machine."""
     settle()
@@ -53,7 +54,7 @@ def judge(
         return
     part, rows = str(found["part"][0]), table_of(found["piece"].to_pylist(), OWNED_SCHEMA)
     with ProfileKeeper(_kept_folder(), batch=batch, part=part) as keeper:
-        judged = _judged(rows, layout, scoring, forgotten_folder, put=keeper.put)
+        judged = _judged(rows, layout, scoring, stores, put=keeper.put)
     for _, data in table_pieces(judged.rows):
         yield _judged_piece(EVENTS, data)
     yield _judged_piece(KEPT, json.dumps({"part": part, "num_pruned": judged.num_pruned}).encode())
@@ -68,7 +69,7 @@ def write(
     left_out: frozenset[str],
     write_time_s: float,
     scoring: ScoringConfig,
-    forgotten_folder: str,
+    stores: StoreSettings,
 ) -> Iterator[pa.RecordBatch]:
     """Write the profiles of one part that judge() returned, except those left out. Where another machine keeps them,
     the part is judged again.
@@ -92,7 +93,7 @@ def write(
     kept = kept_profiles(_kept_folder(), batch=batch, part=said["part"])
     if kept is None:
         judged = table_of(found.filter(pc.invert(is_said))["piece"].to_pylist(), JUDGED_SCHEMA)
-        _judged(judged, layout, scoring, forgotten_folder, put=put)
+        _judged(judged, layout, scoring, stores, put=put)
     else:
         for profiles in kept:
             put(profiles)
@@ -104,12 +105,12 @@ def _judged(
     rows: pa.Table,
     layout: RowLayout,
     scoring: ScoringConfig,
-    forgotten_folder: str,
+    stores: StoreSettings,
     *,
     put: Callable[[Mapping[str, PackedProfile]], None],
 ) -> JudgedRows:
     read = partial(_rows(layout, None).read, name="packed")
-    return judge_rows(rows, read_packed=read, scoring=scoring, forgotten=_forgotten(forgotten_folder), put=put)
+    return judge_rows(rows, read_packed=read, scoring=scoring, forgotten=_forgotten(stores), put=put)
 
 
 def _judged_piece(kind: str, data: bytes) -> pa.RecordBatch:
@@ -128,5 +129,5 @@ def _rows(layout: RowLayout, lease: bytes | None) -> ProfileRows:
 
 
 @lru_cache(maxsize=4)
-def _forgotten(folder: str) -> ForgottenUsers:
-    return open_forgotten_folder(Path(folder))
+def _forgotten(stores: StoreSettings) -> ForgottenUsers:
+    return open_forgotten_users(Settings(stores=stores))

@@ -28,8 +28,7 @@ from jobs.partition_workers import (
 )
 from jobs.spark_insides import shuffle_parts
 from jobs.table_bytes import table_of
-from mmrec.config import Settings
-from mmrec.events.log import local_folder
+from mmrec.config import Settings, StoreSettings
 from mmrec.features.profile_rows import ProfileRows, RowLayout
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.stream.partition_step import JUDGED_SCHEMA, Written, asks_to_forget, judged_events
@@ -48,7 +47,7 @@ class PartitionWriters:
         *,
         lease: bytes,
         scoring: ScoringConfig,
-        forgotten_folder: str,
+        stores: StoreSettings,
         parts: Sequence[int],
     ) -> None:
         """Prepare writers.
@@ -56,11 +55,11 @@ class PartitionWriters:
         Args:
             layouts: Where profiles are, by generation.
             lease: The value that the writer's lease must have for a write to happen.
-            forgotten_folder: Folder of the registry of forgotten users, which every worker reads.
+            stores: Where the registry of forgotten users is, which every worker reads.
             parts: Numbers that Spark's shuffle sends to different partitions, one for each.
         """
         self._layouts, self._lease, self._scoring = layouts, lease, scoring
-        self._forgotten_folder, self._parts = forgotten_folder, tuple(parts)
+        self._stores, self._parts = stores, tuple(parts)
         self._rows: dict[RowLayout, ProfileRows] = {}
 
     @property
@@ -88,9 +87,7 @@ class PartitionWriters:
 
     def _judged(self, pieces: DataFrame, layout: RowLayout, batch_name: str) -> DataFrame:
         """Pieces of JUDGED_PIECE_SCHEMA, kept until unpersist()."""
-        judging = partial(
-            judge, batch=batch_name, layout=layout, scoring=self._scoring, forgotten_folder=self._forgotten_folder
-        )
+        judging = partial(judge, batch=batch_name, layout=layout, scoring=self._scoring, stores=self._stores)
         parts = pieces.select("part", "piece").repartition(len(self._parts), "part")
         return parts.mapInArrow(judging, from_arrow_schema(JUDGED_PIECE_SCHEMA)).persist(StorageLevel.MEMORY_AND_DISK)
 
@@ -108,7 +105,7 @@ class PartitionWriters:
             left_out=left_out,
             write_time_s=write_time_s,
             scoring=self._scoring,
-            forgotten_folder=self._forgotten_folder,
+            stores=self._stores,
         )
         counts = judged.mapInArrow(writing, from_arrow_schema(WRITTEN_SCHEMA)).toArrow()
         num_profiles, num_pruned = (pc.sum(counts[name]).as_py() or 0 for name in WRITTEN_SCHEMA.names)
@@ -123,6 +120,6 @@ def partition_writers(settings: Settings, right: WriterRight, spark: SparkSessio
         right.layouts,
         lease=right.holder,
         scoring=settings.scoring,
-        forgotten_folder=str(local_folder(settings.stores.event_log) / "forgotten"),
+        stores=settings.stores,
         parts=shuffle_parts(int(spark.conf.get("spark.sql.shuffle.partitions") or 1)),
     )

@@ -55,13 +55,17 @@ def _do(asked: argparse.Namespace) -> int:
     settings = settings_from(asked.config)
     releases = open_release_store(settings)
     if asked.list:
-        return _print({"current": releases.current(), "releases": releases.list(), "refused": releases.refusals()})
+        return _print(
+            {
+                "current": releases.current(),
+                "releases": releases.list(),
+                "warm_from": releases.warm(),
+                "refused": releases.refusals(),
+            }
+        )
     try:
         if asked.model is not None:
-            with recorded_here(settings, ActKind.PUBLISH_RELEASE, subject=str(asked.model)) as act:
-                release = _publish(settings, releases, asked.model)
-                act.details["release_id"] = release.release_id
-            return _print(_figures(release))
+            return _print(_figures(publish_model(settings, releases, asked.model)))
         vectors, details = open_vector_store(settings), {"served_before": releases.current()}
         if asked.rollback:
             with recorded_here(settings, ActKind.ROLL_BACK_RELEASE, subject=releases.before(), details=details):
@@ -71,6 +75,14 @@ def _do(asked: argparse.Namespace) -> int:
     except ReleaseGateError as error:
         log.error("release_gate_missed", error=str(error))
         return GATE_MISSED
+
+
+def publish_model(settings: Settings, releases: ReleaseStore, model_folder: Path) -> Release:
+    """Let a model serve, which is an act; errors as mmrec.publishing.publish.publish()."""
+    with recorded_here(settings, ActKind.PUBLISH_RELEASE, subject=str(model_folder)) as act:
+        release = _publish(settings, releases, model_folder)
+        act.details["release_id"] = release.release_id
+    return release
 
 
 def _publish(settings: Settings, releases: ReleaseStore, model_folder: Path) -> Release:

@@ -27,7 +27,15 @@ from mmrec.programs.shell import exit_status, shell_parser
 from mmrec.telemetry.logs import configure_logging, get_logger
 from mmrec.training.checkpoint import METRICS, ProgressFile, open_run
 from mmrec.training.mlflow_folder import MLflowFolder, kept_run_id
-from mmrec.training.recipe import Desk, Recipe, add_options, check_training_tables, chosen_options, refuse_workers
+from mmrec.training.recipe import (
+    Desk,
+    Recipe,
+    add_options,
+    check_training_tables,
+    chosen_options,
+    refuse_workers,
+    result_folder,
+)
 from mmrec.training.recipes import RECIPES, recipe_named
 from mmrec.training.run import use_threads
 from mmrec.wire.declared import AtLeastOne, CountOrAll, argument
@@ -88,7 +96,7 @@ def run(arguments: argparse.Namespace) -> None:
     check_training_tables(RECIPES, settings)
     refuse_workers(recipe, num_workers=arguments.num_workers, gpu=arguments.gpu)
     options = chosen_options(recipe, settings, arguments)
-    out = Path(arguments.out).resolve()
+    out = result_folder(arguments.out)
     folder = out.with_name(out.name + ".run")
     works_on = recipe.prepare(options, open_deployment_data(settings))
     open_run(folder, describes=f"{recipe.name} {works_on} {arguments.num_workers}")

@@ -22,7 +22,7 @@ from typing import Any
 from mmrec.programs.shell import exit_status, shell_parser
 from mmrec.telemetry.logs import configure_logging, get_logger
 from mmrec.training.checkpoint import ProgressFile, open_run
-from mmrec.training.recipe import Desk, Recipe, add_options, check_training_tables, chosen_options
+from mmrec.training.recipe import Desk, Recipe, add_options, check_training_tables, chosen_options, result_folder
 from mmrec.training.recipes import RECIPES, recipe_named
 from mmrec.training.run import use_threads
 from mmrec.training.search import Tried, planned_trials, write_tuned
@@ -111,7 +111,7 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     check_training_tables(RECIPES, settings)
     options = chosen_options(recipe, settings, asked)
     planned = planned_trials(recipe, options, num_trials=asked.num_trials, seed=asked.seed_of_trials)
-    out = Path(asked.out).resolve()
+    out = result_folder(asked.out)
     folder = out.with_name(out.name + ".run")
     works_on = recipe.prepare(options, open_deployment_data(settings))
     open_run(folder, describes=f"search {recipe.name} {works_on} {planned} {asked.grace_epochs}")

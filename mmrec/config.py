@@ -57,7 +57,7 @@ def _encoder(names: tuple[str, ...]) -> Meta:
     )
 
 
-Edge = Literal["kafka", "redis", "milvus", "collector", "recommender", "admin", "metrics"]
+Edge = Literal["kafka", "redis", "milvus", "s3", "collector", "recommender", "admin", "metrics"]
 """Connections of our programs, by what is at the other end."""
 TextCleaning = Literal["none", "plain", "classic"]
 """As mmrec.content.cleaning has them."""
@@ -258,8 +258,13 @@ class PublishSettings:
     """hr_at_10 must be at least that of decayed popularity plus this; checked where training measured both."""
     min_recall_at_100: Share = 0.95
     """Share of the exact 100 nearest items that the published collection must find."""
+    max_loss_to_served: Share = 0.02
+    """Share of the served release's ndcg_at_10 that a warm refit of it may lose on the newest lists, which are few."""
     num_collections: AtLeastOne = 5
     """Number of newest releases that keep their collection; the current release and the one before always keep it."""
+    num_warm: AtLeastOne = 5
+    """Number of newest warm refits that are kept at all, beside the current release and the one before: there are many
+    of them. Releases of whole trainings stay."""
 
     def __post_init__(self) -> None:
         check(self, "publish")
@@ -278,6 +283,7 @@ class MetricsSettings:
     follow_events: AddressOrNone = ""
     encode_items: AddressOrNone = ""
     admin: AddressOrNone = ""
+    refit: AddressOrNone = ""
     late_s: NotNegative = 3_600.0
     """Events whose time is more than this before their ingest time are counted as late."""
     certificate_file: FilePath = ""

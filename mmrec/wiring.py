@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mmrec.content.inferred import AttributeInference
     from mmrec.content.query_encoder import EncodesQueries, QueryEncoder
     from mmrec.content.store import ContentStore
+    from mmrec.disk.objects import Objects
     from mmrec.events.forgotten import ForgottenUsers
     from mmrec.events.log import EventLog
     from mmrec.events.producer import RecordProducer
@@ -123,21 +124,26 @@ def open_event_log(settings: Settings) -> "EventLog":
     """The Parquet event log."""
     from mmrec.stores.log.parquet_log import ParquetEventLog
 
-    return ParquetEventLog(settings.stores.event_log)
+    return ParquetEventLog(open_objects(settings.stores, "event_log"))
+
+
+def open_objects(stores: StoreSettings, name: str) -> "Objects":
+    """What lies at an address of [stores], event_log or releases: in a folder or a bucket."""
+    return open_objects_at(getattr(stores, name), stores, setting=f"stores.{name}")
+
+
+def open_objects_at(address: str, stores: StoreSettings, *, setting: str) -> "Objects":
+    """What lies at another address; see mmrec.stores.objects."""
+    from mmrec.stores.objects import objects_at
+
+    return objects_at(address, stores, setting=setting)
 
 
 def open_forgotten_users(settings: Settings) -> "ForgottenUsers":
-    """The registry of forgotten users, in the event log's folder."""
-    from mmrec.events.log import local_folder
+    """The registry of forgotten users, beside the event log."""
+    from mmrec.stores.log.forgotten_file import FOLDER, FileForgottenUsers
 
-    return open_forgotten_folder(local_folder(settings.stores.event_log) / "forgotten")
-
-
-def open_forgotten_folder(folder: Path) -> "ForgottenUsers":
-    """The same registry, in a given folder."""
-    from mmrec.stores.log.forgotten_file import FileForgottenUsers
-
-    return FileForgottenUsers(folder)
+    return FileForgottenUsers(open_objects(settings.stores, "event_log").within(FOLDER, private=True))
 
 
 def open_scoring_stream(
@@ -277,7 +283,7 @@ def measure_event_log(settings: Settings) -> "LogSize":
     """How many files and bytes the event log has."""
     from mmrec.stores.log.size import log_size
 
-    return log_size(settings.stores.event_log)
+    return log_size(open_objects(settings.stores, "event_log"))
 
 
 def open_vector_store(settings: Settings) -> "VectorStore":
@@ -402,26 +408,26 @@ def live_collection(settings: Settings) -> "LiveCollection":
     from mmrec.serving.live_collection import LiveCollection, LiveCollectionParts
 
     embeddings, topics, skipped = settings.kafka.item_embeddings, open_topics(settings), SkippedBatches()
-
-    def topic_name() -> str:
-        topic = topics.describe(embeddings)
-        return f"{topic.cluster_id}/{topic.topic_id}"
-
     return LiveCollection(
         LiveCollectionParts(
             releases=open_release_store(settings),
             open_vectors=lambda: open_vector_store(settings),
             follow=lambda start, stop: topics.follow(embeddings, start=start, stop=stop, skipped=skipped),
-            topic_name=topic_name,
+            topic_name=lambda: _named(topics, embeddings),
         )
     )
+
+
+def _named(topics: "Topics", name: str) -> str:
+    topic = topics.describe(name)
+    return f"{topic.cluster_id}/{topic.topic_id}"
 
 
 def open_release_store(settings: Settings) -> "ReleaseStore":
     """Releases and the pointer to the one in use."""
     from mmrec.publishing.release import ReleaseStore
 
-    return ReleaseStore(settings.stores.releases)
+    return ReleaseStore(open_objects(settings.stores, "releases"))
 
 
 def open_query_encoder(
@@ -477,11 +483,6 @@ def replica_parts(settings: Settings, *, encoder: "EncodesQueries | None" = None
     from mmrec.serving.replica import ReplicaParts
 
     embeddings, topics, skipped = settings.kafka.item_embeddings, open_topics(settings), SkippedBatches()
-
-    def topic_name() -> str:
-        topic = topics.describe(embeddings)
-        return f"{topic.cluster_id}/{topic.topic_id}"
-
     return ReplicaParts(
         settings=settings,
         open_features=lambda: open_feature_store(settings, wait_s=STORE_WAIT_S),
@@ -490,7 +491,7 @@ def replica_parts(settings: Settings, *, encoder: "EncodesQueries | None" = None
         releases=open_release_store(settings),
         follow=lambda start, stop: topics.follow(embeddings, start=start, stop=stop, skipped=skipped),
         num_skipped_batches=lambda: skipped.num_batches,
-        topic_name=topic_name,
+        topic_name=lambda: _named(topics, embeddings),
         ends=lambda: topics.ends(embeddings),
         clock=SystemClock(),
         read_past=lambda: topics.read(embeddings),

@@ -16,13 +16,24 @@ from pathlib import Path
 
 import pytest
 
-from mmrec.config import KafkaSettings, ServingSettings, Settings, load_settings
+from mmrec.config import KafkaSettings, ServingSettings, Settings, StoreSettings, load_settings
+from mmrec.disk.objects import Objects
+from mmrec.stores.s3_objects import S3Objects, S3Place
 from services.stack.guard import child_environment, end_processes, new_stack_id, start_guard
 from services.stack.jars import JarSet, ensure_jars
 from services.stack.java import ensure_java_home, java_environment
 from services.stack.kafka_broker import KafkaBroker
 from services.stack.ports import HOST, any_free, wait_open
+from tests.milvus_server import VARIABLE, named_milvus, start_milvus
+from tests.object_places import OBJECT_PLACES, place_for
 from tests.redis_server import start_redis
+from tests.s3_server import S3Server, s3_lacking, start_s3
+
+MILVUS_SERVERS = [
+    pytest.param("milvus_uri", id="lite"),
+    pytest.param("real_milvus", id="real", marks=pytest.mark.long),
+]
+"""Fixtures of the servers that the vector store must be the same on; both need the marker `integration`."""
 
 SERVICES = ("recommender", "collector", "admin")
 """Settings of [serving] with an address."""
@@ -121,10 +132,7 @@ def topics(kafka: str) -> Callable[..., KafkaSettings]:
 
 @pytest.fixture(scope="session")
 def milvus_uri(stack_id: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of the session's Milvus Lite server, or of the server MMREC_TEST_MILVUS names."""
-    if given := os.environ.get("MMREC_TEST_MILVUS", ""):
-        yield given
-        return
+    """Address of the session's Milvus Lite server."""
     folder = tmp_path_factory.mktemp("milvus")
     port = any_free(1)[0]
     program = shutil.which("milvus-lite", path=str(Path(sys.executable).parent)) or "milvus-lite"
@@ -143,6 +151,45 @@ def milvus_uri(stack_id: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     yield f"http://{HOST}:{port}"
     process.terminate()
     process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def real_milvus(stack_id: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Address of a real Milvus server, as MMREC_TEST_MILVUS names it (tests.milvus_server); a skipped test without."""
+    given = named_milvus()
+    if not given:
+        pytest.skip(f"{VARIABLE} names no Milvus server: an address, or a folder with the package milvus==2.3.5")
+    return given if "://" in given else start_milvus(given, tmp_path_factory.mktemp("real_milvus"), stack_id=stack_id)
+
+
+@pytest.fixture(params=MILVUS_SERVERS)
+def any_milvus(request: pytest.FixtureRequest) -> str:
+    """Address of Milvus Lite, then of the real server."""
+    return str(request.getfixturevalue(request.param))
+
+
+@pytest.fixture(scope="session")
+def s3_server(stack_id: str, tmp_path_factory: pytest.TempPathFactory) -> S3Server:
+    """An object store of the session's own; a skipped test where its program or the client is not installed."""
+    if lacking := s3_lacking():
+        pytest.skip(lacking)
+    server = start_s3(tmp_path_factory.mktemp("s3"), stack_id=stack_id)
+    stores = StoreSettings(s3_endpoint=server.endpoint, s3_key_file=str(server.key_file))
+    S3Objects(S3Place.of("s3://tests", stores)).write("first", b"makes the bucket")
+    return server
+
+
+@pytest.fixture
+def new_bucket(s3_server: S3Server) -> Callable[[], S3Objects]:
+    """Makes places in a bucket that nobody else uses."""
+    stores = StoreSettings(s3_endpoint=s3_server.endpoint, s3_key_file=str(s3_server.key_file))
+    return lambda: S3Objects(S3Place.of(f"s3://tests/{uuid.uuid4().hex}", stores))
+
+
+@pytest.fixture(params=OBJECT_PLACES)
+def objects(request: pytest.FixtureRequest) -> Objects:
+    """An empty place for objects: a folder, then a bucket."""
+    return place_for(request)
 
 
 @pytest.fixture(scope="session")

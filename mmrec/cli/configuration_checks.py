@@ -17,8 +17,10 @@ from mmrec.config import Settings, load_settings
 from mmrec.connections.certificates import CertificateFiles, Role, authorities_end_s
 from mmrec.connections.engines import Folder, StoreSettings
 from mmrec.connections.secrets import secret_problem
+from mmrec.disk.objects import conditional_problem
 from mmrec.errors import ConfigurationError, MmrecError
 from mmrec.programs.plaintext import open_connections
+from mmrec.wiring import open_objects
 
 SOON_S = 14 * 86_400.0
 """A certificate that ends within this time is worth a warning."""
@@ -88,6 +90,7 @@ def _check_secrets(settings: Settings) -> Iterator[Check]:
         ("stores.redis_password_file", stores.redis_password_file),
         ("stores.overlay_password_file", stores.overlay_password_file),
         ("stores.milvus_token_file", stores.milvus_token_file),
+        ("stores.s3_key_file", stores.s3_key_file),
     ):
         if not path:
             continue
@@ -121,6 +124,7 @@ def _check_certificates(settings: Settings, *, now_s: float) -> Iterator[Check]:
         ("kafka.ca_file", kafka.ca_file),
         ("stores.redis_ca_file", stores.redis_ca_file),
         ("stores.milvus_ca_file", stores.milvus_ca_file),
+        ("stores.s3_ca_file", stores.s3_ca_file),
         ("serving.client_ca_file", serving.client_ca_file),
         ("serving.ca_file", serving.ca_file),
         ("metrics.client_ca_file", metrics.client_ca_file),
@@ -171,6 +175,22 @@ def _check_reach(settings: Settings) -> Iterator[Check]:
         for address in filter(None, (part.strip() for part in addresses.split(","))):
             if "=" not in address:
                 yield _reached(setting, address)
+    for name in ("event_log", "releases"):
+        if getattr(stores, name).startswith("s3://"):
+            yield _tried(stores, name)
+
+
+def _tried(stores: StoreSettings, name: str) -> Check:
+    """Whether a bucket can be used, and keeps to the conditions that stand in for locks."""
+    setting = f"stores.{name}"
+    try:
+        problem = conditional_problem(open_objects(stores, name))
+    except MmrecError as error:
+        problem = str(error)
+    if problem:
+        found = f"{setting}: {getattr(stores, name)}: {problem}"
+        return Check(name="buckets", health=Health.FAIL, found=found, advice="use a store with conditional writes")
+    return Check(name="buckets", health=Health.OK, found=f"{setting}: {getattr(stores, name)} keeps to conditions")
 
 
 def _reached(setting: str, address: str) -> Check:

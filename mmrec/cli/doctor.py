@@ -17,11 +17,11 @@ import psutil
 from mmrec.cli.checks import Check, Health, few
 from mmrec.cli.listeners import check_addresses, check_ports
 from mmrec.config import Settings, load_settings
-from mmrec.events.log import local_folder
 from mmrec.forgetting.pending import num_pending
 from mmrec.home import StackHome
 from mmrec.operating.running import read_record, running_stack
 from mmrec.telemetry.logs import read_status
+from mmrec.wiring import open_objects
 
 DISK_BYTES = 10 * 1024**3
 MEMORY_BYTES = 6 * 1024**3
@@ -186,7 +186,7 @@ def check_stack(home: StackHome, settings: Settings | None, *, now_s: float) -> 
 
 def check_forgetting(settings: Settings | None) -> list[Check]:
     """Requests to forget without a complete receipt, where there are any."""
-    number = num_pending(local_folder(settings.stores.event_log)) if settings else 0
+    number = num_pending(open_objects(settings.stores, "event_log")) if settings else 0
     if not number:
         return []
     found = f"{number} requests to forget have no complete receipt"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mmrec.catalog.importers.reading import Reading
     from mmrec.catalog.item import CatalogItem
     from mmrec.cli.import_commands import ImportCall
+    from mmrec.disk.objects import Objects
     from mmrec.events.event_files import EventFile, Record
 
 EVENT_SUFFIXES: Final = (".jsonl", ".ndjson", ".json", ".parquet")
@@ -143,10 +144,10 @@ def _settings(config: str, call: "ImportCall") -> Settings:
         return Settings()
 
 
-def _marks_folder(settings: Settings) -> Path:
-    from mmrec.events.log import local_folder
+def _marks(settings: Settings) -> "Objects":
+    from mmrec.wiring import open_objects
 
-    return local_folder(settings.stores.event_log) / "imports"
+    return open_objects(settings.stores, "event_log").within("imports")
 
 
 def _items(settings: Settings, source: "ImportSource", options: "ImportOptions", call: "ImportCall") -> str | None:
@@ -162,7 +163,7 @@ def _items(settings: Settings, source: "ImportSource", options: "ImportOptions",
     policy = cleaning_policy(settings.catalog, form=source.form)
     first, *others = part.files
     said = {"kind": "items", "form": source.form, **options.for_mark(), "cleaning": _said_policy(settings, policy)}
-    marks = None if call.is_dry else ImportMarks(_marks_folder(settings), first, said, also=others)
+    marks = None if call.is_dry else ImportMarks(_marks(settings), first, said, also=others)
     if marks is not None and marks.mark.is_done and not call.again:
         typer.echo(f"{marks.mark.num_sent:,} items of {source.path} were imported before; --again sends them")
         if call.report is not None:
@@ -297,7 +298,7 @@ def _send_events(
             typer.echo(f"{found.num_refused:,} of them would be refused: {counted(found.refused)}")
         return
     asked = {**said, **options.for_mark(settings.behaviors)}
-    marks = ImportMarks(_marks_folder(settings), files[0], asked, also=files[1:])
+    marks = ImportMarks(_marks(settings), files[0], asked, also=files[1:])
     if marks.mark.is_done and not call.again:
         tell_imported(marks.mark, file)
         return

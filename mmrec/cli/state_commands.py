@@ -1,9 +1,12 @@
 """Commands about the state as a whole: rebuild, scores export, audit, backup, restore."""
 
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,7 +21,11 @@ from mmrec.cli.terminal import (
     print_json,
     remote_desk,
 )
+from mmrec.config import Settings
 from mmrec.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from mmrec.disk.objects import Objects
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="do it without asking")]
 
@@ -173,7 +180,7 @@ def audit(
 
 
 def backup(
-    folder: Annotated[Path, typer.Argument(help="where to; a folder of its own")],
+    folder: Annotated[str, typer.Argument(help="where to: a folder of its own, or s3://bucket/prefix")],
     config: ConfigOption = "",
     with_content: Annotated[
         bool, typer.Option("--content/--no-content", help="content embeddings, too; they can be computed anew")
@@ -190,8 +197,9 @@ def backup(
     from mmrec.operating.running import configuration_file
     from mmrec.operating.workplace import recorded_here
     from mmrec.state.backup import backup as make
+    from mmrec.state.backup_buckets import check_free, keep_backup
     from mmrec.v1.admin_pb2 import BackUpRequest
-    from mmrec.wiring import open_engine, open_feature_store
+    from mmrec.wiring import open_engine, open_feature_store, open_objects
 
     began_s = time.monotonic()
     if address:
@@ -202,11 +210,19 @@ def backup(
         return
     settings = deployment_settings(config)
     engine = open_engine(settings)
-    with recorded_here(settings, ActKind.BACK_UP, subject=str(folder), told=err.print), counting("bytes") as told:
+    with (
+        recorded_here(settings, ActKind.BACK_UP, subject=folder, told=err.print),
+        _on_this_machine(folder, settings) as (place, bucket),
+        counting("bytes") as told,
+    ):
+        if bucket is not None:
+            check_free(bucket, overwrite=yes)
         done = make(
             settings,
-            folder,
+            place,
             store=open_feature_store(settings),
+            log=open_objects(settings.stores, "event_log"),
+            releases=open_objects(settings.stores, "releases"),
             database=engine.database,
             config=configuration_file(config, StackHome.from_environment()),
             made_time_s=time.time(),
@@ -214,13 +230,15 @@ def backup(
             overwrite=yes,
             told=told,
         )
+        if bucket is not None:
+            keep_backup(place, bucket, overwrite=yes)
     _say(f"{done.num_files:,} files, {done.num_bytes / 1e6:,.1f} MB to {folder}", began_s)
     if engine.backup_note:
         out.print(engine.backup_note, markup=False)
 
 
 def restore(
-    folder: Annotated[Path, typer.Argument(help="a backup")],
+    folder: Annotated[str, typer.Argument(help="a backup: its folder, or s3://bucket/prefix")],
     config: ConfigOption = "",
     store_only: Annotated[
         bool, typer.Option("--store-only", help="profiles and item views alone; the stream applies the rest of the log")
@@ -232,16 +250,25 @@ def restore(
     Example: `mmrec restore backups/monday --yes`
     """
     from mmrec.state.backup import restore as put_back
+    from mmrec.state.backup_buckets import fetch_backup
     from mmrec.wire.instants import rfc3339
-    from mmrec.wiring import open_engine, open_generations, take_writer_lock
+    from mmrec.wiring import open_engine, open_generations, open_objects, take_writer_lock
 
     settings, began_s = deployment_settings(config), time.monotonic()
     Path(settings.stores.feature_repo).mkdir(parents=True, exist_ok=True)
-    with take_writer_lock(settings), counting("bytes") as told:
+    with (
+        take_writer_lock(settings),
+        _on_this_machine(folder, settings) as (place, bucket),
+        counting("bytes") as told,
+    ):
+        if bucket is not None:
+            fetch_backup(bucket, place)
         done = put_back(
             settings,
-            folder,
+            place,
             open_store=lambda: open_generations(settings),
+            log=open_objects(settings.stores, "event_log"),
+            releases=open_objects(settings.stores, "releases"),
             database=open_engine(settings).database,
             store_only=store_only,
             overwrite=yes,
@@ -250,6 +277,19 @@ def restore(
     made = rfc3339(int(done.made_time_s))
     _say(f"backup of {made}: {done.num_files:,} files, {done.num_bytes / 1e6:,.1f} MB restored", began_s)
     out.print("the stream applies at its start what the log has beyond the profiles: `mmrec up`", markup=False)
+
+
+@contextmanager
+def _on_this_machine(place: str, settings: Settings) -> "Iterator[tuple[Path, Objects | None]]":
+    """The folder of a backup, and no bucket; of one in a bucket, a folder for the time being, and the bucket."""
+    from mmrec.wiring import open_objects_at
+
+    objects = open_objects_at(place, settings.stores, setting="the backup's place")
+    if objects.keeps_out:
+        yield Path(objects.place()), None
+        return
+    with tempfile.TemporaryDirectory(prefix="mmrec_backup_") as folder:
+        yield Path(folder), objects
 
 
 def _say(what: str, began_s: float) -> None:

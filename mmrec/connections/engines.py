@@ -80,10 +80,10 @@ class KafkaSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class StoreSettings:
-    """Where state lives. Paths are folders or fsspec URLs."""
+    """Where state lives: in folders, and in a bucket where that is said."""
 
     event_log: Folder = "log"
-    """Folder of the Parquet event log."""
+    """Folder of the Parquet event log, or s3://bucket/prefix."""
     feature_repo: Folder = "feature_repo"
     """Folder of the applied Feast repository (feature_store.yaml, registry)."""
     online_store: OnlineStore = "sqlite"
@@ -112,7 +112,7 @@ class StoreSettings:
     content: Folder = "content"
     """Folder of content embeddings, cached by content hash."""
     releases: Folder = "releases"
-    """Folder of releases and of the pointer to the one in use."""
+    """Folder of releases and of the pointer to the one in use, or s3://bucket/prefix."""
     milvus_uri: Annotated[
         str,
         Meta(pattern=r"^(?:[a-z]+://.+|.+\.db)\Z", description="a URI such as http://127.0.0.1:19530", extra=SECRET),
@@ -126,6 +126,15 @@ class StoreSettings:
     """Its key (PEM); nobody but owner and group may read it."""
     milvus_token_file: FilePath = ""
     """A file with user:password, or a token."""
+    s3_endpoint: Annotated[
+        str, Meta(pattern=r"^(?:https?://[^/@\s]+)?\Z", description="http(s)://host[:port], or nothing")
+    ] = ""
+    """Of the object store behind s3:// addresses; empty for AWS's of the region. https:// for TLS."""
+    s3_region: Annotated[str, Meta(pattern=r"^[a-z0-9-]+\Z", description="a region such as eu-central-1")] = "us-east-1"
+    s3_ca_file: FilePath = ""
+    """Certificates (PEM) that its certificate is checked by, beside those that this machine trusts."""
+    s3_key_file: FilePath = ""
+    """A file with access key id:secret key; if empty, the environment's credentials or the pod's role."""
     status: Folder = "status"
     """Folder where long-running processes keep their counters for `mmrec status`."""
     checkpoint: Folder = "checkpoint"
@@ -140,6 +149,20 @@ class StoreSettings:
         refuse_unused(self, "stores", "overlay_password_file", needs="overlay_connection")
         refuse_half(self, "stores", "milvus_certificate_file", "milvus_key_file")
         refuse_unused(self, "stores", "milvus_certificate_file", needs="milvus_ca_file")
+        for name in ("feature_repo", "content", "status", "checkpoint"):
+            if "://" in getattr(self, name):
+                raise SettingError(
+                    ("stores", name),
+                    f"is {getattr(self, name)!r}; give a folder: only event_log and releases may be in a bucket",
+                )
+        for name in ("event_log", "releases"):
+            scheme, found, _ = getattr(self, name).partition("://")
+            if found and scheme not in {"file", "s3"}:
+                raise SettingError(
+                    ("stores", name), f"is {getattr(self, name)!r}; give a folder, a file:// URL or s3://bucket/prefix"
+                )
+        if self.s3_ca_file and self.s3_endpoint.startswith("http://"):
+            raise SettingError(("stores", "s3_ca_file"), "is given, but stores.s3_endpoint is no https:// address")
         if not self.milvus_uri.startswith("https://"):
             for name in ("milvus_ca_file", "milvus_certificate_file"):
                 if getattr(self, name):

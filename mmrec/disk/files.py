@@ -22,9 +22,9 @@ class DurableFiles:
             folder.mkdir(parents=True, exist_ok=True)
             sync_folder(folder.parent)
 
-    def write(self, path: Path, data: Any) -> None:
-        """Write a file that nobody reads yet."""
-        with path.open("wb") as file:
+    def write(self, path: Path, data: Any, *, mode: int = 0o666) -> None:
+        """Write a new file that nobody reads yet; `mode`: permissions before the umask."""
+        with _opened(path, mode) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

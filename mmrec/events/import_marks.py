@@ -17,7 +17,8 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
-from mmrec.disk.files import replace_file
+from mmrec.disk.objects import Objects
+from mmrec.errors import StoreError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +38,10 @@ class ImportMark:
 
 
 class ImportMarks:
-    """Marks in a folder, one import of a file at a time."""
+    """Marks in one place, one import of a file at a time."""
 
     def __init__(
-        self, folder: Path, file: Path, options: Mapping[str, Any] | None = None, *, also: Sequence[Path] = ()
+        self, objects: Objects, file: Path, options: Mapping[str, Any] | None = None, *, also: Sequence[Path] = ()
     ) -> None:
         """Find the file's mark; the file is read once for its digest.
 
@@ -51,12 +52,13 @@ class ImportMarks:
         name = _digest(file)
         if also:
             name = sha256("".join([name, *map(_digest, also)]).encode()).hexdigest()
-        others = sorted(folder.glob(f"{name}*.json"))
+        self._objects = objects
+        others = [each.name for each in objects.entries() if each.name.startswith(name) and each.name.endswith(".json")]
         if options:
             name += "-" + sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:16]
-        self._path = folder / f"{name}.json"
-        self.mark = _read(self._path) if self._path in others else ImportMark(name=file.name)
-        done = [mark for mark in map(_read, (path for path in others if path != self._path)) if mark.is_done]
+        self._name = f"{name}.json"
+        self.mark = self._read(self._name) if self._name in others else ImportMark(name=file.name)
+        done = [mark for mark in map(self._read, (each for each in others if each != self._name)) if mark.is_done]
         self.before = {name: behavior for mark in done for name, behavior in mark.behaviors.items()}
         """Names in the file that complete imports under other options sent, with the behavior they were sent as."""
 
@@ -80,9 +82,14 @@ class ImportMarks:
         self._write(replace(self.mark, is_done=True, num_refused=num_refused))
 
     def _write(self, mark: ImportMark) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(self._path, json.dumps(asdict(mark)))
+        self._objects.write(self._name, json.dumps(asdict(mark)).encode())
         self.mark = mark
+
+    def _read(self, name: str) -> ImportMark:
+        found = self._objects.read(name)
+        if found is None:
+            raise StoreError(f"{self._objects.place(name)} went away while it was read; run the import again")
+        return ImportMark(**json.loads(found.data))
 
 
 def _digest(path: Path) -> str:
@@ -92,7 +99,3 @@ def _digest(path: Path) -> str:
         return sha256(listed.encode("utf-8", errors="surrogateescape")).hexdigest()
     with path.open("rb") as source:
         return file_digest(source, "sha256").hexdigest()
-
-
-def _read(path: Path) -> ImportMark:
-    return ImportMark(**json.loads(path.read_text(encoding="utf-8")))

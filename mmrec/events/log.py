@@ -15,16 +15,13 @@ Laws, for both implementations (tests/contract/test_event_log.py):
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmrec.errors import ConfigurationError
 from mmrec.events.columns import EVENT_SCHEMA
 from mmrec.events.forgotten import ForgottenUsers, MemoryForgottenUsers
 from mmrec.events.forgotten_rows import expired_rows, first_day_kept, kept_rows
@@ -249,15 +246,3 @@ def batch_digest(table: pa.Table, batch_key: str) -> str:
     for name in ("partition", "offset"):
         digest.update(table[name].to_numpy().tobytes())
     return digest.hexdigest()
-
-
-def local_folder(folder: str) -> Path:
-    """Path of the configured folder.
-
-    Raises:
-        ConfigurationError: it is a URL of another kind than file://.
-    """
-    parts = urlsplit(folder)
-    if parts.scheme not in {"", "file"}:
-        raise ConfigurationError(f"event_log is {folder!r}; give a local folder or a file:// URL")
-    return Path(parts.path if parts.scheme else folder)

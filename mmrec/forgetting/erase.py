@@ -23,9 +23,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final
 
+from mmrec.disk.objects import Objects
 from mmrec.errors import DeadlineError
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.producer import RecordPlace, TopicRecord
@@ -57,8 +57,8 @@ class Parts:
     decode: Decode
     send: Callable[[], RecordPlace]
     """Sends the request to the topic."""
-    pending_folder: Path
-    """Folder of requests that have no receipt yet; see pending.py."""
+    pending: Objects
+    """Requests that have no receipt yet; see pending.py."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ def forget_user(
         DeadlineError: the stream did not read the request in time. Call again; everything needed for that is kept.
         StoreError: an engine failed; the same call continues from there.
     """
-    pending = PendingRequest(parts.pending_folder, parts.users.hash_of(user_key))
+    pending = PendingRequest(parts.pending, parts.users.hash_of(user_key))
     with doing("looking for what is known ..."):
         known = KnownLogins(parts.store, parts.stores.log)
         asked = _asked(parts, user_key, known, before=pending.read())
@@ -118,7 +118,7 @@ def forget_user(
             had=asked.had,
             stores=parts.stores,
             used_since=lambda: used_since(gone, store=parts.store, log=parts.stores.log, overlay=parts.stores.overlay),
-            pending_folder=parts.pending_folder,
+            pending=parts.pending,
         )
     left = profiles_left(parts.store, gone)
     is_unseen = any(store.unread or (store.found and not looked_at) for store in erased.stores)

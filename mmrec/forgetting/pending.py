@@ -10,28 +10,26 @@ anonymous ids in the clear, since files are searched for them. Backups leave it 
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
-from mmrec.disk.files import DurableFiles, replace_file
+from mmrec.disk.objects import Objects
 from mmrec.errors import IncompatibleStateError, StoreError
 
 FORMAT_VERSION: Final = 1
 
 
-def pending_folder(event_log: Path) -> Path:
-    """Folder of a deployment's requests that have no complete receipt yet."""
-    return event_log / "forgetting"
+FOLDER: Final = "forgetting"
+"""Of the requests that have no complete receipt yet, beside the event log."""
 
 
-def pending_files(folder: Path) -> list[Path]:
-    """The files of a folder of pending requests."""
-    return list(folder.glob("*.json"))
+def pending_requests(event_log: Objects) -> Objects:
+    """Where a deployment keeps its requests that have no complete receipt yet."""
+    return event_log.within(FOLDER, private=True)
 
 
-def num_pending(event_log: Path) -> int:
+def num_pending(event_log: Objects) -> int:
     """How many requests of a deployment have no complete receipt yet."""
-    return len(pending_files(pending_folder(event_log)))
+    return sum(entry.name.endswith(".json") for entry in event_log.entries(FOLDER))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,14 +54,19 @@ class Asked:
 class PendingRequest:
     """The file of one user's request."""
 
-    def __init__(self, folder: Path, user_hash: str) -> None:
+    def __init__(self, requests: Objects, user_hash: str) -> None:
         """Name the file; nothing is written yet.
 
         Args:
-            folder: Of all pending requests.
+            requests: All pending ones; see pending_requests().
             user_hash: See ForgottenUsers.hash_of.
         """
-        self.path = folder / f"{user_hash}.json"
+        self._requests, self._name = requests, f"{user_hash}.json"
+
+    @property
+    def place(self) -> str:
+        """Where the file is, for people."""
+        return self._requests.place(self._name)
 
     def read(self) -> Asked | None:
         """What an earlier run left; None where none did.
@@ -72,13 +75,14 @@ class PendingRequest:
             IncompatibleStateError: the file holds something else.
         """
         try:
-            document = json.loads(self.path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
+            found = self._requests.read(self._name)
+            if found is None:
+                return None
+            document = json.loads(found.data)
         except (ValueError, OSError) as error:
-            raise IncompatibleStateError(f"{self.path} cannot be read ({error}); restore or remove it") from error
+            raise IncompatibleStateError(f"{self.place} cannot be read ({error}); restore or remove it") from error
         if not isinstance(document, dict) or document.get("format_version") != FORMAT_VERSION:
-            raise IncompatibleStateError(f"{self.path} is no pending request of format {FORMAT_VERSION}")
+            raise IncompatibleStateError(f"{self.place} is no pending request of format {FORMAT_VERSION}")
         return Asked(
             at_least_s=document["at_least_s"],
             user_at_least_s=document["user_at_least_s"],
@@ -104,11 +108,10 @@ class PendingRequest:
             "had": dict(asked.had),
         }
         try:
-            DurableFiles().make_folder(self.path.parent)
-            replace_file(self.path, json.dumps(document), mode=0o600)
+            self._requests.write(self._name, json.dumps(document).encode())
         except OSError as error:
-            raise StoreError(f"{self.path} cannot be written: {error}") from error
+            raise StoreError(f"{self.place} cannot be written: {error}") from error
 
     def remove(self) -> None:
         """Remove the file, once the receipt is written."""
-        self.path.unlink(missing_ok=True)
+        self._requests.remove(self._name)

@@ -6,7 +6,7 @@ erased.used_again           keys that somebody has used since the request: what 
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmrec.collecting.overlay import Overlay
+from mmrec.disk.objects import Objects
 from mmrec.events.log import EventLog
-from mmrec.forgetting.pending import pending_files
-from mmrec.forgetting.user_bytes import Scan, remove_from_parquet, scan_folder, vacuum_databases
+from mmrec.forgetting.pending import FOLDER
+from mmrec.forgetting.user_bytes import Scan, remove_from_parquet, scan_folder, scan_objects, vacuum_databases
 
 AGGREGATES: Final = (
     "item_stats: decayed counts per item over all users; no user id",
@@ -66,6 +67,8 @@ class Stores:
     """Folders to search, by name: event_log, feature_repo and others."""
     parquet: Collection[str]
     """Names of the folders from which Parquet rows are removed by their column of users."""
+    buckets: Mapping[str, Objects] = field(default_factory=dict)
+    """What is in no folder of this machine, and searched as well."""
 
 
 def num_rows_of(log: EventLog, keys: Collection[str]) -> tuple[int, int]:
@@ -85,7 +88,7 @@ def erase(
     had: Mapping[str, int],
     stores: Stores,
     used_since: Callable[[], Collection[str]],
-    pending_folder: Path,
+    pending: Objects,
 ) -> Erasure:
     """Remove what the stream does not, then search all files.
 
@@ -95,11 +98,12 @@ def erase(
         had: Rows that were there before, by kind: log_rows, served_lists, profiles.
         used_since: Those of the keys that somebody uses again, as of the call. They keep what was known later than
             their instant.
-        pending_folder: Its files name keys for other runs; they are not searched.
+        pending: Requests, which name keys for other runs; they are not searched.
     """
     stores.log.tend(keep_s=stores.keep_s)
     again = {key: gone[key] for key in used_since()}
-    removed: dict[str, dict[str, int]] = {name: {} for name in stores.folders}
+    places: dict[str, Path | Objects] = {**stores.folders, **stores.buckets}
+    removed: dict[str, dict[str, int]] = {name: {} for name in places}
     unread: dict[str, tuple[str, ...]] = {}
     removed["event_log"] = {name: had.get(name, 0) for name in ("log_rows", "served_lists")}
     removed["feature_repo"] = {
@@ -110,20 +114,19 @@ def erase(
         rows = remove_from_parquet(stores.folders[name], gone, known_up_to_s=again)
         removed[name]["parquet_rows"], unread[name] = rows.num_rows, rows.unread
     keys = [*gone, *missed]
-    found = {name: _searched(folder, keys, pending_folder) for name, folder in stores.folders.items()}
+    found = {name: _searched(place, keys, pending) for name, place in places.items()}
     # Asked for once more: what came during the search is in the files, too.
     since = frozenset(used_since()) if any(scan.found for scan, _ in found.values()) else frozenset()
     erased = []
     for name, (scan, note) in found.items():
-        folder = stores.folders[name]
         still = scan.found
         if since and still:
             others = [key for key in keys if key not in since]
-            still = _searched(folder, others, pending_folder)[0].found
+            still = _searched(places[name], others, pending)[0].found
         erased.append(
             Erased(
                 name=name,
-                place=str(folder),
+                place=str(place) if isinstance(place := places[name], Path) else place.place(),
                 removed=dict(removed[name]),
                 num_files_scanned=scan.num_files,
                 num_bytes_scanned=scan.num_bytes,
@@ -136,13 +139,15 @@ def erase(
     return Erasure(stores=tuple(erased), used_again=since)
 
 
-def _searched(folder: Path, keys: Collection[str], pending_folder: Path) -> tuple[Scan, str]:
+def _searched(place: Path | Objects, keys: Collection[str], pending: Objects) -> tuple[Scan, str]:
     """What a search found, and a note about databases that were written anew because of it."""
-    scan = scan_folder(folder, keys, leave_out=pending_files(pending_folder))
-    if not scan.found or not (done := vacuum_databases(folder, scan.found)):
+    if not isinstance(place, Path):
+        return scan_objects(place, keys, leave_out=FOLDER), ""
+    leave_out = [Path(pending.place(entry.name)) for entry in pending.entries()] if pending.keeps_out else []
+    scan = scan_folder(place, keys, leave_out=leave_out)
+    if not scan.found or not (done := vacuum_databases(place, scan.found)):
         return scan, ""
-    scan = scan_folder(folder, keys, leave_out=pending_files(pending_folder))
-    return scan, f"written anew: {', '.join(done)}"
+    return scan_folder(place, keys, leave_out=leave_out), f"written anew: {', '.join(done)}"
 
 
 def offline_folder(feature_repo: Path) -> Path:

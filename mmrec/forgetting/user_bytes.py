@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmrec.disk.files import replacing
+from mmrec.disk.objects import Objects
 from mmrec.errors import StoreError
 from mmrec.events.columns import ANONYMOUS_PREFIX
 
@@ -73,6 +74,30 @@ def scan_folder(folder: Path, user_keys: Collection[str], *, leave_out: Collecti
             continue
         except _UNREADABLE:
             unread.append(str(path.relative_to(folder)))
+    return Scan(num_files=num_files, num_bytes=num_bytes, found=tuple(found), unread=tuple(unread))
+
+
+def scan_objects(objects: Objects, user_keys: Collection[str], *, leave_out: str = "") -> Scan:
+    """The same of objects that are in no folder of this machine; each is copied here to be read.
+
+    Args:
+        leave_out: Folder of those that are known to hold them.
+    """
+    needles = [key.removeprefix(ANONYMOUS_PREFIX).encode() for key in user_keys]
+    num_files = num_bytes = 0
+    found, unread = list[str](), list[str]()
+    for entry in objects.entries():
+        if leave_out and entry.name.startswith(f"{leave_out}/"):
+            continue
+        try:
+            with objects.opened(entry.name) as path:
+                num_files, num_bytes = num_files + 1, num_bytes + entry.num_bytes
+                if _holds(path, needles):
+                    found.append(entry.name)
+        except FileNotFoundError:  # compacted meanwhile; the file that replaced it is searched, too
+            continue
+        except (*_UNREADABLE, StoreError):
+            unread.append(entry.name)
     return Scan(num_files=num_files, num_bytes=num_bytes, found=tuple(found), unread=tuple(unread))
 
 

@@ -13,6 +13,7 @@ from mmrec.errors import InvalidRequestError, StoreError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from mmrec.disk.objects import Objects
     from mmrec.events.producer import RecordPlace
     from mmrec.forgetting.erase import Forgotten
 
@@ -44,12 +45,13 @@ def forget_user(
     from mmrec.events.codec import decode_batch
     from mmrec.events.columns import user_key
     from mmrec.forgetting import erase
-    from mmrec.forgetting.pending import pending_folder
+    from mmrec.forgetting.pending import pending_requests
     from mmrec.forgetting.removal import Stores
     from mmrec.wiring import (
         open_event_log,
         open_feature_store,
         open_forgotten_users,
+        open_objects,
         open_overlay,
         open_topics,
     )
@@ -65,7 +67,7 @@ def forget_user(
         source = {"cluster_id": topic.cluster_id, "topic_id": topic.topic_id}
         return decode_batch(records, **source, behaviors=settings.behaviors, settings=settings.events).control
 
-    folders = {**_state_folders(settings), **more}
+    folders, buckets = _state_places(settings)
     parts = erase.Parts(
         store=open_feature_store(settings),
         users=open_forgotten_users(settings),
@@ -73,14 +75,15 @@ def forget_user(
             log=open_event_log(settings),
             overlay=open_overlay(settings),
             keep_s=settings.scoring.idle_horizon_s,
-            folders=folders,
+            folders={**folders, **more},
             parquet=["offline", *more],
+            buckets=buckets,
         ),
         topic=topic,
         read_topic=lambda starts: topics.read(kafka.behavior_events, start=starts),
         decode=decode,
         send=lambda: _send(settings, user, anonymous=anonymous),
-        pending_folder=pending_folder(folders["event_log"]),
+        pending=pending_requests(open_objects(settings.stores, "event_log")),
     )
     key = user_key("", user) if anonymous else user
     forgotten = erase.forget_user(parts, key, wait_s=wait_s, looked_at=looked_at, doing=doing)
@@ -101,21 +104,25 @@ def _beyond_the_stores(settings: Settings, *, instant_s: float) -> dict[str, Any
     }
 
 
-def _state_folders(settings: Settings) -> dict[str, Path]:
-    """Every folder of a deployment that may hold a user's bytes, by the name that receipts give it."""
-    from mmrec.events.log import local_folder
+def _state_places(settings: Settings) -> tuple[dict[str, Path], dict[str, "Objects"]]:
+    """Every folder, and every bucket, of a deployment that may hold a user's bytes, by the name that receipts give."""
     from mmrec.forgetting.removal import offline_folder
+    from mmrec.wiring import open_objects
 
     stores = settings.stores
-    return {
-        "event_log": local_folder(stores.event_log),
+    objects = {
+        "event_log": open_objects(settings.stores, "event_log"),
+        "releases": open_objects(settings.stores, "releases"),
+    }
+    folders = {
         "feature_repo": Path(stores.feature_repo),
         "offline": offline_folder(Path(stores.feature_repo)),
         "status": Path(stores.status),
         "checkpoint": Path(stores.checkpoint),
         "content": Path(stores.content),
-        "releases": Path(stores.releases),
     }
+    in_folders = {name: Path(each.place()) for name, each in objects.items() if each.keeps_out}
+    return in_folders | folders, {name: each for name, each in objects.items() if not each.keeps_out}
 
 
 def _topics(settings: Settings, instant_s: float) -> list[dict[str, Any]]:

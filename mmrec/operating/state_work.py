@@ -20,6 +20,7 @@ from mmrec.wiring import (
     open_event_log,
     open_forgotten_users,
     open_generations,
+    open_objects,
     take_rebuild_lock,
     take_writer_right,
 )
@@ -125,6 +126,8 @@ def back_up(
             settings,
             folder,
             store=at.features(),
+            log=open_objects(settings.stores, "event_log"),
+            releases=open_objects(settings.stores, "releases"),
             database=engine.database,
             config=Path(settings.config_file),
             made_time_s=at.clock.now_s(),

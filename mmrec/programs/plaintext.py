@@ -54,6 +54,8 @@ def open_connections(settings: Settings) -> Iterator[OpenConnection]:
     if not stores.milvus_uri.startswith("https://") and "://" in stores.milvus_uri:
         where = urlsplit(stores.milvus_uri).netloc.rpartition("@")[2]
         yield from _open("milvus", "stores.milvus_uri", where, "give an https:// address")
+    if stores.s3_endpoint.startswith("http://"):
+        yield from _open("s3", "stores.s3_endpoint", urlsplit(stores.s3_endpoint).netloc, "give an https:// address")
     if not serving.certificate_file:
         yield from _open("collector", "serving.collector", serving.collector, "set serving.certificate_file")
         yield from _open("admin", "serving.admin", serving.admin, "set serving.certificate_file")

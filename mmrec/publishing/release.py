@@ -5,11 +5,11 @@
     <releases>/<release_id>/refused.json                 why a gate refused it, where one did
     <releases>/pointer.json                              which release serves, and which ones did before it
 
-Promoting and rolling back replace the pointer, one small file, as a whole. The folder may be any fsspec URL.
+Promoting and rolling back replace the pointer, one small file, as a whole and only as it was seen. In a bucket, models
+are copied to a cache of this machine when they are first needed.
 """
 
 import json
-import tempfile
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -18,19 +18,28 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fsspec.core import url_to_fs
-
 from mmrec.config import PublishSettings
-from mmrec.disk.files import replace_file
-from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError, ReleaseGateError
+from mmrec.disk.objects import Objects, copied_in, copied_out
+from mmrec.errors import (
+    IncompatibleStateError,
+    InvalidRequestError,
+    NotFoundError,
+    PreconditionError,
+    ReleaseGateError,
+    StoreError,
+)
+from mmrec.home import cache_folder
 from mmrec.index.vectors import StoredVectors, VectorStore
 
 _FORMAT = 2
+_RELEASE = "release.json"
 _POINTER = "pointer.json"
 _LIVE = "live.json"
 _REFUSED = "refused.json"
 _MAX_HISTORY = 50
 """Steps that rollback() can go back."""
+_TRIES = 20
+"""Of moving the pointer, where others move it at the same time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +73,8 @@ class Release:
     """Modality -> fingerprint of that encoder; absent where the model is older than fingerprints."""
     tower_fingerprint: str = ""
     """Of the model's files; empty where the release is older than this."""
+    warm_from: str = ""
+    """Id of the release that its training went on from; empty where it was trained from the start."""
 
     @property
     def collection_description(self) -> dict[str, Any]:
@@ -111,12 +122,16 @@ def tower_fingerprint(model_folder: Path) -> str:
 
 
 class ReleaseStore:
-    """Releases in one folder."""
+    """Releases in one place."""
 
-    def __init__(self, folder: str) -> None:
-        self._fs, self._root = url_to_fs(folder)
-        self._local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,))
-        self._fs.makedirs(self._root, exist_ok=True)
+    def __init__(self, objects: Objects, *, cache: Path | None = None) -> None:
+        """Nothing is made before it is needed.
+
+        Args:
+            cache: Where models of a bucket are copied to; `releases` of the machine's cache if left out.
+        """
+        self._objects = objects
+        self._cache = cache
 
     def write(self, release: Release, model_folder: Path) -> None:
         """Keep a release and a copy of its model; it does not serve until it is promoted.
@@ -124,16 +139,16 @@ class ReleaseStore:
         Raises:
             InvalidRequestError: there is a release of that id already.
         """
-        place = self._place(release.release_id)
-        if self._fs.exists(f"{place}/release.json"):
-            raise InvalidRequestError(
-                f"release {release.release_id!r} exists already, and releases are never changed; give a new id"
-            )
+        release_id = _checked_id(release.release_id)
+        taken = InvalidRequestError(
+            f"release {release_id!r} exists already, and releases are never changed; give a new id"
+        )
+        if self._objects.version(f"{release_id}/{_RELEASE}"):
+            raise taken
         for path in sorted(p for p in model_folder.rglob("*") if p.is_file()):
-            target = f"{place}/model/{PurePosixPath(path.relative_to(model_folder))}"
-            self._fs.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
-            self._fs.put_file(str(path), target)
-        self._replace(f"{place}/release.json", {"format": _FORMAT, **asdict(release)})
+            copied_in(self._objects, f"{release_id}/model/{path.relative_to(model_folder).as_posix()}", path)
+        if not self._objects.create(f"{release_id}/{_RELEASE}", _document({"format": _FORMAT, **asdict(release)})):
+            raise taken
 
     def read(self, release_id: str) -> Release:
         """A release by id.
@@ -142,7 +157,7 @@ class ReleaseStore:
             NotFoundError: there is none; the message names those that exist.
             IncompatibleStateError: it was written by another version of this code, or is broken.
         """
-        document = self._read(f"{self._place(release_id)}/release.json")
+        document = self._read(f"{_checked_id(release_id)}/{_RELEASE}")
         if document is None:
             known = ", ".join(self.list()) or "none"
             raise NotFoundError(f"no release {release_id!r}; there are {known}")
@@ -156,7 +171,7 @@ class ReleaseStore:
 
     def collection_mark(self, release: Release) -> CollectionMark:
         """How far the release's collection has followed the catalogue; at first as far as when it was written."""
-        kept = self._read(f"{self._place(release.release_id)}/{_LIVE}") or {
+        kept = self._read(f"{release.release_id}/{_LIVE}") or {
             "topic": release.embedding_topic,
             "offsets": release.embedding_offsets,
         }
@@ -164,27 +179,59 @@ class ReleaseStore:
 
     def is_followed(self, release_id: str) -> bool:
         """Whether somebody brings the release's collection up to the catalogue, or did."""
-        return bool(self._fs.exists(f"{self._place(release_id)}/{_LIVE}"))
+        return bool(self._objects.version(f"{release_id}/{_LIVE}"))
 
     def keep_collection_mark(self, release_id: str, mark: CollectionMark) -> None:
         """Remember how far a collection is, once everything up to there is in it."""
         offsets = {str(partition): offset for partition, offset in mark.offsets.items()}
-        self._replace(f"{self._place(release_id)}/{_LIVE}", {"topic": mark.topic, "offsets": offsets})
+        self._objects.write(f"{release_id}/{_LIVE}", _document({"topic": mark.topic, "offsets": offsets}))
 
     def keep_refusal(self, release_id: str, reason: str) -> None:
         """Remember why a gate did not let a release serve."""
-        self._replace(f"{self._place(release_id)}/{_REFUSED}", {"reason": reason})
+        self._objects.write(f"{release_id}/{_REFUSED}", _document({"reason": reason}))
 
     def refusals(self) -> dict[str, str]:
         """Why gates refused releases, by id; of those that none refused, nothing."""
-        found = {release_id: self._read(f"{self._place(release_id)}/{_REFUSED}") for release_id in self.list()}
+        found = {release_id: self._read(f"{release_id}/{_REFUSED}") for release_id in self.list()}
         return {release_id: str(each.get("reason", "")) for release_id, each in found.items() if each is not None}
+
+    def warm(self) -> dict[str, str]:
+        """Which release each warm refit went on from, by id; of releases that cannot be read, nothing."""
+        found: dict[str, str] = {}
+        for release_id in self.list():
+            try:
+                document = self._read(f"{release_id}/{_RELEASE}") or {}
+            except IncompatibleStateError:
+                continue
+            if origin := str(document.get("warm_from", "")):
+                found[release_id] = origin
+        return found
+
+    def drop(self, release_id: str) -> None:
+        """Delete a release that does not serve; rollback() goes past it.
+
+        Raises:
+            PreconditionError: it serves.
+            StoreError: somebody else moves the pointer all the time.
+        """
+        for _ in range(_TRIES):
+            current, history, seen = self._seen_pointer()
+            if release_id == current:
+                raise PreconditionError(f"release {release_id!r} serves; promote another one first")
+            kept = tuple(each for each in history if each != release_id)
+            if kept == history or self._point(current, kept, seen):
+                break
+        else:
+            raise self._contended()
+        # What makes it a release goes first: half of one does not count.
+        names = [entry.name for entry in self._objects.entries(_checked_id(release_id))]
+        for name in sorted(names, key=lambda name: name != f"{release_id}/{_RELEASE}"):
+            self._objects.remove(name)
 
     def list(self) -> tuple[str, ...]:
         """Ids of all complete releases, oldest first."""
-        self._fs.invalidate_cache()
-        names = [PurePosixPath(path).name for path in self._fs.ls(self._root, detail=False)]
-        return tuple(sorted(name for name in names if self._fs.exists(f"{self._place(name)}/release.json")))
+        paths = (entry.name.split("/") for entry in self._objects.entries())
+        return tuple(sorted(path[0] for path in paths if path[1:] == [_RELEASE]))
 
     def current(self) -> str:
         """Id of the release that serves; empty where none was promoted."""
@@ -195,71 +242,106 @@ class ReleaseStore:
         _, history = self._pointer()
         return history[-1] if history else ""
 
-    def promote(self, release_id: str) -> None:
-        """Let a release serve; the one before is remembered for rollback()."""
-        self.read(release_id)
+    def promoted(self) -> tuple[str, ...]:
+        """Ids that served, as far as rollback() goes back, the current one last."""
         current, history = self._pointer()
-        if current != release_id:
-            self._point(release_id, (*history, current) if current else history)
+        return (*history, current) if current else history
+
+    def promote(self, release_id: str) -> None:
+        """Let a release serve; the one before is remembered for rollback().
+
+        Raises:
+            NotFoundError, IncompatibleStateError: as read().
+            StoreError: somebody else moves the pointer all the time.
+        """
+        self.read(release_id)
+        for _ in range(_TRIES):
+            current, history, seen = self._seen_pointer()
+            if current == release_id or self._point(release_id, (*history, current) if current else history, seen):
+                return
+        raise self._contended()
 
     def rollback(self) -> str:
         """Let the release before serve again, and return its id; again, and the one before that does.
 
         Raises:
             NotFoundError: there was none before.
+            StoreError: somebody else moves the pointer all the time.
         """
-        current, history = self._pointer()
-        if not history:
-            raise NotFoundError(f"no release before {current!r}; promote one by id")
-        self.read(history[-1])
-        self._point(history[-1], history[:-1])
-        return history[-1]
+        for _ in range(_TRIES):
+            current, history, seen = self._seen_pointer()
+            if not history:
+                raise NotFoundError(f"no release before {current!r}; promote one by id")
+            self.read(history[-1])
+            if self._point(history[-1], history[:-1], seen):
+                return history[-1]
+        raise self._contended()
 
     def _pointer(self) -> tuple[str, tuple[str, ...]]:
         """The release that serves, and those before it, the last one last."""
-        pointer = self._read(f"{self._root}/{_POINTER}") or {}
-        return str(pointer.get("release_id", "")), tuple(str(release_id) for release_id in pointer.get("history", ()))
+        current, history, _ = self._seen_pointer()
+        return current, history
 
-    def _point(self, release_id: str, history: Sequence[str]) -> None:
+    def _seen_pointer(self) -> tuple[str, tuple[str, ...], str]:
+        """The same, and the version of the pointer that says so."""
+        found = self._objects.read(_POINTER)
+        pointer = _parsed(found.data, self._objects.place(_POINTER)) if found is not None else {}
+        history = tuple(str(release_id) for release_id in pointer.get("history", ()))
+        return str(pointer.get("release_id", "")), history, found.version if found is not None else ""
+
+    def _point(self, release_id: str, history: Sequence[str], seen: str) -> bool:
         pointer = {"release_id": release_id, "history": history[-_MAX_HISTORY:]}
-        self._replace(f"{self._root}/{_POINTER}", pointer)
+        return self._objects.swap(_POINTER, _document(pointer), seen=seen)
+
+    def _contended(self) -> StoreError:
+        place = self._objects.place(_POINTER)
+        return StoreError(
+            f"{place} was moved by somebody else {_TRIES} times in a row; look who promotes, and try again"
+        )
 
     def model_folder(self, release_id: str) -> Path:
-        """A local folder with the release's model; copied from where the releases are, if that is elsewhere."""
-        place = f"{self._place(release_id)}/model"
-        if self._local:
-            return Path(place)
-        target = Path(tempfile.mkdtemp(prefix=f"release_{release_id}_"))
-        self._fs.get(f"{place}/", f"{target}/", recursive=True)
+        """A folder of this machine with the release's model; copied from where the releases are, if that is elsewhere.
+
+        A copy stays for other processes and later starts; it never changes, as its release never does.
+        """
+        name = f"{_checked_id(release_id)}/model"
+        if self._objects.keeps_out:
+            return Path(self._objects.place(name))
+        # Releases of another place may have the same id.
+        where = sha256(self._objects.place().encode()).hexdigest()[:16]
+        target = (self._cache or cache_folder() / "releases") / where / release_id
+        copied_out(self._objects, name, target)
         return target
 
-    def _place(self, release_id: str) -> str:
-        return f"{self._root}/{release_id}"
+    def _read(self, name: str) -> dict[str, Any] | None:
+        found = self._objects.read(name)
+        return None if found is None else _parsed(found.data, self._objects.place(name))
 
-    def _read(self, path: str) -> dict[str, Any] | None:
-        try:
-            document: dict[str, Any] = json.loads(self._fs.cat_file(path))
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            raise IncompatibleStateError(f"{path} is no JSON: {error}; publish again") from None
-        return document
 
-    def _replace(self, path: str, document: dict[str, Any]) -> None:
-        data = json.dumps(document, indent=1, sort_keys=True).encode()
-        if self._local:
-            replace_file(Path(path), data)
-        else:
-            temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
-            self._fs.pipe_file(temporary, data)
-            self._fs.mv(temporary, path)
+def _checked_id(release_id: str) -> str:
+    if not release_id or "/" in release_id or release_id.startswith("."):
+        raise NotFoundError(f"no release {release_id!r}; an id is a name without slashes")
+    return release_id
+
+
+def _document(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, indent=1, sort_keys=True).encode()
+
+
+def _parsed(data: bytes, place: str) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(data)
+    except ValueError as error:
+        raise IncompatibleStateError(f"{place} is no JSON: {error}; publish again") from None
+    return document
 
 
 def check_gates(metrics: Mapping[str, float], gates: PublishSettings) -> None:
     """Raise ReleaseGateError with every gate that was missed.
 
     Args:
-        metrics: index_recall_at_100 is required; hr_at_10 and hr_at_10_popularity are judged where both are there.
+        metrics: index_recall_at_100 is required; hr_at_10 and hr_at_10_popularity are judged where both are there, as
+            are ndcg_at_10 and ndcg_at_10_served of a warm refit.
     """
     missed = []
     recall = metrics.get("index_recall_at_100", 0.0)
@@ -270,6 +352,14 @@ def check_gates(metrics: Mapping[str, float], gates: PublishSettings) -> None:
         needed = popularity + gates.min_margin_over_popularity
         if not model >= needed:
             missed.append(f"hr_at_10 is {model:.4f}, at least {needed:.4f} is needed (decayed popularity and margin)")
+    refit, served = metrics.get("ndcg_at_10"), metrics.get("ndcg_at_10_served")
+    if refit is not None and served is not None:
+        needed = served * (1.0 - gates.max_loss_to_served)
+        if not refit >= needed:
+            missed.append(
+                f"ndcg_at_10 on the newest lists is {refit:.4f}, at least {needed:.4f} is needed (the release that "
+                f"serves has {served:.4f})"
+            )
     if missed:
         raise ReleaseGateError("not promoted: " + "; ".join(missed))
 

@@ -17,7 +17,7 @@ replaced, and the stream sweeps a restored store at its start.
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from hashlib import sha256
@@ -27,19 +27,20 @@ from typing import Any, Final
 from mmrec.config import Settings
 from mmrec.content.store import CATALOG_MARK
 from mmrec.disk.files import DurableFiles, replace_file
-from mmrec.disk.locks import locked
+from mmrec.disk.objects import FolderObjects, Objects
 from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError, StoreError
 from mmrec.events.forgotten import ENTRY
-from mmrec.events.log import local_folder
 from mmrec.features.ports import GenerationStore
 from mmrec.features.schema import GENERATIONS
-from mmrec.forgetting.pending import num_pending, pending_folder
+from mmrec.forgetting.pending import FOLDER, num_pending
+from mmrec.state.backup_buckets import replace_objects
 from mmrec.state.profile_dump import dump_profiles, load_profiles
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 _STORE_FILES: Final = ("feature_store.yaml", "registry.db")
 _PORTION: Final = 1 << 20
+_KEY, _ENTRIES = "forgotten/key", "forgotten/entries"
 _DATABASE_SUFFIXES: Final = tuple(
     f".{kind}{log}" for kind in ("sqlite", "tmp") for log in ("", "-wal", "-shm", "-journal")
 )
@@ -61,6 +62,8 @@ def backup(
     folder: Path,
     *,
     store: GenerationStore,
+    log: Objects,
+    releases: Objects,
     database: str,
     config: Path,
     made_time_s: float,
@@ -72,6 +75,8 @@ def backup(
 
     Args:
         store: The deployment's; read where there is no database file.
+        log: The deployment's event log, and what is kept beside it.
+        releases: The deployment's.
         database: File of the feature repository that is the whole online store; empty where there is none.
         told: Handed the bytes of each portion that was copied.
 
@@ -87,8 +92,8 @@ def backup(
     folder.mkdir(parents=True, exist_ok=True)
     copy = _Copy(folder, told)
     _store_to(copy, Path(settings.stores.feature_repo), store, database=database)
-    _log_to(copy, local_folder(settings.stores.event_log))
-    copy.tree(Path(settings.stores.releases), "releases")
+    _log_to(copy, log)
+    copy.objects(releases, "releases")
     if with_content:
         _content_to(copy, Path(settings.stores.content))
     copy.file(config, "mmrec.toml")
@@ -128,6 +133,8 @@ def restore(
     folder: Path,
     *,
     open_store: Callable[[], GenerationStore],
+    log: Objects,
+    releases: Objects,
     database: str,
     store_only: bool = False,
     overwrite: bool = False,
@@ -137,6 +144,7 @@ def restore(
 
     Args:
         open_store: Opens the restored repository; used where the backup holds profiles.
+        log: As above; and `releases`.
         database: As above: what stands there goes.
         store_only: Leave log and releases as they are: recover() brings the store up to the log.
 
@@ -145,16 +153,17 @@ def restore(
         InvalidRequestError: there is state already and `overwrite` was not given.
     """
     facts = verify(folder, told=told)
-    repository, log = Path(settings.stores.feature_repo), local_folder(settings.stores.event_log)
-    present = [str(place) for place in (repository / _STORE_FILES[1], log / "events") if place.exists()]
+    repository = Path(settings.stores.feature_repo)
+    present = [str(place) for place in (repository / _STORE_FILES[1],) if place.exists()]
+    present += [log.place("events")] if log.entries("events") else []
     if present and not overwrite:
         raise InvalidRequestError(f"{' and '.join(present)} would be replaced; give --yes if that is what you want")
     if not store_only:
-        entries = _joined_entries(folder / "log" / "forgotten", log / "forgotten")
-        _replace(folder / "log", log, entries=entries)
-        for name, place in (("releases", settings.stores.releases), ("content", settings.stores.content)):
+        entries = _joined_entries(FolderObjects(folder / "log"), log)
+        _put_back(folder / "log", log, entries=entries)
+        for name, place in (("releases", releases), ("content", FolderObjects(Path(settings.stores.content)))):
             if (folder / name).is_dir():
-                _replace(folder / name, Path(place), entries=None)
+                _put_back(folder / name, place, entries=None)
     repository.mkdir(parents=True, exist_ok=True)
     for name in (database, f"{database}-wal", f"{database}-shm") if database else ():
         (repository / name).unlink(missing_ok=True)
@@ -180,16 +189,17 @@ def _store_to(copy: "_Copy", repository: Path, store: GenerationStore, *, databa
         copy.note(f"store/profiles-{name}.bin")
 
 
-def _log_to(copy: "_Copy", log: Path) -> None:
-    tables = [log / name for name in ("events", "served") if (log / name).is_dir()]
+def _log_to(copy: "_Copy", log: Objects) -> None:
+    tables = [name for name in ("events", "served") if log.entries(name)]
     with ExitStack() as stack:
-        for table in tables:  # nothing is compacted away meanwhile; appends go on
-            stack.enter_context(locked(table / "tend.lock"))
+        for table in tables:  # nothing is compacted away meanwhile, where that can be kept out; appends go on
+            stack.enter_context(log.alone(f"{table}/tend.lock"))
         for table in tables:  # what the manifest names is there: files come before it
-            copy.tree(table / "manifest", f"log/{table.name}/manifest")
-            copy.tree(table, f"log/{table.name}", leave_out=("manifest", "tend.lock"))
-    copy.tree(log / "imports", "log/imports")
-    copy.tree(log / "forgotten", "log/forgotten")
+            copy.objects(log.within(table).within("manifest"), f"log/{table}/manifest")
+            copy.objects(log.within(table), f"log/{table}", leave_out=("manifest", "tend.lock"))
+            copy.check_named(table)
+    for name in ("imports", "forgotten"):
+        copy.objects(log.within(name), f"log/{name}")
 
 
 def _content_to(copy: "_Copy", content: Path) -> None:
@@ -247,6 +257,27 @@ class _Copy:
                 if not is_cache:
                     raise StoreError(f"{path} went away while it was copied; make the backup again") from error
 
+    def objects(self, source: Objects, name: str, *, leave_out: tuple[str, ...] = ()) -> None:
+        """All objects that are not half written."""
+        for entry in source.entries():
+            if entry.name.split("/")[0] in leave_out or entry.name.endswith(".tmp"):
+                continue
+            try:
+                with source.opened(entry.name) as path:
+                    self.file(path, f"{name}/{entry.name}")
+            except FileNotFoundError as error:
+                place = source.place(entry.name)
+                raise StoreError(f"{place} went away while it was copied; make the backup again") from error
+
+    def check_named(self, table: str) -> None:
+        """StoreError where the copy of a table of the log lacks a file that its manifest names."""
+        place = self._folder / "log" / table
+        for path in (place / "manifest").glob("*.json"):
+            document = json.loads(path.read_text(encoding="utf-8"))
+            named = [*document.get("files", ()), *(part["file"] for part in document.get("parts", ()))]
+            if lacking := next((name for name in named if not (place / name).is_file()), ""):
+                raise StoreError(f"{lacking} was compacted away while {table} was copied; make the backup again")
+
     def note(self, name: str) -> None:
         digest, size = sha256(), 0
         with (self._folder / name).open("rb") as file:
@@ -257,34 +288,50 @@ class _Copy:
         self.files[name] = {"sha256": digest.hexdigest(), "bytes": size}
 
 
-def _joined_entries(theirs: Path, ours: Path) -> bytes:
-    """Entries of both registries, each once.
+def _joined_entries(theirs: Objects, ours: Objects) -> bytes:
+    """Entries of the registries beside two logs, each once.
 
     Raises:
         IncompatibleStateError: both have entries or pending requests, under different keys, so that hashes of one say
             nothing in the other.
     """
-    if _is_keyed(ours) and _is_keyed(theirs) and (ours / "key").read_bytes() != (theirs / "key").read_bytes():
+    if _is_keyed(ours) and _is_keyed(theirs) and _read(ours, _KEY) != _read(theirs, _KEY):
         raise IncompatibleStateError(
-            f"{ours} and {theirs} were made with different keys and cannot be joined; where the first one may be lost, "
-            f"with the pending requests in {pending_folder(ours.parent)}, move both away and restore again"
+            f"{ours.place('forgotten')} and {theirs.place('forgotten')} were made with different keys and cannot be "
+            f"joined; where the first one may be lost, with the pending requests in {ours.place(FOLDER)}, move both "
+            "away and restore again"
         )
-    sides = [path for path in (ours, theirs) if (path / "entries").is_file()]
     entries: dict[bytes, None] = {}
-    for path in sides:
-        data = (path / "entries").read_bytes()
+    for side in (ours, theirs):
+        data = _read(side, _ENTRIES)
         whole = len(data) // ENTRY.size * ENTRY.size
         entries.update(dict.fromkeys(data[n : n + ENTRY.size] for n in range(0, whole, ENTRY.size)))
     return b"".join(entries)
 
 
-def _is_keyed(registry: Path) -> bool:
-    """Whether something stands under the key of a registry: its entries, or names of pending requests beside it."""
-    entries = registry / "entries"
-    return (entries.is_file() and entries.stat().st_size > 0) or num_pending(registry.parent) > 0
+def _is_keyed(log: Objects) -> bool:
+    """Whether something stands under the key of a log's registry: its entries, or names of pending requests."""
+    return bool(_read(log, _ENTRIES)) or num_pending(log) > 0
 
 
-def _replace(source: Path, target: Path, *, entries: bytes | None) -> None:
+def _read(log: Objects, name: str) -> bytes:
+    found = log.read(name)
+    return found.data if found is not None else b""
+
+
+def _put_back(source: Path, target: Objects, *, entries: bytes | None) -> None:
+    """`source` in place of what is there; in a folder as a whole at once, in a bucket so that a crash is seen."""
+    registry: dict[str, bytes] = {}
+    if entries is not None:
+        sides = sorted((FolderObjects(source), target), key=_is_keyed, reverse=True)
+        registry = {_KEY: next((key for side in sides if (key := _read(side, _KEY))), b""), _ENTRIES: entries}
+    if target.keeps_out:
+        _replace(source, Path(target.place()), registry=registry)
+    else:
+        replace_objects(source, target, registry=registry, kept=("imports", FOLDER) if registry else ())
+
+
+def _replace(source: Path, target: Path, *, registry: Mapping[str, bytes]) -> None:
     """`source` in place of `target`, which stays as it is until the copy is whole."""
     fresh, old = (target.with_name(f".{target.name}.{word}") for word in ("restored", "replaced"))
     for path in (fresh, old):
@@ -294,16 +341,12 @@ def _replace(source: Path, target: Path, *, entries: bytes | None) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         _copied(path, place)
     fresh.mkdir(parents=True, exist_ok=True)
-    if entries is not None:
-        registries = sorted((source / "forgotten", target / "forgotten"), key=_is_keyed, reverse=True)
-        for key in [registry / "key" for registry in registries if (registry / "key").is_file()][:1]:
-            (fresh / "forgotten").mkdir(exist_ok=True)
-            _copied(key, fresh / "forgotten" / "key")
-        if entries:
-            (fresh / "forgotten" / "entries").write_bytes(entries)
+    for name, data in registry.items():
+        if data:
+            FolderObjects(fresh).within("forgotten", private=True).write(name.removeprefix("forgotten/"), data)
     # What was imported since stands in Kafka and must not be sent again; of requests to forget that have no receipt yet
     # nothing else knows the anonymous ids.
-    for name in ("imports", "forgetting"):
+    for name in ("imports", FOLDER) if registry else ():
         for path in _files(target / name):
             (fresh / name).mkdir(exist_ok=True)
             _copied(path, fresh / name / path.name)

@@ -34,7 +34,16 @@ from mmrec.index.vectors import (
     checked_collection,
 )
 
-INDEX_TYPES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "HNSW_SQ", "AUTOINDEX")
+INDEX_TYPES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "AUTOINDEX")
+"""Those that Milvus Lite and servers from 2.3 on build alike."""
+_BUILT_WITH: dict[str, dict[str, int]] = {
+    "IVF_FLAT": {"nlist": 128},
+    "IVF_SQ8": {"nlist": 128},
+    "HNSW": {"M": 16, "efConstruction": 200},
+}
+"""Parameters of an index; a server takes none of them from itself."""
+_LEAST_EF, _NUM_PROBES = 200, 16
+"""HNSW searches among so many nearest at least; a server refuses fewer than the results asked for."""
 _INSERT_ROWS = 1_000
 _READ_ROWS = 1_000
 _MAX_TEXT_BYTES = MAX_ITEM_ID_BYTES
@@ -54,7 +63,9 @@ _CHANNEL_OPTIONS = {
 }
 _CONNECT_TRIES = 3
 _LOAD_S = 600.0
-"""Most time for an engine to bring a collection into memory; everything else has the store's own time-out."""
+_LONG = ("flush", "create_index", "load_collection")
+"""What an engine has most time for: to write a collection down, index it and bring it into memory. Everything else has
+the store's own time-out."""
 _READ_TRIES = 5
 """Reads of a collection while another process takes items out of it, before that counts as damage."""
 # Milvus Lite sends no timestamps for iterators, which pymilvus reports as a warning each time.
@@ -112,15 +123,23 @@ class MilvusVectorStore:
         for field in fields:
             schema.add_field(field, DataType.VARCHAR, max_length=_MAX_TEXT_BYTES)
         index = self._client.prepare_index_params()
-        index.add_index(field_name=_VECTOR, index_type=self._index_type, metric_type="IP")
+        index.add_index(
+            field_name=_VECTOR,
+            index_type=self._index_type,
+            metric_type="IP",
+            params=_BUILT_WITH.get(self._index_type, {}),
+        )
         with _store_errors(f"collection {name!r} was not written"):
-            # Strong: who reads it back at once, as publishing does, sees every row.
-            self._client.create_collection(
-                name, schema=schema, index_params=index, consistency_level="Strong", properties={_SAID: said}
-            )
+            # Strong: who reads it back at once, as publishing does, sees every row. A server then answers when its
+            # clock has passed, up to .2 s later; requests never wait for that, since replicas search what they loaded.
+            self._client.create_collection(name, schema=schema, consistency_level="Strong", properties={_SAID: said})
             for start in range(0, len(item_ids), _INSERT_ROWS):
                 rows = range(start, min(start + _INSERT_ROWS, len(item_ids)))
                 self._client.insert(name, [self._row(row, item_ids, vectors_ID, fields) for row in rows])
+            # In this order: what a server has loaded before it is written down is searched by an index for the time
+            # being, which misses some.
+            self._client.flush(name)
+            self._client.create_index(name, index_params=index)
             self._client.load_collection(name)
 
     @staticmethod
@@ -163,17 +182,31 @@ class MilvusVectorStore:
         """See VectorStore."""
         columns = self._columns(name)
         with self._writing(name, columns) as row_of:
-            for item_id in item_ids:
-                number, last = row_of.get(item_id), len(row_of) - 1
-                if number is None:
-                    continue
+            gone = [item_id for item_id in dict.fromkeys(item_ids) if item_id in row_of]
+            last_rows = self._last_rows(name, len(row_of), num_wanted=len(gone), texts=columns.texts)
+            for item_id in gone:
+                number, last = row_of[item_id], len(row_of) - 1
                 if number != last:
-                    wanted = [_ROW, _ID, _VECTOR, *columns.texts]
-                    (moved,) = self._client.query(name, filter=f"{_ROW} == {last}", output_fields=wanted)
-                    self._client.upsert(name, [{**{field: moved[field] for field in wanted}, _ROW: number}])
+                    moved = last_rows[number] = {**last_rows[last], _ROW: number}
+                    self._client.upsert(name, [moved])
                     row_of[str(moved[_ID])] = number
                 self._client.delete(name, ids=[last])
                 del row_of[item_id]
+
+    def _last_rows(
+        self, name: str, num_rows: int, *, num_wanted: int, texts: tuple[str, ...]
+    ) -> dict[int, dict[str, Any]]:
+        """The last of `num_rows` rows by number: all that may take the number of one that goes.
+
+        Read at once, since each read waits until the engine has seen the write before it.
+        """
+        wanted = [_ID, _VECTOR, *texts]
+        found: dict[int, dict[str, Any]] = {}
+        for start in range(num_rows - num_wanted, num_rows, _READ_ROWS):
+            numbers = range(start, min(start + _READ_ROWS, num_rows))
+            page = self._page(name, numbers, wanted, num_rows=num_rows)
+            found.update({int(row[_ROW]): {field: row[field] for field in (_ROW, *wanted)} for row in page})
+        return found
 
     @contextmanager
     def _writing(self, name: str, columns: "_Columns") -> Iterator[dict[str, int]]:
@@ -227,20 +260,23 @@ class MilvusVectorStore:
         counted = self._client.query(name, filter="", output_fields=["count(*)"])
         num_rows = int(counted[0]["count(*)"])
         for start in range(0, num_rows, _READ_ROWS):
-            end = min(start + _READ_ROWS, num_rows)
-            page = self._client.query(
-                name,
-                filter=f"{_ROW} >= {start} and {_ROW} < {end}",
-                output_fields=[_ROW, *wanted],
-                limit=_READ_ROWS,
+            yield self._page(name, range(start, min(start + _READ_ROWS, num_rows)), wanted, num_rows=num_rows)
+
+    def _page(self, name: str, numbers: range, wanted: list[str], *, num_rows: int) -> list[dict[str, Any]]:
+        """The rows of these numbers, one after the other; StoreError where one is not there."""
+        page: list[dict[str, Any]] = self._client.query(
+            name,
+            filter=f"{_ROW} >= {numbers.start} and {_ROW} < {numbers.stop}",
+            output_fields=[_ROW, *wanted],
+            limit=_READ_ROWS,
+        )
+        missing = set(numbers) - {int(row[_ROW]) for row in page}
+        if missing or len(page) != len(numbers):
+            raise StoreError(
+                f"collection {name!r} counts {num_rows} rows, but {len(page)} came back for rows {numbers.start} to "
+                f"{numbers.stop}, without {sorted(missing)[:3]}; publish it again"
             )
-            missing = set(range(start, end)) - {int(row[_ROW]) for row in page}
-            if missing or len(page) != end - start:
-                raise StoreError(
-                    f"collection {name!r} counts {num_rows} rows, but {len(page)} came back for rows {start} to {end}, "
-                    f"without {sorted(missing)[:3]}; publish it again"
-                )
-            yield page
+        return page
 
     def _pages_by_id(self, name: str, wanted: list[str]) -> Iterator[list[dict[str, Any]]]:
         """All rows of a collection made before rows were numbered, as far as the client's iterator can read it.
@@ -272,8 +308,9 @@ class MilvusVectorStore:
                 limit=num_results,
                 anns_field=_VECTOR,
                 output_fields=[_ID],
+                search_params={"metric_type": "IP", "params": _searched_with(self._index_type, num_results)},
             )
-        return [[(str(hit["entity"][_ID]), float(hit["distance"])) for hit in query] for query in hits]
+        return [[(_found_id(hit), float(hit["distance"])) for hit in query] for query in hits]
 
     def point_alias(self, alias: str, name: str) -> None:
         """See VectorStore."""
@@ -381,7 +418,7 @@ class _BoundedClient:
         """A method of the client."""
         if name == "prepare_index_params":  # asks no server
             return self._client.prepare_index_params
-        timeout_s = max(_LOAD_S, self._timeout_s) if name == "load_collection" else self._timeout_s
+        timeout_s = max(_LOAD_S, self._timeout_s) if name in _LONG else self._timeout_s
         return partial(getattr(self._client, name), timeout=timeout_s)
 
 
@@ -415,6 +452,19 @@ def _store_errors(what: str) -> Iterator[None]:
         yield
     except (MilvusException, grpc.RpcError) as error:
         raise StoreError(f"{what}: {_said(error)}") from error
+
+
+def _searched_with(index_type: str, num_results: int) -> dict[str, int]:
+    """Parameters of a search; a server refuses those that an index does not know."""
+    if index_type == "HNSW":
+        return {"ef": max(_LEAST_EF, num_results)}
+    return {"nprobe": _NUM_PROBES} if index_type.startswith("IVF") else {}
+
+
+def _found_id(hit: Mapping[str, Any]) -> str:
+    """Item id of a hit; where it is the key of a collection, a server gives it as that alone."""
+    entity = hit["entity"]
+    return str(entity[_ID] if _ID in entity else hit["id"])
 
 
 def _bounded(text: str) -> str:

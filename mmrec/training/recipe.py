@@ -160,6 +160,20 @@ def refuse_workers(recipe: Recipe, *, num_workers: int, gpu: bool) -> None:
         )
 
 
+def result_folder(out: str) -> Path:
+    """Absolute path of the folder that a training writes; its checkpoints lie beside it.
+
+    Raises:
+        ConfigurationError: it is an address of something that is no folder.
+    """
+    if "://" in out:
+        raise ConfigurationError(
+            f"--out is {out!r}; give a folder of this machine or of a shared volume: checkpoints are files, and "
+            "publishing copies the model to stores.releases, which may be a bucket"
+        )
+    return Path(out).resolve()
+
+
 def train_here(
     recipe: Recipe, options: Any, data: DeploymentData, *, out: Path, tell: Callable[..., None] | None = None
 ) -> None:

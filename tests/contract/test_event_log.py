@@ -1,4 +1,4 @@
-"""What every EventLog promises, in memory and as Parquet files."""
+"""What every EventLog promises: in memory, as Parquet files of a folder, and as objects of a bucket."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,11 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmrec.errors import ConfigurationError, IncompatibleStateError
+from mmrec.disk.objects import FolderObjects
+from mmrec.errors import IncompatibleStateError
 from mmrec.events.columns import EVENT_SCHEMA, RAW_SCHEMA
 from mmrec.events.log import SEQUENCE, EventLog, MemoryEventLog
 from mmrec.events.served import SERVED_SCHEMA, decode_served
 from mmrec.stores.log.parquet_log import ParquetEventLog
+from tests.object_places import OBJECT_PLACES, place_for
 
 INGEST_S = 1_767_225_600.0
 Reopen = Callable[[], EventLog]
@@ -35,13 +37,14 @@ def ids(table: pa.Table) -> list[str]:
     return table["event_id"].to_pylist()
 
 
-@pytest.fixture(params=["memory", "parquet"])
-def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Reopen:
+@pytest.fixture(params=["memory", *OBJECT_PLACES])
+def reopen(request: pytest.FixtureRequest) -> Reopen:
     """Opens the same log again; the memory log is its own reopening."""
     if request.param == "memory":
         log = MemoryEventLog()
         return lambda: log
-    return lambda: ParquetEventLog(str(tmp_path / "log"))
+    objects = place_for(request)
+    return lambda: ParquetEventLog(objects)
 
 
 def test_an_empty_log_stands_at_zero(reopen: Reopen) -> None:
@@ -149,7 +152,7 @@ def test_rows_name_the_append_they_came_with_first_compacted_or_not(reopen: Reop
 def test_reading_in_steps_gives_what_reading_at_once_gives(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[int]], cut: int
 ) -> None:
-    reference, log = MemoryEventLog(), ParquetEventLog(str(tmp_path_factory.mktemp("log")))
+    reference, log = MemoryEventLog(), ParquetEventLog(FolderObjects(tmp_path_factory.mktemp("log")))
     for number, offsets in enumerate(batches):
         batch = events(*offsets)
         assert reference.append(batch, batch_key=str(number)) == log.append(batch, batch_key=str(number))
@@ -199,17 +202,17 @@ def test_a_record_that_is_no_served_list_is_told_apart() -> None:
 
 
 def test_a_file_without_manifest_entry_is_not_read(tmp_path: Path) -> None:
-    log = ParquetEventLog(str(tmp_path))
+    log = ParquetEventLog(FolderObjects(tmp_path))
     log.append(events(0, 1), batch_key="0")
     (tmp_path / "events" / "manifest" / "000000000001.json").unlink()  # as if killed between file and entry
-    assert ParquetEventLog(str(tmp_path)).read().num_rows == 0
-    assert ParquetEventLog(str(tmp_path)).append(events(0), batch_key="0") == 1
-    assert ParquetEventLog(str(tmp_path)).append(events(0, 1), batch_key="0") == 2
-    assert ids(ParquetEventLog(str(tmp_path)).read()) == ["t-0-0", "t-0-1"]
+    assert ParquetEventLog(FolderObjects(tmp_path)).read().num_rows == 0
+    assert ParquetEventLog(FolderObjects(tmp_path)).append(events(0), batch_key="0") == 1
+    assert ParquetEventLog(FolderObjects(tmp_path)).append(events(0, 1), batch_key="0") == 2
+    assert ids(ParquetEventLog(FolderObjects(tmp_path)).read()) == ["t-0-0", "t-0-1"]
 
 
 def test_two_writers_cannot_take_one_number(tmp_path: Path) -> None:
-    one, other = ParquetEventLog(str(tmp_path)), ParquetEventLog(str(tmp_path))
+    one, other = ParquetEventLog(FolderObjects(tmp_path)), ParquetEventLog(FolderObjects(tmp_path))
     assert one.sequence() == other.sequence() == 0
     assert one.append(events(0), batch_key="a") == 1
     assert other.append(events(1), batch_key="b") == 2
@@ -218,13 +221,8 @@ def test_two_writers_cannot_take_one_number(tmp_path: Path) -> None:
 
 
 def test_a_format_of_another_version_is_said(tmp_path: Path) -> None:
-    ParquetEventLog(str(tmp_path)).append(events(0), batch_key="a")
+    ParquetEventLog(FolderObjects(tmp_path)).append(events(0), batch_key="a")
     entry = tmp_path / "events" / "manifest" / "000000000001.json"
     entry.write_text(entry.read_text().replace('"format_version": 1', '"format_version": 9'))
     with pytest.raises(IncompatibleStateError, match="format 9"):
-        ParquetEventLog(str(tmp_path)).sequence()
-
-
-def test_a_remote_folder_is_refused_in_words() -> None:
-    with pytest.raises(ConfigurationError, match="s3://bucket"):
-        ParquetEventLog("s3://bucket/log")
+        ParquetEventLog(FolderObjects(tmp_path)).sequence()

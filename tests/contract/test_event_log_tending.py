@@ -1,4 +1,4 @@
-"""What holds while the event log is compacted, forgets and drops what is old, in memory and as Parquet files."""
+"""What holds while the event log is compacted, forgets and drops what is old: in memory, in a folder, in a bucket."""
 
 import math
 import shutil
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from mmrec.config import Settings
 from mmrec.disk.files import DurableFiles
+from mmrec.disk.objects import FolderObjects
 from mmrec.errors import StoreError
 from mmrec.events.forgotten import MemoryForgottenUsers
 from mmrec.events.log import EventLog, MemoryEventLog
@@ -22,6 +23,7 @@ from mmrec.stores.log.manifest import MAX_DIGESTS
 from mmrec.stores.log.parquet_log import ParquetEventLog
 from mmrec.stream.replay import profiles_from_log
 from tests.contract.test_event_log import INGEST_S, events, ids, served
+from tests.object_places import OBJECT_PLACES, place_for
 
 DAY_S = 86_400.0
 Reopen = Callable[[], EventLog]
@@ -32,12 +34,13 @@ def users() -> MemoryForgottenUsers:
     return MemoryForgottenUsers()
 
 
-@pytest.fixture(params=["memory", "parquet"])
-def reopen(request: pytest.FixtureRequest, tmp_path: Path, users: MemoryForgottenUsers) -> Reopen:
+@pytest.fixture(params=["memory", *OBJECT_PLACES])
+def reopen(request: pytest.FixtureRequest, users: MemoryForgottenUsers) -> Reopen:
     if request.param == "memory":
         log = MemoryEventLog(users=users)
         return lambda: log
-    return lambda: ParquetEventLog(str(tmp_path / "log"), users=users)
+    objects = place_for(request)
+    return lambda: ParquetEventLog(objects, users=users)
 
 
 def of_users(*keys: str, start: int = 0, step_s: float = 1.0) -> pa.Table:
@@ -59,8 +62,9 @@ def of_users(*keys: str, start: int = 0, step_s: float = 1.0) -> pa.Table:
 def test_compaction_changes_nothing_that_any_reader_gets(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Any], step_s: float
 ) -> None:
-    reference, log = MemoryEventLog(), ParquetEventLog(str(tmp_path_factory.mktemp("log")))
-    opened_before = ParquetEventLog(str(log._events.folder.parent))
+    objects = FolderObjects(tmp_path_factory.mktemp("log"))
+    reference, log = MemoryEventLog(), ParquetEventLog(objects)
+    opened_before = ParquetEventLog(objects)
     for number, step in enumerate(steps):
         if isinstance(step, int):
             log.tend(min_appends=step)
@@ -69,7 +73,7 @@ def test_compaction_changes_nothing_that_any_reader_gets(
         batch = events(*step, step_s=step_s)
         assert reference.append(batch, batch_key=str(number)) == log.append(batch, batch_key=str(number))
     log.tend()
-    for reader in (log, opened_before, ParquetEventLog(str(log._events.folder.parent))):
+    for reader in (log, opened_before, ParquetEventLog(objects)):
         for cut in range(reference.sequence() + 1):
             assert reader.read(after_sequence=cut).equals(reference.read(after_sequence=cut))
             upto = pa.concat_tables([reference.read().slice(0, 0), *reference.scan(up_to_sequence=cut)])
@@ -89,7 +93,7 @@ def test_a_batch_sent_again_after_compaction_changes_nothing(reopen: Reopen) -> 
 
 
 def test_one_file_a_day_is_left_once_a_later_day_has_begun(tmp_path: Path) -> None:
-    log = ParquetEventLog(str(tmp_path))
+    log = ParquetEventLog(FolderObjects(tmp_path))
     for number in range(30):
         log.append(events(number, step_s=DAY_S / 10), batch_key=str(number))
         log.tend(min_appends=4)
@@ -125,7 +129,7 @@ def test_rows_of_forgotten_users_are_hidden_at_once_and_gone_after_tending(
 
 
 def test_no_byte_of_a_forgotten_user_is_left_in_the_folder(tmp_path: Path) -> None:
-    log = ParquetEventLog(str(tmp_path))
+    log = ParquetEventLog(FolderObjects(tmp_path))
     mark = "a-very-unique-user"
     log.append(of_users("bob", mark), batch_key="0")
     merge = of_users("cat", start=2)
@@ -203,7 +207,7 @@ def test_after_years_a_guest_counts_for_the_user_who_had_logged_in(reopen: Reope
 
 def test_days_of_which_logins_are_left_share_few_files(tmp_path: Path) -> None:
     num_days, written = 64, 0
-    log = ParquetEventLog(str(tmp_path))
+    log = ParquetEventLog(FolderObjects(tmp_path))
     for number in range(num_days):
         rows = with_logins(of_users("ann", "bob", start=2 * number, step_s=DAY_S / 2), ann="~g")
         log.append(rows, batch_key=str(number))
@@ -246,7 +250,7 @@ class FilesUntil(DurableFiles):
 def test_a_kill_between_any_two_file_operations_leaves_the_same_rows(tmp_path: Path) -> None:
     users = MemoryForgottenUsers()
     start = tmp_path / "start"
-    log = ParquetEventLog(str(start), users=users)
+    log = ParquetEventLog(FolderObjects(start), users=users)
     for number in range(4):
         log.append(of_users("ann", "bob", start=2 * number, step_s=DAY_S / 4), batch_key=str(number))
     log.tend()
@@ -260,15 +264,15 @@ def test_a_kill_between_any_two_file_operations_leaves_the_same_rows(tmp_path: P
         folder = tmp_path / f"killed_{operations}"
         shutil.copytree(start, folder)
         try:
-            killed = ParquetEventLog(str(folder), users=users, files=FilesUntil(operations))
+            killed = ParquetEventLog(FolderObjects(folder, files=FilesUntil(operations)), users=users)
             killed.tend(keep_s=2 * DAY_S)
             break
         except KilledError:
             operations += 1
-        found = ids(ParquetEventLog(str(folder), users=users).read())
+        found = ids(ParquetEventLog(FolderObjects(folder), users=users).read())
         assert [row for row in found if row not in old] == [row for row in rows if row not in old]
         assert found == [row for row in rows if row in found]
-        mended = ParquetEventLog(str(folder), users=users)
+        mended = ParquetEventLog(FolderObjects(folder), users=users)
         mended.append(of_users("new", start=20, step_s=DAY_S / 4), batch_key="after")
         mended.tend(keep_s=2 * DAY_S)
         named = {p.name for p in (folder / "events").glob("day=*/*")}
@@ -279,15 +283,15 @@ def test_a_kill_between_any_two_file_operations_leaves_the_same_rows(tmp_path: P
 
 def test_an_append_that_is_killed_is_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
     for operations in range(40):
-        folder = str(tmp_path / str(operations))
-        ParquetEventLog(folder).append(events(0), batch_key="0")
+        folder = tmp_path / str(operations)
+        ParquetEventLog(FolderObjects(folder)).append(events(0), batch_key="0")
         try:
-            ParquetEventLog(folder, files=FilesUntil(operations)).append(events(1, 2), batch_key="1")
+            ParquetEventLog(FolderObjects(folder, files=FilesUntil(operations))).append(events(1, 2), batch_key="1")
             break
         except KilledError:
             pass
-        assert ids(ParquetEventLog(folder).read()) in (["t-0-0"], ["t-0-0", "t-0-1", "t-0-2"])
-        again = ParquetEventLog(folder)
+        assert ids(ParquetEventLog(FolderObjects(folder)).read()) in (["t-0-0"], ["t-0-0", "t-0-1", "t-0-2"])
+        again = ParquetEventLog(FolderObjects(folder))
         assert again.append(events(1, 2), batch_key="1") == 2
         assert ids(again.read()) == ["t-0-0", "t-0-1", "t-0-2"]
     else:
@@ -295,11 +299,11 @@ def test_an_append_that_is_killed_is_there_as_a_whole_or_not_at_all(tmp_path: Pa
 
 
 def test_a_reader_in_the_middle_of_a_scan_gets_every_row_once_while_files_are_compacted_away(tmp_path: Path) -> None:
-    log, tender = ParquetEventLog(str(tmp_path)), ParquetEventLog(str(tmp_path))
+    log, tender = ParquetEventLog(FolderObjects(tmp_path)), ParquetEventLog(FolderObjects(tmp_path))
     for number in range(12):
         log.append(events(*range(3 * number, 3 * number + 3)), batch_key=str(number))
     found: list[str] = []
-    for count, piece in enumerate(ParquetEventLog(str(tmp_path)).scan(max_rows=2)):
+    for count, piece in enumerate(ParquetEventLog(FolderObjects(tmp_path)).scan(max_rows=2)):
         found += ids(piece)
         if count in {3, 9}:
             tender.tend()
@@ -313,7 +317,7 @@ def test_a_writer_a_tender_and_readers_at_once_lose_nothing_and_double_nothing(t
 
     def tends() -> None:
         try:
-            tender = ParquetEventLog(str(tmp_path))
+            tender = ParquetEventLog(FolderObjects(tmp_path))
             while not done.is_set():
                 tender.tend()
         except BaseException as error:  # a thread's failure is the test's
@@ -321,7 +325,7 @@ def test_a_writer_a_tender_and_readers_at_once_lose_nothing_and_double_nothing(t
 
     def follows(found: list[str]) -> None:
         try:
-            reader, stands_at = ParquetEventLog(str(tmp_path)), 0
+            reader, stands_at = ParquetEventLog(FolderObjects(tmp_path)), 0
             while stands_at < num_appends:
                 last = reader.sequence()
                 for piece in reader.scan(after_sequence=stands_at, up_to_sequence=last, max_rows=5):
@@ -334,7 +338,7 @@ def test_a_writer_a_tender_and_readers_at_once_lose_nothing_and_double_nothing(t
     threads = [threading.Thread(target=tends), *(threading.Thread(target=follows, args=(f,)) for f in lists)]
     for thread in threads:
         thread.start()
-    log = ParquetEventLog(str(tmp_path))
+    log = ParquetEventLog(FolderObjects(tmp_path))
     for number in range(num_appends):
         log.append(events(2 * number, 2 * number + 1, step_s=DAY_S / 20), batch_key=str(number))
     for thread in threads[1:]:
@@ -346,7 +350,7 @@ def test_a_writer_a_tender_and_readers_at_once_lose_nothing_and_double_nothing(t
 
 
 def test_a_writer_that_slept_while_its_number_was_taken_and_compacted_takes_the_next(tmp_path: Path) -> None:
-    sleeper, other = ParquetEventLog(str(tmp_path)), ParquetEventLog(str(tmp_path))
+    sleeper, other = ParquetEventLog(FolderObjects(tmp_path)), ParquetEventLog(FolderObjects(tmp_path))
     manifest = sleeper._events.manifest
     other.append(events(0), batch_key="a")
     other.append(events(1), batch_key="b")
@@ -361,7 +365,7 @@ def test_a_writer_that_slept_while_its_number_was_taken_and_compacted_takes_the_
 def test_tending_a_damaged_log_says_what_is_wrong_and_removes_nothing(
     tmp_path: Path, compacted: int, damage: str
 ) -> None:
-    log, table = ParquetEventLog(str(tmp_path)), tmp_path / "events"
+    log, table = ParquetEventLog(FolderObjects(tmp_path)), tmp_path / "events"
     for number in range(6):
         log.append(events(2 * number, 2 * number + 1), batch_key=str(number))
         if number + 1 == compacted:
@@ -382,23 +386,23 @@ def test_tending_a_damaged_log_says_what_is_wrong_and_removes_nothing(
     before = set(table.rglob("*.parquet"))
     if compacted == 6 and damage == "file cut":
         with pytest.raises(StoreError, match=path.name):
-            ParquetEventLog(str(tmp_path)).read()
+            ParquetEventLog(FolderObjects(tmp_path)).read()
     else:
         with pytest.raises(StoreError, match=f"{path.name} (is gone|is no JSON|cannot be read).*backup"):
-            ParquetEventLog(str(tmp_path)).tend()
+            ParquetEventLog(FolderObjects(tmp_path)).tend()
     assert set(table.rglob("*.parquet")) == before
     path.write_bytes(whole)
-    mended = ParquetEventLog(str(tmp_path))
+    mended = ParquetEventLog(FolderObjects(tmp_path))
     mended.tend()
     assert ids(mended.read()) == rows
 
 
 def test_the_manifest_stays_small(tmp_path: Path) -> None:
-    log = ParquetEventLog(str(tmp_path))
+    log = ParquetEventLog(FolderObjects(tmp_path))
     log.append(events(0), batch_key="0")
     log._events.manifest.numbers = {f"{n:032x}": 1 for n in range(3 * MAX_DIGESTS)}
     log.tend()
-    assert len(ParquetEventLog(str(tmp_path))._events.manifest.numbers) == 0  # nothing was read yet
-    fresh = ParquetEventLog(str(tmp_path))
+    assert len(ParquetEventLog(FolderObjects(tmp_path))._events.manifest.numbers) == 0  # nothing was read yet
+    fresh = ParquetEventLog(FolderObjects(tmp_path))
     assert fresh.sequence() == 1
     assert len(fresh._events.manifest.numbers) == MAX_DIGESTS

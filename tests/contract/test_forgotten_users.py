@@ -1,24 +1,31 @@
-"""What every registry of forgotten users promises, in memory and as files."""
+"""What every registry of forgotten users promises: in memory, in a folder, in a bucket."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from mmrec.disk.objects import FolderObjects
 from mmrec.errors import IncompatibleStateError
 from mmrec.events.forgotten import ForgottenUsers, MemoryForgottenUsers
 from mmrec.stores.log.forgotten_file import FileForgottenUsers
+from tests.object_places import OBJECT_PLACES, place_for
 
 Reopen = Callable[[], ForgottenUsers]
 
 
-@pytest.fixture(params=["memory", "file"])
-def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Reopen:
+@pytest.fixture(params=["memory", *OBJECT_PLACES])
+def reopen(request: pytest.FixtureRequest) -> Reopen:
     """Opens the same registry again; the one in memory is its own reopening."""
     if request.param == "memory":
         users = MemoryForgottenUsers()
         return lambda: users
-    return lambda: FileForgottenUsers(tmp_path / "forgotten")
+    objects = place_for(request)
+    return lambda: FileForgottenUsers(objects)
+
+
+def kept_in(folder: Path) -> FileForgottenUsers:
+    return FileForgottenUsers(FolderObjects(folder, private=True))
 
 
 def test_only_forgotten_users_have_an_instant(reopen: Reopen) -> None:
@@ -63,23 +70,26 @@ def test_a_name_in_receipts_is_the_same_for_every_process(reopen: Reopen) -> Non
 
 
 def test_files_hold_no_id_and_the_key_is_its_owners(tmp_path: Path) -> None:
-    FileForgottenUsers(tmp_path).forget("a-very-unique-id", known_time_s=1.0)
+    kept_in(tmp_path).forget("a-very-unique-id", known_time_s=1.0)
     assert b"a-very-unique-id" not in b"".join(p.read_bytes() for p in tmp_path.iterdir())
     assert sorted(p.name for p in tmp_path.iterdir()) == ["entries", "key"]
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
 
 
 def test_an_entry_that_was_cut_short_is_not_read_and_is_overwritten(tmp_path: Path) -> None:
-    FileForgottenUsers(tmp_path).forget("ann", known_time_s=1.0)
+    kept_in(tmp_path).forget("ann", known_time_s=1.0)
     entries = tmp_path / "entries"
     entries.write_bytes(entries.read_bytes() + b"torn")
-    assert FileForgottenUsers(tmp_path).num_forgotten() == 1
-    FileForgottenUsers(tmp_path).forget("bob", known_time_s=2.0)
-    assert FileForgottenUsers(tmp_path).forgotten_s(["ann", "bob"]) == {"ann": 1.0, "bob": 2.0}
+    assert kept_in(tmp_path).num_forgotten() == 1
+    kept_in(tmp_path).forget("bob", known_time_s=2.0)
+    assert kept_in(tmp_path).forgotten_s(["ann", "bob"]) == {
+        "ann": 1.0,
+        "bob": 2.0,
+    }
 
 
 def test_entries_without_their_key_are_refused_in_words(tmp_path: Path) -> None:
-    FileForgottenUsers(tmp_path).forget("ann", known_time_s=1.0)
+    kept_in(tmp_path).forget("ann", known_time_s=1.0)
     (tmp_path / "key").unlink()
     with pytest.raises(IncompatibleStateError, match="backup"):
-        FileForgottenUsers(tmp_path).forgotten_s(["ann"])
+        kept_in(tmp_path).forgotten_s(["ann"])

@@ -1,4 +1,7 @@
-"""Both vector stores keep the same laws: in memory, and Milvus behind its own server."""
+"""All vector stores keep the same laws: in memory, Milvus Lite behind its own server, and a real Milvus server.
+
+MMREC_TEST_MILVUS=... make test-long      with the real server (tests.milvus_server says what may be named)
+"""
 
 import unicodedata
 
@@ -8,18 +11,25 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mmrec.errors import ConfigurationError, InvalidRequestError, NotFoundError, StoreError
+from mmrec.index.faiss_index import FaissIndex
 from mmrec.index.vectors import ExactIndex, MemoryVectorStore
 from mmrec.wire.ids import MAX_ID_BYTES, id_problem
 
 
-@pytest.fixture(params=["memory", pytest.param("milvus", marks=pytest.mark.integration)])
+@pytest.fixture(
+    params=[
+        "memory",
+        pytest.param("milvus_uri", id="lite", marks=pytest.mark.integration),
+        pytest.param("real_milvus", id="real", marks=[pytest.mark.integration, pytest.mark.long]),
+    ]
+)
 def store(request):
     if request.param == "memory":
         yield MemoryVectorStore()
         return
     from mmrec.stores.milvus import MilvusVectorStore
 
-    store = MilvusVectorStore(request.getfixturevalue("milvus_uri"))
+    store = MilvusVectorStore(request.getfixturevalue(request.param))
     yield store
     for name in store.collections():
         store.drop(name)
@@ -47,6 +57,7 @@ AWKWARD_IDS = (
     *("😀" * (MAX_ID_BYTES // 4), '"' * MAX_ID_BYTES, "\\" * MAX_ID_BYTES, "~" * MAX_ID_BYTES, "\U0010ffff", "\uffff"),
 )
 """Ids that the doors take and that have meant something else to somebody."""
+INDEX_TYPES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "AUTOINDEX")
 READ_ROWS = 1_000
 """Rows that Milvus is asked for at a time: where a page ends."""
 
@@ -167,15 +178,15 @@ def test_an_id_that_no_collection_holds_is_refused_by_name(store):
 
 
 @pytest.mark.integration
-def test_a_collection_that_lost_a_row_is_not_read(milvus_uri):
+def test_a_collection_that_lost_a_row_is_not_read(any_milvus):
     from pymilvus import MilvusClient
 
     from mmrec.stores.milvus import MilvusVectorStore
 
-    store = MilvusVectorStore(milvus_uri)
+    store = MilvusVectorStore(any_milvus)
     item_ids, values = planted(1_200)
     store.create_collection("items_holed", item_ids, values, {})
-    client = MilvusClient(milvus_uri, dedicated=True)
+    client = MilvusClient(any_milvus, dedicated=True)
     client.delete("items_holed", ids=[1_007])
     client.close()
     with pytest.raises(StoreError, match=r"'items_holed' counts 1199 rows.*\[1007\].*publish it again"):
@@ -185,13 +196,13 @@ def test_a_collection_that_lost_a_row_is_not_read(milvus_uri):
 
 @pytest.mark.integration
 @pytest.mark.parametrize(("awkward", "reads"), [("plain", True), ('tv 5"', False), ("cat\\new", False)])
-def test_a_collection_keyed_by_ids_is_read_or_refused_but_never_read_for_ever(milvus_uri, awkward, reads):
+def test_a_collection_keyed_by_ids_is_read_or_refused_but_never_read_for_ever(any_milvus, awkward, reads):
     """Collections made before rows were numbered have the item id as their key."""
     from pymilvus import DataType, MilvusClient
 
     from mmrec.stores.milvus import MilvusVectorStore
 
-    client = MilvusClient(milvus_uri, dedicated=True)
+    client = MilvusClient(any_milvus, dedicated=True)
     schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("item_id", DataType.VARCHAR, is_primary=True, max_length=1_024)
     schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=4)
@@ -206,7 +217,7 @@ def test_a_collection_keyed_by_ids_is_read_or_refused_but_never_read_for_ever(mi
             [{"item_id": i, "embedding": v.tolist()} for i, v in zip(item_ids[rows], values[rows], strict=True)],
         )
     client.close()
-    store = MilvusVectorStore(milvus_uri)
+    store = MilvusVectorStore(any_milvus)
     if reads:
         assert store.load("items_keyed").item_ids == tuple(item_ids)
         assert store.search("items_keyed", values[:1], num_results=1)[0][0][0] == item_ids[0]
@@ -217,15 +228,43 @@ def test_a_collection_keyed_by_ids_is_read_or_refused_but_never_read_for_ever(mi
 
 
 @pytest.mark.integration
-def test_what_milvus_refuses_is_a_store_error(milvus_uri):
+def test_what_milvus_refuses_is_a_store_error(any_milvus):
     from mmrec.stores.milvus import MilvusVectorStore
 
-    store = MilvusVectorStore(milvus_uri)
+    store = MilvusVectorStore(any_milvus)
     item_ids, values = planted(10)
     store.create_collection("items_narrow", item_ids, values, {})
     with pytest.raises(StoreError, match="items_narrow"):
         store.search("items_narrow", np.ones((1, 3), dtype=np.float32), num_results=2)
     store.drop("items_narrow")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("index_type", INDEX_TYPES)
+def test_every_index_type_finds_what_exact_search_finds(any_milvus, index_type):
+    from mmrec.stores.milvus import MilvusVectorStore
+
+    store = MilvusVectorStore(any_milvus, index_type=index_type)
+    item_ids, values = planted(1_200)
+    store.create_collection("items_indexed", item_ids, values, {})
+    found = store.search("items_indexed", values[:20], num_results=250)
+    assert [hits[0][0] for hits in found] == item_ids[:20]
+    least = 250 if index_type == "FLAT" else 20
+    assert all(len(hits) >= least for hits in found)
+    store.drop("items_indexed")
+
+
+@pytest.mark.parametrize("share", [0.5, 0.05])
+def test_what_is_filtered_is_searched_exactly_whatever_store_it_was_loaded_from(store, share):
+    """Milvus Lite's own filtered HNSW finds a third of them; so replicas filter what they loaded, by themselves."""
+    item_ids, values = planted()
+    store.create_collection("items_a", item_ids, values, {})
+    loaded = store.load("items_a")
+    allowed_I = np.random.default_rng(5).random(len(item_ids)) < share
+    queries_QD = values[:8] + values[8:16]
+    exact = ExactIndex(item_ids, values).search(queries_QD, num_results=20, allowed_I=allowed_I)
+    found = FaissIndex(loaded.item_ids, loaded.vectors_ID).search(queries_QD, num_results=20, allowed_I=allowed_I)
+    assert (found.rows_QK == exact.rows_QK).all()
 
 
 def test_index_types_that_milvus_only_pretends_to_know_are_refused():
@@ -240,7 +279,7 @@ def test_items_that_come_change_and_go_leave_the_collection_that_is_written_at_o
     store.create_collection("items_a", item_ids[:30], values[:30], {"title": item_ids[:30], "share": ["1"] * 30})
     store.point_alias("items_live", "items_a")
     store.upsert("items_live", [item_ids[3], *item_ids[30:]], values[[39, *range(30, 40)]], {"title": ["new"] * 11})
-    store.delete("items_a", [item_ids[0], "unknown", item_ids[39], item_ids[17]])
+    store.delete("items_a", [item_ids[0], "unknown", item_ids[39], item_ids[17], item_ids[0]])
     store.delete("items_a", [item_ids[39]])
     store.upsert("items_a", [item_ids[17]], values[[17]], {"title": ["back"], "other": ["x"]})
     left = [row for row in range(40) if row not in (0, 39)]

@@ -1,4 +1,4 @@
-"""The embedded vector server answers several processes at once."""
+"""The vector server, Lite's and the real one: several processes at once, outages, logins."""
 
 import subprocess
 import sys
@@ -16,11 +16,11 @@ pytestmark = pytest.mark.integration
 LIST = "import sys, pymilvus; print(*pymilvus.MilvusClient(uri=sys.argv[1]).list_collections())"
 
 
-def test_another_process_sees_what_this_one_wrote(milvus_uri: str) -> None:
-    store, name = MilvusVectorStore(milvus_uri), f"c{uuid.uuid4().hex[:8]}"
+def test_another_process_sees_what_this_one_wrote(any_milvus: str) -> None:
+    store, name = MilvusVectorStore(any_milvus), f"c{uuid.uuid4().hex[:8]}"
     store.create_collection(name, ["a"], np.ones((1, 8), np.float32), {})
     try:
-        command = [sys.executable, "-c", LIST, milvus_uri]
+        command = [sys.executable, "-c", LIST, any_milvus]
         listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.split()
         assert name in listed
     finally:
@@ -29,9 +29,9 @@ def test_another_process_sees_what_this_one_wrote(milvus_uri: str) -> None:
 
 @pytest.mark.parametrize("manner", [Manner.SWALLOW, Manner.HALF_OPEN, Manner.RESET, Manner.REFUSE])
 def test_a_server_that_goes_away_fails_a_call_and_is_used_again_when_it_is_back(
-    milvus_uri: str, manner: Manner
+    any_milvus: str, manner: Manner
 ) -> None:
-    with TcpProxy(int(milvus_uri.rpartition(":")[2])) as proxy:
+    with TcpProxy(int(any_milvus.rpartition(":")[2])) as proxy:
         store, name = MilvusVectorStore(f"http://{proxy.address}", timeout_s=2.0), f"c{uuid.uuid4().hex[:8]}"
         proxy.manner = manner
         with pytest.raises(StoreError, match="collections were not listed"):

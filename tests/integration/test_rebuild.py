@@ -16,7 +16,14 @@ from mmrec.state.rebuild_run import back, rebuild
 from mmrec.stores.sqlite.engine import DATABASE
 from mmrec.stores.sqlite.writer_lock import take_writer_lock
 from mmrec.stream.rebuild import RebuildParts
-from mmrec.wiring import open_event_log, open_feature_store, open_forgotten_users, open_generations, open_producer
+from mmrec.wiring import (
+    open_event_log,
+    open_feature_store,
+    open_forgotten_users,
+    open_generations,
+    open_objects,
+    open_producer,
+)
 from tests.oracle import Oracle, new_event, record_of
 from tests.servers import Deployment
 from tests.stream_process import StreamProcess
@@ -110,6 +117,8 @@ def test_profiles_are_exact_through_rebuild_and_back_and_from_a_backup_made_mean
                 deployed,
                 tmp_path / "backup",
                 store=parts.store,
+                log=open_objects(deployed.stores, "event_log"),
+                releases=open_objects(deployed.stores, "releases"),
                 database=DATABASE,
                 config=made.config,
                 made_time_s=time.time(),
@@ -129,6 +138,8 @@ def test_profiles_are_exact_through_rebuild_and_back_and_from_a_backup_made_mean
         deployed,
         tmp_path / "backup",
         open_store=lambda: open_feature_store(deployed),
+        log=open_objects(deployed.stores, "event_log"),
+        releases=open_objects(deployed.stores, "releases"),
         database=DATABASE,
         overwrite=True,
     )

@@ -15,6 +15,7 @@ from feature_repo.apply import apply_repository
 from mmrec.clock import ManualClock
 from mmrec.collecting.overlay import OverlayEntry
 from mmrec.config import Settings, StoreSettings
+from mmrec.disk.objects import FolderObjects
 from mmrec.errors import StoreError
 from mmrec.features.schema import USER_PROFILE
 from mmrec.index.vectors import MemoryVectorStore
@@ -140,7 +141,7 @@ def replica_of(settings: Settings) -> Replica:
             open_features=lambda: open_feature_store(settings, wait_s=STORE_WAIT_S),
             open_overlay=lambda: open_overlay(settings, wait_s=OVERLAY_WAIT_S),
             open_vectors=MemoryVectorStore,
-            releases=ReleaseStore(settings.stores.releases),
+            releases=ReleaseStore(FolderObjects(Path(settings.stores.releases))),
             follow=lambda start, stop: iter(()),
             topic_name=lambda: "c/t",
             clock=ManualClock(NOW_S + 60),

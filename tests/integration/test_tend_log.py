@@ -45,7 +45,7 @@ def test_it_goes_on_until_it_is_told_to_stop(settings: Callable[..., Any]) -> No
     for number in range(8):
         log.append(events(number), batch_key=str(number))
     for _ in range(200):
-        if not list((log._events.folder / "manifest").glob("0*.json")):
+        if not [each for each in log._events.objects.entries("manifest") if each.name.startswith("manifest/0")]:
             break
         stop.wait(0.05)
     assert read_status(made.stores.status)["tend_log"]["ready"] is True

@@ -16,22 +16,21 @@ from feature_repo.apply import apply_repository
 from mmrec.config import Settings, StoreSettings
 from mmrec.content.matrix import content_matrix
 from mmrec.content.store import CATALOG_MARK, MATRIX, ContentStore
+from mmrec.disk.objects import FolderObjects
 from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError
-from mmrec.events.log import local_folder
 from mmrec.features.ports import FeatureStore
 from mmrec.features.record_counts import RecordCounts
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.features.values import StreamProgress
-from mmrec.forgetting.pending import Asked, PendingRequest, pending_folder
+from mmrec.forgetting.pending import Asked, PendingRequest, pending_requests
 from mmrec.scoring.packing import pack
 from mmrec.scoring.verdicts import Verdict
 from mmrec.state.backup import MANIFEST, backup, restore, verify
 from mmrec.state.profile_dump import dump_profiles, load_profiles
 from mmrec.stores.log.forgotten_file import FileForgottenUsers
-from mmrec.stores.log.parquet_log import ParquetEventLog
 from mmrec.stores.sqlite.engine import DATABASE
 from mmrec.stream.rebuild import fill, flip
-from mmrec.wiring import open_event_log, open_feature_store, open_forgotten_users
+from mmrec.wiring import open_event_log, open_feature_store, open_forgotten_users, open_objects
 from tests.unit.test_rebuild import CONFIG, NOW_S, Log, check, parts_of, rows, stream_of
 
 
@@ -55,7 +54,17 @@ def made(settings: Settings, folder: Path, **how: Any) -> None:
     how = {"with_content": False, "overwrite": False, **how}
     home = Path(settings.stores.feature_repo).parent
     store = open_feature_store(settings)
-    backup(settings, folder, store=store, database=DATABASE, config=home / "mmrec.toml", made_time_s=NOW_S, **how)
+    backup(
+        settings,
+        folder,
+        store=store,
+        log=open_objects(settings.stores, "event_log"),
+        releases=open_objects(settings.stores, "releases"),
+        database=DATABASE,
+        config=home / "mmrec.toml",
+        made_time_s=NOW_S,
+        **how,
+    )
 
 
 def put_back(settings: Settings, folder: Path, **how: bool) -> None:
@@ -63,6 +72,8 @@ def put_back(settings: Settings, folder: Path, **how: bool) -> None:
         settings,
         folder,
         open_store=lambda: open_feature_store(settings),
+        log=open_objects(settings.stores, "event_log"),
+        releases=open_objects(settings.stores, "releases"),
         database=DATABASE,
         **{"overwrite": True, **how},
     )
@@ -93,7 +104,7 @@ def test_what_was_backed_up_comes_back_and_a_newer_log_makes_an_older_store_exac
     check(recovered(settings, log), log)
 
     put_back(settings, folder)
-    log.log, log.rows = ParquetEventLog(settings.stores.event_log), later[:70]
+    log.log, log.rows = open_event_log(settings), later[:70]
     assert log.log.read().num_rows == 70
     check(recovered(settings, log), log)
     log.add(*rows(5, seed=4))
@@ -150,7 +161,7 @@ def test_who_was_forgotten_after_the_backup_stays_forgotten(settings: Settings, 
     recovered(settings, log)
     made(settings, folder)
     open_forgotten_users(settings).forget("u1", known_time_s=NOW_S + 500)
-    pending = PendingRequest(pending_folder(local_folder(settings.stores.event_log)), "ab")
+    pending = PendingRequest(pending_requests(open_objects(settings.stores, "event_log")), "ab")
     pending.write(Asked(at_least_s={"~g": NOW_S}, sure=["~g"]))
     put_back(settings, folder)
     assert pending.read() == Asked(at_least_s={"~g": NOW_S}, sure=["~g"])
@@ -167,13 +178,13 @@ def test_a_request_to_forget_that_waits_is_found_again_after_a_restore_from_befo
     log.add(*rows(80, seed=1))
     recovered(settings, log)
     made(settings, folder)
-    home = local_folder(settings.stores.event_log)
+    home = Path(settings.stores.event_log)
     name = open_forgotten_users(settings).hash_of("u1")
     asked = Asked(at_least_s={"~g": NOW_S}, sure=["~g"])
-    PendingRequest(pending_folder(home), name).write(asked)
+    PendingRequest(pending_requests(FolderObjects(home)), name).write(asked)
     put_back(settings, folder)
     assert open_forgotten_users(settings).hash_of("u1") == name
-    assert PendingRequest(pending_folder(home), name).read() == asked
+    assert PendingRequest(pending_requests(FolderObjects(home)), name).read() == asked
 
 
 def test_requests_to_forget_that_wait_under_another_key_than_the_backups_keep_a_restore_away(
@@ -184,11 +195,11 @@ def test_requests_to_forget_that_wait_under_another_key_than_the_backups_keep_a_
     open_forgotten_users(settings).forget("u0", known_time_s=NOW_S + 500)
     recovered(settings, log)
     made(settings, folder)
-    home = local_folder(settings.stores.event_log)
+    home = Path(settings.stores.event_log)
     (home / "forgotten" / "entries").unlink()
     (home / "forgotten" / "key").write_bytes(bytes(32))
     name = open_forgotten_users(settings).hash_of("u1")
-    PendingRequest(pending_folder(home), name).write(Asked(at_least_s={"~g": NOW_S}, sure=["~g"]))
+    PendingRequest(pending_requests(FolderObjects(home)), name).write(Asked(at_least_s={"~g": NOW_S}, sure=["~g"]))
     with pytest.raises(IncompatibleStateError, match="different keys"):
         put_back(settings, folder)
     assert (home / "forgotten" / "key").read_bytes() == bytes(32)
@@ -261,7 +272,7 @@ def test_registries_of_different_keys_are_not_joined(settings: Settings, tmp_pat
     open_forgotten_users(settings).forget("u0", known_time_s=NOW_S)
     made(settings, folder)
     shutil.rmtree(tmp_path / "home" / "log" / "forgotten")
-    FileForgottenUsers(tmp_path / "home" / "log" / "forgotten").forget("u1", known_time_s=NOW_S)
+    FileForgottenUsers(FolderObjects(tmp_path / "home" / "log" / "forgotten")).forget("u1", known_time_s=NOW_S)
     with pytest.raises(IncompatibleStateError, match="different keys"):
         put_back(settings, folder)
 

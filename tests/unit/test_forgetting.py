@@ -13,6 +13,7 @@ from mmrec.cli.checks import Health
 from mmrec.cli.doctor import check_forgetting
 from mmrec.collecting.overlay import MemoryOverlay, OverlayEntry
 from mmrec.config import Settings, StoreSettings
+from mmrec.disk.objects import FolderObjects
 from mmrec.errors import DeadlineError, IncompatibleStateError, StoreError
 from mmrec.events.codec import decode_batch
 from mmrec.events.control import forget_event, identify_event
@@ -24,7 +25,7 @@ from mmrec.events.topics import TopicIdentity
 from mmrec.forgetting.erase import Forgotten, Parts, forget_user
 from mmrec.forgetting.keys import KnownLogins
 from mmrec.forgetting.new_life import profiles_left, used_since
-from mmrec.forgetting.pending import Asked, PendingRequest, pending_folder
+from mmrec.forgetting.pending import Asked, PendingRequest, pending_requests
 from mmrec.forgetting.removal import Stores
 from mmrec.forgetting.user_bytes import remove_from_parquet, rows_of_users, scan_folder
 from mmrec.scoring.identity import MAX_MERGED_FROM
@@ -113,7 +114,7 @@ class World:
                 ).control
             ),
             send=send,
-            pending_folder=pending_folder(self.folder / "log"),
+            pending=pending_requests(FolderObjects(self.folder / "log")),
         )
         return forget_user(parts, f"~{user}" if anonymous else user, wait_s=0.0, looked_at=looked_at)
 
@@ -430,7 +431,7 @@ def test_a_user_of_whom_nothing_is_known_gets_a_receipt_too(world: World) -> Non
 
 
 def test_a_pending_request_comes_back_as_it_was_kept_and_another_format_is_refused(tmp_path: Path) -> None:
-    request = PendingRequest(tmp_path / "folder", "ab")
+    request = PendingRequest(FolderObjects(tmp_path / "folder"), "ab")
     assert request.read() is None
     asked = Asked(
         at_least_s={"~g": 1.5}, user_at_least_s=2.5, sure=["~g"], topic_id="t", starts={3: 7}, had={"log_rows": 2}
@@ -438,14 +439,14 @@ def test_a_pending_request_comes_back_as_it_was_kept_and_another_format_is_refus
     request.write(Asked())
     request.write(asked)
     assert request.read() == asked
-    assert [path.name for path in request.path.parent.iterdir()] == ["ab.json"]
+    assert [path.name for path in Path(request.place).parent.iterdir()] == ["ab.json"]
     settings = Settings(stores=StoreSettings(event_log=str(tmp_path)))
     assert check_forgetting(settings) == check_forgetting(None) == []
-    request = PendingRequest(pending_folder(tmp_path), "ab")
+    request = PendingRequest(pending_requests(FolderObjects(tmp_path)), "ab")
     request.write(asked)
     (check,) = check_forgetting(settings)
     assert (check.health, check.found[:2]) == (Health.WARN, "1 ")
     for text in ("", "[]", '{"format_version": 2}'):
-        request.path.write_text(text)
+        Path(request.place).write_text(text)
         with pytest.raises(IncompatibleStateError, match=r"ab\.json"):
             request.read()

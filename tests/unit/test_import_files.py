@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mmrec.disk.objects import FolderObjects
 from mmrec.errors import InvalidRequestError, StoreError
 from mmrec.events.event_edits import EventEdit
 from mmrec.events.event_files import read_records, retimed
@@ -54,7 +55,7 @@ class Broker(MemoryRecordProducer):
 
 
 def send(deployment: Deployment, file: Path, folder: Path, *, until: int = 1 << 30) -> None:
-    marks = ImportMarks(folder, file)
+    marks = ImportMarks(FolderObjects(folder), file)
     if not marks.mark.is_done:
         rest = islice(read_records(file), marks.mark.num_sent, None)
         feed(retimed(rest, imported=True), Broker(deployment, until=until), TOPIC, told=marks.sent)
@@ -94,28 +95,28 @@ def test_a_file_that_grew_is_another_file_and_its_old_events_are_found_by_their_
 
 def test_an_import_under_other_options_is_another_one_and_leaves_out_what_was_sent(tmp_path: Path) -> None:
     file, folder = write_file(tmp_path / "history.jsonl", ROWS[:10]), tmp_path / "imports"
-    plain = ImportMarks(folder, file)
+    plain = ImportMarks(FolderObjects(folder), file)
     plain.begin(behaviors={"": "", "cart": "cart"})
     plain.sent(4)
-    assert ImportMarks(folder, file, {"behaviors": {"view": "browse"}}).before == {}  # it was not sent whole
+    assert ImportMarks(FolderObjects(folder), file, {"behaviors": {"view": "browse"}}).before == {}  # not sent whole
     plain.done(num_refused=1)
-    mapped = ImportMarks(folder, file, {"behaviors": {"view": "browse"}})
+    mapped = ImportMarks(FolderObjects(folder), file, {"behaviors": {"view": "browse"}})
     assert (mapped.mark.is_done, mapped.mark.num_sent) == (False, 0)
     assert mapped.before == {"": "", "cart": "cart"}
     edit = EventEdit(behaviors={"view": "browse"})
     mapped.begin(behaviors={"view": "browse"}, left_out=edit.sent_before(mapped.before))
     mapped.done()
-    again = ImportMarks(folder, file, {"behaviors": {"view": "browse"}})
+    again = ImportMarks(FolderObjects(folder), file, {"behaviors": {"view": "browse"}})
     assert (again.mark.is_done, again.mark.left_out) == (True, ["", "cart"])
-    assert ImportMarks(folder, file).mark.num_refused == 1
+    assert ImportMarks(FolderObjects(folder), file).mark.num_refused == 1
     with pytest.raises(InvalidRequestError, match="imported as cart, not browse"):
         EventEdit(behaviors={"cart": "browse"}).sent_before(plain.before | {"cart": "cart"})
 
 
 def test_marks_of_before_there_were_options_are_read(tmp_path: Path) -> None:
     file, folder = write_file(tmp_path / "history.jsonl", ROWS[:10]), tmp_path / "imports"
-    ImportMarks(folder, file).done()
+    ImportMarks(FolderObjects(folder), file).done()
     (path,) = folder.iterdir()
     path.write_text('{"name": "history.jsonl", "num_sent": 7, "is_done": true}')
-    assert ImportMarks(folder, file).mark.num_sent == 7
-    assert ImportMarks(folder, file, {"time_unit": "ms"}).before == {}
+    assert ImportMarks(FolderObjects(folder), file).mark.num_sent == 7
+    assert ImportMarks(FolderObjects(folder), file, {"time_unit": "ms"}).before == {}

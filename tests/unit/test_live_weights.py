@@ -12,6 +12,7 @@ import pytest
 from mmrec.clock import ManualClock
 from mmrec.collecting.overlay import MemoryOverlay, OverlayEntry
 from mmrec.config import Settings, load_settings
+from mmrec.disk.objects import FolderObjects
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.index.vectors import MemoryVectorStore
 from mmrec.publishing.release import ReleaseStore
@@ -105,7 +106,7 @@ def test_a_replica_reads_a_full_profile_by_the_new_weights(file: Path, tmp_path:
             settings=load_settings(file),
             open_features=MemoryFeatureStore,
             open_vectors=MemoryVectorStore,
-            releases=ReleaseStore(str(tmp_path / "releases")),
+            releases=ReleaseStore(FolderObjects(tmp_path / "releases")),
             follow=follow,
             topic_name=lambda: "c/t",
             clock=ManualClock(NOW_S),

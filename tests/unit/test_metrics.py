@@ -19,6 +19,7 @@ from mmrec.cli.main import app
 from mmrec.collecting.collect_metrics import CollectorMetrics
 from mmrec.collecting.outcome_counts import CollectorFigures, OutcomeCounts
 from mmrec.config import MetricsSettings
+from mmrec.disk.objects import FolderObjects
 from mmrec.errors import ConfigurationError
 from mmrec.events.columns import EVENT_SCHEMA, REJECTED_SCHEMA, RESUBMITTED
 from mmrec.events.served import SERVED_SCHEMA
@@ -320,5 +321,5 @@ def test_the_logs_size_is_that_of_its_tables(tmp_path) -> None:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x" * count)
-    assert log_size(str(tmp_path)) == (2, 7)
-    assert log_size(str(tmp_path / "none")) == (0, 0)
+    assert log_size(FolderObjects(tmp_path)) == (2, 7)
+    assert log_size(FolderObjects(tmp_path / "none")) == (0, 0)

@@ -12,6 +12,7 @@ import pytest
 from mmrec.clock import ManualClock
 from mmrec.config import PublishSettings, Settings, StoreSettings
 from mmrec.content.matrix import content_matrix
+from mmrec.disk.objects import FolderObjects
 from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError, ReleaseGateError, StoreError
 from mmrec.events.producer import TopicRecord
 from mmrec.features.assemble import FEATURE_NAMES
@@ -75,7 +76,7 @@ class Deployment:
     def __init__(self, folder, world) -> None:
         self.folder = folder
         self.settings = Settings(stores=StoreSettings(status=str(folder / "status")))
-        self.releases = ReleaseStore(str(folder / "releases"))
+        self.releases = ReleaseStore(FolderObjects(folder / "releases"))
         self.vectors = MemoryVectorStore()
         self.world = world
         self.records: list[list[TopicRecord]] = []

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mmrec.disk.objects import FolderObjects
 from mmrec.events.control import forget_event, identify_event
 from mmrec.events.encoding import encode_event
 from mmrec.events.log import EventLog, MemoryEventLog
@@ -257,7 +258,7 @@ def test_a_request_that_broke_off_is_not_turned_on_the_user_before(crash_at: str
 def test_a_log_in_files_gives_the_same_compacted_and_not(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     shuffle = random.Random(seed)
     deployment = Deployment()
-    deployment.log = ParquetEventLog(str(tmp_path_factory.mktemp("log")))
+    deployment.log = ParquetEventLog(FolderObjects(tmp_path_factory.mktemp("log")))
     deployment.records.update(shared_devices(shuffle, number=25))
     run_out(deployment, shuffle, crash_share=0.0, largest=4)
     live = held(deployment.store.read_profiles(KEYS))

@@ -24,6 +24,7 @@ from mmrec.training.recipe import (
     check_training_tables,
     chosen_options,
     refuse_workers,
+    result_folder,
     train_here,
 )
 from mmrec.training.recipes import RECIPES, recipe_named
@@ -264,3 +265,9 @@ def test_options_without_a_default_are_refused() -> None:
 
     with pytest.raises(ValueError, match="'needy' has options without a default: path"):
         Recipe(name="needy", options=Needy, train=train)
+
+
+def test_a_result_is_a_folder_and_an_address_is_refused(tmp_path: Path) -> None:
+    assert result_folder(str(tmp_path / "x")) == tmp_path / "x"
+    with pytest.raises(ConfigurationError, match=r"--out is 's3://bucket/model'; give a folder"):
+        result_folder("s3://bucket/model")

@@ -1,7 +1,7 @@
 """The manifest of one table of the event log: which files hold which appends.
 
     manifest/state.json           parts: files that hold appends 1 to `last`, in order; replaced as a whole
-    manifest/000000000017.json    append 17, not yet in a part; made by an exclusive link, so that it appears whole
+    manifest/000000000017.json    append 17, not yet in a part; created once, so that one writer has the number
 
 A reader reads the state, then the entries after it one by one until there is none. Whoever compacts replaces the state
 first and removes entries and files then; so an entry that is missing is either yet to come or the state has changed.
@@ -12,15 +12,14 @@ MAX_DIGESTS appends.
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final
 
-from mmrec.disk.files import DurableFiles
-from mmrec.errors import IncompatibleStateError
+from mmrec.disk.objects import Objects
+from mmrec.errors import IncompatibleStateError, StoreError
 
 FORMAT_VERSION: Final = 1
+STATE: Final = "state.json"
 MAX_DIGESTS: Final = 1_024
 """A batch that is sent again is recognized by its digest among so many; a later one adds an append without rows."""
 MAX_PART_ROWS: Final = 8_000_000
@@ -63,14 +62,16 @@ class Part:
         )
 
 
+class StateReplacedError(StoreError):
+    """Somebody else replaced the state since it was read."""
+
+
 class Manifest:
     """What is known of it so far; refresh() learns the rest."""
 
-    def __init__(self, folder: Path, files: DurableFiles) -> None:
-        self.folder = folder
-        self._files = files
-        self.state_path = folder / "state.json"
-        self._state_seen: tuple[int, ...] = ()
+    def __init__(self, objects: Objects) -> None:
+        self.objects = objects
+        self._state_seen = ""
         self._tops: dict[str, int] = {}
         self.compacted: list[Part] = []
         self.tail: list[Part] = []
@@ -80,7 +81,6 @@ class Manifest:
         self.version = 0
         self.numbers: dict[str, int] = {}
         """Append by digest."""
-        files.make_folder(folder)
 
     @property
     def last(self) -> int:
@@ -104,30 +104,33 @@ class Manifest:
         before = (self.last, self.version)
         while True:
             self._read_state()
-            while (document := self._read(self.entry_path(self.last + 1))) is not None:
-                self._add(document)
-            if self._stat() == self._state_seen:
+            while (found := self._read(self.entry_name(self.last + 1))) is not None:
+                self._add(found[0])
+            if self.objects.version(STATE) == self._state_seen:
                 return (self.last, self.version) != before
 
-    def entry_path(self, number: int) -> Path:
+    @staticmethod
+    def entry_name(number: int) -> str:
         """Where append `number` stands until it is compacted."""
-        return self.folder / f"{number:012d}.json"
+        return f"{number:012d}.json"
 
     def claim(self, number: int, document: dict[str, Any]) -> bool:
         """Make append `number`; False where another writer was first."""
-        temporary = self.folder / f"{document['digest']}.{os.getpid()}.tmp"
-        self._files.write(temporary, json.dumps({"format_version": FORMAT_VERSION, **document}).encode())
-        mine = self._files.link(temporary, self.entry_path(number))
-        self._files.remove(temporary)
+        data = json.dumps({"format_version": FORMAT_VERSION, **document}).encode()
+        mine = self.objects.create(self.entry_name(number), data)
         self.refresh()
-        # A number that was compacted and removed could be linked again by one who had not noticed.
+        # A number that was compacted and removed could be created again by one who had not noticed.
         if mine and number <= self.compacted_to and self.numbers.get(document["digest"]) != number:
-            self._files.remove(self.entry_path(number))
+            self.objects.remove(self.entry_name(number))
             return False
         return mine
 
     def publish(self, compacted: list[Part], *, compacted_to: int, newest_ingest_s: float) -> None:
-        """Replace the state; the files it no longer names may be removed afterwards."""
+        """Replace the state; the files it no longer names may be removed afterwards.
+
+        Raises:
+            StateReplacedError: somebody else replaced it since it was read here; nothing changed.
+        """
         numbers = sorted(self.numbers.items(), key=lambda item: item[1])[-MAX_DIGESTS:]
         document = {
             "format_version": FORMAT_VERSION,
@@ -137,16 +140,23 @@ class Manifest:
             "parts": [asdict(part) for part in compacted],
             "numbers": {digest: number for digest, number in numbers if number <= compacted_to},
         }
-        temporary = self.folder / f"state.{os.getpid()}.tmp"
-        self._files.write(temporary, json.dumps(document).encode())
-        self._files.move(temporary, self.state_path)
+        if not self.objects.swap(STATE, json.dumps(document).encode(), seen=self._state_seen):
+            self.refresh()
+            raise StateReplacedError(
+                f"{self.objects.place(STATE)} was replaced by another tend() meanwhile; nothing is lost, run it again"
+            )
         self.refresh()
 
+    def publish_again(self) -> None:
+        """The same state as a new version: who tends at the same time, and has read the one before, starts over."""
+        self.publish(self.compacted, compacted_to=self.compacted_to, newest_ingest_s=self.newest_ingest_s)
+
     def _read_state(self) -> None:
-        while (seen := self._stat()) != self._state_seen:
-            document = self._read(self.state_path)
-            if document is None:
+        while self.objects.version(STATE) != self._state_seen:
+            found = self._read(STATE)
+            if found is None:
                 return
+            document, seen = found
             tail = [part for part in self.tail if part.first > document["compacted_to"]]
             self.compacted = [
                 Part(**{**part, "ranges": {s: (low, high) for s, (low, high) in part["ranges"].items()}})
@@ -184,21 +194,17 @@ class Manifest:
         for source, (_, high) in ranges.items():
             self._tops[source] = max(high, self._tops.get(source, -1))
 
-    def _stat(self) -> tuple[int, ...]:
-        try:
-            found = self.state_path.stat()
-        except FileNotFoundError:
-            return ()
-        return (found.st_ino, found.st_mtime_ns, found.st_size)
-
-    def _read(self, path: Path) -> dict[str, Any] | None:
-        try:
-            document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+    def _read(self, name: str) -> tuple[dict[str, Any], str] | None:
+        """A document and its version; None where there is none."""
+        found = self.objects.read(name)
+        if found is None:
             return None
+        place = self.objects.place(name)
+        try:
+            document: dict[str, Any] = json.loads(found.data)
         except ValueError as error:
-            raise IncompatibleStateError(f"{path} is no JSON ({error}); put it back from a backup") from None
+            raise IncompatibleStateError(f"{place} is no JSON ({error}); put it back from a backup") from None
         if document.get("format_version") != FORMAT_VERSION:
-            found = document.get("format_version")
-            raise IncompatibleStateError(f"{path} has format {found}; this code reads format {FORMAT_VERSION}")
-        return document
+            said = document.get("format_version")
+            raise IncompatibleStateError(f"{place} has format {said}; this code reads format {FORMAT_VERSION}")
+        return document, found.version

@@ -1,4 +1,4 @@
-"""The event log as Parquet files in a folder.
+"""The event log as Parquet files in a folder, or as objects in a bucket.
 
     <folder>/events/day=2026-01-31/<digest>.parquet    rows of one append, by the day (UTC) its first was ingested
     <folder>/events/day=2026-01-31/part-*.parquet      rows of many appends, compacted, in the order they were appended
@@ -7,7 +7,8 @@
     <folder>/forgotten/                                the registry of forgotten users
 
 A file counts only once the manifest names it. A crash before that leaves a file nobody reads, which tend() removes. One
-writer, one tend() at a time (they wait for each other), any number of readers, on one machine or a POSIX share.
+writer, one tend() at a time, any number of readers, on one machine, a POSIX share or a bucket. In a folder two that
+tend wait for each other; in a bucket the later one finds that the state was replaced, and starts over.
 
 Bounds, where tend() runs every minute: files and manifest entries of one minute's appends, one file per ingest day (one
 more for each MAX_PART_ROWS), log2(rows) more for the newest day. A reader starts in milliseconds, whatever came before.
@@ -17,31 +18,28 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from mmrec.disk.files import DurableFiles
+from mmrec.disk.objects import Objects
 from mmrec.events.columns import EVENT_SCHEMA
 from mmrec.events.forgotten import ForgottenUsers
-from mmrec.events.log import Tended, local_folder
+from mmrec.events.log import Tended
 from mmrec.events.served import SERVED_SCHEMA
-from mmrec.stores.log.forgotten_file import FileForgottenUsers
+from mmrec.stores.log.forgotten_file import FOLDER, FileForgottenUsers
 from mmrec.stores.log.table import LogTable
 from mmrec.stores.log.tend import tend_table
 
 
 class ParquetEventLog:
-    """EventLog in a folder."""
+    """EventLog as objects."""
 
-    def __init__(self, folder: str, *, users: ForgottenUsers | None = None, files: DurableFiles | None = None) -> None:
-        """Open or make the log.
+    def __init__(self, objects: Objects, *, users: ForgottenUsers | None = None) -> None:
+        """Open the log; nothing is written before it is needed.
 
         Args:
-            folder: Path, or file:// URL.
-            users: Whose rows readers do not get; the registry in the log's own folder where left out.
-            files: How files are written; tests interrupt it.
+            users: Whose rows readers do not get; the registry beside the log where left out.
         """
-        root = local_folder(folder)
-        users = users or FileForgottenUsers(root / "forgotten")
-        self._events = LogTable(root / "events", EVENT_SCHEMA, users=users, files=files or DurableFiles())
-        self._served = LogTable(root / "served", SERVED_SCHEMA, users=users, files=files or DurableFiles())
+        users = users or FileForgottenUsers(objects.within(FOLDER, private=True))
+        self._events = LogTable(objects.within("events"), EVENT_SCHEMA, users=users)
+        self._served = LogTable(objects.within("served"), SERVED_SCHEMA, users=users)
 
     def append(self, events: pa.Table, *, batch_key: str) -> int:
         """See EventLog."""

@@ -1,9 +1,8 @@
-"""How much the event log's folder holds, compacted or not."""
+"""How much the event log holds, compacted or not."""
 
-from pathlib import Path
 from typing import NamedTuple
 
-from mmrec.events.log import local_folder
+from mmrec.disk.objects import Objects
 
 
 class LogSize(NamedTuple):
@@ -13,14 +12,7 @@ class LogSize(NamedTuple):
     num_bytes: int
 
 
-def log_size(location: str) -> LogSize:
-    """Of the log at this place; files that are removed meanwhile are not counted."""
-    sizes = [size for path in local_folder(location).rglob("*.parquet") if (size := _size(path)) is not None]
+def log_size(objects: Objects) -> LogSize:
+    """Of the log in this place."""
+    sizes = [entry.num_bytes for entry in objects.entries() if entry.name.endswith(".parquet")]
     return LogSize(num_files=len(sizes), num_bytes=sum(sizes))
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return None

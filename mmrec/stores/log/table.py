@@ -4,9 +4,7 @@ A reader that meets a file which was just compacted away reads the manifest agai
 compaction changes where rows are, never which rows come after an append.
 """
 
-import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -14,8 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmrec.disk.files import DurableFiles
-from mmrec.disk.locks import locked
+from mmrec.disk.objects import Objects
 from mmrec.errors import StoreError
 from mmrec.events.forgotten import ForgottenUsers
 from mmrec.events.forgotten_rows import SECONDS_PER_DAY, filter_columns, kept_rows
@@ -24,24 +21,20 @@ from mmrec.events.table_rows import rows_where
 from mmrec.stores.log.manifest import Manifest, Part, Ranges
 
 SEEN_ROWS: Final = 1 << 17
+APPEND_LOCK: Final = "append.lock"
+"""Held, shared, by whoever appends: files that no entry names yet may be on their way."""
 
 
 class LogTable:
-    """Files of one schema under one folder."""
+    """Files of one schema in one place."""
 
-    def __init__(self, folder: Path, schema: pa.Schema, *, users: ForgottenUsers, files: DurableFiles) -> None:
-        self.folder = folder
+    def __init__(self, objects: Objects, schema: pa.Schema, *, users: ForgottenUsers) -> None:
+        self.objects = objects
         self.schema = schema
         self.numbered = schema.append(NUMBERED_SCHEMA.field(SEQUENCE))
         """Of compacted files: each row with the append it came with."""
         self.users = users
-        self.files = files
-        self.manifest = Manifest(folder / "manifest", files)
-
-    @property
-    def append_lock(self) -> Path:
-        """Held, shared, by whoever appends: files that no entry names yet may be on their way."""
-        return self.folder / "append.lock"
+        self.manifest = Manifest(objects.within("manifest"))
 
     def append(self, table: pa.Table, batch_key: str) -> int:
         """See EventLog.append."""
@@ -53,19 +46,28 @@ class LogTable:
         if digest in self.manifest.numbers:
             return self.manifest.numbers[digest]
         table = rows_where(table, first_of_each_place(table))
-        with locked(self.append_lock, shared=True):
+        with self.objects.alone(APPEND_LOCK, shared=True):
+            name, data = self._append_name(table, digest), _parquet_bytes(table)
+            self.objects.write(name, data)
             document = {
                 "digest": digest,
                 "batch_key": batch_key,
                 "num_rows": table.num_rows,
-                "files": [self._write_append(table, digest)],
+                "files": [name],
                 "ranges": _ranges(table),
                 "newest_ingest_s": pc.max(table["ingest_time_s"]).as_py(),
             }
             while digest not in self.manifest.numbers:
                 if not self.manifest.claim(self.manifest.last + 1, document):
                     self.manifest.refresh()
+            if not self.objects.keeps_out and self._waits_in(name) and not self.objects.version(name):
+                # Whoever sweeps takes a file that nothing names for hours for what a crash left.
+                self.objects.write(name, data)
         return self.manifest.numbers[digest]
+
+    def _waits_in(self, name: str) -> bool:
+        """Whether an append that is not compacted yet has its rows in this file."""
+        return any(part.file == name for part in self.manifest.tail)
 
     def sequence(self) -> int:
         """See EventLog.sequence."""
@@ -115,7 +117,7 @@ class LogTable:
         earlier = self._earlier_places(part) if part.reaches_back else None
         checks = part.num_forgotten < self.users.num_forgotten()
         cuts = not part.digest and (after >= part.first or (up_to is not None and up_to < part.last))
-        file = opened(self.folder / part.file)
+        file = opened(self.objects, part.file)
         groups = [g for g in range(file.num_row_groups) if not cuts or _highest(file, g, SEQUENCE) > after]
         read = dict.fromkeys(
             [
@@ -152,7 +154,7 @@ class LogTable:
         for other in self.manifest.parts:
             if other.last >= part.first or not other.overlaps(part):
                 continue
-            with opened(self.folder / other.file) as file:
+            with opened(self.objects, other.file) as file:
                 groups = [g for g in range(file.num_row_groups) if _may_hold(file, g, low, high)]
                 for batch in file.iter_batches(batch_size=SEEN_ROWS, row_groups=groups, columns=list(PLACE_COLUMNS)):
                     table = pa.Table.from_batches([batch]).select(PLACE_COLUMNS)
@@ -160,30 +162,31 @@ class LogTable:
                     found.append(table.filter(pa.array((offsets_N >= low) & (offsets_N <= high))))
         return pa.concat_tables(found)
 
-    def _write_append(self, table: pa.Table, digest: str) -> str:
+    @staticmethod
+    def _append_name(table: pa.Table, digest: str) -> str:
         # One file, so that a scan gives the rows as they were appended: readers rely on the order of offsets.
         day = int(table["ingest_time_s"][0].as_py() // SECONDS_PER_DAY)
-        name = f"day={np.datetime64(day, 'D')}/{digest}.parquet"
-        path = self.folder / name
-        self.files.make_folder(path.parent)
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        self.files.write(temporary, sink.getvalue())
-        self.files.move(temporary, path)
-        return name
+        return f"day={np.datetime64(day, 'D')}/{digest}.parquet"
 
 
-def opened(path: Path, *, read_dictionary: Sequence[str] = ()) -> pq.ParquetFile:
-    """A file of the log.
+def opened(objects: Objects, name: str, *, read_dictionary: Sequence[str] = ()) -> pq.ParquetFile:
+    """A file of the log; it can be read to its end though it be removed meanwhile.
 
     Raises:
+        FileNotFoundError: it is gone.
         StoreError: it is damaged.
     """
-    try:
-        return pq.ParquetFile(path, read_dictionary=list(read_dictionary))
-    except pa.ArrowInvalid as error:
-        raise StoreError(f"{path} cannot be read ({error}); put it back from a backup") from None
+    with objects.opened(name) as path:
+        try:
+            return pq.ParquetFile(path, read_dictionary=list(read_dictionary))
+        except pa.ArrowInvalid as error:
+            raise StoreError(f"{objects.place(name)} cannot be read ({error}); put it back from a backup") from None
+
+
+def _parquet_bytes(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue())
 
 
 def joined_ranges(parts: Sequence[Part]) -> Ranges:

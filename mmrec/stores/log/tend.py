@@ -9,7 +9,9 @@ that nothing names are removed by the next run. Memory: ROW_GROUP rows, and the 
 A new entry in the registry of forgotten users costs one pass over the column of user keys.
 """
 
+import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Final
@@ -18,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmrec.disk.locks import locked
+from mmrec.disk.objects import Entry
 from mmrec.errors import StoreError
 from mmrec.events.forgotten_rows import (
     ageing_rows,
@@ -29,10 +31,15 @@ from mmrec.events.forgotten_rows import (
     kept_rows,
 )
 from mmrec.events.log import TableTended
-from mmrec.stores.log.manifest import MAX_PART_ROWS, NEVER_DUE, Part
-from mmrec.stores.log.table import LogTable, joined_ranges, opened
+from mmrec.stores.log.manifest import MAX_PART_ROWS, NEVER_DUE, STATE, Manifest, Part, StateReplacedError
+from mmrec.stores.log.table import APPEND_LOCK, LogTable, joined_ranges, opened
 
 ROW_GROUP: Final = 131_072
+TEND_LOCK: Final = "tend.lock"
+LEFT_S: Final = 6 * 3_600.0
+"""A file that nothing names counts as left by a crash after this time, where nobody can be kept out: a write or a
+compaction may take so long. By the clock of the store: the newest object's."""
+_TRIES: Final = 5
 MAX_STEP_APPENDS: Final = 4_096
 """Appends compacted before the state is replaced."""
 
@@ -43,10 +50,20 @@ def tend_table(log: LogTable, *, keep_s: float, min_appends: int) -> TableTended
     Args:
         keep_s: Rows whose ingest day is older than the newest ingest time minus this go; 0 or inf keeps all.
         min_appends: Fewer new appends than this stay as they are.
+
+    Raises:
+        StateReplacedError: where nobody can be kept out, others tend all the time; nothing is lost.
     """
-    with locked(log.folder / "tend.lock"):
-        _sweep(log)
-        return _Tender(log, keep_s).run(min_appends)
+    with log.objects.alone(TEND_LOCK):
+        for _ in range(_TRIES - 1):
+            with suppress(StateReplacedError):
+                return _tended(log, keep_s, min_appends)
+        return _tended(log, keep_s, min_appends)
+
+
+def _tended(log: LogTable, keep_s: float, min_appends: int) -> TableTended:
+    _sweep(log)
+    return _Tender(log, keep_s).run(min_appends)
 
 
 @dataclass
@@ -104,9 +121,9 @@ class _Tender:
         self._publish(parts, compacted_to, max(manifest.newest_ingest_s, newest_s))
         for part in gone:
             if part.digest:
-                self.log.files.remove(manifest.entry_path(part.first))
+                manifest.objects.remove(manifest.entry_name(part.first))
         for part in gone:
-            self.log.files.remove(self.log.folder / part.file)
+            self.log.objects.remove(part.file)
 
     def _publish(self, parts: list[Part], compacted_to: int, newest_s: float) -> None:
         self.log.manifest.publish(parts, compacted_to=compacted_to, newest_ingest_s=newest_s)
@@ -117,7 +134,7 @@ class _Tender:
         if part.num_forgotten >= entries:
             return False
         names = filter_columns(self.log.schema)
-        with opened(self.log.folder / part.file, read_dictionary=("user_key",)) as file:
+        with opened(self.log.objects, part.file, read_dictionary=("user_key",)) as file:
             return any(
                 not kept_rows(pa.Table.from_batches([batch]), self.log.users).all()
                 for batch in file.iter_batches(batch_size=ROW_GROUP, columns=names)
@@ -126,24 +143,22 @@ class _Tender:
     def _write(self, parts: Sequence[Part], day: str, entries: int) -> Part | None:
         """One file with the rows of `parts` that stay; None where no row does."""
         first, last = parts[0].first, parts[-1].last
-        name = f"day={day}/part-{first:012d}-{last:012d}-{self.log.manifest.version:08d}.parquet"
-        path = self.log.folder / name
-        temporary = path.with_suffix(".tmp")
-        self.log.files.make_folder(path.parent)
+        # A name that no other run has: where nobody is kept out, the run that comes second must not replace the file.
+        name = f"day={day}/part-{first:012d}-{last:012d}-{uuid.uuid4().hex[:16]}.parquet"
         schema = self.log.numbered
         num_rows, oldest_day = 0, NEVER_DUE
-        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-            for table in _grouped(self._rows(parts, schema), ROW_GROUP):
-                writer.write_table(table, row_group_size=ROW_GROUP)
-                num_rows += table.num_rows
-                ageing = table.filter(pa.array(ageing_rows(table)))
-                oldest_day = min(oldest_day, int(ingest_days(ageing).min(initial=NEVER_DUE)))
+        with self.log.objects.writing(name) as path:
+            with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+                for table in _grouped(self._rows(parts, schema), ROW_GROUP):
+                    writer.write_table(table, row_group_size=ROW_GROUP)
+                    num_rows += table.num_rows
+                    ageing = table.filter(pa.array(ageing_rows(table)))
+                    oldest_day = min(oldest_day, int(ingest_days(ageing).min(initial=NEVER_DUE)))
+            if num_rows == 0:
+                path.unlink()
         self.num_written += num_rows
         if num_rows == 0:
-            self.log.files.remove(temporary)
             return None
-        self.log.files.sync(temporary)
-        self.log.files.move(temporary, path)
         newest_s = max(part.newest_ingest_s for part in parts)
         return Part(
             first=first,
@@ -244,29 +259,46 @@ def _num_rows(tables: Sequence[pa.Table]) -> int:
 
 
 def _sweep(log: LogTable) -> None:
-    """Remove what a crash left: files that no part names and entries of appends that are compacted."""
-    with locked(log.append_lock):
+    """Remove what a crash left: files that no part names and entries of appends that are compacted.
+
+    Where nobody can be kept out, a file that nothing names may be on its way. What is old is then taken for left; the
+    state is replaced first, so that a compaction that took longer cannot name its file any more, and who appends looks
+    after its file once it is named.
+    """
+    with log.objects.alone(APPEND_LOCK):
         manifest = log.manifest
         manifest.refresh()
-        _check_whole(log)
-        named = {log.folder / part.file for part in manifest.parts}
-        for path in log.folder.glob("day=*/*"):
-            if path not in named:
-                log.files.remove(path)
-        for path in manifest.folder.iterdir():
-            number = path.stem
-            if path.suffix == ".tmp" or (number.isdecimal() and int(number) <= manifest.compacted_to):
-                log.files.remove(path)
+        entries = log.objects.entries()
+        _check_whole(log, [entry.name for entry in entries])
+        named = {part.file for part in manifest.parts}
+        left_before_s = max((entry.written_s for entry in entries), default=0.0)
+        if not log.objects.keeps_out:
+            left_before_s -= LEFT_S
+        left = [entry for entry in entries if entry.written_s <= left_before_s and _is_left(entry, named, manifest)]
+        if left and not log.objects.keeps_out:
+            manifest.publish_again()
+        for entry in left:
+            log.objects.remove(entry.name)
 
 
-def _check_whole(log: LogTable) -> None:
+def _is_left(entry: Entry, named: set[str], manifest: Manifest) -> bool:
+    folder, _, name = entry.name.rpartition("/")
+    if folder != "manifest":
+        return folder.startswith("day=") and entry.name not in named
+    number = name.removesuffix(".json")
+    return name.endswith(".tmp") or (number.isdecimal() and int(number) <= manifest.compacted_to)
+
+
+def _check_whole(log: LogTable, names: Sequence[str]) -> None:
     """StoreError where the state or an entry is gone: rows behind it would pass for what a crash left."""
     manifest = log.manifest
-    newest = max((int(p.stem) for p in manifest.folder.glob("*.json") if p.stem.isdecimal()), default=0)
-    if not manifest.last and (compacted := next(log.folder.glob("day=*/part-*.parquet"), None)):
-        gone = f"{manifest.state_path} is gone, and {compacted} is there"
+    entries = (name.removeprefix("manifest/").removesuffix(".json") for name in names if name.startswith("manifest/"))
+    newest = max((int(number) for number in entries if number.isdecimal()), default=0)
+    compacted = next((name for name in names if name.startswith("day=") and "/part-" in name), "")
+    if not manifest.last and compacted.endswith(".parquet"):
+        gone = f"{manifest.objects.place(STATE)} is gone, and {log.objects.place(compacted)} is there"
     elif newest > manifest.last:
-        gone = f"{manifest.entry_path(manifest.last + 1)} is gone, and append {newest} is there"
+        gone = f"{manifest.objects.place(manifest.entry_name(manifest.last + 1))} is gone, and append {newest} is there"
     else:
         return
     raise StoreError(f"{gone}; the log's rows stay as they are: put the manifest back from a backup")
