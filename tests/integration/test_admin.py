@@ -115,14 +115,14 @@ def test_engines_that_are_away_are_named_and_the_others_are_well(served: Served)
     assert not found["milvus"].is_well
 
 
-def test_the_first_start_records_the_configuration_and_who_read_it_is_not_a_user(served: Served) -> None:
+def test_the_first_start_records_the_configuration_and_each_value_says_where_it_is_from(served: Served) -> None:
     (act,) = _acts(served, "change_configuration")
     assert act.identified_by == admin_pb2.IdentifiedBy.IDENTIFIED_BY_PROGRAM
     assert json.loads(act.details["configuration"])["kafka.bootstrap"] == json.dumps(served.settings.kafka.bootstrap)
     answer = served.stub.GetConfiguration(admin_pb2.GetConfigurationRequest(), timeout=60)
     origins = {value.name: value.origin for value in answer.values}
     assert origins["kafka.bootstrap"] == admin_pb2.ValueOrigin.VALUE_ORIGIN_FILE
-    assert origins["kafka.tls"] == admin_pb2.ValueOrigin.VALUE_ORIGIN_DEFAULT
+    assert origins["content.text_cleaning"] == admin_pb2.ValueOrigin.VALUE_ORIGIN_DEFAULT
 
 
 def test_an_act_that_fails_is_told_and_recorded(served: Served) -> None:
