@@ -97,6 +97,22 @@ def programs(settings: Settings, home: StackHome, ports: StackPorts, *, stack_id
             has_status=True,
             niceness=5,  # new and hidden items are awaited within a second, while the stream uses all that is left
         ),
+        *_doors(ports),
+        Program(
+            name="recommender",
+            command=_module("services.recommender"),
+            after=(*ready, "ray", "milvus"),
+            restart_with=("ray",),
+            port=ports.recommender,
+            environment=serve,
+        ),
+        *([refit] if settings.training.get("refit", {}).get("every_minutes") else []),
+    ]
+
+
+def _doors(ports: StackPorts) -> list[Program]:
+    """Those through which events come in, and operators."""
+    return [
         Program(
             name="collector",
             command=_module("services.collector"),
@@ -112,15 +128,6 @@ def programs(settings: Settings, home: StackHome, ports: StackPorts, *, stack_id
             has_status=True,
             niceness=5,
         ),
-        Program(
-            name="recommender",
-            command=_module("services.recommender"),
-            after=(*ready, "ray", "milvus"),
-            restart_with=("ray",),
-            port=ports.recommender,
-            environment=serve,
-        ),
-        *([refit] if settings.training.get("refit", {}).get("every_minutes") else []),
     ]
 
 
