@@ -156,7 +156,8 @@ def asked_desk(config: str, address: str) -> "Iterator[AskedDesk]":
 def _word(origin: int) -> str:
     from mmrec.v1.admin_pb2 import ValueOrigin
 
-    return ValueOrigin.Name(origin).removeprefix("VALUE_ORIGIN_").lower()  # type: ignore[arg-type]
+    name: str = ValueOrigin.Name(origin)  # type: ignore[arg-type]
+    return name.removeprefix("VALUE_ORIGIN_").lower()
 
 
 def _plain(message: Any) -> dict[str, Any]:

@@ -95,9 +95,9 @@ def change_item(at: Workplace, request: admin_pb2.ChangeItemRequest, caller: Cal
     row = view.row(request.item_id)
     record = view.record(row)
     document: dict[str, Any] = json.loads(record.value or b"{}")
-    for name, value in {**changes, "update_time": rfc3339(at.clock.now_s())}.items():
+    for name, changed in {**changes, "update_time": rfc3339(at.clock.now_s())}.items():
         document.pop(_camel(name), None)
-        document[name] = value
+        document[name] = changed
     value = json.dumps(document, ensure_ascii=False, sort_keys=True).encode("utf-8", errors="backslashreplace")
     judged = parse_change(record.key, value)
     if isinstance(judged, ItemRefusal):
