@@ -18,6 +18,8 @@ from typing import Any
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
 from mmrec.errors import ReleaseGateError
+from mmrec.operating.acts import ActKind
+from mmrec.operating.workplace import recorded_here
 from mmrec.programs.shell import exit_status, shell_parser
 from mmrec.publishing.publish import EmbeddingsMark, let_serve, publish, roll_back
 from mmrec.publishing.release import Release, ReleaseStore
@@ -64,17 +66,26 @@ def _do(asked: argparse.Namespace) -> int:
     try:
         if asked.model is not None:
             return _print(_figures(publish_model(settings, releases, asked.model)))
-        vectors = open_vector_store(settings)
+        vectors, details = open_vector_store(settings), {"served_before": releases.current()}
         if asked.rollback:
-            return _print(_figures(roll_back(releases=releases, vectors=vectors)))
-        return _print(_figures(let_serve(asked.promote, releases=releases, vectors=vectors)))
+            with recorded_here(settings, ActKind.ROLL_BACK_RELEASE, subject=releases.before(), details=details):
+                return _print(_figures(roll_back(releases=releases, vectors=vectors)))
+        with recorded_here(settings, ActKind.PROMOTE_RELEASE, subject=asked.promote, details=details):
+            return _print(_figures(let_serve(asked.promote, releases=releases, vectors=vectors)))
     except ReleaseGateError as error:
         log.error("release_gate_missed", error=str(error))
         return GATE_MISSED
 
 
 def publish_model(settings: Settings, releases: ReleaseStore, model_folder: Path) -> Release:
-    """Let a model serve; errors as mmrec.publishing.publish.publish()."""
+    """Let a model serve, which is an act; errors as mmrec.publishing.publish.publish()."""
+    with recorded_here(settings, ActKind.PUBLISH_RELEASE, subject=str(model_folder)) as act:
+        release = _publish(settings, releases, model_folder)
+        act.details["release_id"] = release.release_id
+    return release
+
+
+def _publish(settings: Settings, releases: ReleaseStore, model_folder: Path) -> Release:
     topics, features = open_topics(settings), open_feature_store(settings)
     topic = topics.describe(settings.kafka.item_embeddings)
     # Read before the content is read: replicas replay what arrives in between, twice at worst.

@@ -57,7 +57,7 @@ def _encoder(names: tuple[str, ...]) -> Meta:
     )
 
 
-Edge = Literal["kafka", "redis", "milvus", "s3", "collector", "recommender", "metrics"]
+Edge = Literal["kafka", "redis", "milvus", "s3", "collector", "recommender", "admin", "metrics"]
 """Connections of our programs, by what is at the other end."""
 TextCleaning = Literal["none", "plain", "classic"]
 """As mmrec.content.cleaning has them."""
@@ -92,12 +92,14 @@ class EventSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ServingSettings:
-    """The recommender and the collector."""
+    """The gRPC services: recommender, collector and administration."""
 
     recommender: Address = "127.0.0.1:18500"
     """host:port of the recommender's gRPC endpoint."""
     collector: Address = "127.0.0.1:18501"
     """host:port of the collector's gRPC endpoint."""
+    admin: Address = "127.0.0.1:18520"
+    """host:port of the administrative gRPC endpoint."""
     num_candidates: AtLeastOne = 400
     """Candidates that recall passes to ranking."""
     default_deadline_ms: Positive = 500.0
@@ -105,15 +107,15 @@ class ServingSettings:
     diversity: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     """0 orders lists by score alone; closer to 1, adjacent items of a list are less similar."""
     certificate_file: FilePath = ""
-    """The collector's certificate, with those between it and its issuer (PEM): it then speaks TLS alone. Renewed files
-    are used from the next connection on."""
+    """Certificate of the collector and the administrative service, with those between it and its issuer (PEM): they
+    then speak TLS alone. Renewed files are used from the next connection on."""
     key_file: FilePath = ""
     """Its key (PEM); nobody but owner and group may read it."""
     client_ca_file: FilePath = ""
     """Certificates (PEM) that callers' certificates are checked by; callers without one are refused (mTLS)."""
     ca_file: FilePath = ""
-    """What this program's own calls to the recommender and the collector check their certificates by (PEM): those calls
-    then speak TLS."""
+    """What this program's own calls to our gRPC services check their certificates by (PEM): those calls then speak
+    TLS."""
     client_certificate_file: FilePath = ""
     """The certificate that such calls show (PEM)."""
     client_key_file: FilePath = ""
@@ -280,6 +282,7 @@ class MetricsSettings:
     tend_log: AddressOrNone = ""
     follow_events: AddressOrNone = ""
     encode_items: AddressOrNone = ""
+    admin: AddressOrNone = ""
     refit: AddressOrNone = ""
     late_s: NotNegative = 3_600.0
     """Events whose time is more than this before their ingest time are counted as late."""
@@ -301,6 +304,22 @@ class MetricsSettings:
     def address(self, process: str) -> str:
         """Where a process shows its metrics; empty for nowhere."""
         return str(getattr(self, process))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdminSettings:
+    """The administrative service (services.admin)."""
+
+    backups: Folder = "backups"
+    """Folder that backups are made in, each a folder of its own."""
+    callers: tuple[Name, ...] = ()
+    """Names in certificates of those who may call, such as "edge"; if empty, everybody whose certificate
+    serving.client_ca_file has signed."""
+    edges: tuple[Name, ...] = ()
+    """Names in certificates of proxies that are believed who their caller is, by the header x-client."""
+
+    def __post_init__(self) -> None:
+        check(self, "admin")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -329,6 +348,7 @@ class Settings:
     statistics: StatisticsSettings = field(default_factory=StatisticsSettings)
     publish: PublishSettings = field(default_factory=PublishSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    admin: AdminSettings = field(default_factory=AdminSettings)
     security: SecuritySettings = field(default_factory=SecuritySettings)
     scoring: ScoringConfig = field(default_factory=lambda: ScoringConfig(behaviors=shop_behaviors()))
     training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

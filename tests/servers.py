@@ -35,6 +35,9 @@ MILVUS_SERVERS = [
 ]
 """Fixtures of the servers that the vector store must be the same on; both need the marker `integration`."""
 
+SERVICES = ("recommender", "collector", "admin")
+"""Settings of [serving] with an address."""
+
 
 @dataclass(frozen=True)
 class Deployment:
@@ -214,9 +217,9 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., De
     def make(*, kafka: bool = False, milvus: bool = False, num_partitions: int = 2, extra: str = "") -> Deployment:
         folder = tmp_path / f"deployment-{uuid.uuid4().hex[:8]}"
         folder.mkdir()
-        recommender, collector = any_free(2)
-        serving = replace(ServingSettings(), recommender=f"{HOST}:{recommender}", collector=f"{HOST}:{collector}")
-        lines = ["[serving]", *_assignments(serving, ("recommender", "collector"))]
+        ports = dict(zip(SERVICES, any_free(len(SERVICES)), strict=True))
+        serving = replace(ServingSettings(), **{name: f"{HOST}:{port}" for name, port in ports.items()})
+        lines = ["[serving]", *_assignments(serving, SERVICES)]
         if kafka:
             names = request.getfixturevalue("topics")(num_partitions=num_partitions)
             lines += ["[kafka]", *_assignments(names, tuple(f.name for f in fields(names)))]
@@ -227,6 +230,20 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., De
         return Deployment(settings=load_settings(config), config=config)
 
     return make
+
+
+def deployment_on(bootstrap: str, folder: Path) -> Deployment:
+    """A deployment with fresh topics on a broker, for fixtures that live longer than one test."""
+    topics = _fresh_topics(bootstrap, 2)
+    _create_topics(topics)
+    ports = dict(zip(SERVICES, any_free(len(SERVICES)), strict=True))
+    serving = replace(ServingSettings(), **{name: f"{HOST}:{port}" for name, port in ports.items()})
+    lines = ["[serving]", *_assignments(serving, SERVICES)]
+    lines += ["[kafka]", *_assignments(topics, tuple(f.name for f in fields(topics)))]
+    lines += ["[stores]", f'milvus_uri = "http://{HOST}:{any_free(1)[0]}"', ""]
+    config = folder / "mmrec.toml"
+    config.write_text("\n".join(lines), encoding="utf-8")
+    return Deployment(settings=load_settings(config), config=config)
 
 
 def _assignments(values: object, names: tuple[str, ...]) -> list[str]:
@@ -245,6 +262,7 @@ def _fresh_topics(bootstrap: str, num_partitions: int) -> KafkaSettings:
             "served_lists",
             "rejected",
             "catalog_rejected",
+            "administrative_acts",
         )
     }
     return KafkaSettings(bootstrap=bootstrap, num_partitions=num_partitions, **names)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mmrec.cli.terminal import (
+    AddressOption,
     ConfigOption,
     JsonOption,
     deployment_settings,
@@ -175,19 +176,25 @@ def search(
 
 def profile(
     user: Annotated[str, typer.Argument(help="user id; an anonymous id with ~ in front")],
+    *,
     config: ConfigOption = "",
     rows: Annotated[int, typer.Option(min=1, help="items and events to show")] = 15,
     export: Annotated[
         str, typer.Option("--export", metavar="FILE", help="all that is kept about the user, as JSON")
     ] = "",
+    address: AddressOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """What the stream keeps about a user: affinities now, counts, newest events, marks; --json is the whole profile.
 
     Example: `mmrec profile u00001`
     """
-    from mmrec.cli.profile_report import print_profile, profile_document
+    from mmrec.cli.profile_report import print_profile
+    from mmrec.operating.profile_document import profile_document
 
+    if address:
+        _profile_there(config, address, user, rows=rows, export=export, as_json=as_json)
+        return
     settings = deployment_settings(config)
     if export:
         _export(settings, user, export)
@@ -204,8 +211,31 @@ def profile(
         print_profile(user, found, config=settings.scoring, as_of_s=time.time(), num_rows=rows, console=out)
 
 
+def _profile_there(config: str, address: str, user: str, *, rows: int, export: str, as_json: bool) -> None:
+    """By the service at an address."""
+    from google.protobuf.json_format import MessageToDict
+
+    from mmrec.cli.profile_report import print_profile_answer
+    from mmrec.cli.terminal import remote_desk
+    from mmrec.v1.admin_pb2 import ExportUserRequest, GetProfileRequest
+
+    desk = remote_desk(config, address)
+    assert desk is not None, "an address was given"
+    with desk:
+        if export:
+            pieces = [message.document for message in desk.run("ExportUser", ExportUserRequest(user_key=user))]
+            Path(export).write_bytes(b"".join(pieces))
+            typer.echo(f"all that is kept about the user in {export}")
+            return
+        answer = desk.ask("GetProfile", GetProfileRequest(user_key=user, num_rows=min(rows, 1_000)))
+    if as_json:
+        print_json(MessageToDict(answer, preserving_proto_field_name=True))
+    else:
+        print_profile_answer(answer, out)
+
+
 def _export(settings: Settings, user: str, file: str) -> None:
-    from mmrec.cli.forget_export import export_document
+    from mmrec.operating.user_export import export_document
     from mmrec.wiring import open_event_log, open_feature_store, open_overlay
 
     with err.status("reading every store ..."):

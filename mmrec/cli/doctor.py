@@ -16,10 +16,10 @@ import psutil
 
 from mmrec.cli.checks import Check, Health, few
 from mmrec.cli.listeners import check_addresses, check_ports
-from mmrec.cli.running import read_record, running_stack
 from mmrec.config import Settings, load_settings
 from mmrec.forgetting.pending import num_pending
 from mmrec.home import StackHome
+from mmrec.operating.running import read_record, running_stack
 from mmrec.telemetry.logs import read_status
 from mmrec.wiring import open_objects
 

@@ -5,8 +5,8 @@ from typing import Any
 import psutil
 
 from mmrec.cli.checks import Check, Health
-from mmrec.cli.running import StackRecord
 from mmrec.config import KafkaSettings, ServingSettings, Settings, StoreSettings
+from mmrec.operating.running import StackRecord
 
 _LOOPBACK = ("127.", "::1", "::ffff:127.")
 
@@ -26,6 +26,7 @@ def check_ports(settings: Settings | None, stack: StackRecord | None) -> list[Ch
         "Milvus": stores.milvus_uri,
         "recommender": serving.recommender,
         "collector": serving.collector,
+        "administration": serving.admin,
     }
     holders = _listeners()
     checks = []

@@ -13,6 +13,7 @@ from typing import NoReturn
 import typer
 
 from mmrec.cli import (
+    admin_commands,
     ask_commands,
     evaluate_command,
     feed_commands,
@@ -25,6 +26,7 @@ from mmrec.cli import (
     rejected_commands,
     stack_commands,
     state_commands,
+    support_bundle,
 )
 from mmrec.errors import MmrecError
 
@@ -48,6 +50,10 @@ app.command()(stack_commands.up)
 app.command()(stack_commands.status)
 app.command()(metric_commands.metrics)
 app.command()(stack_commands.logs)
+app.command()(admin_commands.acts)
+app.command()(admin_commands.engines)
+app.command()(admin_commands.settings)
+app.command("support-bundle")(support_bundle.support_bundle)
 app.command()(stack_commands.down)
 app.command()(stack_commands.doctor)
 app.command()(stack_commands.demo)
@@ -73,6 +79,7 @@ events_app.command("tail")(ask_commands.events_tail)
 events_app.command("rejected")(rejected_commands.events_rejected)
 items_app.command("rejected")(rejected_commands.items_rejected)
 items_app.command("show")(item_commands.items_show)
+items_app.command("change")(admin_commands.items_change)
 items_app.command("report")(item_commands.items_report)
 
 

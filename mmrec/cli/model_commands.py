@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from mmrec.cli.running import configuration_file, require_stack
-from mmrec.cli.terminal import ConfigOption, err, out
+from mmrec.cli.terminal import AddressOption, ConfigOption, err, out, remote_desk
 from mmrec.errors import NotFoundError
 from mmrec.home import StackHome
+from mmrec.operating.running import configuration_file, require_stack
+
+if TYPE_CHECKING:
+    from mmrec.operating.remote import RemoteDesk
 
 TOWERS = "towers"
 """The recipe that `mmrec train` runs where none is named; the only one that reads training examples."""
@@ -44,11 +47,13 @@ def train(
 
 
 def publish(
+    *,
     config: ConfigOption = "",
     model: Annotated[Path | None, typer.Option(help="folder of a trained model; `model` in the home folder")] = None,
     promote: Annotated[str, typer.Option(help="let a kept release serve", metavar="ID")] = "",
     rollback: Annotated[bool, typer.Option("--rollback", help="let the release before serve again")] = False,
     list_: Annotated[bool, typer.Option("--list", help="name all releases and the one that serves")] = False,
+    address: AddressOption = "",
 ) -> None:
     """Publish a trained model as a release, or choose the release in use; replicas follow within seconds.
 
@@ -56,6 +61,14 @@ def publish(
     """
     if sum((model is not None, bool(promote), rollback, list_)) > 1:
         raise typer.BadParameter("give one of --model, --promote, --rollback, --list")
+    if promote or rollback or list_:
+        desk = remote_desk(config, address)
+        if desk is not None:
+            with desk:
+                _show_figures(_listed(desk) if list_ else _moved(desk, promote))
+            return
+    elif address:
+        raise typer.BadParameter("a model is published where it lies; give --promote, --rollback or --list")
     folder = model or StackHome.from_environment().folder / "model"
     arguments = ["--model", str(folder)]
     if promote:
@@ -65,6 +78,33 @@ def publish(
     elif not folder.is_dir():
         raise NotFoundError(f"no trained model in {folder}; make one with `mmrec train`")
     _show_figures(_run_job("jobs.publish", arguments, config))
+
+
+def _listed(desk: "RemoteDesk") -> dict[str, Any]:
+    from mmrec.v1.admin_pb2 import ListReleasesRequest
+
+    answer = desk.ask("ListReleases", ListReleasesRequest())
+    return {
+        "current": answer.current_release_id,
+        "releases": [release.release_id for release in answer.releases],
+        "refused": {release.release_id: release.refusal for release in answer.releases if release.refusal},
+    }
+
+
+def _moved(desk: "RemoteDesk", promote: str) -> dict[str, Any]:
+    from mmrec.v1.admin_pb2 import PromoteReleaseRequest, RollBackReleaseRequest
+
+    if promote:
+        answer = desk.ask("PromoteRelease", PromoteReleaseRequest(release_id=promote))
+    else:
+        answer = desk.ask("RollBackRelease", RollBackReleaseRequest())
+    release = answer.release
+    return {
+        "release_id": release.release_id,
+        "collection": release.collection,
+        "num_items": release.num_items,
+        "metrics": dict(release.metrics),
+    }
 
 
 def _run_job(module: str, arguments: list[str], config: str) -> dict[str, Any]:

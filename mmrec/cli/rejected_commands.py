@@ -5,17 +5,28 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmrec.cli.terminal import ConfigOption, JsonOption, counting, deployment_settings, err, out, print_json
+from mmrec.cli.terminal import (
+    AddressOption,
+    ConfigOption,
+    JsonOption,
+    counting,
+    deployment_settings,
+    err,
+    out,
+    print_json,
+    remote_desk,
+)
 from mmrec.config import Settings
 from mmrec.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from mmrec.cli.rejected_report import ReasonGroup
-    from mmrec.events.resubmit import Door, RefusedRecords, ResubmitTopics
+    from mmrec.events.resubmit import RefusedRecords, ResubmitTopics
+    from mmrec.operating.reason_groups import ReasonGroup
+    from mmrec.operating.rejected import Refusals
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|min|h|d)")
 _UNITS_S = {"s": 1.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0}
@@ -32,16 +43,6 @@ class _Wish:
     again: bool
     yes: bool
     as_json: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Refusals:
-    """The refused records of one topic."""
-
-    topics: "ResubmitTopics"
-    door: "Door"
-    num_malformed_lists: int = 0
-    """Malformed served lists, which are counted with events but not kept."""
 
 
 ReasonOption = Annotated[str, typer.Option("--reason", help="only records refused for this")]
@@ -62,6 +63,7 @@ def events_rejected(
     limit: LimitOption = 0,
     again: Annotated[bool, typer.Option("--resubmit", help="send what the codec takes now, each record once")] = False,
     yes: YesOption = False,
+    address: AddressOption = "",
     as_they_were: Annotated[
         bool,
         typer.Option("--edit-none", help="send the original bytes: caps and the bot rule judge them like any other"),
@@ -72,14 +74,15 @@ def events_rejected(
 
     Example: `mmrec events rejected --reason unknown_behavior --resubmit`
     """
-    from mmrec.events.resubmit import EventDoor, ResubmitTopics
+    from mmrec.operating.rejected import event_refusals
 
     now_s = time.time()
     wish = _wish(reason=reason, since=since, show=show, limit=limit, again=again, yes=yes, as_json=as_json, now_s=now_s)
+    if address:
+        _look_there(config, address, wish, kind="EVENTS", as_they_were=as_they_were)
+        return
     settings = deployment_settings(config)
-    door = EventDoor(behaviors=settings.behaviors, settings=settings.events, now_s=now_s, as_they_were=as_they_were)
-    topics = ResubmitTopics(records=settings.kafka.behavior_events, rejected=settings.kafka.rejected)
-    _look(_Refusals(topics=topics, door=door, num_malformed_lists=_malformed_lists(settings)), wish, settings)
+    _look(event_refusals(settings, now_s=now_s, as_they_were=as_they_were), wish, settings)
 
 
 def items_rejected(
@@ -94,24 +97,23 @@ def items_rejected(
         typer.Option("--resubmit", help="send what the rules take now, each record once, where nothing newer stands"),
     ] = False,
     yes: YesOption = False,
+    address: AddressOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Refused catalogue records by reason; --show lists them, --resubmit sends them again after a fix.
 
     The state before a refused one stays in use. Example: `mmrec items rejected --show bad_price`
     """
-    from mmrec.catalog.resubmit import ItemDoor
-    from mmrec.events.resubmit import ResubmitTopics
-    from mmrec.wiring import open_topics
+    from mmrec.operating.rejected import item_refusals
 
     wish = _wish(
         reason=reason, since=since, show=show, limit=limit, again=again, yes=yes, as_json=as_json, now_s=time.time()
     )
+    if address:
+        _look_there(config, address, wish, kind="ITEMS")
+        return
     settings = deployment_settings(config)
-    kafka = settings.kafka
-    topics = ResubmitTopics(records=kafka.catalog_items, rejected=kafka.catalog_rejected)
-    door = ItemDoor(lambda: open_topics(settings).read(kafka.catalog_items))
-    _look(_Refusals(topics=topics, door=door), wish, settings)
+    _look(item_refusals(settings), wish, settings)
 
 
 def _wish(
@@ -123,12 +125,13 @@ def _wish(
     return _Wish(reason=reason, since_s=since_s, show=show, limit=limit, again=again, yes=yes, as_json=as_json)
 
 
-def _look(refusals: _Refusals, wish: _Wish, settings: Settings) -> None:
-    from mmrec.cli.rejected_report import by_reason, groups_document
+def _look(refusals: "Refusals", wish: _Wish, settings: Settings) -> None:
     from mmrec.events.resubmit import Fate
+    from mmrec.operating.reason_groups import by_reason, groups_document
+    from mmrec.operating.rejected import refused_records
 
     with err.status("reading the rejected topic ..."):
-        refused = _refused(refusals, wish, settings)
+        refused = refused_records(settings, refusals, reason=wish.show or wish.reason, since_s=wish.since_s)
         if wish.show:
             _show(refused, limit=wish.limit or 20, as_json=wish.as_json)
             return
@@ -141,6 +144,45 @@ def _look(refusals: _Refusals, wish: _Wish, settings: Settings) -> None:
     if wish.again:
         num_sendable = sum(group.fates[Fate.SENDABLE] for group in groups)
         _send_again(refused, refusals.topics, wish, settings, num_sendable=num_sendable)
+
+
+def _look_there(config: str, address: str, wish: _Wish, *, kind: str, as_they_were: bool = False) -> None:
+    """By the service at an address."""
+    from google.protobuf.json_format import MessageToDict
+
+    from mmrec.cli.rejected_report import print_group_messages, record_message_lines
+    from mmrec.cli.state_commands import asked_for
+    from mmrec.operating.instants import stamp
+    from mmrec.v1 import admin_pb2
+
+    of = admin_pb2.RejectedFilter(
+        kind=admin_pb2.RejectedKind.Value(f"REJECTED_KIND_{kind}"),
+        reason=wish.show or wish.reason,
+        since_time=stamp(wish.since_s),
+    )
+    desk = remote_desk(config, address)
+    assert desk is not None, "an address was given"
+    with desk:
+        method = "ListRejected" if wish.show else "CountRejected"
+        request: Any = admin_pb2.CountRejectedRequest(filter=of)
+        if wish.show:
+            request = admin_pb2.ListRejectedRequest(filter=of, num_records=min(wish.limit, 200))
+        answer = desk.ask(method, request)
+    if wish.as_json and not wish.again:
+        print_json(MessageToDict(answer, preserving_proto_field_name=True))
+    elif wish.show:
+        for record in answer.records:
+            typer.echo("\n".join(record_message_lines(record)))
+    elif not wish.as_json:
+        print_group_messages(answer.groups, out)
+    if not wish.again:
+        return
+    num_sendable = sum(group.num_sendable for group in answer.groups)
+    if num_sendable and not wish.yes:
+        typer.confirm(f"Send {num_sendable:,} records again?", abort=True, err=True)
+    send = admin_pb2.ResubmitRejectedRequest(filter=of, max_records=wish.limit, as_they_were=as_they_were)
+    result = asked_for(config, address, "ResubmitRejected", send, "records sent")
+    print_json({"num_sent": result.num_sent}) if wish.as_json else typer.echo(f"{result.num_sent:,} records sent again")
 
 
 def instant(text: str, *, now_s: float) -> float:
@@ -159,27 +201,12 @@ def instant(text: str, *, now_s: float) -> float:
     return time_s
 
 
-def _refused(refusals: _Refusals, wish: _Wish, settings: Settings) -> "RefusedRecords":
-    from mmrec.events.resubmit import RefusedRecords
-    from mmrec.wiring import open_topics
-
-    topics, topic = open_topics(settings), refusals.topics.rejected
-    identity = topics.describe(topic)
-    return RefusedRecords(
-        lambda: topics.read(topic),
-        cluster_id=identity.cluster_id,
-        topic_id=identity.topic_id,
-        door=refusals.door,
-        reason=wish.show or wish.reason,
-        since_s=wish.since_s,
-    )
-
-
 def _show(refused: "RefusedRecords", *, limit: int, as_json: bool) -> None:
     from collections import deque
 
-    from mmrec.cli.rejected_report import full_lines, refused_document
+    from mmrec.cli.rejected_report import full_lines
     from mmrec.events.resubmit import Fate
+    from mmrec.operating.reason_groups import refused_document
 
     num_records = 0
     newest = deque[object](maxlen=limit)
@@ -211,18 +238,12 @@ def _print_groups(groups: "list[ReasonGroup]", refused: "RefusedRecords", *, num
         typer.echo(f"{num_malformed_lists:,} malformed served lists were counted; they are not kept")
 
 
-def _malformed_lists(settings: Settings) -> int:
-    from mmrec.features.record_counts import counts_in
-    from mmrec.telemetry.logs import read_status
-
-    stream = read_status(settings.stores.status).get("score_stream", {})
-    return counts_in(stream.get("counts", {})).malformed_served_lists
-
-
 def _send_again(
     refused: "RefusedRecords", topics: "ResubmitTopics", wish: _Wish, settings: Settings, *, num_sendable: int
 ) -> None:
     from mmrec.events.resubmit import resubmit
+    from mmrec.operating.acts import ActKind
+    from mmrec.operating.workplace import recorded_here
     from mmrec.wiring import open_producer
 
     num_planned = min(num_sendable, wish.limit) if wish.limit else num_sendable
@@ -230,10 +251,15 @@ def _send_again(
         if not sys.stdin.isatty():
             raise InvalidRequestError(f"{num_planned} records would be sent again; say --yes where nobody can be asked")
         typer.confirm(f"Send {num_planned:,} records to {topics.records} again?", abort=True, err=True)
-    num_sent = 0
+    num_sent, details = 0, {"reason": wish.reason}
     if num_planned:
-        with closing(open_producer(settings)) as producer, counting(f"of {num_planned:,} records sent") as told:
+        with (
+            recorded_here(settings, ActKind.RESUBMIT_REJECTED, subject=topics.rejected, details=details) as act,
+            closing(open_producer(settings)) as producer,
+            counting(f"of {num_planned:,} records sent") as told,
+        ):
             num_sent = resubmit(refused, producer, topics, max_records=wish.limit or None, told=told)
+            act.details["num_sent"] = str(num_sent)
     if wish.as_json:
         print_json({"num_sent": num_sent})
     else:

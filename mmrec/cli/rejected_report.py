@@ -1,22 +1,20 @@
 """Refused records for people: by reason, or one by one.
 
-groups = by_reason(refused)          one per reason, most records first
 print_groups(groups, console)
 record_line(record)                  one record, whatever it holds
 """
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from mmrec.events.resubmit import Fate, RefusedRecord
+from mmrec.operating.reason_groups import ReasonGroup
+from mmrec.v1 import admin_pb2
 
 MAX_SHOWN = 160
 _FATES = {
@@ -26,38 +24,6 @@ _FATES = {
     Fate.SENT: "sent again",
     Fate.SUPERSEDED: "superseded",
 }
-
-
-@dataclass(kw_only=True)
-class ReasonGroup:
-    """The refused records of one reason; copies of a record are not counted."""
-
-    reason: str
-    first_s: float
-    """Ingest time of the oldest."""
-    newest: RefusedRecord
-    """By ingest time."""
-    fates: Counter[Fate] = field(default_factory=Counter)
-
-    @property
-    def num_records(self) -> int:
-        """All of them."""
-        return self.fates.total()
-
-
-def by_reason(records: Iterable[RefusedRecord]) -> list[ReasonGroup]:
-    """Groups, the largest first."""
-    groups: dict[str, ReasonGroup] = {}
-    for record in records:
-        if record.fate is Fate.COPY:
-            continue
-        reason, time_s = str(record.row["reason"]), float(record.row["ingest_time_s"])
-        group = groups.setdefault(reason, ReasonGroup(reason=reason, first_s=time_s, newest=record))
-        group.fates[record.fate] += 1
-        group.first_s = min(group.first_s, time_s)
-        if time_s >= group.newest.row["ingest_time_s"]:
-            group.newest = record
-    return sorted(groups.values(), key=lambda group: (-group.num_records, group.reason))
 
 
 def print_groups(groups: Sequence[ReasonGroup], console: Console) -> None:
@@ -74,21 +40,6 @@ def print_groups(groups: Sequence[ReasonGroup], console: Console) -> None:
     console.print(table)
     for group in groups:
         console.print(f"{group.reason}: {record_line(group.newest)}", highlight=False, markup=False, soft_wrap=True)
-
-
-def groups_document(groups: Sequence[ReasonGroup]) -> list[dict[str, Any]]:
-    """The same for machines."""
-    return [
-        {
-            "reason": group.reason,
-            "num_records": group.num_records,
-            **{f"num_{fate.value}": group.fates[fate] for fate in _FATES},
-            "first_s": group.first_s,
-            "last_s": group.newest.row["ingest_time_s"],
-            "newest": refused_document(group.newest),
-        }
-        for group in groups
-    ]
 
 
 def record_line(record: RefusedRecord) -> str:
@@ -112,19 +63,6 @@ def full_lines(record: RefusedRecord) -> list[str]:
         f"  key     {ascii(row['original_key'])[1:]}",
         f"  value   {ascii(row['original_value'])[1:]}",
     ]
-
-
-def refused_document(record: RefusedRecord) -> dict[str, Any]:
-    """One record for machines; bytes as text where they are UTF-8, else escaped."""
-    row = record.row
-    return {
-        **{name: value for name, value in row.items() if not name.startswith("original_")},
-        "place": record.place,
-        "fate": record.fate.value,
-        "now": record.now,
-        "original_key": row["original_key"].decode("utf-8", errors="backslashreplace"),
-        "original_value": row["original_value"].decode("utf-8", errors="backslashreplace"),
-    }
 
 
 def moment(time_s: float) -> str:
@@ -151,3 +89,26 @@ def _told(value: bytes) -> str:
         shown = ascii(value[: MAX_SHOWN + 1])[1:]
         return shown if len(shown) <= MAX_SHOWN else shown[: MAX_SHOWN - 3] + "..."
     return printable(f"{user} {behavior} {item} ({event_id})"[:MAX_SHOWN])
+
+
+def print_group_messages(groups: Sequence[admin_pb2.RejectedGroup], console: Console) -> None:
+    """Groups that the administrative service told."""
+    table = Table("reason", title="refused records, by reason", title_justify="left")
+    for column in ("records", "can be sent", "still refused", "first", "last"):
+        table.add_column(column, justify="right")
+    for group in groups:
+        numbers = [f"{n:,}" if n else "" for n in (group.num_records, group.num_sendable, group.num_refused_still)]
+        instants = [time.ToJsonString()[:19] for time in (group.first_time, group.last_time)]
+        table.add_row(escape(group.reason), *numbers, *instants)
+    console.print(table if groups else "nothing was refused")
+
+
+def record_message_lines(record: admin_pb2.RejectedRecord) -> list[str]:
+    """Everything about one record that the service told; see full_lines()."""
+    return [
+        f"{record.ingest_time.ToJsonString()[:19]} {record.reason}: {printable(record.detail)}",
+        f"  {record.fate}{': ' + printable(record.now) if record.now else ''}",
+        f"  kept at {printable(record.place)}",
+        f"  key     {ascii(record.original_key)[1:]}",
+        f"  value   {ascii(record.original_value)[1:]}",
+    ]

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from mmrec.cli.running import configuration_file, running_stack
 from mmrec.cli.terminal import (
+    AddressOption,
     ConfigOption,
     JsonOption,
-    deployment_settings,
     err,
     out,
     print_json,
@@ -57,28 +56,24 @@ def down() -> None:
 
 def status(
     config: ConfigOption = "",
-    interval: Annotated[float, typer.Option(min=0.0, help="seconds that rates are measured over; 0: no rates")] = 1.0,
+    address: AddressOption = "",
+    interval: Annotated[
+        float, typer.Option(min=0.0, max=10.0, help="seconds that rates are measured over; 0: no rates")
+    ] = 1.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Programs, events by verdict, refusals by reason, rates, lag, freshness, release.
+    """Programs, events by verdict, refusals by reason, rates, lag, freshness, release; of any deployment.
 
-    Example: `mmrec status --json | jq .rejected`
+    Example: `mmrec status --json | jq .rejected`, `mmrec status --address admin.mmrec.example:443 --config mmrec.toml`
     """
-    from mmrec.cli.observed import observe
-    from mmrec.cli.standing import print_standing, read_standing, standing_document
-    from mmrec.wiring import open_release_store
+    from mmrec.cli.admin_commands import asked_desk
+    from mmrec.cli.standing_report import print_standing
+    from mmrec.operating.standing import standing_document
+    from mmrec.operating.standing_message import standing_of
+    from mmrec.v1.admin_pb2 import GetStandingRequest
 
-    home = StackHome.from_environment()
-    settings = deployment_settings(config)
-    record = running_stack(home) if configuration_file(config, home) == home.config else None
-    standing = read_standing(
-        settings,
-        now_s=time.time(),
-        record=record,
-        home=str(home.folder) if record else "",
-        release_id=open_release_store(settings).current(),
-        observed=observe(settings.metrics, interval_s=interval, sleep=time.sleep),
-    )
+    with asked_desk(config, address) as desk:
+        standing = standing_of(desk.ask("GetStanding", GetStandingRequest(interval_s=interval)))
     if as_json:
         print_json(standing_document(standing))
     else:

@@ -6,11 +6,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmrec.cli.terminal import ConfigOption, JsonOption, counting, deployment_settings, out, print_json
+from mmrec.cli.terminal import (
+    AddressOption,
+    ConfigOption,
+    JsonOption,
+    counting,
+    deployment_settings,
+    err,
+    out,
+    print_json,
+    remote_desk,
+)
 from mmrec.config import Settings
 from mmrec.errors import InvalidRequestError
 
@@ -28,15 +38,20 @@ def rebuild(
     ] = False,
     with_flip: Annotated[bool, typer.Option("--flip/--no-flip", help="let readers see it once it is whole")] = True,
     wait: Annotated[float, typer.Option(min=1.0, help="seconds a running stream may take to answer")] = 120.0,
+    address: AddressOption = "",
     yes: YesOption = False,
 ) -> None:
     """Make all profiles again from the event log, with the configured half-lives, while the stream continues.
 
     Example: `mmrec rebuild`, and `mmrec rebuild --back` to return to the old profiles
     """
+    from mmrec.operating.acts import ActKind
+    from mmrec.operating.state_work import Wall
+    from mmrec.operating.workplace import recorded_here
     from mmrec.state.rebuild_run import back as go_back
     from mmrec.state.rebuild_run import rebuild as run
     from mmrec.stream.rebuild import RebuildParts
+    from mmrec.v1.admin_pb2 import RebuildRequest
     from mmrec.wiring import (
         open_event_log,
         open_forgotten_users,
@@ -45,10 +60,16 @@ def rebuild(
         take_writer_right,
     )
 
-    settings = deployment_settings(config)
     what = "bring the other generation up to date" if back else "fill the other generation from the log"
     confirm(f"{what}{' and show it to readers' if with_flip or back else ''}?", yes=yes)
-    with counting("rows of the log") as told:
+    if address:
+        request = RebuildRequest(back=back, without_flip=not (with_flip or back), wait_s=wait)
+        answer = asked_for(config, address, "Rebuild", request, "rows of the log")
+        _tell_rebuilt(answer.generation, answer.num_rows, answer.work_s, answer.flipped_by)
+        return
+    settings = deployment_settings(config)
+    details = {"back": str(back).lower(), "flip": str(with_flip or back).lower()}
+    with recorded_here(settings, ActKind.REBUILD, details=details, told=err.print), counting("rows of the log") as told:
         parts = RebuildParts(
             store=open_generations(settings),
             log=open_event_log(settings),
@@ -67,11 +88,14 @@ def rebuild(
                     with_flip=with_flip,
                     wait_s=wait,
                 )
-    rate = done.num_rows / done.seconds if done.seconds else 0.0
-    live = f"live, flipped by {done.flipped_by}" if done.flipped_by else "filled; `mmrec rebuild --back` makes it live"
+    _tell_rebuilt(done.generation, done.num_rows, done.seconds, done.flipped_by)
+
+
+def _tell_rebuilt(generation: str, num_rows: int, work_s: float, flipped_by: str) -> None:
+    rate = num_rows / work_s if work_s else 0.0
+    live = f"live, flipped by {flipped_by}" if flipped_by else "filled; `mmrec rebuild --back` makes it live"
     out.print(
-        f"generation {done.generation}: {done.num_rows:,} rows of the log in {done.seconds:.1f} s "
-        f"({rate:,.0f}/s); {live}",
+        f"generation {generation}: {num_rows:,} rows of the log in {work_s:.1f} s ({rate:,.0f}/s); {live}",
         highlight=False,
         markup=False,
     )
@@ -161,21 +185,36 @@ def backup(
     with_content: Annotated[
         bool, typer.Option("--content/--no-content", help="content embeddings, too; they can be computed anew")
     ] = False,
+    address: AddressOption = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="replace the backup that is there")] = False,
 ) -> None:
     """Copy the whole state consistently, while the stream runs: profiles, event log, forgotten users, releases.
 
-    Example: `mmrec backup backups/monday`
+    With --address, FOLDER is a name below that service's folder of backups. Example: `mmrec backup backups/monday`
     """
-    from mmrec.cli.running import configuration_file
     from mmrec.home import StackHome
+    from mmrec.operating.acts import ActKind
+    from mmrec.operating.running import configuration_file
+    from mmrec.operating.workplace import recorded_here
     from mmrec.state.backup import backup as make
     from mmrec.state.backup_buckets import check_free, keep_backup
+    from mmrec.v1.admin_pb2 import BackUpRequest
     from mmrec.wiring import open_engine, open_feature_store, open_objects
 
-    settings, began_s = deployment_settings(config), time.monotonic()
+    began_s = time.monotonic()
+    if address:
+        request = BackUpRequest(name=str(folder), with_content=with_content, overwrite=yes)
+        answer = asked_for(config, address, "BackUp", request, "bytes")
+        _say(f"{answer.num_files:,} files, {answer.num_bytes / 1e6:,.1f} MB to {answer.folder}", began_s)
+        out.print(answer.note, markup=False)
+        return
+    settings = deployment_settings(config)
     engine = open_engine(settings)
-    with _on_this_machine(folder, settings) as (place, bucket), counting("bytes") as told:
+    with (
+        recorded_here(settings, ActKind.BACK_UP, subject=folder, told=err.print),
+        _on_this_machine(folder, settings) as (place, bucket),
+        counting("bytes") as told,
+    ):
         if bucket is not None:
             check_free(bucket, overwrite=yes)
         done = make(
@@ -257,16 +296,14 @@ def _say(what: str, began_s: float) -> None:
     out.print(f"{what} in {time.monotonic() - began_s:.1f} s", highlight=False, markup=False)
 
 
-class Wall:
-    """The machine's clock, and its sleep."""
+def asked_for(config: str, address: str, method: str, request: Any, unit: str) -> Any:
+    """The result of long work that the service at `address` does."""
+    from mmrec.operating.remote import result_of
 
-    def now_s(self) -> float:
-        """Epoch seconds."""
-        return time.time()
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
+    desk = remote_desk(config, address)
+    assert desk is not None, "an address was given"
+    with desk, counting(unit) as told:
+        return result_of(desk.run(method, request), told)
 
 
 def confirm(question: str, *, yes: bool) -> None:

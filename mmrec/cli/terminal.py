@@ -11,12 +11,14 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from mmrec.cli.running import configuration_file
 from mmrec.config import Settings, load_settings
+from mmrec.errors import UnreachableError
 from mmrec.home import StackHome
+from mmrec.operating.running import configuration_file
 
 if TYPE_CHECKING:
     from mmrec.client import RecommenderClient
+    from mmrec.operating.remote import RemoteDesk
 
 PIPE_WIDTH = 160
 """Tables that go into a file or a pipe are not folded to the 80 columns that rich assumes there."""
@@ -26,6 +28,9 @@ err = Console(stderr=True)
 
 ConfigOption = Annotated[
     str, typer.Option("--config", "-c", envvar="MMREC_CONFIG", help="mmrec.toml; the running stack's where absent")
+]
+AddressOption = Annotated[
+    str, typer.Option("--address", metavar="HOST:PORT", help="ask the administrative service there")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON for machines")]
 RateOption = Annotated[float, typer.Option("--rate", min=0.0, help="events per second; 0: as fast as Kafka takes them")]
@@ -44,6 +49,25 @@ def recommender_client(target: str, config: str) -> "RecommenderClient":
     serving = deployment_settings(config).serving if config or not target else None
     where = target or (serving.recommender if serving is not None else "")
     return RecommenderClient(where, channel=client_channel(where, serving))
+
+
+def remote_desk(config: str, address: str) -> "RemoteDesk | None":
+    """The administrative service at `address`, else the deployment's own; None where that one does not answer.
+
+    Raises:
+        UnreachableError: none answers at `address`.
+        ConfigurationError, MachineError: see configuration_file(), where no address is given.
+    """
+    from mmrec.connections.grpc_credentials import client_channel
+    from mmrec.operating.remote import RemoteDesk, service_of
+
+    if not address:
+        return service_of(deployment_settings(config))
+    serving = deployment_settings(config).serving if config else None
+    desk = RemoteDesk(address, channel=client_channel(address, serving))
+    if not desk.is_there():
+        raise UnreachableError(f"no administrative service answers at {address}; --config says how it is spoken to")
+    return desk
 
 
 def print_json(document: Any) -> None:

@@ -52,11 +52,15 @@ class KafkaSettings:
     served_lists: Topic = "served-lists"
     rejected: Topic = "behavior-events.rejected"
     catalog_rejected: Topic = "catalog-items.rejected"
+    administrative_acts: Topic = "administrative-acts"
+    """Who did what to the deployment (mmrec.operating.acts)."""
     num_partitions: Annotated[int, Meta(ge=1, le=10_000)] = 2
     """Number of partitions with which topics are created."""
     retention_days: Annotated[float, Meta(ge=0, le=1_000_000)] = 30.0
     """How long the broker keeps events, served lists and refused records; 0 (not inf) for ever. The event log keeps
     events longer. Records of forgotten users stay in the broker's own files until then."""
+    acts_retention_days: Annotated[float, Meta(ge=1, le=1_000_000)] = 730.0
+    """How long the broker keeps administrative acts."""
 
     def __post_init__(self) -> None:
         check(self, "kafka")

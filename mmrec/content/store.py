@@ -139,6 +139,13 @@ class ContentStore:
         with self._open() as database:
             return int(database.execute("select count(*) from items").fetchone()[0])
 
+    def coverage(self) -> dict[str, int]:
+        """Modality -> items that have a vector of it; StoreError as item_ids()."""
+        if not self._path.exists():
+            return {}
+        with self._open() as database:
+            return dict(database.execute("select modality, count(*) from vectors group by modality"))
+
     def lookup(self, fingerprint: str, digests: Sequence[bytes]) -> dict[bytes, FloatArray]:
         """See VectorCache."""
         return self.cache.lookup(fingerprint, digests)

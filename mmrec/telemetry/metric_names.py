@@ -41,6 +41,7 @@ PROCESSES: Final = (
     "tend_log",
     "follow_events",
     "encode_items",
+    "admin",
     "refit",
 )
 """Processes with an endpoint, as `[metrics]` names them."""
@@ -62,6 +63,7 @@ _VIEWS = frozenset({"build_neighbors"})
 _LOG = frozenset({"tend_log"})
 _FOLLOWER = frozenset({"follow_events"})
 _CONTENT = frozenset({"encode_items"})
+_ADMIN = frozenset({"admin"})
 _REFIT = frozenset({"refit"})
 _READERS = _STREAM | _FOLLOWER
 
@@ -213,5 +215,9 @@ METRICS: Final[tuple[MetricName, ...]] = (
     _gauge("mmrec_item_views_age_seconds", _VIEWS, "Since the view was last brought up to date.", "view"),
     # Rejected records sent again: counted by the stream when they come back.
     _counter("mmrec_resubmitted_total", _STREAM, "Refused records that came in again by `mmrec events rejected`."),
+    # The administrative service.
+    _counter("mmrec_admin_calls_total", _ADMIN, "Answers by method and gRPC status.", "method", "status"),
+    _histogram("mmrec_admin_call_seconds", _ADMIN, "Time of an answer, long work included.", PHASE_S, "method"),
+    _counter("mmrec_admin_acts_total", _ADMIN, "Administrative acts that ended, by how.", "kind", "outcome"),
 )
 """All metrics of mmrec."""

@@ -15,6 +15,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 from ray import serve
 
+from mmrec.connections.statuses import code_of, details_of
 from mmrec.serving.messages import served_list_record
 from mmrec.serving.recommend import Deadline
 from mmrec.serving.replica import Replica
@@ -25,7 +26,6 @@ from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
 from mmrec.v1 import recommender_pb2
 from mmrec.wiring import open_producer, open_query_encoder, replica_parts, settings_from
-from services.recommender.codes import code_of, details_of
 from services.recommender.environment import THREADS
 from services.recommender.ingress import caller_deadline_s
 from services.recommender.memory import settle_memory

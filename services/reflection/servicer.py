@@ -64,7 +64,7 @@ async def _admit_all(_: Any) -> None:
 
 
 def add_reflection(
-    server: Any, *, services: Iterable[str], admit: Callable[[Any], Awaitable[None]] = _admit_all
+    server: Any, *, services: Iterable[str], admit: Callable[[Any], Awaitable[object]] = _admit_all
 ) -> None:
     """Add both versions of the reflection service to a gRPC aio server.
 

@@ -43,7 +43,8 @@ def main() -> int:
         ) as stack:
             serving = stack.settings.serving
             _say(f"up after {time.monotonic() - begun_s:.1f} s: recommender {serving.recommender}")
-            _say(f"collector {serving.collector}, Kafka {stack.settings.kafka.bootstrap}")
+            _say(f"collector {serving.collector}, administration {serving.admin}")
+            _say(f"Kafka {stack.settings.kafka.bootstrap}")
             _say(f"state and logs in {home.folder}")
             _say("Ctrl-C ends everything")
             ending.wait()

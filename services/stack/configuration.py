@@ -33,6 +33,7 @@ class StackPorts:
     milvus: int
     recommender: int
     collector: int
+    admin: int
     ray: int
     """The first of four."""
     metrics: Mapping[str, int] = field(default_factory=dict)
@@ -99,6 +100,7 @@ def choose_ports(document: Mapping[str, Any], *, say: Callable[[str], None]) -> 
         milvus=choose("stores", "milvus_uri", StoreSettings().milvus_uri),
         recommender=choose("serving", "recommender", ServingSettings().recommender),
         collector=choose("serving", "collector", ServingSettings().collector),
+        admin=choose("serving", "admin", ServingSettings().admin),
         ray=choose("stack", "ray", f"{HOST}:{_RAY_PORT}", num_ports=_RAY_PORTS),
         metrics={
             process: choose("metrics", process, f"{HOST}:{_METRICS_PORT + place}")
@@ -117,7 +119,7 @@ def write_configuration(path: Path, document: Mapping[str, Any], ports: StackPor
     tables: dict[str, Any] = {name: value for name, value in document.items() if name != "stack"}
     tables["kafka"] = {**tables.get("kafka", {}), "bootstrap": f"{HOST}:{ports.kafka}"}
     tables["stores"] = {**tables.get("stores", {}), "milvus_uri": f"http://{HOST}:{ports.milvus}"}
-    serving = {"recommender": f"{HOST}:{ports.recommender}", "collector": f"{HOST}:{ports.collector}"}
+    serving = {name: f"{HOST}:{getattr(ports, name)}" for name in ("recommender", "collector", "admin")}
     tables["serving"] = {**tables.get("serving", {}), **serving}
     metrics = {process: f"{HOST}:{port}" for process, port in ports.metrics.items()}
     tables["metrics"] = {**tables.get("metrics", {}), **metrics}
@@ -125,6 +127,8 @@ def write_configuration(path: Path, document: Mapping[str, Any], ports: StackPor
     for setting in fields(StoreSettings):
         if (value := getattr(settings.stores, setting.name)) not in ("", setting.default):
             tables["stores"][setting.name] = value
+    if "backups" in tables.get("admin", {}):
+        tables["admin"] = {**tables["admin"], "backups": settings.admin.backups}
     header = "Written by the stack at each start; change the file named with --config instead."
     path.write_text(toml_text(tables, header=header), encoding="utf-8")
 

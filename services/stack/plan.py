@@ -97,13 +97,7 @@ def programs(settings: Settings, home: StackHome, ports: StackPorts, *, stack_id
             has_status=True,
             niceness=5,  # new and hidden items are awaited within a second, while the stream uses all that is left
         ),
-        Program(
-            name="collector",
-            command=_module("services.collector"),
-            after=("topics",),
-            port=ports.collector,
-            has_status=True,
-        ),
+        *_doors(ports),
         Program(
             name="recommender",
             command=_module("services.recommender"),
@@ -113,6 +107,27 @@ def programs(settings: Settings, home: StackHome, ports: StackPorts, *, stack_id
             environment=serve,
         ),
         *([refit] if settings.training.get("refit", {}).get("every_minutes") else []),
+    ]
+
+
+def _doors(ports: StackPorts) -> list[Program]:
+    """Those through which events come in, and operators."""
+    return [
+        Program(
+            name="collector",
+            command=_module("services.collector"),
+            after=("topics",),
+            port=ports.collector,
+            has_status=True,
+        ),
+        Program(
+            name="admin",
+            command=_module("services.admin"),
+            after=("topics",),
+            port=ports.admin,
+            has_status=True,
+            niceness=5,
+        ),
     ]
 
 

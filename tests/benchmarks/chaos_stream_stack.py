@@ -205,4 +205,6 @@ def _ports() -> StackPorts:
             found.append(port)
         port += 2
     kafka, collector, unused, ray = found
-    return StackPorts(kafka=kafka, collector=collector, milvus=unused, recommender=unused + 1, ray=ray)
+    return StackPorts(
+        kafka=kafka, collector=collector, milvus=unused, recommender=unused + 1, admin=unused + 2, ray=ray
+    )

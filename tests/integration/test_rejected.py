@@ -10,12 +10,12 @@ import pyarrow as pa
 import pytest
 
 from mmrec.cli.main import main
-from mmrec.cli.readings import parse_metrics
 from mmrec.config import Settings, load_settings
 from mmrec.events.columns import RAW_SCHEMA
 from mmrec.events.forgotten import MemoryForgottenUsers
 from mmrec.events.log import MemoryEventLog
 from mmrec.features.stores import MemoryFeatureStore
+from mmrec.operating.readings import parse_metrics
 from mmrec.stores.kafka.readers import read_topic
 from mmrec.stores.kafka.stream_topics import stream_topics
 from mmrec.stores.kafka.topic_ends import source_ends

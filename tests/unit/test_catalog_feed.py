@@ -19,7 +19,7 @@ from mmrec.catalog.refusals import ItemRefusal, ItemRejection
 from mmrec.catalog.refused import RefusedItems, refused_record
 from mmrec.catalog.resubmit import ItemDoor
 from mmrec.catalog.values import decode_entities, shown_text
-from mmrec.cli.rejected_report import by_reason, print_groups
+from mmrec.cli.rejected_report import print_groups
 from mmrec.clock import ManualClock
 from mmrec.content.catalog_feed import CatalogFeed, marked_choices
 from mmrec.content.encoder import Encoder
@@ -33,6 +33,7 @@ from mmrec.events.producer import MemoryRecordProducer, TopicRecord
 from mmrec.events.rejected import decode_rejected
 from mmrec.events.resubmit import Fate, RefusedRecords, ResubmitTopics, resubmit
 from mmrec.features.stores import MemoryFeatureStore
+from mmrec.operating.reason_groups import by_reason
 from mmrec.serving.item_record import read_item_update
 from tests.picture_shop import LOCAL, Shop, png
 

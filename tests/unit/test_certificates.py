@@ -12,12 +12,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from mmrec.cli.observed import observe
 from mmrec.client import RecommenderClient
 from mmrec.config import MetricsSettings, ServingSettings
 from mmrec.connections.certificates import CertificateFiles, Role, authorities_end_s
 from mmrec.connections.grpc_credentials import client_channel, server_credentials
 from mmrec.errors import ConfigurationError
+from mmrec.operating.observed import observe
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
 from services.stack.ports import HOST, any_free, wait_open

@@ -12,13 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 from mmrec.cli.main import app, main
-from mmrec.cli.running import read_record, require_stack, running_stack
 from mmrec.config import Settings, parse_settings
 from mmrec.content.matrix import content_matrix
 from mmrec.content.store import ContentStore
 from mmrec.demo.world import storefront_name
 from mmrec.errors import MachineError
 from mmrec.home import StackHome
+from mmrec.operating.running import read_record, require_stack, running_stack
 from mmrec.scoring.behaviors import media_behaviors
 from mmrec.state.home_world import keep, meet, world_of
 

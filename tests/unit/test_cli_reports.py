@@ -17,7 +17,7 @@ from mmrec.cli.event_lines import event_line, record_document, rejected_line
 from mmrec.cli.list_report import list_document, print_list, session_event
 from mmrec.cli.listeners import check_ports
 from mmrec.cli.log_lines import brief_line, follow, plain_line, reason_line, tail, timed_line
-from mmrec.cli.profile_report import print_profile, profile_document
+from mmrec.cli.profile_report import print_profile
 from mmrec.cli.programs import run_job
 from mmrec.cli.worlds import check_behaviors
 from mmrec.config import KafkaSettings, ServingSettings, Settings
@@ -26,6 +26,7 @@ from mmrec.events.producer import TopicRecord
 from mmrec.events.rejected import encode_rejected
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.home import StackHome
+from mmrec.operating.profile_document import profile_document
 from mmrec.scoring.apply import apply
 from mmrec.scoring.batch import session_batch
 from mmrec.scoring.behaviors import media_behaviors, shop_behaviors

@@ -50,7 +50,7 @@ def _problems(expression: str) -> list[str]:
             continue
         labels |= {*series.labels, *own}
         used = dict(re.findall(r'(\w+)\s*[=!]~?\s*"([^"]*)"', matchers))
-        found += [f"{name}{{{label}}}" for label in used if label not in {*series.labels, *own}]
+        found += [f"{name}{{{label}}}" for label in used if label not in {*series.labels, *own, *SCRAPED_LABELS}]
         if "le" in used and float(used["le"]) not in series.buckets:
             found.append(f"{name} has no bucket {used['le']}")
     grouped = {label.strip() for text in GROUPED.findall(expression) for label in text.split(",") if label.strip()}

@@ -122,7 +122,7 @@ def test_folders_of_the_stores_lie_on_volumes_that_are_shared(name: str) -> None
 @everywhere
 def test_ports_of_pods_services_and_policies_are_those_of_the_configuration(name: str) -> None:
     settings = settings_of(name)
-    grpc = {"collector": _port(settings.serving.collector), "recommender": _port(settings.serving.recommender)}
+    grpc = {name: _port(getattr(settings.serving, name)) for name in ("collector", "recommender", "admin")}
     for process in PROCESSES:
         assert _port(settings.metrics.address(process)) == METRICS_PORT
     policies = of_kind(name, "NetworkPolicy")
@@ -132,13 +132,12 @@ def test_ports_of_pods_services_and_policies_are_those_of_the_configuration(name
         assert {port, METRICS_PORT} <= opened
         allowed = [p["port"] for rule in policies[component]["spec"]["ingress"] for p in rule.get("ports", ())]
         assert port in allowed
-    assert {p["port"] for p in of_kind(name, "Service")["collector"]["spec"]["ports"]} == {
-        grpc["collector"],
-        METRICS_PORT,
-    }
+    for service in ("collector", "admin"):
+        found = {p["port"] for p in of_kind(name, "Service")[service]["spec"]["ports"]}
+        assert found == {grpc[service], METRICS_PORT}
     for route, manifest in of_kind(name, "GRPCRoute").items():
         ports = {b["port"] for rule in manifest["spec"]["rules"] for b in rule["backendRefs"]}
-        assert ports == {grpc["recommender" if route == "lists" else "collector"]}
+        assert ports == {grpc[{"lists": "recommender", "admin": "admin"}.get(route, "collector")]}
 
 
 @everywhere
@@ -182,13 +181,15 @@ def test_programs_exist_and_their_status_files_are_those_that_probes_read(name: 
         assert importlib.util.find_spec(job["spec"]["entrypoint"].split()[2])
     services = {"jobs.score_stream", "jobs.follow_events", "jobs.build_neighbors", "jobs.tend_log", "jobs.encode_items"}
     assert (
-        services | {"services.collector", "feature_repo.apply", "jobs.publish", "jobs.train", "jobs.refit"} <= modules
+        services
+        | {"services.collector", "services.admin", "feature_repo.apply", "jobs.publish", "jobs.train", "jobs.refit"}
+        <= modules
     )
 
 
 @everywhere
 def test_the_stream_has_one_pod_as_it_has_one_writer(name: str) -> None:
-    for deployment in ("score-stream", "follow-events", "build-neighbors", "tend-log", "encode-items"):
+    for deployment in ("score-stream", "follow-events", "build-neighbors", "tend-log", "encode-items", "admin"):
         spec = of_kind(name, "Deployment")[deployment]["spec"]
         assert (spec["replicas"], spec["strategy"]["type"]) == (1, "Recreate"), deployment
 
@@ -245,7 +246,11 @@ def test_each_program_has_a_login_at_kafka_and_may_do_only_what_its_work_needs()
     written = {user: {t for t, o in found if o == "Write"} for user, found in acls.items()}
     assert written["score-stream"] == {kafka.rejected}
     assert written["recommender"] == {kafka.served_lists}
-    assert written["follow-events"] == written["training"] == set()
+    assert written["follow-events"] == set()
+    assert written["training"] == {kafka.administrative_acts}  # it publishes, which is an act
+    assert {user for user, topics in written.items() if kafka.administrative_acts in topics} == {
+        *("admin", "toolbox", "training"),
+    }
 
 
 @everywhere

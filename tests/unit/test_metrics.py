@@ -16,8 +16,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
 from mmrec.cli.main import app
-from mmrec.cli.observed import observe
-from mmrec.cli.readings import parse_metrics, read_metrics
 from mmrec.collecting.collect_metrics import CollectorMetrics
 from mmrec.collecting.outcome_counts import CollectorFigures, OutcomeCounts
 from mmrec.config import MetricsSettings
@@ -27,6 +25,8 @@ from mmrec.events.columns import EVENT_SCHEMA, REJECTED_SCHEMA, RESUBMITTED
 from mmrec.events.served import SERVED_SCHEMA
 from mmrec.features.record_counts import RecordCounts
 from mmrec.features.values import StreamProgress
+from mmrec.operating.observed import observe
+from mmrec.operating.readings import parse_metrics, read_metrics
 from mmrec.scoring.source import Source
 from mmrec.scoring.verdicts import Verdict
 from mmrec.serving.request_metrics import RequestMetrics

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from jobs.planned_ends import planned_ends
-from mmrec.cli.readings import parse_metrics
-from mmrec.cli.standing import read_standing
 from mmrec.config import Settings
+from mmrec.operating.readings import parse_metrics
+from mmrec.operating.standing import read_standing
 from mmrec.scoring.source import Source
 from mmrec.stream.metrics import StreamMetrics
 from mmrec.telemetry.logs import StatusFile

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from mmrec.cli.rejected_commands import instant
-from mmrec.cli.rejected_report import by_reason, full_lines, groups_document, print_groups, record_line
+from mmrec.cli.rejected_report import full_lines, print_groups, record_line
 from mmrec.clock import ManualClock
 from mmrec.config import EventSettings, KafkaSettings
 from mmrec.errors import InvalidRequestError, StoreError
@@ -22,6 +22,7 @@ from mmrec.events.producer import MemoryRecordProducer
 from mmrec.events.rejected import MAX_KEPT_BYTES, decode_rejected, encode_rejected, is_cut
 from mmrec.events.resubmit import MARKER, PORTION, EventDoor, Fate, RefusedRecords, ResubmitTopics, resubmit
 from mmrec.events.rules import EventFields, decode_record
+from mmrec.operating.reason_groups import by_reason, groups_document
 from mmrec.scoring.behaviors import Behavior, BehaviorSet, behavior_set, shop_behaviors
 from mmrec.stream.rows import RecordKind, StreamTopic, decode_rows
 

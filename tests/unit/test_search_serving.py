@@ -15,6 +15,7 @@ from PIL import Image
 
 from mmrec.catalog.item import Availability, CatalogEntry, CatalogItem, catalog_entry
 from mmrec.config import SearchSettings
+from mmrec.connections.statuses import code_of
 from mmrec.content.encode import encode_items
 from mmrec.content.feed import embedding_records
 from mmrec.content.payloads import payloads
@@ -31,7 +32,6 @@ from mmrec.serving.search_content import SearchContent
 from mmrec.serving.search_request import likeness_request, search_request
 from mmrec.serving.search_side import SearchSide
 from mmrec.v1 import recommender_pb2
-from services.recommender.codes import code_of
 from tests.query_encoder import NAMES, HereQueryEncoder
 from tests.serving_world import ServingWorld, no_deadline, serving_world
 

@@ -152,6 +152,7 @@ OUTSIDE: list[tuple[str, dict[str, Any]]] = [
     ("s3", {"stores": {"s3_endpoint": "http://objects:8333"}}),
     ("collector", {"serving": {"collector": "0.0.0.0:1"}}),
     ("recommender", {"serving": {"recommender": "[::]:1"}}),
+    ("admin", {"serving": {"admin": "0.0.0.0:1"}}),
     ("metrics", {"metrics": {"tend_log": "10.0.0.1:9464"}}),
 ]
 
@@ -179,6 +180,7 @@ def test_what_would_leave_the_machine_unencrypted_is_refused_unless_allowed(
         {"stores": {"milvus_uri": "https://milvus:19530"}},
         {"stores": {"s3_endpoint": "https://objects:8333", "s3_ca_file": "ca", "event_log": "s3://mmrec/log"}},
         {"serving": {"collector": "0.0.0.0:1", "certificate_file": "c", "key_file": "k"}},
+        {"serving": {"admin": "0.0.0.0:1", "certificate_file": "c", "key_file": "k"}},
         {"metrics": {"collector": "0.0.0.0:1", "certificate_file": "c", "key_file": "k"}},
     ],
 )

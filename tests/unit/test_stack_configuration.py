@@ -25,12 +25,16 @@ def _listening(port: int = 0):
 
 def _document(**named: str) -> dict:
     """A document that names free ports for everything but what `named` says."""
-    milvus, recommender, collector = any_free(3)
+    milvus, recommender, collector, admin = any_free(4)
     kafka, ray = next_free(23_000), next_free(23_100)
     return {
         "kafka": {"bootstrap": named.get("kafka", f"127.0.0.1:{kafka}")},
         "stores": {"milvus_uri": named.get("milvus", f"http://127.0.0.1:{milvus}")},
-        "serving": {"recommender": f"127.0.0.1:{recommender}", "collector": f"127.0.0.1:{collector}"},
+        "serving": {
+            "recommender": f"127.0.0.1:{recommender}",
+            "collector": f"127.0.0.1:{collector}",
+            "admin": f"127.0.0.1:{admin}",
+        },
         "stack": {"ray": f"127.0.0.1:{ray}"},
         "metrics": dict.fromkeys(PROCESSES, ""),
     }
@@ -67,7 +71,7 @@ def test_a_default_port_that_is_taken_gives_way_and_that_is_said():
 def test_no_port_is_given_twice():
     said: list[str] = []
     ports = choose_ports({}, say=said.append)
-    taken = [ports.kafka, ports.kafka + 1, ports.milvus, ports.recommender, ports.collector]
+    taken = [ports.kafka, ports.kafka + 1, ports.milvus, ports.recommender, ports.collector, ports.admin]
     taken += range(ports.ray, ports.ray + 4)
     assert len(set(taken)) == len(taken)
 
@@ -87,7 +91,7 @@ def test_what_is_written_is_what_every_process_reads(tmp_path: Path):
         "statistics": {"half_lives_days": [1.0, 30.0]},
         "stores": {"event_log": "events"},
     }
-    ports = StackPorts(kafka=1, milvus=3, recommender=4, collector=5, ray=6)
+    ports = StackPorts(kafka=1, milvus=3, recommender=4, collector=5, admin=6, ray=7)
     write_configuration(tmp_path / "mmrec.toml", document, ports, folder=tmp_path)
     settings = load_settings(tmp_path / "mmrec.toml")
     assert settings.kafka.bootstrap == "127.0.0.1:1"
@@ -111,7 +115,7 @@ def test_the_users_file_is_named_with_the_line_of_what_is_wrong_in_it(tmp_path: 
 
 
 def test_a_written_file_says_that_it_is_written_anew(tmp_path: Path):
-    ports = StackPorts(kafka=1, milvus=3, recommender=4, collector=5, ray=6)
+    ports = StackPorts(kafka=1, milvus=3, recommender=4, collector=5, admin=6, ray=7)
     write_configuration(tmp_path / "mmrec.toml", {}, ports, folder=tmp_path)
     assert (
         (tmp_path / "mmrec.toml").read_text().startswith("# Written by the stack at each start; change the file named")

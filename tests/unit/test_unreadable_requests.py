@@ -6,9 +6,9 @@ from typing import Any
 
 import grpc
 
+from mmrec.connections.statuses import MAX_DETAILS, details_of
 from mmrec.errors import NotFoundError
 from mmrec.v1.collector_pb2 import ForgetUserRequest
-from services.recommender.codes import MAX_DETAILS, details_of
 from services.unreadable import UnreadableRequests
 
 NO_MESSAGE = b"\xff\xff\xff"

@@ -104,6 +104,13 @@ def topic_configs(settings: KafkaSettings) -> dict[str, dict[str, str]]:
             topic: {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(MAX_RECORD_BYTES), **kept}
             for topic in (settings.rejected, settings.catalog_rejected)
         },
+        # Never compacted: an act that was recorded stays until its time is over.
+        settings.administrative_acts: {
+            "message.timestamp.type": "LogAppendTime",
+            "cleanup.policy": "delete",
+            "retention.ms": str(int(settings.acts_retention_days * _DAY_MS)),
+            "segment.ms": str(30 * _DAY_MS),
+        },
     }
 
 

@@ -16,13 +16,13 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from mmrec.clock import ManualClock
+from mmrec.connections.statuses import code_of, details_of
 from mmrec.events.producer import TopicRecord
 from mmrec.serving.messages import served_list_record
 from mmrec.serving.page_token import page_token
 from mmrec.serving.recommend import Deadline
 from mmrec.serving.replica import Replica, ReplicaParts
 from mmrec.v1 import recommender_pb2, recommender_pb2_grpc
-from services.recommender.codes import code_of, details_of
 from tests.fuzz import awkward
 from tests.fuzz.byte_damage import damaged
 from tests.fuzz.catalog_inputs import malformed_embedding, valid_embedding

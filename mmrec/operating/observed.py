@@ -8,10 +8,12 @@ import ssl
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from http.client import HTTPException
 
-from mmrec.cli.readings import Readings, read_metrics
 from mmrec.config import MetricsSettings
 from mmrec.connections.certificates import CertificateFiles
+from mmrec.errors import NotFoundError
+from mmrec.operating.readings import Readings, read_metrics, read_text
 from mmrec.telemetry.metric_names import PROCESSES
 
 _NOTHING = Readings(values={})
@@ -52,6 +54,17 @@ have `since_start` in their name."""
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lag:
+    """What the stream has still to read of a partition."""
+
+    topic: str
+    partition: int
+    num_records: int
+    lag_s: float
+    """Age of the newest record that it has read; 0 where none is behind."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Observed:
     """What endpoints report."""
 
@@ -62,6 +75,8 @@ class Observed:
     figures: Mapping[str, float | str] = field(default_factory=dict)
     """By name; names that end in _s are seconds. Quantiles are linear within buckets, since the process
     began; those of freshness `now` are of the interval alone, and absent where it saw nothing."""
+    lags: tuple[Lag, ...] = ()
+    """By topic and partition."""
 
 
 def observe(settings: MetricsSettings, *, interval_s: float, sleep: Callable[[float], None]) -> Observed:
@@ -95,7 +110,22 @@ def observe(settings: MetricsSettings, *, interval_s: float, sleep: Callable[[fl
     for generation, is_live in after.get("build_neighbors", _NOTHING).by("generation", "mmrec_live_generation").items():
         if is_live:
             figures["generation"] = generation
-    return Observed(processes=tuple(after), rates=rates, figures=figures)
+    lags = _lags(after.get("score_stream", _NOTHING))
+    return Observed(processes=tuple(after), rates=rates, figures=figures, lags=lags)
+
+
+def _lags(stream: Readings) -> tuple[Lag, ...]:
+    seconds = stream.values.get("mmrec_stream_lag_seconds", {})
+    found = [
+        Lag(
+            topic=dict(place).get("topic", ""),
+            partition=int(dict(place).get("partition", "0")),
+            num_records=int(number),
+            lag_s=seconds.get(place, 0.0),
+        )
+        for place, number in stream.values.get("mmrec_stream_lag_records", {}).items()
+    ]
+    return tuple(sorted(found, key=lambda lag: (lag.topic, lag.partition)))
 
 
 def _ask(settings: MetricsSettings) -> dict[str, Readings]:
@@ -103,6 +133,15 @@ def _ask(settings: MetricsSettings) -> dict[str, Readings]:
     with ThreadPoolExecutor(len(PROCESSES)) as pool:
         asked = {process: pool.submit(read_metrics, settings.address(process), tls=tls) for process in PROCESSES}
         return {process: found for process, answer in asked.items() if (found := answer.result()) is not None}
+
+
+def exposition(settings: MetricsSettings, process: str) -> str:
+    """A process's metrics in Prometheus' text format; NotFoundError where it does not show them."""
+    address = settings.address(process)
+    try:
+        return read_text(address, timeout_s=2.0, tls=_tls(settings)) if address else "# shown nowhere\n"
+    except (OSError, ValueError, HTTPException) as error:
+        raise NotFoundError(f"{process} does not show its metrics at {address}: {error}") from None
 
 
 def _tls(settings: MetricsSettings) -> ssl.SSLContext | None:

@@ -4,12 +4,20 @@ from typing import Final
 
 import grpc
 
-from mmrec.errors import DeadlineError, InvalidRequestError, NotFoundError, PreconditionError, StoreError
+from mmrec.errors import (
+    DeadlineError,
+    InvalidRequestError,
+    NotFoundError,
+    PreconditionError,
+    ReleaseGateError,
+    StoreError,
+)
 
 _CODES = (
     (InvalidRequestError, grpc.StatusCode.INVALID_ARGUMENT),
     (NotFoundError, grpc.StatusCode.NOT_FOUND),
     (PreconditionError, grpc.StatusCode.FAILED_PRECONDITION),
+    (ReleaseGateError, grpc.StatusCode.FAILED_PRECONDITION),
     (DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED),
     (StoreError, grpc.StatusCode.UNAVAILABLE),
 )

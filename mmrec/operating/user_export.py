@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmrec.cli.profile_report import profile_document
 from mmrec.collecting.overlay import Overlay
 from mmrec.config import Settings
 from mmrec.events.log import EventLog
@@ -17,6 +16,7 @@ from mmrec.features.ports import ProfileReader
 from mmrec.forgetting.keys import KnownLogins
 from mmrec.forgetting.removal import offline_folder
 from mmrec.forgetting.user_bytes import rows_of_users
+from mmrec.operating.profile_document import profile_document
 
 
 def export_document(

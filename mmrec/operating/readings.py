@@ -96,8 +96,14 @@ def read_metrics(address: str, *, timeout_s: float = 0.5, tls: ssl.SSLContext | 
     if not address:
         return None
     try:
-        url = f"{'http' if tls is None else 'https'}://{address}/metrics"
-        with urllib.request.urlopen(url, timeout=timeout_s, context=tls) as answer:
-            return parse_metrics(answer.read().decode("utf-8"))
+        return parse_metrics(read_text(address, timeout_s=timeout_s, tls=tls))
     except (OSError, ValueError, urllib.error.URLError, http.client.HTTPException):
         return None
+
+
+def read_text(address: str, *, timeout_s: float, tls: ssl.SSLContext | None) -> str:
+    """What the endpoint at host:port says, as it stands; OSError or ValueError where it does not answer."""
+    url = f"{'http' if tls is None else 'https'}://{address}/metrics"
+    with urllib.request.urlopen(url, timeout=timeout_s, context=tls) as answer:
+        text: str = answer.read().decode("utf-8")
+        return text
