@@ -73,8 +73,7 @@ class ContentColumns:
     expire_times_X: FloatArray
     """Epoch seconds, inf where the item stays."""
     tokens_TX: IntArray
-    """A line per attribute value, in any order, NO_TOKEN where an item has fewer; the last line is the domain, NO_TOKEN
-    without."""
+    """One row per attribute value, NO_TOKEN beyond an item's last one; the last row is the domain, NO_TOKEN without."""
     given_TX: IntArray
     """tokens_TX without values that were inferred, which filters do not match; the same array where none was."""
     num_tokens: int

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.errors import InvalidRequestError, NotFoundError
-from mmrec.index.allowed import AllowedItems
 
 Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -41,7 +40,7 @@ class VectorIndex(Protocol):
     """Search over one fixed set of item embeddings."""
 
     @property
-    def item_ids(self) -> Sequence[str]:
+    def item_ids(self) -> tuple[str, ...]:
         """Ids by row."""
         ...
 
@@ -50,14 +49,8 @@ class VectorIndex(Protocol):
         """Embeddings by row."""
         ...
 
-    def search(
-        self, queries_QD: Float32Array, *, num_results: int, allowed_I: BoolArray | AllowedItems | None = None
-    ) -> SearchResult:
+    def search(self, queries_QD: Float32Array, *, num_results: int, allowed_I: BoolArray | None = None) -> SearchResult:
         """The best items of each query among the allowed ones; equal scores are ordered by row where exact."""
-        ...
-
-    def near(self, rows_Q: npt.NDArray[np.int64], *, num_results: int, allowed: AllowedItems) -> SearchResult:
-        """The best allowed items of the vector of each of Q rows, Q >= 1; as search() finds them."""
         ...
 
 
@@ -65,22 +58,18 @@ class ExactIndex:
     """Every inner product, then the best: the reference."""
 
     def __init__(self, item_ids: Sequence[str], vectors_ID: Float32Array) -> None:
-        self.item_ids: Sequence[str] = tuple(item_ids)
+        self.item_ids = tuple(item_ids)
         self.vectors_ID = checked_vectors(self.item_ids, vectors_ID)
 
     @classmethod
-    def of_checked(cls, item_ids: Sequence[str], vectors_ID: Float32Array) -> "ExactIndex":
+    def of_checked(cls, item_ids: tuple[str, ...], vectors_ID: Float32Array) -> "ExactIndex":
         """An index of items that checked_vectors() would take, for callers who know that it would."""
         index = cls.__new__(cls)
         index.item_ids, index.vectors_ID = item_ids, vectors_ID
         return index
 
-    def search(
-        self, queries_QD: Float32Array, *, num_results: int, allowed_I: BoolArray | AllowedItems | None = None
-    ) -> SearchResult:
+    def search(self, queries_QD: Float32Array, *, num_results: int, allowed_I: BoolArray | None = None) -> SearchResult:
         """See VectorIndex."""
-        if isinstance(allowed_I, AllowedItems):
-            allowed_I = allowed_I.mask(len(self.item_ids))
         scores_QI = np.asarray(queries_QD, dtype=np.float32) @ self.vectors_ID.T
         if allowed_I is not None:
             scores_QI = np.where(allowed_I, scores_QI, np.float32(-np.inf))
@@ -92,10 +81,6 @@ class ExactIndex:
             scores_QK[query, : len(rows)] = scores_I[rows]
         rows_QK[np.isneginf(scores_QK)] = NO_ROW
         return SearchResult(rows_QK=rows_QK, scores_QK=scores_QK)
-
-    def near(self, rows_Q: npt.NDArray[np.int64], *, num_results: int, allowed: AllowedItems) -> SearchResult:
-        """See VectorIndex."""
-        return self.search(self.vectors_ID[rows_Q], num_results=num_results, allowed_I=allowed)
 
 
 def best_positions(scores_I: npt.NDArray[np.floating], num_results: int) -> npt.NDArray[np.int64]:

@@ -6,23 +6,18 @@ beginning to end. Row i of every column speaks of item_ids[i]; rows are never re
 Axes: I items, H half-lives, B behaviors, D embedding, K neighbors, N candidates.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice, repeat
 
 import numpy as np
 import numpy.typing as npt
 
 from mmrec.catalog.item import CatalogEntry
 from mmrec.catalog.values import attribute_values
-from mmrec.features.facts import ItemFacts, own_positions
+from mmrec.features.assemble import ItemFacts, own_positions
 from mmrec.features.item_columns import NO_TOKEN, ContentColumns, Vocabulary
-from mmrec.index.allowed import AllowedItems
-from mmrec.index.best_rows import first_rows
 from mmrec.index.vectors import VectorIndex
-from mmrec.recall.popular_order import Popularity
-from mmrec.recall.sums import RowSums, neighbor_sums
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.item_statistics import popularities
 
@@ -34,35 +29,7 @@ NO_ROW = -1
 
 def rows_of(row_of: Mapping[str, int], item_ids: Iterable[str]) -> RowArray:
     """Rows of items in a table of items, NO_ROW for those it does not know."""
-    if isinstance(row_of, FirstRows):
-        rows = np.fromiter(map(row_of.every.get, item_ids, repeat(NO_ROW)), dtype=np.int64)
-        rows[rows >= len(row_of)] = NO_ROW
-        return rows
-    return np.fromiter(map(row_of.get, item_ids, repeat(NO_ROW)), dtype=np.int64)
-
-
-class FirstRows(Mapping[str, int]):
-    """Rows by item id, of the first rows of a table to which others are still added."""
-
-    def __init__(self, every: Mapping[str, int], num_rows: int) -> None:
-        """A view.
-
-        Args:
-            every: Rows by item id, in order of rows, of these and later ones.
-        """
-        self.every, self._num_rows = every, num_rows
-
-    def __len__(self) -> int:
-        return self._num_rows
-
-    def __getitem__(self, item_id: str) -> int:
-        row = self.every[item_id]
-        if row >= self._num_rows:
-            raise KeyError(item_id)
-        return row
-
-    def __iter__(self) -> Iterator[str]:
-        return islice(self.every, self._num_rows)
+    return np.array([row_of.get(item_id, NO_ROW) for item_id in item_ids], dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,17 +58,28 @@ class NeighborTable:
     weights_IK: FloatArray
     """0 beyond the last neighbor."""
 
-    def sums(self, own_rows_J: RowArray, pulls_J: FloatArray) -> RowSums:
-        """Sum over own items of pull (mmrec/recall/pull.py) times neighbor weight, of all items that have one."""
-        return neighbor_sums(own_rows_J, pulls_J, self.rows_IK, self.weights_IK)
+    def of(self, own_rows_J: RowArray) -> "NeighborTable":
+        """The table of own items alone, axis J instead of I; an unknown item has no neighbors."""
+        known = (own_rows_J >= 0)[:, None]
+        return NeighborTable(
+            rows_IK=np.where(known, self.rows_IK[own_rows_J], NO_ROW), weights_IK=self.weights_IK[own_rows_J] * known
+        )
+
+    def scores(self, own_rows_J: RowArray, pulls_J: FloatArray) -> FloatArray:
+        """Sum over own items of pull (mmrec/recall/pull.py) times neighbor weight, for every item, shape (I,)."""
+        known = own_rows_J >= 0
+        rows, weights = self.rows_IK[own_rows_J[known]], self.weights_IK[own_rows_J[known]]
+        spread = pulls_J[known][:, None] * weights
+        scores = np.bincount((rows + 1).ravel(), weights=spread.ravel(), minlength=len(self.rows_IK) + 1)
+        return scores[1:].astype(np.float64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Catalogue:
     """All items a replica knows."""
 
-    item_ids: Sequence[str]
-    entries: Sequence[CatalogEntry]
+    item_ids: tuple[str, ...]
+    entries: tuple[CatalogEntry, ...]
     content: ContentColumns
     vocabulary: Vocabulary
     showable_I: BoolArray
@@ -119,11 +97,9 @@ class Catalogue:
     modality_weights: Mapping[str, npt.NDArray[np.float32]]
     """Share of each modality in each item's embedding, shape (I,), by modality; empty without a release."""
     neighbors: NeighborTable | None
-    popularity: Popularity | None = None
-    """Popularity kept up change by change; None where it is computed from the counts when somebody asks."""
 
     @cached_property
-    def row_of(self) -> Mapping[str, int]:
+    def row_of(self) -> dict[str, int]:
         """Rows by item id."""
         return {item_id: row for row, item_id in enumerate(self.item_ids)}
 
@@ -137,24 +113,13 @@ class Catalogue:
 
             published_from <= as_of < expire_time, and where now_s is given also published_from <= now < expire_time
 
-        Goes through all items; shown() is the same condition for a few.
-        """
-        return self.shown(as_of_s, now_s=now_s).mask(len(self.item_ids))
-
-    def shown(self, as_of_s: float, *, now_s: float | None = None) -> AllowedItems:
-        """The same as a condition on each item.
-
-        Looked at for each request, so that an item appears at its publish time and disappears at its expiry without
+        Computed for each request, so that an item appears at its publish time and disappears at its expiry without
         another record, and a list as of an instant in the past contains what was published then and still is.
         """
         earliest_s, latest_s = (as_of_s, as_of_s) if now_s is None else (min(as_of_s, now_s), max(as_of_s, now_s))
-        return AllowedItems(
-            showable_I=self.showable_I,
-            publish_times_I=self.content.publish_times_X,
-            expire_times_I=self.content.expire_times_X,
-            earliest_s=earliest_s,
-            latest_s=latest_s,
-        )
+        showable_I: BoolArray = self.showable_I & (self.published_from_I <= earliest_s)
+        showable_I &= self.content.expire_times_X > latest_s
+        return showable_I
 
     def to_come(self, now_s: float) -> tuple[int, float]:
         """Number of items that will be shown later, and the instant of the next one; inf where there are none."""
@@ -182,23 +147,17 @@ class Catalogue:
         rows: RowArray = self.newest_rows_I[(-self.popularity_I[self.newest_rows_I]).argsort(kind="stable")]
         return rows
 
-    def popularity_at(self, rows_N: RowArray) -> FloatArray:
-        """popularity_I at some rows, shape (N,)."""
-        return self.popularity_I[rows_N] if self.popularity is None else self.popularity.at(rows_N)
+    def prepare(self, before: "Catalogue | None" = None) -> None:
+        """Compute now, in this thread, what the first request would wait for.
 
-    def popularity_of(self, row: int) -> float:
-        """The same at one row."""
-        return float(self.popularity_I[row]) if self.popularity is None else self.popularity.of(row)
-
-    def popular(self, num_rows: int, allowed: AllowedItems) -> RowArray:
-        """The first allowed rows of popular_rows_I, at most `num_rows`."""
-        if self.popularity is None:
-            return first_rows(self.popular_rows_I, num_rows, allowed.parts)
-        rows = first_rows(self.popularity.head, num_rows, allowed.parts)
-        if len(rows) == num_rows or len(self.popularity.head) == len(self.item_ids):
-            return rows
-        # Few of the most popular ones are allowed, so not many of all are.
-        return self.popularity.first(np.flatnonzero(allowed.mask(len(self.item_ids))), num_rows)
+        Args:
+            before: Catalogue of the first of these items, from which they differ in few; what is alike is taken over.
+        """
+        if before is not None and before.item_ids is self.item_ids:
+            self.__dict__["row_of"] = before.row_of
+        if before is not None and (newest := _newest(self.published_from_I, before)) is not None:
+            self.__dict__["newest_rows_I"] = newest
+        _ = self.row_of, self.popular_rows_I
 
     def rows(self, item_ids: Iterable[str]) -> RowArray:
         """Rows of items, NO_ROW for those the catalogue does not know."""
@@ -230,15 +189,27 @@ class Catalogue:
     def facts(self, rows_N: RowArray, own_rows_J: RowArray) -> ItemFacts:
         """What assemble() reads about the items at `rows_N` and the profile's own items at `own_rows_J`."""
         return ItemFacts(
-            own_positions_N=own_positions(rows_N, own_rows_J),
-            content=self.content,
-            profile_content=self.content,
-            counts_NHB=self.counts_IHB,
-            reference_times_N=self.reference_times_I,
+            own_positions_N=own_positions(rows_N, own_rows_J, num_rows=len(self.item_ids)),
+            content=self.content.take(rows_N),
+            profile_content=self.content.take(own_rows_J),
+            counts_NHB=self.counts_IHB[rows_N],
+            reference_times_N=self.reference_times_I[rows_N],
             decay_per_day_H=self.decay_per_day_H,
-            rows_N=rows_N,
-            own_rows_I=own_rows_J,
         )
+
+
+def _newest(published_from_I: FloatArray, before: Catalogue) -> RowArray | None:
+    """newest_rows_I from that of the catalogue before, where only items were added; None where that is not enough."""
+    num_kept = len(before.item_ids)
+    if not np.array_equal(published_from_I[:num_kept], before.published_from_I):
+        return None
+    kept, added = before.newest_rows_I, np.arange(num_kept, len(published_from_I))
+    if not len(added):
+        return kept
+    added = added[np.argsort(-published_from_I[added], kind="stable")]
+    places = np.searchsorted(-published_from_I[kept], -published_from_I[added], side="right")
+    rows: RowArray = np.insert(kept, places, added)
+    return rows
 
 
 def neighbor_table(

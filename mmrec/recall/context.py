@@ -9,18 +9,16 @@ Axes: I items of the catalogue, J items of the profile, L newest events, D embed
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.features.facts import CandidateSignals
-from mmrec.index.allowed import AllowedItems, of_mask
-from mmrec.recall.catalogue import NO_ROW, BoolArray, Catalogue, FloatArray, ItemFilter, RowArray
+from mmrec.features.assemble import CandidateSignals
+from mmrec.recall.catalogue import NO_ROW, BoolArray, Catalogue, FloatArray, ItemFilter, NeighborTable, RowArray
 from mmrec.recall.pull import profile_pulls
-from mmrec.recall.sums import RowSums
 from mmrec.scoring.as_of import profile_as_of
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.profile import UserProfile, empty_profile
@@ -45,7 +43,7 @@ class RecallContext:
     """One request, as recall sources see it."""
 
     catalogue: Catalogue
-    allowed: AllowedItems
+    allowed_I: BoolArray
     """Items that may be shown to this user now."""
     profile: UserProfile
     """The user's profile; axis J follows its items. Empty where the request is about an item."""
@@ -65,56 +63,28 @@ class RecallContext:
     """Output of the user tower; None without a release or history."""
 
     @cached_property
-    def allowed_I(self) -> BoolArray:
-        """The same as a mask of all items: for sources that go through all of them."""
-        return self.allowed.mask(len(self.catalogue.item_ids))
-
-    @cached_property
-    def neighbor_sums(self) -> RowSums | None:
-        """Neighbor scores of the items that have one; None where no neighbors or no own items are known."""
-        if self.catalogue.neighbors is None or not len(self.own_rows_J):
-            return None
-        return self.catalogue.neighbors.sums(self.own_rows_J, self.pulls_J)
-
-    @cached_property
     def neighbor_scores_I(self) -> FloatArray:
         """Neighbor score of every item; zeros where no neighbors are known."""
-        num_items, sums = len(self.catalogue.item_ids), self.neighbor_sums
-        return np.zeros(num_items) if sums is None else sums.whole(num_items)
+        if self.catalogue.neighbors is None or not len(self.own_rows_J):
+            return np.zeros(len(self.catalogue.item_ids))
+        return self.catalogue.neighbors.scores(self.own_rows_J, self.pulls_J)
 
     def signals(self, rows_N: RowArray) -> CandidateSignals:
         """What recall knows about the items at some rows, for assemble(): in serving and in training.
 
         The cosine of user and item embedding is NaN where either is missing.
         """
+        similarity_N = np.full(len(rows_N), np.nan)
         if self.catalogue.index is not None and self.user_vector_D is not None:
             cosines_N = (self.catalogue.index.vectors_ID[rows_N] @ self.user_vector_D).astype(np.float64)
-            cosines_N[~self.catalogue.embedded_I[rows_N]] = np.nan
-        else:
-            cosines_N = np.full(len(rows_N), np.nan)
-        sums = self.neighbor_sums
-        return CandidateSignals(
-            tower_similarity_N=cosines_N,
-            neighbor_score_N=np.zeros(len(rows_N)) if sums is None else sums.at(rows_N),
-        )
+            similarity_N = np.where(self.catalogue.embedded_I[rows_N], cosines_N, np.nan)
+        return CandidateSignals(tower_similarity_N=similarity_N, neighbor_score_N=self.neighbor_scores_I[rows_N])
 
     @cached_property
-    def youngest_known(self) -> RowArray:
-        """Positions on axis J of the own items that the catalogue knows, touched last first."""
-        newest_first = (-self.profile.reference_times_I).argsort(kind="stable")
-        youngest: RowArray = newest_first[self.own_rows_J[newest_first] != NO_ROW]
-        return youngest
-
-    @cached_property
-    def told(self) -> dict[tuple[str, int], Any]:
-        """What was found out to explain this list, by (kind, row or own item): reasons repeat from item to item."""
-        return {}
-
-    @cached_property
-    def newest_events(self) -> dict[str, int]:
-        """Position on axis L of the newest event on each item, of the behaviors that are configured."""
-        known, kinds = self.behaviors.place_of_id, self.profile.recent_behavior_ids_L.tolist()
-        return {item_id: at for at, item_id in enumerate(self.profile.recent_item_ids) if kinds[at] in known}
+    def own_neighbors(self) -> NeighborTable | None:
+        """Neighbors of the profile's items, axis J; None where no neighbors are known."""
+        table = self.catalogue.neighbors
+        return table.of(self.own_rows_J) if table is not None else None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,7 +104,7 @@ def recall_context(
     scoring: ScoringConfig,
     *,
     as_of_s: float,
-    allowed_I: AllowedItems | BoolArray,
+    allowed_I: BoolArray,
     tower: EmbedsUsers | None = None,
 ) -> RecallContext:
     """The view that one request for a user is answered from.
@@ -144,20 +114,21 @@ def recall_context(
         catalogue: As the request sees it.
         scoring: Decay and behaviors; items on which the user did a hiding behavior are not allowed.
         as_of_s: Instant of the request; state is read at that or at the profile's newest time, whichever is later.
-        allowed_I: Items that may be listed at all, see allowance() and allowed_items(); not changed.
+        allowed_I: Items that may be listed at all, see allowed_items(); not changed.
         tower: Embeds the user; None without a release.
     """
     behaviors = scoring.behaviors
     state = profile_as_of(profile, as_of_s=as_of_s, behaviors=behaviors, decay_per_day=scoring.decay_per_day[0])
     own_rows_J = catalogue.rows(profile.item_ids)
-    allowed = allowed_I if isinstance(allowed_I, AllowedItems) else of_mask(allowed_I)
     if behaviors.hiding and profile.num_items:
-        allowed = allowed.without(own_rows_J[(state.counts_IB[:, behaviors.hiding] > 0).any(axis=1)])
+        hidden_J = (state.counts_IB[:, behaviors.hiding] > 0).any(axis=1) & (own_rows_J != NO_ROW)
+        allowed_I = allowed_I.copy()
+        allowed_I[own_rows_J[hidden_J]] = False
     rows_L = catalogue.rows(profile.recent_item_ids)
     recent_rows = np.array(list(dict.fromkeys(rows_L[::-1].tolist())), dtype=np.int64)
     return RecallContext(
         catalogue=catalogue,
-        allowed=allowed,
+        allowed_I=allowed_I,
         profile=profile,
         behaviors=behaviors,
         own_rows_J=own_rows_J,
@@ -169,14 +140,12 @@ def recall_context(
     )
 
 
-def item_context(
-    row: int, catalogue: Catalogue, scoring: ScoringConfig, *, allowed_I: AllowedItems | BoolArray
-) -> RecallContext:
+def item_context(row: int, catalogue: Catalogue, scoring: ScoringConfig, *, allowed_I: BoolArray) -> RecallContext:
     """The view for a request for items like the one at `row`: as if a user had touched that item alone."""
     rows = np.array([row], dtype=np.int64)
     return RecallContext(
         catalogue=catalogue,
-        allowed=allowed_I if isinstance(allowed_I, AllowedItems) else of_mask(allowed_I),
+        allowed_I=allowed_I,
         profile=empty_profile(behaviors=scoring.behaviors, num_half_lives=len(scoring.decay_per_day)),
         behaviors=scoring.behaviors,
         own_rows_J=rows,
@@ -196,20 +165,7 @@ def allowed_items(
     item_filter: ItemFilter | None = None,
     excluded: Sequence[str] = (),
 ) -> BoolArray:
-    """Mask of the items that a list may contain, for any user, shape (I,); a new array. Arguments as of allowance()."""
-    allowed = allowance(catalogue, as_of_s=as_of_s, now_s=now_s, item_filter=item_filter, excluded=excluded)
-    return allowed.mask(len(catalogue.item_ids))
-
-
-def allowance(
-    catalogue: Catalogue,
-    *,
-    as_of_s: float,
-    now_s: float | None = None,
-    item_filter: ItemFilter | None = None,
-    excluded: Sequence[str] = (),
-) -> AllowedItems:
-    """The items that a list may contain, for any user.
+    """Mask of the items that a list may contain, for any user, shape (I,); a new array.
 
     Args:
         as_of_s: Items that are published later, or have expired by then, are left out.
@@ -217,10 +173,13 @@ def allowance(
         item_filter: Conditions of the request.
         excluded: Ids of items that the request does not want; unknown ones are ignored.
     """
-    allowed = catalogue.shown(as_of_s, now_s=now_s)
+    allowed_I = catalogue.showable(as_of_s, now_s=now_s)
     if item_filter is not None and not item_filter.is_empty:
-        allowed = replace(allowed, passing_I=catalogue.passing(item_filter))
-    return allowed.without(catalogue.rows(excluded)) if excluded else allowed
+        allowed_I &= catalogue.passing(item_filter)
+    if excluded:
+        rows = catalogue.rows(excluded)
+        allowed_I[rows[rows != NO_ROW]] = False
+    return allowed_I
 
 
 def user_history(

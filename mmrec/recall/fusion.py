@@ -14,12 +14,9 @@ from typing import Final
 
 import numpy as np
 
-from mmrec.index.allowed import EVERYTHING
-from mmrec.index.best_rows import best_rows
-from mmrec.index.row_tables import table_of
-from mmrec.recall.catalogue import FloatArray, RowArray
+from mmrec.index.vectors import best_positions
+from mmrec.recall.catalogue import NO_ROW, FloatArray, RowArray
 from mmrec.recall.source import NOTHING, Proposals, RecallSource
-from mmrec.recall.sums import fused_scores, proposals_of
 
 FUSION_OFFSET = 20.0
 """k of reciprocal rank fusion: how fast the first ranks of a source lose weight (Cormack et al., SIGIR 2009, use 60
@@ -46,16 +43,18 @@ class Candidates:
 
     def sources_of_each(self, rows_K: RowArray) -> list[dict[str, float]]:
         """The same for several rows at once, each of them once."""
+        rows_M, gains_M = _gains(self.found, self.weights)
+        places = np.full(1 + max(rows_M.max(initial=-1), rows_K.max(initial=-1)), NO_ROW)
+        places[rows_K] = np.arange(len(rows_K))
+        place_M = places[rows_M]
+        hits = (place_M != NO_ROW).nonzero()[0]
+        hits = hits[(-gains_M[hits]).argsort(kind="stable")]
+        source_M = np.repeat(np.arange(len(self.found)), [len(proposals.rows_K) for _, proposals in self.found])
+        scores_M = np.concatenate([NOTHING.scores_K, *(proposals.scores_K for _, proposals in self.found)])
         each: list[dict[str, float]] = [{} for _ in rows_K]
-        if not self.found or not len(rows_K):
-            return each
-        asked = _sequence(self.found, self.weights)
-        found_4M = proposals_of(*asked, FUSION_OFFSET, table_of(rows_K), rows_K)
-        found_4M = found_4M[:, (-found_4M[3]).argsort(kind="stable")]
-        scores_M = np.concatenate([proposals.scores_K for _, proposals in self.found])[found_4M[0].astype(np.int64)]
-        names = [source.name for source, _ in self.found]
-        for place, source, score in zip(*found_4M[2:0:-1].astype(np.int64).tolist(), scores_M.tolist(), strict=True):
-            each[place][names[source]] = score
+        found = zip(place_M[hits].tolist(), source_M[hits].tolist(), scores_M[hits].tolist(), strict=True)
+        for place, source, score in found:
+            each[place][self.found[source][0].name] = score
         return each
 
 
@@ -75,16 +74,19 @@ def fuse(
     """
     if not found:
         return Candidates(rows_N=NOTHING.rows_K, recall_scores_N=NOTHING.scores_K)
-    rows_U, scores_U = fused_scores(*_sequence(found, weights), FUSION_OFFSET)
-    rows_N, scores_N = best_rows(rows_U, scores_U, num_candidates, EVERYTHING)
-    return Candidates(rows_N=rows_N, recall_scores_N=scores_N, found=tuple(found), weights=weights)
+    rows_M, gains_M = _gains(found, weights)
+    scores_I = np.bincount(rows_M, weights=gains_M).astype(np.float64)
+    rows_N = np.flatnonzero(scores_I)
+    rows_N = rows_N[best_positions(scores_I[rows_N], num_candidates)]
+    return Candidates(rows_N=rows_N, recall_scores_N=scores_I[rows_N], found=tuple(found), weights=weights)
 
 
-def _sequence(
-    found: Sequence[tuple[RecallSource, Proposals]], weights: SourceWeights
-) -> tuple[RowArray, RowArray, FloatArray]:
-    """(rows, position after the last one of each source, weight of each source) of proposals, source after source."""
-    ends_G = np.array([len(proposals.rows_K) for _, proposals in found], dtype=np.int64).cumsum()
-    weights_G = np.array([weights.get(source.name, source.weight) for source, _ in found], dtype=np.float64)
-    rows_M = np.concatenate([proposals.rows_K for _, proposals in found], dtype=np.int64)
-    return rows_M, ends_G, weights_G
+def _gains(found: Sequence[tuple[RecallSource, Proposals]], weights: SourceWeights) -> tuple[RowArray, FloatArray]:
+    """(rows, what each adds to their recall scores) of all proposals, source after source."""
+    rows_M = np.concatenate([NOTHING.rows_K, *(proposals.rows_K for _, proposals in found)])
+    ranks = [np.arange(1, 1 + len(proposals.rows_K)) for _, proposals in found]
+    gains = [
+        weights.get(source.name, source.weight) / (FUSION_OFFSET + rank)
+        for (source, _), rank in zip(found, ranks, strict=True)
+    ]
+    return rows_M, np.concatenate([NOTHING.scores_K, *gains])

@@ -12,8 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mmrec.index.allowed import EVERYTHING, AllowedItems
-from mmrec.index.best_rows import best_rows
+from mmrec.index.vectors import best_positions
 from mmrec.recall.catalogue import FloatArray, RowArray
 from mmrec.recall.context import RecallContext
 
@@ -97,13 +96,7 @@ class RecallSource(Protocol):
         ...
 
 
-def best(rows: RowArray, scores: FloatArray, num_candidates: int, *, allowed: AllowedItems = EVERYTHING) -> Proposals:
-    """The best of some rows that are allowed; equal scores are ordered by row.
-
-    Args:
-        rows: In any order, each once; -1 is left out.
-        scores: One each; NaN leaves a row out.
-    """
-    rows_M, scores_M = np.asarray(rows, dtype=np.int64), np.asarray(scores, dtype=np.float64)
-    rows_K, scores_K = best_rows(rows_M, scores_M, num_candidates, allowed)
-    return Proposals(rows_K=rows_K, scores_K=scores_K)
+def best(rows: RowArray, scores: FloatArray, num_candidates: int) -> Proposals:
+    """The best of `rows`, which are ascending; equal scores are ordered by row."""
+    order = best_positions(scores, num_candidates)
+    return Proposals(rows_K=rows[order], scores_K=scores[order])

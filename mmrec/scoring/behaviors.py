@@ -137,19 +137,9 @@ class BehaviorSet:
         )
 
     @cached_property
-    def cancels_C2(self) -> np.ndarray:
-        """The same as an array, shape (C, 2), int64."""
-        return np.array(self.cancels, dtype=np.int64).reshape(-1, 2)
-
-    @cached_property
     def hiding(self) -> tuple[int, ...]:
         """Positions on axis B of the behaviors that take an item off the user's lists."""
         return tuple(place for place, behavior in enumerate(self.behaviors) if behavior.hides)
-
-    @cached_property
-    def place_of_id(self) -> dict[int, int]:
-        """Position on axis B by stable id."""
-        return {behavior.behavior_id: place for place, behavior in enumerate(self.behaviors)}
 
     @cached_property
     def ids_B(self) -> np.ndarray:

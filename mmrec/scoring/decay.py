@@ -33,11 +33,6 @@ def decay(age_s: Any, *, decay_per_day: Any) -> Any:
     Returns:
         exp(-decay_per_day * age_s / 86 400), of the broadcast shape.
     """
-    return share_left(age_s, decay_per_day)
-
-
-def share_left(age_s: Any, decay_per_day: Any) -> Any:
-    """decay() by position, as compiled code calls it."""
     return EULER ** (-decay_per_day * (age_s / SECONDS_PER_DAY))
 
 

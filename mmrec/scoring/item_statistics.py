@@ -114,39 +114,15 @@ def popularities(
         weights_B: Affinity that one event of each behavior adds.
         decay_per_day_H: Rate of each half-life.
     """
-    newest_s = float(reference_times_I.max(initial=NEVER_S, where=np.isfinite(reference_times_I)))
-    return popularities_as_of(
-        counts_IHB, reference_times_I, as_of_s=newest_s, weights_B=weights_B, decay_per_day_H=decay_per_day_H
-    )
-
-
-def popularities_as_of(
-    counts_IHB: FloatArray,
-    reference_times_I: FloatArray,
-    *,
-    as_of_s: float,
-    weights_B: FloatArray,
-    decay_per_day_H: FloatArray,
-) -> FloatArray:
-    """The same as of any instant, be it before a count: the order of items is the same at all."""
+    h = min(POPULARITY_HALF_LIFE, len(decay_per_day_H) - 1)
     counted_I = np.isfinite(reference_times_I)
     popularity_I = np.zeros(len(reference_times_I))
-    popularity_I[counted_I] = affinity(
-        counts_IHB[counted_I, _popularity_half_life(decay_per_day_H)],
-        as_of_s - reference_times_I[counted_I],
-        weights_B,
-        decay_per_day=popularity_rate(decay_per_day_H),
-    )
+    if counted_I.any():
+        ages = reference_times_I[counted_I].max() - reference_times_I[counted_I]
+        popularity_I[counted_I] = affinity(
+            counts_IHB[counted_I, h], ages, weights_B, decay_per_day=float(decay_per_day_H[h])
+        )
     return popularity_I
-
-
-def popularity_rate(decay_per_day_H: FloatArray) -> float:
-    """Decay per day of popularity, of the rates of all half-lives."""
-    return float(decay_per_day_H[_popularity_half_life(decay_per_day_H)])
-
-
-def _popularity_half_life(decay_per_day_H: FloatArray) -> int:
-    return min(POPULARITY_HALF_LIFE, len(decay_per_day_H) - 1)
 
 
 def popularity(

@@ -3,8 +3,6 @@
 Axes: any leading axes, B behaviors.
 """
 
-from typing import Any
-
 import numpy as np
 
 from mmrec.scoring.profile import FloatArray
@@ -27,10 +25,6 @@ def smoothed_rates(counts_xB: FloatArray, *, pseudo_events: float = PSEUDO_EVENT
         Shares > 0 that sum to 1 over the last axis, shape of `counts_xB`.
     """
     counts = np.maximum(counts_xB, 0.0)
-    rates_xB: FloatArray = smoothed_rate(counts, counts.sum(axis=-1, keepdims=True), counts.shape[-1], pseudo_events)
+    prior = pseudo_events / counts.shape[-1]
+    rates_xB: FloatArray = (counts + prior) / (counts.sum(axis=-1, keepdims=True) + pseudo_events)
     return rates_xB
-
-
-def smoothed_rate(count: Any, total: Any, num_behaviors: int, pseudo_events: float) -> Any:
-    """rate_b of one count, >= 0, and the sum of all counts; numbers or arrays."""
-    return (count + pseudo_events / num_behaviors) / (total + pseudo_events)

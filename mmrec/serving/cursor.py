@@ -1,6 +1,5 @@
 """Where a thread is that goes through all items again and again."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmrec.serving.release_loading import PORTION
@@ -13,7 +12,7 @@ class Cursor:
     position: int = 0
     moved_s: float = 0.0
 
-    def next(self, item_ids: Sequence[str], round_s: float, now_s: float) -> Sequence[str]:
+    def next(self, item_ids: tuple[str, ...], round_s: float, now_s: float) -> tuple[str, ...]:
         """The items that are due when a round takes `round_s`, at most PORTION."""
         due = min(PORTION, int(len(item_ids) * (now_s - self.moved_s) / round_s) + 1)
         self.moved_s = now_s

@@ -111,25 +111,17 @@ class NewestBehavior:
 
 
 def newest_behavior(own: int, context: RecallContext) -> NewestBehavior:
-    """The newest known behavior on the profile's item at place `own`: the event, or the heaviest of its counts.
-
-    Found out once for all items of a list.
-    """
-    found: NewestBehavior | None = context.told.get(("behavior", own))
-    if found is None:
-        found = context.told["behavior", own] = _newest_behavior(own, context)
-    return found
-
-
-def _newest_behavior(own: int, context: RecallContext) -> NewestBehavior:
+    """The newest known behavior on the profile's item at place `own`: the event, or the heaviest of its counts."""
     profile, behaviors = context.profile, context.behaviors
-    item_id = profile.item_ids[own]
-    event = context.newest_events.get(item_id)
-    if event is not None:
-        behavior = behaviors.place_of_id[int(profile.recent_behavior_ids_L[event])]
-        time_s = float(profile.recent_event_times_L[event])
-    else:
-        time_s = float(profile.reference_times_I[own])
+    item_id, recent_item_ids = profile.item_ids[own], profile.recent_item_ids
+    behavior, time_s = None, float(profile.reference_times_I[own])
+    for number in range(len(recent_item_ids) - 1, -1, -1):
+        if recent_item_ids[number] == item_id:
+            places = np.flatnonzero(behaviors.ids_B == profile.recent_behavior_ids_L[number])
+            if len(places):
+                behavior, time_s = int(places[0]), float(profile.recent_event_times_L[number])
+                break
+    if behavior is None:
         behavior = int(np.argmax(profile.counts(behaviors)[own, 0, :] * behaviors.weights_B))
     configured = behaviors.behaviors[behavior]
     row = context.catalogue.row_of.get(item_id)

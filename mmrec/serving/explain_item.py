@@ -15,7 +15,6 @@ import numpy as np
 
 from mmrec.errors import DeadlineError, NotFoundError
 from mmrec.features.assemble import feature_names
-from mmrec.index.allowed import of_mask
 from mmrec.models.serving_model import ServingModel
 from mmrec.recall.catalogue import NO_ROW, FloatArray
 from mmrec.recall.context import RecallContext
@@ -153,7 +152,7 @@ def _as_if_allowed(context: RecallContext, row: int) -> RecallContext:
         return context
     allowed_I = context.allowed_I.copy()
     allowed_I[row] = True
-    return replace(context, allowed=of_mask(allowed_I))
+    return replace(context, allowed_I=allowed_I)
 
 
 def _deep_recall(context: RecallContext, state: ReplicaState) -> Candidates:

@@ -18,10 +18,9 @@ import numpy.typing as npt
 from mmrec.catalog.item import Availability
 from mmrec.errors import DeadlineError, InvalidRequestError, MmrecError, NotFoundError
 from mmrec.features.assemble import assemble
-from mmrec.index.allowed import EVERYTHING
 from mmrec.models.serving_model import ServingModel
 from mmrec.recall.catalogue import NO_ROW, Catalogue, FloatArray, ItemFilter, RowArray
-from mmrec.recall.context import RecallContext, allowance, item_context, recall_context
+from mmrec.recall.context import RecallContext, allowed_items, item_context, recall_context
 from mmrec.recall.fusion import OWN_WEIGHTS, Candidates, SourceWeights, fuse
 from mmrec.recall.pull import profile_pulls
 from mmrec.recall.source import Proposals, RecallSource
@@ -230,7 +229,7 @@ def rank_candidates(
     """What recommend() cuts its list from: recall, features, ranking and re-ranking; errors of session events alike."""
     progress = Progress(deadline=deadline)
     profile = requested_profile(request, state, read_profile, progress)
-    allowed = allowance(
+    allowed_I = allowed_items(
         state.catalogue,
         as_of_s=request.as_of_s,
         now_s=request.now_s,
@@ -238,7 +237,7 @@ def rank_candidates(
         excluded=(*request.excluded_item_ids, *request.shown_item_ids),
     )
     context = recall_context(
-        profile, state.catalogue, state.scoring, as_of_s=request.as_of_s, allowed_I=allowed, tower=state.model
+        profile, state.catalogue, state.scoring, as_of_s=request.as_of_s, allowed_I=allowed_I, tower=state.model
     )
     num_candidates = max(state.num_candidates, request.num_items + 1)
     candidates = recall(context, sources, num_candidates, state.source_weights, progress)
@@ -286,8 +285,8 @@ def similar(
     if state.model is None:
         degraded.append(Degradation.NO_RELEASE)
     excluded = [*excluded_item_ids, item_id]
-    allowed = allowance(catalogue, as_of_s=as_of_s, item_filter=item_filter, excluded=excluded)
-    context = item_context(row, catalogue, state.scoring, allowed_I=allowed)
+    allowed_I = allowed_items(catalogue, as_of_s=as_of_s, item_filter=item_filter, excluded=excluded)
+    context = item_context(row, catalogue, state.scoring, allowed_I=allowed_I)
     # The release's weights are of lists for users: here sources count as they say themselves.
     found = [(source, source.propose(context, num_candidates=4 * num_items)) for source in FINDING_SIMILAR]
     candidates = fuse(found, num_candidates=4 * num_items)
@@ -333,8 +332,9 @@ def interest(
     """What the ranker says of the items at some rows for a user: items found otherwise, such as by a search."""
     progress = Progress(deadline=Deadline(at_s=math.inf, clock=lambda: 0.0))
     profile = requested_profile(ListRequest(user_key=user_key, as_of_s=as_of_s), state, read_profile, progress)
+    everything_I = np.ones(len(state.catalogue.item_ids), dtype=np.bool_)
     context = recall_context(
-        profile, state.catalogue, state.scoring, as_of_s=as_of_s, allowed_I=EVERYTHING, tower=state.model
+        profile, state.catalogue, state.scoring, as_of_s=as_of_s, allowed_I=everything_I, tower=state.model
     )
     candidates = Candidates(rows_N=rows_N, recall_scores_N=np.zeros(len(rows_N)))
     scores_N, features_NF = rank(context, candidates, state, progress)

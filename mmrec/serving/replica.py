@@ -24,7 +24,6 @@ import numpy as np
 
 from mmrec.clock import Clock
 from mmrec.collecting.overlay import Overlay
-from mmrec.compiled import compile_all
 from mmrec.config import Settings
 from mmrec.content.query_encoder import EncodesQueries, NoQueryEncoder
 from mmrec.errors import IncompatibleStateError, NotFoundError
@@ -36,7 +35,6 @@ from mmrec.recall.fusion import OWN_WEIGHTS
 from mmrec.scoring.item_statistics import decay_rates
 from mmrec.scoring.profile import NEVER_S
 from mmrec.serving.asked_items import explain_answer, rank_answer
-from mmrec.serving.counters import Counters
 from mmrec.serving.cursor import Cursor
 from mmrec.serving.fresh_profile import FreshProfile
 from mmrec.serving.item_record import ItemUpdate, read_item_update
@@ -102,6 +100,20 @@ class ReplicaParts:
     """Reads the alignment of texts and pictures; None where there is none."""
 
 
+@dataclass
+class Counters:
+    """Figures for `mmrec status`."""
+
+    num_requests: int = 0
+    num_failed: int = 0
+    num_degraded: int = 0
+    num_overlay_events: int = 0
+    """Acknowledged events that lists used before the stream had stored them."""
+    num_item_updates: int = 0
+    num_broken_updates: int = 0
+    degraded_by_reason: dict[str, int] = field(default_factory=dict)
+
+
 class Replica:
     """Holds one release and answers requests."""
 
@@ -153,11 +165,7 @@ class Replica:
         self.counters = Counters()
 
     def start(self) -> None:
-        """Start the thread. Requests are answered from now on, and better once the first portion was read.
-
-        What requests run is compiled before, which takes half a minute where no machine code was kept.
-        """
-        compile_all()
+        """Start the thread. Requests are answered from now on, and better once the first portion was read."""
         self._thread.start()
 
     def wait_ready(self, timeout_s: float) -> bool:

@@ -19,7 +19,6 @@ import numpy as np
 
 from mmrec.catalog.item import Availability
 from mmrec.errors import DeadlineError, InvalidRequestError
-from mmrec.index.allowed import of_mask
 from mmrec.recall.catalogue import BoolArray, FloatArray, RowArray
 from mmrec.recall.context import item_context
 from mmrec.recall.fusion import Candidates, fuse
@@ -157,8 +156,9 @@ def _new(ranked: RankedCandidates, request: ListRequest, left_I: BoolArray) -> R
 
 def _popular(ranked: RankedCandidates, request: ListRequest, left_I: BoolArray) -> Row:
     catalogue = ranked.context.catalogue
-    rows = catalogue.popular(request.num_items, of_mask(left_I))
-    return _plain(RowKind.POPULAR, "Popular now", rows, catalogue.popularity_at(rows))
+    order = catalogue.popular_rows_I
+    rows = order[left_I[order]][: request.num_items]
+    return _plain(RowKind.POPULAR, "Popular now", rows, catalogue.popularity_I[rows])
 
 
 def _plain(kind: RowKind, title: str, rows_K: RowArray, scores_K: FloatArray) -> Row:

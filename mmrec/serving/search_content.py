@@ -21,7 +21,6 @@ import numpy.typing as npt
 from mmrec.catalog.item import CatalogEntry
 from mmrec.content.query_encoder import EncodedQuery
 from mmrec.recall.catalogue import NO_ROW, BoolArray, Catalogue, RowArray
-from mmrec.recall.growing import begins_with
 from mmrec.search.index import FoundItems, SearchIndex
 from mmrec.search.lexical import ItemText
 from mmrec.search.query import MeantVector, QueryPart, own_meaning
@@ -70,7 +69,7 @@ class SearchContent:
         self._fresh: set[str] | None = set()
         """Items whose newest record was taken; None once the past is there."""
         self._rows_R: RowArray = np.zeros(0, dtype=np.int64)
-        self._catalogue_ids: Sequence[str] = ()
+        self._catalogue_ids: tuple[str, ...] = ()
         self._order = threading.Lock()
         self._lock = threading.Lock()
         self.num_backfilled = 0
@@ -166,7 +165,7 @@ class SearchContent:
                 return self._rows_R
             new_ids = self.index.item_ids(num_known)
             row_of = catalogue.row_of
-            if begins_with(ids, before):
+            if ids is before or ids[: len(before)] == before:
                 rows_R = np.concatenate([self._rows_R, np.full(len(new_ids), NO_ROW, dtype=np.int64)])
                 missing = (rows_R == NO_ROW).nonzero()[0]
                 item_ids = self.index.item_ids()

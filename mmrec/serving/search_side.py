@@ -2,13 +2,12 @@
 
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from mmrec.content.query_encoder import EncodesQueries
 from mmrec.events.producer import TopicRecord
 from mmrec.recall.catalogue import Catalogue
-from mmrec.recall.growing import begins_with, first_of
 from mmrec.serving.messages import state_message
 from mmrec.serving.recommend import Deadline, ReadProfile, ReplicaState
 from mmrec.serving.search import add_found, search
@@ -43,7 +42,7 @@ class SearchSide:
         self.content = SearchContent(alignment=alignment, cleaning=cleaning)
         self._encoder = encoder
         self._backfill = Backfill(self.content, read_past, stopping=stopping)
-        self._introduced: Sequence[str] = ()
+        self._introduced: tuple[str, ...] = ()
 
     def answer(
         self,
@@ -89,13 +88,13 @@ class SearchSide:
         before, ids = self._introduced, catalogue.item_ids
         if before is ids:
             return
-        if not begins_with(ids, before):
+        if len(before) > len(ids) or ids[: len(before)] != before:
             before = ()
         elif len(before) == len(ids):
             return
         num_known = min(len(ids), len(before) + INTRODUCED)
         self.content.introduce(catalogue.entries[len(before) : num_known])
-        self._introduced = first_of(ids, num_known)
+        self._introduced = ids[:num_known]
 
     def figures(self) -> dict[str, Any]:
         """For the status file."""

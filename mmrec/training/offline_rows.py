@@ -19,9 +19,8 @@ import pyarrow as pa
 
 from mmrec.catalog.item import CatalogEntry
 from mmrec.config import Settings
-from mmrec.features.assemble import assemble
+from mmrec.features.assemble import CandidateSignals, ItemFacts, assemble
 from mmrec.features.clear import clear_texts
-from mmrec.features.facts import CandidateSignals, ItemFacts
 from mmrec.features.item_columns import Vocabulary, content_columns
 from mmrec.features.schema import ITEM_STATS, USER_PROFILE
 from mmrec.recall.catalogue import NO_ROW

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.features.assemble import assemble
-from mmrec.features.facts import NOT_OWN
+from mmrec.features.assemble import NOT_OWN, assemble
 from mmrec.features.item_columns import ContentColumns
 from mmrec.recall.context import EmbedsUsers, RecallContext
 from mmrec.recall.fusion import OWN_WEIGHTS, SourceWeights, fuse
@@ -176,8 +175,8 @@ def _ranked_list(
         proposed_N=np.isin(rows_N, candidates.rows_N),
         own_N=facts.own_positions_N != NOT_OWN,
         popularity_N=popularities(
-            context.catalogue.counts_IHB[rows_N],
-            context.catalogue.reference_times_I[rows_N],
+            facts.counts_NHB,
+            facts.reference_times_N,
             weights_B=behaviors.weights_B,
             decay_per_day_H=facts.decay_per_day_H,
         ),

@@ -5,7 +5,8 @@
     a, b   maximize  sum over users of  ln softmax(score)[the newest event's item]  -  |a, b|^2 / 2 * l2
 
 The parts are fitted without the newest event of each user first, and without others of its instant; the softmax runs
-over each part's `num_candidates` best items. It is a conditional logit (McFadden, 1974), so that there is one optimum.
+over each part's `num_candidates` best items, and an event on an item that is none of them teaches nothing: it would say
+that what no part proposes is right. It is a conditional logit (McFadden, 1974), so that there is one optimum.
 Then the parts are fitted on everything, and the weights stay. No split but the one inside of what fit() sees is used.
 
 Axes: N targets, C candidates of all targets one after the other, I items, F features.
@@ -102,11 +103,14 @@ class Blend:
             features_FNI = self._features(users_N, histories)
             for n, item in enumerate(data.items_E[events].tolist()):
                 seen = histories.items_H[histories.offsets[n] : histories.offsets[n + 1]][: 0 if with_own else None]
-                chosen = candidates(features_FNI[::2, n], item, num_best=self._options.num_candidates, seen=seen)
+                chosen = candidates(features_FNI[::2, n], num_best=self._options.num_candidates, seen=seen)
+                if item not in chosen:
+                    continue
                 rows.append(features_FNI[:, n, chosen].T)
                 sizes.append(len(chosen))
                 own.append(int(np.searchsorted(chosen, item)))
-        self.weights_F = logit_weights(np.concatenate(rows), sizes=sizes, own=own, l2=self._options.l2)
+        if rows:
+            self.weights_F = logit_weights(np.concatenate(rows), sizes=sizes, own=own, l2=self._options.l2)
 
     def _features(self, users_N: IntArray, histories: Histories) -> Float32Array:
         """x_k and sqrt(x_k) in turn, shape (F, N, I)."""
@@ -155,11 +159,13 @@ def touched_before(data: Interactions) -> BoolArray:
     return found
 
 
-def candidates(scores_KI: Float32Array, item: int, *, num_best: int, seen: IntArray) -> IntArray:
-    """The best items of each part that are not in the history, and the item itself; ascending."""
+def candidates(scores_KI: Float32Array, *, num_best: int, seen: IntArray) -> IntArray:
+    """The best items of each part, of those with a score above 0, that are not in the history; ascending."""
     num_kept = min(num_best, scores_KI.shape[1])
-    best = np.argpartition(-scores_KI, num_kept - 1, axis=1)[:, :num_kept].ravel()
-    return np.union1d(best[~np.isin(best, seen)], [item])
+    best_KC = np.argpartition(-scores_KI, num_kept - 1, axis=1)[:, :num_kept]
+    best = best_KC[np.take_along_axis(scores_KI, best_KC, axis=1) > 0]
+    found: IntArray = np.unique(best[~np.isin(best, seen)])
+    return found
 
 
 def logit_weights(features_CF: Float32Array, *, sizes: Sequence[int], own: Sequence[int], l2: float) -> FloatArray:

@@ -46,7 +46,9 @@ class GraphModel:
             learn: Trains from the start on (events, items, options, seed).
         """
         self.name = name
-        self._learn = lambda data, items, seed: learn(data, items, options, seed)
+        self._learn: Callable[[Interactions, ItemFeatures, int], FittedModel] = lambda data, items, seed: learn(
+            data, items, options, seed
+        )
 
     def fit(self, data: Interactions, items: ItemFeatures, *, seed: int) -> None:
         """Train from the start."""

@@ -1,5 +1,4 @@
-"""How fast lists are: RecommendItems with explanations over gRPC, at one and at sixteen requests under way, and in open
-loop, where a request is sent at its time whether others were answered or not.
+"""How fast lists are: RecommendItems over gRPC at one and at sixteen requests under way.
 
     python -m tests.benchmarks.bench_recommend                         with a recommender of its own, simulated world
     python -m tests.benchmarks.bench_recommend --config mmrec.toml     against a running stack (simulated users)
@@ -26,8 +25,6 @@ from mmrec.wiring import settings_from
 from tests.benchmarks.receipt import write_receipt
 
 NUM_ITEMS = 20
-OPEN_RATE = 200
-"""Requests per second in open loop."""
 WARM_UP_S = 2.0
 PACKAGES = ("ray", "grpcio", "numpy", "faiss-cpu", "feast", "torch")
 
@@ -62,24 +59,18 @@ def measure(settings: Settings, user_ids: tuple[str, ...], *, seconds: float) ->
     figures: dict[str, float] = {}
     samples: dict[str, list[float]] = {}
     target = settings.serving.recommender
-    replica = psutil.Process(int(read_status(settings.stores.status)["recommender"]["pid"]))
     for concurrency in (1, 16):
         asyncio.run(_load(target, user_ids, concurrency=concurrency, seconds=WARM_UP_S))
-        before_s = _cpu_s(replica)
         latencies, elapsed_s, answer = asyncio.run(_load(target, user_ids, concurrency=concurrency, seconds=seconds))
-        figures[f"cpu_ms_per_list_c{concurrency}"] = round(1_000 * (_cpu_s(replica) - before_s) / len(latencies), 3)
         milliseconds = np.array(latencies) * 1_000
         figures[f"qps_c{concurrency}"] = round(len(latencies) / elapsed_s, 1)
         figures[f"p50_ms_c{concurrency}"] = round(float(np.percentile(milliseconds, 50)), 3)
         figures[f"p99_ms_c{concurrency}"] = round(float(np.percentile(milliseconds, 99)), 3)
         figures["num_candidates"] = answer.state.num_candidates
         samples[f"latency_ms_c{concurrency}"] = np.round(milliseconds[:2_000], 3).tolist()
-    milliseconds = np.array(asyncio.run(_open_load(target, user_ids, seconds=seconds))) * 1_000
-    for percentile in (50, 99):
-        figures[f"p{percentile}_ms_open_{OPEN_RATE}"] = round(float(np.percentile(milliseconds, percentile)), 3)
-    samples[f"latency_ms_open_{OPEN_RATE}"] = np.round(milliseconds[:2_000], 3).tolist()
-    figures["num_items"] = read_status(settings.stores.status)["recommender"]["num_items"]
-    figures["rss_mb"] = round(replica.memory_info().rss / 2**20, 1)
+    status = read_status(settings.stores.status)["recommender"]
+    figures["num_items"] = status["num_items"]
+    figures["rss_mb"] = round(psutil.Process(int(status["pid"])).memory_info().rss / 2**20, 1)
     figures["list_length"] = NUM_ITEMS
     return figures, samples
 
@@ -102,42 +93,14 @@ async def _load(
                 user_id = user_ids[turn % len(user_ids)]
                 turn += concurrency
                 before_s = time.perf_counter()
-                answer = await stub.RecommendItems(_request(user_id), timeout=10)
+                answer = await stub.RecommendItems(
+                    recommender_pb2.RecommendItemsRequest(user_id=user_id, num_items=NUM_ITEMS), timeout=10
+                )
                 latencies.append(time.perf_counter() - before_s)
 
         await asyncio.gather(*(caller(number) for number in range(concurrency)))
         elapsed_s = time.perf_counter() - started_s
     return latencies, elapsed_s, answer
-
-
-async def _open_load(target: str, user_ids: tuple[str, ...], *, seconds: float) -> list[float]:
-    """Open loop: latencies from the instant at which each request was due."""
-    latencies: list[float] = []
-    async with grpc.aio.insecure_channel(target) as channel:
-        stub = recommender_pb2_grpc.RecommenderServiceStub(channel)
-        started_s = time.perf_counter()
-
-        async def ask(due_s: float, user_id: str) -> None:
-            await stub.RecommendItems(_request(user_id), timeout=10)
-            latencies.append(time.perf_counter() - due_s)
-
-        asked = []
-        for number in range(int(seconds * OPEN_RATE)):
-            due_s = started_s + number / OPEN_RATE
-            await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
-            asked.append(asyncio.create_task(ask(due_s, user_ids[number % len(user_ids)])))
-        await asyncio.gather(*asked)
-    return latencies
-
-
-def _request(user_id: str) -> recommender_pb2.RecommendItemsRequest:
-    return recommender_pb2.RecommendItemsRequest(user_id=user_id, num_items=NUM_ITEMS, include_explanations=True)
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    """Processor time of a process so far."""
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 if __name__ == "__main__":

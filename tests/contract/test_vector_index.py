@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from mmrec.errors import InvalidRequestError
-from mmrec.index.allowed import of_mask
 from mmrec.index.faiss_index import FaissIndex, changed_index
 from mmrec.index.vectors import NO_ROW, ExactIndex
 
@@ -98,28 +97,3 @@ def test_changed_items_are_judged_as_new_ones():
     broken[3] = np.nan
     with pytest.raises(InvalidRequestError, match="NaN"):
         changed_index(index, ids(4), broken, changed_rows=np.array([3]))
-
-
-def test_the_nearest_to_an_item_are_those_of_a_search_however_the_items_change():
-    rng, num_items = np.random.default_rng(3), 800
-    kept, index, carried = vectors(num_items), FaissIndex(ids(num_items), vectors(num_items)), 0
-    allowed = of_mask(rng.random(2_000) < 0.7)
-    for number in range(6):
-        for _ in range(4):
-            rows_Q = rng.choice(200, size=3, replace=False)
-            asked = allowed.without(rows_Q)
-            exact = ExactIndex(ids(len(kept)), kept).near(rows_Q, num_results=9, allowed=asked)
-            found = index.near(rows_Q, num_results=9, allowed=asked)
-            assert (found.rows_QK == exact.rows_QK).all()
-            np.testing.assert_allclose(found.scores_QK, exact.scores_QK, atol=1e-5)
-        few = of_mask(np.arange(2_000) % 100 == 7)
-        exact = ExactIndex(ids(len(kept)), kept).near(rows_Q, num_results=9, allowed=few)
-        assert (index.near(rows_Q, num_results=9, allowed=few).rows_QK == exact.rows_QK).all()
-        before = kept
-        kept = np.concatenate([kept, vectors(2, seed=40 + number)])
-        changed = rng.integers(0, num_items, size=2)
-        kept[changed] = before[rng.integers(0, 200, size=2)] + 0.05 * vectors(2, seed=60 + number)
-        rows = np.union1d(changed, np.arange(len(before), len(kept)))
-        index = FaissIndex.of_checked(ids(len(kept)), kept.copy(), before=index, changed_rows=rows)
-        carried += len(index._near)
-    assert carried > 20

@@ -5,9 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mmrec.features.assemble import FEATURE_NAMES, assemble, feature_names
-from mmrec.features.assemble_reference import assemble_plainly
-from mmrec.features.facts import NOT_OWN, CandidateSignals, ItemFacts
+from mmrec.features.assemble import FEATURE_NAMES, NOT_OWN, CandidateSignals, ItemFacts, assemble, feature_names
 from mmrec.features.item_columns import Vocabulary, content_columns
 from mmrec.recall.context import allowed_items, recall_context
 from mmrec.recall.neighbors_reference import item_pulls, neighbor_scores
@@ -65,36 +63,6 @@ def rows(world, item_ids, profile, *, as_of_s=None, signals=None, facts=None):
 
 def column(features_NF, name):
     return features_NF[:, FEATURE_NAMES.index(name)]
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_compiled_rows_equal_plain_ones(world, seed):
-    """Any users, items, instants and signals, items without counts, price or description, and behaviors that cancel."""
-    rng = np.random.default_rng(seed)
-    undo = Behavior(name="unfavorite", behavior_id=9, weight=0.0, undo_of="favorite", undo="cancel")
-    catalogue = world.keeper(with_statistics=seed > 0).catalogue
-    for user_key in rng.choice(world.user_ids, size=6):
-        profile = world.read_profile(user_key)
-        if seed == 3:
-            profile = empty_profile(behaviors=BEHAVIORS, num_half_lives=1)
-        own_rows_J = catalogue.rows(profile.item_ids)
-        own_rows_J[rng.random(len(own_rows_J)) < 0.2] = -1
-        rows_N = rng.choice(len(catalogue.item_ids), size=int(rng.integers(0, 60)), replace=False)
-        facts = catalogue.facts(rows_N, own_rows_J)
-        with np.errstate(invalid="ignore"):
-            similarities_N = np.where(rng.random(len(rows_N)) < 0.3, np.nan, rng.normal(size=len(rows_N)))
-        signals = CandidateSignals(
-            tower_similarity_N=similarities_N, neighbor_score_N=rng.choice([0.0, np.nan, 0.5, 7.0], size=len(rows_N))
-        )
-        behaviors = BEHAVIORS
-        if seed == 2:
-            behaviors = behavior_set([*BEHAVIORS, undo])
-            counts_IHB = rng.gamma(1.0, size=(*facts.counts_NHB.shape[:2], len(behaviors)))
-            facts = dataclasses.replace(facts, counts_NHB=counts_IHB)
-        asked = {"as_of_s": world.end_s + rng.choice([-1e6, 0.0, 1e6]), "behaviors": behaviors, "decay_per_day": 0.05}
-        compiled, plain = (make(profile, facts, signals, **asked) for make in (assemble, assemble_plainly))
-        assert compiled.shape == plain.shape == (len(rows_N), len(feature_names(behaviors, num_half_lives=3)))
-        np.testing.assert_allclose(compiled, plain, rtol=1e-6, atol=1e-6)
 
 
 def test_names_say_how_wide_a_row_is_for_any_behaviors():

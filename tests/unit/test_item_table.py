@@ -11,7 +11,6 @@ from mmrec.catalog.item import Availability, CatalogEntry
 from mmrec.catalog.values import attribute_values, folded
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.features.values import Neighbors
-from mmrec.index.allowed import EVERYTHING
 from mmrec.recall.catalogue import NO_ROW, Catalogue
 from mmrec.recall.growing import GrowingColumn
 from mmrec.scoring.behaviors import shop_behaviors
@@ -119,7 +118,6 @@ def seen(catalogue: Catalogue) -> dict[str, Any]:
         "embedded": catalogue.embedded_I.tolist(),
         "shares": {name: share.tolist() for name, share in catalogue.modality_weights.items()},
         "popular": catalogue.popular_rows_I.tolist(),
-        "most popular": catalogue.popular(5, EVERYTHING).tolist(),
         "neighbors": [
             [(row, weight) for row, weight in zip(rows, weights, strict=True) if row != NO_ROW]
             for rows, weights in zip(neighbors.rows_IK.tolist(), neighbors.weights_IK.tolist(), strict=True)
@@ -163,7 +161,6 @@ def expected(known: Known) -> dict[str, Any]:
         "vectors": [v.tolist() for v in vectors],
         "embedded": [item_id in known.vectors for item_id in known.rows],
         "popular": sorted(range(len(shown)), key=lambda row: (-popularity[row], -published[row], row)),
-        "most popular": sorted(range(len(shown)), key=lambda row: (-popularity[row], -published[row], row))[:5],
         "neighbors": [
             [
                 (row_of[other], float(weight))

@@ -41,10 +41,11 @@ CONFIG = TrainConfig(
     towers=TowerSettings(embedding_dim=16, projected_dim=8, hidden_dim=24, max_history=10),
     ranker=RankerSettings(hidden_dims=(16, 8)),
     fit_towers=TowerFitConfig(max_epochs=4, batch_size=128, learning_rate=1e-2, refit_epochs=1),
-    fit_ranker=RankerFitConfig(max_epochs=6, num_negatives=20),
+    fit_ranker=RankerFitConfig(max_epochs=3, num_negatives=20),
     ranker_kind="network",
 )
-WINDOW = ExampleConfig(window_days=20.0, towers_fraction=0.34, ranker_fraction=0.33, neighbor_builds=1)
+FEW = {"neighbor_builds": 1, "max_ranker_lists": 80, "max_validation_lists": 80}
+WINDOW = ExampleConfig(window_days=20.0, towers_fraction=0.34, ranker_fraction=0.33, **FEW)
 
 
 def events(until_days: float) -> pa.Table:
@@ -100,7 +101,7 @@ def unheard(*_: object) -> None:
 @cache
 def served() -> ModelBundle:
     """Trained on what was known before the turn."""
-    inputs = inputs_of(TURN_DAYS, ExampleConfig(neighbor_builds=1), num_items=NUM_ITEMS)
+    inputs = inputs_of(TURN_DAYS, ExampleConfig(**FEW), num_items=NUM_ITEMS)
     fit = fit_of(inputs)
     run_tower_epochs(fit, inputs, CONFIG, after_epoch=unheard)
     return finish(fit, inputs, settings=SETTINGS, config=CONFIG, progress=unheard).bundle
@@ -124,8 +125,9 @@ def fit_of(inputs: TrainInputs) -> TowerFit:
 
 @cache
 def refit() -> Trained:
+    config = replace(CONFIG, fit_towers=replace(CONFIG.fit_towers, refit_epochs=4))
     return refitted(
-        newest(), served(), warm_from="r1", least_lists=20, settings=SETTINGS, config=CONFIG, progress=unheard
+        newest(), served(), warm_from="r1", least_lists=20, settings=SETTINGS, config=config, progress=unheard
     )
 
 
@@ -169,10 +171,10 @@ def test_an_id_of_which_nothing_new_is_known_stays_as_it_was() -> None:
 
 
 def test_a_refit_learns_what_has_turned_and_says_what_it_went_on_from() -> None:
+    """By its towers: what a list says beside them, neighbors and counts, follows the log without a refit."""
     metrics = refit().bundle.metrics
-    assert metrics[WARM_FROM] == "r1"
-    assert metrics["ndcg_at_10"] > metrics["ndcg_at_10_served"] + 0.02
-    assert metrics["validation_lists"] >= 20
+    assert metrics[WARM_FROM] == "r1" and metrics["validation_lists"] >= 20
+    assert metrics["ndcg_at_10_towers"] > metrics["ndcg_at_10_towers_served"] + 0.02
 
 
 def test_a_refit_knows_items_that_came_since(tmp_path: Path) -> None:
@@ -213,7 +215,7 @@ def test_with_few_lists_nothing_is_refitted() -> None:
 @pytest.mark.parametrize("days", [0.0, 1e9])
 def test_without_a_window_or_with_a_long_one_all_events_are_labels(days: float) -> None:
     whole, windowed = (
-        build_examples(events(30.0), {}, settings=SETTINGS, config=ExampleConfig(window_days=each, neighbor_builds=1))
+        build_examples(events(30.0), {}, settings=SETTINGS, config=ExampleConfig(window_days=each, **FEW))
         for each in (0.0, days)
     )
     assert windowed.retrieval.label_times_N.tolist() == whole.retrieval.label_times_N.tolist()
@@ -249,6 +251,7 @@ def written(folder: Path) -> RefitOptions:
     )
 
 
+@pytest.mark.long
 def test_the_recipe_leaves_a_model_that_serves_and_its_figures(tmp_path: Path) -> None:
     train_here(REFIT, written(tmp_path), deployment(), out=tmp_path / "model")
     bundle = ModelBundle.load(tmp_path / "model")

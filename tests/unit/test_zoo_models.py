@@ -37,11 +37,13 @@ DAY_S = 86_400.0
 NOTHING = ItemFeatures(num_items=6)
 
 
-def world(events: list[tuple[int, int, float, int]], *, num_items: int = 6, clock: Clock = "seconds") -> Interactions:
+def world(
+    events: list[tuple[int, int, float, int]], *, num_items: int = 6, num_users: int = 5, clock: Clock = "seconds"
+) -> Interactions:
     """Of (user, item, time, behavior); behaviors are browse, cart, purchase."""
     users, items, times, behaviors = zip(*events, strict=True) if events else ((), (), (), ())
     return Interactions.in_order(
-        user_ids=[f"u{user}" for user in range(5)],
+        user_ids=[f"u{user}" for user in range(num_users)],
         item_ids=[f"i{item}" for item in range(num_items)],
         behavior_names=("browse", "cart", "purchase"),
         users_E=users,
@@ -326,9 +328,23 @@ def test_the_newest_event_of_each_user_teaches_if_there_is_an_earlier_one() -> N
     assert newest_events(world([])).tolist() == []
 
 
-def test_candidates_are_the_best_of_each_part_that_are_new_and_the_right_one() -> None:
-    scores_KI = np.array([[9.0, 8, 7, 0, 0, 0], [0.0, 0, 0, 7, 8, 9]], dtype=np.float32)
-    assert candidates(scores_KI, 2, num_best=2, seen=np.array([0])).tolist() == [1, 2, 4, 5]
+def test_candidates_are_the_best_of_each_part_that_are_new_and_what_has_no_score_is_none() -> None:
+    scores_KI = np.array([[9.0, 8, 7, 0, 0, 0], [0.0, 0, 0, 0, 0, 9]], dtype=np.float32)
+    assert candidates(scores_KI, num_best=2, seen=np.array([0])).tolist() == [1, 5]
+
+
+def test_events_on_items_that_no_part_proposes_do_not_teach_a_blend_that_its_parts_are_wrong() -> None:
+    """Nine in ten newest events are on items that nobody had touched before."""
+    events = [(user, item, float(item), 0) for user in range(200) for item in (0, 1)]
+    events += [(user, 2 if user % 10 == 0 else 10 + user, 9.0, 0) for user in range(200)]
+    for user in range(200, 230):  # who show that after 0 and 1 comes 2, and now and then one of six others
+        events += [(user, item, float(place), 0) for place, item in enumerate((0, 1, 3 + user % 6, 2, 40 + user))]
+    data = world(events, num_items=300, num_users=230)
+    model = Blend(BlendOptions(parts=("item_knn", "popularity"), num_candidates=5))
+    model.fit(data, ItemFeatures(num_items=300, vectors={}, present={}), seed=1)
+    asked = histories_of(data, users_N=np.array([1]), as_of_N=np.array([5.0]))
+    scores_I = model.score(np.array([1]), asked)[0]
+    assert scores_I[2] > scores_I[250]
 
 
 def test_a_blend_of_what_does_not_exist_is_refused_with_what_does() -> None:

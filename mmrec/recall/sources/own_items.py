@@ -20,8 +20,11 @@ class OwnItems:
 
     def propose(self, context: RecallContext, *, num_candidates: int) -> Proposals:
         """Own items with an affinity above 0."""
-        liked = context.affinity_J > 0
-        return best(context.own_rows_J[liked], context.affinity_J[liked], num_candidates, allowed=context.allowed)
+        by_row = np.argsort(context.own_rows_J)
+        by_row = by_row[context.own_rows_J[by_row] >= 0]
+        rows, scores = context.own_rows_J[by_row], context.affinity_J[by_row]
+        kept = context.allowed_I[rows] & (scores > 0)
+        return best(rows[kept], scores[kept], num_candidates)
 
     def reasons(self, row: int, context: RecallContext) -> Sequence[OwnReason]:
         """The item itself."""

@@ -18,11 +18,12 @@ class PopularItems:
 
     def propose(self, context: RecallContext, *, num_candidates: int) -> Proposals:
         """The first allowed items of an order that is the same for all users; costs one index operation."""
-        rows = context.catalogue.popular(num_candidates, context.allowed)
-        return Proposals(rows_K=rows, scores_K=context.catalogue.popularity_at(rows))
+        order = context.catalogue.popular_rows_I
+        rows = order[context.allowed_I[order]][:num_candidates]
+        return Proposals(rows_K=rows, scores_K=context.catalogue.popularity_I[rows])
 
     def reasons(self, row: int, context: RecallContext) -> Sequence[PlainReason]:
         """That others choose it, if they do."""
-        if not context.catalogue.popularity_of(row) > 0:
+        if not context.catalogue.popularity_I[row] > 0:
             return []
         return [PlainReason(sentence="Many people choose it these days.", precedence=20)]

@@ -1,7 +1,7 @@
 """Items nearest to the user's embedding, and which items count as similar."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class VectorItems:
         found = index.search(
             context.user_vector_D[None, :],
             num_results=num_candidates,
-            allowed_I=replace(context.allowed, embedded_I=context.catalogue.embedded_I),
+            allowed_I=context.allowed_I & context.catalogue.embedded_I,
         )
         hit = found.rows_QK[0] >= 0
         return Proposals(rows_K=found.rows_QK[0][hit], scores_K=found.scores_QK[0][hit].astype(np.float64))
@@ -46,21 +46,14 @@ class VectorItems:
 
 def look_alikes(row: int, context: RecallContext) -> Sequence[OwnReason]:
     """The own item, of those touched last, with the nearest embedding; none where none is near."""
-    said: Sequence[OwnReason] | None = context.told.get(("similar", row))
-    if said is None:
-        said = context.told["similar", row] = _look_alike(row, context)
-    return said
-
-
-def _look_alike(row: int, context: RecallContext) -> Sequence[OwnReason]:
     catalogue, profile = context.catalogue, context.profile
     if catalogue.index is None or not catalogue.embedded_I[row] or not profile.num_items:
         return []
-    # Of items that are about equally similar, the user remembers the one touched last.
-    youngest = context.youngest_known[: NUM_REMEMBERED + 1]
-    youngest = youngest[context.own_rows_J[youngest] != row][:NUM_REMEMBERED]
-    if not len(youngest):
+    known = np.flatnonzero((context.own_rows_J >= 0) & (context.own_rows_J != row))
+    if not len(known):
         return []
+    # Of items that are about equally similar, the user remembers the one touched last.
+    youngest = known[np.argsort(-profile.reference_times_I[known], kind="stable")][:NUM_REMEMBERED]
     vectors_ID = catalogue.index.vectors_ID
     cosines = vectors_ID[context.own_rows_J[youngest]] @ vectors_ID[row]
     nearest = int(np.argmax(cosines))
