@@ -29,6 +29,8 @@ SEED: Final = 0
 """Of intervals and tests."""
 DIGITS: Final = 5
 COLD_STRATUM: Final = "item_cold_among_cold"
+LEAST_COLD: Final = 20
+"""Cold items that there must be for hits at 10 among them to say anything."""
 
 
 def values_of(cells: Sequence[Cell], targets: Targets, fit: str, kind: Kind, **options: Any) -> dict[str, FloatArray]:
@@ -249,7 +251,8 @@ def _strata(cells: Sequence[Cell], task: Task, primary: str, behavior_names: tup
         if num := int((~np.isnan(values["hr_at_10"])).sum()):
             found[name] = {"num_targets": num, **{each: round(mean_of(values[each]), DIGITS) for each in COMPARED}}
     cold: Kind = (COLD, task.seen)
-    if primary == FULL and all(("refit", cold) in cell.places for cell in cells):
+    several = int((events_I == 0).sum()) >= LEAST_COLD
+    if primary == FULL and several and all(("refit", cold) in cell.places for cell in cells):
         values = values_of(cells, task.test, "refit", cold, cuts=(10,))
         if num := int((~np.isnan(values["hr_at_10"])).sum()):
             found[COLD_STRATUM] = {
