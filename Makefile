@@ -53,7 +53,7 @@ format: setup
 
 proto: setup           ## renew the committed stubs
 	@cd proto && ../$(RUN) grpc_tools.protoc -I. --python_out=.. --pyi_out=.. mmrec/v1/*.proto
-	@cd proto && ../$(RUN) grpc_tools.protoc -I. --grpc_python_out=.. mmrec/v1/collector.proto mmrec/v1/recommender.proto
+	@cd proto && ../$(RUN) grpc_tools.protoc -I. --grpc_python_out=.. mmrec/v1/admin.proto mmrec/v1/collector.proto mmrec/v1/recommender.proto
 
 lock: .boot/bin/uv     ## renew requirements.lock, one for all supported versions of Python, from pyproject.toml
 	@.boot/bin/uv pip compile pyproject.toml --group dev --generate-hashes --universal --python-version 3.11 --fork-strategy fewest \
