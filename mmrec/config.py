@@ -98,7 +98,7 @@ class ServingSettings:
     """host:port of the recommender's gRPC endpoint."""
     collector: Address = "127.0.0.1:18501"
     """host:port of the collector's gRPC endpoint."""
-    admin: Address = "127.0.0.1:18502"
+    admin: Address = "127.0.0.1:18515"
     """host:port of the administrative gRPC endpoint."""
     num_candidates: AtLeastOne = 400
     """Candidates that recall passes to ranking."""

@@ -17,7 +17,7 @@ from mmrec.wire.environment import overridden
 from mmrec.wire.toml_text import parse_toml, read_toml_text, toml_text
 from services.stack.ports import HOST, is_free, next_free
 
-_RAY_PORT = 18510
+_RAY_PORT = 18511
 _METRICS_PORT = 18502
 """Default port of the first process's metrics; the others take the next ones."""
 _RAY_PORTS = 4
