@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mmrec.config import load_settings
+from mmrec.config import ServingSettings, load_settings
 from mmrec.errors import ConfigurationError, MachineError
 from mmrec.telemetry.metric_names import PROCESSES
+from services.recommender import environment
+from services.stack import configuration
 from services.stack.configuration import StackPorts, asked_settings, choose_ports, read_document, write_configuration
 from services.stack.ports import any_free, is_free, is_open, next_free
 
@@ -134,3 +136,14 @@ def test_a_port_is_free_until_somebody_listens():
         assert is_open(port)
         assert not is_free(port)
         assert next_free(port) > port
+
+
+def test_default_ports_of_all_programs_are_apart():
+    """A port that two programs take by default is free when the stack looks, and taken when the second one starts."""
+    serving = ServingSettings()
+    named = [int(getattr(serving, name).rpartition(":")[2]) for name in ("recommender", "collector", "admin")]
+    metrics = range(configuration._METRICS_PORT, configuration._METRICS_PORT + len(PROCESSES))
+    ray = range(configuration._RAY_PORT, configuration._RAY_PORT + configuration._RAY_PORTS)
+    behind = range(named[0] + environment._FIRST_OFFSET, named[0] + environment._FIRST_OFFSET + environment._BLOCK)
+    ports = [*named, *metrics, *ray, *behind]
+    assert sorted(ports) == sorted(set(ports))
