@@ -109,7 +109,11 @@ def explain_answer(
 
 def _add_item(response: recommender_pb2.ExplainItemResponse, found: ExplainedItem) -> None:
     item = response.item
-    item.MergeFromString(found.ranked.context.catalogue.entries[found.row].listed)
+    entry = found.ranked.context.catalogue.entries[found.row]
+    if response.outcome == recommender_pb2.ITEM_OUTCOME_UNAVAILABLE:
+        item.item_id = entry.item_id  # what it is called and costs is not for the public yet, or no longer
+    else:
+        item.MergeFromString(entry.listed)
     item.rank = found.place if response.outcome == recommender_pb2.ITEM_OUTCOME_LISTED else 0
     item.ranking_score = found.ranking_score
     proposing = [each for each in found.standings if each.place]

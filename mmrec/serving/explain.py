@@ -79,7 +79,7 @@ def explain(row: int, found: RecommendedList, source_scores: dict[str, float]) -
         ),
     )[:MAX_REASONS]
     return Explanation(
-        text=_sentence(row, told, reasons, context),
+        text=_sentence(row, told, reasons, context, was_proposed=bool(source_scores)),
         behaviors=tuple(each.behavior for each in told),
         modality_weights={
             name: float(share_I[row])
@@ -147,7 +147,10 @@ def _told(reason: OwnReason, context: RecallContext) -> _Told:
     )
 
 
-def _sentence(row: int, told: list[_Told], reasons: Sequence[Reason], context: RecallContext) -> str:
+def _sentence(
+    row: int, told: list[_Told], reasons: Sequence[Reason], context: RecallContext, *, was_proposed: bool
+) -> str:
+    """The best reason; empty for an item that nobody proposed and that is not new, of which nothing is known here."""
     if told:
         first = told[0]
         return f"You {first.phrase} {_ago(context.read_s - first.behavior.event_time_s)} {first.reason.words}."
@@ -157,7 +160,7 @@ def _sentence(row: int, told: list[_Told], reasons: Sequence[Reason], context: R
     published_s = context.catalogue.entries[row].publish_time_s
     if published_s and 0 <= context.read_s - published_s < NEW_S:
         return "It is new here."
-    return "Few people have found it yet."
+    return "Few people have found it yet." if was_proposed else ""
 
 
 def shown_when(entry: CatalogEntry, *, now_s: float) -> str:

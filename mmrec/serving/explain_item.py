@@ -109,10 +109,16 @@ def explain_item(
     context = _as_if_allowed(ranked.context, row)
     candidate = np.flatnonzero(ranked.candidates.rows_N == row)
     found = ranked.candidates if len(candidate) else _deep_recall(context, state)
-    alone = Candidates(rows_N=np.array([row]), recall_scores_N=_recall_score(found, row), found=found.found)
-    progress = Progress(deadline=replace(deadline, clock=lambda: -np.inf))  # one row takes no time
-    scores, features_1F = rank(context, alone, state, progress)
-    score = float(ranked.scores_N[candidate[0]] if len(candidate) else scores[0])
+    recall_score = sum(each.gain for each in _standings(found, row))
+    if ranked.features_NF is None:  # nobody ranked: recall scores are what the list is ordered by
+        score, features_1F = recall_score, None
+    elif len(candidate):
+        score, features_1F = float(ranked.scores_N[candidate[0]]), ranked.features_NF[candidate]
+    else:
+        alone = Candidates(rows_N=np.array([row]), recall_scores_N=np.array([recall_score]), found=found.found)
+        untimed = Progress(deadline=replace(deadline, clock=lambda: -np.inf))  # one row takes no time
+        scores, features_1F = rank(context, alone, state, untimed)
+        score = float(scores[0])
     listed = ranked.cut(request.num_items)
     place = _place(ranked, candidate, score)
     standings = _standings(found, row)
@@ -137,7 +143,7 @@ def explain_item(
         ranking_score=score,
         last_score=float(listed.ranking_scores_K[-1]) if len(listed.rows_K) else float("nan"),
         standings=standings,
-        recall_score=float(alone.recall_scores_N[0]),
+        recall_score=recall_score,
         explanation=why,
         features=_named(names, features_1F[0]) if features_1F is not None else {},
         contributions=_named(names, added) if added is not None else {},
@@ -186,10 +192,6 @@ def _standings(found: Candidates, row: int) -> tuple[Standing, ...]:
             )
         )
     return tuple(standings)
-
-
-def _recall_score(found: Candidates, row: int) -> FloatArray:
-    return np.array([sum(each.gain for each in _standings(found, row))])
 
 
 def _place(ranked: RankedCandidates, candidate: np.ndarray, score: float) -> int:

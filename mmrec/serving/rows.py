@@ -11,7 +11,7 @@ only what is new comes after it. Axes: K items of a row, I items of the catalogu
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
@@ -20,11 +20,23 @@ import numpy as np
 from mmrec.catalog.item import Availability
 from mmrec.errors import DeadlineError, InvalidRequestError
 from mmrec.recall.catalogue import BoolArray, FloatArray, RowArray
-from mmrec.recall.context import item_context
-from mmrec.recall.fusion import Candidates, fuse
-from mmrec.recall.sources.registry import FINDING_SIMILAR
+from mmrec.recall.context import RecallContext, item_context
+from mmrec.recall.fusion import OWN_WEIGHTS, Candidates
+from mmrec.recall.source import Proposals
+from mmrec.recall.sources.registry import FINDING_SIMILAR, SOURCES
 from mmrec.serving.explain import NEW_S, newest_behavior
-from mmrec.serving.recommend import Deadline, ListRequest, RankedCandidates, ReadProfile, ReplicaState, rank_candidates
+from mmrec.serving.recommend import (
+    RECALL_MARGIN_S,
+    Deadline,
+    Degradation,
+    ListRequest,
+    Progress,
+    RankedCandidates,
+    ReadProfile,
+    ReplicaState,
+    rank_candidates,
+    recall,
+)
 
 DEFAULT_ROWS: Final = 5
 MAX_ROWS: Final = 20
@@ -67,6 +79,8 @@ class Page:
 
     rows: tuple[Row, ...]
     ranked: RankedCandidates
+    degraded: tuple[Degradation, ...]
+    """Of the first row and of those after it."""
 
 
 def recommend_rows(
@@ -94,17 +108,25 @@ def recommend_rows(
     ranked = rank_candidates(request, state=state, read_profile=read_profile, deadline=deadline)
     left_I = ranked.context.allowed_I.copy()
     rows: list[Row] = []
-    for row in _all_rows(ranked, request, state, left_I, num_because=max(1, num_rows - NUM_OTHERS)):
+    progress = Progress(deadline=deadline, degraded=dict.fromkeys(ranked.degraded))
+    num_because = max(1, num_rows - NUM_OTHERS)
+    for row in _all_rows(ranked, request, state, left_I, num_because=num_because, progress=progress):
         if len(row.rows_K) >= (MIN_ITEMS if rows else 1):
             left_I[row.rows_K] = False
             rows.append(row)
         if len(rows) == num_rows:
             break
-    return Page(rows=tuple(rows), ranked=ranked)
+    return Page(rows=tuple(rows), ranked=ranked, degraded=tuple(progress.degraded))
 
 
 def _all_rows(
-    ranked: RankedCandidates, request: ListRequest, state: ReplicaState, left_I: BoolArray, *, num_because: int
+    ranked: RankedCandidates,
+    request: ListRequest,
+    state: ReplicaState,
+    left_I: BoolArray,
+    *,
+    num_because: int,
+    progress: Progress,
 ) -> Iterator[Row]:
     """Rows one after the other; `left_I` loses the items of each that is taken before the next one is made."""
     listed = ranked.cut(request.num_items)
@@ -116,30 +138,49 @@ def _all_rows(
         scores_K=listed.ranking_scores_K,
         candidates=ranked.candidates,
     )
-    for row in context.recent_rows[:num_because].tolist():
-        if context.catalogue.entries[row].availability is not Availability.HIDDEN:
-            yield _because(row, ranked, request, state, left_I)
+    for own, row in _anchors(context)[:num_because]:
+        if progress.deadline.left_s() < RECALL_MARGIN_S:
+            progress.degraded[Degradation.SOURCES_SKIPPED] = None
+            break
+        yield _because(own, row, ranked=ranked, request=request, state=state, left_I=left_I, progress=progress)
     yield _new(ranked, request, left_I)
     if context.profile.num_events:  # for everybody else it is the first row
         yield _popular(ranked, request, left_I)
 
 
-def _because(row: int, ranked: RankedCandidates, request: ListRequest, state: ReplicaState, left_I: BoolArray) -> Row:
-    catalogue, item_id = ranked.context.catalogue, ranked.context.catalogue.item_ids[row]
+def _anchors(context: RecallContext) -> list[tuple[int, int]]:
+    """(place among own items, row) of items that may lead a row, touched last first: liked still, and to be named."""
+    place_of = {row: own for own, row in enumerate(context.own_rows_J.tolist()) if context.affinity_J[own] > 0}
+    entries = context.catalogue.entries
+    return [
+        (place_of[row], row)
+        for row in context.recent_rows.tolist()
+        if row in place_of and entries[row].availability is not Availability.HIDDEN
+    ]
+
+
+def _because(
+    own: int,
+    row: int,
+    *,
+    ranked: RankedCandidates,
+    request: ListRequest,
+    state: ReplicaState,
+    left_I: BoolArray,
+    progress: Progress,
+) -> Row:
+    catalogue = ranked.context.catalogue
     allowed_I = left_I.copy()
     allowed_I[row] = False
     about = item_context(row, catalogue, state.scoring, allowed_I=allowed_I)
-    found = [(source, source.propose(about, num_candidates=4 * request.num_items)) for source in FINDING_SIMILAR]
-    candidates = fuse(found, num_candidates=request.num_items)
-    own = int(np.flatnonzero(ranked.context.own_rows_J == row)[0]) if row in ranked.context.own_rows_J else None
-    done = newest_behavior(own, ranked.context).phrase if own is not None else f'looked at "{item_id}"'
+    candidates = recall(about, FINDING_SIMILAR, 4 * request.num_items, OWN_WEIGHTS, progress)
     return Row(
         kind=RowKind.BECAUSE,
-        title=f"Because you {done}",
-        rows_K=candidates.rows_N,
-        scores_K=candidates.recall_scores_N,
+        title=f"Because you {newest_behavior(own, ranked.context).phrase}",
+        rows_K=candidates.rows_N[: request.num_items],
+        scores_K=candidates.recall_scores_N[: request.num_items],
         candidates=candidates,
-        item_id=item_id,
+        item_id=catalogue.item_ids[row],
     )
 
 
@@ -158,7 +199,9 @@ def _popular(ranked: RankedCandidates, request: ListRequest, left_I: BoolArray) 
     catalogue = ranked.context.catalogue
     order = catalogue.popular_rows_I
     rows = order[left_I[order]][: request.num_items]
-    return _plain(RowKind.POPULAR, "Popular now", rows, catalogue.popularity_I[rows])
+    row = _plain(RowKind.POPULAR, "Popular now", rows, catalogue.popularity_I[rows])
+    proposals = Proposals(rows_K=row.rows_K, scores_K=row.scores_K)
+    return replace(row, candidates=replace(row.candidates, found=((SOURCES[0], proposals),)))
 
 
 def _plain(kind: RowKind, title: str, rows_K: RowArray, scores_K: FloatArray) -> Row:

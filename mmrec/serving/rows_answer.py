@@ -42,7 +42,7 @@ def rows_answer(
         request_id=uuid.uuid4().hex,
         release_id=state.release_id,
         state=state_message(
-            ranked.degraded,
+            page.degraded,
             num_candidates=len(ranked.order),
             as_of_s=now_s,
             stream_ingest_time_s=state.stream_ingest_time_s,

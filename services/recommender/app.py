@@ -91,14 +91,14 @@ class Recommender:
     ) -> recommender_pb2.RankItemsResponse:
         """The caller's items in the order of the user's interest."""
         work = partial(self._replica.rank_items, message, deadline=self._deadline())
-        return self._answer("RankItems", work, recommender_pb2.RankItemsResponse(), grpc_context)
+        return await self._answer_aside("RankItems", work, recommender_pb2.RankItemsResponse(), grpc_context)
 
     async def RecommendRows(
         self, message: recommender_pb2.RecommendRowsRequest, grpc_context: Any
     ) -> recommender_pb2.RecommendRowsResponse:
         """A page of rows, each with its reason."""
         work = partial(self._replica.recommend_rows, message, deadline=self._deadline())
-        return self._answer("RecommendRows", work, recommender_pb2.RecommendRowsResponse(), grpc_context)
+        return await self._answer_aside("RecommendRows", work, recommender_pb2.RecommendRowsResponse(), grpc_context)
 
     async def ExplainItem(
         self, message: recommender_pb2.ExplainItemRequest, grpc_context: Any

@@ -173,6 +173,15 @@ def test_an_item_that_is_cut_is_told_apart_from_one_that_nobody_proposes(world, 
     assert Outcome.NOT_PROPOSED not in outcomes
 
 
+def test_without_a_ranker_an_item_is_explained_by_what_recall_says(world, user):
+    state = world.state(with_model=False)
+    of_list = listed(world, state, user, num_items=3)
+    found = explained(world, state, user, names(of_list)[2], num_items=3)
+    assert (found.outcome, found.place, found.features, found.contributions) == (Outcome.LISTED, 3, {}, {})
+    assert found.ranking_score == pytest.approx(found.recall_score)
+    assert found.ranking_score == pytest.approx(of_list.ranking_scores_K[2])
+
+
 def test_an_unknown_item_is_not_found(world, state, user):
     with pytest.raises(NotFoundError, match="'no such item' is not in the catalogue of 200 items"):
         explained(world, state, user, "no such item")
@@ -201,6 +210,9 @@ def test_answers_say_as_messages_what_was_found(world, state, user):
     assert told.last_score <= told.item.ranking_score
     below = explain(recommender_pb2.ExplainItemRequest(user_id=user, item_id=of_list[4], num_items=4))
     assert (below.outcome, below.item.rank, below.place) == (recommender_pb2.ITEM_OUTCOME_BELOW, 0, 5)
+    hidden = {**answering, "state": with_item(world, of_list[0], availability=Availability.HIDDEN)}
+    unseen = explain_answer(recommender_pb2.ExplainItemRequest(user_id=user, item_id=of_list[0]), **hidden)
+    assert (unseen.item.item_id, unseen.item.title, unseen.item.price) == (of_list[0], "", 0.0)
     with pytest.raises(InvalidRequestError, match="item_ids is empty"):
         rank(recommender_pb2.RankItemsRequest(user_id=user, item_ids=[""]))
     with pytest.raises(InvalidRequestError, match="item_id is empty"):

@@ -1,12 +1,16 @@
 """Laws of a page of rows."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from mmrec.catalog.item import Availability
 from mmrec.config import EventSettings
 from mmrec.errors import DeadlineError, InvalidRequestError
 from mmrec.recall.catalogue import ItemFilter
-from mmrec.serving.recommend import Deadline, ListRequest, SessionEvent, recommend
+from mmrec.serving.item_record import ItemUpdate
+from mmrec.serving.recommend import Deadline, Degradation, ListRequest, SessionEvent, recommend
 from mmrec.serving.rows import MIN_ITEMS, RowKind, recommend_rows
 from mmrec.serving.rows_answer import rows_answer
 from mmrec.v1 import recommender_pb2
@@ -89,6 +93,33 @@ def test_somebody_unknown_gets_popular_items_once(world, state):
     assert page_of(world, state, "never seen").rows[0].title == "Popular now"
 
 
+def test_with_little_time_left_the_first_row_is_all_and_the_page_says_so(world, state, user):
+    passed = iter(range(1_000))
+    short = Deadline(at_s=6.0, clock=lambda: float(next(passed)))
+    page = page_of(world, state, user, deadline=short)
+    assert page.rows[0].kind is RowKind.FOR_USER
+    assert RowKind.BECAUSE not in [row.kind for row in page.rows]
+    assert Degradation.SOURCES_SKIPPED in page.degraded
+
+
+def test_only_what_the_user_still_likes_leads_a_row(world, state, user):
+    """Every own item is hidden but one."""
+    whole = page_of(world, state, user, num_rows=20)
+    led = {row.item_id for row in whole.rows if row.kind is RowKind.BECAUSE}
+    profile = world.read_profile(user)
+    assert led <= set(profile.item_ids)
+    keeper = world.keeper()
+    entries = {each.item_id: each for each in world.entries}
+    hidden = [
+        ItemUpdate(item_id=name, entry=dataclasses.replace(entries[name], availability=Availability.HIDDEN))
+        for name in sorted(led)[1:]
+    ]
+    keeper.take(hidden)
+    keeper.publish()
+    page = page_of(world, world.state(keeper), user, num_rows=20)
+    assert not {row.item_id for row in page.rows} & {each.item_id for each in hidden}
+
+
 @pytest.mark.parametrize(("num_rows", "num_items", "says"), [(21, 8, "num_rows is 21"), (5, 51, "num_items is 51")])
 def test_a_page_that_is_too_large_is_refused(world, state, user, num_rows, num_items, says):
     with pytest.raises(InvalidRequestError, match=says):
@@ -112,6 +143,8 @@ def test_the_answer_has_ranks_of_each_row_and_says_why(world, state, user):
     assert [len(row.items) for row in answer.rows] == [4] * 5
     assert all([item.rank for item in row.items] == [1, 2, 3, 4] for row in answer.rows)
     assert all(item.explanation.text for row in answer.rows for item in row.items)
+    popular = next(row for row in answer.rows if row.kind == recommender_pb2.ROW_KIND_POPULAR)
+    assert {name for item in popular.items for name in item.sources} == {"popular"}
     assert answer.rows[0].kind == recommender_pb2.ROW_KIND_FOR_USER
 
 
