@@ -7,8 +7,12 @@
 
 The parts divide the newest days (ExampleConfig.window_days). Towers begin as they serve: what an id was stays, and what
 is learned of it now is added by what is known of it now (mmrec.models.towers). The ranker's lists are made by the
-served towers, which learned from few of them or none. Neighbors and counts need no refit: they follow the log by
-themselves. A refit replaces no training: projections of content, shapes of networks, and trees stay as they were.
+served towers. Neighbors and counts need no refit: they follow the log by themselves. A refit replaces no training:
+projections of content, shapes of networks, and trees stay as they were.
+
+What this does not do yet: the newest days are those of every refit, so a model that was trained or refitted within them
+has learned from most lists that it is judged on. Figures of such a refit are too good, and of two models that both are,
+the gate compares what they keep. That is why refits are off unless they are configured.
 """
 
 from dataclasses import replace
