@@ -3,6 +3,7 @@
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mmrec.events.forgotten import MemoryForgottenUsers
 from mmrec.stores.log.parquet_log import ParquetEventLog
 from mmrec.stores.log.tend import LEFT_S
 from tests.contract.test_event_log import events, ids
+from tests.contract.test_event_log_tending import of_users
 from tests.object_places import OpenFolder
 
 DAY_S = 86_400.0
@@ -147,6 +149,46 @@ def test_of_two_that_tend_one_starts_over_and_no_row_is_lost(tmp_path: Path) -> 
     mended.append(events(5), batch_key="5")
     mended.tend()
     assert ids(mended.read()) == [f"t-0-{number}" for number in (0, 1, 2, 3, 4, 9, 5)]
+
+
+def nothing() -> None:
+    return
+
+
+class Interrupted(OpenFolder):
+    """A tender that sleeps once, right after the state is its own, while something else happens."""
+
+    meanwhile: Callable[[], None] = nothing
+
+    def swap(self, name: str, data: bytes, *, seen: str) -> bool:
+        done = super().swap(name, data, seen=seen)
+        happens, Interrupted.meanwhile = Interrupted.meanwhile, nothing
+        happens()
+        return done
+
+
+class SlowToRemove(OpenFolder):
+    def remove(self, name: str) -> None:
+        """Not yet."""
+
+
+def test_a_tender_whose_new_state_was_replaced_at_once_starts_over_and_no_row_is_lost(tmp_path: Path) -> None:
+    users = MemoryForgottenUsers()
+    log = ParquetEventLog(OpenFolder(tmp_path), users=users)
+    for start, keys in ((0, "xy"), (2, "xyy"), (5, "xy")):  # two days; the second has two files
+        log.append(of_users(*keys, start=start, step_s=DAY_S / max(start, 2)), batch_key=str(start))
+        log.tend()
+    assert len(log._events.manifest.compacted) == 3
+    users.forget("x", known_time_s=1e12)
+
+    def joins_the_second_day() -> None:
+        other = ParquetEventLog(SlowToRemove(tmp_path), users=users)
+        other.append(of_users("y", "y", start=7, step_s=DAY_S / 7), batch_key="7")
+        other.tend()
+
+    Interrupted.meanwhile = joins_the_second_day
+    ParquetEventLog(Interrupted(tmp_path), users=users).tend()
+    assert ids(ParquetEventLog(OpenFolder(tmp_path), users=users).read()) == [f"t-0-{n}" for n in (1, 3, 4, 6, 7, 8)]
 
 
 @pytest.mark.parametrize("place", ["folder", pytest.param("bucket", marks=pytest.mark.integration)])
