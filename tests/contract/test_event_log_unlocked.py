@@ -3,7 +3,8 @@
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,29 @@ def test_a_tender_whose_new_state_was_replaced_at_once_starts_over_and_no_row_is
     Interrupted.meanwhile = joins_the_second_day
     ParquetEventLog(Interrupted(tmp_path), users=users).tend()
     assert ids(ParquetEventLog(OpenFolder(tmp_path), users=users).read()) == [f"t-0-{n}" for n in (1, 3, 4, 6, 7, 8)]
+
+
+class LateToOpen(OpenFolder):
+    """A tender that finds the first file it wants to read compacted away by another one."""
+
+    late = False
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[Path]:
+        if not LateToOpen.late:
+            LateToOpen.late = True
+            log_in(OpenFolder(Path(self.place()).parent)).tend()
+        with super().opened(name) as path:
+            yield path
+
+
+def test_a_tender_whose_file_another_one_removed_starts_over(tmp_path: Path) -> None:
+    log = log_in(OpenFolder(tmp_path))
+    for number in range(3):
+        log.append(events(number), batch_key=str(number))
+    log_in(LateToOpen(tmp_path)).tend()
+    assert LateToOpen.late
+    assert ids(log.read()) == ["t-0-0", "t-0-1", "t-0-2"]
 
 
 @pytest.mark.parametrize("place", ["folder", pytest.param("bucket", marks=pytest.mark.integration)])

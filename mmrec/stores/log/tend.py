@@ -56,7 +56,7 @@ def tend_table(log: LogTable, *, keep_s: float, min_appends: int) -> TableTended
     """
     with log.objects.alone(TEND_LOCK):
         for _ in range(_TRIES - 1):
-            with suppress(StateReplacedError):
+            with suppress(StateReplacedError, FileNotFoundError):  # another tend() removes what it has compacted
                 return _tended(log, keep_s, min_appends)
         return _tended(log, keep_s, min_appends)
 
