@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mmrec.disk.objects import Entry
 from mmrec.errors import StoreError
 from mmrec.events.forgotten import MemoryForgottenUsers
 from mmrec.stores.log.parquet_log import ParquetEventLog
@@ -213,6 +214,44 @@ def test_a_tender_whose_file_another_one_removed_starts_over(tmp_path: Path) -> 
     log_in(LateToOpen(tmp_path)).tend()
     assert LateToOpen.late
     assert ids(log.read()) == ["t-0-0", "t-0-1", "t-0-2"]
+
+
+class Swept(OpenFolder):
+    """A sweep during which something else happens once: before or after it lists, or before it replaces the state."""
+
+    at = ""
+    meanwhile: Callable[[], object] = nothing
+
+    def entries(self, folder: str = "") -> list[Entry]:
+        self._comes_to("before the listing")
+        found = super().entries(folder)
+        self._comes_to("after the listing")
+        return found
+
+    def swap(self, name: str, data: bytes, *, seen: str) -> bool:
+        self._comes_to("before the swap")
+        return super().swap(name, data, seen=seen)
+
+    @staticmethod
+    def _comes_to(at: str) -> None:
+        if Swept.at == at:
+            Swept.at = ""
+            Swept.meanwhile()
+
+
+@pytest.mark.parametrize("at", ["before the listing", "after the listing", "before the swap"])
+def test_an_old_file_that_is_named_while_the_log_is_swept_stays(tmp_path: Path, at: str) -> None:
+    ObjectsUntil.left = 1
+    with pytest.raises(KilledError):
+        log_in(ObjectsUntil(tmp_path)).append(events(0, 1), batch_key="0")
+    (tmp_path / "events" / "day=2026-01-01" / "left.parquet").write_bytes(b"by a crash")
+    make_old(tmp_path, LEFT_S + 60)
+    log = log_in(OpenFolder(tmp_path))
+    log.append(events(2), batch_key="1")
+    Swept.at, Swept.meanwhile = at, lambda: log.append(events(0, 1), batch_key="0")
+    log_in(Swept(tmp_path)).tend()
+    assert Swept.at == ""
+    assert ids(log_in(OpenFolder(tmp_path)).read()) == ["t-0-2", "t-0-0", "t-0-1"]
 
 
 @pytest.mark.parametrize("place", ["folder", pytest.param("bucket", marks=pytest.mark.integration)])
