@@ -58,10 +58,12 @@ def replace_objects(source: Path, target: Objects, *, registry: Mapping[str, byt
 
     Args:
         registry: Objects with other bytes than the file of that name, or none; written where they have any.
-        kept: Folders of `target` that stay, beside what `source` has of them.
+        kept: Folders of `target` that stay: they are newer; `source` gives what they lack.
     """
     files = {path.relative_to(source).as_posix(): path for path in source.rglob("*") if path.is_file()}
-    there = [entry.name for entry in target.entries() if entry.name.split("/")[0] not in kept]
+    names = [entry.name for entry in target.entries()]
+    stay = {name for name in names if name.split("/")[0] in kept}
+    there = [name for name in names if name not in stay]
     for name in sorted(there, key=_comes_last, reverse=True):
         if _comes_last(name) or (name not in files and not registry.get(name)):
             target.remove(name)
@@ -69,7 +71,7 @@ def replace_objects(source: Path, target: Objects, *, registry: Mapping[str, byt
         if data:
             target.write(name, data)
     for name in sorted(files, key=lambda name: (_comes_last(name), name)):
-        if name not in registry:
+        if name not in registry and name not in stay:
             copied_in(target, name, files[name])
 
 
