@@ -15,7 +15,6 @@ Names are paths with slashes, relative to the place. Those that end in ".tmp" be
 finished, or never will.
 """
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -28,6 +27,9 @@ from typing import Protocol
 
 from mmrec.disk.files import DurableFiles
 from mmrec.disk.locks import locked
+
+_SWAP_LOCK = ".swap.lock"
+"""A file in each folder of a place in which objects are swapped; it stays, and is no object."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +170,7 @@ class FolderObjects:
                 facts = path.stat()
             except FileNotFoundError:
                 continue
-            if path.is_file():
+            if path.name != _SWAP_LOCK and path.is_file():
                 name = path.relative_to(self._root).as_posix()
                 found.append(Entry(name=name, num_bytes=facts.st_size, written_s=facts.st_mtime))
         return sorted(found, key=lambda entry: entry.name)
@@ -195,9 +197,10 @@ class FolderObjects:
     def swap(self, name: str, data: bytes, *, seen: str) -> bool:
         """See Objects."""
         path, beside = self._prepared(name)
-        with _alone(path.parent):
-            if self.version(name) != seen:
-                return self._holds(name, data)
+        with locked(path.with_name(_SWAP_LOCK), mode=self._mode):
+            found = self.read(name)  # opened: a share answers what is only looked up from its cache for seconds
+            if (found.version if found is not None else "") != seen:
+                return found is not None and found.data == data
             self._files.write(beside, data, mode=self._mode)
             self._files.move(beside, path)
         return True
@@ -245,7 +248,7 @@ def checked_name(name: str) -> str:
 
 
 def conditional_problem(objects: Objects) -> str:
-    """Why a place does not do: that it ignores conditions; else empty. Leaves nothing behind.
+    """Why a place does not do: that it ignores conditions; else empty. Leaves no object behind.
 
     Raises:
         StoreError: it cannot be reached, or refuses.
@@ -294,14 +297,3 @@ def copied_out(objects: Objects, folder: str, target: Path) -> None:
 
 def _version(facts: os.stat_result) -> str:
     return f"{facts.st_ino}.{facts.st_mtime_ns}.{facts.st_size}"
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Only one process at a time; of the folder, so that no file stays behind."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -18,6 +18,7 @@ from mmrec.errors import InvalidRequestError, NotFoundError
 
 _MANIFEST = "manifest.json"
 _LAST = (_MANIFEST, "pointer.json")
+_STATE = "manifest/state.json"
 
 
 def keep_backup(folder: Path, bucket: Objects, *, overwrite: bool) -> None:
@@ -58,20 +59,32 @@ def replace_objects(source: Path, target: Objects, *, registry: Mapping[str, byt
 
     Args:
         registry: Objects with other bytes than the file of that name, or none; written where they have any.
-        kept: Folders of `target` that stay, beside what `source` has of them.
+        kept: Folders of `target` that stay: they are newer; `source` gives what they lack.
     """
     files = {path.relative_to(source).as_posix(): path for path in source.rglob("*") if path.is_file()}
-    there = [entry.name for entry in target.entries() if entry.name.split("/")[0] not in kept]
-    for name in sorted(there, key=_comes_last, reverse=True):
-        if _comes_last(name) or (name not in files and not registry.get(name)):
+    names = [entry.name for entry in target.entries()]
+    stay = {name for name in names if name.split("/")[0] in kept}
+    there = [name for name in names if name not in stay]
+    for name in sorted(there, key=_goes_at):
+        if _says_whole(name) or (name not in files and not registry.get(name)):
             target.remove(name)
     for name, data in registry.items():  # before any row that it covers
         if data:
             target.write(name, data)
-    for name in sorted(files, key=lambda name: (_comes_last(name), name)):
-        if name not in registry:
+    for name in sorted(files, key=_goes_at, reverse=True):
+        if name not in registry and name not in stay:
             copied_in(target, name, files[name])
 
 
-def _comes_last(name: str) -> bool:
+def _goes_at(name: str) -> tuple[int, str]:
+    """Sorts names as they are removed; in the reverse order they are written.
+
+    A table without its state, or without the first of its entries, says so; without the last ones it would look whole.
+    """
+    if name in _LAST:
+        return 0, name
+    return (1 if name.endswith(_STATE) else 2 if _says_whole(name) else 3), name
+
+
+def _says_whole(name: str) -> bool:
     return name in _LAST or "manifest" in name.split("/")[:-1]

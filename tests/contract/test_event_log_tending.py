@@ -102,7 +102,7 @@ def test_one_file_a_day_is_left_once_a_later_day_has_begun(tmp_path: Path) -> No
     assert sorted(set(files)) == ["day=2026-01-01", "day=2026-01-02", "day=2026-01-03"]
     assert files.count("day=2026-01-01") == files.count("day=2026-01-02") == 1
     assert files.count("day=2026-01-03") <= 4
-    assert [p.name for p in (tmp_path / "events" / "manifest").iterdir()] == ["state.json"]
+    assert [each.name for each in FolderObjects(tmp_path / "events" / "manifest").entries()] == ["state.json"]
     assert log.read().num_rows == 30
 
 
@@ -356,7 +356,7 @@ def test_a_writer_that_slept_while_its_number_was_taken_and_compacted_takes_the_
     other.append(events(1), batch_key="b")
     other.tend()
     assert not manifest.claim(1, {"digest": "late", "files": ["x"], "num_rows": 1, "ranges": {}})
-    assert [p.name for p in (tmp_path / "events" / "manifest").iterdir()] == ["state.json"]
+    assert [each.name for each in FolderObjects(tmp_path / "events" / "manifest").entries()] == ["state.json"]
     assert sleeper.append(events(2), batch_key="c") == 3
 
 

@@ -3,16 +3,20 @@
 import os
 import shutil
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mmrec.disk.objects import Entry
 from mmrec.errors import StoreError
 from mmrec.events.forgotten import MemoryForgottenUsers
 from mmrec.stores.log.parquet_log import ParquetEventLog
 from mmrec.stores.log.tend import LEFT_S
 from tests.contract.test_event_log import events, ids
+from tests.contract.test_event_log_tending import of_users
 from tests.object_places import OpenFolder
 
 DAY_S = 86_400.0
@@ -147,6 +151,107 @@ def test_of_two_that_tend_one_starts_over_and_no_row_is_lost(tmp_path: Path) -> 
     mended.append(events(5), batch_key="5")
     mended.tend()
     assert ids(mended.read()) == [f"t-0-{number}" for number in (0, 1, 2, 3, 4, 9, 5)]
+
+
+def nothing() -> None:
+    return
+
+
+class Interrupted(OpenFolder):
+    """A tender that sleeps once, right after the state is its own, while something else happens."""
+
+    meanwhile: Callable[[], None] = nothing
+
+    def swap(self, name: str, data: bytes, *, seen: str) -> bool:
+        done = super().swap(name, data, seen=seen)
+        happens, Interrupted.meanwhile = Interrupted.meanwhile, nothing
+        happens()
+        return done
+
+
+class SlowToRemove(OpenFolder):
+    def remove(self, name: str) -> None:
+        """Not yet."""
+
+
+def test_a_tender_whose_new_state_was_replaced_at_once_starts_over_and_no_row_is_lost(tmp_path: Path) -> None:
+    users = MemoryForgottenUsers()
+    log = ParquetEventLog(OpenFolder(tmp_path), users=users)
+    for start, keys in ((0, "xy"), (2, "xyy"), (5, "xy")):  # two days; the second has two files
+        log.append(of_users(*keys, start=start, step_s=DAY_S / max(start, 2)), batch_key=str(start))
+        log.tend()
+    assert len(log._events.manifest.compacted) == 3
+    users.forget("x", known_time_s=1e12)
+
+    def joins_the_second_day() -> None:
+        other = ParquetEventLog(SlowToRemove(tmp_path), users=users)
+        other.append(of_users("y", "y", start=7, step_s=DAY_S / 7), batch_key="7")
+        other.tend()
+
+    Interrupted.meanwhile = joins_the_second_day
+    ParquetEventLog(Interrupted(tmp_path), users=users).tend()
+    assert ids(ParquetEventLog(OpenFolder(tmp_path), users=users).read()) == [f"t-0-{n}" for n in (1, 3, 4, 6, 7, 8)]
+
+
+class LateToOpen(OpenFolder):
+    """A tender that finds the first file it wants to read compacted away by another one."""
+
+    late = False
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[Path]:
+        if not LateToOpen.late:
+            LateToOpen.late = True
+            log_in(OpenFolder(Path(self.place()).parent)).tend()
+        with super().opened(name) as path:
+            yield path
+
+
+def test_a_tender_whose_file_another_one_removed_starts_over(tmp_path: Path) -> None:
+    log = log_in(OpenFolder(tmp_path))
+    for number in range(3):
+        log.append(events(number), batch_key=str(number))
+    log_in(LateToOpen(tmp_path)).tend()
+    assert LateToOpen.late
+    assert ids(log.read()) == ["t-0-0", "t-0-1", "t-0-2"]
+
+
+class Swept(OpenFolder):
+    """A sweep during which something else happens once: before or after it lists, or before it replaces the state."""
+
+    at = ""
+    meanwhile: Callable[[], object] = nothing
+
+    def entries(self, folder: str = "") -> list[Entry]:
+        self._comes_to("before the listing")
+        found = super().entries(folder)
+        self._comes_to("after the listing")
+        return found
+
+    def swap(self, name: str, data: bytes, *, seen: str) -> bool:
+        self._comes_to("before the swap")
+        return super().swap(name, data, seen=seen)
+
+    @staticmethod
+    def _comes_to(at: str) -> None:
+        if Swept.at == at:
+            Swept.at = ""
+            Swept.meanwhile()
+
+
+@pytest.mark.parametrize("at", ["before the listing", "after the listing", "before the swap"])
+def test_an_old_file_that_is_named_while_the_log_is_swept_stays(tmp_path: Path, at: str) -> None:
+    ObjectsUntil.left = 1
+    with pytest.raises(KilledError):
+        log_in(ObjectsUntil(tmp_path)).append(events(0, 1), batch_key="0")
+    (tmp_path / "events" / "day=2026-01-01" / "left.parquet").write_bytes(b"by a crash")
+    make_old(tmp_path, LEFT_S + 60)
+    log = log_in(OpenFolder(tmp_path))
+    log.append(events(2), batch_key="1")
+    Swept.at, Swept.meanwhile = at, lambda: log.append(events(0, 1), batch_key="0")
+    log_in(Swept(tmp_path)).tend()
+    assert Swept.at == ""
+    assert ids(log_in(OpenFolder(tmp_path)).read()) == ["t-0-2", "t-0-0", "t-0-1"]
 
 
 @pytest.mark.parametrize("place", ["folder", pytest.param("bucket", marks=pytest.mark.integration)])

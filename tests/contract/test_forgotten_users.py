@@ -72,7 +72,7 @@ def test_a_name_in_receipts_is_the_same_for_every_process(reopen: Reopen) -> Non
 def test_files_hold_no_id_and_the_key_is_its_owners(tmp_path: Path) -> None:
     kept_in(tmp_path).forget("a-very-unique-id", known_time_s=1.0)
     assert b"a-very-unique-id" not in b"".join(p.read_bytes() for p in tmp_path.iterdir())
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["entries", "key"]
+    assert [entry.name for entry in FolderObjects(tmp_path).entries()] == ["entries", "key"]
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
 
 

@@ -1,5 +1,6 @@
 """What every place for objects promises: a folder, and a bucket of a real object store."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from mmrec.config import StoreSettings
 from mmrec.disk.files import DurableFiles
+from mmrec.disk.locks import locked
 from mmrec.disk.objects import FolderObjects, Objects, conditional_problem, copied_in, copied_out
 from mmrec.errors import ConfigurationError, StoreError, UnreachableError
 from mmrec.stores.objects import objects_at
@@ -157,6 +159,38 @@ def test_private_objects_are_their_owners(tmp_path: Path) -> None:
     private.write("b", b"1")
     private.swap("c", b"1", seen="")
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "secret").iterdir()} == {0o600}
+
+
+def test_a_swap_leaves_a_lock_that_is_no_object(tmp_path: Path) -> None:
+    objects = FolderObjects(tmp_path / "a")
+    objects.swap("b/c", b"1", seen="")
+    objects.within("b").swap("d", b"1", seen="")
+    assert [each.name for each in objects.entries()] == ["b/c", "b/d"]
+    copied_out(objects, "b", tmp_path / "copy")
+    assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == ["c", "d"]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_what_holds_a_lock_is_a_file_open_for_reading_and_writing_as_a_share_wants_it(
+    tmp_path: Path, shared: bool
+) -> None:
+    path = tmp_path / "lock"
+    with locked(path, shared=shared), path.open("rb") as other:
+        modes = [
+            fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE
+            for number in range(other.fileno())
+            if _is_same(number, path)
+        ]
+        assert modes == [os.O_RDWR]
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_same(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:  # no such descriptor
+        return False
 
 
 class CutFiles(DurableFiles):

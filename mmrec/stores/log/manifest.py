@@ -129,7 +129,8 @@ class Manifest:
         """Replace the state; the files it no longer names may be removed afterwards.
 
         Raises:
-            StateReplacedError: somebody else replaced it since it was read here; nothing changed.
+            StateReplacedError: somebody else replaced it since it was read here, and nothing changed, or right after
+                this, and its parts are others than the caller knows.
         """
         numbers = sorted(self.numbers.items(), key=lambda item: item[1])[-MAX_DIGESTS:]
         document = {
@@ -140,12 +141,12 @@ class Manifest:
             "parts": [asdict(part) for part in compacted],
             "numbers": {digest: number for digest, number in numbers if number <= compacted_to},
         }
-        if not self.objects.swap(STATE, json.dumps(document).encode(), seen=self._state_seen):
-            self.refresh()
+        swapped = self.objects.swap(STATE, json.dumps(document).encode(), seen=self._state_seen)
+        self.refresh()
+        if not swapped or self.version != document["version"]:
             raise StateReplacedError(
                 f"{self.objects.place(STATE)} was replaced by another tend() meanwhile; nothing is lost, run it again"
             )
-        self.refresh()
 
     def publish_again(self) -> None:
         """The same state as a new version: who tends at the same time, and has read the one before, starts over."""

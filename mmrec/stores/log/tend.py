@@ -56,7 +56,7 @@ def tend_table(log: LogTable, *, keep_s: float, min_appends: int) -> TableTended
     """
     with log.objects.alone(TEND_LOCK):
         for _ in range(_TRIES - 1):
-            with suppress(StateReplacedError):
+            with suppress(StateReplacedError, FileNotFoundError):  # another tend() removes what it has compacted
                 return _tended(log, keep_s, min_appends)
         return _tended(log, keep_s, min_appends)
 
@@ -267,18 +267,23 @@ def _sweep(log: LogTable) -> None:
     """
     with log.objects.alone(APPEND_LOCK):
         manifest = log.manifest
-        manifest.refresh()
         entries = log.objects.entries()
+        manifest.refresh()  # only then: it must know of every append that was listed
         _check_whole(log, [entry.name for entry in entries])
-        named = {part.file for part in manifest.parts}
         left_before_s = max((entry.written_s for entry in entries), default=0.0)
         if not log.objects.keeps_out:
             left_before_s -= LEFT_S
-        left = [entry for entry in entries if entry.written_s <= left_before_s and _is_left(entry, named, manifest)]
+        left = _left([entry for entry in entries if entry.written_s <= left_before_s], manifest)
         if left and not log.objects.keeps_out:
             manifest.publish_again()
+            left = _left(left, manifest)  # what was named since the listing stays
         for entry in left:
             log.objects.remove(entry.name)
+
+
+def _left(entries: Sequence[Entry], manifest: Manifest) -> list[Entry]:
+    named = {part.file for part in manifest.parts}
+    return [entry for entry in entries if _is_left(entry, named, manifest)]
 
 
 def _is_left(entry: Entry, named: set[str], manifest: Manifest) -> bool:
