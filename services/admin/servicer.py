@@ -93,7 +93,8 @@ class AdminServicer:
             with self._counted(name, caller) as call:
                 try:
                     while (message := await self._in_thread(next, messages, _END)) is not _END:
-                        yield message
+                        if message is not None:  # a pause: the thread was free for another call
+                            yield message
                 except Exception as error:
                     await self._refuse(error, call, context)
                 call.status = "OK"
