@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 
 from mmrec.config import AdminSettings
+from mmrec.errors import StoreError
 from mmrec.operating.acts import Caller
 from mmrec.operating.desk import Desk
 from mmrec.operating.long_work import LongWork
@@ -24,6 +25,8 @@ class SlowDesk(Desk):
         self.work = LongWork()
 
     def ask(self, method: str, request: Any, caller: Caller) -> Any:
+        if method == "CheckEngines":
+            raise StoreError("Redis(password='hunter2') does not answer")
         return admin_pb2.ListReleasesResponse(current_release_id="r1")
 
     def run(self, method: str, request: Any, caller: Caller) -> Iterator[Any]:
@@ -32,6 +35,22 @@ class SlowDesk(Desk):
             return [admin_pb2.ExportUserResponse(document=b"{}")]
 
         return self.work.run(f"{method} {request.user_key}", export, progress=None, pause_s=0.05)
+
+
+async def problem() -> str:
+    """The details of a status whose error quotes a password."""
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers([AdminServicer(SlowDesk(), AdminSettings(), Metrics("admin")).handlers()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            await channel.unary_unary("/mmrec.v1.AdminService/CheckEngines")(b"", timeout=20)
+    except grpc.aio.AioRpcError as error:
+        return str(error.details())
+    finally:
+        await server.stop(None)
+    return "no error"
 
 
 async def answered_beside_cancelled_work(desk: SlowDesk) -> tuple[str, list[bytes]]:
@@ -69,3 +88,7 @@ def test_long_work_that_tells_nothing_holds_up_no_other_call() -> None:
         assert asyncio.run(answered_beside_cancelled_work(desk)) == ("r1", [b"{}"])
     finally:
         desk.go_on.set()
+
+
+def test_a_status_tells_no_secret() -> None:
+    assert asyncio.run(problem()) == "Redis(password='***') does not answer"
