@@ -151,7 +151,8 @@ class CatalogueView:
             for record in records:
                 if (record.partition, record.offset) == (row.partition, row.offset):
                     return record
-                break
+                if record.partition == row.partition:
+                    break  # compacted away
         raise NotFoundError(f"the record of item {row.summary.item_id!r} was replaced; ask again in a moment")
 
     def _follow(self) -> None:
@@ -162,8 +163,8 @@ class CatalogueView:
                 for records in self._topics.follow(self._topic, stop=self._stop.is_set, start=self._marks()):
                     with self._writing:
                         self._take(records)
-            except (StoreError, NotFoundError) as error:
-                log.warning("catalogue_not_followed", topic=self._topic, error=str(error))
+            except Exception as error:  # a lost broker, a full disk or a damaged file must not end the thread
+                log.warning("catalogue_not_followed", topic=self._topic, error=repr(error))
                 self._stop.wait(RETRY_S)
 
     def _make(self, identity: TopicIdentity) -> None:
