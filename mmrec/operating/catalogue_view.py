@@ -14,6 +14,7 @@ import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,8 @@ from mmrec.v1 import admin_pb2, catalog_pb2
 log = get_logger(__name__)
 RETRY_S: Final = 2.0
 _WAIT_S: Final = 10.0
+_PORTION: Final = 500
+"""Records that catching up takes in at once."""
 _LAYOUT: Final = """
 pragma journal_mode = wal;
 pragma synchronous = off;
@@ -87,8 +90,9 @@ class CatalogueView:
         identity = self._topics.describe(self._topic)
         with self._writing:
             self._make(identity)
-            for record in self._topics.read(self._topic, start=self._marks()):
-                self._take([record])
+            records = iter(self._topics.read(self._topic, start=self._marks()))
+            while portion := list(islice(records, _PORTION)):
+                self._take(portion)
 
     def num_behind(self) -> int:
         """Records of the topic that were not taken in yet; errors as Topics.ends()."""
@@ -209,6 +213,7 @@ class CatalogueView:
         """One transaction; StoreError where the file is damaged."""
         try:
             with closing(sqlite3.connect(self._path, timeout=_WAIT_S)) as database, database:
+                database.execute("pragma synchronous = off")  # of each connection; a file that is derived may be lost
                 yield database
         except sqlite3.Error as error:
             raise StoreError(f"{self._path} cannot be used ({error}); it is made anew at the next start") from error

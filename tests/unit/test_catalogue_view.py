@@ -188,6 +188,17 @@ def test_the_catalogue_is_followed_again_after_any_fault(
     assert ids(view) == ["a"]
 
 
+def test_catching_up_takes_portions_in_and_syncs_nothing(topics: MemoryTopics, view: CatalogueView) -> None:
+    send(topics, *(CatalogItem(item_id=f"i{n}", title=f"Item {n}") for n in range(1_234)))
+    asked: list[int] = []
+    take = view._take
+    view._take = lambda records: (asked.append(len(records)), take(records))[1]  # type: ignore[method-assign]
+    view.catch_up()
+    assert (asked, view.num_items(), view.num_behind()) == ([500, 500, 234], 1_234, 0)
+    with view._open() as database:
+        assert database.execute("pragma synchronous").fetchone() == (0,)
+
+
 def test_before_the_first_look_there_is_nothing(view: CatalogueView) -> None:
     assert (ids(view), view.num_items()) == ([], 0)
     with pytest.raises(NotFoundError):
