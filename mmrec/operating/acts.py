@@ -22,6 +22,7 @@ from google.protobuf import json_format
 from mmrec.clock import Clock
 from mmrec.errors import StoreError
 from mmrec.events.producer import RecordProducer, TopicRecord
+from mmrec.operating.configuration import without_secrets
 from mmrec.operating.instants import seconds_of, stamp
 from mmrec.telemetry.logs import get_logger
 from mmrec.v1.admin_pb2 import ActOutcome, AdministrativeAct, IdentifiedBy
@@ -122,7 +123,7 @@ class ActLog:
             yield act
         except BaseException as error:
             text = type(error).__name__ if kind in _OF_USERS else f"{type(error).__name__}: {error}"
-            act.problem = text[:MAX_PROBLEM]
+            act.problem = without_secrets(text)[:MAX_PROBLEM]
             self._end(act, ActOutcome.ACT_OUTCOME_FAILED)
             raise
         self._end(act, ActOutcome.ACT_OUTCOME_DONE)

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,8 @@ from mmrec.v1 import admin_pb2, catalog_pb2
 log = get_logger(__name__)
 RETRY_S: Final = 2.0
 _WAIT_S: Final = 10.0
+_PORTION: Final = 500
+"""Records that catching up takes in at once."""
 _LAYOUT: Final = """
 pragma journal_mode = wal;
 pragma synchronous = off;
@@ -87,8 +90,9 @@ class CatalogueView:
         identity = self._topics.describe(self._topic)
         with self._writing:
             self._make(identity)
-            for record in self._topics.read(self._topic, start=self._marks()):
-                self._take([record])
+            records = iter(self._topics.read(self._topic, start=self._marks()))
+            while portion := list(islice(records, _PORTION)):
+                self._take(portion)
 
     def num_behind(self) -> int:
         """Records of the topic that were not taken in yet; errors as Topics.ends()."""
@@ -151,7 +155,8 @@ class CatalogueView:
             for record in records:
                 if (record.partition, record.offset) == (row.partition, row.offset):
                     return record
-                break
+                if record.partition == row.partition:
+                    break  # compacted away
         raise NotFoundError(f"the record of item {row.summary.item_id!r} was replaced; ask again in a moment")
 
     def _follow(self) -> None:
@@ -162,8 +167,8 @@ class CatalogueView:
                 for records in self._topics.follow(self._topic, stop=self._stop.is_set, start=self._marks()):
                     with self._writing:
                         self._take(records)
-            except (StoreError, NotFoundError) as error:
-                log.warning("catalogue_not_followed", topic=self._topic, error=str(error))
+            except Exception as error:  # a lost broker, a full disk or a damaged file must not end the thread
+                log.warning("catalogue_not_followed", topic=self._topic, error=repr(error))
                 self._stop.wait(RETRY_S)
 
     def _make(self, identity: TopicIdentity) -> None:
@@ -208,6 +213,7 @@ class CatalogueView:
         """One transaction; StoreError where the file is damaged."""
         try:
             with closing(sqlite3.connect(self._path, timeout=_WAIT_S)) as database, database:
+                database.execute("pragma synchronous = off")  # of each connection; a file that is derived may be lost
                 yield database
         except sqlite3.Error as error:
             raise StoreError(f"{self._path} cannot be used ({error}); it is made anew at the next start") from error

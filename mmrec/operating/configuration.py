@@ -22,9 +22,13 @@ from mmrec.wire.toml_text import line_of, parse_toml, read_toml_text
 HIDDEN: Final = "***"
 _SECRET_NAME: Final = re.compile(r"(?i)(?:^|_)(?:password|passwd|secret|token|api_?key|credentials?)\Z")
 _WORDS: Final = r"(?:passwd|password|secret|token|api_?key|access_?key)"
+_NAME: Final = rf"(?<![\w.-])(?:(?:[\w.-]*[_.-])?pass|[\w.-]*{_WORDS})"
+_QUOTE: Final = r"""\\{0,7}["']"""
+"""As it stands in a text, or in a text that is a value of another one."""
 _PARTS: Final = (
-    re.compile(rf"""(?i)((?:^|[,?&;\s"'])(?:(?:[\w.-]*[_.-])?pass|[\w.-]*{_WORDS})=)[^,&;\s"']*"""),
-    re.compile(rf"""(?i)("(?:[\w.-]*{_WORDS}|pass)"\s*:\s*")[^"]*"""),
+    # A quoted value ends at its own quote, not at one that is escaped in it; without one, at the end of the line.
+    re.compile(rf"(?i)({_NAME}(?:{_QUOTE})?[ \t]*[:=][ \t]*[bru]{{0,2}}(?P<quote>{_QUOTE}))(?:(?!(?P=quote))\\*+.)*"),
+    re.compile(rf"""(?i)({_NAME}(?:{_QUOTE})?[ \t]*=[ \t]*+)(?![bru]{{0,2}}{_QUOTE})(?:(?!{_QUOTE})[^,&;\s])*"""),
     re.compile(r"(\w://)[^/@\s]*@"),
 )
 """Of texts: what stands before a secret is kept, the secret is not."""

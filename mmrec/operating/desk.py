@@ -141,7 +141,7 @@ class Desk:
         return ANSWERS[method](self.at, request, caller)
 
     def run(self, method: str, request: Any, caller: Caller) -> Iterator[Any]:
-        """Messages of a method that does long work."""
+        """Messages of a method that does long work, and None at pauses that have nothing to tell."""
         answer, response = LONG_ANSWERS[method]
         kind = f"{method} {request.user_key}" if method in _SIDE_BY_SIDE else method
         return self.at.work.run(

@@ -91,6 +91,17 @@ def change_item(at: Workplace, request: admin_pb2.ChangeItemRequest, caller: Cal
     """
     view = _view(at)
     changes = _changes(request)
+    with at.changing:
+        return _changed(at, view, request, changes, caller)
+
+
+def _changed(
+    at: Workplace,
+    view: CatalogueView,
+    request: admin_pb2.ChangeItemRequest,
+    changes: dict[str, str | float],
+    caller: Caller,
+) -> admin_pb2.ChangeItemResponse:
     view.catch_up()
     row = view.row(request.item_id)
     record = view.record(row)

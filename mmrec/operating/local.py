@@ -32,4 +32,4 @@ class LocalDesk:
 
     def run(self, method: str, request: Any) -> Iterator[Any]:
         """See AskedDesk."""
-        return self._desk.run(method, request, COMMAND_LINE)
+        return (message for message in self._desk.run(method, request, COMMAND_LINE) if message is not None)

@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from mmrec.errors import PreconditionError
+from mmrec.errors import InvalidRequestError, PreconditionError
 from mmrec.v1.admin_pb2 import WorkProgress
 
 PAUSE_S: Final = 1.0
 """Between two messages of progress."""
+MAX_WAIT_S: Final = 3_600.0
+"""Longest that a request may have long work wait for something."""
 Told = Callable[[str, int], None]
 """(unit, number done since the last call)."""
 Work = Callable[[Told], Iterable[Any]]
@@ -32,7 +34,7 @@ class LongWork:
     def run(
         self, kind: str, work: Work, *, progress: Callable[[WorkProgress], Any] | None, pause_s: float = PAUSE_S
     ) -> Iterator[Any]:
-        """Do it, and hand on its messages.
+        """Do it, and hand on its messages; None at every pause that has nothing to tell, so that no reader is held.
 
         Args:
             kind: Only one of a kind is done at a time.
@@ -68,8 +70,18 @@ class LongWork:
                 messages, error = ended.get(timeout=pause_s)
                 break
             except queue.Empty:
-                if progress is not None and done.unit:
-                    yield progress(done)
+                yield progress(done) if progress is not None and done.unit else None
         if error is not None:
             raise error
         yield from messages
+
+
+def wait_of(wait_s: float, *, usual_s: float) -> float:
+    """Seconds to wait as a request has them; the usual ones where it has 0.
+
+    Raises:
+        InvalidRequestError: below 0, above MAX_WAIT_S, or no number.
+    """
+    if not 0 <= wait_s <= MAX_WAIT_S:  # NaN, too
+        raise InvalidRequestError(f"wait_s is {wait_s}; give seconds up to {MAX_WAIT_S:g}, or 0 for {usual_s:g}")
+    return wait_s or usual_s

@@ -49,7 +49,7 @@ def go_back(
     """See admin.proto.
 
     Raises:
-        PreconditionError: another release serves than the caller expected.
+        PreconditionError: another release serves than the caller expected, or than served when the call began.
         NotFoundError, StoreError: see roll_back().
     """
     releases = open_release_store(at.settings)
@@ -62,7 +62,7 @@ def go_back(
             raise NotFoundError(f"no release served before {current or 'the first one'}; promote one by its id")
         from mmrec.publishing.publish import roll_back
 
-        release = roll_back(releases=releases, vectors=open_vector_store(at.settings))
+        release = roll_back(releases=releases, vectors=open_vector_store(at.settings), expected=current)
     return admin_pb2.RollBackReleaseResponse(
         release=_message(release, "", at.settings.publish), previous_release_id=current
     )

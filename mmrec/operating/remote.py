@@ -122,6 +122,8 @@ def result_of(messages: Iterator[Any], told: Callable[[int], None]) -> Any:
     """The result of long work; `told` is handed what was done since the message before."""
     num_told, unit, result = 0, "", None
     for message in messages:
+        if message is None:
+            continue  # a pause
         if message.WhichOneof("step") == "result":
             result = message.result
         else:

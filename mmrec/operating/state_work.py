@@ -8,7 +8,7 @@ from typing import Final
 
 from mmrec.errors import InvalidRequestError
 from mmrec.operating.acts import ActKind, Caller
-from mmrec.operating.long_work import Told
+from mmrec.operating.long_work import Told, wait_of
 from mmrec.operating.workplace import Workplace
 from mmrec.state.audit import Audit, audit_profiles, audit_statistics
 from mmrec.state.backup import backup
@@ -51,9 +51,7 @@ def rebuild_profiles(
     """See admin.proto."""
     if request.back and request.without_flip:
         raise InvalidRequestError("back and without_flip are given; going back is nothing but a flip")
-    if request.wait_s < 0:
-        raise InvalidRequestError(f"wait_s is {request.wait_s}; give seconds, or 0 for {_USUAL_WAIT_S:g}")
-    settings, wait_s = at.settings, request.wait_s or _USUAL_WAIT_S
+    settings, wait_s = at.settings, wait_of(request.wait_s, usual_s=_USUAL_WAIT_S)
     parts = RebuildParts(
         store=open_generations(settings),
         log=open_event_log(settings),

@@ -13,7 +13,7 @@ from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.operating.acts import ActKind, Caller
 from mmrec.operating.forgetting import forget_user
 from mmrec.operating.instants import seconds_of, stamp
-from mmrec.operating.long_work import Told
+from mmrec.operating.long_work import Told, wait_of
 from mmrec.operating.profile_document import behavior_name, profile_state
 from mmrec.operating.user_export import export_document
 from mmrec.operating.workplace import Workplace
@@ -77,15 +77,14 @@ def forget(
 ) -> Iterable[admin_pb2.AdminServiceForgetUserResponse]:
     """See admin.proto. The receipt is kept with the act before what was kept for another run goes."""
     key = _user_key(request.user_key)
-    if request.wait_s < 0:
-        raise InvalidRequestError(f"wait_s is {request.wait_s}; give seconds, or 0 for {_FORGET_WAIT_S:g}")
+    wait_s = wait_of(request.wait_s, usual_s=_FORGET_WAIT_S)
     is_guest = key.startswith(ANONYMOUS_PREFIX)
     with at.acts.recorded(ActKind.FORGET_USER, caller, subject=at.hash_of(key)) as act:
         forgotten = forget_user(
             at.settings,
             key.removeprefix(ANONYMOUS_PREFIX) if is_guest else key,
             anonymous=is_guest,
-            wait_s=request.wait_s or _FORGET_WAIT_S,
+            wait_s=wait_s,
             looked_at=request.looked_at,
         )
         receipt = json.dumps(forgotten.document)

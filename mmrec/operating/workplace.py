@@ -40,6 +40,8 @@ class Workplace:
     view: CatalogueView | None = None
     """The catalogue as the topic has it; None where nobody follows it, as in a command that runs once."""
     work: LongWork = field(default_factory=LongWork)
+    changing: threading.Lock = field(default_factory=threading.Lock)
+    """Held from reading an item to the answer of the broker that has its change, so that no change undoes another."""
     _features: "FeatureStore | None" = None
     _overlay: "Overlay | None" = None
     _producer: RecordProducer | None = None

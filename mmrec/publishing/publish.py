@@ -206,11 +206,15 @@ def let_serve(release_id: str, *, releases: ReleaseStore, vectors: VectorStore) 
     return release
 
 
-def roll_back(*, releases: ReleaseStore, vectors: VectorStore) -> Release:
-    """Move pointer and alias to the release before; NotFoundError where there is none, else as let_serve()."""
+def roll_back(*, releases: ReleaseStore, vectors: VectorStore, expected: str = "") -> Release:
+    """Move pointer and alias to the release before; errors as ReleaseStore.rollback() and let_serve().
+
+    Args:
+        expected: Id of the release to go back from; empty for whichever serves.
+    """
     if before := releases.before():
         _servable(before, releases, vectors)
-    release = releases.read(releases.rollback())
+    release = releases.read(releases.rollback(expected))
     vectors.point_alias(LIVE_ALIAS, release.collection)
     return release
 

@@ -261,15 +261,23 @@ class ReleaseStore:
                 return
         raise self._contended()
 
-    def rollback(self) -> str:
+    def rollback(self, expected: str = "") -> str:
         """Let the release before serve again, and return its id; again, and the one before that does.
+
+        Args:
+            expected: Id of the release to go back from, so that two who do so at once go back once; empty for any.
 
         Raises:
             NotFoundError: there was none before.
+            PreconditionError: another release serves than `expected`.
             StoreError: somebody else moves the pointer all the time.
         """
         for _ in range(_TRIES):
             current, history, seen = self._seen_pointer()
+            if expected and current != expected:
+                raise PreconditionError(
+                    f"{current or 'no release'} serves, and not {expected}; look again before going back"
+                )
             if not history:
                 raise NotFoundError(f"no release before {current!r}; promote one by id")
             self.read(history[-1])

@@ -15,10 +15,11 @@ import grpc
 from google.protobuf.message_factory import GetMessageClass
 
 from mmrec.config import AdminSettings
-from mmrec.connections.statuses import code_of, details_of
+from mmrec.connections.statuses import MAX_DETAILS, code_of, details_of
 from mmrec.errors import MmrecError
 from mmrec.operating.acts import Caller
 from mmrec.operating.callers import caller_of, certificate_names
+from mmrec.operating.configuration import without_secrets
 from mmrec.operating.desk import Desk
 from mmrec.telemetry.logs import get_logger
 from mmrec.telemetry.metrics import Metrics
@@ -93,7 +94,8 @@ class AdminServicer:
             with self._counted(name, caller) as call:
                 try:
                     while (message := await self._in_thread(next, messages, _END)) is not _END:
-                        yield message
+                        if message is not None:  # a pause: the thread was free for another call
+                            yield message
                 except Exception as error:
                     await self._refuse(error, call, context)
                 call.status = "OK"
@@ -105,9 +107,9 @@ class AdminServicer:
 
     async def _refuse(self, error: Exception, call: _Call, context: Any) -> None:
         if not isinstance(error, MmrecError):
-            log.error("call_failed", kind=type(error).__name__, error=str(error))
+            log.error("call_failed", kind=type(error).__name__, error=without_secrets(str(error)))
         call.status = code_of(error).name
-        await context.abort(code_of(error), details_of(error))
+        await context.abort(code_of(error), without_secrets(details_of(error))[:MAX_DETAILS])
 
     @contextmanager
     def _counted(self, name: str, caller: Caller) -> Iterator[_Call]:

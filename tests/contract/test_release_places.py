@@ -108,6 +108,28 @@ def test_who_promotes_at_the_same_time_as_others_takes_nobodys_step_back(store: 
     assert sorted(gone_back) == names
 
 
+def test_two_who_go_back_from_the_same_release_at_once_go_back_once(store: ReleaseStore, model: Path) -> None:
+    for name in ("r1", "r2", "r3"):
+        store.write(release(name), model)
+        store.promote(name)
+
+    refusal = "r2 serves, and not r3; look again before going back"
+
+    def go_back(_: int) -> str:
+        try:
+            return store.rollback("r3")
+        except PreconditionError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(2) as pool:
+        found = set(pool.map(go_back, range(2)))
+    assert "r2" in found
+    assert found <= {"r2", refusal}, "two that write the same pointer at the same time have both written it"
+    with pytest.raises(PreconditionError, match=refusal):
+        store.rollback("r3")
+    assert (store.current(), store.before()) == ("r2", "r1")
+
+
 def test_marks_and_refusals_are_kept_beside_a_release(store: ReleaseStore, model: Path) -> None:
     store.write(release("r1"), model)
     assert store.collection_mark(store.read("r1")) == CollectionMark(topic="c/t", offsets={0: 7})

@@ -73,6 +73,14 @@ def test_an_act_that_fails_is_recorded_with_its_reason_and_the_error_goes_on() -
     assert book.told == [("back_up", "failed")]
 
 
+def test_the_reason_of_a_failure_is_recorded_without_secrets() -> None:
+    book = Book()
+    with pytest.raises(StoreError), book.log.recorded(ActKind.BACK_UP, ANN):
+        raise StoreError("Redis(password='hunter2') does not answer")
+    (failed,) = book.acts()
+    assert failed.problem == "StoreError: Redis(password='***') does not answer"
+
+
 def test_what_cannot_be_recorded_is_not_done() -> None:
     book, done = Book(), []
     book.broker.available = False

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from mmrec.errors import PreconditionError, StoreError
-from mmrec.operating.long_work import LongWork
+from mmrec.errors import InvalidRequestError, PreconditionError, StoreError
+from mmrec.operating.long_work import LongWork, wait_of
 from mmrec.v1.admin_pb2 import RebuildResponse, RebuildResult, WorkProgress
 
 
@@ -71,3 +71,24 @@ def test_an_error_of_the_work_is_the_readers() -> None:
     with pytest.raises(StoreError, match="the log is damaged"):
         list(works.run("rebuild", work, progress=progress))
     assert list(works.run("rebuild", lambda told: [1], progress=None)) == [1]
+
+
+@pytest.mark.parametrize("told_progress", [progress, None])
+def test_work_that_tells_nothing_holds_no_reader(told_progress) -> None:
+    go_on = threading.Event()
+
+    def work(told):
+        go_on.wait(60)
+        return ["done"]
+
+    messages = LongWork().run("rebuild", work, progress=told_progress, pause_s=0.01)
+    assert [next(messages), next(messages)] == [None, None]
+    go_on.set()
+    assert [message for message in messages if message is not None] == ["done"]
+
+
+@pytest.mark.parametrize("wait_s", [-1.0, 3_600.5, float("nan"), float("inf")])
+def test_a_wait_is_bounded(wait_s: float) -> None:
+    with pytest.raises(InvalidRequestError, match=f"wait_s is {wait_s}; give seconds up to 3600, or 0 for 60"):
+        wait_of(wait_s, usual_s=60.0)
+    assert [wait_of(given_s, usual_s=60.0) for given_s in (0.0, 3_600.0)] == [60.0, 3_600.0]
