@@ -1,7 +1,5 @@
 """The catalogue in a file: what its topic has now, page by page, by words, however the topic changes."""
 
-import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -156,47 +154,6 @@ def test_pictures_stay_in_the_topic_and_are_found_there(topics: MemoryTopics, vi
     assert b"iVBORw" not in row.item.SerializeToString()
     assert len(view.record(row).value or b"") > 4_000
     assert view.row("b").picture_uri == "https://cdn.example/b.jpg"
-
-
-def test_the_record_of_a_row_is_found_among_those_that_come_to_other_partitions(
-    topics: MemoryTopics, view: CatalogueView
-) -> None:
-    partitions = {item_id: zlib.crc32(item_id.encode()) % 2 for item_id in "abcdefgh"}
-    first, other = (next(name for name, at in partitions.items() if at == number) for number in (1, 0))
-    send(topics, CatalogItem(item_id=first, title="Asked for"))
-    view.catch_up()
-    row, ends = view.row(first), topics.ends(TOPIC)
-    topics.ends = lambda topic: ends  # type: ignore[method-assign]  # as they were before the other one came
-    send(topics, CatalogItem(item_id=other, title="In the way"))
-    assert [record.partition for record in topics.read(TOPIC, start={**ends, 1: 0})] == [0, 1]
-    assert view.record(row).key == first.encode()
-
-
-def test_the_catalogue_is_followed_again_after_any_fault(
-    topics: MemoryTopics, view: CatalogueView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mmrec.operating.catalogue_view.RETRY_S", 0.01)
-    (tmp_path / "sub").write_text("a file where the folder should be")
-    send(topics, CatalogItem(item_id="a", title="A"))
-    view.start()
-    time.sleep(0.2)
-    (tmp_path / "sub").unlink()
-    give_up_s = time.monotonic() + 30
-    while view.num_items() < 1 and time.monotonic() < give_up_s:
-        time.sleep(0.01)
-    view.close()
-    assert ids(view) == ["a"]
-
-
-def test_catching_up_takes_portions_in_and_syncs_nothing(topics: MemoryTopics, view: CatalogueView) -> None:
-    send(topics, *(CatalogItem(item_id=f"i{n}", title=f"Item {n}") for n in range(1_234)))
-    asked: list[int] = []
-    take = view._take
-    view._take = lambda records: (asked.append(len(records)), take(records))[1]  # type: ignore[method-assign]
-    view.catch_up()
-    assert (asked, view.num_items(), view.num_behind()) == ([500, 500, 234], 1_234, 0)
-    with view._open() as database:
-        assert database.execute("pragma synchronous").fetchone() == (0,)
 
 
 def test_before_the_first_look_there_is_nothing(view: CatalogueView) -> None:
