@@ -163,12 +163,15 @@ def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        ({"kafak": {}}, "kafak is not a known name; did you mean 'kafka'? known: behaviors, catalog,"),
+        ({"kafak": {}}, "kafak is not a known name; did you mean 'kafka'? known: admin, behaviors, catalog,"),
         (
             {"kafka": {"boostrap": "x"}},
-            "kafka.boostrap is not a known name; did you mean 'bootstrap'? known: behavior_",
+            "kafka.boostrap is not a known name; did you mean 'bootstrap'? known: acts_retention_days, administrative_acts, behavior_",
         ),
-        ({"kafka": {"zzz": 1}}, "kafka.zzz is not a known name; known: behavior_events,"),
+        (
+            {"kafka": {"zzz": 1}},
+            "kafka.zzz is not a known name; known: acts_retention_days, administrative_acts, behavior_events,",
+        ),
         ({"scoring": {"behaviors": []}}, "scoring.behaviors is not a known name"),
         ({"kafka": 1}, "kafka is 1; give a table"),
         ({"scoring": [1]}, "scoring is [1]; give a table"),
