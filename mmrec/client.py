@@ -85,10 +85,7 @@ class RecommenderClient:
         )
         if as_of_s is not None:
             request.as_of.FromDatetime(datetime.fromtimestamp(as_of_s, tz=UTC))
-        try:
-            answer: recommender_pb2.RecommendItemsResponse = self._stub.RecommendItems(request, timeout=self._timeout_s)
-        except grpc.RpcError as error:
-            raise self._translated(error) from None
+        answer: recommender_pb2.RecommendItemsResponse = self._call(self._stub.RecommendItems, request)
         return answer
 
     def similar(
@@ -102,10 +99,7 @@ class RecommenderClient:
         request = recommender_pb2.SimilarItemsRequest(
             item_id=item_id, num_items=num_items, modality_weights=modality_weights
         )
-        try:
-            answer: recommender_pb2.SimilarItemsResponse = self._stub.SimilarItems(request, timeout=self._timeout_s)
-        except grpc.RpcError as error:
-            raise self._translated(error) from None
+        answer: recommender_pb2.SimilarItemsResponse = self._call(self._stub.SimilarItems, request)
         return answer
 
     def search(
@@ -132,10 +126,7 @@ class RecommenderClient:
             user_id=user_id,
             personal=personal,
         )
-        try:
-            answer: recommender_pb2.SearchItemsResponse = self._stub.SearchItems(request, timeout=self._timeout_s)
-        except grpc.RpcError as error:
-            raise self._translated(error) from None
+        answer: recommender_pb2.SearchItemsResponse = self._call(self._stub.SearchItems, request)
         return answer
 
     def rank(
@@ -158,10 +149,7 @@ class RecommenderClient:
             session_events=_events(session_events),
             include_explanations=include_explanations,
         )
-        try:
-            answer: recommender_pb2.RankItemsResponse = self._stub.RankItems(request, timeout=self._timeout_s)
-        except grpc.RpcError as error:
-            raise self._translated(error) from None
+        answer: recommender_pb2.RankItemsResponse = self._call(self._stub.RankItems, request)
         return answer
 
     def rows(
@@ -181,10 +169,7 @@ class RecommenderClient:
             session_events=_events(session_events),
             include_explanations=include_explanations,
         )
-        try:
-            answer: recommender_pb2.RecommendRowsResponse = self._stub.RecommendRows(request, timeout=self._timeout_s)
-        except grpc.RpcError as error:
-            raise self._translated(error) from None
+        answer: recommender_pb2.RecommendRowsResponse = self._call(self._stub.RecommendRows, request)
         return answer
 
     def explain(
@@ -204,10 +189,7 @@ class RecommenderClient:
             session_events=_events(session_events),
             filter=item_filter,
         )
-        try:
-            answer: recommender_pb2.ExplainItemResponse = self._stub.ExplainItem(request, timeout=self._timeout_s)
-        except grpc.RpcError as error:
-            raise self._translated(error) from None
+        answer: recommender_pb2.ExplainItemResponse = self._call(self._stub.ExplainItem, request)
         return answer
 
     def is_serving(self) -> bool:
@@ -217,6 +199,13 @@ class RecommenderClient:
         except grpc.RpcError:
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def _call(self, method: Any, request: Any) -> Any:
+        """The answer to a request; what the service says instead as an error of mmrec."""
+        try:
+            return method(request, timeout=self._timeout_s)
+        except grpc.RpcError as error:
+            raise self._translated(error) from None
 
     def _translated(self, error: grpc.RpcError) -> MmrecError:
         code, details = error.code(), error.details()

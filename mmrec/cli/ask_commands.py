@@ -128,17 +128,17 @@ def why(
 
     Example: `mmrec why u00001 i00042`
     """
-    from mmrec.cli.list_report import session_event
+    from mmrec.cli.list_report import list_document, session_event
     from mmrec.cli.search_parts import attribute_filter
     from mmrec.cli.terminal import recommender_client
-    from mmrec.cli.why_report import print_why, why_document
+    from mmrec.cli.why_report import print_why
 
     clicks = [session_event(text) for text in session or ()]
     item_filter = attribute_filter(where or ())
     with recommender_client(target, config) as client:
         answer = client.explain(user, item, num_items=num_items, session_events=clicks, item_filter=item_filter)
     if as_json:
-        print_json(why_document(answer))
+        print_json(list_document(answer))
     else:
         print_why(answer, out, num_features=rows)
 

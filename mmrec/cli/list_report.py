@@ -27,7 +27,9 @@ def session_event(text: str) -> tuple[str, str]:
     return item_id, behavior
 
 
-def list_document(answer: ListAnswer | recommender_pb2.RecommendRowsResponse) -> dict[str, Any]:
+def list_document(
+    answer: ListAnswer | recommender_pb2.RecommendRowsResponse | recommender_pb2.ExplainItemResponse,
+) -> dict[str, Any]:
     """The answer for machines, proto3 JSON in snake_case."""
     document: dict[str, Any] = MessageToDict(answer, preserving_proto_field_name=True)
     return document

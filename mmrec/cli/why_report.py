@@ -1,19 +1,10 @@
 """What became of an item on its way to a list, as tables."""
 
-from typing import Any
-
-from google.protobuf.json_format import MessageToDict
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from mmrec.v1 import recommender_pb2
-
-
-def why_document(answer: recommender_pb2.ExplainItemResponse) -> dict[str, Any]:
-    """The answer for machines, proto3 JSON in snake_case."""
-    document: dict[str, Any] = MessageToDict(answer, preserving_proto_field_name=True)
-    return document
 
 
 def print_why(answer: recommender_pb2.ExplainItemResponse, console: Console, *, num_features: int) -> None:

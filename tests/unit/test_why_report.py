@@ -4,8 +4,8 @@ import io
 
 from rich.console import Console
 
-from mmrec.cli.list_report import print_list
-from mmrec.cli.why_report import print_why, why_document
+from mmrec.cli.list_report import list_document, print_list
+from mmrec.cli.why_report import print_why
 from mmrec.v1 import recommender_pb2
 
 
@@ -52,7 +52,7 @@ def test_a_source_that_does_not_propose_it_has_no_place():
 
 
 def test_the_document_is_the_whole_answer():
-    assert why_document(answer())["outcome"] == "ITEM_OUTCOME_DONE"
+    assert list_document(answer())["outcome"] == "ITEM_OUTCOME_DONE"
 
 
 def test_a_ranking_names_what_it_left_out():
