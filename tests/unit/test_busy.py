@@ -22,7 +22,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_write_waits_for_another_connections_transaction(file: Path) -> None:
-    other, mine, kept_out = opened(file), opened(file), threading.Event()
+    other, mine, kept_out = opened(file, timeout=30.0), opened(file), threading.Event()
     other.execute("BEGIN IMMEDIATE")
 
     def write() -> None:
