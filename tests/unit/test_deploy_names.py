@@ -182,7 +182,15 @@ def test_programs_exist_and_their_status_files_are_those_that_probes_read(name: 
     services = {"jobs.score_stream", "jobs.follow_events", "jobs.build_neighbors", "jobs.tend_log", "jobs.encode_items"}
     assert (
         services
-        | {"services.collector", "services.admin", "feature_repo.apply", "jobs.publish", "jobs.train", "jobs.refit"}
+        | {
+            "services.collector",
+            "services.admin",
+            "services.console",
+            "feature_repo.apply",
+            "jobs.publish",
+            "jobs.train",
+            "jobs.refit",
+        }
         <= modules
     )
 
