@@ -59,6 +59,7 @@ class RecommenderClient:
         num_items: int = 0,
         placement: str = "",
         excluded_item_ids: Sequence[str] = (),
+        item_filter: recommender_pb2.AttributeFilter | None = None,
         session_events: Sequence[tuple[str, str] | behavior_pb2.BehaviorEvent] = (),
         page_token: str = "",
         include_explanations: bool = False,
@@ -79,6 +80,7 @@ class RecommenderClient:
             num_items=num_items,
             placement=placement,
             excluded_item_ids=excluded_item_ids,
+            filter=item_filter,
             session_events=_events(session_events),
             page_token=page_token,
             include_explanations=include_explanations,
@@ -89,7 +91,13 @@ class RecommenderClient:
         return answer
 
     def similar(
-        self, item_id: str, *, num_items: int = 0, modality_weights: Mapping[str, float] | None = None
+        self,
+        item_id: str,
+        *,
+        num_items: int = 0,
+        excluded_item_ids: Sequence[str] = (),
+        item_filter: recommender_pb2.AttributeFilter | None = None,
+        modality_weights: Mapping[str, float] | None = None,
     ) -> recommender_pb2.SimilarItemsResponse:
         """Items like one item; errors as recommend().
 
@@ -97,7 +105,11 @@ class RecommenderClient:
             modality_weights: Such as {"image": 1}; None or empty: the release's item embeddings.
         """
         request = recommender_pb2.SimilarItemsRequest(
-            item_id=item_id, num_items=num_items, modality_weights=modality_weights
+            item_id=item_id,
+            num_items=num_items,
+            excluded_item_ids=excluded_item_ids,
+            filter=item_filter,
+            modality_weights=modality_weights,
         )
         answer: recommender_pb2.SimilarItemsResponse = self._call(self._stub.SimilarItems, request)
         return answer
@@ -158,6 +170,7 @@ class RecommenderClient:
         *,
         num_rows: int = 0,
         num_items: int = 0,
+        item_filter: recommender_pb2.AttributeFilter | None = None,
         session_events: Sequence[tuple[str, str] | behavior_pb2.BehaviorEvent] = (),
         include_explanations: bool = False,
     ) -> recommender_pb2.RecommendRowsResponse:
@@ -166,6 +179,7 @@ class RecommenderClient:
             user_id=user_id,
             num_rows=num_rows,
             num_items=num_items,
+            filter=item_filter,
             session_events=_events(session_events),
             include_explanations=include_explanations,
         )

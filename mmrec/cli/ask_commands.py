@@ -20,6 +20,14 @@ from mmrec.cli.terminal import (
 from mmrec.config import Settings
 from mmrec.errors import InvalidRequestError, NotFoundError
 
+WhereOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="condition that must hold: color=red, color!=red, genre&=Comedy, inches>=13, price<=50, "
+        "published>=2026-01-31, domain=NAME, stock=any; repeatable"
+    ),
+]
+
 
 def recommend(
     user: Annotated[str, typer.Argument(help="user id; known or not")],
@@ -29,16 +37,18 @@ def recommend(
     exclude: Annotated[list[str] | None, typer.Option(help="item id to leave out; repeatable")] = None,
     session: Annotated[list[str] | None, typer.Option(help="item:behavior done just now; repeatable")] = None,
     as_of: Annotated[str, typer.Option("--as-of", help="instant, such as 2026-01-31T12:00:00Z; now where absent")] = "",
+    where: WhereOption = None,
     page: Annotated[str, typer.Option("--page", help="next page token of the answer before")] = "",
     target: Annotated[str, typer.Option(help="host:port of another recommender")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """A user's list, and why each item is on it.
 
-    Example: `mmrec recommend u00001 -n 10 --session i00042:browse`
+    Example: `mmrec recommend u00001 -n 10 --session i00042:browse --where color!=red --where "price<=50"`
     """
     from mmrec.cli.list_report import list_document, print_list, session_event
     from mmrec.cli.terminal import recommender_client
+    from mmrec.cli.where import attribute_filter
     from mmrec.wire.instants import parse_time
 
     as_of_s = parse_time(as_of) if as_of else None
@@ -50,6 +60,7 @@ def recommend(
             user,
             num_items=num_items,
             excluded_item_ids=exclude or (),
+            item_filter=attribute_filter(where or ()),
             session_events=clicks,
             page_token=page,
             include_explanations=True,
@@ -93,6 +104,7 @@ def rows(
     num_rows: Annotated[int, typer.Option(min=1, max=20, help="rows of the page")] = 5,
     num_items: Annotated[int, typer.Option("--num-items", "-n", min=1, max=50, help="items of a row")] = 6,
     session: Annotated[list[str] | None, typer.Option(help="item:behavior done just now; repeatable")] = None,
+    where: WhereOption = None,
     target: Annotated[str, typer.Option(help="host:port of another recommender")] = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -102,10 +114,13 @@ def rows(
     """
     from mmrec.cli.list_report import list_document, print_rows, session_event
     from mmrec.cli.terminal import recommender_client
+    from mmrec.cli.where import attribute_filter
 
-    clicks = [session_event(text) for text in session or ()]
+    clicks, item_filter = [session_event(text) for text in session or ()], attribute_filter(where or ())
     with recommender_client(target, config) as client:
-        answer = client.rows(user, num_rows=num_rows, num_items=num_items, session_events=clicks)
+        answer = client.rows(
+            user, num_rows=num_rows, num_items=num_items, item_filter=item_filter, session_events=clicks
+        )
     if as_json:
         print_json(list_document(answer))
     else:
@@ -119,7 +134,7 @@ def why(
     config: ConfigOption = "",
     num_items: Annotated[int, typer.Option("--num-items", "-n", min=1, max=200, help="length of the list")] = 20,
     session: Annotated[list[str] | None, typer.Option(help="item:behavior done just now; repeatable")] = None,
-    where: Annotated[list[str] | None, typer.Option(help="attribute=value that must hold; repeatable")] = None,
+    where: WhereOption = None,
     rows: Annotated[int, typer.Option(min=1, help="features to show")] = 8,
     target: Annotated[str, typer.Option(help="host:port of another recommender")] = "",
     as_json: JsonOption = False,
@@ -129,8 +144,8 @@ def why(
     Example: `mmrec why u00001 i00042`
     """
     from mmrec.cli.list_report import list_document, session_event
-    from mmrec.cli.search_parts import attribute_filter
     from mmrec.cli.terminal import recommender_client
+    from mmrec.cli.where import attribute_filter
     from mmrec.cli.why_report import print_why
 
     clicks = [session_event(text) for text in session or ()]
@@ -152,7 +167,7 @@ def search(
     like: Annotated[list[str] | None, typer.Option(help="item id of something like it; repeatable")] = None,
     without: Annotated[list[str] | None, typer.Option("--not", help="what it should not be; repeatable")] = None,
     user: Annotated[str, typer.Option(help="user id: order by relevance and this user's interest")] = "",
-    where: Annotated[list[str] | None, typer.Option(help="attribute=value that must hold; repeatable")] = None,
+    where: WhereOption = None,
     target: Annotated[str, typer.Option(help="host:port of another recommender")] = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -161,8 +176,9 @@ def search(
     Example: `mmrec search "red summer dress" --not stripes --like i00042`
     """
     from mmrec.cli.list_report import list_document, print_list
-    from mmrec.cli.search_parts import attribute_filter, query_parts
+    from mmrec.cli.search_parts import query_parts
     from mmrec.cli.terminal import recommender_client
+    from mmrec.cli.where import attribute_filter
 
     parts = query_parts(text, images=image or (), item_ids=like or (), unwanted=without or ())
     item_filter = attribute_filter(where or ())

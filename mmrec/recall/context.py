@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.features.assemble import CandidateSignals
-from mmrec.recall.catalogue import NO_ROW, BoolArray, Catalogue, FloatArray, ItemFilter, NeighborTable, RowArray
+from mmrec.recall.catalogue import NO_ROW, BoolArray, Catalogue, FloatArray, NeighborTable, RowArray
+from mmrec.recall.item_filter import EVERYTHING, ItemFilter
 from mmrec.recall.pull import profile_pulls
 from mmrec.scoring.as_of import profile_as_of
 from mmrec.scoring.behaviors import BehaviorSet
@@ -173,8 +174,10 @@ def allowed_items(
         item_filter: Conditions of the request.
         excluded: Ids of items that the request does not want; unknown ones are ignored.
     """
-    allowed_I = catalogue.showable(as_of_s, now_s=now_s)
-    if item_filter is not None and not item_filter.is_empty:
+    if item_filter is None or item_filter is EVERYTHING:
+        allowed_I = catalogue.showable(as_of_s, now_s=now_s)
+    else:
+        allowed_I = catalogue.showable(as_of_s, now_s=now_s, includes_out_of_stock=item_filter.includes_out_of_stock)
         allowed_I &= catalogue.passing(item_filter)
     if excluded:
         rows = catalogue.rows(excluded)

@@ -218,7 +218,8 @@ def _outcome(
         return Outcome.BELOW, f"It is candidate {place} of {len(ranked.order)}; the list ends at {request.num_items}."
     catalogue = state.catalogue
     entry = catalogue.entries[row]
-    if not catalogue.showable(request.as_of_s, now_s=request.now_s)[row]:
+    stocked = request.item_filter.includes_out_of_stock
+    if not catalogue.showable(request.as_of_s, now_s=request.now_s, includes_out_of_stock=stocked)[row]:
         when = shown_when(entry, now_s=max(request.as_of_s, request.now_s or request.as_of_s))
         return Outcome.UNAVAILABLE, f"Lists may contain it {when}."
     if entry.item_id in request.excluded_item_ids or entry.item_id in request.shown_item_ids:

@@ -10,13 +10,13 @@ from mmrec.config import EventSettings
 from mmrec.errors import InvalidRequestError
 from mmrec.events.columns import ANONYMOUS_PREFIX, user_key
 from mmrec.events.rules import number_problem
-from mmrec.recall.catalogue import ItemFilter
 from mmrec.serving.explain import Explanation, explain
+from mmrec.serving.filters import asked_filter, seconds
 from mmrec.serving.page_token import page_token, shown_items
 from mmrec.serving.recommend import DEFAULT_ITEMS, MAX_ITEMS, Degradation, ListRequest, RecommendedList, SessionEvent
 from mmrec.v1 import behavior_pb2, recommender_pb2
 from mmrec.wire.ids import first_id_problem, id_problem
-from mmrec.wire.instants import MAX_SECONDS, MIN_SECONDS, rfc3339
+from mmrec.wire.instants import rfc3339
 
 MAX_EXCLUDED = 10_000
 MAX_SESSION_EVENTS = 100
@@ -28,15 +28,6 @@ def timestamp(time_s: float) -> Timestamp:
     """An instant as a message, to the microsecond."""
     microseconds = round(time_s * 1e6)
     return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1_000)
-
-
-def seconds(message: Timestamp, name: str) -> float:
-    """An instant of field `name` as float64 epoch seconds; InvalidRequestError beyond what Timestamp may hold."""
-    if not (MIN_SECONDS <= message.seconds <= MAX_SECONDS and 0 <= message.nanos < 1_000_000_000):
-        raise InvalidRequestError(
-            f"{name} is {message.seconds} s and {message.nanos} ns; give an instant of the years 1 to 9999"
-        )
-    return float(message.seconds) + float(message.nanos) * 1e-9
 
 
 def check_id(name: str, value: str) -> None:
@@ -74,7 +65,7 @@ def list_request(message: recommender_pb2.RecommendItemsRequest, *, now_s: float
         now_s=now_s,
         num_items=number_of_items(message.num_items),
         excluded_item_ids=excluded_items(message.excluded_item_ids),
-        item_filter=item_filter(message.filter) if message.HasField("filter") else ItemFilter(),
+        item_filter=asked_filter(message),
         session_events=session_events(message.session_events, bounds=bounds, newest_s=max(now_s, as_of_s)),
         shown_item_ids=shown_items(message.page_token),
     )
@@ -144,26 +135,6 @@ def _event_time_s(event: behavior_pb2.BehaviorEvent, earliest_s: float, latest_s
             f"{latest_s:.3f}, or none for now"
         )
     return event_time_s
-
-
-def item_filter(message: recommender_pb2.AttributeFilter) -> ItemFilter:
-    """A filter; InvalidRequestError where a bound is no price, none can lie within, or a condition names nothing."""
-    for bound in (message.price_min, message.price_max):
-        if not (math.isfinite(bound) and bound >= 0):
-            raise InvalidRequestError(f"price bound {bound} is no price; give numbers >= 0, 0 for no bound")
-    if 0 < message.price_max < message.price_min:
-        raise InvalidRequestError(
-            f"price_min {message.price_min} is above price_max {message.price_max}; give the lower one as price_min"
-        )
-    for condition in message.conditions:
-        if not condition.attribute or not condition.values:
-            raise InvalidRequestError("a condition needs an attribute and at least one value")
-    return ItemFilter(
-        conditions=tuple((c.attribute, tuple(c.values)) for c in message.conditions),
-        domain=message.domain,
-        price_min=message.price_min,
-        price_max=message.price_max,
-    )
 
 
 def add_items(

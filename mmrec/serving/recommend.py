@@ -19,9 +19,10 @@ from mmrec.catalog.item import Availability
 from mmrec.errors import DeadlineError, InvalidRequestError, MmrecError, NotFoundError
 from mmrec.features.assemble import assemble
 from mmrec.models.serving_model import ServingModel
-from mmrec.recall.catalogue import NO_ROW, Catalogue, FloatArray, ItemFilter, RowArray
+from mmrec.recall.catalogue import NO_ROW, Catalogue, FloatArray, RowArray
 from mmrec.recall.context import RecallContext, allowed_items, item_context, recall_context
 from mmrec.recall.fusion import OWN_WEIGHTS, Candidates, SourceWeights, fuse
+from mmrec.recall.item_filter import EVERYTHING, ItemFilter
 from mmrec.recall.pull import profile_pulls
 from mmrec.recall.source import Proposals, RecallSource
 from mmrec.recall.sources.registry import FINDING_SIMILAR, SOURCES
@@ -95,7 +96,7 @@ class ListRequest:
     instant is asked for. None where a list of the past is made again."""
     num_items: int = DEFAULT_ITEMS
     excluded_item_ids: tuple[str, ...] = ()
-    item_filter: ItemFilter = field(default_factory=ItemFilter)
+    item_filter: ItemFilter = EVERYTHING
     session_events: tuple[SessionEvent, ...] = ()
     shown_item_ids: tuple[str, ...] = ()
     """Items of the previous pages, in order."""

@@ -36,6 +36,7 @@ from mmrec.scoring.item_statistics import decay_rates
 from mmrec.scoring.profile import NEVER_S
 from mmrec.serving.asked_items import explain_answer, rank_answer
 from mmrec.serving.cursor import Cursor
+from mmrec.serving.filters import asked_filter
 from mmrec.serving.fresh_profile import FreshProfile
 from mmrec.serving.item_record import ItemUpdate, read_item_update
 from mmrec.serving.keeper import CatalogueKeeper
@@ -44,7 +45,6 @@ from mmrec.serving.messages import (
     add_items,
     check_id,
     check_ids,
-    item_filter,
     list_request,
     list_response,
     number_of_items,
@@ -247,7 +247,7 @@ class Replica:
             as_of_s=now_s,
             num_items=number_of_items(message.num_items),
             excluded_item_ids=tuple(message.excluded_item_ids),
-            item_filter=item_filter(message.filter),
+            item_filter=asked_filter(message),
             state=state,
         )
         response = recommender_pb2.SimilarItemsResponse(

@@ -13,8 +13,9 @@ from mmrec.config import SearchSettings
 from mmrec.content.registry import modality_named
 from mmrec.errors import InvalidRequestError, NotFoundError
 from mmrec.events.columns import ANONYMOUS_PREFIX, user_key
-from mmrec.recall.catalogue import ItemFilter
-from mmrec.serving.messages import MAX_EXCLUDED, check_id, check_ids, item_filter, number_of_items
+from mmrec.recall.item_filter import EVERYTHING, ItemFilter
+from mmrec.serving.filters import asked_filter
+from mmrec.serving.messages import MAX_EXCLUDED, check_id, check_ids, number_of_items
 from mmrec.serving.recommend import DEFAULT_ITEMS
 from mmrec.v1 import recommender_pb2
 
@@ -42,7 +43,7 @@ class SearchRequest:
     as_of_s: float
     num_items: int = DEFAULT_ITEMS
     excluded_item_ids: tuple[str, ...] = ()
-    item_filter: ItemFilter = field(default_factory=ItemFilter)
+    item_filter: ItemFilter = EVERYTHING
     user_key: str = ""
     """Whose interest counts, where `is_personal`."""
     is_personal: bool = False
@@ -77,7 +78,7 @@ def search_request(
         as_of_s=now_s,
         num_items=number_of_items(message.num_items),
         excluded_item_ids=_excluded(message),
-        item_filter=item_filter(message.filter),
+        item_filter=asked_filter(message),
         user_key=key,
         is_personal=message.personal,
     )
@@ -107,7 +108,7 @@ def likeness_request(message: recommender_pb2.SimilarItemsRequest, *, now_s: flo
         as_of_s=now_s,
         num_items=number_of_items(message.num_items),
         excluded_item_ids=_excluded(message),
-        item_filter=item_filter(message.filter),
+        item_filter=asked_filter(message),
         shares={name: weight / largest for name, weight in message.modality_weights.items()},
     )
 

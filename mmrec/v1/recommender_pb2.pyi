@@ -13,6 +13,13 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class ConditionKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONDITION_KIND_UNSPECIFIED: _ClassVar[ConditionKind]
+    CONDITION_KIND_ANY: _ClassVar[ConditionKind]
+    CONDITION_KIND_ALL: _ClassVar[ConditionKind]
+    CONDITION_KIND_NONE: _ClassVar[ConditionKind]
+
 class ItemOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ITEM_OUTCOME_UNSPECIFIED: _ClassVar[ItemOutcome]
@@ -32,6 +39,10 @@ class RowKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ROW_KIND_BECAUSE: _ClassVar[RowKind]
     ROW_KIND_NEW: _ClassVar[RowKind]
     ROW_KIND_POPULAR: _ClassVar[RowKind]
+CONDITION_KIND_UNSPECIFIED: ConditionKind
+CONDITION_KIND_ANY: ConditionKind
+CONDITION_KIND_ALL: ConditionKind
+CONDITION_KIND_NONE: ConditionKind
 ITEM_OUTCOME_UNSPECIFIED: ItemOutcome
 ITEM_OUTCOME_LISTED: ItemOutcome
 ITEM_OUTCOME_BELOW: ItemOutcome
@@ -72,24 +83,46 @@ class RecommendItemsRequest(_message.Message):
     def __init__(self, user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ..., num_items: _Optional[int] = ..., placement: _Optional[str] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[AttributeFilter, _Mapping]] = ..., session_events: _Optional[_Iterable[_Union[_behavior_pb2.BehaviorEvent, _Mapping]]] = ..., page_token: _Optional[str] = ..., include_explanations: _Optional[bool] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class AttributeFilter(_message.Message):
-    __slots__ = ("conditions", "domain", "price_min", "price_max")
+    __slots__ = ("conditions", "domain", "price_min", "price_max", "numbers", "published_after", "published_before", "shown_until", "includes_out_of_stock")
     CONDITIONS_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     PRICE_MIN_FIELD_NUMBER: _ClassVar[int]
     PRICE_MAX_FIELD_NUMBER: _ClassVar[int]
+    NUMBERS_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHED_AFTER_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHED_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    SHOWN_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    INCLUDES_OUT_OF_STOCK_FIELD_NUMBER: _ClassVar[int]
     conditions: _containers.RepeatedCompositeFieldContainer[AttributeCondition]
     domain: str
     price_min: float
     price_max: float
-    def __init__(self, conditions: _Optional[_Iterable[_Union[AttributeCondition, _Mapping]]] = ..., domain: _Optional[str] = ..., price_min: _Optional[float] = ..., price_max: _Optional[float] = ...) -> None: ...
+    numbers: _containers.RepeatedCompositeFieldContainer[NumberRange]
+    published_after: _timestamp_pb2.Timestamp
+    published_before: _timestamp_pb2.Timestamp
+    shown_until: _timestamp_pb2.Timestamp
+    includes_out_of_stock: bool
+    def __init__(self, conditions: _Optional[_Iterable[_Union[AttributeCondition, _Mapping]]] = ..., domain: _Optional[str] = ..., price_min: _Optional[float] = ..., price_max: _Optional[float] = ..., numbers: _Optional[_Iterable[_Union[NumberRange, _Mapping]]] = ..., published_after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., published_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., shown_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., includes_out_of_stock: _Optional[bool] = ...) -> None: ...
 
 class AttributeCondition(_message.Message):
-    __slots__ = ("attribute", "values")
+    __slots__ = ("attribute", "values", "kind")
     ATTRIBUTE_FIELD_NUMBER: _ClassVar[int]
     VALUES_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
     attribute: str
     values: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, attribute: _Optional[str] = ..., values: _Optional[_Iterable[str]] = ...) -> None: ...
+    kind: ConditionKind
+    def __init__(self, attribute: _Optional[str] = ..., values: _Optional[_Iterable[str]] = ..., kind: _Optional[_Union[ConditionKind, str]] = ...) -> None: ...
+
+class NumberRange(_message.Message):
+    __slots__ = ("attribute", "min", "max")
+    ATTRIBUTE_FIELD_NUMBER: _ClassVar[int]
+    MIN_FIELD_NUMBER: _ClassVar[int]
+    MAX_FIELD_NUMBER: _ClassVar[int]
+    attribute: str
+    min: float
+    max: float
+    def __init__(self, attribute: _Optional[str] = ..., min: _Optional[float] = ..., max: _Optional[float] = ...) -> None: ...
 
 class RecommendItemsResponse(_message.Message):
     __slots__ = ("request_id", "release_id", "items", "next_page_token", "state")
@@ -106,7 +139,7 @@ class RecommendItemsResponse(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., release_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[RecommendedItem, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., state: _Optional[_Union[ServingState, _Mapping]] = ...) -> None: ...
 
 class RecommendedItem(_message.Message):
-    __slots__ = ("item_id", "rank", "ranking_score", "sources", "explanation", "title", "domain", "attributes", "price", "currency")
+    __slots__ = ("item_id", "rank", "ranking_score", "sources", "explanation", "title", "domain", "attributes", "price", "currency", "out_of_stock")
     class AttributesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -124,6 +157,7 @@ class RecommendedItem(_message.Message):
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     PRICE_FIELD_NUMBER: _ClassVar[int]
     CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    OUT_OF_STOCK_FIELD_NUMBER: _ClassVar[int]
     item_id: str
     rank: int
     ranking_score: float
@@ -134,7 +168,8 @@ class RecommendedItem(_message.Message):
     attributes: _containers.ScalarMap[str, str]
     price: float
     currency: str
-    def __init__(self, item_id: _Optional[str] = ..., rank: _Optional[int] = ..., ranking_score: _Optional[float] = ..., sources: _Optional[_Iterable[str]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., title: _Optional[str] = ..., domain: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ..., price: _Optional[float] = ..., currency: _Optional[str] = ...) -> None: ...
+    out_of_stock: bool
+    def __init__(self, item_id: _Optional[str] = ..., rank: _Optional[int] = ..., ranking_score: _Optional[float] = ..., sources: _Optional[_Iterable[str]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., title: _Optional[str] = ..., domain: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ..., price: _Optional[float] = ..., currency: _Optional[str] = ..., out_of_stock: _Optional[bool] = ...) -> None: ...
 
 class ServingState(_message.Message):
     __slots__ = ("as_of", "stream_lag", "degraded", "degraded_reasons", "num_candidates")

@@ -171,6 +171,8 @@ def test_items_of_the_caller_come_back_in_order_and_each_is_explained(client: Pr
         ("RecommendItems", {"user_id": "u", "page_token": "made up"}, "INVALID_ARGUMENT", "page_token"),
         ("RecommendItems", {"user_id": "u", "as_of": {"seconds": 2**63 - 1}}, "INVALID_ARGUMENT", "as_of"),
         ("RecommendItems", {"user_id": "u", "filter": {"price_min": -1.0}}, "INVALID_ARGUMENT", "price"),
+        ("RecommendItems", {"user_id": "u", "filter": {"numbers": [{"attribute": "i"}]}}, "INVALID_ARGUMENT", "bound"),
+        ("SimilarItems", {"item_id": "i", "filter": {"conditions": [{}]}}, "INVALID_ARGUMENT", "a condition needs"),
         ("RecommendItems", {"session_events": [{"behavior": "cart"}]}, "INVALID_ARGUMENT", "item_id"),
         ("RecommendItems", {"session_events": [{"item_id": "i", "behavior": "eat"}]}, "INVALID_ARGUMENT", "eat"),
         ("SimilarItems", {}, "INVALID_ARGUMENT", "item_id"),
