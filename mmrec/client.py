@@ -4,7 +4,7 @@ with RecommenderClient("127.0.0.1:18500") as recommender:
     answer = recommender.recommend("u00001", num_items=20, include_explanations=True)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
@@ -90,11 +90,47 @@ class RecommenderClient:
         answer: recommender_pb2.RecommendItemsResponse = self._call(self._stub.RecommendItems, request)
         return answer
 
+    def recommend_many(
+        self,
+        user_ids: Sequence[str],
+        *,
+        num_items: int = 0,
+        placement: str = "",
+        excluded_item_ids: Sequence[str] = (),
+        item_filter: recommender_pb2.AttributeFilter | None = None,
+        include_explanations: bool = False,
+        timeout_s: float | None = None,
+    ) -> Iterator[recommender_pb2.UserList]:
+        """A list for each of 1 to 10,000 users, in their order, as they are made; errors as recommend().
+
+        Ending the iteration ends the work.
+
+        Args:
+            timeout_s: For all lists together; None waits for as long as they take.
+        """
+        request = recommender_pb2.RecommendBatchRequest(
+            users=[recommender_pb2.BatchUser(user_id=user_id) for user_id in user_ids],
+            num_items=num_items,
+            placement=placement,
+            excluded_item_ids=excluded_item_ids,
+            filter=item_filter,
+            include_explanations=include_explanations,
+        )
+        call = self._stub.RecommendBatch(request, timeout=timeout_s)
+        try:
+            for answer in call:
+                yield from answer.lists
+        except grpc.RpcError as error:
+            raise self._translated(error) from None
+        finally:
+            call.cancel()
+
     def similar(
         self,
         item_id: str,
         *,
         num_items: int = 0,
+        user_id: str = "",
         excluded_item_ids: Sequence[str] = (),
         item_filter: recommender_pb2.AttributeFilter | None = None,
         modality_weights: Mapping[str, float] | None = None,
@@ -102,11 +138,13 @@ class RecommenderClient:
         """Items like one item; errors as recommend().
 
         Args:
+            user_id: Whose interest has a say in the order; empty for nobody's.
             modality_weights: Such as {"image": 1}; None or empty: the release's item embeddings.
         """
         request = recommender_pb2.SimilarItemsRequest(
             item_id=item_id,
             num_items=num_items,
+            user_id=user_id,
             excluded_item_ids=excluded_item_ids,
             filter=item_filter,
             modality_weights=modality_weights,

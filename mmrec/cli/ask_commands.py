@@ -72,6 +72,61 @@ def recommend(
         print_list(answer, out)
 
 
+def batch(
+    users: Annotated[Path, typer.Argument(help="file of user ids, one a line; - reads them from the terminal's input")],
+    *,
+    config: ConfigOption = "",
+    num_items: Annotated[int, typer.Option("--num-items", "-n", min=1, max=200, help="length of each list")] = 20,
+    where: WhereOption = None,
+    placement: Annotated[str, typer.Option(help="place the lists are for, kept with them")] = "",
+    target: Annotated[str, typer.Option(help="host:port of another recommender")] = "",
+) -> None:
+    """Lists for many users as JSON, one a line, as they are made; python -m jobs.recommend_users is for millions.
+
+    Example: `mmrec batch users.txt -n 10 --placement letter > lists.jsonl`
+    """
+    from mmrec.cli.list_report import list_document
+    from mmrec.cli.terminal import recommender_client
+    from mmrec.cli.where import attribute_filter
+    from mmrec.serving.batch_answer import MAX_USERS
+    from mmrec.wire.portions import portions
+
+    item_filter = attribute_filter(where or ())
+    with recommender_client(target, config) as client, typer.open_file(str(users), encoding="utf-8") as lines:
+        named = (name for line in lines if (name := line.strip()))
+        for some in portions(named, MAX_USERS):
+            lists = client.recommend_many(some, num_items=num_items, item_filter=item_filter, placement=placement)
+            for each in lists:
+                typer.echo(json.dumps(list_document(each), ensure_ascii=False))
+
+
+def similar(
+    item: Annotated[str, typer.Argument(help="item id")],
+    *,
+    config: ConfigOption = "",
+    num_items: Annotated[int, typer.Option("--num-items", "-n", min=1, max=200, help="length of the list")] = 20,
+    user: Annotated[str, typer.Option(help="user id: this user's interest has a say in the order")] = "",
+    where: WhereOption = None,
+    target: Annotated[str, typer.Option(help="host:port of another recommender")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Items like one item.
+
+    Example: `mmrec similar i00042 --user u00001 --where "price<=50"`
+    """
+    from mmrec.cli.list_report import list_document, print_list
+    from mmrec.cli.terminal import recommender_client
+    from mmrec.cli.where import attribute_filter
+
+    item_filter = attribute_filter(where or ())
+    with recommender_client(target, config) as client:
+        answer = client.similar(item, num_items=num_items, user_id=user, item_filter=item_filter)
+    if as_json:
+        print_json(list_document(answer))
+    else:
+        print_list(answer, out)
+
+
 def rank(
     user: Annotated[str, typer.Argument(help="user id; known or not")],
     items: Annotated[list[str], typer.Argument(help="item ids, 1 to 1,000")],

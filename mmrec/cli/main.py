@@ -69,6 +69,8 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 app.command()(model_commands.publish)
 app.command()(evaluate_command.evaluate)
 app.command()(ask_commands.recommend)
+app.command()(ask_commands.batch)
+app.command()(ask_commands.similar)
 app.command()(ask_commands.rank)
 app.command()(ask_commands.rows)
 app.command()(ask_commands.why)

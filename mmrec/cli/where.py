@@ -51,10 +51,9 @@ def attribute_filter(conditions: Sequence[str]) -> recommender_pb2.AttributeFilt
 def _alternatives(
     made: recommender_pb2.AttributeFilter, attribute: str, kind: "recommender_pb2.ConditionKind"
 ) -> recommender_pb2.AttributeCondition:
-    for each in made.conditions:
-        if (each.attribute, each.kind) == (attribute, kind):
-            return each
-    return made.conditions.add(attribute=attribute, kind=kind)
+    same = [each for each in made.conditions if (each.attribute, each.kind) == (attribute, kind)]
+    found: recommender_pb2.AttributeCondition = same[0] if same else made.conditions.add(attribute=attribute, kind=kind)
+    return found
 
 
 def _bound(made: recommender_pb2.AttributeFilter, attribute: str, comparison: str, value: str) -> None:

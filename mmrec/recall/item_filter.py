@@ -108,9 +108,9 @@ def _holds(condition: Condition, content: ContentColumns, vocabulary: Vocabulary
         case ConditionKind.NONE:
             return ~_has_any(content, known)
         case ConditionKind.ALL:
-            holds_X = np.full(len(content), len(known) == len(tokens) > 0, dtype=np.bool_)
+            holds_X: npt.NDArray[np.bool_] = np.full(len(content), len(known) == len(tokens) > 0, dtype=np.bool_)
             for token in known:
-                holds_X &= _has_any(content, [token])
+                np.logical_and(holds_X, _has_any(content, [token]), out=holds_X)
             return holds_X
 
 

@@ -25,6 +25,7 @@ Filtered = (
     | recommender_pb2.SearchItemsRequest
     | recommender_pb2.ExplainItemRequest
     | recommender_pb2.RecommendRowsRequest
+    | recommender_pb2.RecommendBatchRequest
 )
 """Requests with a filter."""
 

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -77,16 +78,21 @@ def asking_user(message: ForUser) -> str:
     Raises:
         InvalidRequestError: an id is not valid, or nobody is named.
     """
-    check_id("user_id", message.user_id)
-    check_id("anonymous_id", message.anonymous_id)
-    if message.user_id.startswith(ANONYMOUS_PREFIX):
-        raise InvalidRequestError(
-            f'user_id {message.user_id!r} begins with "{ANONYMOUS_PREFIX}"; give anonymous ids as anonymous_id'
-        )
-    key = user_key(message.user_id, message.anonymous_id)
+    key = named_user(message.user_id, message.anonymous_id)
     if not key and not message.session_events:
         raise InvalidRequestError("nobody to recommend for: give user_id, anonymous_id or session_events")
     return key
+
+
+def named_user(user_id: str, anonymous_id: str) -> str:
+    """Profile key of a user or guest, "" where neither is named; InvalidRequestError where an id is not valid."""
+    check_id("user_id", user_id)
+    check_id("anonymous_id", anonymous_id)
+    if user_id.startswith(ANONYMOUS_PREFIX):
+        raise InvalidRequestError(
+            f'user_id {user_id!r} begins with "{ANONYMOUS_PREFIX}"; give anonymous ids as anonymous_id'
+        )
+    return user_key(user_id, anonymous_id)
 
 
 def excluded_items(item_ids: Sequence[str]) -> tuple[str, ...]:
@@ -234,6 +240,13 @@ def state_message(
     if math.isfinite(stream_ingest_time_s):
         state.stream_lag.FromMicroseconds(round(max(0.0, as_of_s - stream_ingest_time_s) * 1e6))
     return state
+
+
+def lacking_in(answer: Any) -> list[str]:
+    """Names of what an answer of any method lacks; of a batch, of each of its lists."""
+    if isinstance(answer, recommender_pb2.RecommendBatchResponse):
+        return [reason for each in answer.lists for reason in each.list.state.degraded_reasons]
+    return list(answer.state.degraded_reasons)
 
 
 def served_list_record(

@@ -20,12 +20,12 @@ from mmrec.errors import DeadlineError, InvalidRequestError, MmrecError, NotFoun
 from mmrec.features.assemble import assemble
 from mmrec.models.serving_model import ServingModel
 from mmrec.recall.catalogue import NO_ROW, Catalogue, FloatArray, RowArray
-from mmrec.recall.context import RecallContext, allowed_items, item_context, recall_context
+from mmrec.recall.context import RecallContext, allowed_items, recall_context
 from mmrec.recall.fusion import OWN_WEIGHTS, Candidates, SourceWeights, fuse
 from mmrec.recall.item_filter import EVERYTHING, ItemFilter
 from mmrec.recall.pull import profile_pulls
 from mmrec.recall.source import Proposals, RecallSource
-from mmrec.recall.sources.registry import FINDING_SIMILAR, SOURCES
+from mmrec.recall.sources.registry import SOURCES
 from mmrec.scoring.apply import apply
 from mmrec.scoring.as_of import profile_as_of
 from mmrec.scoring.batch import session_batch
@@ -243,6 +243,21 @@ def rank_candidates(
     num_candidates = max(state.num_candidates, request.num_items + 1)
     candidates = recall(context, sources, num_candidates, state.source_weights, progress)
     scores_N, features_NF = rank(context, candidates, state, progress)
+    return in_order(
+        candidates, context=context, scores_N=scores_N, features_NF=features_NF, state=state, progress=progress
+    )
+
+
+def in_order(
+    candidates: Candidates,
+    *,
+    context: RecallContext,
+    scores_N: FloatArray,
+    features_NF: npt.NDArray[np.float32] | None,
+    state: ReplicaState,
+    progress: Progress,
+) -> RankedCandidates:
+    """Candidates in the order of the list: by score, re-ranked for diversity where that is configured."""
     order = by_score(scores_N)
     if state.diversity and context.catalogue.index is not None:
         vectors_ND = context.catalogue.index.vectors_ID[candidates.rows_N]
@@ -255,49 +270,6 @@ def rank_candidates(
         features_NF=features_NF,
         degraded=tuple(progress.degraded),
         num_overlay_events=progress.num_overlay_events,
-    )
-
-
-def similar(
-    item_id: str,
-    *,
-    as_of_s: float,
-    num_items: int,
-    excluded_item_ids: Sequence[str],
-    item_filter: ItemFilter,
-    state: ReplicaState,
-) -> RecommendedList:
-    """Items like one item: by embedding, by neighbors, or by both.
-
-    Args:
-        as_of_s: Items that are published later are not listed.
-
-    Raises:
-        InvalidRequestError: empty item id, num_items out of range.
-        NotFoundError: the item is not in the catalogue, was removed, or is not published yet.
-    """
-    if not item_id:
-        raise InvalidRequestError("item_id is empty; name the item whose like you want")
-    if not 1 <= num_items <= MAX_ITEMS:
-        raise InvalidRequestError(f"num_items is {num_items}; give 1 to {MAX_ITEMS}, or 0 for {DEFAULT_ITEMS}")
-    catalogue = state.catalogue
-    row = shown_row(item_id, catalogue, as_of_s=as_of_s)
-    degraded = [Degradation.RELEASE_UNUSABLE] if state.unusable_release else []
-    if state.model is None:
-        degraded.append(Degradation.NO_RELEASE)
-    excluded = [*excluded_item_ids, item_id]
-    allowed_I = allowed_items(catalogue, as_of_s=as_of_s, item_filter=item_filter, excluded=excluded)
-    context = item_context(row, catalogue, state.scoring, allowed_I=allowed_I)
-    # The release's weights are of lists for users: here sources count as they say themselves.
-    found = [(source, source.propose(context, num_candidates=4 * num_items)) for source in FINDING_SIMILAR]
-    candidates = fuse(found, num_candidates=4 * num_items)
-    return RecommendedList(
-        rows_K=candidates.rows_N[:num_items],
-        ranking_scores_K=candidates.recall_scores_N[:num_items],
-        candidates=candidates,
-        context=context,
-        degraded=tuple(degraded),
-        has_more=False,
     )
 
 
@@ -422,26 +394,34 @@ def rank(
     if progress.deadline.left_s() < RANK_MARGIN_S:
         progress.degraded[Degradation.RANKING_SKIPPED] = None
         return candidates.recall_scores_N, None
-    rows_N, decay_per_day = candidates.rows_N, state.scoring.decay_per_day[0]
     try:
-        behaviors, seen = state.scoring.behaviors, context
-        if state.ranker_behaviors is not None and state.ranker_behaviors != behaviors:
-            # Weights were changed since the ranker was trained: recall uses the new ones, the ranker must not.
-            behaviors = state.ranker_behaviors
-            trained = profile_as_of(
-                context.profile, as_of_s=context.read_s, behaviors=behaviors, decay_per_day=decay_per_day
-            )
-            seen = replace(context, pulls_J=profile_pulls(trained, behaviors.weights_B, state.scoring))
-        features_NF = assemble(
-            context.profile,
-            context.catalogue.facts(rows_N, context.own_rows_J),
-            seen.signals(rows_N),
-            as_of_s=context.read_s,
-            behaviors=behaviors,
-            decay_per_day=decay_per_day,
-        )
+        features_NF = feature_rows(context, candidates.rows_N, state)
         return state.model.rank(features_NF), features_NF
     except Exception as error:  # a list in recall order is better than none
         log.error("ranking_failed", error=repr(error))
         progress.degraded[Degradation.RANKING_FAILED] = None
         return candidates.recall_scores_N, None
+
+
+def feature_rows(context: RecallContext, rows_N: RowArray, state: ReplicaState) -> npt.NDArray[np.float32]:
+    """What the ranker reads of some items for the user of a context, shape (N, F)."""
+    behaviors, seen = ranking_view(context, state)
+    return assemble(
+        context.profile,
+        context.catalogue.facts(rows_N, context.own_rows_J),
+        seen.signals(rows_N),
+        as_of_s=context.read_s,
+        behaviors=behaviors,
+        decay_per_day=state.scoring.decay_per_day[0],
+    )
+
+
+def ranking_view(context: RecallContext, state: ReplicaState) -> tuple[BehaviorSet, RecallContext]:
+    """Behaviors with the weights that the ranker was trained with, and the context as they show it."""
+    behaviors = state.ranker_behaviors
+    if behaviors is None or behaviors == state.scoring.behaviors:
+        return state.scoring.behaviors, context
+    # Weights were changed since the ranker was trained: recall uses the new ones, the ranker must not.
+    decay_per_day = state.scoring.decay_per_day[0]
+    trained = profile_as_of(context.profile, as_of_s=context.read_s, behaviors=behaviors, decay_per_day=decay_per_day)
+    return behaviors, replace(context, pulls_J=profile_pulls(trained, behaviors.weights_B, state.scoring))

@@ -12,10 +12,9 @@ from mmrec.catalog.values import is_blank
 from mmrec.config import SearchSettings
 from mmrec.content.registry import modality_named
 from mmrec.errors import InvalidRequestError, NotFoundError
-from mmrec.events.columns import ANONYMOUS_PREFIX, user_key
 from mmrec.recall.item_filter import EVERYTHING, ItemFilter
 from mmrec.serving.filters import asked_filter
-from mmrec.serving.messages import MAX_EXCLUDED, check_id, check_ids, number_of_items
+from mmrec.serving.messages import MAX_EXCLUDED, check_id, check_ids, named_user, number_of_items
 from mmrec.serving.recommend import DEFAULT_ITEMS
 from mmrec.v1 import recommender_pb2
 
@@ -59,13 +58,7 @@ def search_request(
     Raises:
         InvalidRequestError: it asks for something impossible; the message says which part and why.
     """
-    check_id("user_id", message.user_id)
-    check_id("anonymous_id", message.anonymous_id)
-    if message.user_id.startswith(ANONYMOUS_PREFIX):
-        raise InvalidRequestError(
-            f'user_id {message.user_id!r} begins with "{ANONYMOUS_PREFIX}"; give anonymous ids as anonymous_id'
-        )
-    key = user_key(message.user_id, message.anonymous_id)
+    key = named_user(message.user_id, message.anonymous_id)
     if message.personal and not key:
         raise InvalidRequestError("personal is set and nobody is named; give user_id or anonymous_id")
     if not 1 <= len(message.query) <= MAX_PARTS:
@@ -103,9 +96,12 @@ def likeness_request(message: recommender_pb2.SimilarItemsRequest, *, now_s: flo
     largest = max(message.modality_weights.values(), default=0.0)
     if not largest:
         raise InvalidRequestError('modality_weights are all 0; give one a weight, such as {"image": 1}')
+    key = named_user(message.user_id, message.anonymous_id)
     return SearchRequest(
         parts=(AskedPart(item_id=message.item_id),),
         as_of_s=now_s,
+        user_key=key,
+        is_personal=bool(key),
         num_items=number_of_items(message.num_items),
         excluded_item_ids=_excluded(message),
         item_filter=asked_filter(message),

@@ -226,7 +226,7 @@ class BehaviorReason(_message.Message):
     def __init__(self, item_id: _Optional[str] = ..., behavior: _Optional[str] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., relation: _Optional[str] = ..., strength: _Optional[float] = ...) -> None: ...
 
 class SimilarItemsRequest(_message.Message):
-    __slots__ = ("item_id", "num_items", "excluded_item_ids", "filter", "modality_weights")
+    __slots__ = ("item_id", "num_items", "excluded_item_ids", "filter", "modality_weights", "user_id", "anonymous_id")
     class ModalityWeightsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -239,12 +239,16 @@ class SimilarItemsRequest(_message.Message):
     EXCLUDED_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     MODALITY_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    ANONYMOUS_ID_FIELD_NUMBER: _ClassVar[int]
     item_id: str
     num_items: int
     excluded_item_ids: _containers.RepeatedScalarFieldContainer[str]
     filter: AttributeFilter
     modality_weights: _containers.ScalarMap[str, float]
-    def __init__(self, item_id: _Optional[str] = ..., num_items: _Optional[int] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[AttributeFilter, _Mapping]] = ..., modality_weights: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    user_id: str
+    anonymous_id: str
+    def __init__(self, item_id: _Optional[str] = ..., num_items: _Optional[int] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[AttributeFilter, _Mapping]] = ..., modality_weights: _Optional[_Mapping[str, float]] = ..., user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ...) -> None: ...
 
 class SimilarItemsResponse(_message.Message):
     __slots__ = ("request_id", "release_id", "items", "state")
@@ -445,3 +449,41 @@ class RecommendRowsResponse(_message.Message):
     rows: _containers.RepeatedCompositeFieldContainer[ItemRow]
     state: ServingState
     def __init__(self, request_id: _Optional[str] = ..., release_id: _Optional[str] = ..., rows: _Optional[_Iterable[_Union[ItemRow, _Mapping]]] = ..., state: _Optional[_Union[ServingState, _Mapping]] = ...) -> None: ...
+
+class RecommendBatchRequest(_message.Message):
+    __slots__ = ("users", "num_items", "placement", "excluded_item_ids", "filter", "include_explanations")
+    USERS_FIELD_NUMBER: _ClassVar[int]
+    NUM_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
+    users: _containers.RepeatedCompositeFieldContainer[BatchUser]
+    num_items: int
+    placement: str
+    excluded_item_ids: _containers.RepeatedScalarFieldContainer[str]
+    filter: AttributeFilter
+    include_explanations: bool
+    def __init__(self, users: _Optional[_Iterable[_Union[BatchUser, _Mapping]]] = ..., num_items: _Optional[int] = ..., placement: _Optional[str] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[AttributeFilter, _Mapping]] = ..., include_explanations: _Optional[bool] = ...) -> None: ...
+
+class BatchUser(_message.Message):
+    __slots__ = ("user_id", "anonymous_id")
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    ANONYMOUS_ID_FIELD_NUMBER: _ClassVar[int]
+    user_id: str
+    anonymous_id: str
+    def __init__(self, user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ...) -> None: ...
+
+class RecommendBatchResponse(_message.Message):
+    __slots__ = ("lists",)
+    LISTS_FIELD_NUMBER: _ClassVar[int]
+    lists: _containers.RepeatedCompositeFieldContainer[UserList]
+    def __init__(self, lists: _Optional[_Iterable[_Union[UserList, _Mapping]]] = ...) -> None: ...
+
+class UserList(_message.Message):
+    __slots__ = ("user", "list")
+    USER_FIELD_NUMBER: _ClassVar[int]
+    LIST_FIELD_NUMBER: _ClassVar[int]
+    user: BatchUser
+    list: RecommendItemsResponse
+    def __init__(self, user: _Optional[_Union[BatchUser, _Mapping]] = ..., list: _Optional[_Union[RecommendItemsResponse, _Mapping]] = ...) -> None: ...

@@ -18,11 +18,12 @@ from mmrec.errors import InvalidRequestError
 from mmrec.recall.item_filter import Condition, ConditionKind, ItemFilter, NumberRange
 from mmrec.serving.explain_item import Outcome, explain_item
 from mmrec.serving.filters import MAX_CONDITIONS, MAX_VALUES, item_filter
-from mmrec.serving.recommend import ListRequest, recommend, similar
+from mmrec.serving.recommend import ListRequest, recommend
 from mmrec.serving.rows_answer import rows_answer
 from mmrec.serving.search import search
 from mmrec.serving.search_content import SearchContent
 from mmrec.serving.search_request import search_request
+from mmrec.serving.similar import similar
 from mmrec.v1 import recommender_pb2
 from tests.serving_world import ServingWorld, no_deadline, serving_world
 

@@ -22,7 +22,8 @@ from mmrec.recall.sources.registry import SOURCES
 from mmrec.serving.explain import shown_when
 from mmrec.serving.item_record import read_item_update
 from mmrec.serving.messages import check_ids, list_request
-from mmrec.serving.recommend import ListRequest, SessionEvent, recommend, similar
+from mmrec.serving.recommend import ListRequest, SessionEvent, recommend
+from mmrec.serving.similar import similar
 from mmrec.v1 import recommender_pb2
 from tests.serving_world import EMBEDDING_DIM, ServingWorld, no_deadline, serving_world
 

@@ -13,7 +13,8 @@ from mmrec.recall.sources.popular_items import PopularItems
 from mmrec.recall.sources.registry import SOURCES
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.serving.item_record import ItemUpdate
-from mmrec.serving.recommend import Deadline, Degradation, ListRequest, SessionEvent, recommend, similar
+from mmrec.serving.recommend import Deadline, Degradation, ListRequest, SessionEvent, recommend
+from mmrec.serving.similar import similar
 from tests.serving_world import ServingWorld, no_deadline, serving_world
 
 
