@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.catalog.item import CatalogEntry
+from mmrec.catalog.values import attribute_values
 from mmrec.features.assemble import ItemFacts, own_positions
 from mmrec.features.item_columns import ContentColumns, Vocabulary
 from mmrec.index.vectors import VectorIndex
-from mmrec.recall.item_filter import ItemFilter, passing
+from mmrec.recall.item_filter import Condition, ItemFilter, passing
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.item_statistics import popularities
 
@@ -158,6 +159,14 @@ class Catalogue:
     def passing(self, item_filter: ItemFilter) -> BoolArray:
         """Mask of the items a filter lets through, shape (I,)."""
         return passing(item_filter, content=self.content, vocabulary=self.vocabulary)
+
+    def sharing(self, rows_N: RowArray, attribute: str) -> BoolArray:
+        """Mask of the items that share a given value of an attribute with any of those at `rows_N`, shape (I,)."""
+        values = [self.entries[row].given_attributes.get(attribute, "") for row in rows_N.tolist()]
+        named = tuple(value for value in values if attribute_values(value))
+        if not named:
+            return np.zeros(len(self.item_ids), dtype=np.bool_)
+        return self.passing(ItemFilter(conditions=(Condition(attribute=attribute, values=named),)))
 
     def facts(self, rows_N: RowArray, own_rows_J: RowArray) -> ItemFacts:
         """What assemble() reads about the items at `rows_N` and the profile's own items at `own_rows_J`."""

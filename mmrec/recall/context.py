@@ -113,7 +113,8 @@ def recall_context(
     Args:
         profile: The user's state; an empty profile is legal.
         catalogue: As the request sees it.
-        scoring: Decay and behaviors; items on which the user did a hiding behavior are not allowed.
+        scoring: Decay and behaviors; items on which the user did a hiding behavior are not allowed, and
+            where it hides what is alike, no items that share its attribute's values with them.
         as_of_s: Instant of the request; state is read at that or at the profile's newest time, whichever is later.
         allowed_I: Items that may be listed at all, see allowed_items(); not changed.
         tower: Embeds the user; None without a release.
@@ -125,6 +126,10 @@ def recall_context(
         hidden_J = (state.counts_IB[:, behaviors.hiding] > 0).any(axis=1) & (own_rows_J != NO_ROW)
         allowed_I = allowed_I.copy()
         allowed_I[own_rows_J[hidden_J]] = False
+    for place, attribute in behaviors.hiding_alike:
+        unwanted_J = (state.counts_IB[:, place] > 0) & (own_rows_J != NO_ROW)
+        if unwanted_J.any():
+            allowed_I = allowed_I & ~catalogue.sharing(own_rows_J[unwanted_J], attribute)
     rows_L = catalogue.rows(profile.recent_item_ids)
     recent_rows = np.array(list(dict.fromkeys(rows_L[::-1].tolist())), dtype=np.int64)
     return RecallContext(

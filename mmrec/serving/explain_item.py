@@ -242,10 +242,17 @@ def _done(row: int, context: RecallContext) -> str:
     own = np.flatnonzero(context.own_rows_J == row)
     behaviors = context.behaviors
     title = context.catalogue.entries[row].title or context.catalogue.item_ids[row]
-    if len(own):
-        counts_B = context.profile.counts(behaviors)[own[0], 0]
-        done = max(behaviors.hiding, key=lambda place: counts_B[place])
-        return f"You {behaviors.behaviors[done].said_of(title)}; that takes it off the lists."
+    counts_JB = context.profile.counts(behaviors)[:, 0]
+    if len(own) and behaviors.hiding:
+        done = max(behaviors.hiding, key=lambda place: counts_JB[own[0], place])
+        if counts_JB[own[0], done] > 0:
+            return f"You {behaviors.behaviors[done].said_of(title)}; that takes it off the lists."
+    for place, attribute in behaviors.hiding_alike:
+        for other in np.flatnonzero((counts_JB[:, place] > 0) & (context.own_rows_J != NO_ROW)):
+            led = context.own_rows_J[other : other + 1]
+            if context.catalogue.sharing(led, attribute)[row]:
+                said = behaviors.behaviors[place].said_of(context.catalogue.entries[int(led[0])].title)
+                return f"You {said}; that takes items of the same {attribute} off the lists."
     return "It may not be shown to this user."
 
 
