@@ -130,6 +130,7 @@ class RecommenderClient:
         item_id: str,
         *,
         num_items: int = 0,
+        goes_with: bool = False,
         user_id: str = "",
         excluded_item_ids: Sequence[str] = (),
         item_filter: recommender_pb2.AttributeFilter | None = None,
@@ -138,12 +139,14 @@ class RecommenderClient:
         """Items like one item; errors as recommend().
 
         Args:
+            goes_with: What is taken together with the item, in place of what is like it.
             user_id: Whose interest has a say in the order; empty for nobody's.
             modality_weights: Such as {"image": 1}; None or empty: the release's item embeddings.
         """
         request = recommender_pb2.SimilarItemsRequest(
             item_id=item_id,
             num_items=num_items,
+            kind=recommender_pb2.SIMILAR_KIND_GOES_WITH if goes_with else recommender_pb2.SIMILAR_KIND_SIMILAR,
             user_id=user_id,
             excluded_item_ids=excluded_item_ids,
             filter=item_filter,

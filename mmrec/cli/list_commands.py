@@ -94,14 +94,15 @@ def similar(
     *,
     config: ConfigOption = "",
     num_items: Annotated[int, typer.Option("--num-items", "-n", min=1, max=200, help="length of the list")] = 20,
+    goes_with: Annotated[bool, typer.Option("--goes-with", help="what people take together with it instead")] = False,
     user: Annotated[str, typer.Option(help="user id: this user's interest has a say in the order")] = "",
     where: WhereOption = None,
     target: Annotated[str, typer.Option(help="host:port of another recommender")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Items like one item.
+    """Items like one item, or what goes with it.
 
-    Example: `mmrec similar i00042 --user u00001 --where "price<=50"`
+    Example: `mmrec similar i00042 --user u00001 --where "price<=50"`, `mmrec similar i00042 --goes-with`
     """
     from mmrec.cli.list_report import list_document, print_list
     from mmrec.cli.terminal import recommender_client
@@ -109,7 +110,7 @@ def similar(
 
     item_filter = attribute_filter(where or ())
     with recommender_client(target, config) as client:
-        answer = client.similar(item, num_items=num_items, user_id=user, item_filter=item_filter)
+        answer = client.similar(item, num_items=num_items, goes_with=goes_with, user_id=user, item_filter=item_filter)
     if as_json:
         print_json(list_document(answer))
     else:

@@ -147,9 +147,10 @@ class Replica:
             stopping=self._stopping,
         )
         self._counts_cursor, self._neighbors_cursor = Cursor(), Cursor()
-        self.reads = ProfileReads(  # for requests, and for nobody else
+        self._features = parts.open_features()  # for requests, and for nobody else
+        self.reads = ProfileReads(
             overlay=parts.open_overlay() if parts.open_overlay is not None else None,
-            read_profiles=parts.open_features().read_profiles,
+            read_profiles=self._features.read_profiles,
             config=lambda: self._state.scoring,
             in_thread=settings.stores.online_store == "redis",
         )
@@ -234,7 +235,12 @@ class Replica:
         self, message: recommender_pb2.SimilarItemsRequest, *, deadline: Deadline
     ) -> recommender_pb2.SimilarItemsResponse:
         """Answer SimilarItems; errors as mmrec.serving.similar.similar()."""
-        return self._for_user(similar_answer, message, deadline)
+        answer = partial(
+            similar_answer,
+            read_neighbors=self._features.read_neighbors,
+            substitutes_share=self._parts.settings.serving.substitutes_share,
+        )
+        return self._for_user(answer, message, deadline)
 
     def rank_items(
         self, message: recommender_pb2.RankItemsRequest, *, deadline: Deadline

@@ -18,6 +18,7 @@ from mmrec.serving.messages import MAX_EXCLUDED, check_id, check_ids, named_user
 from mmrec.serving.recommend import DEFAULT_ITEMS
 from mmrec.v1 import recommender_pb2
 
+_ALIKE: Final = (recommender_pb2.SIMILAR_KIND_UNSPECIFIED, recommender_pb2.SIMILAR_KIND_SIMILAR)
 MAX_PARTS: Final = 8
 MAX_WEIGHT: Final = 8.0
 MAX_TEXT: Final = 1_000
@@ -85,6 +86,8 @@ def likeness_request(message: recommender_pb2.SimilarItemsRequest, *, now_s: flo
     """
     if not message.item_id:
         raise InvalidRequestError("item_id is empty; name the item whose like you want")
+    if message.kind not in _ALIKE:
+        raise InvalidRequestError("modality_weights say how items are alike; give none beside another kind")
     check_id("item_id", message.item_id)
     for name, weight in message.modality_weights.items():
         if not (math.isfinite(weight) and weight >= 0):

@@ -1,13 +1,15 @@
-"""similar(): items like one item, for nobody in particular or in an order that a user's interest has a say in.
+"""similar(): items like one item, or that go with it, for nobody in particular or in an order that a user has a say in.
 
-The order is that of likeness, by embedding, by neighbors, or by both. For a user the head of it is ordered by likeness
-and interest together (mmrec.serving.rerank.with_interest), by the ranker that lists are ordered by, and what takes an
-item off the user's lists, such as buying it, takes it off this one. Axes: K items listed, N candidates.
+The order is that of likeness, by embedding, by neighbors, or by both; or of what is taken together with the item. For
+a user the head of it is ordered by that and interest together (mmrec.serving.rerank.with_interest), by the ranker that
+lists are ordered by, and what takes an item off the user's lists, such as buying it, takes it off this one.
+
+Axes: K items listed, N candidates.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from mmrec.recall.context import RecallContext, allowed_items, item_context, rec
 from mmrec.recall.fusion import Candidates, fuse
 from mmrec.recall.item_filter import ItemFilter
 from mmrec.recall.sources.registry import FINDING_SIMILAR
+from mmrec.serving.goes_with import ReadNeighbors, goes_with
 from mmrec.serving.recommend import (
     DEFAULT_ITEMS,
     MAX_ITEMS,
@@ -36,6 +39,35 @@ HEAD: Final = 2
 """A user's interest orders so many times the length of the list among themselves."""
 
 
+class Find(Protocol):
+    """Finds items for the one of an item_context()."""
+
+    def __call__(self, context: RecallContext, *, num_candidates: int) -> Candidates:
+        """At most so many of the allowed ones, best first."""
+        ...
+
+
+def alike(context: RecallContext, *, num_candidates: int) -> Candidates:
+    """Items like the one of the context."""
+    # The release's weights are of lists for users: here sources count as they say themselves.
+    found = [(source, source.propose(context, num_candidates=num_candidates)) for source in FINDING_SIMILAR]
+    return fuse(found, num_candidates=num_candidates)
+
+
+def complements(
+    context: RecallContext, *, num_candidates: int, substitutes_share: str, read_neighbors: ReadNeighbors
+) -> Candidates:
+    """What goes with the item of the context; arguments and errors as goes_with()."""
+    return goes_with(
+        int(context.own_rows_J[0]),
+        context.catalogue,
+        allowed_I=context.allowed_I,
+        num_candidates=num_candidates,
+        substitutes_share=substitutes_share,
+        read_neighbors=read_neighbors,
+    )
+
+
 def similar(
     item_id: str,
     *,
@@ -46,10 +78,12 @@ def similar(
     state: ReplicaState,
     user_key: str = "",
     read_profile: ReadProfile = lambda _: None,
+    find: Find | None = None,
 ) -> RecommendedList:
-    """Items like one item.
+    """Items like one item, or what `find` finds for it.
 
     Args:
+        find: alike() where absent.
         as_of_s: Items that are published later are not listed.
         user_key: Whose interest has a say; empty for nobody's.
         read_profile: As recommend() takes it.
@@ -80,9 +114,7 @@ def similar(
         )
         allowed_I = asking.allowed_I
     context = item_context(row, catalogue, state.scoring, allowed_I=allowed_I)
-    # The release's weights are of lists for users: here sources count as they say themselves.
-    found = [(source, source.propose(context, num_candidates=4 * num_items)) for source in FINDING_SIMILAR]
-    candidates = fuse(found, num_candidates=4 * num_items)
+    candidates = (find or alike)(context, num_candidates=4 * num_items)
     scores_N, order = candidates.recall_scores_N, np.arange(len(candidates.rows_N))
     if asking is not None and state.model is not None:
         head = Candidates(rows_N=candidates.rows_N[: HEAD * num_items], recall_scores_N=scores_N[: HEAD * num_items])

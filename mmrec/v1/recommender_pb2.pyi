@@ -20,6 +20,12 @@ class ConditionKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CONDITION_KIND_ALL: _ClassVar[ConditionKind]
     CONDITION_KIND_NONE: _ClassVar[ConditionKind]
 
+class SimilarKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SIMILAR_KIND_UNSPECIFIED: _ClassVar[SimilarKind]
+    SIMILAR_KIND_SIMILAR: _ClassVar[SimilarKind]
+    SIMILAR_KIND_GOES_WITH: _ClassVar[SimilarKind]
+
 class ItemOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ITEM_OUTCOME_UNSPECIFIED: _ClassVar[ItemOutcome]
@@ -43,6 +49,9 @@ CONDITION_KIND_UNSPECIFIED: ConditionKind
 CONDITION_KIND_ANY: ConditionKind
 CONDITION_KIND_ALL: ConditionKind
 CONDITION_KIND_NONE: ConditionKind
+SIMILAR_KIND_UNSPECIFIED: SimilarKind
+SIMILAR_KIND_SIMILAR: SimilarKind
+SIMILAR_KIND_GOES_WITH: SimilarKind
 ITEM_OUTCOME_UNSPECIFIED: ItemOutcome
 ITEM_OUTCOME_LISTED: ItemOutcome
 ITEM_OUTCOME_BELOW: ItemOutcome
@@ -226,7 +235,7 @@ class BehaviorReason(_message.Message):
     def __init__(self, item_id: _Optional[str] = ..., behavior: _Optional[str] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., relation: _Optional[str] = ..., strength: _Optional[float] = ...) -> None: ...
 
 class SimilarItemsRequest(_message.Message):
-    __slots__ = ("item_id", "num_items", "excluded_item_ids", "filter", "modality_weights", "user_id", "anonymous_id")
+    __slots__ = ("item_id", "num_items", "excluded_item_ids", "filter", "modality_weights", "user_id", "anonymous_id", "kind")
     class ModalityWeightsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -241,6 +250,7 @@ class SimilarItemsRequest(_message.Message):
     MODALITY_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ANONYMOUS_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
     item_id: str
     num_items: int
     excluded_item_ids: _containers.RepeatedScalarFieldContainer[str]
@@ -248,7 +258,8 @@ class SimilarItemsRequest(_message.Message):
     modality_weights: _containers.ScalarMap[str, float]
     user_id: str
     anonymous_id: str
-    def __init__(self, item_id: _Optional[str] = ..., num_items: _Optional[int] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[AttributeFilter, _Mapping]] = ..., modality_weights: _Optional[_Mapping[str, float]] = ..., user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ...) -> None: ...
+    kind: SimilarKind
+    def __init__(self, item_id: _Optional[str] = ..., num_items: _Optional[int] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[AttributeFilter, _Mapping]] = ..., modality_weights: _Optional[_Mapping[str, float]] = ..., user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ..., kind: _Optional[_Union[SimilarKind, str]] = ...) -> None: ...
 
 class SimilarItemsResponse(_message.Message):
     __slots__ = ("request_id", "release_id", "items", "state")

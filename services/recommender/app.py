@@ -79,6 +79,8 @@ class Recommender:
             work = partial(self._replica.alike, message, deadline=self._deadline())
             return await self._answer_aside("SimilarItems", work, empty, grpc_context)
         work = partial(self._replica.similar, message, deadline=self._deadline())
+        if message.kind == recommender_pb2.SIMILAR_KIND_GOES_WITH:  # which reads the store
+            return await self._answer_aside("SimilarItems", work, empty, grpc_context)
         return self._answer("SimilarItems", work, empty, grpc_context)
 
     async def SearchItems(
