@@ -64,12 +64,14 @@ class RecommenderClient:
         page_token: str = "",
         include_explanations: bool = False,
         as_of_s: float | None = None,
+        context: Mapping[str, str] | None = None,
     ) -> recommender_pb2.RecommendItemsResponse:
         """Items for a user.
 
         Args:
             session_events: Events of the session, oldest first: messages, or (item id, behavior) as happening now.
             as_of_s: Instant the list describes; now where absent.
+            context: Where and when it is asked, such as {"country": "SE"}, by the names of statistics.popular_by.
 
         Raises:
             InvalidRequestError, NotFoundError, PreconditionError, DeadlineError: as the service says.
@@ -84,6 +86,7 @@ class RecommenderClient:
             session_events=_events(session_events),
             page_token=page_token,
             include_explanations=include_explanations,
+            context=context,
         )
         if as_of_s is not None:
             request.as_of.FromDatetime(datetime.fromtimestamp(as_of_s, tz=UTC))
@@ -214,8 +217,9 @@ class RecommenderClient:
         item_filter: recommender_pb2.AttributeFilter | None = None,
         session_events: Sequence[tuple[str, str] | behavior_pb2.BehaviorEvent] = (),
         include_explanations: bool = False,
+        context: Mapping[str, str] | None = None,
     ) -> recommender_pb2.RecommendRowsResponse:
-        """A page of rows for a user, each of `num_items`; no item is in two of them. Errors as recommend()."""
+        """A page of rows for a user, each of `num_items`; no item is in two of them. The rest as in recommend()."""
         request = recommender_pb2.RecommendRowsRequest(
             user_id=user_id,
             num_rows=num_rows,
@@ -223,6 +227,7 @@ class RecommenderClient:
             filter=item_filter,
             session_events=_events(session_events),
             include_explanations=include_explanations,
+            context=context,
         )
         answer: recommender_pb2.RecommendRowsResponse = self._call(self._stub.RecommendRows, request)
         return answer

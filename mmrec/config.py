@@ -248,6 +248,9 @@ class StatisticsSettings:
     """Pause between two builds of neighbors."""
     num_neighbors: AtLeastOne = 50
     """Neighbors kept per item."""
+    popular_by: tuple[Name, ...] = ()
+    """Names in the context of events, such as "country" or "device", by whose values popular items are kept, too: for
+    what is popular near a request that brings such a context."""
 
     def __post_init__(self) -> None:
         check(self, "statistics")

@@ -18,6 +18,11 @@ WhereOption = Annotated[
 ]
 
 
+ContextOption = Annotated[
+    list[str] | None, typer.Option("--context", help="name=value of where it is asked, such as country=SE; repeatable")
+]
+
+
 def recommend(
     user: Annotated[str, typer.Argument(help="user id; known or not")],
     *,
@@ -27,6 +32,7 @@ def recommend(
     session: Annotated[list[str] | None, typer.Option(help="item:behavior done just now; repeatable")] = None,
     as_of: Annotated[str, typer.Option("--as-of", help="instant, such as 2026-01-31T12:00:00Z; now where absent")] = "",
     where: WhereOption = None,
+    context: ContextOption = None,
     page: Annotated[str, typer.Option("--page", help="next page token of the answer before")] = "",
     target: Annotated[str, typer.Option(help="host:port of another recommender")] = "",
     as_json: JsonOption = False,
@@ -37,7 +43,7 @@ def recommend(
     """
     from mmrec.cli.list_report import list_document, print_list, session_event
     from mmrec.cli.terminal import recommender_client
-    from mmrec.cli.where import attribute_filter
+    from mmrec.cli.where import asked_context, attribute_filter
     from mmrec.wire.instants import parse_time
 
     as_of_s = parse_time(as_of) if as_of else None
@@ -54,6 +60,7 @@ def recommend(
             page_token=page,
             include_explanations=True,
             as_of_s=as_of_s,
+            context=asked_context(context or ()),
         )
     if as_json:
         print_json(list_document(answer))
@@ -150,6 +157,7 @@ def rows(
     num_items: Annotated[int, typer.Option("--num-items", "-n", min=1, max=50, help="items of a row")] = 6,
     session: Annotated[list[str] | None, typer.Option(help="item:behavior done just now; repeatable")] = None,
     where: WhereOption = None,
+    context: ContextOption = None,
     target: Annotated[str, typer.Option(help="host:port of another recommender")] = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -159,12 +167,17 @@ def rows(
     """
     from mmrec.cli.list_report import list_document, print_rows, session_event
     from mmrec.cli.terminal import recommender_client
-    from mmrec.cli.where import attribute_filter
+    from mmrec.cli.where import asked_context, attribute_filter
 
     clicks, item_filter = [session_event(text) for text in session or ()], attribute_filter(where or ())
     with recommender_client(target, config) as client:
         answer = client.rows(
-            user, num_rows=num_rows, num_items=num_items, item_filter=item_filter, session_events=clicks
+            user,
+            num_rows=num_rows,
+            num_items=num_items,
+            item_filter=item_filter,
+            session_events=clicks,
+            context=asked_context(context or ()),
         )
     if as_json:
         print_json(list_document(answer))

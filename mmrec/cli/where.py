@@ -1,4 +1,4 @@
-"""Filters as a command line gives them: what is written after --where."""
+"""Filters and contexts as a command line gives them: what is written after --where and --context."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -46,6 +46,17 @@ def attribute_filter(conditions: Sequence[str]) -> recommender_pb2.AttributeFilt
         else:
             raise InvalidRequestError(f"--where is {condition!r}; give {_FORMS}")
     return made
+
+
+def asked_context(entries: Sequence[str]) -> dict[str, str]:
+    """The context that "name=value" entries make; InvalidRequestError where one is not written so."""
+    context = {}
+    for entry in entries:
+        name, _, value = entry.partition("=")
+        if not name or not value:
+            raise InvalidRequestError(f"--context is {entry!r}; give name=value, such as country=SE")
+        context[name] = value
+    return context
 
 
 def _alternatives(

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -11,6 +11,7 @@ from mmrec.config import EventSettings
 from mmrec.errors import InvalidRequestError
 from mmrec.events.columns import ANONYMOUS_PREFIX, user_key
 from mmrec.events.rules import number_problem
+from mmrec.features.values import PopularItems
 from mmrec.serving.explain import Explanation, explain
 from mmrec.serving.filters import asked_filter, seconds
 from mmrec.serving.page_token import page_token, shown_items
@@ -21,6 +22,8 @@ from mmrec.wire.instants import rfc3339
 
 MAX_EXCLUDED = 10_000
 MAX_SESSION_EVENTS = 100
+MAX_CONTEXT = 100
+Near = Callable[[Mapping[str, str]], tuple[PopularItems, ...]]
 ForUser = recommender_pb2.RecommendItemsRequest | recommender_pb2.RankItemsRequest | recommender_pb2.ExplainItemRequest
 """Requests that name a user, a guest or a session."""
 
@@ -50,11 +53,18 @@ def number_of_items(num_items: int) -> int:
     return num_items or DEFAULT_ITEMS
 
 
-def list_request(message: recommender_pb2.RecommendItemsRequest, *, now_s: float, bounds: EventSettings) -> ListRequest:
+def list_request(
+    message: recommender_pb2.RecommendItemsRequest,
+    *,
+    now_s: float,
+    bounds: EventSettings,
+    near: Near = lambda _: (),
+) -> ListRequest:
     """A request as recommend() reads it.
 
     Args:
         bounds: How far session events may be ahead of the request, and the earliest time they may have.
+        near: Gives what is popular in a context.
 
     Raises:
         InvalidRequestError: the message asks for something impossible.
@@ -69,7 +79,15 @@ def list_request(message: recommender_pb2.RecommendItemsRequest, *, now_s: float
         item_filter=asked_filter(message),
         session_events=session_events(message.session_events, bounds=bounds, newest_s=max(now_s, as_of_s)),
         shown_item_ids=shown_items(message.page_token),
+        near=near_context(message.context, near) if message.context else (),
     )
+
+
+def near_context(context: Mapping[str, str], near: Near) -> tuple[PopularItems, ...]:
+    """What is popular in the context of a request; InvalidRequestError for too long a one."""
+    if len(context) > MAX_CONTEXT:
+        raise InvalidRequestError(f"context has {len(context)} entries; give at most {MAX_CONTEXT}")
+    return near(context)
 
 
 def asking_user(message: ForUser) -> str:

@@ -18,11 +18,13 @@ import numpy.typing as npt
 from mmrec.catalog.item import Availability
 from mmrec.errors import DeadlineError, InvalidRequestError, MmrecError, NotFoundError
 from mmrec.features.assemble import assemble
+from mmrec.features.values import PopularItems
 from mmrec.models.serving_model import ServingModel
 from mmrec.recall.catalogue import NO_ROW, Catalogue, FloatArray, RowArray
 from mmrec.recall.context import RecallContext, allowed_items, recall_context
 from mmrec.recall.fusion import OWN_WEIGHTS, Candidates, SourceWeights, fuse
 from mmrec.recall.item_filter import EVERYTHING, ItemFilter
+from mmrec.recall.near import NearItems, near_popularity
 from mmrec.recall.pull import profile_pulls
 from mmrec.recall.source import Proposals, RecallSource
 from mmrec.recall.sources.registry import SOURCES
@@ -33,7 +35,7 @@ from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.profile import NEVER_S, UserProfile, empty_profile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.serving.fresh_profile import FreshProfile
-from mmrec.serving.rerank import by_score, diversified
+from mmrec.serving.rerank import by_score, diversified, with_interest
 from mmrec.telemetry.logs import get_logger
 from mmrec.wire.instants import rfc3339
 
@@ -100,6 +102,9 @@ class ListRequest:
     session_events: tuple[SessionEvent, ...] = ()
     shown_item_ids: tuple[str, ...] = ()
     """Items of the previous pages, in order."""
+    near: tuple[PopularItems, ...] = ()
+    """What is popular in the context of the request; it orders lists of those of whom nothing but the session is
+    known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,8 +246,14 @@ def rank_candidates(
         profile, state.catalogue, state.scoring, as_of_s=request.as_of_s, allowed_I=allowed_I, tower=state.model
     )
     num_candidates = max(state.num_candidates, request.num_items + 1)
+    is_new_near = bool(request.near) and profile.num_events <= len(request.session_events)
+    if is_new_near:
+        sources = (NearItems(near=request.near), *sources[1:])
     candidates = recall(context, sources, num_candidates, state.source_weights, progress)
     scores_N, features_NF = rank(context, candidates, state, progress)
+    if is_new_near and not profile.num_events and features_NF is not None:
+        near_N = near_popularity(request.near, state.catalogue, candidates.rows_N)
+        scores_N = with_interest(near_N, np.arange(len(near_N)), scores_N)
     return in_order(
         candidates, context=context, scores_N=scores_N, features_NF=features_NF, state=state, progress=progress
     )

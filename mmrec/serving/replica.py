@@ -42,6 +42,7 @@ from mmrec.serving.item_record import ItemUpdate, read_item_update
 from mmrec.serving.keeper import CatalogueKeeper
 from mmrec.serving.live_weights import LiveWeights
 from mmrec.serving.messages import list_request, list_response
+from mmrec.serving.near_places import NearPlaces
 from mmrec.serving.profile_reads import READ_S, SHARE, ProfileReads
 from mmrec.serving.recommend import Deadline, ReplicaState, recommend
 from mmrec.serving.release_loading import RELEASE_CHECK_S, LoadedRelease, Refused, load_release, refresh_all
@@ -154,6 +155,7 @@ class Replica:
             config=lambda: self._state.scoring,
             in_thread=settings.stores.online_store == "redis",
         )
+        self._places = NearPlaces(settings.statistics.popular_by)
         self._status = StatusFile(settings.stores.status, "recommender")
         self._thread = threading.Thread(target=self._keep_up, name="replica-keeper", daemon=True)
         self.counters = Counters()
@@ -192,7 +194,7 @@ class Replica:
     ) -> recommender_pb2.RecommendItemsResponse:
         """Answer RecommendItems; errors as mmrec.serving.recommend.recommend()."""
         now_s, state = self._parts.clock.now_s(), self._state
-        request = list_request(message, now_s=now_s, bounds=self._parts.settings.events)
+        request = list_request(message, now_s=now_s, bounds=self._parts.settings.events, near=self._places.of)
         read = partial(self.read_profile, deadline=deadline)
         found = recommend(request, state=state, read_profile=read, deadline=deadline)
         self.counters.num_overlay_events += found.num_overlay_events
@@ -258,7 +260,7 @@ class Replica:
         self, message: recommender_pb2.RecommendRowsRequest, *, deadline: Deadline
     ) -> recommender_pb2.RecommendRowsResponse:
         """Answer RecommendRows; errors as mmrec.serving.rows.recommend_rows()."""
-        return self._for_user(rows_answer, message, deadline)
+        return self._for_user(partial(rows_answer, near=self._places.of), message, deadline)
 
     def recommend_batch(
         self, message: recommender_pb2.RecommendBatchRequest, *, deadline: Deadline
@@ -362,6 +364,7 @@ class Replica:
             if time.monotonic() >= next_check_s:
                 self._take_weights()
                 self._introduce_popular(store)
+                self._places.refresh(store, now_s=time.monotonic())
                 self._read_progress(store)
                 if self._take_release(store):
                     return

@@ -45,6 +45,7 @@ class RowKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ROW_KIND_BECAUSE: _ClassVar[RowKind]
     ROW_KIND_NEW: _ClassVar[RowKind]
     ROW_KIND_POPULAR: _ClassVar[RowKind]
+    ROW_KIND_NEAR: _ClassVar[RowKind]
 CONDITION_KIND_UNSPECIFIED: ConditionKind
 CONDITION_KIND_ANY: ConditionKind
 CONDITION_KIND_ALL: ConditionKind
@@ -66,9 +67,17 @@ ROW_KIND_FOR_USER: RowKind
 ROW_KIND_BECAUSE: RowKind
 ROW_KIND_NEW: RowKind
 ROW_KIND_POPULAR: RowKind
+ROW_KIND_NEAR: RowKind
 
 class RecommendItemsRequest(_message.Message):
-    __slots__ = ("user_id", "anonymous_id", "num_items", "placement", "excluded_item_ids", "filter", "session_events", "page_token", "include_explanations", "as_of")
+    __slots__ = ("user_id", "anonymous_id", "num_items", "placement", "excluded_item_ids", "filter", "session_events", "page_token", "include_explanations", "as_of", "context")
+    class ContextEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ANONYMOUS_ID_FIELD_NUMBER: _ClassVar[int]
     NUM_ITEMS_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +88,7 @@ class RecommendItemsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
     user_id: str
     anonymous_id: str
     num_items: int
@@ -89,7 +99,8 @@ class RecommendItemsRequest(_message.Message):
     page_token: str
     include_explanations: bool
     as_of: _timestamp_pb2.Timestamp
-    def __init__(self, user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ..., num_items: _Optional[int] = ..., placement: _Optional[str] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[AttributeFilter, _Mapping]] = ..., session_events: _Optional[_Iterable[_Union[_behavior_pb2.BehaviorEvent, _Mapping]]] = ..., page_token: _Optional[str] = ..., include_explanations: _Optional[bool] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    context: _containers.ScalarMap[str, str]
+    def __init__(self, user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ..., num_items: _Optional[int] = ..., placement: _Optional[str] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[AttributeFilter, _Mapping]] = ..., session_events: _Optional[_Iterable[_Union[_behavior_pb2.BehaviorEvent, _Mapping]]] = ..., page_token: _Optional[str] = ..., include_explanations: _Optional[bool] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., context: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class AttributeFilter(_message.Message):
     __slots__ = ("conditions", "domain", "price_min", "price_max", "numbers", "published_after", "published_before", "shown_until", "includes_out_of_stock")
@@ -418,7 +429,14 @@ class ExplainItemResponse(_message.Message):
     def __init__(self, release_id: _Optional[str] = ..., item: _Optional[_Union[RecommendedItem, _Mapping]] = ..., features: _Optional[_Mapping[str, float]] = ..., state: _Optional[_Union[ServingState, _Mapping]] = ..., outcome: _Optional[_Union[ItemOutcome, str]] = ..., text: _Optional[str] = ..., place: _Optional[int] = ..., sources: _Optional[_Iterable[_Union[SourceStanding, _Mapping]]] = ..., recall_score: _Optional[float] = ..., contributions: _Optional[_Mapping[str, float]] = ..., candidates_score: _Optional[float] = ..., last_score: _Optional[float] = ...) -> None: ...
 
 class RecommendRowsRequest(_message.Message):
-    __slots__ = ("user_id", "anonymous_id", "num_rows", "num_items", "excluded_item_ids", "filter", "session_events", "include_explanations")
+    __slots__ = ("user_id", "anonymous_id", "num_rows", "num_items", "excluded_item_ids", "filter", "session_events", "include_explanations", "context")
+    class ContextEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ANONYMOUS_ID_FIELD_NUMBER: _ClassVar[int]
     NUM_ROWS_FIELD_NUMBER: _ClassVar[int]
@@ -427,6 +445,7 @@ class RecommendRowsRequest(_message.Message):
     FILTER_FIELD_NUMBER: _ClassVar[int]
     SESSION_EVENTS_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
     user_id: str
     anonymous_id: str
     num_rows: int
@@ -435,7 +454,8 @@ class RecommendRowsRequest(_message.Message):
     filter: AttributeFilter
     session_events: _containers.RepeatedCompositeFieldContainer[_behavior_pb2.BehaviorEvent]
     include_explanations: bool
-    def __init__(self, user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ..., num_rows: _Optional[int] = ..., num_items: _Optional[int] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[AttributeFilter, _Mapping]] = ..., session_events: _Optional[_Iterable[_Union[_behavior_pb2.BehaviorEvent, _Mapping]]] = ..., include_explanations: _Optional[bool] = ...) -> None: ...
+    context: _containers.ScalarMap[str, str]
+    def __init__(self, user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ..., num_rows: _Optional[int] = ..., num_items: _Optional[int] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[AttributeFilter, _Mapping]] = ..., session_events: _Optional[_Iterable[_Union[_behavior_pb2.BehaviorEvent, _Mapping]]] = ..., include_explanations: _Optional[bool] = ..., context: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ItemRow(_message.Message):
     __slots__ = ("kind", "title", "item_id", "items")
