@@ -1,4 +1,4 @@
-"""Laws of what is popular near somebody: smoothed by the whole, good for strangers by context alone, a row of a page."""
+"""Laws of what is popular near somebody: smoothed by the whole, good for strangers by context alone, a row."""
 
 import dataclasses
 
@@ -15,6 +15,7 @@ from mmrec.features.stores import MemoryFeatureStore
 from mmrec.features.values import PopularItems
 from mmrec.recall.item_views import ItemViews
 from mmrec.recall.near import MAX_VALUES, SMOOTHING, NearStatistics, near_key, near_keys, near_popularity
+from mmrec.scoring.batch import session_batch
 from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.serving.messages import MAX_CONTEXT, list_request
 from mmrec.serving.near_places import AGE_S, READ_AT_ONCE, NearPlaces
@@ -132,11 +133,10 @@ def test_events_with_a_context_become_lists_of_their_values_and_others_do_not(wo
     views = ItemViews(log, store, behaviors=shop_behaviors(), settings=settings)
     views.refresh_statistics(now_s=1e9 + 100)
     views.refresh_neighbors(now_s=1e9 + 100)
-    found = {
-        key: store.read_popular(key) for key in near_keys(("country", "device"), {"country": "SE", "device": "phone"})
-    }
-    assert [each.item_ids for each in found.values()] == [("i1",), ("i1",)]
-    assert [float(each.popularity_K[0]) for each in found.values()] == pytest.approx([2.0, 1.0], rel=1e-3)
+    keys = near_keys(("country", "device"), {"country": "SE", "device": "phone"})
+    found = [store.read_popular(key) for key in keys]
+    assert [each.item_ids for each in found] == [("i1",), ("i1",)]
+    assert [float(each.popularity_K[0]) for each in found] == pytest.approx([2.0, 1.0], rel=1e-3)
     assert store.read_popular(near_key("country", "NO")).item_ids == ("i2",)
     assert store.read_popular(near_key("other", "x")) is None
     assert store.read_popular(near_key("country", "x" * 65)) is None
@@ -169,8 +169,6 @@ def test_values_beyond_the_limit_are_not_kept():
     counted: list[int] = []
 
     def batch(part):
-        from mmrec.scoring.batch import session_batch
-
         counted.append(part.num_rows)
         return session_batch(
             user_key="",

@@ -9,6 +9,8 @@ import pytest
 from mmrec.config import parse_settings
 from mmrec.errors import ConfigurationError
 from mmrec.recall.item_filter import EVERYTHING
+from mmrec.scoring.apply import apply
+from mmrec.scoring.batch import session_batch
 from mmrec.scoring.behaviors import Behavior, behavior_set, shop_behaviors
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.serving.explain_item import Outcome, explain_item
@@ -109,9 +111,6 @@ def test_items_like_one_for_a_user_leave_out_what_that_user_does_not_want(world,
 
 def _after(world, user, profile, item_id):
     """The profile as the stream stores it after "not this brand" on an item."""
-    from mmrec.scoring.apply import apply
-    from mmrec.scoring.batch import session_batch
-
     batch = session_batch(
         user_key=user,
         item_ids=[item_id],
