@@ -147,10 +147,12 @@ def _users(asked: Namespace, settings: Settings, *, is_begun: bool) -> Iterator[
 
 
 def _filter(text: str) -> recommender_pb2.AttributeFilter:
+    message = recommender_pb2.AttributeFilter()
     try:
-        return json_format.Parse(text or "{}", recommender_pb2.AttributeFilter())
+        json_format.Parse(text or "{}", message)
     except json_format.ParseError as error:
         raise InvalidRequestError(f"--filter is no AttributeFilter in JSON: {error}") from None
+    return message
 
 
 def _canonical(text: str) -> str:

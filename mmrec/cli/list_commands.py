@@ -1,6 +1,8 @@
 """Commands that ask for lists: recommend, batch, similar, rank, rows, why, search."""
 
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -88,12 +90,20 @@ def batch(
     from mmrec.wire.portions import portions
 
     item_filter = attribute_filter(where or ())
-    with recommender_client(target, config) as client, typer.open_file(str(users), encoding="utf-8") as lines:
-        named = (name for line in lines if (name := line.strip()))
-        for some in portions(named, MAX_USERS):
+    with recommender_client(target, config) as client:
+        for some in portions(_user_ids(users), MAX_USERS):
             lists = client.recommend_many(some, num_items=num_items, item_filter=item_filter, placement=placement)
             for each in lists:
                 typer.echo(json.dumps(list_document(each), ensure_ascii=False))
+
+
+def _user_ids(file: Path) -> Iterator[str]:
+    """The ids of a file, or for "-" of the terminal's input, one a line."""
+    try:
+        with sys.stdin if str(file) == "-" else file.open(encoding="utf-8") as lines:
+            yield from (name for line in lines if (name := line.strip()))
+    except OSError as error:
+        raise InvalidRequestError(f"{file} cannot be read: {error.strerror}; give a file of user ids") from None
 
 
 def similar(

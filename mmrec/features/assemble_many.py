@@ -249,7 +249,7 @@ def _user_values(rows: Sequence[UserRows], users: _Users) -> FloatArray:
     num_items = [float(each.profile.num_items) for each in rows]
     return np.array(
         [
-            *np.log1p([num_events, num_items, users.sums(users.affinity_J)]),
+            *np.log1p(np.array([num_events, num_items, users.sums(users.affinity_J)])),
             1.0 / (1.0 + ages_U / 3_600.0),
             *shares_BU,
         ],

@@ -116,5 +116,5 @@ def _holds(condition: Condition, content: ContentColumns, vocabulary: Vocabulary
 
 def _has_any(content: ContentColumns, tokens: list[int]) -> npt.NDArray[np.bool_]:
     """Whether one of an item's given values is among some; inferred ones are no value here."""
-    has_X: npt.NDArray[np.bool_] = np.isin(content.given_TX[:-1], tokens).any(axis=0)
+    has_X: npt.NDArray[np.bool_] = np.logical_or.reduce(np.isin(content.given_TX[:-1], tokens), axis=0)
     return has_X

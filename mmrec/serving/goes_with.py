@@ -107,4 +107,5 @@ def _cosines(row: int, rows_N: RowArray, catalogue: Catalogue) -> FloatArray:
     if catalogue.index is None:
         return np.zeros(len(rows_N))
     vectors_ID = catalogue.index.vectors_ID
-    return (vectors_ID[rows_N] @ vectors_ID[row]).astype(np.float64)
+    cosines_N: FloatArray = (vectors_ID[rows_N] @ vectors_ID[row]).astype(np.float64)
+    return cosines_N

