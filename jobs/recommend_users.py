@@ -96,11 +96,14 @@ def run(asked: Namespace, settings: Settings) -> dict[str, Any]:
     missing, began_s = folder.missing(), time.monotonic()
     num_before = plan.num_users - sum(len(folder.users(part)) for part in missing)
     figures: dict[str, Any] = {"num_users": plan.num_users, "num_lists": num_before, "num_new": 0, "per_s": 0.0}
+    work_s = 0.0
     with _ray(asked.num_workers):
         for made in _made(missing, asked, settings):
             num_new = figures["num_new"] + int(made["num_lists"])
             per_s = round(num_new / (time.monotonic() - began_s), 1)
+            work_s += float(made["seconds"])
             figures |= {"num_lists": num_before + num_new, "num_new": num_new, "per_s": per_s}
+            figures["per_worker_s"] = round(num_new / work_s, 1)
             log.info("lists_written", part=int(made["part"]), **figures)
             status.write({"ready": False, **figures}, now_s=clock.now_s())
     return {**figures, "release_id": plan.release_id, "seconds": round(time.monotonic() - began_s, 3)}
