@@ -30,7 +30,7 @@ from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
 from mmrec.training.recipe import chosen_options, train_here
 from mmrec.training.refit_recipe import REFIT, RefitOptions
-from mmrec.training.run import use_threads
+from mmrec.training.run import LEARNED_UNTIL, use_threads
 from mmrec.wire.declared import AtLeastOne, argument
 from mmrec.wiring import open_deployment_data, open_release_store, settings_from
 
@@ -57,10 +57,22 @@ def refit(settings: Settings, options: RefitOptions) -> dict[str, Any]:
     releases = open_release_store(settings)
     if not (served := releases.current()):
         raise PreconditionError("no release serves that could be refitted; train and publish one")
+    if not (learned_until_s := releases.read(served).metrics.get(LEARNED_UNTIL, 0.0)):
+        raise PreconditionError(
+            f"release {served!r} does not say until when it has learned, so nothing is known to be new to it; "
+            "train and publish anew"
+        )
     with tempfile.TemporaryDirectory(prefix="mmrec_refit_") as folder:
         examples, out = Path(folder) / "examples", Path(folder) / "model"
-        build_examples(settings.config_file, examples, options.example_config)
-        asked = replace(options, examples=str(examples), model=str(releases.model_folder(served)), warm_from=served)
+        build_examples(settings.config_file, examples, options.example_config(learned_until_s=learned_until_s))
+        trained = releases.last_trained()
+        asked = replace(
+            options,
+            examples=str(examples),
+            model=str(releases.model_folder(served)),
+            warm_from=served,
+            trained=str(releases.model_folder(trained)) if trained not in ("", served) else "",
+        )
         train_here(REFIT, asked, open_deployment_data(settings), out=out, tell=log.info)
         release = publish_model(settings, releases, out)
     return {"release_id": release.release_id, "warm_from": served, "ndcg_at_10": release.metrics.get("ndcg_at_10")}

@@ -265,7 +265,8 @@ class PublishSettings:
     min_recall_at_100: Share = 0.95
     """Share of the exact 100 nearest items that the published collection must find."""
     max_loss_to_served: Share = 0.02
-    """Share of the served release's ndcg_at_10 that a warm refit of it may lose on the newest lists, which are few."""
+    """Share of the served release's ndcg_at_10 that a warm refit of it may lose on the newest lists, which are few;
+    and of that of the last whole training."""
     num_collections: AtLeastOne = 5
     """Number of newest releases that keep their collection; the current release and the one before always keep it."""
     num_warm: AtLeastOne = 5

@@ -233,9 +233,8 @@ def drop_old_collections(releases: ReleaseStore, vectors: VectorStore, *, num_ke
     Those of the current release, of the one before and of the last whole training that served stay. The releases
     themselves stay: they are small. An engine that fails here is logged, the release serves already.
     """
-    ids, warm = releases.list(), releases.warm()
-    whole = [release_id for release_id in releases.promoted() if release_id not in warm]
-    kept = {*ids[-num_kept:], *whole[-1:], releases.current(), releases.before()}
+    ids = releases.list()
+    kept = {*ids[-num_kept:], releases.last_trained(), releases.current(), releases.before()}
     _drop_collections(vectors, [release_id for release_id in ids if release_id not in kept])
 
 

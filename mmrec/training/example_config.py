@@ -26,6 +26,9 @@ class ExampleConfig:
 
     window_days: NotNegative = 0.0
     """Labels are what was done in the newest so many days, and what was done before is history alone; 0 takes all."""
+    learned_until_s: NotNegative = 0.0
+    """What was done up to this instant is of the first part, and the shares below divide what was done since: a model
+    is not judged by what it has learned already."""
     towers_fraction: Share = 0.8
     """Share of the label events, by label time, before the ranker's labels begin."""
     ranker_fraction: Share = 0.1

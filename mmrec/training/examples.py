@@ -67,6 +67,11 @@ class RetrievalExamples:
     def __len__(self) -> int:
         return len(self.label_rows_N)
 
+    @property
+    def learned_until_s(self) -> float:
+        """Label time of the newest label; 0 where there is none."""
+        return float(self.label_times_N.max(initial=0.0))
+
     def of_part(self, part: Part) -> IntArray:
         """Numbers of the labels of one part, ascending in label time."""
         return np.flatnonzero(self.parts_N == part)

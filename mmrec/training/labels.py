@@ -40,7 +40,7 @@ def labels_of(events: EventColumns, *, config: ExampleConfig) -> Labels:
     times_E = events.event_times_E
     window_s = config.window_days * DAY_S or np.inf
     in_window_E = times_E >= times_E.max(initial=-np.inf) - window_s
-    ordered = np.sort(times_E[in_window_E])
+    ordered = np.sort(times_E[in_window_E & (times_E > config.learned_until_s)])
     ranker_begins_s = _time_at(ordered, config.towers_fraction)
     validation_begins_s = _time_at(ordered, config.towers_fraction + config.ranker_fraction)
     parts_E = (times_E >= ranker_begins_s).astype(np.uint8) + (times_E >= validation_begins_s).astype(np.uint8)

@@ -36,9 +36,10 @@ class RefitOptions:
     max_minutes: Positive = 15.0
     """A refit that takes longer is given up at its next step: by then what it would bring is old."""
     window_days: Positive = 2.0
-    """Newest days that are learned from; a third each for towers alone, for the ranker and to judge by."""
+    """Newest days that are learned from. What the served model has learned of them is gone over again by the towers;
+    what is new to it is learned from, and the newest two fifths of that are what both are judged by before."""
     least_lists: AtLeastOne = 50
-    """Lists of the newest part to judge by; with fewer nothing is refitted."""
+    """Lists to judge by; with fewer nothing is refitted, and the next refit has more."""
     max_lists: AtLeastOne = 1_000
     """Lists of the ranker's part and of the newest one, each."""
     epochs: AtLeastOne = 2
@@ -51,17 +52,24 @@ class RefitOptions:
     """Folder of the model that serves."""
     warm_from: str = ""
     """Id of its release."""
+    trained: FileOrFolder = ""
+    """Folder of the last whole training's model, which a chain of refits has to match as well; empty where that one
+    serves."""
 
     def __post_init__(self) -> None:
         check(self, "training.refit")
 
-    @property
-    def example_config(self) -> ExampleConfig:
-        """Which events become labels."""
+    def example_config(self, *, learned_until_s: float) -> ExampleConfig:
+        """Which events become labels.
+
+        Args:
+            learned_until_s: Of the served model (mmrec.training.run.LEARNED_UNTIL).
+        """
         return ExampleConfig(
             window_days=self.window_days,
-            towers_fraction=0.34,
-            ranker_fraction=0.33,
+            learned_until_s=learned_until_s,
+            towers_fraction=0.0,
+            ranker_fraction=0.6,
             max_ranker_lists=self.max_lists,
             max_validation_lists=self.max_lists,
             neighbor_builds=1,
@@ -114,6 +122,7 @@ def train(desk: Desk) -> None:
     trained = refitted(
         inputs,
         served,
+        trained=ModelBundle.load(Path(options.trained)) if options.trained else None,
         warm_from=options.warm_from,
         least_lists=options.least_lists,
         settings=data.settings,

@@ -15,7 +15,7 @@ are those of the same steps, ended one part earlier (a rolling origin).
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -64,6 +64,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check(self, "train")
+
+
+LEARNED_UNTIL: Final = "learned_until_s"
+"""Figure of a model: the instant of the newest event that it learned from, as a label."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -171,6 +175,7 @@ def finish(
     metrics |= {f"source_weight_{source.name}": sources.weights.get(source.name, source.weight) for source in SOURCES}
     metrics["ranker_lists_refit"] = len(tensors or ()) + len(measured.tensors or ())
     metrics[TEMPERATURE] = float(fit.model.temperature().detach())
+    metrics[LEARNED_UNTIL] = inputs.retrieval.learned_until_s
     forms = ranker.kept_forms()
     metrics |= {f"ranker_ndcg_{name}": ndcg for name, ndcg in forms.items()}
     metrics["description"] = describe(settings, config)

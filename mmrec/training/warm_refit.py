@@ -1,18 +1,16 @@
 """A warm refit: what serves goes on with what was done since it was trained, in minutes; then it must match itself.
 
     part          TOWERS            RANKER                       VALIDATION
-    served                                                       judged: what the refit has to match
+    served        (learned)                                      judged: what the refit has to match
+    trained       (learned in part)                              judged: what a chain of refits has to match
     refitted      towers go on      towers go on, ranker goes on judged: the figures, and what the gates see
     what ships                                                   all go on: towers, ranker, weights of sources
 
-The parts divide the newest days (ExampleConfig.window_days). Towers begin as they serve: what an id was stays, and what
-is learned of it now is added by what is known of it now (mmrec.models.towers). The ranker's lists are made by the
+TOWERS is what the served model has learned of the newest days (ExampleConfig.window_days, learned_until_s); the other
+parts are new to it, so that nobody is judged by what it knows. Towers begin as they serve: what an id was stays, and
+what is learned of it now is added by what is known of it now (mmrec.models.towers). The ranker's lists are made by the
 served towers. Neighbors and counts need no refit: they follow the log by themselves. A refit replaces no training:
 projections of content, shapes of networks, and trees stay as they were.
-
-What this does not do yet: the newest days are those of every refit, so a model that was trained or refitted within them
-has learned from most lists that it is judged on. Figures of such a refit are too good, and of two models that both are,
-the gate compares what they keep. That is why refits are off unless they are configured.
 """
 
 from dataclasses import replace
@@ -27,6 +25,8 @@ from mmrec.training.example_config import Part
 from mmrec.training.fit_ranker import ListTensors, joined
 from mmrec.training.fit_towers import TEMPERATURE, TowerFit
 from mmrec.training.run import (
+    LEARNED_UNTIL,
+    Judged,
     Progress,
     TrainConfig,
     Trained,
@@ -42,6 +42,8 @@ WARM_FROM: Final = "warm_from"
 """Figure of a model: the id of the release that it began from."""
 SERVED: Final = "_served"
 """Ends the names of figures of the served model, on the same lists."""
+TRAINED: Final = "_trained"
+"""The same, of the last whole training."""
 _FURTHER: Final = 0.2
 """Of the ranker's learning rate: it is nearly where it should be."""
 
@@ -50,6 +52,7 @@ def refitted(
     inputs: TrainInputs,
     served: ModelBundle,
     *,
+    trained: ModelBundle | None = None,
     warm_from: str,
     least_lists: int,
     settings: Settings,
@@ -61,7 +64,8 @@ def refitted(
     Args:
         inputs: Of the newest days.
         served: Not changed; its settings of towers and ranker count, whatever `config` says of them.
-        warm_from: Id of its release.
+        trained: The last whole training; None where that is the served model.
+        warm_from: Id of the served model's release.
         least_lists: Of the newest part, that figures can be told apart by.
         config: How towers and ranker learn.
 
@@ -101,7 +105,8 @@ def refitted(
     measured = bench.judged(bench.bundle(fit.model, ranker, sources))
     metrics: dict[str, Any] = {
         **measured.figures,
-        **{f"{name}{SERVED}": value for name, value in before.figures.items() if name.startswith(_COMPARED)},
+        **_compared(before, SERVED),
+        **(_compared(bench.judged(trained), TRAINED) if trained is not None else {}),
         "validation_lists": num_lists,
         **ranker.figures,
         **sources.figures,
@@ -113,6 +118,7 @@ def refitted(
     refit_towers(fit, inputs, config, progress, through=Part.VALIDATION)
     forms = ranker.kept_forms()
     metrics |= {TEMPERATURE: float(fit.model.temperature().detach()), WARM_FROM: warm_from}
+    metrics[LEARNED_UNTIL] = inputs.retrieval.learned_until_s
     metrics["description"] = {**describe(settings, config), "measured": f"went on from release {warm_from}"}
     bundle = bench.bundle(fit.model, ranker, sources, metrics)
     curves = {"towers": fit.curves, "ranker": ranker.curve}
@@ -121,6 +127,10 @@ def refitted(
 
 _COMPARED: Final = ("hr_at_10", "ndcg_at_10", "recall_of_candidates")
 """Beginnings of the figures that two models are compared by."""
+
+
+def _compared(judged: Judged, ending: str) -> dict[str, float]:
+    return {f"{name}{ending}": value for name, value in judged.figures.items() if name.startswith(_COMPARED)}
 
 
 def check_goes_on(served: ModelBundle, inputs: TrainInputs, settings: Settings) -> None:

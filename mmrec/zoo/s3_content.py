@@ -70,11 +70,16 @@ class StrongContent:
         )
 
 
-def popular(counts_I: FloatArray) -> Float32Array:
-    """How popular each item is: p, shape (I,)."""
-    logs_I, has_I = np.log1p(counts_I), counts_I > 0
-    if not has_I.any():
+def popular(counts_I: FloatArray, *, among_I: FloatArray | None = None) -> Float32Array:
+    """How popular each item is: p, shape (I,), 0 where nothing is counted.
+
+    Args:
+        among_I: Counts whose mean and deviation p is measured in; the same counts if left out.
+    """
+    known_I = np.log1p(counts_I if among_I is None else among_I)
+    known = known_I[known_I > 0]
+    if not len(known):
         return np.zeros(len(counts_I), dtype=np.float32)
-    deviation = float(logs_I[has_I].std())
-    found_I = (logs_I - logs_I[has_I].mean()) / (deviation if deviation > 1e-6 else 1.0)
-    return np.where(has_I, found_I, 0.0).astype(np.float32)
+    deviation = float(known.std())
+    found_I = (np.log1p(counts_I) - known.mean()) / (deviation if deviation > 1e-6 else 1.0)
+    return np.where(counts_I > 0, found_I, 0.0).astype(np.float32)

@@ -126,6 +126,8 @@ class S3Strong:
         )
         scores_I = np.asarray(score_matrix(data, self._weighting).sum(axis=0), dtype=np.float64).ravel()
         self._popular_I = torch.from_numpy(popular(scores_I))
+        others_I = scores_I * (1.0 - 1.0 / np.maximum(self._events_I, 1))
+        self._popular_by_others_I = torch.from_numpy(popular(others_I, among_I=scores_I))
         counts_B = np.bincount(data.behaviors_E, minlength=len(data.behavior_names)) + 1.0
         self._log_shares_B = torch.from_numpy(np.log(counts_B / counts_B.sum()).astype(np.float32))
         self._weights_B = torch.from_numpy(self._weighting.weights_B.astype(np.float32)).clamp(min=LEAST_WEIGHT)
@@ -201,9 +203,17 @@ class S3Strong:
         means = [_dense(each, needed_R) @ vectors_RD for each in (own.long_NI, own.recent_NI)]
         users_ND = towers.users(means[0], means[1])
         keys_KD = vectors_RD.index_select(0, torch.from_numpy(np.searchsorted(needed_R, batch.keys_K)))
-        popular_K, own_NK = self._popular_I[torch.from_numpy(batch.keys_K)], _dense(own.scores_NI, batch.keys_K).log1p()
-        added = [towers.added(popular_K, own_NK, behavior) for behavior in range(len(self._weights_B))]
+        own_NK = _dense(own.scores_NI, batch.keys_K).log1p()
+        popular_NK = self._popular_NK(batch)
+        added = [towers.added(popular_NK, own_NK, behavior) for behavior in range(len(self._weights_B))]
         return (self._softmax if self._options.loss == "softmax" else self._bce)(batch, users_ND, keys_KD, added)
+
+    def _popular_NK(self, batch: Batch) -> Tensor:
+        """P of the keys; of a foreseen item without one event's share, since it did not count yet."""
+        keys_K = torch.from_numpy(batch.keys_K)
+        popular_NK = self._popular_I[keys_K].repeat(len(batch.right_N), 1)
+        popular_NK.scatter_(1, batch.right_N[:, None], self._popular_by_others_I[keys_K[batch.right_N]][:, None])
+        return popular_NK
 
     def _softmax(self, batch: Batch, users_ND: Tensor, keys_KD: Tensor, added: Sequence[Tensor]) -> Tensor:
         total, whole, weights_B = torch.zeros(()), 0.0, self._weights_B.log1p().tolist()

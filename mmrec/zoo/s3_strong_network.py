@@ -108,14 +108,14 @@ class Towers(nn.Module):
         """Users as one head sees them, unit vectors."""
         return functional.normalize(users_ND @ self.heads_BDD[behavior], dim=-1)
 
-    def added(self, popular_I: Tensor, own_NI: Tensor, behavior: int) -> Tensor:
+    def added(self, popular_NI: Tensor, own_NI: Tensor, behavior: int) -> Tensor:
         """What a head knows of items beside their likeness, (N, I).
 
         Args:
-            popular_I: p of each item.
+            popular_NI: p of each item; (I,) where it is the same for all rows.
             own_NI: ln(1 + S).
         """
-        known_NI = self.popular_B[behavior] * popular_I + self.own_B[behavior] * own_NI
+        known_NI = self.popular_B[behavior] * popular_NI + self.own_B[behavior] * own_NI
         return known_NI + self.bias_B[behavior]
 
     def logits(self, users_ND: Tensor, items_ID: Tensor, added_NI: Tensor, behavior: int) -> Tensor:

@@ -139,8 +139,8 @@ def main() -> None:
     peer = PublishedSASRec(data, seed=asked.seed)
     common = {"budget_s": asked.budget_s, "seed": asked.seed}
     courses = {
-        "": trained(ours, validation, task.test, seconds=float("inf"), every_s=asked.budget_s / 10, **common),
-        "_peer": trained(peer, validation, task.test, seconds=asked.peer_seconds, every_s=asked.budget_s / 2, **common),
+        "": trained(ours, validation, task.test, seconds=float("inf"), every_s=asked.budget_s / 5, **common),
+        "_peer": trained(peer, validation, task.test, seconds=asked.peer_seconds, every_s=asked.budget_s / 5, **common),
     }
     speeds = {"": ours.num_sequences, "_peer": peer.num_sequences}
     figures: dict[str, Any] = {"budget_s": asked.budget_s, "seed": asked.seed}

@@ -33,7 +33,7 @@ from mmrec.training.build import build_examples
 from mmrec.training.event_columns import event_columns
 from mmrec.training.item_history import ItemHistory, item_history
 from mmrec.training.refit_recipe import RefitOptions
-from mmrec.training.run import TrainInputs
+from mmrec.training.run import LEARNED_UNTIL, TrainInputs
 from mmrec.training.warm_refit import refitted
 from mmrec.zoo.served import by_serving
 from mmrec.zoo.shipped import Replica, replica_of, shipped
@@ -80,7 +80,12 @@ def warm(data: Interactions, items: ItemFeatures, served: ModelBundle, settings:
     """The release after a refit on the newest days."""
     entries = entries_of(items)
     log = event_log(data, settings.behaviors)
-    built = build_examples(log, entries, settings=settings, config=replace(REFIT.example_config, seed=seed))
+    built = build_examples(
+        log,
+        entries,
+        settings=settings,
+        config=replace(REFIT.example_config(learned_until_s=served.metrics[LEARNED_UNTIL]), seed=seed),
+    )
     inputs = TrainInputs(retrieval=built.retrieval, ranking=built.ranking, content=content_of(items), entries=entries)
     return refitted(
         inputs,

@@ -36,6 +36,8 @@ from tests.integration.test_build_examples import log_table
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 WORLD = Storefront(StorefrontConfig(seed=3, num_users=60, num_items=80, days=20.0))
 ENCODERS = {"text": "hashing-tf", "attributes": "attribute-hash"}
+NEW_DAYS, DAY_S = 8.0, 86_400.0
+"""What the served release has not learned."""
 OPTIONS = RefitOptions(window_days=15.0, least_lists=20, max_lists=80, epochs=1)
 
 
@@ -59,22 +61,26 @@ def test_a_refit_serves_with_its_origin_or_says_why_it_does_not(settings: Callab
     assert nothing["outcome"] == "left_out" and nothing["reason"].startswith("no release serves that could be refitted")
     config = ExampleConfig(max_ranker_lists=80, max_validation_lists=40, neighbor_builds=1)
     events = log.read(columns=EVENT_COLUMNS)
+    times_s = events["event_time_s"].to_numpy()
+    events = events.filter(times_s < times_s.max() - NEW_DAYS * DAY_S)
     build_examples(events, entries, settings=stored, config=config).save(tmp_path / "examples")
     options = TOWERS.options(examples=str(tmp_path / "examples"), epochs=1, embedding_dim=16, hidden_dim=32)
     data = open_deployment_data(stored)
     train_here(TOWERS, options, data, out=tmp_path / "model")
     served = publish_model(stored, releases, tmp_path / "model").release_id
 
-    found = tried(stored, OPTIONS)
-    assert found["outcome"] == "promoted", found
-    assert releases.current() == found["release_id"] and releases.warm() == {found["release_id"]: served}
     too_few = tried(stored, replace(OPTIONS, least_lists=100_000))
     assert too_few["outcome"] == "left_out" and "at least 100000 are needed" in too_few["reason"]
     strict = replace(stored, publish=replace(stored.publish, min_margin_over_popularity=1.0))
     refused = tried(strict, OPTIONS)
     assert refused["outcome"] == "refused" and "decayed popularity and margin" in refused["reason"]
-    assert releases.current() == found["release_id"]
+    assert releases.current() == served
     assert list(releases.refusals().values()) == [refused["reason"]]
+    found = tried(stored, OPTIONS)
+    assert found["outcome"] == "promoted", found
+    assert releases.current() == found["release_id"] and releases.warm()[found["release_id"]] == served
+    nothing_new = tried(stored, OPTIONS)
+    assert nothing_new["outcome"] == "left_out" and nothing_new["reason"].startswith("0 lists of the newest part")
 
     command = [sys.executable, "-m", "jobs.refit", "--config", str(deployment.config), "--follow"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

@@ -106,11 +106,12 @@ def test_a_killed_run_goes_on_where_it_was_and_its_model_serves(settings: Callab
     assert bundle.tower_settings.user_tower == "causal"
     told_of = [path.read_text().splitlines() for path in (tmp_path / "mlruns").rglob("towers_epoch.ndcg")]
     assert [len(lines) for lines in told_of] == [len(judged)], "one run, with the epochs before the kill"
-    searched(deployment, examples, tmp_path / "tuned")
 
 
-def searched(deployment: Any, examples: Path, out: Path) -> None:
-    """A search on the same examples: two trials of two epochs."""
+@pytest.mark.long
+def test_a_search_of_two_trials_keeps_the_better_one(settings: Callable[..., Any], tmp_path: Path) -> None:
+    deployment = settings()
+    examples, out = prepare(deployment, tmp_path / "examples"), tmp_path / "tuned"
     done = subprocess.run(
         [
             *(sys.executable, "-m", "jobs.tune", "--config", str(deployment.config), "--examples", str(examples)),

@@ -219,6 +219,14 @@ def test_an_item_that_nobody_touched_is_as_popular_as_the_mean_one() -> None:
     assert popular(np.zeros(3)).tolist() == popular(np.array([0.0, 4.0, 4.0])).tolist() == [0.0, 0.0, 0.0]
 
 
+def test_an_event_does_not_make_its_own_item_popular() -> None:
+    counts_I = np.array([1.0, 8.0, 3.0])
+    whole_I, others_I = popular(counts_I), popular(counts_I - 1.0, among_I=counts_I)
+    assert others_I[0] == 0.0, "the item of one event is as any that nobody touched"
+    assert (others_I[1:] < whole_I[1:]).all()
+    assert popular(counts_I, among_I=counts_I).tolist() == whole_I.tolist()
+
+
 @pytest.mark.parametrize(
     ("model", "options", "said"),
     [

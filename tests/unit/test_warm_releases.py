@@ -68,6 +68,20 @@ def test_a_refit_must_match_what_serves_on_the_newest_lists(deployment: Deployme
     check_gates({"index_recall_at_100": 1.0, "ndcg_at_10": 0.1}, PublishSettings())
 
 
+def test_a_refit_must_match_the_last_whole_training_too(deployment: Deployment) -> None:
+    clock = Clock()
+    first = whole(deployment, clock)
+    second = warm(deployment, clock, ndcg_at_10=0.29, ndcg_at_10_served=0.29)
+    assert deployment.releases.last_trained() == first != second == deployment.releases.current()
+    with pytest.raises(ReleaseGateError, match=r"at least 0.3430 is needed \(the last whole training has 0.3500\)"):
+        warm(deployment, clock, ndcg_at_10=0.29, ndcg_at_10_served=0.29, ndcg_at_10_trained=0.35)
+    assert deployment.releases.current() == second
+
+
+def test_where_nothing_served_there_is_no_whole_training(deployment: Deployment) -> None:
+    assert deployment.releases.last_trained() == ""
+
+
 def test_a_refit_of_a_release_that_no_longer_serves_is_refused(deployment: Deployment) -> None:
     clock = Clock()
     first = whole(deployment, clock)
