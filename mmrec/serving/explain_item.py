@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from mmrec.errors import DeadlineError, NotFoundError
+from mmrec.errors import NotFoundError
 from mmrec.features.assemble import feature_names
 from mmrec.models.serving_model import ServingModel
 from mmrec.recall.catalogue import NO_ROW, FloatArray
@@ -100,8 +100,7 @@ def explain_item(
         DeadlineError: the deadline had passed before anything was done.
         InvalidRequestError: a session event without item, an unknown behavior.
     """
-    if deadline.left_s() <= 0:
-        raise DeadlineError("the deadline passed before the request was looked at; give it more time")
+    deadline.refuse_late()
     row = state.catalogue.row_of.get(item_id, NO_ROW)
     if row == NO_ROW:
         raise NotFoundError(f"item {item_id!r} is not in the catalogue of {len(state.catalogue.item_ids)} items")

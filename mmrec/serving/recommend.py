@@ -118,6 +118,11 @@ class Deadline:
         """Seconds left; negative when it has passed."""
         return self.at_s - self.clock()
 
+    def refuse_late(self) -> None:
+        """DeadlineError where it has passed before anything was done."""
+        if self.left_s() <= 0:
+            raise DeadlineError("the deadline passed before the request was looked at; give it more time")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReplicaState:
@@ -217,8 +222,7 @@ def recommend(
     """
     if not 1 <= request.num_items <= MAX_ITEMS:
         raise InvalidRequestError(f"num_items is {request.num_items}; give 1 to {MAX_ITEMS}, or 0 for {DEFAULT_ITEMS}")
-    if deadline.left_s() <= 0:
-        raise DeadlineError("the deadline passed before the request was looked at; give it more time")
+    deadline.refuse_late()
     return rank_candidates(request, state=state, read_profile=read_profile, deadline=deadline, sources=sources).cut(
         request.num_items
     )

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from mmrec.catalog.item import Availability
-from mmrec.errors import DeadlineError, InvalidRequestError
+from mmrec.errors import InvalidRequestError
 from mmrec.recall.catalogue import BoolArray, FloatArray, RowArray
 from mmrec.recall.context import RecallContext, item_context
 from mmrec.recall.fusion import OWN_WEIGHTS, Candidates
@@ -106,8 +106,7 @@ def recommend_rows(
     for name, value, most in (("num_rows", num_rows, MAX_ROWS), ("num_items", request.num_items, MAX_ROW_ITEMS)):
         if not 1 <= value <= most:
             raise InvalidRequestError(f"{name} is {value}; give 1 to {most}, or 0 for the default")
-    if deadline.left_s() <= 0:
-        raise DeadlineError("the deadline passed before the request was looked at; give it more time")
+    deadline.refuse_late()
     ranked = rank_candidates(request, state=state, read_profile=read_profile, deadline=deadline)
     left_I = ranked.context.allowed_I.copy()
     rows: list[Row] = []

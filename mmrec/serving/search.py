@@ -80,8 +80,7 @@ def search(
             are still being read and none was there yet that it can be compared with.
         DeadlineError: the deadline passed before a photo was encoded.
     """
-    if deadline.left_s() <= 0:
-        raise DeadlineError("the deadline passed before the request was looked at; give it more time")
+    deadline.refuse_late()
     for part in request.parts:
         if part.item_id:
             shown_row(part.item_id, state.catalogue, as_of_s=request.as_of_s)
