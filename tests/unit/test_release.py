@@ -247,9 +247,39 @@ def test_a_replica_serves_before_any_release_and_takes_one_without_restart(deplo
     try:
         assert replica.wait_ready(20)
         bare = ask(replica, world.user_ids[0])
-        alike = recommender_pb2.SimilarItemsRequest(item_id="fresh")
-        assert len(replica.similar(alike, deadline=no_deadline()).items) > 4
+        assert len(bare.items) == 20
+        assert list(bare.state.degraded_reasons) == ["no_release"]
+        release_id = deployment.publish(model_folder).release_id
+        wait_for(lambda: replica.state.release_id == release_id)
+        whole = ask(replica, world.user_ids[0])
+        assert whole.release_id == release_id
+        assert not whole.state.degraded
+        assert ask(replica, world.user_ids[0]).items == whole.items
+    finally:
+        replica.close()
+
+
+def test_a_replica_takes_new_items_and_lets_removed_ones_go(deployment, model_folder, world):
+    deployment.publish(model_folder)
+    replica = deployment.replica()
+    replica.start()
+    try:
+        assert replica.wait_ready(20)
+        gone = world.entries[0].item_id
+        deployment.records.append(
+            [
+                TopicRecord(*record("fresh", vector=np.ones(EMBEDDING_DIM), title="Fresh"), 0, 7, 0.0),
+                TopicRecord(gone.encode(), None, 0, 8, 0.0),
+                TopicRecord(b"broken", b"no json", 0, 9, 0.0),
+            ]
         )
+        wait_for(lambda: "fresh" in replica.state.catalogue.row_of)
+        catalogue = replica.state.catalogue
+        assert catalogue.embedded_I[catalogue.row_of["fresh"]]
+        assert not catalogue.showable_I[catalogue.row_of[gone]]
+        assert replica.counters.num_broken_updates == 1
+        alike = recommender_pb2.SimilarItemsRequest(item_id="fresh", num_items=5)
+        assert len(replica.similar(alike, deadline=no_deadline()).items) == 5
     finally:
         replica.close()
 
