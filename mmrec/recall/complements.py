@@ -1,4 +1,4 @@
-"""What goes with an item: items that users took together with it more often than chance has it (METHODS M21).
+"""What goes with an item: items that users took together with it more often than chance has it.
 
 "Taken" is the behavior of the highest weight, such as a purchase; two items of one user go together where their newest
 takings lie within a window. With n_i users who took i, n_ij who took both so, and N users in all,

@@ -39,6 +39,8 @@ from mmrec.telemetry.logs import get_logger
 log = get_logger(__name__)
 TOGETHER: Final = 32
 """Users of one pass: with more, little is saved, and their tables leave the processor's caches."""
+RANKED_AT_ONCE: Final = 1_024
+"""Rows that the ranker gets at once: its layers stay in the processor's caches."""
 _NO_DEADLINE: Final = Deadline(at_s=np.inf, clock=lambda: 0.0)
 
 
@@ -165,7 +167,10 @@ def _rank(users: Sequence[_User], candidates: Sequence[Candidates], state: Repli
             rows, state.catalogue, behaviors=behaviors, decay_per_day=state.scoring.decay_per_day[0]
         )
         ends = np.cumsum([len(found.rows_N) for found in candidates])[:-1]
-        scores = np.split(state.model.rank(features_NF), ends)
+        blocks = [
+            state.model.rank(features_NF[at : at + RANKED_AT_ONCE]) for at in range(0, len(features_NF), RANKED_AT_ONCE)
+        ]
+        scores = np.split(np.concatenate([np.zeros(0), *blocks]), ends)
         return list(zip(scores, np.split(features_NF, ends), strict=True))
     except Exception as error:  # lists in recall order are better than none
         log.error("ranking_failed", error=repr(error))
