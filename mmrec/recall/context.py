@@ -82,6 +82,21 @@ class RecallContext:
         return CandidateSignals(tower_similarity_N=similarity_N, neighbor_score_N=self.neighbor_scores_I[rows_N])
 
     @cached_property
+    def unwanted_I(self) -> BoolArray:
+        """Items that the user said not to want, shape (I,): by behaviors that hide and weigh less than nothing, so not
+        what was bought, and by those that hide what is alike.
+        """
+        counts_JB = self.profile.counts(self.behaviors)[:, 0]
+        unwanted_I = np.zeros(len(self.catalogue.item_ids), dtype=np.bool_)
+        for place, behavior in enumerate(self.behaviors):
+            own_rows = self.own_rows_J[(counts_JB[:, place] > 0) & (self.own_rows_J != NO_ROW)]
+            if behavior.hides and behavior.weight < 0:
+                unwanted_I[own_rows] = True
+            if behavior.hides_alike and len(own_rows):
+                unwanted_I |= self.catalogue.sharing(own_rows, behavior.hides_alike)
+        return unwanted_I
+
+    @cached_property
     def own_neighbors(self) -> NeighborTable | None:
         """Neighbors of the profile's items, axis J; None where no neighbors are known."""
         table = self.catalogue.neighbors

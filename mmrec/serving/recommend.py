@@ -20,7 +20,7 @@ from mmrec.errors import DeadlineError, InvalidRequestError, MmrecError, NotFoun
 from mmrec.features.assemble import assemble
 from mmrec.features.values import PopularItems
 from mmrec.models.serving_model import ServingModel
-from mmrec.recall.catalogue import NO_ROW, Catalogue, FloatArray, RowArray
+from mmrec.recall.catalogue import NO_ROW, BoolArray, Catalogue, FloatArray, RowArray
 from mmrec.recall.context import RecallContext, allowed_items, recall_context
 from mmrec.recall.fusion import OWN_WEIGHTS, Candidates, SourceWeights, fuse
 from mmrec.recall.item_filter import EVERYTHING, ItemFilter
@@ -311,6 +311,8 @@ class Interest:
 
     scores_N: FloatArray | None
     """Ranking scores; None where no ranker judged."""
+    unwanted_I: BoolArray
+    """Items of the whole catalogue that the user said not to want."""
     degraded: tuple[Degradation, ...]
 
 
@@ -326,7 +328,11 @@ def interest(
     )
     candidates = Candidates(rows_N=rows_N, recall_scores_N=np.zeros(len(rows_N)))
     scores_N, features_NF = rank(context, candidates, state, progress)
-    return Interest(scores_N=scores_N if features_NF is not None else None, degraded=tuple(progress.degraded))
+    return Interest(
+        scores_N=scores_N if features_NF is not None else None,
+        unwanted_I=context.unwanted_I,
+        degraded=tuple(progress.degraded),
+    )
 
 
 def requested_profile(

@@ -105,6 +105,7 @@ def search(
         if judged.scores_N is not None:
             scores_N = with_interest(found.relevance_N, head, judged.scores_N)
             order = np.concatenate([head[np.argsort(-scores_N[head], kind="stable")], order[len(head) :]])
+        order = order[~judged.unwanted_I[rows_N[order]]]
     shown = order[: request.num_items]
     return SearchedList(
         catalogue=state.catalogue,

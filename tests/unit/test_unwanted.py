@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmrec.config import parse_settings
+from mmrec.config import SearchSettings, parse_settings
+from mmrec.content.query_encoder import NoQueryEncoder
 from mmrec.errors import ConfigurationError
 from mmrec.recall.item_filter import EVERYTHING
 from mmrec.scoring.apply import apply
@@ -17,7 +18,11 @@ from mmrec.serving.explain_item import Outcome, explain_item
 from mmrec.serving.many import recommend_many
 from mmrec.serving.recommend import ListRequest, SessionEvent, recommend
 from mmrec.serving.rows import recommend_rows
+from mmrec.serving.search import search
+from mmrec.serving.search_content import SearchContent
+from mmrec.serving.search_request import search_request
 from mmrec.serving.similar import similar
+from mmrec.v1 import recommender_pb2
 from tests.serving_world import ServingWorld, no_deadline, serving_world
 
 UNWANTED = (
@@ -120,6 +125,23 @@ def _after(world, user, profile, item_id):
         ingest_time_s=world.end_s,
     )
     return apply({user: profile}, batch, config=world.scoring).profiles
+
+
+def test_a_personal_search_leaves_out_what_is_unwanted_and_keeps_what_was_bought(world, state, user):
+    content = SearchContent()
+    content.introduce(tuple(world.entries))
+    shown = [e for e in world.entries if e.availability.can_be_shown and e.publish_time_s <= world.end_s]
+    kind, unwanted = shown[0].attributes["category"], shown[0]
+    message = recommender_pb2.SearchItemsRequest(query=[{"text": kind}], user_id=user, personal=True, num_items=100)
+    request = search_request(message, now_s=world.end_s, limits=SearchSettings())
+    asked = {"state": state, "content": content, "encoder": NoQueryEncoder(), "deadline": no_deadline()}
+    profile = world.read_profile(user)
+    before = search(request, read_profile={user: profile}.get, **asked)
+    after = search(request, read_profile=_after(world, user, profile, unwanted.item_id).get, **asked)
+    listed = {state.catalogue.item_ids[row] for row in before.rows_K}
+    gone = {e.item_id for e in world.entries if e.attributes["brand"] == unwanted.attributes["brand"]}
+    assert unwanted.item_id in listed
+    assert {state.catalogue.item_ids[row] for row in after.rows_K} == listed - gone
 
 
 def test_an_explanation_names_what_takes_the_brand_off_the_lists(world, state, user):
