@@ -88,9 +88,10 @@ class RecallContext:
         """
         counts_JB = self.profile.counts(self.behaviors)[:, 0]
         unwanted_I = np.zeros(len(self.catalogue.item_ids), dtype=np.bool_)
-        for place, behavior in enumerate(self.behaviors):
+        for place in self.behaviors.unwanting:
+            behavior = self.behaviors.behaviors[place]
             own_rows = self.own_rows_J[(counts_JB[:, place] > 0) & (self.own_rows_J != NO_ROW)]
-            if behavior.hides and behavior.weight < 0:
+            if behavior.hides:
                 unwanted_I[own_rows] = True
             if behavior.hides_alike and len(own_rows):
                 unwanted_I |= self.catalogue.sharing(own_rows, behavior.hides_alike)

@@ -50,8 +50,7 @@ class Behavior:
     """Whether items the user did this to are not listed for them again. Ignored in comparisons, like `phrase`."""
     hides_alike: str = field(default="", compare=False)
     """Attribute, such as brand: items that share a value of it with one the user did this to are not listed for them,
-    until it is undone. Ignored in comparisons. Such items have little affinity: of a user of more than
-    scoring.max_items items they are dropped first, and with them what they hide; 0 keeps all."""
+    until it is undone. Its weight is below 0, as it says that something is not wanted. Ignored in comparisons."""
 
     def __post_init__(self) -> None:
         check(self, "behaviors")
@@ -66,6 +65,11 @@ class Behavior:
         if self.undo_of and (self.hides or self.hides_alike):
             raise SettingError(
                 ("behaviors", "hides"), f"is set and {self.name!r} takes another behavior back; give one of the two"
+            )
+        if self.hides_alike and self.weight >= 0:
+            raise SettingError(
+                ("behaviors", "weight"),
+                f"is {self.weight} and {self.name!r} hides what is alike; give a number below 0",
             )
         if self.undo_of and self.undo == Undo.SUBTRACT and self.weight > 0:
             raise SettingError(
@@ -153,6 +157,16 @@ class BehaviorSet:
     def hiding_alike(self) -> tuple[tuple[int, str], ...]:
         """(position on axis B, attribute) of the behaviors that take items of one value off the user's lists."""
         return tuple((place, each.hides_alike) for place, each in enumerate(self.behaviors) if each.hides_alike)
+
+    @cached_property
+    def unwanting(self) -> tuple[int, ...]:
+        """Positions on axis B of the behaviors that say what is not wanted: that hide, and weigh less than nothing.
+
+        Items that they were done to are the last to be dropped from a full profile.
+        """
+        return tuple(
+            place for place, each in enumerate(self.behaviors) if each.weight < 0 and (each.hides or each.hides_alike)
+        )
 
     @cached_property
     def ids_B(self) -> np.ndarray:

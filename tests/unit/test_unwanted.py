@@ -166,6 +166,30 @@ def test_an_item_without_the_attribute_hides_nothing_but_is_no_error(world, stat
     assert not bare.any()
 
 
+def test_what_is_unwanted_stays_in_a_full_profile_until_it_is_taken_back():
+    config = ScoringConfig(behaviors=behavior_set([*shop_behaviors(), *UNWANTED]), max_items=3)
+    profiles = {}
+
+    def told(item_id, behavior_id, second):
+        batch = session_batch(
+            user_key="u",
+            item_ids=[item_id],
+            behavior_ids=[behavior_id],
+            event_times_s=[1e9 + second],
+            event_ids=[f"e{second}"],
+            ingest_time_s=1e9 + second,
+        )
+        profiles.update(apply(profiles, batch, config=config).profiles)
+        return set(profiles["u"].item_ids)
+
+    told("unwanted", 22, 0)
+    for second in range(1, 8):
+        assert "unwanted" in told(f"bought {second}", 4, second)
+    assert len(profiles["u"].item_ids) == 3
+    told("unwanted", 23, 8)
+    assert "unwanted" not in told("bought 9", 4, 9)
+
+
 def test_a_configuration_names_the_attribute():
     table = {"name": "not_this_brand", "behavior_id": 22, "weight": -1.0, "hides_alike": "brand"}
     behaviors = parse_settings({"behaviors": [table]}, where="test", folder=Path("/tmp")).behaviors
@@ -175,5 +199,5 @@ def test_a_configuration_names_the_attribute():
 
 @pytest.mark.parametrize("trait", [{"hides": True}, {"hides_alike": "brand"}])
 def test_what_takes_another_behavior_back_cannot_hide(trait):
-    with pytest.raises(ConfigurationError, match="takes another behavior back"):
+    with pytest.raises(ConfigurationError, match=r"takes another behavior back|below 0"):
         Behavior(name="again", behavior_id=3, weight=0.0, undo_of="not_this", undo="cancel", **trait)
