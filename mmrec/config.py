@@ -104,6 +104,9 @@ class ServingSettings:
     """Candidates that recall passes to ranking."""
     default_deadline_ms: Positive = 500.0
     """Deadline of a request that sets none."""
+    substitutes_share: str = "category"
+    """Attribute whose values items share that one would buy instead of each other: what goes with an item has another
+    one. Empty where no attribute tells."""
     diversity: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     """0 orders lists by score alone; closer to 1, adjacent items of a list are less similar."""
     certificate_file: FilePath = ""
@@ -245,6 +248,9 @@ class StatisticsSettings:
     """Pause between two builds of neighbors."""
     num_neighbors: AtLeastOne = 50
     """Neighbors kept per item."""
+    popular_by: tuple[Name, ...] = ()
+    """Names in the context of events, such as "country" or "device", by whose values popular items are kept, too: for
+    what is popular near a request that brings such a context."""
 
     def __post_init__(self) -> None:
         check(self, "statistics")

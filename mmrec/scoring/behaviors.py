@@ -48,6 +48,10 @@ class Behavior:
     did "<name>" on {}. It does not change scores, so behaviors that differ only in this compare equal."""
     hides: bool = field(default=False, compare=False)
     """Whether items the user did this to are not listed for them again. Ignored in comparisons, like `phrase`."""
+    hides_alike: str = field(default="", compare=False)
+    """Attribute, such as brand: items that share a value of it with one the user did this to are not listed for them,
+    until it is undone. Ignored in comparisons. Such items have little affinity: of a user of more than
+    scoring.max_items items they are dropped first, and with them what they hide; 0 keeps all."""
 
     def __post_init__(self) -> None:
         check(self, "behaviors")
@@ -58,6 +62,10 @@ class Behavior:
         if self.phrase and (self.phrase.count("{}") != 1 or set(self.phrase.replace("{}", "")) & set("{}")):
             raise SettingError(
                 ("behaviors", "phrase"), f'is {self.phrase!r}; give what comes after "You", with one {{}} for the item'
+            )
+        if self.undo_of and (self.hides or self.hides_alike):
+            raise SettingError(
+                ("behaviors", "hides"), f"is set and {self.name!r} takes another behavior back; give one of the two"
             )
         if self.undo_of and self.undo == Undo.SUBTRACT and self.weight > 0:
             raise SettingError(
@@ -140,6 +148,11 @@ class BehaviorSet:
     def hiding(self) -> tuple[int, ...]:
         """Positions on axis B of the behaviors that take an item off the user's lists."""
         return tuple(place for place, behavior in enumerate(self.behaviors) if behavior.hides)
+
+    @cached_property
+    def hiding_alike(self) -> tuple[tuple[int, str], ...]:
+        """(position on axis B, attribute) of the behaviors that take items of one value off the user's lists."""
+        return tuple((place, each.hides_alike) for place, each in enumerate(self.behaviors) if each.hides_alike)
 
     @cached_property
     def ids_B(self) -> np.ndarray:
