@@ -4,15 +4,24 @@ with RecommenderClient("127.0.0.1:18500") as recommender:
     answer = recommender.recommend("u00001", num_items=20, include_explanations=True)
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from mmrec.errors import DeadlineError, InvalidRequestError, MmrecError, NotFoundError, PreconditionError, StoreError
+from mmrec.errors import (
+    BusyError,
+    DeadlineError,
+    InvalidRequestError,
+    MmrecError,
+    NotFoundError,
+    PreconditionError,
+    StoreError,
+)
 from mmrec.v1 import behavior_pb2, recommender_pb2, recommender_pb2_grpc
 
 _ERRORS: dict[grpc.StatusCode, type[MmrecError]] = {
@@ -20,7 +29,30 @@ _ERRORS: dict[grpc.StatusCode, type[MmrecError]] = {
     grpc.StatusCode.NOT_FOUND: NotFoundError,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineError,
     grpc.StatusCode.FAILED_PRECONDITION: PreconditionError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: BusyError,
 }
+
+
+_RETRIED: Final = json.dumps(
+    {
+        "methodConfig": [
+            {
+                "name": [{"service": "mmrec.v1.RecommenderService"}],
+                "retryPolicy": {
+                    "maxAttempts": 4,
+                    "initialBackoff": "0.05s",
+                    "maxBackoff": "0.8s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+                },
+            }
+        ]
+    }
+)
+"""What a busy or restarting recommender has not answered is asked again, within the caller's deadline: all its methods
+may be asked twice."""
+CHANNEL_OPTIONS: Final = (("grpc.enable_retries", 1), ("grpc.service_config", _RETRIED))
+"""Of channels to a recommender; for one of one's own, too."""
 
 
 class RecommenderClient:
@@ -35,7 +67,7 @@ class RecommenderClient:
         """
         self._target = target
         self._timeout_s = timeout_s
-        self._channel = channel if channel is not None else grpc.insecure_channel(target)
+        self._channel = channel if channel is not None else grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
         stub: Any = recommender_pb2_grpc.RecommenderServiceStub  # generated, without types
         self._stub = stub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)

@@ -8,7 +8,7 @@ belong together, such as while they are being written, are not taken; the ones b
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from mmrec.errors import ConfigurationError
 
 Told = Callable[[str, str], None]
 """(event, what happened): a line for the log."""
+ChannelOptions = Sequence[tuple[str, int | str]]
 
 
 class ServingFiles(Protocol):
@@ -73,17 +74,18 @@ def server_credentials(serving: ServingFiles, *, told: Told = lambda event, what
     )
 
 
-def client_channel(target: str, serving: ServingFiles | None) -> Any:
+def client_channel(target: str, serving: ServingFiles | None, *, options: ChannelOptions = ()) -> Any:
     """A channel to one of our services.
 
     Args:
         serving: Says what its certificate is checked by, and which one is shown; None, or no ca_file: plain.
+        options: As grpc takes them.
 
     Raises:
         ConfigurationError: a file is missing, or others may read the key.
     """
     if serving is None or not serving.ca_file:
-        return grpc.insecure_channel(target)
+        return grpc.insecure_channel(target, options=options)
     try:
         ca = Path(serving.ca_file).read_bytes()
     except OSError as error:
@@ -94,7 +96,7 @@ def client_channel(target: str, serving: ServingFiles | None) -> Any:
             serving.client_certificate_file, serving.client_key_file, setting="serving.client_certificate_file"
         )
         key, chain, _ = own.pem()
-    return grpc.secure_channel(target, grpc.ssl_channel_credentials(ca, key, chain))
+    return grpc.secure_channel(target, grpc.ssl_channel_credentials(ca, key, chain), options=options)
 
 
 def _configuration(files: CertificateFiles) -> Any:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -19,6 +20,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from PIL import Image
 
 from mmrec.catalog.item import CatalogItem
+from mmrec.client import RecommenderClient
 from mmrec.features.values import Neighbors
 from mmrec.recall.complements import complement_key
 from mmrec.stores.kafka.readers import read_topic
@@ -63,6 +65,12 @@ def test_reflection_names_the_services_and_describes_their_methods_and_fields(
             answer = reflected(channel, version, file_containing_symbol=symbol)
             assert answer.file_descriptor_response.file_descriptor_proto, symbol
         assert reflected(channel, version, file_containing_symbol=f"{SERVICE}.Fly").error_response.error_code == 5
+
+
+def test_many_callers_at_once_are_all_answered(recommender: RunningRecommender) -> None:
+    with RecommenderClient(recommender.target, timeout_s=60.0) as patient, ThreadPoolExecutor(32) as threads:
+        answers = list(threads.map(lambda _: patient.recommend("u00001", num_items=5), range(96)))
+    assert [answer for answer in answers if not answer.items] == []
 
 
 def test_a_load_tools_way_from_a_method_name_to_calls_works(
