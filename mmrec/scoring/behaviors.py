@@ -69,7 +69,7 @@ class Behavior:
         if self.hides_alike and self.weight >= 0:
             raise SettingError(
                 ("behaviors", "weight"),
-                f"is {self.weight} and {self.name!r} hides what is alike; give a number below 0",
+                f"is {self.weight} and {self.name!r} hides what is alike; give less than 0",
             )
         if self.undo_of and self.undo == Undo.SUBTRACT and self.weight > 0:
             raise SettingError(

@@ -246,9 +246,9 @@ def _most_valuable(
 ) -> list[int] | None:
     """Positions of at most `max_items` items, those of highest affinity at the profile's own clock; None for all.
 
-    Items that the user said not to want come before all others, so that they stay off the lists. The order of affinities
-    is the same at every later instant, since all decay alike; ties go to the newer item, then to the greater id.
-    Behaviors that are no longer configured have no weight.
+    Items that the user said not to want come before all others, so that they stay off the lists. The order of
+    affinities is the same at every later instant, since all decay alike; ties go to the newer item, then to the
+    greater id. Behaviors that are no longer configured have no weight.
     """
     num_dropped = len(items.names) - config.max_items
     if not config.max_items or num_dropped <= 0:
