@@ -183,6 +183,7 @@ def test_programs_exist_and_their_status_files_are_those_that_probes_read(name: 
     assert (
         services
         | {"services.collector", "services.admin", "feature_repo.apply", "jobs.publish", "jobs.train", "jobs.refit"}
+        | {"jobs.recommend_users"}
         <= modules
     )
 
