@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,6 +42,13 @@ class KafkaBroker:
     java_home: Path
     jars: list[Path]
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+    template: Path = _PROPERTIES
+    """Its settings, with names in braces: host, port, controller_port, data, and those of `values`."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    cluster_id: str = ""
+    """Brokers of one cluster share it; empty for a new one."""
+    format_options: tuple[str, ...] = ()
+    """Of Kafka's storage tool, such as logins that are there from the beginning."""
     _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
 
     @property
@@ -62,15 +70,15 @@ class KafkaBroker:
         """Write the broker's settings and format its folder where that has not been done."""
         data = self.folder / "data"
         data.mkdir(parents=True, exist_ok=True)
-        text = _PROPERTIES.read_text(encoding="utf-8").format(
-            host=HOST, port=self.port, controller_port=self.port + 1, data=data
+        text = self.template.read_text(encoding="utf-8").format(
+            host=HOST, port=self.port, controller_port=self.port + 1, data=data, **self.values
         )
         self._properties.write_text(text, encoding="utf-8")
         if (data / "meta.properties").exists():
             return
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         tool = [*self._java("-Xmx256m"), "kafka.tools.StorageTool"]
-        command = [*tool, "format", f"--cluster-id={cluster_id}", "-c", str(self._properties)]
+        named = f"--cluster-id={self.cluster_id or new_cluster_id()}"
+        command = [*tool, "format", named, "-c", str(self._properties), *self.format_options]
         done = subprocess.run(command, capture_output=True, text=True, env=self._environment(), check=False)
         if done.returncode != 0:
             raise MachineError(f"Kafka could not format {data}: {(done.stderr or done.stdout).strip()[-300:]}")
@@ -117,6 +125,11 @@ class KafkaBroker:
 
     def _environment(self) -> dict[str, str]:
         return {**self.environment, **java_environment(self.java_home)}
+
+
+def new_cluster_id() -> str:
+    """An id of a cluster, as Kafka writes them."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+from mmrec.config import Settings
 from mmrec.errors import StoreError
 from mmrec.features.ports import FeatureStore
 from mmrec.features.values import StreamProgress
@@ -45,8 +46,8 @@ class Kills:
 class StoreWatch:
     """Looks at the stored progress four times a second; use as a context manager."""
 
-    def __init__(self, stack: ChaosStack, *, say: Callable[[str], None]) -> None:
-        self._stack, self._say = stack, say
+    def __init__(self, settings: Settings, *, say: Callable[[str], None]) -> None:
+        self._settings, self._say = settings, say
         self.failures: list[str] = []
         """What went wrong in reading, each once."""
         self._over = threading.Event()
@@ -73,7 +74,7 @@ class StoreWatch:
                 self._reopen.clear()
                 store = None
             try:
-                store = store or open_feature_store(self._stack.settings)
+                store = store or open_feature_store(self._settings)
                 self.progress = store.read_progress() or StreamProgress()
             except (StoreError, sqlite3.Error) as failure:
                 store = None

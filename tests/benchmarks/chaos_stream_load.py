@@ -10,8 +10,9 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import grpc
@@ -36,19 +37,25 @@ class Way:
     def __init__(self) -> None:
         self.waiting: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._put_s: dict[str, float] = {}
         self.num_put = self.num_acknowledged = self.num_sent_again = 0
         self.newest_acknowledged_s = 0.0
         """When the newest acknowledged event was handed over."""
+        self.waits: list[tuple[float, float]] = []
+        """Of every acknowledged event: the instant, and the seconds since it was put here, tries included."""
 
     def put(self, event: Event) -> None:
         with self._lock:
             self.num_put += 1
+            self._put_s.setdefault(event["event_id"], time.time())
         self.waiting.put(event)
 
-    def acknowledged(self, handed_s: float) -> None:
+    def acknowledged(self, event: Event, handed_s: float) -> None:
+        now_s = time.time()
         with self._lock:
             self.num_acknowledged += 1
             self.newest_acknowledged_s = max(self.newest_acknowledged_s, handed_s)
+            self.waits.append((now_s, now_s - self._put_s.pop(event["event_id"], handed_s)))
 
     def again(self, *events: Event) -> None:
         with self._lock:
@@ -65,10 +72,26 @@ class Load:
     """Threads that make and send events; use as a context manager. At exit nothing more is sent."""
 
     def __init__(
-        self, settings: Settings, oracle: Oracle, *, kafka_per_s: float, collector_per_s: float, seed: int
+        self,
+        settings: Settings,
+        oracle: Oracle,
+        *,
+        kafka_per_s: float,
+        collector_per_s: float,
+        seed: int,
+        open_channel: Callable[[], grpc.Channel] | None = None,
+        metadata: Sequence[tuple[str, str]] = (),
     ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            open_channel: To a collector, anew after each call that broke; None for a plain one to settings.serving.
+            metadata: Of each call, such as a token.
+        """
         self._settings = settings
         self._oracle = oracle
+        self._open_channel = open_channel or partial(grpc.insecure_channel, settings.serving.collector, RECONNECT)
+        self._metadata = tuple(metadata)
         self._rates = (kafka_per_s, collector_per_s)
         self._rng = random.Random(seed)
         self._making = threading.Event()
@@ -132,12 +155,12 @@ class Load:
 
     def _send_to_kafka(self) -> None:
         way, topic = self.kafka, self._settings.kafka.behavior_events
-        producer = KafkaRecordProducer(self._settings.kafka.bootstrap, delivery_timeout_s=10.0)
+        producer = KafkaRecordProducer(self._settings.kafka, delivery_timeout_s=10.0)
 
         def settled(event: Event, handed_s: float) -> Callable[[Any], None]:
             def done(future: Any) -> None:
                 if future.exception() is None:
-                    way.acknowledged(handed_s)
+                    way.acknowledged(event, handed_s)
                 else:
                     way.again(event)
 
@@ -152,7 +175,7 @@ class Load:
 
     def _send_to_collector(self) -> None:
         while not self._ended.is_set():
-            with grpc.insecure_channel(self._settings.serving.collector, RECONNECT) as channel:
+            with self._open_channel() as channel:
                 self._one_call(channel)
             self._ended.wait(0.1)
 
@@ -176,12 +199,13 @@ class Load:
                     yield RecordBehaviorsRequest(events=[message_of(event) for event in events])
 
         try:
-            for response in CollectorServiceStub(channel).RecordBehaviors(requests(), wait_for_ready=True):
+            record = CollectorServiceStub(channel).RecordBehaviors
+            for response in record(requests(), wait_for_ready=True, metadata=self._metadata):
                 for status in response.statuses:
                     handed_s, event = under_way.popleft()
                     assert status.event_id == event["event_id"], status
                     if status.outcome == EventOutcome.EVENT_OUTCOME_ACKNOWLEDGED:
-                        way.acknowledged(handed_s)
+                        way.acknowledged(event, handed_s)
                     else:
                         assert status.outcome == EventOutcome.EVENT_OUTCOME_RETRY, status
                         way.again(event)

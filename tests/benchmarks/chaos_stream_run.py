@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mmrec.config import Settings
 from mmrec.scoring.source import Source
 from mmrec.stores.kafka.admin import describe_topic
 from mmrec.stores.kafka.topic_ends import end_offsets
@@ -98,7 +99,7 @@ def run(plan: Plan, folder: Path, *, say: Callable[[str], None]) -> Outcome:
         load = Load(
             settings, oracle, kafka_per_s=plan.kafka_per_s, collector_per_s=plan.collector_per_s, seed=plan.seed
         )
-        with StoreWatch(stack, say=say) as watch, load:
+        with StoreWatch(settings, say=say) as watch, load:
             killer = Killer(
                 stack,
                 load,
@@ -112,36 +113,52 @@ def run(plan: Plan, folder: Path, *, say: Callable[[str], None]) -> Outcome:
             )
             killer.run()
             load.settle(timeout_s=DRAIN_S)
-            _drain(stack, watch)
+            drain(settings, watch, logs=stack.home.logs)
         say("drained; comparing with the oracle")
-        store, log = open_feature_store(settings), open_event_log(settings)
-        different = oracle.differences(store, time.time() + DAY_S)
-        logged = oracle.log_differences(log)
-        for line in [*different[:5], *logged[:5]]:
-            say(str(line))
-        short = [d.expected - (d.found or 0) for d in different if d.item_id == EVENTS and d.expected is not None]
-        missing = len([line for line in logged if ": 0 for" in line])
+        found = compare(oracle, settings, say=say)
         return Outcome(
             kills=killer.kills,
             acknowledged=oracle.num_accepted,
             deliveries=oracle.num_sent,
             sent_again=load.kafka.num_sent_again + load.collector.num_sent_again,
-            lost=max(missing, int(sum(number for number in short if number > 0))),
-            wrong_profiles=len({d.user_key for d in different}),
-            counts=(store.read_progress() or watch.progress).counts.document(),
+            lost=found.lost,
+            wrong_profiles=found.wrong_profiles,
+            counts=watch.progress.counts.document(),
             seconds=time.time() - started_s,
         )
 
 
-def _drain(stack: ChaosStack, watch: StoreWatch) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """What stores lack, or have otherwise than they must."""
+
+    lost: int
+    wrong_profiles: int
+
+
+def compare(oracle: Oracle, settings: Settings, *, say: Callable[[str], None]) -> Compared:
+    """Log and profiles of a deployment that has come to rest beside what was sent to it."""
+    different = oracle.differences(open_feature_store(settings), time.time() + DAY_S)
+    logged = oracle.log_differences(open_event_log(settings))
+    for line in [*different[:5], *logged[:5]]:
+        say(str(line))
+    short = [d.expected - (d.found or 0) for d in different if d.item_id == EVENTS and d.expected is not None]
+    missing = len([line for line in logged if ": 0 for" in line])
+    return Compared(
+        lost=max(missing, int(sum(number for number in short if number > 0))),
+        wrong_profiles=len({d.user_key for d in different}),
+    )
+
+
+def drain(settings: Settings, watch: StoreWatch, *, logs: Path) -> None:
     """Wait until all that the topic holds is in the store."""
-    kafka = stack.settings.kafka
-    topic = describe_topic(kafka.bootstrap, kafka.behavior_events)
-    ends = end_offsets(kafka.bootstrap, kafka.behavior_events)
+    kafka = settings.kafka
+    topic = describe_topic(kafka, kafka.behavior_events)
+    ends = end_offsets(kafka, kafka.behavior_events)
     held = {Source(topic.cluster_id, topic.topic_id, partition): (0, end) for partition, end in ends.items()}
     give_up_s = time.monotonic() + DRAIN_S
     while sum(held[s][1] - start for s, start in next_offsets(held, watch.progress.marks)[0].items()):
         assert time.monotonic() < give_up_s, (
-            f"the stream stands at {watch.progress.marks}, the topic at {held}; see {stack.home.logs}"
+            f"the stream stands at {watch.progress.marks}, the topic at {held}; see {logs}"
         )
         time.sleep(0.2)
