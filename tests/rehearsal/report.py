@@ -58,7 +58,8 @@ def table(outcome: Outcome) -> list[str]:
         ]
         for act in outcome.acts
     ]
-    sums = f"acknowledged {outcome.acknowledged:,}, lost {outcome.found.lost}, wrong profiles {outcome.found.wrong_profiles}"
+    found = f"lost {outcome.found.lost}, wrong profiles {outcome.found.wrong_profiles}"
+    sums = f"acknowledged {outcome.acknowledged:,}, {found}"
     return [*_aligned([head, *rows]), f"{sums}; {outcome.seconds:.0f} s, {outcome.peak_gb:.1f} GB"]
 
 

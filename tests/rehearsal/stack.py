@@ -3,8 +3,8 @@
 with RehearsalStack(folder) as stack:
     stack.kill("kafka_2"); stack.renew_certificates()
 
-What this process asks engines for, it asks as a storefront and as an operator would: `storefront`, `operator`. Everything
-it started is gone at the end, kill -9 of this process included.
+What this process asks engines for, it asks as an operator would: `operator`. Everything it started is gone at the end,
+kill -9 of this process included.
 """
 
 import os
