@@ -49,7 +49,7 @@ from mmrec.serving.messages import (
     number_of_items,
     serving_state,
 )
-from mmrec.serving.profile_reads import READ_S, SHARE, ProfileReads
+from mmrec.serving.profile_reads import READ_S, SHARE, OpenedReads, ProfileReads
 from mmrec.serving.recommend import Deadline, ReplicaState, recommend, similar
 from mmrec.serving.release_loading import PORTION, LoadedRelease, load_release, refresh_all
 from mmrec.serving.search_content import NamedAlignment
@@ -149,7 +149,7 @@ class Replica:
         figures: Callable[[], Mapping[str, Any]] = dict,
         after_load: Callable[[], None] = lambda: None,
     ) -> None:
-        """Open the online store.
+        """Open the online store; one that is away is opened later.
 
         Args:
             figures: More figures for the status file.
@@ -181,7 +181,7 @@ class Replica:
         self._counts_cursor, self._neighbors_cursor = _Cursor(), _Cursor()
         self.reads = ProfileReads(  # for requests, and for nobody else
             overlay=parts.open_overlay() if parts.open_overlay is not None else None,
-            read_profiles=parts.open_features().read_profiles,
+            read_profiles=OpenedReads(parts.open_features),
             config=lambda: self._state.scoring,
             in_thread=settings.stores.online_store == "redis",
         )

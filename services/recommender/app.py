@@ -151,11 +151,16 @@ class Recommender:
         return answer
 
 
-def application(config: str) -> Any:
-    """The deployment for serve.run(). Decorating the class itself would make Ray pickle it with all it refers to."""
+def application(config: str, *, num_replicas: int = 1) -> Any:
+    """The deployment for serve.run(). Decorating the class itself would make Ray pickle it with all it refers to.
+
+    Args:
+        config: The TOML file, as each node finds it.
+        num_replicas: A file that tells Serve what to serve may say something else.
+    """
     deployment = serve.deployment(
         name="recommender",
-        num_replicas=1,
+        num_replicas=num_replicas,
         max_ongoing_requests=512,
         ray_actor_options={"num_cpus": 0, "runtime_env": {"env_vars": THREADS}},
         graceful_shutdown_timeout_s=2,

@@ -61,7 +61,7 @@ def ray_environment(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(first + 1),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(first + 2),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(first + 3),
-        HTTP_PORT_VARIABLE: str(first + 4),
+        HTTP_PORT_VARIABLE: str(settings.serving.serve_http_port or first + 4),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first + 5),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + 14),
         "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(first + 15),
