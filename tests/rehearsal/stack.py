@@ -44,7 +44,9 @@ NUM_COLLECTORS, NUM_WORKERS = 2, 2
 OPERATOR = "toolbox"
 """The login of people and of storefronts that write to Kafka themselves."""
 PATIENCE = Patience(first_pause_s=0.5, longest_pause_s=2.0, attempts=6)
-START_S = 420.0
+START_S = 900.0
+SLOW_S = 600.0
+"""A program of a machine that does everything at once may take this long to start."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +194,7 @@ class RehearsalStack:
         ports = self._stack_ports()
         environment = stack_environment(self.home, ports, java_home=self._java_home, spark_jars=self._jars.spark)
         self.supervisor = Supervisor(
-            self._programs(ports),
+            [replace(program, start_timeout_s=SLOW_S) for program in self._programs(ports)],
             stack_id=self.stack_id,
             environment=environment,
             home=self.home,
