@@ -6,7 +6,6 @@ One SecurityPolicy and one BackendTrafficPolicy for each route (deploy/component
 certificates may have (deploy/components/mtls). Routes, the gateway and certificates are written by hand.
 """
 
-import json
 from typing import Final
 
 from services.edge.clients import EdgeList, Scope
@@ -37,7 +36,7 @@ spec:
       - name: {issuer.name}
         issuer: {issuer.issuer}
         audiences: {_listed([issuer.audience])}
-        remoteJWKS: {{uri: {json.dumps(issuer.jwks_uri)}}}
+        remoteJWKS: {{uri: {issuer.jwks_uri}}}
         claimToHeaders: [{{header: x-client, claim: sub}}]
   authorization:
     defaultAction: Deny
@@ -66,7 +65,7 @@ def _how_much(edge: EdgeList, scope: Scope) -> str:
         more += f"\n  timeout: {{http: {{requestTimeout: {scope.timeout_s:g}s}}}}"
     if scope.max_request_bytes:
         more += f"\n  requestBuffer: {{limit: {scope.max_request_bytes}}}"
-    return f"""{_MADE} One above its quota is told RESOURCE_EXHAUSTED and when to come again.
+    return f"""{_MADE} Above its quota a client is told RESOURCE_EXHAUSTED.
 {_API}
 kind: BackendTrafficPolicy
 metadata:

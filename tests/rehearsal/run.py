@@ -1,6 +1,5 @@
 """One rehearsal: the stack, the load, the acts one after the other, and at the end everything beside the oracle."""
 
-import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -61,14 +60,14 @@ def run(plan: Plan, folder: Path, *, say: Callable[[str], None]) -> Outcome:
         say(f"all is ready after {start_s:.0f} s")
         settings = stack.operator
         oracle = Oracle(behaviors=settings.behaviors, decay_per_day=settings.scoring.decay_per_day[0])
-        numbers = itertools.cycle(range(len(stack.collectors)))
         load = Load(
             settings,
             oracle,
             kafka_per_s=plan.events_per_s * (1 - plan.collected),
             collector_per_s=plan.events_per_s * plan.collected,
             seed=plan.seed,
-            open_channel=lambda: stack.collector_channel(next(numbers)),
+            open_channel=stack.open_channel,
+            metadata=stack.token,
         )
         performed = []
         with MemoryWatch(stack.stack_id) as memory, StoreWatch(settings, say=say) as watch, load:

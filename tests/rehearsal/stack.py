@@ -24,6 +24,8 @@ from mmrec.connections.grpc_credentials import client_channel
 from mmrec.home import StackHome
 from mmrec.telemetry.metric_names import PROCESSES
 from mmrec.wire.toml_text import toml_text
+from services.edge.clients import load_edge
+from services.edge.envoy import BackendPlace, EdgePlace, envoy_configuration
 from services.stack.configuration import StackPorts
 from services.stack.guard import new_stack_id, processes_of, start_guard
 from services.stack.jars import ensure_jars
@@ -32,17 +34,23 @@ from services.stack.plan import programs, stack_environment
 from services.stack.ports import HOST, is_free
 from services.stack.program import Patience, Program
 from services.stack.supervisor import Supervisor
+from tests.benchmarks.chaos_stream_load import RECONNECT
 from tests.benchmarks.chaos_stream_run import SCORING
+from tests.edge_server import envoy_command, envoy_program
 from tests.pki import Authority, Issued, secret
 from tests.rehearsal.brokers import ADMIN, NUM_BROKERS, PORTS_EACH, BrokerCluster, kafka_users
 from tests.rehearsal.redis_servers import USER, redis_program
 from tests.rehearsal.spark_cluster import SparkCluster
+from tests.tokens import TokenIssuer, bearer
 
 FIRST_PORT = 24_000
 """Below the ports that the system gives to clients, which would take a server's port while it is down."""
+EDGE_LIST = Path(__file__).resolve().parents[2] / "deploy" / "edge.toml"
 NUM_COLLECTORS, NUM_WORKERS = 2, 2
 OPERATOR = "toolbox"
 """The login of people and of storefronts that write to Kafka themselves."""
+STOREFRONT = "storefront"
+"""The client of deploy/edge.toml that asks here."""
 PATIENCE = Patience(first_pause_s=0.5, longest_pause_s=2.0, attempts=6)
 START_S = 900.0
 SLOW_S = 600.0
@@ -57,20 +65,28 @@ class Certificates:
     """Of all programs and engines."""
     edge: Authority
     """Of the edge alone: who shows a certificate of another authority is refused by the services behind it."""
+    clients: Authority
+    """Of those who ask from outside."""
     programs: Issued
     """What programs show each other, and at their metrics."""
     collector: Issued
+    gateway: Issued
+    """What the edge shows those who ask, and what it shows the services behind it."""
     edge_client: Issued
+    storefront: Issued
 
     @classmethod
     def make(cls, folder: Path) -> "Certificates":
-        authority, edge = Authority(folder, "ca"), Authority(folder, "edge-ca")
+        authority, edge, clients = (Authority(folder, name) for name in ("ca", "edge-ca", "clients-ca"))
         return cls(
             authority=authority,
             edge=edge,
+            clients=clients,
             programs=authority.issue("programs"),
             collector=authority.issue("collector", usage="serverAuth"),
+            gateway=authority.issue("gateway", usage="serverAuth"),
             edge_client=edge.issue("edge", usage="clientAuth"),
+            storefront=clients.issue(STOREFRONT, names=f"DNS:{STOREFRONT}", usage="clientAuth"),
         )
 
 
@@ -89,6 +105,12 @@ class RehearsalStack:
         self.certificates = Certificates.make(self.home.folder / "pki")
         self._passwords = {name: secrets.token_urlsafe(24) for name in (ADMIN, *kafka_users(), USER)}
         self.collectors = [f"{HOST}:{next(self._free)}" for _ in range(NUM_COLLECTORS)]
+        self.edge = f"{HOST}:{next(self._free)}" if envoy_program() else ""
+        """Where the edge listens; empty where there is no Envoy: callers then go to the services themselves."""
+        self._edge_list = load_edge(EDGE_LIST)
+        issuer = self._edge_list.issuer
+        self._tokens = TokenIssuer(self.home.folder / "pki", issuer=issuer.issuer, audience=issuer.audience)
+        self._turn = count()
         self._java_home = ensure_java_home()
         self._jars = ensure_jars(self._java_home)
         ports = [[next(self._free) for _ in range(PORTS_EACH)] for _ in range(NUM_BROKERS)]
@@ -130,9 +152,19 @@ class RehearsalStack:
     def is_ready(self, program: str) -> bool:
         return self.supervisor.children[program].is_ready
 
-    def collector_channel(self, number: int) -> grpc.Channel:
-        """A channel to a collector, as the edge opens it."""
-        return client_channel(self.collectors[number], self.settings.serving)
+    def open_channel(self) -> grpc.Channel:
+        """A channel as a storefront opens it; where there is no edge, to one collector after the other, as the edge."""
+        made = self.certificates
+        if not self.edge:
+            return client_channel(self.collectors[next(self._turn) % NUM_COLLECTORS], self.settings.serving)
+        files = (made.authority.certificate, made.storefront.key, made.storefront.certificate)
+        credentials = grpc.ssl_channel_credentials(*(Path(file).read_bytes() for file in files))
+        return grpc.secure_channel(self.edge, credentials, RECONNECT)
+
+    @property
+    def token(self) -> tuple[tuple[str, str], ...]:
+        """Metadata of a storefront's calls."""
+        return bearer(self._tokens.token(STOREFRONT, "recommend record", expires_in_s=6 * 3_600))
 
     def renew_certificates(self) -> None:
         """New ones of the same names in the same places."""
@@ -253,8 +285,37 @@ class RehearsalStack:
             features,
             stream,
             follower,
+            *self._edge_programs(),
             *self._collectors(planned["collector"], after=("topics", "features", *engines)),
         ]
+
+    def _edge_programs(self) -> list[Program]:
+        """Envoy with the list of production, where there is Envoy."""
+        if not self.edge:
+            self._say("there is no Envoy: callers go to the collectors themselves, with the edge's certificate")
+            return []
+        made = self.certificates
+        collectors = BackendPlace(
+            addresses=[(HOST, int(address.rpartition(":")[2])) for address in self.collectors],
+            ca_file=made.authority.certificate,
+            name="localhost",
+        )
+        place = EdgePlace(
+            host=HOST,
+            port=int(self.edge.rpartition(":")[2]),
+            admin_port=next(self._free),
+            certificate_file=made.gateway.certificate,
+            key_file=made.gateway.key,
+            client_ca_file=made.clients.certificate,
+            jwks_file=self._tokens.jwks_file,
+            backends={"collector": collectors},
+            shown_certificate_file=made.edge_client.certificate,
+            shown_key_file=made.edge_client.key,
+            access_log=str(self.home.logs / "access.log"),
+        )
+        document = envoy_configuration(self._edge_list, place)
+        command = envoy_command(document, self.home.folder / "envoy.json")
+        return [Program(name="edge", command=command, port=place.port)]
 
     def _collectors(self, planned: Program, *, after: tuple[str, ...]) -> list[Program]:
         """Each with a status file and without metrics but the first: programs of one machine share a configuration."""
