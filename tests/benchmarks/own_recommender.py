@@ -127,16 +127,35 @@ def _start_milvus(settings: Settings, folder: Path, stack_id: str) -> None:
 
 def _fill(settings: Settings, world: ServingWorld, folder: Path, made_by: Mapping[str, Encoder]) -> None:
     apply_repository(settings.stores, settings.scoring.decay_per_day)
-    store = open_feature_store(settings)
+    write_item_views(settings, world)
+    profiles = world.store.read_profiles(world.user_ids)
+    open_feature_store(settings).write_profiles(profiles, write_time_s=time.time())
+    publish_untrained(settings, world, folder / "model", made_by)
+
+
+def write_item_views(settings: Settings, world: ServingWorld) -> None:
+    """What serving reads of items."""
+    store, now_s = open_feature_store(settings), time.time()
     items = [entry.item_id for entry in world.entries]
-    now_s = time.time()
     store.write_item_content({e.item_id: e for e in world.entries}, write_time_s=now_s)
     store.write_item_statistics(world.store.read_item_statistics(items), write_time_s=now_s)
     store.write_neighbors(world.store.read_neighbors(items), write_time_s=now_s)
     popular = world.store.read_popular("")
     assert popular is not None
     store.write_popular("", popular, write_time_s=now_s)
-    store.write_profiles(world.store.read_profiles(world.user_ids), write_time_s=now_s)
+
+
+def publish_untrained(
+    settings: Settings, world: ServingWorld, folder: Path, made_by: Mapping[str, Encoder], *, seed: int = 0
+) -> str:
+    """Publish a release of an untrained model and promote it; its id.
+
+    Args:
+        folder: Of the model.
+        made_by: As `encoders` of own_recommender().
+        seed: Of the items' content.
+    """
+    items = [entry.item_id for entry in world.entries]
     dims = {name: encoder.embedding_dim for name, encoder in made_by.items()} or CONTENT_DIMS
     encoders = {name: made_by[name].name if name in made_by else f"random-{name}" for name in dims}
     fingerprints = {name: encoder.fingerprint for name, encoder in made_by.items()}
@@ -151,24 +170,25 @@ def _fill(settings: Settings, world: ServingWorld, folder: Path, made_by: Mappin
         encoders=encoders,
         fingerprints=fingerprints,
     )
-    bundle.save(folder / "model")
-    rng = np.random.default_rng(0)
+    bundle.save(folder)
+    rng = np.random.default_rng(seed)
     vectors = {n: dict(zip(items, rng.normal(size=(len(items), d)), strict=True)) for n, d in dims.items()}
-    topic = describe_topic(settings.kafka.bootstrap, settings.kafka.item_embeddings)
-    publish(
-        folder / "model",
+    topic = describe_topic(settings.kafka, settings.kafka.item_embeddings)
+    release = publish(
+        folder,
         content=content_matrix(items, vectors, embedding_dims=dims, encoders=encoders, fingerprints=fingerprints),
         entries={e.item_id: e for e in world.entries},
         mark=EmbeddingsMark(
             topic=f"{topic.cluster_id}/{topic.topic_id}",
-            offsets=end_offsets(settings.kafka.bootstrap, settings.kafka.item_embeddings),
+            offsets=end_offsets(settings.kafka, settings.kafka.item_embeddings),
         ),
         settings=settings,
-        feature_fingerprint=store.fingerprint,
+        feature_fingerprint=open_feature_store(settings).fingerprint,
         vectors=open_vector_store(settings),
         releases=open_release_store(settings),
-        now_s=now_s,
+        now_s=time.time(),
     )
+    return str(release.release_id)
 
 
 def _wait_serving(settings: Settings, log: Path, user_id: str) -> None:

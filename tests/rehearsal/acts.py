@@ -4,6 +4,8 @@ A way has recovered when an event that was handed over after the deed has gone i
 collector, stored in its profile.
 """
 
+import os
+import signal
 import socket
 import ssl
 import time
@@ -14,10 +16,16 @@ from pathlib import Path
 from services.stack.child import Child
 from tests.benchmarks.chaos_stream_kills import StoreWatch
 from tests.benchmarks.chaos_stream_load import Load
+from tests.oracle import Oracle, new_event
+from tests.rehearsal.lists import ListLoad
+from tests.rehearsal.shop import Shop
 from tests.rehearsal.stack import RehearsalStack
 
 LOOK_S = 0.1
-PATIENCE_S = 150.0
+IN_USE = 20
+"""So many lists in a row of a release say that every replica uses it."""
+NEEDS_LISTS = "this act needs --lists-per-second"
+PATIENCE_S = 300.0
 """A way that has not recovered by then is given up, and said so."""
 
 
@@ -27,12 +35,18 @@ class Scene:
 
     stack: RehearsalStack
     load: Load
+    oracle: Oracle
     watch: StoreWatch
     say: Callable[[str], None]
+    shop: Shop | None = None
+    lists: ListLoad | None = None
+    """None where nobody asks for lists."""
 
     def newest_s(self) -> dict[str, float]:
         """By way: when the newest event that went it was handed over."""
+        lists = {"lists": self.lists.newest_answered_s} if self.lists is not None else {}
         return {
+            **lists,
             "kafka": self.load.kafka.newest_acknowledged_s,
             "collector": self.load.collector.newest_acknowledged_s,
             "stream": self.watch.progress.newest_ingest_time_s,
@@ -102,9 +116,53 @@ def certificates(scene: Scene) -> None:
     assert pids == [stack.supervisor.children[f"collector_{n}"].pid for n in range(1, 1 + len(stack.collectors))]
 
 
+def journey(scene: Scene) -> None:
+    """A stranger asks, puts things into the cart, and asks again: the list is another one within moments."""
+    assert scene.lists is not None, NEEDS_LISTS
+    assert scene.shop is not None, NEEDS_LISTS
+    user, lists = f"stranger-{time.time_ns()}", scene.lists
+    before = _items(lists, user)
+    chosen = [entry.item_id for entry in scene.shop.world.entries[::97]][:3]
+    began_s = time.time()
+    events = [new_event(f"{user}-{n}", user, item, "cart", began_s) for n, item in enumerate(chosen)]
+    scene.oracle.sent(*events)
+    for event in events:
+        scene.load.collector.put(event)
+    while _items(lists, user) == before:
+        assert time.time() < began_s + PATIENCE_S, f"the list of {user} stays as it was"
+        time.sleep(LOOK_S)
+    scene.say(f"a stranger's list changed {time.time() - began_s:.2f} s after three clicks")
+
+
+def replica(scene: Scene) -> None:
+    """A replica is killed; the other one answers, and Serve starts another."""
+    found = scene.stack.replicas()
+    assert len(found) > 1, f"{len(found)} replicas run; {NEEDS_LISTS}"
+    os.kill(found[0], signal.SIGKILL)
+    scene.say(f"killed one of {len(found)} replicas")
+    give_up_s = time.monotonic() + PATIENCE_S
+    while len(set(scene.stack.replicas()) - {found[0]}) < len(found):
+        assert time.monotonic() < give_up_s, "no other replica was started"
+        time.sleep(LOOK_S)
+
+
+def release(scene: Scene) -> None:
+    """A new release is promoted; both replicas use it, and no list is empty meanwhile."""
+    assert scene.shop is not None, NEEDS_LISTS
+    assert scene.lists is not None, NEEDS_LISTS
+    release_id, give_up_s = scene.shop.promote(), time.monotonic() + PATIENCE_S
+    while {a.release_id for a in scene.lists.answers[-IN_USE:] if not a.has_failed} != {release_id}:
+        assert time.monotonic() < give_up_s, f"{release_id} is not in use everywhere"
+        time.sleep(LOOK_S)
+
+
 ACTS: Mapping[str, Callable[[Scene], None]] = {
-    act.__name__: act for act in (calm, broker, redis, overlay, spark, driver, collector, certificates)
+    act.__name__: act
+    for act in (calm, journey, broker, redis, overlay, spark, driver, collector, replica, release, certificates)
 }
+
+OF_LISTS = ("journey", "replica", "release")
+"""Acts that need a recommender."""
 
 
 def perform(name: str, scene: Scene, *, least_s: float) -> Performed:
@@ -157,3 +215,9 @@ def _shown(stack: RehearsalStack, number: int) -> bytes:
         context.wrap_socket(plain, server_hostname=host) as secured,
     ):
         return secured.getpeercert(binary_form=True) or b""
+
+
+def _items(lists: ListLoad, user: str) -> list[str]:
+    """A list; empty where nobody answered."""
+    _, found = lists.ask(user, asked_s=time.time())
+    return [] if found is None else [item.item_id for item in found.items]

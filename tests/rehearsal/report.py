@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tests.rehearsal.acts import Performed
+from tests.rehearsal.lists import Answer
 from tests.rehearsal.run import Outcome, Plan
 
 
@@ -20,12 +21,28 @@ def figures(outcome: Outcome, plan: Plan) -> dict[str, Any]:
         "start_s": round(outcome.start_s, 1),
         "seconds": round(outcome.seconds, 1),
         "peak_memory_gb": round(outcome.peak_gb, 2),
+        "lists_per_s": plan.lists_per_s,
+        **_lists(outcome.answers),
     }
     for act in outcome.acts:
         found |= {f"{act.act}.{way}_recovery_s": seconds for way, seconds in act.recovery_s.items()}
         found |= {f"{act.act}.{name}_p99_ms": _ms(_waits(outcome, act, name), 99) for name in outcome.ways}
         found[f"{act.act}.sent_again"] = act.sent_again
+        if mine := [a for a in outcome.answers if act.began_s <= a.asked_s <= act.ended_s]:
+            found |= {f"{act.act}.{name}": value for name, value in _lists(mine).items()}
     return found
+
+
+def _lists(answers: Sequence[Answer]) -> dict[str, Any]:
+    good = [answer for answer in answers if not answer.has_failed]
+    return {
+        "requests": len(answers),
+        "failed_requests": len(answers) - len(good),
+        "retried_requests": sum(answer.tries > 1 for answer in good),
+        "empty_lists": sum(not answer.num_items for answer in good),
+        "degraded_lists": sum(bool(answer.lacking) for answer in good),
+        "lists_p99_ms": _ms([answer.seconds for answer in good], 99),
+    }
 
 
 def samples(outcome: Outcome) -> dict[str, Any]:
@@ -60,6 +77,10 @@ def table(outcome: Outcome) -> list[str]:
     ]
     found = f"lost {outcome.found.lost}, wrong profiles {outcome.found.wrong_profiles}"
     sums = f"acknowledged {outcome.acknowledged:,}, {found}"
+    if outcome.answers:
+        sums += "; " + ", ".join(
+            f"{name.replace('_', ' ')} {value:,}" for name, value in _lists(outcome.answers).items()
+        )
     return [*_aligned([head, *rows]), f"{sums}; {outcome.seconds:.0f} s, {outcome.peak_gb:.1f} GB"]
 
 

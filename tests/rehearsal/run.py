@@ -3,7 +3,8 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,8 @@ from tests.benchmarks.chaos_stream_load import Load, Way
 from tests.benchmarks.chaos_stream_run import Compared, compare, drain
 from tests.oracle import Oracle
 from tests.rehearsal.acts import Performed, Scene, perform
+from tests.rehearsal.lists import Answer, ListLoad
+from tests.rehearsal.shop import Shop
 from tests.rehearsal.stack import RehearsalStack
 
 SETTLE_S = 120.0
@@ -28,6 +31,9 @@ class Plan:
     events_per_s: float
     act_s: float
     """An act lasts this long at least."""
+    lists_per_s: float = 0.0
+    """0: no recommender."""
+    num_replicas: int = 2
     collected: float = 0.5
     """Share of the events that go through a collector."""
     seed: int = 1
@@ -39,6 +45,8 @@ class Outcome:
 
     acts: Sequence[Performed]
     ways: dict[str, Way]
+    answers: Sequence[Answer]
+    """Of requests for lists."""
     acknowledged: int
     found: Compared
     start_s: float
@@ -55,7 +63,7 @@ class Outcome:
 def run(plan: Plan, folder: Path, *, say: Callable[[str], None]) -> Outcome:
     """A rehearsal in a folder of its own; nothing it started is left afterwards."""
     began_s = time.time()
-    with RehearsalStack(folder, say=say) as stack:
+    with RehearsalStack(folder, num_replicas=plan.num_replicas if plan.lists_per_s else 0, say=say) as stack:
         start_s = time.time() - began_s
         say(f"all is ready after {start_s:.0f} s")
         settings = stack.operator
@@ -69,9 +77,16 @@ def run(plan: Plan, folder: Path, *, say: Callable[[str], None]) -> Outcome:
             open_channel=stack.open_channel,
             metadata=stack.token,
         )
-        performed = []
-        with MemoryWatch(stack.stack_id) as memory, StoreWatch(settings, say=say) as watch, load:
-            scene = Scene(stack=stack, load=load, watch=watch, say=say)
+        performed, answers = [], list[Answer]()
+        with ExitStack() as entered:
+            memory = entered.enter_context(MemoryWatch(stack.stack_id))
+            watch = entered.enter_context(StoreWatch(settings, say=say))
+            entered.enter_context(load)
+            scene = Scene(stack=stack, load=load, oracle=oracle, watch=watch, say=say)
+            if plan.lists_per_s:
+                scene = replace(scene, shop=_shop(stack, say=say))
+                lists = ListLoad(stack.open_channel, metadata=stack.token, per_s=plan.lists_per_s, seed=plan.seed)
+                scene, answers = replace(scene, lists=entered.enter_context(lists)), lists.answers
             for act in plan.acts:
                 performed.append(perform(act, scene, least_s=plan.act_s))
                 say(f"{act}: {performed[-1].recovery_s}, sent again {performed[-1].sent_again}")
@@ -81,12 +96,28 @@ def run(plan: Plan, folder: Path, *, say: Callable[[str], None]) -> Outcome:
         return Outcome(
             acts=performed,
             ways={"kafka": load.kafka, "collector": load.collector},
+            answers=answers,
             acknowledged=oracle.num_accepted,
             found=compare(oracle, settings, say=say),
             start_s=start_s,
             seconds=time.time() - began_s,
             peak_gb=memory.peak_gb,
         )
+
+
+def _shop(stack: RehearsalStack, *, say: Callable[[str], None]) -> Shop:
+    """A shop with a release that every replica uses."""
+    shop = Shop(stack.operator, stack.home.folder / "shop")
+    release_id = shop.promote()
+    say(f"release {release_id} is promoted")
+    give_up_s, in_use = time.monotonic() + SETTLE_S, 0
+    with ListLoad(stack.open_channel, metadata=stack.token, per_s=0.0) as asking:
+        while in_use < 20:  # in a row, so that every replica was among them
+            answer, _ = asking.ask("nobody", asked_s=time.time())
+            in_use = in_use + 1 if answer.release_id == release_id else 0
+            assert time.monotonic() < give_up_s, f"no lists of {release_id}: {answer}"
+            time.sleep(0.05)
+    return shop
 
 
 class MemoryWatch:

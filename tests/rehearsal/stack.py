@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 
 from mmrec.config import Settings, load_settings
 from mmrec.connections.grpc_credentials import client_channel
@@ -30,7 +31,7 @@ from services.stack.configuration import StackPorts
 from services.stack.guard import new_stack_id, processes_of, start_guard
 from services.stack.jars import ensure_jars
 from services.stack.java import ensure_java_home
-from services.stack.plan import programs, stack_environment
+from services.stack.plan import programs, stack_environment, temporary_folders
 from services.stack.ports import HOST, is_free
 from services.stack.program import Patience, Program
 from services.stack.supervisor import Supervisor
@@ -43,7 +44,7 @@ from tests.rehearsal.redis_servers import USER, redis_program
 from tests.rehearsal.spark_cluster import SparkCluster
 from tests.tokens import TokenIssuer, bearer
 
-FIRST_PORT = 24_000
+FIRST_PORT, FIRST_RAY_PORT = 24_000, 24_600
 """Below the ports that the system gives to clients, which would take a server's port while it is down."""
 EDGE_LIST = Path(__file__).resolve().parents[2] / "deploy" / "edge.toml"
 NUM_COLLECTORS, NUM_WORKERS = 2, 2
@@ -93,13 +94,16 @@ class Certificates:
 class RehearsalStack:
     """Brokers, Redis, Spark, the stream, collectors, and what keeps their stores."""
 
-    def __init__(self, folder: Path, *, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, *, num_replicas: int, say: Callable[[str], None]) -> None:
         """Certificates, passwords and settings are written; nothing is started yet.
+
+        Args:
+            num_replicas: Of the recommender; 0 for none, and nothing that it needs.
 
         Raises:
             MachineError: a program that is needed is not on this machine.
         """
-        self.home, self._say = StackHome(folder=folder.resolve()), say
+        self.home, self._say, self.num_replicas = StackHome(folder=folder.resolve()), say, num_replicas
         self.home.folder.mkdir(parents=True, exist_ok=True)
         self._ending, self._free = ExitStack(), _free_ports()
         self.certificates = Certificates.make(self.home.folder / "pki")
@@ -127,6 +131,7 @@ class RehearsalStack:
         self.spark = SparkCluster(
             self.home.folder / "spark", port=next(self._free), web_ports=web_ports, secret=secrets.token_urlsafe(32)
         )
+        self._ports = self._stack_ports()
         self.home.config.write_text(toml_text(self._document(), header="Written by the rehearsal."), encoding="utf-8")
         self.settings = load_settings(self.home.config)
         self.operator = self._as(OPERATOR)
@@ -149,8 +154,14 @@ class RehearsalStack:
                 os.kill(pid, signal.SIGKILL)
         return len(pids)
 
-    def is_ready(self, program: str) -> bool:
-        return self.supervisor.children[program].is_ready
+    def replicas(self) -> list[int]:
+        """Processes of the recommender's replicas."""
+        found = []
+        for pid in processes_of(self.stack_id):
+            with suppress(psutil.Error):
+                if "ServeReplica:recommender" in " ".join(psutil.Process(pid).cmdline()):
+                    found.append(pid)
+        return found
 
     def open_channel(self) -> grpc.Channel:
         """A channel as a storefront opens it; where there is no edge, to one collector after the other, as the edge."""
@@ -183,6 +194,7 @@ class RehearsalStack:
         made, folder, pki = self.certificates, self.home.folder, self.certificates.authority.certificate
         stores = {
             "online_store": "redis",
+            "milvus_uri": f"http://{HOST}:{self._ports.milvus}",
             "redis_connection": f"{HOST}:{self._redis['redis_profiles']}",
             "overlay_connection": f"{HOST}:{self._redis['redis_overlay']}",
             "redis_tls": True,
@@ -196,6 +208,8 @@ class RehearsalStack:
             "feature_repo": str(folder / "feature_repo"),
         }
         serving = {
+            "recommender": f"{HOST}:{self._ports.recommender}",
+            "num_replicas": max(self.num_replicas, 1),
             "collector": self.collectors[0],
             "certificate_file": made.collector.certificate,
             "key_file": made.collector.key,
@@ -221,12 +235,13 @@ class RehearsalStack:
         self._say("formatting brokers")
         self._brokers.prepare()
         self.stack_id = new_stack_id()
-        guard = start_guard(self.stack_id)
+        planned = self._programs()
+        guard = start_guard(self.stack_id, folders=temporary_folders(planned, self.stack_id))
         undo.callback(guard.communicate)
-        ports = self._stack_ports()
-        environment = stack_environment(self.home, ports, java_home=self._java_home, spark_jars=self._jars.spark)
+        secret(self.home.folder / "ray_token", secrets.token_hex(32))
+        environment = stack_environment(self.home, self._ports, java_home=self._java_home, spark_jars=self._jars.spark)
         self.supervisor = Supervisor(
-            [replace(program, start_timeout_s=SLOW_S) for program in self._programs(ports)],
+            [replace(program, start_timeout_s=SLOW_S) for program in planned],
             stack_id=self.stack_id,
             environment=environment,
             home=self.home,
@@ -238,12 +253,13 @@ class RehearsalStack:
         self.supervisor.wait_ready(timeout_s=START_S)
 
     def _stack_ports(self) -> StackPorts:
-        """Of the parts of an embedded stack that this one has in another form, too: those are not used."""
-        kafka, milvus, recommender, ray = (next(self._free) for _ in range(4))
+        """Kafka's is not used: there are several."""
+        kafka, milvus, recommender = (next(self._free) for _ in range(3))
         collector = int(self.collectors[0].rpartition(":")[2])
-        return StackPorts(kafka=kafka, milvus=milvus, recommender=recommender, collector=collector, ray=ray)
+        first = next(port for port in count(FIRST_RAY_PORT, 4) if all(map(is_free, range(port, port + 4))))
+        return StackPorts(kafka=kafka, milvus=milvus, recommender=recommender, collector=collector, ray=first)
 
-    def _programs(self, ports: StackPorts) -> list[Program]:
+    def _programs(self) -> list[Program]:
         made, brokers = self.certificates, self._brokers.programs()
         redis = [
             redis_program(
@@ -256,7 +272,7 @@ class RehearsalStack:
             )
             for name, port in self._redis.items()
         ]
-        planned = {p.name: p for p in programs(self.settings, self.home, ports, stack_id=self.stack_id)}
+        planned = {p.name: p for p in programs(self.settings, self.home, self._ports, stack_id=self.stack_id)}
         engines = (*(p.name for p in (*brokers, *redis)), "rights")
         rights = Program(
             name="rights",
@@ -286,8 +302,18 @@ class RehearsalStack:
             stream,
             follower,
             *self._edge_programs(),
+            *self._serving(planned),
             *self._collectors(planned["collector"], after=("topics", "features", *engines)),
         ]
+
+    def _serving(self, planned: dict[str, Program]) -> list[Program]:
+        """The recommender with what it stands on."""
+        if not self.num_replicas:
+            return []
+        recommender = replace(
+            planned["recommender"], environment={**planned["recommender"].environment, **self._login("recommender")}
+        )
+        return [planned["milvus"], planned["ray"], recommender]
 
     def _edge_programs(self) -> list[Program]:
         """Envoy with the list of production, where there is Envoy."""
@@ -300,6 +326,9 @@ class RehearsalStack:
             ca_file=made.authority.certificate,
             name="localhost",
         )
+        backends = {"collector": collectors}
+        if self.num_replicas:
+            backends["recommender"] = BackendPlace(addresses=[(HOST, self._ports.recommender)])
         place = EdgePlace(
             host=HOST,
             port=int(self.edge.rpartition(":")[2]),
@@ -308,7 +337,7 @@ class RehearsalStack:
             key_file=made.gateway.key,
             client_ca_file=made.clients.certificate,
             jwks_file=self._tokens.jwks_file,
-            backends={"collector": collectors},
+            backends=backends,
             shown_certificate_file=made.edge_client.certificate,
             shown_key_file=made.edge_client.key,
             access_log=str(self.home.logs / "access.log"),
