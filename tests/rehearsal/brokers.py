@@ -115,7 +115,8 @@ class BrokerCluster:
         ]
 
 
-def _rights() -> Iterator[ACL]:
+def rights() -> Iterator[ACL]:
+    """What the manifests allow, as the broker is told it."""
     for user, acls in kafka_users().items():
         for each in acls:
             resource = each["resource"]
@@ -129,10 +130,10 @@ def _rights() -> Iterator[ACL]:
 
 
 def _grant(config: str | None) -> None:
-    rights = list(_rights())
+    wanted = list(rights())
     admin = kafka.KafkaAdminClient(**client_options(settings_from(config).kafka), bootstrap_timeout_ms=20_000)
     try:
-        done = admin.create_acls(rights)
+        done = admin.create_acls(wanted)
     finally:
         admin.close()
     assert not done["failed"], done["failed"]

@@ -286,7 +286,7 @@ class RehearsalStack:
         spark = self.spark.programs()
         stream = replace(
             planned["score_stream"],
-            command=(*planned["score_stream"].command, "--master", self.spark.master),
+            command=(*planned["score_stream"].command, "--master", self.spark.master, "--partitions", str(NUM_WORKERS)),
             after=("topics", "features", *(p.name for p in spark)),
             environment={**self.spark.environment, **self._login("score-stream")},
             niceness=0,
