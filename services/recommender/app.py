@@ -26,7 +26,7 @@ from mmrec.telemetry.metrics_endpoint import serve_metrics
 from mmrec.v1 import recommender_pb2
 from mmrec.wiring import open_producer, open_query_encoder, replica_parts, settings_from
 from services.recommender.codes import code_of, details_of
-from services.recommender.environment import THREADS
+from services.recommender.environment import replica_environment
 from services.recommender.ingress import caller_deadline_s
 from services.recommender.memory import settle_memory
 
@@ -162,7 +162,7 @@ def application(config: str, *, num_replicas: int = 1) -> Any:
         name="recommender",
         num_replicas=num_replicas,
         max_ongoing_requests=512,
-        ray_actor_options={"num_cpus": 0, "runtime_env": {"env_vars": THREADS}},
+        ray_actor_options={"num_cpus": 0, "runtime_env": {"env_vars": replica_environment()}},
         graceful_shutdown_timeout_s=2,
         health_check_timeout_s=60,
         logging_config={"enable_access_log": False, "log_level": "WARNING"},  # at INFO: a record per request

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mmrec.config import Settings
 from mmrec.errors import ConfigurationError, MachineError
+from mmrec.wire.environment import PREFIX
 from services.stack.ports import is_free
 
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -77,6 +78,12 @@ def ray_environment(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "120",
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_FALL": "6",
     }
+
+
+def replica_environment() -> dict[str, str]:
+    """Variables of replicas: they run in processes of Ray's, which know nothing of the environment of who asks for them,
+    and must read the same settings."""
+    return {**THREADS, **{name: value for name, value in os.environ.items() if name.startswith(PREFIX)}}
 
 
 def _root() -> Path:

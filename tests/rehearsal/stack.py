@@ -226,6 +226,7 @@ class RehearsalStack:
             "serving": serving,
             "metrics": {**metrics, **secured},
             "scoring": SCORING,
+            "search": {"encodes_queries": False},
         }
 
     def _login(self, login: str) -> dict[str, str]:

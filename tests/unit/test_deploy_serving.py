@@ -49,3 +49,13 @@ def test_replicas_and_the_http_port_are_as_many_and_where_the_configuration_says
     fixed, free = (Settings(serving=ServingSettings(serve_http_port=port)) for port in (18_555, 0))
     assert ray_environment(fixed)[HTTP_PORT_VARIABLE] == "18555"
     assert int(ray_environment(free)[HTTP_PORT_VARIABLE]) > 1_024
+
+
+def test_replicas_read_the_settings_that_the_environment_of_who_starts_them_overrides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from services.recommender.app import application
+
+    monkeypatch.setenv("MMREC__KAFKA__USERNAME", "recommender")
+    options = application("a.toml")._bound_deployment.ray_actor_options
+    assert options["runtime_env"]["env_vars"]["MMREC__KAFKA__USERNAME"] == "recommender"
