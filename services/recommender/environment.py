@@ -81,8 +81,10 @@ def ray_environment(settings: Settings) -> dict[str, str]:
 
 
 def replica_environment() -> dict[str, str]:
-    """Variables of replicas: they run in processes of Ray's, which know nothing of the environment of who asks for them,
-    and must read the same settings."""
+    """Variables of replicas, which must read the same settings as who starts them.
+
+    They run in processes of Ray's, which do not know the starter's environment.
+    """
     return {**THREADS, **{name: value for name, value in os.environ.items() if name.startswith(PREFIX)}}
 
 
