@@ -1,6 +1,6 @@
 """Lists asked for at an even pace, as a storefront asks: through the edge, with a token, again where nobody answers.
 
-with ListLoad(stack.open_channel, metadata=stack.token, per_s=50) as lists:
+with ListLoad(stack.open_lists_channel, metadata=stack.token, per_s=50) as lists:
     lists.newest_answered_s; lists.answers
 """
 

@@ -85,7 +85,7 @@ def run(plan: Plan, folder: Path, *, say: Callable[[str], None]) -> Outcome:
             scene = Scene(stack=stack, load=load, oracle=oracle, watch=watch, say=say)
             if plan.lists_per_s:
                 scene = replace(scene, shop=_shop(stack, say=say))
-                lists = ListLoad(stack.open_channel, metadata=stack.token, per_s=plan.lists_per_s, seed=plan.seed)
+                lists = ListLoad(stack.open_lists_channel, metadata=stack.token, per_s=plan.lists_per_s, seed=plan.seed)
                 scene, answers = replace(scene, lists=entered.enter_context(lists)), lists.answers
             for act in plan.acts:
                 performed.append(perform(act, scene, least_s=plan.act_s))
@@ -111,7 +111,7 @@ def _shop(stack: RehearsalStack, *, say: Callable[[str], None]) -> Shop:
     release_id = shop.promote()
     say(f"release {release_id} is promoted")
     give_up_s, in_use = time.monotonic() + SETTLE_S, 0
-    with ListLoad(stack.open_channel, metadata=stack.token, per_s=0.0) as asking:
+    with ListLoad(stack.open_lists_channel, metadata=stack.token, per_s=0.0) as asking:
         while in_use < 20:  # in a row, so that every replica was among them
             answer, _ = asking.ask("nobody", asked_s=time.time())
             in_use = in_use + 1 if answer.release_id == release_id else 0

@@ -44,7 +44,7 @@ from tests.rehearsal.redis_servers import USER, redis_program
 from tests.rehearsal.spark_cluster import SparkCluster
 from tests.tokens import TokenIssuer, bearer
 
-FIRST_PORT, FIRST_RAY_PORT = 24_000, 24_600
+FIRST_PORT = 24_000
 """Below the ports that the system gives to clients, which would take a server's port while it is down."""
 EDGE_LIST = Path(__file__).resolve().parents[2] / "deploy" / "edge.toml"
 NUM_COLLECTORS, NUM_WORKERS = 2, 2
@@ -117,11 +117,10 @@ class RehearsalStack:
         self._turn = count()
         self._java_home = ensure_java_home()
         self._jars = ensure_jars(self._java_home)
-        ports = [[next(self._free) for _ in range(PORTS_EACH)] for _ in range(NUM_BROKERS)]
         self._brokers = BrokerCluster(
             self.home.folder,
             authority=self.certificates.authority,
-            ports=[each[0] for each in ports],
+            ports=[_free_run(self._free, PORTS_EACH) for _ in range(NUM_BROKERS)],
             java_home=self._java_home,
             jars=self._jars.kafka,
             passwords={name: self._passwords[name] for name in (ADMIN, *kafka_users())},
@@ -171,6 +170,10 @@ class RehearsalStack:
         files = (made.authority.certificate, made.storefront.key, made.storefront.certificate)
         credentials = grpc.ssl_channel_credentials(*(Path(file).read_bytes() for file in files))
         return grpc.secure_channel(self.edge, credentials, RECONNECT)
+
+    def open_lists_channel(self) -> grpc.Channel:
+        """The same to the recommender."""
+        return self.open_channel() if self.edge else grpc.insecure_channel(self.settings.serving.recommender)
 
     @property
     def token(self) -> tuple[tuple[str, str], ...]:
@@ -257,8 +260,8 @@ class RehearsalStack:
         """Kafka's is not used: there are several."""
         kafka, milvus, recommender = (next(self._free) for _ in range(3))
         collector = int(self.collectors[0].rpartition(":")[2])
-        first = next(port for port in count(FIRST_RAY_PORT, 4) if all(map(is_free, range(port, port + 4))))
-        return StackPorts(kafka=kafka, milvus=milvus, recommender=recommender, collector=collector, ray=first)
+        ray = _free_run(self._free, 4)
+        return StackPorts(kafka=kafka, milvus=milvus, recommender=recommender, collector=collector, ray=ray)
 
     def _programs(self) -> list[Program]:
         made, brokers = self.certificates, self._brokers.programs()
@@ -370,3 +373,13 @@ class RehearsalStack:
 def _free_ports() -> Iterator[int]:
     """Free ports, each once."""
     return filter(is_free, count(FIRST_PORT))
+
+
+def _free_run(free: Iterator[int], length: int) -> int:
+    """The first of so many free ports in a row."""
+    run: list[int] = []
+    for port in free:
+        run = [*run, port] if run and port == run[-1] + 1 else [port]
+        if len(run) == length:
+            break
+    return run[0]
