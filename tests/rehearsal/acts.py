@@ -122,6 +122,7 @@ def journey(scene: Scene) -> None:
     assert scene.shop is not None, NEEDS_LISTS
     user, lists = f"stranger-{time.time_ns()}", scene.lists
     before = _items(lists, user)
+    assert before, f"no list for {user}"
     chosen = [entry.item_id for entry in scene.shop.world.entries[::97]][:3]
     began_s = time.time()
     events = [new_event(f"{user}-{n}", user, item, "cart", began_s) for n, item in enumerate(chosen)]

@@ -156,10 +156,12 @@ class RehearsalStack:
     def replicas(self) -> list[int]:
         """Processes of the recommender's replicas."""
         found = []
-        for pid in processes_of(self.stack_id):
-            with suppress(psutil.Error):
-                if "ServeReplica:recommender" in " ".join(psutil.Process(pid).cmdline()):
-                    found.append(pid)
+        with suppress(psutil.Error):
+            # Ray writes their titles over their environment, so they are found by their parents.
+            for process in psutil.Process(self.supervisor.children["ray"].pid).children(recursive=True):
+                with suppress(psutil.Error):
+                    if "ServeReplica:recommender" in " ".join(process.cmdline()):
+                        found.append(process.pid)
         return found
 
     def open_channel(self) -> grpc.Channel:
