@@ -53,10 +53,17 @@ def _do(asked: argparse.Namespace) -> int:
     settings = settings_from(asked.config)
     releases = open_release_store(settings)
     if asked.list:
-        return _print({"current": releases.current(), "releases": releases.list(), "refused": releases.refusals()})
+        return _print(
+            {
+                "current": releases.current(),
+                "releases": releases.list(),
+                "warm_from": releases.warm(),
+                "refused": releases.refusals(),
+            }
+        )
     try:
         if asked.model is not None:
-            return _print(_figures(_publish(settings, releases, asked.model)))
+            return _print(_figures(publish_model(settings, releases, asked.model)))
         vectors = open_vector_store(settings)
         if asked.rollback:
             return _print(_figures(roll_back(releases=releases, vectors=vectors)))
@@ -66,7 +73,8 @@ def _do(asked: argparse.Namespace) -> int:
         return GATE_MISSED
 
 
-def _publish(settings: Settings, releases: ReleaseStore, model_folder: Path) -> Release:
+def publish_model(settings: Settings, releases: ReleaseStore, model_folder: Path) -> Release:
+    """Let a model serve; errors as mmrec.publishing.publish.publish()."""
     topics, features = open_topics(settings), open_feature_store(settings)
     topic = topics.describe(settings.kafka.item_embeddings)
     # Read before the content is read: replicas replay what arrives in between, twice at worst.

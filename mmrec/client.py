@@ -79,10 +79,7 @@ class RecommenderClient:
             num_items=num_items,
             placement=placement,
             excluded_item_ids=excluded_item_ids,
-            session_events=[
-                behavior_pb2.BehaviorEvent(item_id=event[0], behavior=event[1]) if isinstance(event, tuple) else event
-                for event in session_events
-            ],
+            session_events=_events(session_events),
             page_token=page_token,
             include_explanations=include_explanations,
         )
@@ -141,6 +138,78 @@ class RecommenderClient:
             raise self._translated(error) from None
         return answer
 
+    def rank(
+        self,
+        user_id: str,
+        item_ids: Sequence[str],
+        *,
+        session_events: Sequence[tuple[str, str] | behavior_pb2.BehaviorEvent] = (),
+        include_explanations: bool = False,
+    ) -> recommender_pb2.RankItemsResponse:
+        """Items of the caller in the order of a user's interest; errors as recommend().
+
+        Args:
+            item_ids: 1 to 1,000; unknown and unavailable ones are named in the answer.
+            session_events: As in recommend().
+        """
+        request = recommender_pb2.RankItemsRequest(
+            user_id=user_id,
+            item_ids=item_ids,
+            session_events=_events(session_events),
+            include_explanations=include_explanations,
+        )
+        try:
+            answer: recommender_pb2.RankItemsResponse = self._stub.RankItems(request, timeout=self._timeout_s)
+        except grpc.RpcError as error:
+            raise self._translated(error) from None
+        return answer
+
+    def rows(
+        self,
+        user_id: str,
+        *,
+        num_rows: int = 0,
+        num_items: int = 0,
+        session_events: Sequence[tuple[str, str] | behavior_pb2.BehaviorEvent] = (),
+        include_explanations: bool = False,
+    ) -> recommender_pb2.RecommendRowsResponse:
+        """A page of rows for a user, each of `num_items`; no item is in two of them. Errors as recommend()."""
+        request = recommender_pb2.RecommendRowsRequest(
+            user_id=user_id,
+            num_rows=num_rows,
+            num_items=num_items,
+            session_events=_events(session_events),
+            include_explanations=include_explanations,
+        )
+        try:
+            answer: recommender_pb2.RecommendRowsResponse = self._stub.RecommendRows(request, timeout=self._timeout_s)
+        except grpc.RpcError as error:
+            raise self._translated(error) from None
+        return answer
+
+    def explain(
+        self,
+        user_id: str,
+        item_id: str,
+        *,
+        num_items: int = 0,
+        session_events: Sequence[tuple[str, str] | behavior_pb2.BehaviorEvent] = (),
+        item_filter: recommender_pb2.AttributeFilter | None = None,
+    ) -> recommender_pb2.ExplainItemResponse:
+        """What became of an item on its way to a user's list of `num_items`; errors as recommend()."""
+        request = recommender_pb2.ExplainItemRequest(
+            user_id=user_id,
+            item_id=item_id,
+            num_items=num_items,
+            session_events=_events(session_events),
+            filter=item_filter,
+        )
+        try:
+            answer: recommender_pb2.ExplainItemResponse = self._stub.ExplainItem(request, timeout=self._timeout_s)
+        except grpc.RpcError as error:
+            raise self._translated(error) from None
+        return answer
+
     def is_serving(self) -> bool:
         """Whether the service says that it serves."""
         try:
@@ -153,3 +222,11 @@ class RecommenderClient:
         code, details = error.code(), error.details()
         kind = _ERRORS.get(code, StoreError)
         return kind(f"recommender at {self._target}: {code.name}: {details}")
+
+
+def _events(events: Sequence[tuple[str, str] | behavior_pb2.BehaviorEvent]) -> list[behavior_pb2.BehaviorEvent]:
+    """Messages of a session; (item id, behavior) happens now."""
+    return [
+        behavior_pb2.BehaviorEvent(item_id=event[0], behavior=event[1]) if isinstance(event, tuple) else event
+        for event in events
+    ]

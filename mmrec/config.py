@@ -261,8 +261,13 @@ class PublishSettings:
     """hr_at_10 must be at least that of decayed popularity plus this; checked where training measured both."""
     min_recall_at_100: Share = 0.95
     """Share of the exact 100 nearest items that the published collection must find."""
+    max_loss_to_served: Share = 0.02
+    """Share of the served release's ndcg_at_10 that a warm refit of it may lose on the newest lists, which are few."""
     num_collections: AtLeastOne = 5
     """Number of newest releases that keep their collection; the current release and the one before always keep it."""
+    num_warm: AtLeastOne = 5
+    """Number of newest warm refits that are kept at all, beside the current release and the one before: there are many
+    of them. Releases of whole trainings stay."""
 
     def __post_init__(self) -> None:
         check(self, "publish")
@@ -280,6 +285,7 @@ class MetricsSettings:
     tend_log: AddressOrNone = ""
     follow_events: AddressOrNone = ""
     encode_items: AddressOrNone = ""
+    refit: AddressOrNone = ""
     late_s: NotNegative = 3_600.0
     """Events whose time is more than this before their ingest time are counted as late."""
     certificate_file: FilePath = ""

@@ -60,6 +60,88 @@ def recommend(
         print_list(answer, out)
 
 
+def rank(
+    user: Annotated[str, typer.Argument(help="user id; known or not")],
+    items: Annotated[list[str], typer.Argument(help="item ids, 1 to 1,000")],
+    *,
+    config: ConfigOption = "",
+    session: Annotated[list[str] | None, typer.Option(help="item:behavior done just now; repeatable")] = None,
+    target: Annotated[str, typer.Option(help="host:port of another recommender")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Items of yours in the order of a user's interest; unknown and unavailable ones are named.
+
+    Example: `mmrec rank u00001 i00042 i00007 i00133`
+    """
+    from mmrec.cli.list_report import list_document, print_list, session_event
+    from mmrec.cli.terminal import recommender_client
+
+    clicks = [session_event(text) for text in session or ()]
+    with recommender_client(target, config) as client:
+        answer = client.rank(user, items, session_events=clicks, include_explanations=True)
+    if as_json:
+        print_json(list_document(answer))
+    else:
+        print_list(answer, out)
+
+
+def rows(
+    user: Annotated[str, typer.Argument(help="user id; known or not")],
+    *,
+    config: ConfigOption = "",
+    num_rows: Annotated[int, typer.Option(min=1, max=20, help="rows of the page")] = 5,
+    num_items: Annotated[int, typer.Option("--num-items", "-n", min=1, max=50, help="items of a row")] = 6,
+    session: Annotated[list[str] | None, typer.Option(help="item:behavior done just now; repeatable")] = None,
+    target: Annotated[str, typer.Option(help="host:port of another recommender")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """A page of rows for a user: the user's list, "because you ...", new, popular; no item in two of them.
+
+    Example: `mmrec rows u00001`
+    """
+    from mmrec.cli.list_report import list_document, print_rows, session_event
+    from mmrec.cli.terminal import recommender_client
+
+    clicks = [session_event(text) for text in session or ()]
+    with recommender_client(target, config) as client:
+        answer = client.rows(user, num_rows=num_rows, num_items=num_items, session_events=clicks)
+    if as_json:
+        print_json(list_document(answer))
+    else:
+        print_rows(answer, out)
+
+
+def why(
+    user: Annotated[str, typer.Argument(help="user id; known or not")],
+    item: Annotated[str, typer.Argument(help="item id, on the user's list or not")],
+    *,
+    config: ConfigOption = "",
+    num_items: Annotated[int, typer.Option("--num-items", "-n", min=1, max=200, help="length of the list")] = 20,
+    session: Annotated[list[str] | None, typer.Option(help="item:behavior done just now; repeatable")] = None,
+    where: Annotated[list[str] | None, typer.Option(help="attribute=value that must hold; repeatable")] = None,
+    rows: Annotated[int, typer.Option(min=1, help="features to show")] = 8,
+    target: Annotated[str, typer.Option(help="host:port of another recommender")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Why an item is on a user's list, or why not: each recall source, each feature, and the stage that dropped it.
+
+    Example: `mmrec why u00001 i00042`
+    """
+    from mmrec.cli.list_report import session_event
+    from mmrec.cli.search_parts import attribute_filter
+    from mmrec.cli.terminal import recommender_client
+    from mmrec.cli.why_report import print_why, why_document
+
+    clicks = [session_event(text) for text in session or ()]
+    item_filter = attribute_filter(where or ())
+    with recommender_client(target, config) as client:
+        answer = client.explain(user, item, num_items=num_items, session_events=clicks, item_filter=item_filter)
+    if as_json:
+        print_json(why_document(answer))
+    else:
+        print_why(answer, out, num_features=rows)
+
+
 def search(
     text: Annotated[str, typer.Argument(help="what is looked for; not needed beside --image or --like")] = "",
     *,

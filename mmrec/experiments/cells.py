@@ -46,7 +46,8 @@ CODE: Final = (
     "evaluation/judging.py",
     "evaluation/metrics.py",
 )
-"""What places are made by: models rest on files of other models, so all of them count for each."""
+"""What places are made by: models rest on files of other models, so all of them count for each. What one model rests on
+beside them its entry says (ZooModel.rests_on)."""
 _PACKAGE: Final = Path(mmrec.__file__).parent
 
 
@@ -62,10 +63,14 @@ class Cell:
     """(fit, candidates) -> places."""
 
 
-def code_digest(package: Path = _PACKAGE) -> str:
-    """Digest of the code that models and places rest on: another one where any of its files differs."""
+def code_digest(package: Path = _PACKAGE, *, also: Sequence[str] = ()) -> str:
+    """Digest of the code that models and places rest on: another one where any of its files differs.
+
+    Args:
+        also: Patterns beside CODE.
+    """
     digest = blake2b(digest_size=8)
-    for path in sorted(path for pattern in CODE for path in package.glob(pattern)):
+    for path in sorted({path for pattern in (*CODE, *also) for path in package.glob(pattern)}):
         digest.update(f"{path.relative_to(package)} {path.stat().st_size} ".encode() + path.read_bytes())
     return digest.hexdigest()
 
@@ -96,7 +101,7 @@ def cell_done(
     Raises:
         DeadlineError: the budget is over.
     """
-    about = [key, entry.name, code_digest(), dict(parameters), seed, list(fits)]
+    about = [key, entry.name, code_digest(also=entry.rests_on), dict(parameters), seed, list(fits)]
     whole_key = blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=12).hexdigest()
     place = folder / "cells" / entry.name / str(seed)
     kept = read_cell(place, entry.name, seed)

@@ -135,14 +135,15 @@ def asked_of_study(study: Study, world: World, options: RunOptions, *, candidate
 def _tuned(
     name: str, task: Task, found: DataSet, options: RunOptions, *, folder: Path, tell: Tell, budget: Budget | None
 ) -> Tuning:
+    entry = model_named(name)
     return tuned(
-        model_named(name),
+        entry,
         task,
         found.items,
         num_trials=options.num_trials,
         max_cpu_seconds=options.max_cpu_seconds,
         path=folder / "tuning" / f"{name}.json",
-        key=f"{run_key(task, found.items, ())} {code_digest()}",
+        key=f"{run_key(task, found.items, ())} {code_digest(also=entry.rests_on)}",
         tell=tell,
         budget=budget,
     )

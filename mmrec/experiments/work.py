@@ -81,7 +81,7 @@ class Work:
             num_trials=self.num_trials,
             max_cpu_seconds=self.max_cpu_seconds,
             path=self.out / "tuning" / f"{entry.name}.json",
-            key=f"{self.key} {code_digest()}",
+            key=f"{self.key} {code_digest(also=entry.rests_on)}",
             tell=self.tell,
             budget=self.budget,
         )

@@ -86,6 +86,7 @@ class ItemTower(nn.Module):
     """Content of several modalities, and the id of a known item, to a unit vector."""
 
     id_shares_I: Tensor
+    kept_ids_ID: Tensor | None
 
     def __init__(self, settings: TowerSettings, *, content_dims: Mapping[str, int], num_ids: int) -> None:
         super().__init__()
@@ -105,6 +106,8 @@ class ItemTower(nn.Module):
         nn.init.zeros_(self.ids.weight)
         # Saved only where items share rows: else settled_ids() writes them into the table, all that serving needs.
         self.register_buffer("id_shares_I", torch.ones(num_ids + 1), persistent=settings.id_buckets > 0)
+        # What ids were before this training began, where it goes on from a model; settled_ids() adds it to the table.
+        self.register_buffer("kept_ids_ID", None, persistent=False)
 
     def begin_ids(self, present_IM: Tensor, *, seed: int) -> None:
         """Let ids of items without any modality begin at random: such an item is its id alone, and 0 points nowhere.
@@ -118,6 +121,24 @@ class ItemTower(nn.Module):
         drawn = torch.randn(len(rows), self.ids.embedding_dim, generator=torch.Generator().manual_seed(seed))
         with torch.no_grad():
             self.ids.weight[rows] = NEW_ID_DEVIATION * drawn.to(self.ids.weight)
+
+    def keep_ids(self, vectors_ID: Tensor) -> None:
+        """Let ids go on from what they were: that stays as it is, and what is learned is added to it.
+
+        So an id counts by what is known of it now, and that of an item without new labels does not move.
+
+        Args:
+            vectors_ID: What settled_ids() left of each id, zeros for new items, shape (num_ids, D).
+
+        Raises:
+            ValueError: ids share rows by hash, so that none has a vector of its own.
+        """
+        if self.settings.id_buckets:
+            raise ValueError(f"ids share {self.settings.id_buckets} rows; only ids with a row of their own are kept")
+        padding_1D = vectors_ID.new_zeros(1, vectors_ID.shape[1])
+        self.kept_ids_ID = torch.cat([vectors_ID, padding_1D]).to(self.ids.weight)
+        with torch.no_grad():  # what begins at random is new
+            self.ids.weight[: self.num_ids][vectors_ID.any(dim=1)] = 0.0
 
     def id_rows(self, ids_I: Tensor) -> Tensor:
         """Rows of the table whose sum is the vector of each id, (I, 1); with `id_buckets` (I, 2), by two hashes.
@@ -150,6 +171,9 @@ class ItemTower(nn.Module):
         with torch.no_grad():
             copied.ids.weight *= copied.id_shares_I.unsqueeze(1)
             copied.id_shares_I.fill_(1.0)
+            if copied.kept_ids_ID is not None:
+                copied.ids.weight += copied.kept_ids_ID
+                copied.kept_ids_ID = None
         return copied
 
     def project(self, values: Mapping[str, Tensor]) -> Tensor:
@@ -178,6 +202,8 @@ class ItemTower(nn.Module):
         vectors = vectors * present_IM.any(1, keepdim=True)
         if self.settings.use_ids:
             known = self.ids(self.id_rows(ids_I)).sum(1) * self.id_shares_I[ids_I].unsqueeze(1)
+            if self.kept_ids_ID is not None:
+                known = known + self.kept_ids_ID[ids_I]
             if self.training and self.settings.id_dropout > 0:
                 known = known * (torch.rand(len(ids_I), 1, device=known.device) >= self.settings.id_dropout)
             vectors = vectors + known

@@ -93,13 +93,16 @@ def publish(
         embedding_offsets={str(partition): offset for partition, offset in mark.offsets.items()},
         embedding_topic=mark.topic,
         tower_fingerprint=tower_fingerprint(model_folder),
+        warm_from=str(model.metrics.get("warm_from", "")),
     )
+    drop_old_refits(releases, vectors, num_kept=settings.publish.num_warm)
     fields, description = _fields(model, content, entries), release.collection_description
     vectors.create_collection(collection, content.item_ids, embeddings_ID, fields, description=description)
     metrics["index_recall_at_100"] = index_recall(vectors, collection, content.item_ids, embeddings_ID)
     release = replace(release, metrics=metrics)
     releases.write(release, model_folder)
     try:
+        check_origin(release, releases)
         check_gates(metrics, settings.publish)
         check_read_back(
             vectors.load(collection), collection=collection, item_ids=content.item_ids, vectors_ID=embeddings_ID
@@ -111,6 +114,15 @@ def publish(
     vectors.point_alias(LIVE_ALIAS, collection)
     drop_old_collections(releases, vectors, num_kept=settings.publish.num_collections)
     return release
+
+
+def check_origin(release: Release, releases: ReleaseStore) -> None:
+    """Raise ReleaseGateError for a warm refit of a release that no longer serves: what does may be newer than it."""
+    if release.warm_from and release.warm_from != (current := releases.current()):
+        raise ReleaseGateError(
+            f"not promoted: it went on from release {release.warm_from!r}, and {current or 'none'} serves by now; "
+            "refit that one"
+        )
 
 
 def check_model(model: ModelBundle, content: ContentMatrix, settings: Settings) -> None:
@@ -212,18 +224,40 @@ def _servable(release_id: str, releases: ReleaseStore, vectors: VectorStore) -> 
 
 
 def drop_old_collections(releases: ReleaseStore, vectors: VectorStore, *, num_kept: int) -> None:
-    """Drop collections of all but the newest releases; never those of the current release and of the one before.
+    """Drop collections of all but the newest releases.
 
-    The releases themselves stay: they are small. An engine that fails here is logged, the release serves already.
+    Those of the current release, of the one before and of the last whole training that served stay. The releases
+    themselves stay: they are small. An engine that fails here is logged, the release serves already.
     """
-    kept = {*releases.list()[-num_kept:], releases.current(), releases.before()}
-    old = {collection_name(release_id) for release_id in releases.list() if release_id not in kept}
+    ids, warm = releases.list(), releases.warm()
+    whole = [release_id for release_id in releases.promoted() if release_id not in warm]
+    kept = {*ids[-num_kept:], *whole[-1:], releases.current(), releases.before()}
+    _drop_collections(vectors, [release_id for release_id in ids if release_id not in kept])
+
+
+def drop_old_refits(releases: ReleaseStore, vectors: VectorStore, *, num_kept: int) -> None:
+    """Delete all but the newest warm refits, collections and all; never the current release and the one before.
+
+    There is one every few minutes. An engine that fails here is logged, and they go next time.
+    """
+    warm, serving = sorted(releases.warm()), {releases.current(), releases.before()}
+    old = [release_id for release_id in warm[: max(len(warm) - num_kept, 0)] if release_id not in serving]
+    if _drop_collections(vectors, old):
+        for release_id in old:
+            releases.drop(release_id)
+            log.info("release_dropped", release_id=release_id)
+
+
+def _drop_collections(vectors: VectorStore, release_ids: Sequence[str]) -> bool:
+    """Whether none of these has a collection any more."""
     try:
-        for collection in sorted(old & set(vectors.collections())):
+        for collection in sorted({collection_name(each) for each in release_ids} & set(vectors.collections())):
             vectors.drop(collection)
             log.info("collection_dropped", collection=collection)
     except StoreError as error:
         log.warning("collections_not_dropped", error=str(error))
+        return False
+    return True
 
 
 def index_recall(

@@ -22,7 +22,13 @@ from fsspec.core import url_to_fs
 
 from mmrec.config import PublishSettings
 from mmrec.disk.files import replace_file
-from mmrec.errors import IncompatibleStateError, InvalidRequestError, NotFoundError, ReleaseGateError
+from mmrec.errors import (
+    IncompatibleStateError,
+    InvalidRequestError,
+    NotFoundError,
+    PreconditionError,
+    ReleaseGateError,
+)
 from mmrec.index.vectors import StoredVectors, VectorStore
 
 _FORMAT = 2
@@ -64,6 +70,8 @@ class Release:
     """Modality -> fingerprint of that encoder; absent where the model is older than fingerprints."""
     tower_fingerprint: str = ""
     """Of the model's files; empty where the release is older than this."""
+    warm_from: str = ""
+    """Id of the release that its training went on from; empty where it was trained from the start."""
 
     @property
     def collection_description(self) -> dict[str, Any]:
@@ -180,6 +188,31 @@ class ReleaseStore:
         found = {release_id: self._read(f"{self._place(release_id)}/{_REFUSED}") for release_id in self.list()}
         return {release_id: str(each.get("reason", "")) for release_id, each in found.items() if each is not None}
 
+    def warm(self) -> dict[str, str]:
+        """Which release each warm refit went on from, by id; of releases that cannot be read, nothing."""
+        found: dict[str, str] = {}
+        for release_id in self.list():
+            try:
+                document = self._read(f"{self._place(release_id)}/release.json") or {}
+            except IncompatibleStateError:
+                continue
+            if origin := str(document.get("warm_from", "")):
+                found[release_id] = origin
+        return found
+
+    def drop(self, release_id: str) -> None:
+        """Delete a release that does not serve; rollback() goes past it.
+
+        Raises:
+            PreconditionError: it serves.
+        """
+        current, history = self._pointer()
+        if release_id == current:
+            raise PreconditionError(f"release {release_id!r} serves; promote another one first")
+        if release_id in history:
+            self._point(current, [each for each in history if each != release_id])
+        self._fs.rm(self._place(release_id), recursive=True)
+
     def list(self) -> tuple[str, ...]:
         """Ids of all complete releases, oldest first."""
         self._fs.invalidate_cache()
@@ -194,6 +227,11 @@ class ReleaseStore:
         """Id that rollback() would go back to; empty where there is none."""
         _, history = self._pointer()
         return history[-1] if history else ""
+
+    def promoted(self) -> tuple[str, ...]:
+        """Ids that served, as far as rollback() goes back, the current one last."""
+        current, history = self._pointer()
+        return (*history, current) if current else history
 
     def promote(self, release_id: str) -> None:
         """Let a release serve; the one before is remembered for rollback()."""
@@ -259,7 +297,8 @@ def check_gates(metrics: Mapping[str, float], gates: PublishSettings) -> None:
     """Raise ReleaseGateError with every gate that was missed.
 
     Args:
-        metrics: index_recall_at_100 is required; hr_at_10 and hr_at_10_popularity are judged where both are there.
+        metrics: index_recall_at_100 is required; hr_at_10 and hr_at_10_popularity are judged where both are there, as
+            are ndcg_at_10 and ndcg_at_10_served of a warm refit.
     """
     missed = []
     recall = metrics.get("index_recall_at_100", 0.0)
@@ -270,6 +309,14 @@ def check_gates(metrics: Mapping[str, float], gates: PublishSettings) -> None:
         needed = popularity + gates.min_margin_over_popularity
         if not model >= needed:
             missed.append(f"hr_at_10 is {model:.4f}, at least {needed:.4f} is needed (decayed popularity and margin)")
+    refit, served = metrics.get("ndcg_at_10"), metrics.get("ndcg_at_10_served")
+    if refit is not None and served is not None:
+        needed = served * (1.0 - gates.max_loss_to_served)
+        if not refit >= needed:
+            missed.append(
+                f"ndcg_at_10 on the newest lists is {refit:.4f}, at least {needed:.4f} is needed (the release that "
+                f"serves has {served:.4f})"
+            )
     if missed:
         raise ReleaseGateError("not promoted: " + "; ".join(missed))
 

@@ -6,7 +6,7 @@
 Both are made of the report alone. Rows are sorted by NDCG@10 of the refit.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from mmrec.evaluation.candidates import COLD, FULL
@@ -14,8 +14,8 @@ from mmrec.evaluation.measure import HEADLINE
 from mmrec.reports import page
 from mmrec.reports.bar_charts import bar_chart
 from mmrec.reports.charts import Line, line_chart
+from mmrec.reports.lead import Report, counted, size_of, with_origin
 
-Report = Mapping[str, Any]
 Table = tuple[str, Sequence[str], Sequence[Sequence[Any]]]
 """Title, columns, rows."""
 NAMES: Final = {"hr_at_5": "HR@5", "ndcg_at_5": "NDCG@5", "hr_at_10": "HR@10", "ndcg_at_10": "NDCG@10"}
@@ -69,14 +69,13 @@ def _title(report: Report) -> str:
 def _lead(report: Report) -> str:
     data, task = report["data"], report["task"]
     said = (
-        f"{data['num_users']:,} users, {data['num_items']:,} items, {data['num_events']:,} events. Judged: "
+        f"{size_of(data)}. Judged: "
         f"{', '.join(task['judged'])}; {task['test_targets']:,} targets, {task['test_positives']:,} right items; "
-        f"counted: {'items new to the user' if task['seen'] == 'new' else 'any item'}. Split {task['split']}: fits see "
+        f"counted: {counted(task['seen'])}. Split {task['split']}: fits see "
         f"{task['fit_events']:,} events, refits {task['refit_events']:,}. Parameters are chosen by NDCG@10 on "
         f"{task['validation_targets']:,} validation targets. Intervals: 95 %, bootstrap over users."
     )
-    origin = [f"{name} {report[name]}" for name in ("commit", "machine", "command") if report.get(name)]
-    return " ".join([said, *(f"{each}." for each in [*task["notes"], *origin])])
+    return with_origin(said, report, task["notes"])
 
 
 def _ranked(report: Report) -> list[str]:

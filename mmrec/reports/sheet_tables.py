@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from mmrec.evaluation.published import Published
 from mmrec.reports.evaluation_report import NAMES, markdown_table
+from mmrec.reports.lead import counted, size_of
 
 Result = Mapping[str, Any]
 NONE: Final = "–"
@@ -36,9 +37,8 @@ def _lead(result: Result) -> str:
     data, task = result["data"], result["task"]
     said = [
         result["about"],
-        f"{data['name']}: {data['num_users']:,} users, {data['num_items']:,} items, {data['num_events']:,} events; "
-        f"{task['test_targets']:,} targets; {task['protocol']}, "
-        f"{'items new to the user' if task['seen'] == 'new' else 'any item'}.",
+        f"{data['name']}: {size_of(data)}; {task['test_targets']:,} targets; {task['protocol']}, "
+        f"{counted(task['seen'])}.",
     ]
     if cold := result.get("cold"):
         said.append(

@@ -7,15 +7,15 @@ Both are made of the report alone (mmrec.experiments.study_figures). Figures tha
 ours: what differs is said above the table.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import product
 from typing import Any, Final
 
 from mmrec.reports import page
 from mmrec.reports.charts import Line, line_chart
 from mmrec.reports.evaluation_report import markdown_table
+from mmrec.reports.lead import Report, counted, size_of, with_origin
 
-Report = Mapping[str, Any]
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 """Title, columns, rows."""
 NONE: Final = "–"
@@ -48,14 +48,13 @@ def _title(report: Report) -> str:
 def _lead(report: Report) -> str:
     data, task = report["data"], report["task"]
     said = (
-        f"{report['about']} {data['num_users']:,} users, {data['num_items']:,} items, {data['num_events']:,} events; "
+        f"{report['about']} {size_of(data)}; "
         f"content: {', '.join(data['modalities']) or 'none'}. Judged on {task['judged']}: "
         f"{', '.join(task['behaviors'])}; {task['targets']:,} targets, {task['positives']:,} right items; counted: "
-        f"{'items new to the user' if task['counted'] == 'new' else 'any item'}. First candidates: "
+        f"{counted(task['counted'])}. First candidates: "
         f"{report['candidates']}. Seeds: {', '.join(map(str, task['seeds']))}. Intervals: 95 %, bootstrap over users."
     )
-    origin = [f"{name} {report[name]}" for name in ("commit", "machine", "command") if report.get(name)]
-    return " ".join([said, *(f"{each}." for each in [*task["notes"], *origin])])
+    return with_origin(said, report, task["notes"])
 
 
 def _differs(report: Report) -> list[str]:

@@ -99,11 +99,22 @@ def _reasons(source: RecallSource, row: int, context: RecallContext) -> Sequence
         return ()
 
 
-def _told(reason: OwnReason, context: RecallContext) -> _Told:
-    """The newest known behavior on the own item of a reason: the event itself, or the heaviest of its counts."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewestBehavior:
+    """What the user did last on one of the profile's items."""
+
+    item_id: str
+    behavior: str
+    event_time_s: float
+    phrase: str
+    """Such as: put "Red scarf" in the cart."""
+
+
+def newest_behavior(own: int, context: RecallContext) -> NewestBehavior:
+    """The newest known behavior on the profile's item at place `own`: the event, or the heaviest of its counts."""
     profile, behaviors = context.profile, context.behaviors
-    item_id, recent_item_ids = profile.item_ids[reason.own], profile.recent_item_ids
-    behavior, time_s = None, float(profile.reference_times_I[reason.own])
+    item_id, recent_item_ids = profile.item_ids[own], profile.recent_item_ids
+    behavior, time_s = None, float(profile.reference_times_I[own])
     for number in range(len(recent_item_ids) - 1, -1, -1):
         if recent_item_ids[number] == item_id:
             places = np.flatnonzero(behaviors.ids_B == profile.recent_behavior_ids_L[number])
@@ -111,20 +122,28 @@ def _told(reason: OwnReason, context: RecallContext) -> _Told:
                 behavior, time_s = int(places[0]), float(profile.recent_event_times_L[number])
                 break
     if behavior is None:
-        behavior = int(np.argmax(profile.counts(behaviors)[reason.own, 0, :] * behaviors.weights_B))
+        behavior = int(np.argmax(profile.counts(behaviors)[own, 0, :] * behaviors.weights_B))
     configured = behaviors.behaviors[behavior]
     row = context.catalogue.row_of.get(item_id)
     title = (context.catalogue.entries[row].title if row is not None else "") or item_id
+    return NewestBehavior(
+        item_id=item_id, behavior=configured.name, event_time_s=time_s, phrase=configured.said_of(title)
+    )
+
+
+def _told(reason: OwnReason, context: RecallContext) -> _Told:
+    """A reason with the newest known behavior on its own item."""
+    done = newest_behavior(reason.own, context)
     return _Told(
         reason=reason,
         behavior=BehaviorReason(
-            item_id=item_id,
-            behavior=configured.name,
-            event_time_s=time_s,
+            item_id=done.item_id,
+            behavior=done.behavior,
+            event_time_s=done.event_time_s,
             relation=reason.relation,
             strength=reason.strength,
         ),
-        phrase=configured.said_of(title),
+        phrase=done.phrase,
     )
 
 

@@ -11,7 +11,7 @@ from mmrec.errors import InvalidRequestError
 from mmrec.events.columns import ANONYMOUS_PREFIX, user_key
 from mmrec.events.rules import number_problem
 from mmrec.recall.catalogue import ItemFilter
-from mmrec.serving.explain import explain
+from mmrec.serving.explain import Explanation, explain
 from mmrec.serving.page_token import page_token, shown_items
 from mmrec.serving.recommend import DEFAULT_ITEMS, MAX_ITEMS, Degradation, ListRequest, RecommendedList, SessionEvent
 from mmrec.v1 import behavior_pb2, recommender_pb2
@@ -20,6 +20,8 @@ from mmrec.wire.instants import MAX_SECONDS, MIN_SECONDS, rfc3339
 
 MAX_EXCLUDED = 10_000
 MAX_SESSION_EVENTS = 100
+ForUser = recommender_pb2.RecommendItemsRequest | recommender_pb2.RankItemsRequest | recommender_pb2.ExplainItemRequest
+"""Requests that name a user, a guest or a session."""
 
 
 def timestamp(time_s: float) -> Timestamp:
@@ -65,32 +67,53 @@ def list_request(message: recommender_pb2.RecommendItemsRequest, *, now_s: float
     Raises:
         InvalidRequestError: the message asks for something impossible.
     """
+    as_of_s = seconds(message.as_of, "as_of") if message.HasField("as_of") else now_s
+    return ListRequest(
+        user_key=asking_user(message),
+        as_of_s=as_of_s,
+        now_s=now_s,
+        num_items=number_of_items(message.num_items),
+        excluded_item_ids=excluded_items(message.excluded_item_ids),
+        item_filter=item_filter(message.filter) if message.HasField("filter") else ItemFilter(),
+        session_events=session_events(message.session_events, bounds=bounds, newest_s=max(now_s, as_of_s)),
+        shown_item_ids=shown_items(message.page_token),
+    )
+
+
+def asking_user(message: ForUser) -> str:
+    """Profile key of the user of a request; "" where its session alone says who asks.
+
+    Raises:
+        InvalidRequestError: an id is not valid, or nobody is named.
+    """
     check_id("user_id", message.user_id)
     check_id("anonymous_id", message.anonymous_id)
-    key = user_key(message.user_id, message.anonymous_id)
     if message.user_id.startswith(ANONYMOUS_PREFIX):
         raise InvalidRequestError(
             f'user_id {message.user_id!r} begins with "{ANONYMOUS_PREFIX}"; give anonymous ids as anonymous_id'
         )
+    key = user_key(message.user_id, message.anonymous_id)
     if not key and not message.session_events:
         raise InvalidRequestError("nobody to recommend for: give user_id, anonymous_id or session_events")
-    if len(message.excluded_item_ids) > MAX_EXCLUDED or len(message.session_events) > MAX_SESSION_EVENTS:
-        raise InvalidRequestError(f"at most {MAX_EXCLUDED} exclusions and {MAX_SESSION_EVENTS} session events")
-    check_ids("excluded_item_ids", message.excluded_item_ids)
-    as_of_s = seconds(message.as_of, "as_of") if message.HasField("as_of") else now_s
-    latest_s = max(now_s, as_of_s) + bounds.max_future_s
-    return ListRequest(
-        user_key=key,
-        as_of_s=as_of_s,
-        now_s=now_s,
-        num_items=number_of_items(message.num_items),
-        excluded_item_ids=tuple(message.excluded_item_ids),
-        item_filter=item_filter(message.filter) if message.HasField("filter") else ItemFilter(),
-        session_events=tuple(
-            _session_event(event, earliest_s=bounds.horizon_s, latest_s=latest_s) for event in message.session_events
-        ),
-        shown_item_ids=shown_items(message.page_token),
-    )
+    return key
+
+
+def excluded_items(item_ids: Sequence[str]) -> tuple[str, ...]:
+    """Items that a list must not contain; InvalidRequestError for too many, or an id that is not valid."""
+    if len(item_ids) > MAX_EXCLUDED:
+        raise InvalidRequestError(f"{len(item_ids)} excluded_item_ids; give at most {MAX_EXCLUDED}")
+    check_ids("excluded_item_ids", item_ids)
+    return tuple(item_ids)
+
+
+def session_events(
+    events: Sequence[behavior_pb2.BehaviorEvent], *, bounds: EventSettings, newest_s: float
+) -> tuple[SessionEvent, ...]:
+    """The session of a request, checked by the rules of the stream; InvalidRequestError says what is wrong."""
+    if len(events) > MAX_SESSION_EVENTS:
+        raise InvalidRequestError(f"{len(events)} session_events; give at most {MAX_SESSION_EVENTS}")
+    latest_s = newest_s + bounds.max_future_s
+    return tuple(_session_event(event, earliest_s=bounds.horizon_s, latest_s=latest_s) for event in events)
 
 
 def _session_event(event: behavior_pb2.BehaviorEvent, *, earliest_s: float, latest_s: float) -> SessionEvent:
@@ -144,7 +167,10 @@ def item_filter(message: recommender_pb2.AttributeFilter) -> ItemFilter:
 
 
 def add_items(
-    response: recommender_pb2.RecommendItemsResponse | recommender_pb2.SimilarItemsResponse,
+    response: recommender_pb2.RecommendItemsResponse
+    | recommender_pb2.SimilarItemsResponse
+    | recommender_pb2.RankItemsResponse
+    | recommender_pb2.ItemRow,
     found: RecommendedList,
     *,
     first_rank: int,
@@ -164,18 +190,22 @@ def add_items(
         item.rank, item.ranking_score = rank, score
         item.sources.extend(sources)
         if with_explanations:
-            reasons = explain(row, found, sources)
-            item.explanation.text = reasons.text
-            item.explanation.modality_weights.update(reasons.modality_weights)
-            item.explanation.source_scores.update(reasons.source_scores)
-            for reason in reasons.behaviors:
-                item.explanation.behaviors.add(
-                    item_id=reason.item_id,
-                    behavior=reason.behavior,
-                    event_time=timestamp(reason.event_time_s),
-                    relation=reason.relation,
-                    strength=reason.strength,
-                )
+            tell(item.explanation, explain(row, found, sources))
+
+
+def tell(message: recommender_pb2.Explanation, reasons: Explanation) -> None:
+    """Fill in why an item is on a list."""
+    message.text = reasons.text
+    message.modality_weights.update(reasons.modality_weights)
+    message.source_scores.update(reasons.source_scores)
+    for reason in reasons.behaviors:
+        message.behaviors.add(
+            item_id=reason.item_id,
+            behavior=reason.behavior,
+            event_time=timestamp(reason.event_time_s),
+            relation=reason.relation,
+            strength=reason.strength,
+        )
 
 
 def list_response(

@@ -151,8 +151,39 @@ class RecommendedList:
     """Feature rows of candidates.rows_N as the ranker saw them."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RankedCandidates:
+    """All candidates of one request in the order of its list, before the list is cut."""
+
+    context: RecallContext
+    """Its profile includes the session's events."""
+    candidates: Candidates
+    scores_N: FloatArray
+    """Ranking scores; recall scores where the ranker was not used."""
+    order: RowArray
+    """Positions on axis N, best first."""
+    features_NF: npt.NDArray[np.float32] | None
+    """Feature rows as the ranker saw them; None where it was not used."""
+    degraded: tuple[Degradation, ...]
+    num_overlay_events: int
+
+    def cut(self, num_items: int) -> RecommendedList:
+        """The first so many as a list."""
+        shown = self.order[:num_items]
+        return RecommendedList(
+            rows_K=self.candidates.rows_N[shown],
+            ranking_scores_K=self.scores_N[shown],
+            candidates=self.candidates,
+            context=self.context,
+            degraded=self.degraded,
+            has_more=len(self.order) > num_items,
+            num_overlay_events=self.num_overlay_events,
+            features_NF=self.features_NF,
+        )
+
+
 @dataclass(kw_only=True)
-class _Progress:
+class Progress:
     """Deadline, degradations and overlay events of one request while it runs."""
 
     deadline: Deadline
@@ -182,8 +213,22 @@ def recommend(
         raise InvalidRequestError(f"num_items is {request.num_items}; give 1 to {MAX_ITEMS}, or 0 for {DEFAULT_ITEMS}")
     if deadline.left_s() <= 0:
         raise DeadlineError("the deadline passed before the request was looked at; give it more time")
-    progress = _Progress(deadline=deadline)
-    profile = _profile(request, state, read_profile, progress)
+    return rank_candidates(request, state=state, read_profile=read_profile, deadline=deadline, sources=sources).cut(
+        request.num_items
+    )
+
+
+def rank_candidates(
+    request: ListRequest,
+    *,
+    state: ReplicaState,
+    read_profile: ReadProfile,
+    deadline: Deadline,
+    sources: Sequence[RecallSource] = SOURCES,
+) -> RankedCandidates:
+    """What recommend() cuts its list from: recall, features, ranking and re-ranking; errors of session events alike."""
+    progress = Progress(deadline=deadline)
+    profile = requested_profile(request, state, read_profile, progress)
     allowed_I = allowed_items(
         state.catalogue,
         as_of_s=request.as_of_s,
@@ -195,22 +240,20 @@ def recommend(
         profile, state.catalogue, state.scoring, as_of_s=request.as_of_s, allowed_I=allowed_I, tower=state.model
     )
     num_candidates = max(state.num_candidates, request.num_items + 1)
-    candidates = _recall(context, sources, num_candidates, state.source_weights, progress)
-    scores_N, features_NF = _rank(context, candidates, state, progress)
+    candidates = recall(context, sources, num_candidates, state.source_weights, progress)
+    scores_N, features_NF = rank(context, candidates, state, progress)
     order = by_score(scores_N)
     if state.diversity and context.catalogue.index is not None:
         vectors_ND = context.catalogue.index.vectors_ID[candidates.rows_N]
         order = diversified(order, scores_N, vectors_ND, diversity=state.diversity)
-    shown = order[: request.num_items]
-    return RecommendedList(
-        rows_K=candidates.rows_N[shown],
-        ranking_scores_K=scores_N[shown],
-        candidates=candidates,
+    return RankedCandidates(
         context=context,
-        degraded=tuple(progress.degraded),
-        has_more=len(order) > request.num_items,
-        num_overlay_events=progress.num_overlay_events,
+        candidates=candidates,
+        scores_N=scores_N,
+        order=order,
         features_NF=features_NF,
+        degraded=tuple(progress.degraded),
+        num_overlay_events=progress.num_overlay_events,
     )
 
 
@@ -287,22 +330,22 @@ def interest(
     user_key: str, rows_N: RowArray, *, state: ReplicaState, read_profile: ReadProfile, as_of_s: float
 ) -> Interest:
     """What the ranker says of the items at some rows for a user: items found otherwise, such as by a search."""
-    progress = _Progress(deadline=Deadline(at_s=math.inf, clock=lambda: 0.0))
-    profile = _profile(ListRequest(user_key=user_key, as_of_s=as_of_s), state, read_profile, progress)
+    progress = Progress(deadline=Deadline(at_s=math.inf, clock=lambda: 0.0))
+    profile = requested_profile(ListRequest(user_key=user_key, as_of_s=as_of_s), state, read_profile, progress)
     everything_I = np.ones(len(state.catalogue.item_ids), dtype=np.bool_)
     context = recall_context(
         profile, state.catalogue, state.scoring, as_of_s=as_of_s, allowed_I=everything_I, tower=state.model
     )
     candidates = Candidates(rows_N=rows_N, recall_scores_N=np.zeros(len(rows_N)))
-    scores_N, features_NF = _rank(context, candidates, state, progress)
+    scores_N, features_NF = rank(context, candidates, state, progress)
     return Interest(scores_N=scores_N if features_NF is not None else None, degraded=tuple(progress.degraded))
 
 
-def _profile(
+def requested_profile(
     request: ListRequest,
     state: ReplicaState,
     read_profile: ReadProfile,
-    progress: _Progress,
+    progress: Progress,
 ) -> UserProfile:
     """The stored profile with the session's events applied to it, for this request alone."""
     scoring = state.scoring
@@ -343,12 +386,12 @@ def _profile(
     return applied.profiles.get(request.user_key, profile)
 
 
-def _recall(
+def recall(
     context: RecallContext,
     sources: Sequence[RecallSource],
     num_candidates: int,
     weights: SourceWeights,
-    progress: _Progress,
+    progress: Progress,
 ) -> Candidates:
     found: list[tuple[RecallSource, Proposals]] = []
     for number, source in enumerate(sources):
@@ -363,11 +406,11 @@ def _recall(
     return fuse(found, num_candidates=num_candidates, weights=weights)
 
 
-def _rank(
+def rank(
     context: RecallContext,
     candidates: Candidates,
     state: ReplicaState,
-    progress: _Progress,
+    progress: Progress,
 ) -> tuple[FloatArray, npt.NDArray[np.float32] | None]:
     """Ranking scores of the candidates, and their feature rows; recall scores where the ranker is not used."""
     if state.unusable_release:

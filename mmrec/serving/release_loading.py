@@ -1,5 +1,6 @@
 """A release as a replica serves it: model, behaviors, and a CatalogueKeeper with the collection."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,19 @@ from mmrec.serving.keeper import CatalogueKeeper
 
 PORTION = 200
 """Items read at a time: takes the store about 2 ms."""
+RELEASE_CHECK_S = 1.0
+"""Between two looks at the pointer, and before the first new try of a release that an engine failed to deliver."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """The promoted release that cannot be used, if there is one."""
+
+    release_id: str = ""
+    error: str = ""
+    retry_at_s: float = math.inf
+    """Instant on time.monotonic() after which it is tried again."""
+    wait_s: float = RELEASE_CHECK_S
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -12,14 +12,13 @@ A release that does not fit is not tried again; one that an engine failed to del
 Every answer says so, and the status has the reason; the previous release stays in use, new items included.
 """
 
-import math
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -35,6 +34,8 @@ from mmrec.publishing.release import ReleaseStore
 from mmrec.recall.fusion import OWN_WEIGHTS
 from mmrec.scoring.item_statistics import decay_rates
 from mmrec.scoring.profile import NEVER_S
+from mmrec.serving.asked_items import explain_answer, rank_answer
+from mmrec.serving.cursor import Cursor
 from mmrec.serving.fresh_profile import FreshProfile
 from mmrec.serving.item_record import ItemUpdate, read_item_update
 from mmrec.serving.keeper import CatalogueKeeper
@@ -51,7 +52,8 @@ from mmrec.serving.messages import (
 )
 from mmrec.serving.profile_reads import READ_S, SHARE, OpenedReads, ProfileReads
 from mmrec.serving.recommend import Deadline, ReplicaState, recommend, similar
-from mmrec.serving.release_loading import PORTION, LoadedRelease, load_release, refresh_all
+from mmrec.serving.release_loading import RELEASE_CHECK_S, LoadedRelease, Refused, load_release, refresh_all
+from mmrec.serving.rows_answer import rows_answer
 from mmrec.serving.search_content import NamedAlignment
 from mmrec.serving.search_request import likeness_request, search_request
 from mmrec.serving.search_side import SearchSide
@@ -64,9 +66,9 @@ PUBLISH_S = 0.1
 """Least time between two publications: a change after a quiet time is visible at once, the next ones together."""
 PUBLISH_SHARE = 0.1
 """At most this share of the thread's time goes into publications, since requests go without that time."""
-RELEASE_CHECK_S = 1.0
 STATUS_S = 1.0
 MAX_RETRY_S = 60.0
+Answer = TypeVar("Answer")
 Follow = Callable[[Mapping[int, int] | None, Callable[[], bool]], Iterator[list[TopicRecord]]]
 """(first offset per partition, stop) -> records of item-embeddings as they arrive, an empty list where none arrived."""
 
@@ -112,33 +114,6 @@ class Counters:
     degraded_by_reason: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass
-class _Cursor:
-    """Goes through the catalogue again and again at an even pace."""
-
-    position: int = 0
-    moved_s: float = 0.0
-
-    def next(self, item_ids: tuple[str, ...], round_s: float, now_s: float) -> tuple[str, ...]:
-        """The items that are due when a round takes `round_s`, at most PORTION."""
-        due = min(PORTION, int(len(item_ids) * (now_s - self.moved_s) / round_s) + 1)
-        self.moved_s = now_s
-        start = self.position if self.position < len(item_ids) else 0
-        self.position = start + due
-        return item_ids[start : start + due]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Refused:
-    """The promoted release that cannot be used, if there is one."""
-
-    release_id: str = ""
-    error: str = ""
-    retry_at_s: float = math.inf
-    """Instant on time.monotonic() after which it is tried again."""
-    wait_s: float = RELEASE_CHECK_S
-
-
 class Replica:
     """Holds one release and answers requests."""
 
@@ -165,7 +140,7 @@ class Replica:
             trusts_inferred=settings.content.trust_inferred,
         )
         self._loaded: LoadedRelease | None = None
-        self._refused = _Refused()
+        self._refused = Refused()
         self._place: TopicPlace | None = None
         self._stream_ingest_time_s = NEVER_S
         self._state = self._new_state()
@@ -178,7 +153,7 @@ class Replica:
             read_past=parts.read_past,
             stopping=self._stopping,
         )
-        self._counts_cursor, self._neighbors_cursor = _Cursor(), _Cursor()
+        self._counts_cursor, self._neighbors_cursor = Cursor(), Cursor()
         self.reads = ProfileReads(  # for requests, and for nobody else
             overlay=parts.open_overlay() if parts.open_overlay is not None else None,
             read_profiles=OpenedReads(parts.open_features),
@@ -282,6 +257,31 @@ class Replica:
         )
         add_items(response, found, first_rank=1, with_explanations=False)
         self._count(response.state)
+        return response
+
+    def rank_items(
+        self, message: recommender_pb2.RankItemsRequest, *, deadline: Deadline
+    ) -> recommender_pb2.RankItemsResponse:
+        """Answer RankItems; errors as mmrec.serving.rank_items.rank_items()."""
+        return self._for_user(rank_answer, message, deadline)
+
+    def explain_item(
+        self, message: recommender_pb2.ExplainItemRequest, *, deadline: Deadline
+    ) -> recommender_pb2.ExplainItemResponse:
+        """Answer ExplainItem; errors as mmrec.serving.explain_item.explain_item()."""
+        return self._for_user(explain_answer, message, deadline)
+
+    def recommend_rows(
+        self, message: recommender_pb2.RecommendRowsRequest, *, deadline: Deadline
+    ) -> recommender_pb2.RecommendRowsResponse:
+        """Answer RecommendRows; errors as mmrec.serving.rows.recommend_rows()."""
+        return self._for_user(rows_answer, message, deadline)
+
+    def _for_user(self, answer: Callable[..., Answer], message: Any, deadline: Deadline) -> Answer:
+        now_s, state, bounds = self._parts.clock.now_s(), self._state, self._parts.settings.events
+        read = partial(self.read_profile, deadline=deadline)
+        response = answer(message, state=state, read_profile=read, deadline=deadline, now_s=now_s, bounds=bounds)
+        self._count(response.state)  # type: ignore[attr-defined]
         return response
 
     def _count(self, state: recommender_pb2.ServingState) -> None:
@@ -427,7 +427,7 @@ class Replica:
         try:
             release_id = self._parts.releases.current()
             if release_id == self._release_id:
-                self._refuse(_Refused())
+                self._refuse(Refused())
                 return False
             if not release_id or (release_id == refused.release_id and started_s < refused.retry_at_s):
                 return False
@@ -441,15 +441,15 @@ class Replica:
             )
         except (IncompatibleStateError, NotFoundError) as error:
             log.error("release_unusable", release_id=release_id, error=str(error))
-            self._refuse(_Refused(release_id=release_id, error=str(error)))
+            self._refuse(Refused(release_id=release_id, error=str(error)))
             return False
         except Exception as error:  # whatever an engine raises; it may succeed the next time
             wait_s = min(MAX_RETRY_S, 2 * refused.wait_s) if release_id == refused.release_id else RELEASE_CHECK_S
             log.error("release_not_loaded", release_id=release_id, error=repr(error), retry_in_s=wait_s)
             retry_at_s = time.monotonic() + wait_s
-            self._refuse(_Refused(release_id=release_id, error=repr(error), retry_at_s=retry_at_s, wait_s=wait_s))
+            self._refuse(Refused(release_id=release_id, error=repr(error), retry_at_s=retry_at_s, wait_s=wait_s))
             return False
-        self._loaded, self._keeper, self._refused, self._place = loaded, loaded.keeper, _Refused(), None
+        self._loaded, self._keeper, self._refused, self._place = loaded, loaded.keeper, Refused(), None
         log.info(
             "release_loaded",
             release_id=release_id,
@@ -458,7 +458,7 @@ class Replica:
         )
         return True
 
-    def _refuse(self, refused: "_Refused") -> None:
+    def _refuse(self, refused: Refused) -> None:
         self._refused = refused
         if self._state.unusable_release != bool(refused.release_id):
             self._state = replace(self._state, unusable_release=bool(refused.release_id))

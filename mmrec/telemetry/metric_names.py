@@ -41,6 +41,7 @@ PROCESSES: Final = (
     "tend_log",
     "follow_events",
     "encode_items",
+    "refit",
 )
 """Processes with an endpoint, as `[metrics]` names them."""
 LATENCY_S: Final = (
@@ -61,6 +62,7 @@ _VIEWS = frozenset({"build_neighbors"})
 _LOG = frozenset({"tend_log"})
 _FOLLOWER = frozenset({"follow_events"})
 _CONTENT = frozenset({"encode_items"})
+_REFIT = frozenset({"refit"})
 _READERS = _STREAM | _FOLLOWER
 
 
@@ -205,6 +207,8 @@ METRICS: Final[tuple[MetricName, ...]] = (
     _counter("mmrec_content_encoded_total", _CONTENT, "Payloads that went through an encoder.", "modality"),
     _counter("mmrec_content_cached_total", _CONTENT, "Payloads whose vector was in the cache.", "modality"),
     _counter("mmrec_content_absent_total", _CONTENT, "Items without a modality, by why.", "modality", "reason"),
+    _counter("mmrec_refits_total", _REFIT, "Warm refits: promoted, refused, left_out, late, or failed.", "outcome"),
+    _gauge("mmrec_refit_seconds", _REFIT, "The last warm refit, from the log to its end."),
     # Views made from the log.
     _gauge("mmrec_item_views_age_seconds", _VIEWS, "Since the view was last brought up to date.", "view"),
     # Rejected records sent again: counted by the stream when they come back.

@@ -5,6 +5,7 @@
 Both end by these held-out lists, too, and neither has learned from them. Axes: G lists, C candidates, B behaviors.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -17,7 +18,7 @@ from mmrec.models.forms import EXACT, FORMS, KEPT_NDCG
 from mmrec.models.losses import log_utility
 from mmrec.models.ranker import Ranker
 from mmrec.models.trees import TreeRanker
-from mmrec.training.fit_ranker import ListTensors, RankerFitConfig, fit_ranker, held_out_split
+from mmrec.training.fit_ranker import ListTensors, RankerFitConfig, fit_ranker, held_out_split, learn_ranking
 from mmrec.training.fit_trees import TreesFitConfig, fit_trees
 
 RankerKind = Literal["better", "network", "trees"]
@@ -94,6 +95,35 @@ def fit_rankers(
     return FittedRanker(
         network=fresh, trees=boosted, curve=curve, figures=figures, judged=judged if len(judged) else None
     )
+
+
+def further_ranker(
+    network: Ranker, trees: TreeRanker | None, lists: ListTensors | None, *, config: RankerFitConfig
+) -> FittedRanker:
+    """What ranks already, or its network learned further: the better one on the latest lists.
+
+    Trees stay as they are: adding to them with every refit would make them larger without end.
+
+    Args:
+        network: Not changed.
+        trees: Where they rank; None where the network does.
+        lists: In the order of time, newer than what was learned from; None leaves everything as it is.
+        config: Its learning rate is the one to learn further by.
+    """
+    if lists is None or not len(held_out_split(lists, config.held_out)[1]):
+        return FittedRanker(network=copy.deepcopy(network), trees=trees)
+    _, judged = held_out_split(lists, config.held_out)
+    further = copy.deepcopy(network)
+    curve = learn_ranking(further, lists, config=config)
+    before_GC = tree_scores(trees, judged) if trees is not None else network_scores(network, judged)
+    figures = {
+        "ranker_ndcg_before": list_ndcg(before_GC, judged),
+        "ranker_ndcg_network": list_ndcg(network_scores(further, judged), judged),
+    }
+    if figures["ranker_ndcg_network"] > figures["ranker_ndcg_before"]:
+        network, trees = further, None
+    figures["ranker_is_trees"] = float(trees is not None)
+    return FittedRanker(network=copy.deepcopy(network), trees=trees, curve=curve, figures=figures, judged=judged)
 
 
 def network_scores(ranker: Ranker, lists: ListTensors) -> npt.NDArray[np.float64]:

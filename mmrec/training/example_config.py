@@ -24,6 +24,8 @@ class Part(IntEnum):
 class ExampleConfig:
     """Which events become labels, and what stands beside them."""
 
+    window_days: NotNegative = 0.0
+    """Labels are what was done in the newest so many days, and what was done before is history alone; 0 takes all."""
     towers_fraction: Share = 0.8
     """Share of the label events, by label time, before the ranker's labels begin."""
     ranker_fraction: Share = 0.1

@@ -146,10 +146,16 @@ def fit_ranker(ranker: Ranker, lists: ListTensors, *, config: RankerFitConfig) -
         ranker: Its standardization is fitted here too.
         lists: In order of time: the last `held_out` share of them decides when to stop.
     """
+    train, _ = held_out_split(lists, config.held_out)
+    ranker.fit_scale(train.features_GCF[train.valid_GC].numpy())
+    return learn_ranking(ranker, lists, config=config)
+
+
+def learn_ranking(ranker: Ranker, lists: ListTensors, *, config: RankerFitConfig) -> list[dict[str, float]]:
+    """The same, from what the ranker is already: its standardization stays, since its weights go by it."""
     torch.manual_seed(config.seed)
     generator = np.random.default_rng(config.seed)
     train, held_out = held_out_split(lists, config.held_out)
-    ranker.fit_scale(train.features_GCF[train.valid_GC].numpy())
     optimizer = torch.optim.AdamW(ranker.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     best, best_state, since = float("inf"), copy.deepcopy(ranker.state_dict()), 0
     curve = []

@@ -64,9 +64,9 @@ class FittedSources:
     """Weights, and how they came to be."""
 
     weights: SourceWeights
-    """By name; empty where the sources keep their own."""
+    """By name; empty where the sources keep their own, and as they were before where those stay."""
     figures: dict[str, float] = field(default_factory=dict)
-    """NDCG of the fused order on the latest lists, with the sources' own weights and with learned ones."""
+    """NDCG of the fused order on the latest lists, with the weights of before and with learned ones."""
 
 
 def source_lists(asked: Iterable[tuple[Found, IntArray]]) -> list[SourceList]:
@@ -88,20 +88,26 @@ def _source_list(found: Found, labels: IntArray) -> SourceList | None:
 
 
 def fit_sources(
-    lists: Sequence[SourceList], sources: Sequence[RecallSource], *, num_candidates: int, config: SourceFitConfig
+    lists: Sequence[SourceList],
+    sources: Sequence[RecallSource],
+    *,
+    num_candidates: int,
+    config: SourceFitConfig,
+    before: SourceWeights = OWN_WEIGHTS,
 ) -> FittedSources:
     """Weights of the sources.
 
     Args:
         lists: In the order of time, each of these sources in this order.
-        sources: Their own weights are what learned ones have to beat.
+        sources: With weights of their own.
         num_candidates: Where the fused order is cut: a label beyond it is a miss.
+        before: What learned weights have to beat, by name; a source that is not named counts as it says itself.
     """
     lists = lists[-config.max_lists :]
     num_judged = int(len(lists) * config.held_out)
     if config.weights == "own" or min(num_judged, len(lists) - num_judged) < MIN_LISTS:
-        return FittedSources(weights=OWN_WEIGHTS)
-    own_S = np.array([source.weight for source in sources])
+        return FittedSources(weights=before)
+    own_S = np.array([before.get(source.name, source.weight) for source in sources])
     judged = lists[len(lists) - num_judged :]
     learned_S = learned_weights(lists[: len(lists) - num_judged], own_S, config=config)
     figures = {
@@ -109,7 +115,7 @@ def fit_sources(
         for name, weights_S in (("own", own_S), ("learned", learned_S))
     }
     if not figures["sources_ndcg_learned"] > figures["sources_ndcg_own"]:
-        return FittedSources(weights=OWN_WEIGHTS, figures=figures)
+        return FittedSources(weights=before, figures=figures)
     weights_S = learned_weights(lists, own_S, config=config)
     names = [source.name for source in sources]
     return FittedSources(weights=dict(zip(names, weights_S.tolist(), strict=True)), figures=figures)

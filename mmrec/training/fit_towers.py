@@ -13,10 +13,11 @@ Axes: N labels, C histories, L events, I items, K negatives, R items that a step
 """
 
 import copy
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ from torch.nn import functional
 from mmrec.content.matrix import ContentMatrix
 from mmrec.errors import ConfigurationError
 from mmrec.evaluation.metrics import hits_at_k, ndcg_at_k, ranks_in_rows
+from mmrec.models.bundle import ModelBundle
 from mmrec.models.causal_tower import CausalUserTower, user_tower
 from mmrec.models.losses import Temperature, info_nce, paired_info_nce, sampled_softmax
 from mmrec.models.settings import TowerSettings
@@ -49,6 +51,8 @@ from mmrec.wire.declared import AtLeastOne, Count, NotNegative, Positive, check
 _ITEMS_AT_ONCE = 65_536
 _SCORES_AT_ONCE = 2**25
 """Of ranks(): 128 MiB."""
+TEMPERATURE: Final = "towers_temperature"
+"""Figure of a model: where its towers' temperature stood last, since its weights do not hold it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +115,26 @@ class TwoTowers(nn.Module):
         self.workers = Workers()
         # What is drawn in a step is the same in every worker; torch's own generator differs, for dropout.
         self.draws = torch.Generator()
+
+    def begin_as(self, model: ModelBundle, content: ContentMatrix) -> None:
+        """Begin as a trained model's towers, ids by item: what it knew stays, items it had not met are new to it.
+
+        Args:
+            model: Of the same settings, behaviors and encoders.
+            content: The catalogue, as in the constructor.
+        """
+        weights = model.item_tower.state_dict()
+        weights["ids.weight"] = self.item_tower.ids.weight.detach().clone()
+        self.item_tower.load_state_dict(weights)
+        self.user_tower.load_state_dict(model.user_tower.state_dict())
+        row_of = {item_id: row for row, item_id in enumerate(model.known_item_ids)}
+        new = len(model.known_item_ids)  # the row of zeros
+        rows_I = torch.tensor([row_of.get(item_id, new) for item_id in content.item_ids], dtype=torch.int64)
+        self.item_tower.keep_ids(model.item_tower.ids.weight.detach()[rows_I])
+        self.projected_IMP.copy_(projected_content(self.item_tower, content)[0])
+        tau = float(model.metrics.get(TEMPERATURE, self.temperature().detach()))
+        with torch.no_grad():
+            self.temperature.log_tau.fill_(math.log(tau))
 
     def learn_counts(self, counts_I: IntArray) -> None:
         """Take note of what steps will draw: how often each item is the label.

@@ -12,6 +12,8 @@ from mmrec.training.event_columns import EventColumns, FloatArray
 from mmrec.training.example_config import ExampleConfig, Part
 from mmrec.training.known_before import known_before
 
+DAY_S = 86_400.0
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Labels:
@@ -23,6 +25,8 @@ class Labels:
     """Whether the label itself was known before the next part began: a later one could not have been learned from."""
     hidden_E: npt.NDArray[np.bool_]
     """Whether a hiding behavior of the user on the item was known before the label."""
+    in_window_E: npt.NDArray[np.bool_]
+    """Whether it is of the days whose events are labels; the parts divide these. The first part holds all before."""
     ranker_begins_s: float
     validation_begins_s: float
 
@@ -34,7 +38,9 @@ class Labels:
 def labels_of(events: EventColumns, *, config: ExampleConfig) -> Labels:
     """All events as labels; what serving hides, the events' behaviors say (Behavior.hides)."""
     times_E = events.event_times_E
-    ordered = np.sort(times_E)
+    window_s = config.window_days * DAY_S or np.inf
+    in_window_E = times_E >= times_E.max(initial=-np.inf) - window_s
+    ordered = np.sort(times_E[in_window_E])
     ranker_begins_s = _time_at(ordered, config.towers_fraction)
     validation_begins_s = _time_at(ordered, config.towers_fraction + config.ranker_fraction)
     parts_E = (times_E >= ranker_begins_s).astype(np.uint8) + (times_E >= validation_begins_s).astype(np.uint8)
@@ -43,6 +49,7 @@ def labels_of(events: EventColumns, *, config: ExampleConfig) -> Labels:
         parts_E=parts_E,
         in_time_E=known_before(events.known_times_E, ends_s),
         hidden_E=known_before(_first_hidden_s(events), times_E),
+        in_window_E=in_window_E,
         ranker_begins_s=ranker_begins_s,
         validation_begins_s=validation_begins_s,
     )

@@ -7,9 +7,10 @@ from mmrec.training.align_recipe import ALIGN
 from mmrec.training.attributes_recipe import ATTRIBUTES
 from mmrec.training.finetune_recipe import FINETUNE
 from mmrec.training.recipe import Recipe
+from mmrec.training.refit_recipe import REFIT
 from mmrec.training.towers_recipe import TOWERS
 
-RECIPES: Final[tuple[Recipe, ...]] = (TOWERS, ALIGN, ATTRIBUTES, FINETUNE)
+RECIPES: Final[tuple[Recipe, ...]] = (TOWERS, REFIT, ALIGN, ATTRIBUTES, FINETUNE)
 
 
 def recipe_named(name: str) -> Recipe:

@@ -26,7 +26,7 @@ def retrieval_examples(
     Args:
         max_history: Newest events before each label, as profiles keep them.
     """
-    usable = np.flatnonzero(labels.in_time_E)
+    usable = np.flatnonzero(labels.in_time_E & labels.in_window_E)
     drawn = _drawn(usable, config.max_retrieval_labels, seed=config.seed)
     chosen = drawn[np.lexsort((events.rank_by_event_time_E[drawn], events.event_times_E[drawn]))]
     num_known_N = num_known_events(events, chosen)
@@ -54,7 +54,8 @@ def retrieval_examples(
         hidden_N=labels.hidden_E[chosen],
     )
     return examples, {
-        "known_after_its_part": len(events) - len(usable),
+        "before_the_window": int((~labels.in_window_E).sum()),
+        "known_after_its_part": int((labels.in_window_E & ~labels.in_time_E).sum()),
         "not_drawn": len(usable) - len(drawn),
     }
 

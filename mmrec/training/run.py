@@ -30,6 +30,7 @@ from mmrec.features.item_columns import ContentColumns, ItemEntry, Vocabulary, c
 from mmrec.models.bundle import ModelBundle
 from mmrec.models.ranker import Ranker
 from mmrec.models.settings import RankerSettings, TowerSettings
+from mmrec.recall.fusion import OWN_WEIGHTS, SourceWeights
 from mmrec.recall.sources.registry import SOURCES
 from mmrec.training.choose_ranker import FittedRanker, RankerKind, fit_rankers
 from mmrec.training.example_config import Part
@@ -37,7 +38,7 @@ from mmrec.training.examples import RankingExamples, RetrievalExamples
 from mmrec.training.figures import RankingFigures
 from mmrec.training.fit_ranker import ListTensors, RankerFitConfig, joined, list_tensors
 from mmrec.training.fit_sources import FittedSources, SourceFitConfig, SourceList, fit_sources, source_lists
-from mmrec.training.fit_towers import TowerFit, TowerFitConfig, TwoTowers, labels_of_part
+from mmrec.training.fit_towers import TEMPERATURE, TowerFit, TowerFitConfig, TwoTowers, labels_of_part
 from mmrec.training.fit_trees import TreesFitConfig
 from mmrec.training.ranking_rows import RankedList, TowerView, proposed_lists, ranked_lists
 from mmrec.training.stalling import has_stalled
@@ -169,6 +170,7 @@ def finish(
     metrics |= {f"{name}_refit": value for name, value in {**ranker.figures, **sources.figures}.items()}
     metrics |= {f"source_weight_{source.name}": sources.weights.get(source.name, source.weight) for source in SOURCES}
     metrics["ranker_lists_refit"] = len(tensors or ()) + len(measured.tensors or ())
+    metrics[TEMPERATURE] = float(fit.model.temperature().detach())
     forms = ranker.kept_forms()
     metrics |= {f"ranker_ndcg_{name}": ndcg for name, ndcg in forms.items()}
     metrics["description"] = describe(settings, config)
@@ -223,10 +225,14 @@ class Workbench:
             progress("ranker_fitted", {**last, **fitted.figures, "lists": len(tensors)})
         return fitted
 
-    def fitted_sources(self, lists: Sequence[SourceList]) -> FittedSources:
-        """Weights of the recall sources."""
+    def fitted_sources(self, lists: Sequence[SourceList], *, before: SourceWeights = OWN_WEIGHTS) -> FittedSources:
+        """Weights of the recall sources, learned where that is better than those of before."""
         return fit_sources(
-            lists, SOURCES, num_candidates=self._settings.serving.num_candidates, config=self._config.fit_sources
+            lists,
+            SOURCES,
+            num_candidates=self._settings.serving.num_candidates,
+            config=self._config.fit_sources,
+            before=before,
         )
 
     def bundle(

@@ -5,12 +5,47 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from mmrec.v1 import behavior_pb2 as _behavior_pb2
 from mmrec.v1 import catalog_pb2 as _catalog_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class ItemOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ITEM_OUTCOME_UNSPECIFIED: _ClassVar[ItemOutcome]
+    ITEM_OUTCOME_LISTED: _ClassVar[ItemOutcome]
+    ITEM_OUTCOME_BELOW: _ClassVar[ItemOutcome]
+    ITEM_OUTCOME_CUT: _ClassVar[ItemOutcome]
+    ITEM_OUTCOME_NOT_PROPOSED: _ClassVar[ItemOutcome]
+    ITEM_OUTCOME_DONE: _ClassVar[ItemOutcome]
+    ITEM_OUTCOME_FILTERED: _ClassVar[ItemOutcome]
+    ITEM_OUTCOME_EXCLUDED: _ClassVar[ItemOutcome]
+    ITEM_OUTCOME_UNAVAILABLE: _ClassVar[ItemOutcome]
+
+class RowKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ROW_KIND_UNSPECIFIED: _ClassVar[RowKind]
+    ROW_KIND_FOR_USER: _ClassVar[RowKind]
+    ROW_KIND_BECAUSE: _ClassVar[RowKind]
+    ROW_KIND_NEW: _ClassVar[RowKind]
+    ROW_KIND_POPULAR: _ClassVar[RowKind]
+ITEM_OUTCOME_UNSPECIFIED: ItemOutcome
+ITEM_OUTCOME_LISTED: ItemOutcome
+ITEM_OUTCOME_BELOW: ItemOutcome
+ITEM_OUTCOME_CUT: ItemOutcome
+ITEM_OUTCOME_NOT_PROPOSED: ItemOutcome
+ITEM_OUTCOME_DONE: ItemOutcome
+ITEM_OUTCOME_FILTERED: ItemOutcome
+ITEM_OUTCOME_EXCLUDED: ItemOutcome
+ITEM_OUTCOME_UNAVAILABLE: ItemOutcome
+ROW_KIND_UNSPECIFIED: RowKind
+ROW_KIND_FOR_USER: RowKind
+ROW_KIND_BECAUSE: RowKind
+ROW_KIND_NEW: RowKind
+ROW_KIND_POPULAR: RowKind
 
 class RecommendItemsRequest(_message.Message):
     __slots__ = ("user_id", "anonymous_id", "num_items", "placement", "excluded_item_ids", "filter", "session_events", "page_token", "include_explanations", "as_of")
@@ -231,44 +266,75 @@ class SearchItemsResponse(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., release_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[RecommendedItem, _Mapping]]] = ..., state: _Optional[_Union[ServingState, _Mapping]] = ...) -> None: ...
 
 class RankItemsRequest(_message.Message):
-    __slots__ = ("user_id", "anonymous_id", "item_ids", "session_events")
+    __slots__ = ("user_id", "anonymous_id", "item_ids", "session_events", "include_explanations")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ANONYMOUS_ID_FIELD_NUMBER: _ClassVar[int]
     ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
     SESSION_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
     user_id: str
     anonymous_id: str
     item_ids: _containers.RepeatedScalarFieldContainer[str]
     session_events: _containers.RepeatedCompositeFieldContainer[_behavior_pb2.BehaviorEvent]
-    def __init__(self, user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ..., item_ids: _Optional[_Iterable[str]] = ..., session_events: _Optional[_Iterable[_Union[_behavior_pb2.BehaviorEvent, _Mapping]]] = ...) -> None: ...
+    include_explanations: bool
+    def __init__(self, user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ..., item_ids: _Optional[_Iterable[str]] = ..., session_events: _Optional[_Iterable[_Union[_behavior_pb2.BehaviorEvent, _Mapping]]] = ..., include_explanations: _Optional[bool] = ...) -> None: ...
 
 class RankItemsResponse(_message.Message):
-    __slots__ = ("request_id", "release_id", "items", "unknown_item_ids", "state")
+    __slots__ = ("request_id", "release_id", "items", "unknown_item_ids", "state", "unavailable_item_ids")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     RELEASE_ID_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    UNAVAILABLE_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     release_id: str
     items: _containers.RepeatedCompositeFieldContainer[RecommendedItem]
     unknown_item_ids: _containers.RepeatedScalarFieldContainer[str]
     state: ServingState
-    def __init__(self, request_id: _Optional[str] = ..., release_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[RecommendedItem, _Mapping]]] = ..., unknown_item_ids: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ServingState, _Mapping]] = ...) -> None: ...
+    unavailable_item_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, request_id: _Optional[str] = ..., release_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[RecommendedItem, _Mapping]]] = ..., unknown_item_ids: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ServingState, _Mapping]] = ..., unavailable_item_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ExplainItemRequest(_message.Message):
-    __slots__ = ("user_id", "item_id", "request_id")
+    __slots__ = ("user_id", "item_id", "anonymous_id", "num_items", "excluded_item_ids", "filter", "session_events")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
-    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ANONYMOUS_ID_FIELD_NUMBER: _ClassVar[int]
+    NUM_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    SESSION_EVENTS_FIELD_NUMBER: _ClassVar[int]
     user_id: str
     item_id: str
-    request_id: str
-    def __init__(self, user_id: _Optional[str] = ..., item_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    anonymous_id: str
+    num_items: int
+    excluded_item_ids: _containers.RepeatedScalarFieldContainer[str]
+    filter: AttributeFilter
+    session_events: _containers.RepeatedCompositeFieldContainer[_behavior_pb2.BehaviorEvent]
+    def __init__(self, user_id: _Optional[str] = ..., item_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ..., num_items: _Optional[int] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[AttributeFilter, _Mapping]] = ..., session_events: _Optional[_Iterable[_Union[_behavior_pb2.BehaviorEvent, _Mapping]]] = ...) -> None: ...
+
+class SourceStanding(_message.Message):
+    __slots__ = ("source", "rank", "score", "gain")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    GAIN_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    rank: int
+    score: float
+    gain: float
+    def __init__(self, source: _Optional[str] = ..., rank: _Optional[int] = ..., score: _Optional[float] = ..., gain: _Optional[float] = ...) -> None: ...
 
 class ExplainItemResponse(_message.Message):
-    __slots__ = ("release_id", "item", "features", "state")
+    __slots__ = ("release_id", "item", "features", "state", "outcome", "text", "place", "sources", "recall_score", "contributions", "candidates_score", "last_score")
     class FeaturesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    class ContributionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -279,8 +345,68 @@ class ExplainItemResponse(_message.Message):
     ITEM_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    RECALL_SCORE_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_SCORE_FIELD_NUMBER: _ClassVar[int]
+    LAST_SCORE_FIELD_NUMBER: _ClassVar[int]
     release_id: str
     item: RecommendedItem
     features: _containers.ScalarMap[str, float]
     state: ServingState
-    def __init__(self, release_id: _Optional[str] = ..., item: _Optional[_Union[RecommendedItem, _Mapping]] = ..., features: _Optional[_Mapping[str, float]] = ..., state: _Optional[_Union[ServingState, _Mapping]] = ...) -> None: ...
+    outcome: ItemOutcome
+    text: str
+    place: int
+    sources: _containers.RepeatedCompositeFieldContainer[SourceStanding]
+    recall_score: float
+    contributions: _containers.ScalarMap[str, float]
+    candidates_score: float
+    last_score: float
+    def __init__(self, release_id: _Optional[str] = ..., item: _Optional[_Union[RecommendedItem, _Mapping]] = ..., features: _Optional[_Mapping[str, float]] = ..., state: _Optional[_Union[ServingState, _Mapping]] = ..., outcome: _Optional[_Union[ItemOutcome, str]] = ..., text: _Optional[str] = ..., place: _Optional[int] = ..., sources: _Optional[_Iterable[_Union[SourceStanding, _Mapping]]] = ..., recall_score: _Optional[float] = ..., contributions: _Optional[_Mapping[str, float]] = ..., candidates_score: _Optional[float] = ..., last_score: _Optional[float] = ...) -> None: ...
+
+class RecommendRowsRequest(_message.Message):
+    __slots__ = ("user_id", "anonymous_id", "num_rows", "num_items", "excluded_item_ids", "filter", "session_events", "include_explanations")
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    ANONYMOUS_ID_FIELD_NUMBER: _ClassVar[int]
+    NUM_ROWS_FIELD_NUMBER: _ClassVar[int]
+    NUM_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    SESSION_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
+    user_id: str
+    anonymous_id: str
+    num_rows: int
+    num_items: int
+    excluded_item_ids: _containers.RepeatedScalarFieldContainer[str]
+    filter: AttributeFilter
+    session_events: _containers.RepeatedCompositeFieldContainer[_behavior_pb2.BehaviorEvent]
+    include_explanations: bool
+    def __init__(self, user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ..., num_rows: _Optional[int] = ..., num_items: _Optional[int] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[AttributeFilter, _Mapping]] = ..., session_events: _Optional[_Iterable[_Union[_behavior_pb2.BehaviorEvent, _Mapping]]] = ..., include_explanations: _Optional[bool] = ...) -> None: ...
+
+class ItemRow(_message.Message):
+    __slots__ = ("kind", "title", "item_id", "items")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    kind: RowKind
+    title: str
+    item_id: str
+    items: _containers.RepeatedCompositeFieldContainer[RecommendedItem]
+    def __init__(self, kind: _Optional[_Union[RowKind, str]] = ..., title: _Optional[str] = ..., item_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[RecommendedItem, _Mapping]]] = ...) -> None: ...
+
+class RecommendRowsResponse(_message.Message):
+    __slots__ = ("request_id", "release_id", "rows", "state")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    release_id: str
+    rows: _containers.RepeatedCompositeFieldContainer[ItemRow]
+    state: ServingState
+    def __init__(self, request_id: _Optional[str] = ..., release_id: _Optional[str] = ..., rows: _Optional[_Iterable[_Union[ItemRow, _Mapping]]] = ..., state: _Optional[_Union[ServingState, _Mapping]] = ...) -> None: ...

@@ -59,6 +59,11 @@ class RecommenderServiceStub:
                 request_serializer=mmrec_dot_v1_dot_recommender__pb2.ExplainItemRequest.SerializeToString,
                 response_deserializer=mmrec_dot_v1_dot_recommender__pb2.ExplainItemResponse.FromString,
                 _registered_method=True)
+        self.RecommendRows = channel.unary_unary(
+                '/mmrec.v1.RecommenderService/RecommendRows',
+                request_serializer=mmrec_dot_v1_dot_recommender__pb2.RecommendRowsRequest.SerializeToString,
+                response_deserializer=mmrec_dot_v1_dot_recommender__pb2.RecommendRowsResponse.FromString,
+                _registered_method=True)
 
 
 class RecommenderServiceServicer:
@@ -93,7 +98,14 @@ class RecommenderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExplainItem(self, request, context):
-        """Why an item is or would be on a user's list.
+        """What became of an item on its way to a user's list, and what it would take: why, and why not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecommendRows(self, request, context):
+        """A page of rows, each with its reason; no item is in two of them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,6 +138,11 @@ def add_RecommenderServiceServicer_to_server(servicer, server):
                     servicer.ExplainItem,
                     request_deserializer=mmrec_dot_v1_dot_recommender__pb2.ExplainItemRequest.FromString,
                     response_serializer=mmrec_dot_v1_dot_recommender__pb2.ExplainItemResponse.SerializeToString,
+            ),
+            'RecommendRows': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecommendRows,
+                    request_deserializer=mmrec_dot_v1_dot_recommender__pb2.RecommendRowsRequest.FromString,
+                    response_serializer=mmrec_dot_v1_dot_recommender__pb2.RecommendRowsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -263,6 +280,33 @@ class RecommenderService:
             '/mmrec.v1.RecommenderService/ExplainItem',
             mmrec_dot_v1_dot_recommender__pb2.ExplainItemRequest.SerializeToString,
             mmrec_dot_v1_dot_recommender__pb2.ExplainItemResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecommendRows(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mmrec.v1.RecommenderService/RecommendRows',
+            mmrec_dot_v1_dot_recommender__pb2.RecommendRowsRequest.SerializeToString,
+            mmrec_dot_v1_dot_recommender__pb2.RecommendRowsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -101,17 +101,24 @@ def fit_contrast(
             options,
             content_values(items, options.modalities),
             domain_I=domain_I,
-            counts_I=np.bincount(data.items_E, minlength=data.num_items).astype(np.int64),
+            counts_I=events.counts_I,
             use_ids=use_ids,
             seed=seed,
         )
-        learner = _Learner(network, events, options, extra=extra, contrast_weight=contrast_weight, seed=seed)
+        touched = np.flatnonzero(np.bincount(data.items_E, minlength=data.num_items))
+        learner = _Learner(
+            network, events, options, among=touched, extra=extra, contrast_weight=contrast_weight, seed=seed
+        )
         curve = learner.run() if len(events) else []
     return FittedContrast(network, weighting, curve)
 
 
 class _Learner:
-    """The steps of one fit."""
+    """The steps of one fit.
+
+    Args:
+        among: Items that are drawn, those with events: others would only ever be pushed away.
+    """
 
     def __init__(
         self,
@@ -119,15 +126,16 @@ class _Learner:
         events: ForeseenEvents,
         options: ContrastOptions,
         *,
+        among: IntArray,
         extra: Extra,
         contrast_weight: float,
         seed: int,
     ) -> None:
-        self._network, self._events, self._options = network, events, options
+        self._network, self._events, self._options, self._among = network, events, options, among
         self._extra, self._contrast_weight = extra, contrast_weight
         self._generator = np.random.default_rng(seed)
         self._own = by_part(events.own_NI, network.domain_I.numpy(), network.num_domains)
-        self._num_drawn = min(options.num_negatives, len(network.domain_I))
+        self._num_drawn = min(options.num_negatives, len(among))
         self._held_drawn_S = self._draw()
         learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self._optimizer = torch.optim.AdamW(
@@ -185,5 +193,4 @@ class _Learner:
         return users, torch.from_numpy(self._events.items_N[rows])
 
     def _draw(self) -> Tensor:
-        drawn_S = self._generator.choice(len(self._network.domain_I), self._num_drawn, replace=False)
-        return torch.from_numpy(drawn_S)
+        return torch.from_numpy(self._generator.choice(self._among, self._num_drawn, replace=False))

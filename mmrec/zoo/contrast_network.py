@@ -4,7 +4,7 @@
     f     = the item tower's content                                             (mmrec.models.towers)
     E_u^d = norm( f(x_u^d) + H_d f(x_u^d) + sum of  a_ui s_i id_i / sum of a_ui )        H_d: begins at 0; s, id: M24
     v_i   = norm( f(x_i) + s_i id_i )
-    L     = InfoNCE(E_u^d, v_i; tau),   d the domain of i, against items drawn evenly of that domain
+    L     = InfoNCE(E_u^d, v_i; tau),   d the domain of i, against touched items drawn evenly of that domain
 
 a_ui weighs what a user did (mmrec.zoo.history_matrix); modalities that an item lacks do not count in x. An event whose
 user did nothing in its domain before teaches nothing here: that is what alignment is for.
@@ -50,7 +50,7 @@ class ContrastNetwork(nn.Module):
 
     Args:
         domain_I: Domain of each item, from 0.
-        counts_I: Events of each item that are learned from.
+        counts_I: How often each item is one to learn from.
         use_ids: Whether items have a learned vector beside their content (METHODS M24).
     """
 

@@ -29,12 +29,12 @@ class ContrastOptions:
     modalities: tuple[Name, ...] = ()
     """Those that are read, `labels` for attributes; empty reads all there are."""
     id_shrinkage: NotNegative = 1.0
-    """k: where ids are used, that of an item with n events counts n / (n + k)."""
+    """k: where ids are used, that of an item that n events learned from are on counts n / (n + k)."""
     temperature: Warmth = 0.1
     """Where a learned one begins."""
     temperature_kind: Literal["learned", "fixed"] = "learned"
     num_negatives: AtLeastOne = 512
-    """Items drawn evenly for each batch, which all its events share."""
+    """Items drawn evenly for each batch among those with events; all its events share them."""
     dropout: Dropped = 0.1
     modality_dropout: Dropped = 0.0
     """Share of modalities that are hidden in training."""
@@ -47,8 +47,9 @@ class ContrastOptions:
     max_epochs: AtLeastOne = 20
     patience: AtLeastOne = 5
     """Epochs without a lower loss of the held events before learning ends; the best epoch is what stays."""
-    max_labels: AtLeastOne = 10
-    """Newest events of each user that are learned from."""
+    max_labels: AtLeastOne = 50
+    """Newest events of each user that are learned from. With 10 of about 150, as on MovieLens, networks were still
+    learning when all epochs were over."""
     order_decay: Share = 0.8
     decay_per_day: NotNegative = 0.01
     weights: BehaviorWeights = "equal"
@@ -72,6 +73,6 @@ CONTRAST_SPACE: Final[SearchSpace] = {
     "temperature": Choice((0.05, 0.1, 0.2)),
     "learning_rate": Between(0.001, 0.01, is_log=True),
     "dropout": Choice((0.0, 0.1, 0.3)),
-    "max_labels": Choice((5, 10, 20)),
+    "max_labels": Choice((10, 50)),
     "order_decay": Choice((0.6, 0.8, 0.9, 1.0)),
 }

@@ -27,6 +27,9 @@ class ForeseenEvents:
     own_NI: Sparse
     """Weights of the user's own items before the event, shape (N, I); a row has one entry at least."""
     is_held_N: BoolArray
+    counts_I: IntArray
+    """How often each item is one to learn from, shape (I,): what is known of its id (METHODS M24), which as that of a
+    drawn item only learns to stay away."""
 
     def __len__(self) -> int:
         """Number of events."""
@@ -50,12 +53,14 @@ def foreseen_events(data: Interactions, weighting: HistoryWeighting, *, max_labe
     is_repeated_N = np.zeros(len(rows), dtype=np.bool_)
     is_repeated_N[rows_N[own_NI.indices == data.items_E[rows][rows_N]]] = True
     kept = np.flatnonzero((np.diff(own_NI.indptr) > 0) & ~is_repeated_N)
-    users_N = data.users_E[rows[kept]]
+    users_N, items_N = data.users_E[rows[kept]], data.items_E[rows[kept]]
+    is_held_N = _held(users_N, seed)
     return ForeseenEvents(
         users_N=users_N,
-        items_N=data.items_E[rows[kept]],
+        items_N=items_N,
         own_NI=own_NI[kept],
-        is_held_N=_held(users_N, seed),
+        is_held_N=is_held_N,
+        counts_I=np.bincount(items_N[~is_held_N], minlength=data.num_items).astype(np.int64),
     )
 
 

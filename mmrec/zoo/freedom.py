@@ -10,13 +10,13 @@ dropped in training; the loss is that of mmrec.zoo.light_gcn.
 
 from dataclasses import dataclass
 
-from mmrec.evaluation.interactions import Float32Array, Histories, IntArray, Interactions, ItemFeatures
+from mmrec.evaluation.interactions import Interactions, ItemFeatures
 from mmrec.evaluation.search_space import Choice
 from mmrec.wire.declared import AtLeastOne, check
 from mmrec.zoo.content_graph import content_graph
-from mmrec.zoo.graph_embeddings import GraphOptions, fit_graph
+from mmrec.zoo.graph_embeddings import FittedGraph, GraphOptions, fit_graph
+from mmrec.zoo.graph_model import GraphModel
 from mmrec.zoo.light_gcn import GRAPH_SPACE
-from mmrec.zoo.pair_training import LearningCurve
 from mmrec.zoo.zoo_model import ZooModel
 
 
@@ -30,33 +30,15 @@ class FreedomOptions(GraphOptions):
         check(self, "freedom")
 
 
-class Freedom:
+def learn_freedom(data: Interactions, items: ItemFeatures, options: FreedomOptions, seed: int) -> FittedGraph:
     """Embeddings smoothed over who touched what, and over what is alike."""
-
-    name = "freedom"
-
-    def __init__(self, options: FreedomOptions) -> None:
-        self._options = options
-
-    def fit(self, data: Interactions, items: ItemFeatures, *, seed: int) -> None:
-        """Train from the start."""
-        alike_II = content_graph(items, num_alike=self._options.num_alike)
-        self._fitted = fit_graph(data, self._options, seed=seed, alike_II=alike_II)
-
-    def score(self, users_N: IntArray, histories: Histories) -> Float32Array:
-        """Cosines; 0 where nothing is known of a user."""
-        return self._fitted.score(users_N, histories)
-
-    @property
-    def learning_curve(self) -> LearningCurve:
-        """Mean loss by epoch of the last fit."""
-        return self._fitted.learning_curve
+    return fit_graph(data, options, seed=seed, alike_II=content_graph(items, num_alike=options.num_alike))
 
 
 FREEDOM = ZooModel(
     name="freedom",
     options=FreedomOptions,
-    build=Freedom,
+    build=lambda options: GraphModel("freedom", options, learn_freedom),
     about="LightGCN and a frozen graph of items alike in content, after FREEDOM (Zhou and Shen, MM 2023)",
     reads_content=True,
     space={**GRAPH_SPACE, "num_alike": Choice((5, 10, 20))},

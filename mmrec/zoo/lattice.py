@@ -20,14 +20,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmrec.evaluation.interactions import Float32Array, Histories, IntArray, Interactions, ItemFeatures
+from mmrec.evaluation.interactions import Float32Array, IntArray, Interactions, ItemFeatures
 from mmrec.evaluation.search_space import Choice
 from mmrec.wire.declared import AtLeastOne, Share, check
-from mmrec.zoo.content_inputs import content_inputs
 from mmrec.zoo.graph_embeddings import FittedGraph, GraphEmbeddings, GraphOptions
-from mmrec.zoo.history_matrix import Sparse
+from mmrec.zoo.graph_model import GraphModel, content_network
 from mmrec.zoo.light_gcn import GRAPH_SPACE
-from mmrec.zoo.pair_training import LearningCurve, learn_pairs
+from mmrec.zoo.pair_training import learn_pairs
 from mmrec.zoo.touched_pairs import TouchedPairs
 from mmrec.zoo.zoo_model import ZooModel
 
@@ -53,10 +52,10 @@ class LatticeOptions(GraphOptions):
 class _Network(nn.Module):
     """Embeddings over who touched what, and a graph of items by each kind of content."""
 
-    def __init__(self, touched_UI: Sparse, inputs: Mapping[str, Float32Array], options: LatticeOptions) -> None:
+    def __init__(self, pairs: TouchedPairs, inputs: Mapping[str, Float32Array], options: LatticeOptions) -> None:
         super().__init__()
         self._options = options
-        self.graph = GraphEmbeddings(touched_UI, options)
+        self.graph = GraphEmbeddings(pairs.matrix(), options)
         self._inputs = [functional.normalize(torch.from_numpy(rows_IC), dim=1) for rows_IC in inputs.values()]
         self.maps = nn.ModuleList(nn.Linear(each.shape[1], options.embedding_dim, bias=False) for each in self._inputs)
         self.shares = nn.Parameter(torch.zeros(len(self._inputs)))
@@ -123,40 +122,20 @@ def mixed(values_ID: Tensor, near_IK: Tensor, weights_IK: Tensor) -> Tensor:
     return (weights_IK[:, :, None] * near_IKD).sum(dim=1)
 
 
-class Lattice:
+def learn_lattice(data: Interactions, items: ItemFeatures, options: LatticeOptions, seed: int) -> FittedGraph:
     """Embeddings smoothed over who touched what, and over a learned likeness."""
-
-    name = "lattice"
-
-    def __init__(self, options: LatticeOptions) -> None:
-        self._options = options
-
-    def fit(self, data: Interactions, items: ItemFeatures, *, seed: int) -> None:
-        """Train from the start."""
-        options, pairs = self._options, TouchedPairs.of(data)
-        inputs = content_inputs(items, num_components=options.num_components)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            network = _Network(pairs.matrix(), inputs, options)
-        curve = learn_pairs(network, network.loss, pairs, options, seed=seed, before_epoch=network.before_epoch)
-        with torch.inference_mode():
-            items_ID = network.item_vectors(network.graph.vectors()[1])
-        self._fitted = FittedGraph(network.graph, data, options, items_ID=items_ID, learning_curve=curve)
-
-    def score(self, users_N: IntArray, histories: Histories) -> Float32Array:
-        """Cosines; 0 where nothing is known of a user."""
-        return self._fitted.score(users_N, histories)
-
-    @property
-    def learning_curve(self) -> LearningCurve:
-        """Mean loss by epoch of the last fit."""
-        return self._fitted.learning_curve
+    pairs = TouchedPairs.of(data)
+    network = content_network(_Network, pairs, items, options, seed=seed)
+    curve = learn_pairs(network, network.loss, pairs, options, seed=seed, before_epoch=network.before_epoch)
+    with torch.inference_mode():
+        items_ID = network.item_vectors(network.graph.vectors()[1])
+    return FittedGraph(network.graph, data, options, items_ID=items_ID, learning_curve=curve)
 
 
 LATTICE = ZooModel(
     name="lattice",
     options=LatticeOptions,
-    build=Lattice,
+    build=lambda options: GraphModel("lattice", options, learn_lattice),
     about="LightGCN and a graph of items learned from their content, after LATTICE (Zhang et al., MM 2021)",
     reads_content=True,
     space={**GRAPH_SPACE, "num_alike": Choice((5, 10, 20)), "first_share": Choice((0.5, 0.7, 0.9))},

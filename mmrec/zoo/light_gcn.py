@@ -6,11 +6,11 @@ cosines, one temperature, drawn items shared by a batch. It needs tens of epochs
 
 from dataclasses import dataclass
 
-from mmrec.evaluation.interactions import Float32Array, Histories, IntArray, Interactions, ItemFeatures
+from mmrec.evaluation.interactions import Interactions, ItemFeatures
 from mmrec.evaluation.search_space import Between, Choice, SearchSpace
 from mmrec.wire.declared import check
-from mmrec.zoo.graph_embeddings import GraphOptions, fit_graph
-from mmrec.zoo.pair_training import LearningCurve
+from mmrec.zoo.graph_embeddings import FittedGraph, GraphOptions, fit_graph
+from mmrec.zoo.graph_model import GraphModel
 from mmrec.zoo.zoo_model import ZooModel
 
 
@@ -22,27 +22,10 @@ class LightGCNOptions(GraphOptions):
         check(self, "light_gcn")
 
 
-class LightGCN:
+def learn_light_gcn(data: Interactions, items: ItemFeatures, options: LightGCNOptions, seed: int) -> FittedGraph:
     """Embeddings of users and items, smoothed over who touched what."""
-
-    name = "light_gcn"
-
-    def __init__(self, options: LightGCNOptions) -> None:
-        self._options = options
-
-    def fit(self, data: Interactions, items: ItemFeatures, *, seed: int) -> None:
-        """Train from the start."""
-        del items
-        self._fitted = fit_graph(data, self._options, seed=seed)
-
-    def score(self, users_N: IntArray, histories: Histories) -> Float32Array:
-        """Cosines; 0 where nothing is known of a user."""
-        return self._fitted.score(users_N, histories)
-
-    @property
-    def learning_curve(self) -> LearningCurve:
-        """Mean loss by epoch of the last fit."""
-        return self._fitted.learning_curve
+    del items
+    return fit_graph(data, options, seed=seed)
 
 
 GRAPH_SPACE: SearchSpace = {
@@ -57,7 +40,7 @@ GRAPH_SPACE: SearchSpace = {
 LIGHT_GCN = ZooModel(
     name="light_gcn",
     options=LightGCNOptions,
-    build=LightGCN,
+    build=lambda options: GraphModel("light_gcn", options, learn_light_gcn),
     about="embeddings smoothed over the graph of users and items (He et al., SIGIR 2020), sampled softmax",
     space=GRAPH_SPACE,
 )

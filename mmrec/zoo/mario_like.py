@@ -23,8 +23,8 @@ from mmrec.evaluation.content_metrics import unit_rows
 from mmrec.evaluation.interactions import Float32Array, Histories, IntArray, Interactions, ItemFeatures
 from mmrec.evaluation.search_space import Choice
 from mmrec.wire.declared import AtLeastOne, NotNegative, check
-from mmrec.zoo.content_inputs import content_inputs
 from mmrec.zoo.graph_embeddings import FittedGraph, GraphEmbeddings, GraphOptions
+from mmrec.zoo.graph_model import GraphModel, content_network
 from mmrec.zoo.light_gcn import GRAPH_SPACE
 from mmrec.zoo.modal_encoders import ModalEncoders
 from mmrec.zoo.pair_training import LearningCurve, learn_pairs, softmax_loss
@@ -115,39 +115,29 @@ def _rows(units_ID: Tensor, encoded: Sequence[Tensor], rows_X: Tensor) -> tuple[
     return units_ID.index_select(0, rows_X), [each_ID.index_select(0, rows_X) for each_ID in encoded]
 
 
-class MarioLike:
+class FittedMario:
     """Users from the graph; items from the graph and from content that each user attends to."""
 
-    name = "mario_like"
-
-    def __init__(self, options: MarioLikeOptions) -> None:
-        self._options = options
-
-    def fit(self, data: Interactions, items: ItemFeatures, *, seed: int) -> None:
-        """Train from the start."""
-        options, pairs = self._options, TouchedPairs.of(data)
-        inputs = content_inputs(items, num_components=options.num_components)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            network = _Network(pairs, inputs, options)
-        known = np.flatnonzero(pairs.is_known_I)
-        curve = learn_pairs(network, network.loss, pairs, options, seed=seed, among=known)
+    def __init__(
+        self, network: _Network, data: Interactions, options: MarioLikeOptions, *, learning_curve: LearningCurve
+    ) -> None:
+        self.learning_curve, self._sharpness = learning_curve, options.sharpness
         with torch.inference_mode():
             _, units_ID, encoded = network.items()
             self._encoded = [each.numpy() for each in encoded]
             self._asks_DD = network.asks.weight.numpy().T.copy()
         self._is_there_MI = [each.numpy() for each in network.encoders.is_there_MI]
-        self._fitted = FittedGraph(network.graph, data, options, items_ID=units_ID, learning_curve=curve)
+        self._graph = FittedGraph(network.graph, data, options, items_ID=units_ID)
 
     def score(self, users_N: IntArray, histories: Histories) -> Float32Array:
         """x_ui; 0 where nothing is known of a user."""
-        of_ND = unit_rows(self._fitted.users(users_N, histories))
-        scores_NI: Float32Array = of_ND @ self._fitted.items_ID.T
+        of_ND = unit_rows(self._graph.users(users_N, histories))
+        scores_NI: Float32Array = of_ND @ self._graph.items_ID.T
         if not self._encoded:
             return scores_NI
         asks_ND = unit_rows(of_ND @ self._asks_DD)
         asked = [
-            np.where(is_there_I, self._options.sharpness * (asks_ND @ encoded_ID.T), -np.inf)
+            np.where(is_there_I, self._sharpness * (asks_ND @ encoded_ID.T), -np.inf)
             for encoded_ID, is_there_I in zip(self._encoded, self._is_there_MI, strict=True)
         ]
         most_NI = np.maximum(np.max(asked, axis=0), np.finfo(np.float32).min)  # finite where an item has no kind
@@ -159,16 +149,20 @@ class MarioLike:
         scores_NI += total_NI / np.where(sum_NI > 0, sum_NI, np.float32(1.0))
         return scores_NI
 
-    @property
-    def learning_curve(self) -> LearningCurve:
-        """Mean loss by epoch of the last fit."""
-        return self._fitted.learning_curve
+
+def learn_mario_like(data: Interactions, items: ItemFeatures, options: MarioLikeOptions, seed: int) -> FittedMario:
+    """Train from the start."""
+    pairs = TouchedPairs.of(data)
+    network = content_network(_Network, pairs, items, options, seed=seed)
+    known = np.flatnonzero(pairs.is_known_I)
+    curve = learn_pairs(network, network.loss, pairs, options, seed=seed, among=known)
+    return FittedMario(network, data, options, learning_curve=curve)
 
 
 MARIO_LIKE = ZooModel(
     name="mario_like",
     options=MarioLikeOptions,
-    build=MarioLike,
+    build=lambda options: GraphModel("mario_like", options, learn_mario_like),
     about="graph embeddings, and content that each user attends to, after MARIO (Kim et al., CIKM 2022)",
     reads_content=True,
     space={**GRAPH_SPACE, "sharpness": Choice((0.0, 2.0, 5.0, 10.0)), "kept_weight": Choice((0.0, 0.1, 0.5))},

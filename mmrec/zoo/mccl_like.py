@@ -22,15 +22,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmrec.evaluation.interactions import Float32Array, Histories, IntArray, Interactions, ItemFeatures
+from mmrec.evaluation.interactions import Float32Array, IntArray, Interactions, ItemFeatures
 from mmrec.evaluation.search_space import Choice
 from mmrec.models.losses import paired_info_nce
 from mmrec.wire.declared import AtLeastOne, NotNegative, Positive, check
-from mmrec.zoo.content_inputs import content_inputs
 from mmrec.zoo.graph_embeddings import FittedGraph, GraphEmbeddings, GraphOptions
+from mmrec.zoo.graph_model import GraphModel, content_network
 from mmrec.zoo.light_gcn import GRAPH_SPACE
 from mmrec.zoo.modal_encoders import ModalEncoders
-from mmrec.zoo.pair_training import LearningCurve, learn_pairs
+from mmrec.zoo.pair_training import learn_pairs
 from mmrec.zoo.touched_pairs import TouchedPairs
 from mmrec.zoo.zoo_model import ZooModel
 
@@ -90,41 +90,21 @@ def info_nce(one_BD: Tensor, other_BD: Tensor, has_both_B: Tensor, *, temperatur
     )
 
 
-class MCCLLike:
+def learn_mccl_like(data: Interactions, items: ItemFeatures, options: MCCLLikeOptions, seed: int) -> FittedGraph:
     """Embeddings of id and content, smoothed over who touched what."""
-
-    name = "mccl_like"
-
-    def __init__(self, options: MCCLLikeOptions) -> None:
-        self._options = options
-
-    def fit(self, data: Interactions, items: ItemFeatures, *, seed: int) -> None:
-        """Train from the start."""
-        options, pairs = self._options, TouchedPairs.of(data)
-        inputs = content_inputs(items, num_components=options.num_components)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            network = _Network(pairs, inputs, options)
-        known = np.flatnonzero(pairs.is_known_I)
-        curve = learn_pairs(network, network.loss, pairs, options, seed=seed, among=known)
-        with torch.inference_mode():
-            first_ID, _ = network.first_items()
-        self._fitted = FittedGraph(network.graph, data, options, first_items_ID=first_ID, learning_curve=curve)
-
-    def score(self, users_N: IntArray, histories: Histories) -> Float32Array:
-        """Cosines; 0 where nothing is known of a user."""
-        return self._fitted.score(users_N, histories)
-
-    @property
-    def learning_curve(self) -> LearningCurve:
-        """Mean loss by epoch of the last fit."""
-        return self._fitted.learning_curve
+    pairs = TouchedPairs.of(data)
+    network = content_network(_Network, pairs, items, options, seed=seed)
+    known = np.flatnonzero(pairs.is_known_I)
+    curve = learn_pairs(network, network.loss, pairs, options, seed=seed, among=known)
+    with torch.inference_mode():
+        first_ID, _ = network.first_items()
+    return FittedGraph(network.graph, data, options, first_items_ID=first_ID, learning_curve=curve)
 
 
 MCCL_LIKE = ZooModel(
     name="mccl_like",
     options=MCCLLikeOptions,
-    build=MCCLLike,
+    build=lambda options: GraphModel("mccl_like", options, learn_mccl_like),
     about="graph embeddings of id and content whose views agree, a multimodal contrastive model",
     reads_content=True,
     space={

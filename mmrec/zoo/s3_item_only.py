@@ -14,9 +14,8 @@ from torch import Tensor
 
 from mmrec.evaluation.interactions import Float32Array, Histories, IntArray, Interactions, ItemFeatures
 from mmrec.evaluation.search_space import Between, Choice
-from mmrec.models.printed_ranker import PrintedScore
 from mmrec.wire.declared import check
-from mmrec.zoo.s3_printed import Pairs, PrintedOptions, Slots, fused, in_parts, printed_content, train
+from mmrec.zoo.s3_printed import PrintedNetwork, PrintedOptions, Slots, in_parts, train
 from mmrec.zoo.s3_scores import SCORE_SPACE, score_matrix, score_weighting
 from mmrec.zoo.zoo_model import ZooModel
 
@@ -43,23 +42,18 @@ class S3ItemOnly:
     def fit(self, data: Interactions, items: ItemFeatures, *, seed: int) -> None:
         """Train from the start."""
         options, slots = self._options, Slots.of(items)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            content = printed_content(slots, options)
-            ranker = PrintedScore(2 * options.head_dim, with_user=False, hidden_dim=options.hidden_dim)
+        network = PrintedNetwork.drawn(slots, options, with_user=False, seed=seed)
 
-        def of_items(rows: Slots) -> Tensor:
-            scores: Tensor = ranker(ranker.of_item(fused(content, rows)))
+        def of_rows(rows: Slots) -> Tensor:
+            scores: Tensor = network(network.of_items(rows))
             return scores
 
-        def of_pairs(pairs: Pairs) -> Tensor:
-            return of_items(slots.take(pairs.items_N))
-
         scores_UI = score_matrix(data, score_weighting(data, options))
-        parameters = [*content.parameters(), *ranker.parameters()]
-        self.learning_curve = train(parameters, of_pairs, scores_UI, options, seed=seed)
+        self.learning_curve = train(
+            network, lambda pairs: of_rows(slots.take(pairs.items_N)), scores_UI, options, seed=seed
+        )
         with torch.inference_mode():
-            self._scores_I = in_parts(of_items, slots).numpy()
+            self._scores_I = in_parts(of_rows, slots).numpy()
 
     def score(self, users_N: IntArray, histories: Histories) -> Float32Array:
         """The same for everybody."""

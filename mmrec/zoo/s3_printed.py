@@ -7,7 +7,7 @@ that have events, and for each of them `zeros_per_pair` pairs of the same user a
 they have, which is mostly 0; with none, a score says how much those who touched an item did so, and not how many.
 What a user scored goes in without the pair's own item: it would tell the answer.
 
-Axes: U users, I items, N rows, X an encoder's width.
+Axes: U users, I items, N rows, X an encoder's width, H hidden numbers.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from torch.nn import functional
 from mmrec.errors import SettingError
 from mmrec.evaluation.interactions import BoolArray, Float32Array, FloatArray, IntArray, ItemFeatures
 from mmrec.models.printed_heads import PRINTED_DIM
-from mmrec.models.printed_ranker import NUM_HEADS, PRINTED_HIDDEN, PrintedContent
+from mmrec.models.printed_ranker import NUM_HEADS, PRINTED_HIDDEN, PrintedContent, PrintedScore
 from mmrec.wire.declared import AtLeastOne, Count, Positive
 from mmrec.zoo.history_matrix import Sparse
 from mmrec.zoo.s3_scores import ScoreOptions
@@ -102,17 +102,47 @@ def _scaled(vectors_IX: Float32Array, has_I: BoolArray) -> Float32Array:
     return np.where(has_I[:, None], vectors_IX / (size or 1.0), 0.0).astype(np.float32)
 
 
-def printed_content(slots: Slots, options: PrintedOptions) -> PrintedContent:
-    """The network for content of these widths."""
-    return PrintedContent(text_dim=slots.text_NX.shape[1], image_dim=slots.image_NX.shape[1], head_dim=options.head_dim)
+class PrintedNetwork(nn.Module):
+    """Content in two slots to scores, of items alone or of users and items.
 
+    Args:
+        slots: Of all items; their widths are those of the network.
+        with_user: Whether what a user scored goes in.
+    """
 
-def fused(network: PrintedContent, slots: Slots) -> Tensor:
-    """Fused content of rows, (N, F)."""
-    found: Tensor = network(
-        torch.from_numpy(slots.text_NX), torch.from_numpy(slots.image_NX), torch.from_numpy(slots.present_N2)
-    )
-    return found
+    def __init__(self, slots: Slots, options: PrintedOptions, *, with_user: bool) -> None:
+        super().__init__()
+        text_dim, image_dim = slots.text_NX.shape[1], slots.image_NX.shape[1]
+        self.content = PrintedContent(text_dim=text_dim, image_dim=image_dim, head_dim=options.head_dim)
+        self.ranker = PrintedScore(2 * options.head_dim, with_user=with_user, hidden_dim=options.hidden_dim)
+
+    @classmethod
+    def drawn(cls, slots: Slots, options: PrintedOptions, *, with_user: bool, seed: int) -> "PrintedNetwork":
+        """Before its first step, drawn with a seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(slots, options, with_user=with_user)
+
+    def of_items(self, rows: Slots) -> Tensor:
+        """First layer of items by their content, (N, H)."""
+        found: Tensor = self.ranker.of_item(self._fused(rows))
+        return found
+
+    def of_users(self, rows: Slots) -> Tensor:
+        """First layer of users by the content of what they scored, (N, H)."""
+        assert self.ranker.of_user is not None
+        found: Tensor = self.ranker.of_user(self._fused(rows))
+        return found
+
+    def forward(self, items_NH: Tensor, users_NH: Tensor | None = None) -> Tensor:
+        """Scores; rows broadcast."""
+        scores: Tensor = self.ranker(items_NH, users_NH)
+        return scores
+
+    def _fused(self, slots: Slots) -> Tensor:
+        given = (slots.text_NX, slots.image_NX, slots.present_N2)
+        found: Tensor = self.content(*(torch.from_numpy(each) for each in given))
+        return found
 
 
 def in_parts(of: Callable[[Slots], Tensor], slots: Slots) -> Tensor:
@@ -159,7 +189,7 @@ def row_shares(scores_NI: Sparse) -> tuple[Sparse, FloatArray]:
 
 
 def train(
-    parameters: list[nn.Parameter],
+    network: PrintedNetwork,
     score: Callable[[Pairs], Tensor],
     scores_UI: Sparse,
     options: PrintedOptions,
@@ -169,14 +199,14 @@ def train(
     """Fit in place; (step, loss) in order, nothing where there is no event.
 
     Args:
-        score: Of pairs, shape (N,), with gradients for the parameters.
+        score: Of pairs, shape (N,), with gradients for the network's parameters.
         scores_UI: What is learned.
     """
     curve: list[tuple[float, float]] = []
     everything = Pairs.of(scores_UI)
     if not len(everything.users_N):
         return curve
-    optimizer = torch.optim.Adam(parameters, lr=options.learning_rate, fused=True)
+    optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate, fused=True)
     generator = np.random.default_rng(seed)
     for step in range(1, options.num_steps + 1):
         pairs = everything.drawn(options, num_items=scores_UI.shape[1], generator=generator)

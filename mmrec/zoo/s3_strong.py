@@ -7,7 +7,8 @@
     score     = log sum_b  w_b p_b(u, i)
 
 z is of mmrec.zoo.s3_strong_network. Each event is foreseen from what its user did before it. Keys of a batch are its
-own items and some drawn evenly, q_k is how often k is expected among them (Yi et al., RecSys 2019).
+own items and some drawn evenly among those with events (others would only ever be pushed away, and content alone could
+not rank them), q_k is how often k is expected among them (Yi et al., RecSys 2019).
 
 Axes: N events of a batch or targets, I items, K keys, B behaviors, R items that a batch needs.
 """
@@ -69,7 +70,7 @@ class S3StrongOptions(ScoreOptions):
     num_steps: AtLeastOne = 150
     batch_events: AtLeastOne = 256
     num_negatives: Count = 512
-    """Items drawn for each batch; 0 takes all items."""
+    """Items drawn for each batch among those with events; 0 takes all of these."""
 
     def __post_init__(self) -> None:
         check(self, "s3_strong")
@@ -170,12 +171,12 @@ class S3Strong:
     def _batch(
         self, data: Interactions, events: IntArray, histories: Histories, generator: np.random.Generator
     ) -> Batch:
-        items_N, num_items, num_drawn = data.items_E[events], data.num_items, self._options.num_negatives
-        if 0 < num_drawn < num_items:
-            keys_K = np.union1d(items_N, generator.choice(num_items, num_drawn, replace=False))
-            expected_I = len(items_N) * self._events_I / len(data) + num_drawn / num_items
+        items_N, touched, num_drawn = data.items_E[events], np.flatnonzero(self._events_I), self._options.num_negatives
+        if 0 < num_drawn < len(touched):
+            keys_K = np.union1d(items_N, generator.choice(touched, num_drawn, replace=False))
+            expected_I = len(items_N) * self._events_I / len(data) + num_drawn / len(touched)
         else:
-            keys_K, expected_I = np.arange(num_items), np.ones(num_items)
+            keys_K, expected_I = touched, np.ones(data.num_items)
         return Batch(
             own=self._own(histories),
             behaviors_N=torch.from_numpy(data.behaviors_E[events]),

@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 
 from mmrec.evaluation.interactions import Float32Array, FloatArray, Histories, IntArray, Interactions, ItemFeatures
-from mmrec.models.printed_ranker import PrintedScore
 from mmrec.wire.declared import check
 from mmrec.zoo.s3_item_only import PRINTED_SPACE
-from mmrec.zoo.s3_printed import Pairs, PrintedOptions, Slots, fused, in_parts, printed_content, row_shares, train
+from mmrec.zoo.s3_printed import Pairs, PrintedNetwork, PrintedOptions, Slots, in_parts, row_shares, train
 from mmrec.zoo.s3_scores import score_matrix, score_weighting
 from mmrec.zoo.zoo_model import ZooModel
 
@@ -44,33 +43,20 @@ class S3WithUser:
     def fit(self, data: Interactions, items: ItemFeatures, *, seed: int) -> None:
         """Train from the start."""
         options, slots = self._options, Slots.of(items)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self._content = printed_content(slots, options)
-            self._ranker = PrintedScore(2 * options.head_dim, with_user=True, hidden_dim=options.hidden_dim)
-        self._slots, self._weighting = slots, score_weighting(data, options)
+        network = PrintedNetwork.drawn(slots, options, with_user=True, seed=seed)
+        self._network, self._slots, self._weighting = network, slots, score_weighting(data, options)
         scores_UI = score_matrix(data, self._weighting)
         shares_UI, totals_U = row_shares(scores_UI)
         sums = slots.sums(shares_UI)
 
         def of_pairs(pairs: Pairs) -> Tensor:
-            users = self._of_users(without_own(sums, totals_U, slots, pairs))
-            scores: Tensor = self._ranker(self._of_items(slots.take(pairs.items_N)), users)
+            users_NH = network.of_users(without_own(sums, totals_U, slots, pairs))
+            scores: Tensor = network(network.of_items(slots.take(pairs.items_N)), users_NH)
             return scores
 
-        parameters = [*self._content.parameters(), *self._ranker.parameters()]
-        self.learning_curve = train(parameters, of_pairs, scores_UI, options, seed=seed)
+        self.learning_curve = train(network, of_pairs, scores_UI, options, seed=seed)
         with torch.inference_mode():
-            self._items_IH = in_parts(self._of_items, slots)
-
-    def _of_items(self, rows: Slots) -> Tensor:
-        found: Tensor = self._ranker.of_item(fused(self._content, rows))
-        return found
-
-    def _of_users(self, rows: Slots) -> Tensor:
-        assert self._ranker.of_user is not None
-        found: Tensor = self._ranker.of_user(fused(self._content, rows))
-        return found
+            self._items_IH = in_parts(network.of_items, slots)
 
     def score(self, users_N: IntArray, histories: Histories) -> Float32Array:
         """Of the history as it is."""
@@ -78,9 +64,9 @@ class S3WithUser:
         shares_NI, _ = row_shares(self._weighting.matrix(histories))
         scores_NI = np.empty((len(histories), len(self._items_IH)), dtype=np.float32)
         with torch.inference_mode():
-            users_NH = self._of_users(Slots.means(*self._slots.sums(shares_NI)))
+            users_NH = self._network.of_users(Slots.means(*self._slots.sums(shares_NI)))
             for n, user_H in enumerate(users_NH):
-                scores_NI[n] = self._ranker(self._items_IH, user_H).numpy()
+                scores_NI[n] = self._network(self._items_IH, user_H).numpy()
         return scores_NI
 
 

@@ -10,6 +10,7 @@ Axes: N targets or candidates, I items.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -23,6 +24,22 @@ from mmrec.zoo.shipped_options import ShippedOptions
 from mmrec.zoo.shipped_world import asked
 from mmrec.zoo.zoo_model import ZooModel
 
+_TRAINING: Final = (
+    "build choose_ranker drawn_lists event_columns example_config example_folder examples figures fit_ranker "
+    "fit_sources fit_towers fit_trees item_history known_before labels list_world profiles_as_of ranking_lists "
+    "ranking_rows retrieval_labels run stalling tower_data tower_sequences workers"
+)
+RESTS_ON: Final = (
+    *(f"training/{name}.py" for name in _TRAINING.split()),
+    "models/*.py",
+    "recall/**/*.py",
+    "scoring/*.py",
+    "features/assemble.py",
+    "features/item_columns.py",
+    "serving/recommend.py",
+    "serving/rerank.py",
+)
+"""What trains a release and makes its lists."""
 Order = Callable[[Replica, UserProfile, float], FloatArray]
 """Scores of all items for a profile at an instant, shape (I,)."""
 
@@ -117,6 +134,7 @@ def _entry(name: str, about: str, *, order: Order, with_lists: bool, space: Sear
         build=lambda options: Shipped(name, options, order=order, with_lists=with_lists),
         about=about,
         reads_content=True,
+        rests_on=RESTS_ON,
         space=space,
     )
 

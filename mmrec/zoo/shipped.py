@@ -23,6 +23,7 @@ from mmrec.training.build import build_examples, neighbors_before
 from mmrec.training.event_columns import event_columns
 from mmrec.training.example_config import Part
 from mmrec.training.fit_towers import TowerFit
+from mmrec.training.item_history import ItemHistory
 from mmrec.training.list_world import ListWorld, list_catalogue
 from mmrec.training.run import (
     TrainConfig,
@@ -98,25 +99,44 @@ def shipped(
     inputs = TrainInputs(retrieval=built.retrieval, ranking=built.ranking, content=content, entries=entries)
     with torch.random.fork_rng(devices=[]):
         bundle, fit = _trained(inputs, settings, config, with_lists=with_lists)
-    columns = event_columns(log, behaviors=settings.behaviors, item_ids=entries)
+    curve = tuple((each["epoch"], each["loss"]) for each in fit.curves)
+    return replica_of(bundle, data, items, settings, item_history=built.ranking.item_history, loss_by_epoch=curve)
+
+
+def replica_of(
+    bundle: ModelBundle,
+    data: Interactions,
+    items: ItemFeatures,
+    settings: Settings,
+    *,
+    item_history: ItemHistory,
+    loss_by_epoch: tuple[tuple[float, float], ...] = (),
+) -> Replica:
+    """A model that serves after the last of some events.
+
+    Args:
+        item_history: Of the events' items, as build_examples() made it of these events.
+    """
+    log, entries = event_log(data, settings.behaviors), entries_of(items)
     world = ListWorld(
         catalogue=list_catalogue(
             ids(data.num_items),
             content=content_columns([entries[item_id] for item_id in ids(data.num_items)], vocabulary=Vocabulary()),
             behaviors=settings.behaviors,
-            decay_per_day_H=built.ranking.item_history.decay_per_day_H,
-            vectors_ID=bundle.item_embeddings(content),
+            decay_per_day_H=item_history.decay_per_day_H,
+            vectors_ID=bundle.item_embeddings(content_of(items)),
         ),
-        item_history=built.ranking.item_history,
+        item_history=item_history,
         scoring=settings.scoring,
         tower=bundle,
     )
+    columns = event_columns(log, behaviors=settings.behaviors, item_ids=entries)
     after_s = float(np.nextafter(event_times(data).max(), np.inf))
     return Replica(
         bundle=bundle,
         catalogue=world.as_of(after_s, neighbors_before(columns, after_s, settings)),
         settings=settings,
-        loss_by_epoch=tuple((each["epoch"], each["loss"]) for each in fit.curves),
+        loss_by_epoch=loss_by_epoch,
     )
 
 

@@ -26,6 +26,9 @@ class ZooModel:
     """One line for tables: what it is, and whose."""
     reads_content: bool = False
     """Whether scores depend on what items are, beside who touched them; reports compare the two kinds on cold items."""
+    rests_on: tuple[str, ...] = ()
+    """Patterns of files in the package that scores rest on, beside those that all models do (mmrec.experiments.cells):
+    what was measured with others is measured anew."""
     space: SearchSpace = field(default_factory=dict)
     """What tuning tries; empty for a model without parameters worth tuning."""
 

@@ -86,13 +86,27 @@ class Recommender:
         work = partial(self._replica.search, message, deadline=self._deadline())
         return await self._answer_aside("SearchItems", work, recommender_pb2.SearchItemsResponse(), grpc_context)
 
-    # Not there yet: the codes say so.
+    async def RankItems(
+        self, message: recommender_pb2.RankItemsRequest, grpc_context: Any
+    ) -> recommender_pb2.RankItemsResponse:
+        """The caller's items in the order of the user's interest."""
+        work = partial(self._replica.rank_items, message, deadline=self._deadline())
+        return self._answer("RankItems", work, recommender_pb2.RankItemsResponse(), grpc_context)
 
-    async def RankItems(self, _: Any, grpc_context: Any) -> recommender_pb2.RankItemsResponse:
-        return _unimplemented("RankItems", recommender_pb2.RankItemsResponse(), grpc_context)
+    async def RecommendRows(
+        self, message: recommender_pb2.RecommendRowsRequest, grpc_context: Any
+    ) -> recommender_pb2.RecommendRowsResponse:
+        """A page of rows, each with its reason."""
+        work = partial(self._replica.recommend_rows, message, deadline=self._deadline())
+        return self._answer("RecommendRows", work, recommender_pb2.RecommendRowsResponse(), grpc_context)
 
-    async def ExplainItem(self, _: Any, grpc_context: Any) -> recommender_pb2.ExplainItemResponse:
-        return _unimplemented("ExplainItem", recommender_pb2.ExplainItemResponse(), grpc_context)
+    async def ExplainItem(
+        self, message: recommender_pb2.ExplainItemRequest, grpc_context: Any
+    ) -> recommender_pb2.ExplainItemResponse:
+        """What became of an item on its way to a list."""
+        work = partial(self._replica.explain_item, message, deadline=self._deadline())
+        # As long as several lists, for one person who looks: lists go on meanwhile.
+        return await self._answer_aside("ExplainItem", work, recommender_pb2.ExplainItemResponse(), grpc_context)
 
     async def Check(self, message: health_pb2.HealthCheckRequest, grpc_context: Any) -> health_pb2.HealthCheckResponse:
         """Health of this service, by name or as a whole."""
@@ -168,9 +182,3 @@ def application(config: str, *, num_replicas: int = 1) -> Any:
         logging_config={"enable_access_log": False, "log_level": "WARNING"},  # at INFO: a record per request
     )
     return deployment(Recommender).bind(config)
-
-
-def _unimplemented(method: str, empty: Answer, grpc_context: Any) -> Answer:
-    grpc_context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-    grpc_context.set_details(f"{method} does not exist yet; RecommendItems, SimilarItems and SearchItems do")
-    return empty

@@ -61,6 +61,13 @@ def programs(settings: Settings, home: StackHome, ports: StackPorts, *, stack_id
     milvus = ("milvus-lite", "server", "--data-dir", str(home.folder / "milvus"), "--host", HOST)
     broker = _module("services.stack.kafka_broker", "--folder", str(home.folder / "kafka"), "--port", str(ports.kafka))
     ready = ("topics", "features")
+    refit = Program(
+        name="refit",
+        command=_module("jobs.refit", "--follow"),
+        after=(*ready, "milvus"),
+        has_status=True,
+        niceness=19,  # what it brings is minutes old in any case
+    )
     return [
         Program(name="kafka", command=broker, port=ports.kafka),
         Program(name="topics", command=_module("services.stack.topics"), after=("kafka",), one_shot=True),
@@ -105,6 +112,7 @@ def programs(settings: Settings, home: StackHome, ports: StackPorts, *, stack_id
             port=ports.recommender,
             environment=serve,
         ),
+        *([refit] if settings.training.get("refit", {}).get("every_minutes") else []),
     ]
 
 

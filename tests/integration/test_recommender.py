@@ -152,6 +152,15 @@ def test_similar_items_leave_out_the_item_itself(client: ProtoClient, recommende
     assert item_id not in [item.item_id for item in answer.items]
 
 
+def test_items_of_the_caller_come_back_in_order_and_each_is_explained(client: ProtoClient) -> None:
+    listed = [item.item_id for item in client.call("RecommendItems", user_id="u", num_items=5).items]
+    ranked = client.call("RankItems", user_id="u", item_ids=[*reversed(listed), "no such item"])
+    assert sorted(item.item_id for item in ranked.items) == sorted(listed)
+    assert list(ranked.unknown_item_ids) == ["no such item"]
+    explained = client.call("ExplainItem", user_id="u", item_id=listed[0], num_items=5)
+    assert (explained.outcome, explained.item.rank, explained.text != "") == (1, 1, True)
+
+
 @pytest.mark.parametrize(
     ("method", "request_values", "code", "says"),
     [
@@ -172,8 +181,10 @@ def test_similar_items_leave_out_the_item_itself(client: ProtoClient, recommende
         ("SearchItems", {"query": [{"text": " "}]}, "INVALID_ARGUMENT", "query[0].text is empty"),
         ("SearchItems", {"query": [{"text": "a", "weight": -1.0}]}, "INVALID_ARGUMENT", "positive weight"),
         ("SearchItems", {"query": [{"item_id": "no such item"}]}, "NOT_FOUND", "no such item"),
-        ("RankItems", {"user_id": "u"}, "UNIMPLEMENTED", "RankItems"),
-        ("ExplainItem", {"user_id": "u", "item_id": "i"}, "UNIMPLEMENTED", "ExplainItem"),
+        ("RankItems", {"user_id": "u"}, "INVALID_ARGUMENT", "0 item_ids"),
+        ("RankItems", {"item_ids": ["i"]}, "INVALID_ARGUMENT", "user_id"),
+        ("ExplainItem", {"user_id": "u"}, "INVALID_ARGUMENT", "item_id is empty"),
+        ("ExplainItem", {"user_id": "u", "item_id": "no such item"}, "NOT_FOUND", "no such item"),
     ],
 )
 def test_a_refusal_has_the_right_code_and_says_what_is_wrong(

@@ -132,6 +132,7 @@ def searched(deployment: Any, examples: Path, out: Path) -> None:
     assert not out.with_name("tuned.run").exists()
 
 
+@pytest.mark.long
 def test_pictures_and_texts_of_a_deployment_are_aligned_by_two_workers(
     settings: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -9,41 +9,40 @@ import torch
 from mmrec.errors import SettingError
 from mmrec.evaluation.interactions import Interactions, ItemFeatures, ItemLabels
 from mmrec.zoo.content_inputs import content_inputs, principal
-from mmrec.zoo.lattice import Lattice, LatticeOptions, edge_weights, mixed, neighbors
-from mmrec.zoo.mario_like import MarioLike, MarioLikeOptions
-from mmrec.zoo.mccl_like import MCCLLike, MCCLLikeOptions, info_nce
-from mmrec.zoo.ncf import NCF, NCFOptions
-from mmrec.zoo.vbpr import VBPR, VBPROptions
+from mmrec.zoo.lattice import LATTICE, LatticeOptions, edge_weights, mixed, neighbors
+from mmrec.zoo.mario_like import MARIO_LIKE, MarioLikeOptions
+from mmrec.zoo.mccl_like import MCCL_LIKE, MCCLLikeOptions, info_nce
+from mmrec.zoo.ncf import NCF_MODEL, NCFOptions
+from mmrec.zoo.vbpr import VBPR_MODEL, VBPROptions
+from mmrec.zoo.zoo_model import ZooModel
 from tests.unit.test_graph_embeddings import NUM_ITEMS, NUM_USERS, asked, parity_content, parity_world
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FEW = {"embedding_dim": 8, "min_steps": 40, "num_epochs": 1, "learning_rate": 0.02}
-CONTENT_MODELS = [(VBPR, VBPROptions), (MarioLike, MarioLikeOptions), (MCCLLike, MCCLLikeOptions)]
+CONTENT_MODELS = [VBPR_MODEL, MARIO_LIKE, MCCL_LIKE]
 """Those whose items without events have content alone."""
 
 
-def trained(kind: Any, options: Any, items: ItemFeatures, *, data: Interactions | None = None, **changed: Any) -> Any:
-    model = kind(options(**{**FEW, **changed}))
+def trained(entry: ZooModel, items: ItemFeatures, *, data: Interactions | None = None, **changed: Any) -> Any:
+    model = entry.model({**FEW, **changed})
     model.fit(data or parity_world(), items, seed=1)
     return model
 
 
-@pytest.mark.parametrize(("kind", "options"), CONTENT_MODELS)
-def test_items_that_nobody_touched_are_ranked_by_their_content_alone(kind: Any, options: Any) -> None:
+@pytest.mark.parametrize("entry", CONTENT_MODELS, ids=lambda entry: entry.name)
+def test_items_that_nobody_touched_are_ranked_by_their_content_alone(entry: ZooModel) -> None:
     data = parity_world()
-    scores_NI = trained(kind, options, parity_content()).score(*asked(data, list(range(NUM_USERS))))
+    scores_NI = trained(entry, parity_content()).score(*asked(data, list(range(NUM_USERS))))
     even_N = np.arange(NUM_USERS) % 2 == 0
     assert np.mean((scores_NI[:, 8] > scores_NI[:, 9]) == even_N) >= 0.9
     labels = ItemLabels(names=("one",), offsets=np.array([0, *([1] * NUM_ITEMS)]), codes_A=np.zeros(1, dtype=np.int64))
-    bare = trained(kind, options, ItemFeatures(num_items=NUM_ITEMS, labels=labels))
+    bare = trained(entry, ItemFeatures(num_items=NUM_ITEMS, labels=labels))
     scores_NI = bare.score(*asked(data, list(range(NUM_USERS))))
     assert scores_NI[:, 8] == pytest.approx(scores_NI[:, 9], abs=1e-6), "without content they are alike"
 
 
 def test_lattice_brings_in_items_that_nobody_touched() -> None:
-    scores_NI = trained(Lattice, LatticeOptions, parity_content(), num_alike=4).score(
-        *asked(parity_world(), list(range(NUM_USERS)))
-    )
+    scores_NI = trained(LATTICE, parity_content(), num_alike=4).score(*asked(parity_world(), list(range(NUM_USERS))))
     assert np.mean((scores_NI[:, 8] > scores_NI[:, 9]) == (np.arange(NUM_USERS) % 2 == 0)) >= 0.9
 
 
@@ -101,18 +100,19 @@ def two_kinds() -> ItemFeatures:
 
 
 def test_attention_of_all_items_is_that_of_the_equation_by_hand() -> None:
-    model = trained(MarioLike, MarioLikeOptions, two_kinds(), sharpness=3.0)
+    model = trained(MARIO_LIKE, two_kinds(), sharpness=3.0)
     users_N, histories = asked(parity_world(), [0, 5])
-    of_ND = model._fitted.users(users_N, histories)
+    fitted = model.fitted
+    of_ND = fitted._graph.users(users_N, histories)
     of_ND /= np.linalg.norm(of_ND, axis=1, keepdims=True)
     found_NI = model.score(users_N, histories)
     for n, i in ((0, 1), (0, 2), (1, 7)):
-        asks_D = of_ND[n] @ model._asks_DD
+        asks_D = of_ND[n] @ fitted._asks_DD
         asks_D /= np.linalg.norm(asks_D)
-        kinds = [each for each, there in zip(model._encoded, model._is_there_MI, strict=True) if there[i]]
+        kinds = [each for each, there in zip(fitted._encoded, fitted._is_there_MI, strict=True) if there[i]]
         assert len(kinds) == (1 if i == 2 else 2)
         shares = np.exp([3.0 * asks_D @ each[i] for each in kinds])
-        expected = of_ND[n] @ model._fitted.items_ID[i]
+        expected = of_ND[n] @ fitted._graph.items_ID[i]
         expected += sum(s * (of_ND[n] @ e[i]) for s, e in zip(shares / shares.sum(), kinds, strict=True))
         assert found_NI[n, i] == pytest.approx(expected, abs=1e-5)
 
@@ -128,7 +128,7 @@ def test_scores_in_training_are_those_of_serving() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         network = _Network(pairs, inputs, options)
-    untrained = MarioLike(MarioLikeOptions(**{**FEW, "min_steps": 1, "learning_rate": 1e-12}, order_decay=1.0))
+    untrained = MARIO_LIKE.model({**FEW, "min_steps": 1, "learning_rate": 1e-12, "order_decay": 1.0})
     untrained.fit(data, two_kinds(), seed=1)
     scores_NI = torch.from_numpy(untrained.score(*asked(data, [0, 1])))
     expected = torch.nn.functional.cross_entropy(scores_NI / options.temperature, torch.tensor([2, 3]))
@@ -147,7 +147,7 @@ def test_views_that_agree_lose_least_and_equal_views_of_all_items_lose_the_log_o
 
 
 def test_all_items_are_scored_by_ncf_as_each_pair_is() -> None:
-    model = trained(NCF, NCFOptions, ItemFeatures(num_items=NUM_ITEMS))
+    model = trained(NCF_MODEL, ItemFeatures(num_items=NUM_ITEMS))
     users_N, histories = asked(parity_world(), [3, 4])
     network = model._network
     with torch.inference_mode():

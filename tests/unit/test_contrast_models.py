@@ -109,6 +109,55 @@ def test_one_domain_is_all_there_is_where_items_have_none() -> None:
     assert np.array_equal(cross.score(users_N, histories), alone.score(users_N, histories))
 
 
+NEW_I = np.arange(NUM_ITEMS) % ITEMS_EACH == ITEMS_EACH - 1
+"""The last item of each style in each domain."""
+
+
+def of_old_items() -> Interactions:
+    """The world before its new items came: nobody touched them."""
+    data = style_world()
+    return data.take(~NEW_I[data.items_E])
+
+
+def marked_items() -> ItemFeatures:
+    """Content that tells new items from others, too, as the season of a dress does."""
+    items = style_items()
+    return replace(
+        items, vectors={"text": np.concatenate([items.vectors["text"], NEW_I[:, None]], axis=1, dtype=np.float32)}
+    )
+
+
+@pytest.mark.parametrize("name", ["s1_fusion", "s2_contrastive", "s2_cross_domain", "s2_aligned_users"])
+def test_new_items_are_not_pushed_away_for_being_new(name: str) -> None:
+    """Of a user's own domain, the new item of the user's style stands above all items of other styles."""
+    data = of_old_items()
+    model = model_named(name).model({**SMALL, "max_epochs": 8})
+    model.fit(data, marked_items(), seed=2)
+    scores_NI = model.score(*asked(data, range(NUM_BOTH, NUM_BOTH + NUM_ONE)))
+    right = []
+    for style, scores_I in zip(np.arange(NUM_BOTH, NUM_BOTH + NUM_ONE) % NUM_STYLES, scores_NI, strict=True):
+        own_I = (DOMAIN_I == 0) & (style == STYLE_I)
+        right.append(scores_I[own_I & NEW_I].min() > scores_I[(DOMAIN_I == 0) & (style != STYLE_I)].max())
+    assert np.mean(right) >= 0.9
+
+
+def test_an_id_counts_what_is_learned_of_its_item_and_not_what_else_was_done_to_it() -> None:
+    data = style_world()
+    few = data.take(data.users_E < 12)
+    model = model_named("s2_aligned_users").model({**SMALL, "max_labels": 1})
+    model.fit(few, style_items(), seed=1)
+    network: Any = vars(model)["_fitted"].network
+    weighting = HistoryWeighting.of(few, order_decay=1.0, decay_per_day=0.0, weights="equal")
+    counts_I = foreseen_events(few, weighting, max_labels=1, seed=1).counts_I
+    asked_for = np.unique(few.items_E[[np.flatnonzero(few.users_E == user)[-1] for user in range(12)]])
+    assert np.flatnonzero(counts_I).tolist() == asked_for.tolist()
+    touched_alone = torch.from_numpy(np.setdiff1d(few.items_E, asked_for))
+    assert len(touched_alone) > 10
+    with torch.inference_mode():
+        by_content = network.content(network.projected_IMP[touched_alone], network.present_IM[touched_alone])
+        assert torch.allclose(network.items(touched_alone), by_content, atol=1e-6)
+
+
 def test_an_attribute_of_many_values_is_no_domain() -> None:
     names = tuple(f"k={value:02d}" for value in range(NUM_ITEMS))
     labels = ItemLabels(names=names, offsets=np.arange(NUM_ITEMS + 1), codes_A=np.arange(NUM_ITEMS))

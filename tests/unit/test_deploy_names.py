@@ -181,7 +181,9 @@ def test_programs_exist_and_their_status_files_are_those_that_probes_read(name: 
     for job in of_kind(name, "RayJob").values():
         assert importlib.util.find_spec(job["spec"]["entrypoint"].split()[2])
     services = {"jobs.score_stream", "jobs.follow_events", "jobs.build_neighbors", "jobs.tend_log", "jobs.encode_items"}
-    assert services | {"services.collector", "feature_repo.apply", "jobs.publish", "jobs.train"} <= modules
+    assert (
+        services | {"services.collector", "feature_repo.apply", "jobs.publish", "jobs.train", "jobs.refit"} <= modules
+    )
 
 
 @everywhere

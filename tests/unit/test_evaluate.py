@@ -1,5 +1,6 @@
 """`mmrec evaluate` from files to report: without a stack, cells that are kept, errors that name the cell."""
 
+import ast
 import csv
 import json
 import shutil
@@ -32,7 +33,9 @@ from mmrec.experiments.trained import fit
 from mmrec.experiments.tuning import Tuning, tuned
 from mmrec.reports.evaluation_report import evaluation_markdown, evaluation_page
 from mmrec.simulator.settings import BEHAVIORS, StorefrontConfig
+from mmrec.zoo.item_knn import ITEM_KNN
 from mmrec.zoo.popularity import Popularity, PopularityOptions
+from mmrec.zoo.served import SERVED
 from mmrec.zoo.zoo_model import ZooModel
 from tests.public_data import public_data
 
@@ -253,6 +256,42 @@ def test_cells_count_as_other_ones_once_a_file_that_models_share_differs(tmp_pat
     with (copied / "zoo" / "history_matrix.py").open("a") as file:
         file.write("# changed\n")
     assert code_digest(copied) != code_digest()
+
+
+def imported_files(first: Path) -> set[Path]:
+    """The files of the package that a file imports, and what these import."""
+    package, found, left = Path(mmrec.__file__).parent, set[Path](), [first]
+    while left:
+        path = left.pop()
+        if path in found:
+            continue
+        found.add(path)
+        nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        modules = [node.module.split(".") for node in nodes if (node.module or "").startswith("mmrec.")]
+        left += [
+            each for each in (package.joinpath(*parts[1:]).with_suffix(".py") for parts in modules) if each.is_file()
+        ]
+    return found
+
+
+def test_what_a_release_is_trained_and_served_by_counts_for_the_shipped_models_alone(tmp_path: Path) -> None:
+    package, copied = Path(mmrec.__file__).parent, tmp_path / "mmrec"
+    for pattern in (*CODE, *SERVED.rests_on):
+        assert any(package.glob(pattern)), f"{pattern} names no file"
+        for path in package.glob(pattern):
+            (copied / path.relative_to(package)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copied / path.relative_to(package))
+    before = code_digest(copied, also=SERVED.rests_on)
+    assert before == code_digest(also=SERVED.rests_on)
+    with (copied / "training" / "fit_trees.py").open("a") as file:
+        file.write("# changed\n")
+    assert code_digest(copied, also=SERVED.rests_on) != before
+    assert code_digest(copied) == code_digest() and not ITEM_KNN.rests_on
+    listed = {path for pattern in (*CODE, *SERVED.rests_on) for path in package.glob(pattern)}
+    rooms = {package / room for room in ("training", "recall", "models", "scoring", "features")}
+    reached = {path for path in imported_files(package / "zoo" / "served.py") if rooms & set(path.parents)}
+    assert len(reached) > 60
+    assert reached - listed == {package / "features" / name for name in ("record_counts.py", "values.py")}
 
 
 def test_candidates_are_the_same_whichever_models_run(data_set: DataSet, run: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 from mmrec.errors import SettingError
 from mmrec.evaluation.interactions import Histories, Interactions, ItemFeatures, ItemLabels, histories_of
 from mmrec.zoo.gce_like import GCELike, GCELikeOptions, bridge_weights, domains_of
-from mmrec.zoo.light_gcn import LightGCN, LightGCNOptions
+from mmrec.zoo.light_gcn import LIGHT_GCN
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NUM_USERS, HALF = 24, 8
@@ -96,8 +96,7 @@ def test_behavior_in_one_domain_ranks_items_of_the_other() -> None:
 
 def test_without_domains_it_is_light_gcn() -> None:
     data, nothing = two_domains(), ItemFeatures(num_items=2 * HALF)
-    few = {**FEW, "min_steps": 5}
-    other = LightGCN(LightGCNOptions(**few))
+    other = LIGHT_GCN.model({**FEW, "min_steps": 5})
     other.fit(data, nothing, seed=1)
     found = trained(data, nothing, min_steps=5).score(*asked(data, [0, 1, 23]))
     assert found == pytest.approx(other.score(*asked(data, [0, 1, 23])), abs=1e-3)

@@ -8,10 +8,11 @@ from torch.nn import functional
 
 from mmrec.errors import SettingError
 from mmrec.evaluation.interactions import UNKNOWN, Interactions, ItemFeatures, ItemLabels, histories_of
+from mmrec.evaluation.model import Learner
 from mmrec.zoo.content_graph import content_graph, highest
-from mmrec.zoo.freedom import Freedom, FreedomOptions
+from mmrec.zoo.freedom import FREEDOM, FreedomOptions
 from mmrec.zoo.graph_embeddings import FittedGraph, GraphEmbeddings, GraphOptions, multiplied, with_transpose
-from mmrec.zoo.light_gcn import LightGCN, LightGCNOptions
+from mmrec.zoo.light_gcn import LIGHT_GCN, LightGCNOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NUM_USERS, NUM_ITEMS = 12, 10
@@ -93,8 +94,9 @@ def test_trials_share_the_graph_of_the_same_items_and_size() -> None:
 
 
 def test_a_network_that_learns_tells_a_loss_per_epoch_which_falls() -> None:
-    model = LightGCN(LightGCNOptions(**{**SMALL, "learning_rate": 0.02}))
+    model = LIGHT_GCN.model({**SMALL, "learning_rate": 0.02})
     model.fit(parity_world(), ItemFeatures(num_items=NUM_ITEMS), seed=1)
+    assert isinstance(model, Learner)
     epochs, losses = zip(*model.learning_curve, strict=True)
     assert list(epochs) == [float(number) for number in range(1, 41)] and losses[-1] < losses[0]
 
@@ -119,7 +121,7 @@ def test_an_item_counts_once_however_often_it_was_touched_and_however_old_it_is(
 
 def test_content_brings_in_items_that_nobody_touched() -> None:
     data, items = parity_world(), parity_content()
-    model = Freedom(FreedomOptions(**SMALL, num_alike=4))
+    model = FREEDOM.model({**SMALL, "num_alike": 4})
     model.fit(data, items, seed=1)
     scores_NI = model.score(*asked(data, list(range(NUM_USERS))))
     even_N = np.arange(NUM_USERS) % 2 == 0
@@ -128,7 +130,7 @@ def test_content_brings_in_items_that_nobody_touched() -> None:
 
 def test_a_user_nobody_knows_with_a_history_is_served_by_it_and_without_one_by_nothing() -> None:
     data = parity_world()
-    model = LightGCN(LightGCNOptions(**SMALL))
+    model = LIGHT_GCN.model(SMALL)
     model.fit(data, ItemFeatures(num_items=NUM_ITEMS), seed=1)
     _, histories = asked(data, [0])
     scores_I = model.score(np.array([UNKNOWN]), histories)[0]

@@ -189,7 +189,21 @@ def test_an_item_without_events_ranks_where_its_content_puts_it() -> None:
     assert not np.isin(task.data.items_E, cold_G).any()
     scores_NG = strong_of_bridged().score(task.test.users_N, task.test.histories)[:, cold_G]
     wanted_N = task.test.items_P // (PER_GROUP + 1)
-    assert (scores_NG.argmax(axis=1) == wanted_N).mean() >= 0.6
+    assert (scores_NG.argmax(axis=1) == wanted_N).mean() >= 0.8
+
+
+def test_an_item_is_not_pushed_away_for_content_that_new_items_alone_have() -> None:
+    """What is new tells it, as the season of a dress does: it still stands above the items of most other groups."""
+    task, cold_G = bridged_task(), np.arange(NUM_GROUPS) * (PER_GROUP + 1) + PER_GROUP
+    given = bridged_items().vectors["text"]
+    is_new_I1 = np.isin(np.arange(NUM_ITEMS), cold_G)[:, None]
+    model = S3_STRONG.model({"width": 16, "batch_events": 64, "num_steps": 120})
+    model.fit(task.data.take(task.fit_E), text_of(np.concatenate([given, is_new_I1], axis=1)), seed=1)
+    scores_NI = model.score(task.test.users_N, task.test.histories)
+    wanted_N = task.test.items_P // (PER_GROUP + 1)
+    own_N = np.take_along_axis(scores_NI, cold_G[wanted_N][:, None], axis=1)
+    is_other_NI = (np.arange(NUM_ITEMS) // (PER_GROUP + 1))[None] != wanted_N[:, None]
+    assert ((scores_NI < own_N) & is_other_NI).sum() / is_other_NI.sum() >= 0.8
 
 
 def test_the_next_event_is_of_some_behavior_on_some_item() -> None:
