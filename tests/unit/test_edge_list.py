@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from mmrec.errors import ConfigurationError
-from mmrec.v1 import collector_pb2, recommender_pb2
 from services.edge.clients import EdgeList, load_edge, parse_edge
 from services.edge.envoy import BackendPlace, EdgePlace, envoy_configuration
 from services.edge.gateway import gateway_policies
