@@ -1,10 +1,13 @@
 """The list of clients at the edge: what it refuses, that it covers every method, and that what it renders is there."""
 
+import importlib
 import json
+import pkgutil
 from pathlib import Path
 
 import pytest
 
+import mmrec.v1
 from mmrec.errors import ConfigurationError
 from services.edge.clients import EdgeList, load_edge, parse_edge
 from services.edge.envoy import BackendPlace, EdgePlace, envoy_configuration
@@ -21,10 +24,9 @@ def edge() -> EdgeList:
 
 
 def test_every_method_of_our_services_belongs_to_one_scope(edge: EdgeList) -> None:
-    services = [
-        *collector_pb2.DESCRIPTOR.services_by_name.values(),
-        *recommender_pb2.DESCRIPTOR.services_by_name.values(),
-    ]
+    names = [module.name for module in pkgutil.iter_modules(mmrec.v1.__path__) if module.name.endswith("_pb2")]
+    files = [importlib.import_module(f"mmrec.v1.{name}").DESCRIPTOR for name in names]
+    services = [service for file in files for service in file.services_by_name.values()]
     methods = [f"{service.full_name}/{method.name}" for service in services for method in service.methods]
     assert len(methods) > 5
     named = [pattern for scope in edge.scopes for pattern in scope.methods]
