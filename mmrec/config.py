@@ -100,6 +100,11 @@ class ServingSettings:
     """host:port of the collector's gRPC endpoint."""
     admin: Address = "127.0.0.1:18515"
     """host:port of the administrative gRPC endpoint."""
+    num_replicas: Annotated[int, Meta(ge=1, le=8)] = 1
+    """Replicas of the recommender that services.recommender starts on this machine; in a Ray cluster that is told what
+    to serve by a file, that file says how many."""
+    serve_http_port: Annotated[int, Meta(ge=0, le=65_535)] = 0
+    """Port of Ray Serve's HTTP side, which answers nothing but Serve's own health route; 0 for one that is free."""
     num_candidates: AtLeastOne = 400
     """Candidates that recall passes to ranking."""
     default_deadline_ms: Positive = 500.0
@@ -284,7 +289,7 @@ class MetricsSettings:
     score_stream: AddressOrNone = ""
     collector: AddressOrNone = ""
     recommender: AddressOrNone = ""
-    """Address of the one replica on this machine."""
+    """Address of the replica on this machine; where there are several, of the one that was there first."""
     build_neighbors: AddressOrNone = ""
     tend_log: AddressOrNone = ""
     follow_events: AddressOrNone = ""

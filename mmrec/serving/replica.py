@@ -43,7 +43,7 @@ from mmrec.serving.keeper import CatalogueKeeper
 from mmrec.serving.live_weights import LiveWeights
 from mmrec.serving.messages import list_request, list_response
 from mmrec.serving.near_places import NearPlaces
-from mmrec.serving.profile_reads import READ_S, SHARE, ProfileReads
+from mmrec.serving.profile_reads import READ_S, SHARE, OpenedReads, ProfileReads
 from mmrec.serving.recommend import Deadline, ReplicaState, recommend
 from mmrec.serving.release_loading import RELEASE_CHECK_S, LoadedRelease, Refused, load_release, refresh_all
 from mmrec.serving.rows_answer import rows_answer
@@ -118,7 +118,7 @@ class Replica:
         figures: Callable[[], Mapping[str, Any]] = dict,
         after_load: Callable[[], None] = lambda: None,
     ) -> None:
-        """Open the online store.
+        """Open the online store; one that is away is opened later.
 
         Args:
             figures: More figures for the status file.
@@ -148,10 +148,10 @@ class Replica:
             stopping=self._stopping,
         )
         self._counts_cursor, self._neighbors_cursor = Cursor(), Cursor()
-        self._features = parts.open_features()  # for requests, and for nobody else
+        self._store = OpenedReads(parts.open_features)  # for requests, and for nobody else
         self.reads = ProfileReads(
             overlay=parts.open_overlay() if parts.open_overlay is not None else None,
-            read_profiles=self._features.read_profiles,
+            read_profiles=self._store,
             config=lambda: self._state.scoring,
             in_thread=settings.stores.online_store == "redis",
         )
@@ -239,7 +239,7 @@ class Replica:
         """Answer SimilarItems; errors as mmrec.serving.similar.similar()."""
         answer = partial(
             similar_answer,
-            read_neighbors=self._features.read_neighbors,
+            read_neighbors=self._store.read_neighbors,
             substitutes_share=self._parts.settings.serving.substitutes_share,
         )
         return self._for_user(answer, message, deadline)

@@ -28,7 +28,7 @@ from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
 from mmrec.v1 import recommender_pb2
 from mmrec.wiring import open_producer, open_query_encoder, replica_parts, settings_from
-from services.recommender.environment import THREADS
+from services.recommender.environment import replica_environment
 from services.recommender.ingress import caller_deadline_s
 from services.recommender.memory import settle_memory
 
@@ -186,13 +186,18 @@ class Recommender:
         return answer
 
 
-def application(config: str) -> Any:
-    """The deployment for serve.run(). Decorating the class itself would make Ray pickle it with all it refers to."""
+def application(config: str, *, num_replicas: int = 1) -> Any:
+    """The deployment for serve.run(). Decorating the class itself would make Ray pickle it with all it refers to.
+
+    Args:
+        config: The TOML file, as each node finds it.
+        num_replicas: A file that tells Serve what to serve may say something else.
+    """
     deployment = serve.deployment(
         name="recommender",
-        num_replicas=1,
+        num_replicas=num_replicas,
         max_ongoing_requests=512,
-        ray_actor_options={"num_cpus": 0, "runtime_env": {"env_vars": THREADS}},
+        ray_actor_options={"num_cpus": 0, "runtime_env": {"env_vars": replica_environment()}},
         graceful_shutdown_timeout_s=2,
         health_check_timeout_s=60,
         logging_config={"enable_access_log": False, "log_level": "WARNING"},  # at INFO: a record per request

@@ -137,7 +137,9 @@ def test_ports_of_pods_services_and_policies_are_those_of_the_configuration(name
         assert found == {grpc[service], METRICS_PORT}
     for route, manifest in of_kind(name, "GRPCRoute").items():
         ports = {b["port"] for rule in manifest["spec"]["rules"] for b in rule["backendRefs"]}
-        assert ports == {grpc[{"lists": "recommender", "admin": "admin"}.get(route, "collector")]}
+        assert ports == {
+            grpc[{"lists": "recommender", "campaigns": "recommender", "admin": "admin"}.get(route, "collector")]
+        }
 
 
 @everywhere
