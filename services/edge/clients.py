@@ -102,8 +102,8 @@ class EdgeList:
         for place, client in enumerate(self.clients):
             for name in client.scopes:
                 refuse_unknown({name: None}, known, at=("clients", place, "scopes"))
-            for name in client.requests_per_s:
-                refuse_unknown({name: None}, client.scopes, at=("clients", place, "requests_per_s"))
+            for asked in client.requests_per_s:
+                refuse_unknown({asked: None}, client.scopes, at=("clients", place, "requests_per_s"))
 
     def clients_of(self, scope: Scope) -> list[EdgeClient]:
         """Clients that have a scope."""
