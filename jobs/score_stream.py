@@ -119,7 +119,13 @@ def run(settings: Settings, options: argparse.Namespace, *, stop: threading.Even
 def _open(settings: Settings, options: argparse.Namespace, lock: IO[str], *, scratch: Path) -> Engines:
     """Open and recover everything the stream runs on; when it returns, the profiles agree with the log."""
     with ThreadPoolExecutor() as pool:  # the JVM starts while this process loads its engines
-        start = partial(local_spark, "score_stream", master=options.master, max_result=options.max_result)
+        start = partial(
+            local_spark,
+            "score_stream",
+            master=options.master,
+            max_result=options.max_result,
+            num_partitions=options.partitions,
+        )
         started = pool.submit(start, folder=scratch)
         right = when_it_answers(partial(take_writer_right, settings, lock=lock))
         open_both = partial(open_scoring_stream, settings, timer=time.monotonic, lease=right.holder)
@@ -195,6 +201,12 @@ def main() -> int:
     )
     parser.add_argument(
         "--every", type=argument(NotNegative), default=1.0, help="seconds from batch to batch at least (%(default)s)"
+    )
+    parser.add_argument(
+        "--partitions",
+        type=argument(AtLeastOne),
+        default=2,
+        help="parts that judge and write at once, on Redis: as many as Spark has cores (default: %(default)s)",
     )
     parser.add_argument("--max-result", default="128m", help="bytes of a batch on the driver (default: %(default)s)")
     arguments = parser.parse_args()

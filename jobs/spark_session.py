@@ -1,6 +1,7 @@
-"""A Spark session on this machine that needs no network: local jars, loopback addresses, nothing written elsewhere.
+"""A Spark session whose driver is on this machine and needs no network: local jars, nothing written elsewhere.
 
-Reads MMREC_SPARK_JARS (paths of the Kafka connector, separated by "," or ":") and JAVA_HOME, which the stack sets.
+Reads MMREC_SPARK_JARS (paths of the Kafka connector, separated by "," or ":") and JAVA_HOME, which the stack sets, and
+SPARK_LOCAL_IP: where the driver listens, and where executors of a cluster find it; loopback where it is not set.
 """
 
 import os
@@ -24,13 +25,17 @@ LATE_C2 = (
 of the JVM's 28 CPU-seconds, more than its code saved by then."""
 
 
-def local_spark(name: str, *, master: str, folder: Path, max_result: str = "128m") -> SparkSession:
+def local_spark(
+    name: str, *, master: str, folder: Path, max_result: str = "128m", num_partitions: int = 2
+) -> SparkSession:
     """Start Spark.
 
     Args:
-        master: Such as local[2,4]: two threads, and a task whose worker was killed is tried four times in all.
+        master: Such as local[2,4]: two threads, and a task whose worker was killed is tried four times in all; or a
+            cluster's, such as spark://host:7077.
         folder: Folder for Spark's own files.
         max_result: Largest result; more is fetched in portions (jobs/decoded_stream.py).
+        num_partitions: Into how many parts rows are shuffled: as many as threads, or as executors' cores.
 
     Raises:
         MachineError: the connector's jars are not named or do not exist.
@@ -42,15 +47,15 @@ def local_spark(name: str, *, master: str, folder: Path, max_result: str = "128m
     if not jars or missing:
         raise MachineError(f"{JARS_VARIABLE} names {missing or 'no jars'}; `mmrec up` fetches them and sets it")
     folder.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    where = os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     # Workers are children of the JVM: they must find this Python and this package.
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     root = str(Path(mmrec.__file__).parent.parent)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
     options = {
         "spark.jars": ",".join(jars),
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": where,
+        "spark.driver.bindAddress": where,
         "spark.driver.memory": "1g",
         "spark.driver.maxResultSize": max_result,
         "spark.driver.extraJavaOptions": f"-XX:+UseSerialGC {LATE_C2} -Djava.io.tmpdir={folder}",
@@ -58,7 +63,7 @@ def local_spark(name: str, *, master: str, folder: Path, max_result: str = "128m
         "spark.redaction.regex": REDACTED,
         "spark.sql.redaction.string.regex": REDACTED_TEXT,
         "spark.ui.showConsoleProgress": "false",
-        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.shuffle.partitions": str(num_partitions),
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.local.dir": str(folder / "local"),

@@ -101,10 +101,18 @@ class ServingSettings:
     """host:port of the collector's gRPC endpoint."""
     admin: Address = "127.0.0.1:18515"
     """host:port of the administrative gRPC endpoint."""
+    num_replicas: Annotated[int, Meta(ge=1, le=8)] = 1
+    """Replicas of the recommender that services.recommender starts on this machine; in a Ray cluster that is told what
+    to serve by a file, that file says how many."""
+    serve_http_port: Annotated[int, Meta(ge=0, le=65_535)] = 0
+    """Port of Ray Serve's HTTP side, which answers nothing but Serve's own health route; 0 for one that is free."""
     num_candidates: AtLeastOne = 400
     """Candidates that recall passes to ranking."""
     default_deadline_ms: Positive = 500.0
     """Deadline of a request that sets none."""
+    substitutes_share: str = "category"
+    """Attribute whose values items share that one would buy instead of each other: what goes with an item has another
+    one. Empty where no attribute tells."""
     diversity: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     """0 orders lists by score alone; closer to 1, adjacent items of a list are less similar."""
     certificate_file: FilePath = ""
@@ -246,6 +254,9 @@ class StatisticsSettings:
     """Pause between two builds of neighbors."""
     num_neighbors: AtLeastOne = 50
     """Neighbors kept per item."""
+    popular_by: tuple[Name, ...] = ()
+    """Names in the context of events, such as "country" or "device", by whose values popular items are kept, too: for
+    what is popular near a request that brings such a context."""
 
     def __post_init__(self) -> None:
         check(self, "statistics")
@@ -279,7 +290,7 @@ class MetricsSettings:
     score_stream: AddressOrNone = ""
     collector: AddressOrNone = ""
     recommender: AddressOrNone = ""
-    """Address of the one replica on this machine."""
+    """Address of the replica on this machine; where there are several, of the one that was there first."""
     build_neighbors: AddressOrNone = ""
     tend_log: AddressOrNone = ""
     follow_events: AddressOrNone = ""

@@ -73,6 +73,10 @@ class IncompatibleStateError(StoreError):
     """Stored bytes or a release do not fit this code or schema."""
 
 
+class BusyError(MmrecError):
+    """A service has more to do than it can; ask again in a moment."""
+
+
 class DeadlineError(MmrecError, TimeoutError):
     """The caller's deadline passed before there was an answer."""
 

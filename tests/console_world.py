@@ -134,7 +134,9 @@ def _replica(settings: Settings, world: ServingWorld, folder: Path) -> Replica:
 
 def _with_awkward_titles(world: ServingWorld) -> ServingWorld:
     titles = [AWKWARD[n % len(AWKWARD)] if n % 3 == 0 else entry.title for n, entry in enumerate(world.entries)]
-    return replace(world, entries=[replace(e, title=t) for e, t in zip(world.entries, titles, strict=True)])
+    entries = [replace(e, title=t) for e, t in zip(world.entries, titles, strict=True)]
+    world.store.write_item_content({e.item_id: e for e in entries}, write_time_s=world.end_s)
+    return replace(world, entries=entries)
 
 
 def _started(name: str, config: Path) -> "subprocess.Popen[bytes]":

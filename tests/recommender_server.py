@@ -152,6 +152,17 @@ class ProtoClient:
         )
         return invoke(request, timeout=timeout)
 
+    def stream(self, method: str, *, timeout: float | None = 30.0, **values: Any) -> Any:
+        """The answers to RecommenderService/`method`, one after the other; the call can be cancelled."""
+        service = self._pool.FindServiceByName("mmrec.v1.RecommenderService")
+        described = service.methods_by_name[method]
+        invoke = self.channel.unary_stream(
+            f"/{service.full_name}/{method}",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=message_factory.GetMessageClass(described.output_type).FromString,
+        )
+        return invoke(message_factory.GetMessageClass(described.input_type)(**values), timeout=timeout)
+
     def refusal(self, method: str, **values: Any) -> grpc.RpcError:
         """The error a call ends with."""
         with pytest.raises(grpc.RpcError) as caught:

@@ -15,6 +15,7 @@ from mmrec.features.assemble import FEATURE_NAMES
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.features.values import PopularItems
 from mmrec.index.vectors import StoredVectors
+from mmrec.recall.complements import build_complements, complement_key
 from mmrec.recall.neighbors import build_neighbors
 from mmrec.scoring.apply import apply
 from mmrec.scoring.batch import session_batch
@@ -124,12 +125,16 @@ def no_deadline() -> Deadline:
 
 def serving_world(*, num_users: int = 120, num_items: int = 200, days: float = 20.0, seed: int = 5) -> ServingWorld:
     """State after a storefront's history, made by the functions that the jobs use."""
-    world = Storefront(StorefrontConfig(seed=seed, num_users=num_users, num_items=num_items, days=days))
+    return world_of(Storefront(StorefrontConfig(seed=seed, num_users=num_users, num_items=num_items, days=days)))
+
+
+def world_of(world: Storefront, *, until_s: float | None = None) -> ServingWorld:
+    """State after what a storefront sent until an instant; the end of its window where absent."""
     scoring = ScoringConfig(behaviors=shop_behaviors())
-    behaviors, store, end_s = scoring.behaviors, MemoryFeatureStore(), world.config.end_s
+    behaviors, store, end_s = scoring.behaviors, MemoryFeatureStore(), until_s or world.config.end_s
     entries = [catalog_entry(item) for item in world.catalog(with_images=False)]
     user_ids, item_ids, names, times, ids = [], [], [], [], []
-    for chunk in world.history():
+    for chunk in world.history(None, end_s):
         user_ids += chunk.user_ids.tolist()
         item_ids += chunk.item_ids.tolist()
         names += chunk.behaviors.tolist()
@@ -150,6 +155,8 @@ def serving_world(*, num_users: int = 120, num_items: int = 200, days: float = 2
     store.write_item_statistics(statistics, write_time_s=end_s)
     table = pa.table({"user_key": user_ids, "item_id": item_ids, "behavior": names, "event_time_s": times})
     store.write_neighbors(build_neighbors(table, behaviors=behaviors, as_of_s=end_s), write_time_s=end_s)
+    complements = build_complements(table, behaviors=behaviors, as_of_s=end_s)
+    store.write_neighbors({complement_key(name): near for name, near in complements.items()}, write_time_s=end_s)
     popular_ids, popularity_K = popularity(statistics, behaviors=behaviors, half_lives_days=HALF_LIVES, as_of_s=end_s)
     popular = PopularItems(item_ids=popular_ids, popularity_K=popularity_K, as_of_s=end_s)
     store.write_popular("", popular, write_time_s=end_s)

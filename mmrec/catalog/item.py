@@ -119,6 +119,7 @@ class CatalogEntry:
             attributes=self.given_attributes,
             price=self.price,
             currency=self.currency,
+            out_of_stock=self.availability is Availability.OUT_OF_STOCK,
         )
         listed: bytes = item.SerializeToString()
         return listed

@@ -9,6 +9,7 @@ that only format (joiners, variation selectors) make no difference.
 """
 
 import html
+import math
 import re
 import unicodedata
 from html.entities import html5
@@ -18,6 +19,7 @@ VALUE_SEPARATOR: Final = "|"
 """Stands between the values of an attribute that has several."""
 SEARCHED_CHARACTERS: Final = 1_024
 """Of a description: what search reads of it."""
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]{1,3})?")
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _CONTROL_RUN: Final = re.compile("\\s*[\x00-\x1f\x7f-\x9f](?:\\s|[\x00-\x1f\x7f-\x9f])*")
 _ENTITY: Final = re.compile(r"&(?:#[0-9]{1,8}|#[xX][0-9a-fA-F]{1,8}|[A-Za-z][A-Za-z0-9]{1,31});")
@@ -75,6 +77,13 @@ def folded(text: str) -> str:
         return " ".join(text.lower().split())
     bare = "".join(c for c in _FORMATTING.sub("", _folded_once(text)) if unicodedata.category(c) != "Cf")
     return " ".join(_folded_once(bare).split()) or text
+
+
+def number_of(value: str) -> float | None:
+    """The finite number that a value is written as, such as "13.3"; None for anything else, units included."""
+    text = folded(value)
+    number = float(text) if _NUMBER.fullmatch(text) else math.inf
+    return number if math.isfinite(number) else None
 
 
 def _folded_once(text: str) -> str:

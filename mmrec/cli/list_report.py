@@ -11,7 +11,10 @@ from mmrec.errors import InvalidRequestError
 from mmrec.v1 import recommender_pb2
 
 ListAnswer = (
-    recommender_pb2.RecommendItemsResponse | recommender_pb2.SearchItemsResponse | recommender_pb2.RankItemsResponse
+    recommender_pb2.RecommendItemsResponse
+    | recommender_pb2.SimilarItemsResponse
+    | recommender_pb2.SearchItemsResponse
+    | recommender_pb2.RankItemsResponse
 )
 
 
@@ -28,7 +31,10 @@ def session_event(text: str) -> tuple[str, str]:
 
 
 def list_document(
-    answer: ListAnswer | recommender_pb2.RecommendRowsResponse | recommender_pb2.ExplainItemResponse,
+    answer: ListAnswer
+    | recommender_pb2.RecommendRowsResponse
+    | recommender_pb2.ExplainItemResponse
+    | recommender_pb2.UserList,
 ) -> dict[str, Any]:
     """The answer for machines, proto3 JSON in snake_case."""
     document: dict[str, Any] = MessageToDict(answer, preserving_proto_field_name=True)

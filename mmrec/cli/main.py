@@ -21,6 +21,7 @@ from mmrec.cli import (
     import_commands,
     init_command,
     item_commands,
+    list_commands,
     metric_commands,
     model_commands,
     rejected_commands,
@@ -68,11 +69,13 @@ scores_app.command("export")(state_commands.scores_export)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(model_commands.train)
 app.command()(model_commands.publish)
 app.command()(evaluate_command.evaluate)
-app.command()(ask_commands.recommend)
-app.command()(ask_commands.rank)
-app.command()(ask_commands.rows)
-app.command()(ask_commands.why)
-app.command()(ask_commands.search)
+app.command()(list_commands.recommend)
+app.command()(list_commands.batch)
+app.command()(list_commands.similar)
+app.command()(list_commands.rank)
+app.command()(list_commands.rows)
+app.command()(list_commands.why)
+app.command()(list_commands.search)
 app.command()(ask_commands.profile)
 app.command()(forget_commands.forget)
 events_app.command("tail")(ask_commands.events_tail)

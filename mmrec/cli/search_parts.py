@@ -23,25 +23,6 @@ def query_parts(
     return [*wanted, *(recommender_pb2.QueryPart(text=each, weight=-1.0) for each in unwanted)]
 
 
-def attribute_filter(conditions: Sequence[str]) -> recommender_pb2.AttributeFilter:
-    """Conditions written as attribute=value; several of one attribute mean any of their values.
-
-    Raises:
-        InvalidRequestError: one is not written so.
-    """
-    values: dict[str, list[str]] = {}
-    for condition in conditions:
-        attribute, _, value = condition.partition("=")
-        if not attribute or not value:
-            raise InvalidRequestError(f"--where is {condition!r}; give attribute=value, such as color=red")
-        values.setdefault(attribute, []).append(value)
-    return recommender_pb2.AttributeFilter(
-        conditions=[
-            recommender_pb2.AttributeCondition(attribute=attribute, values=each) for attribute, each in values.items()
-        ]
-    )
-
-
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()

@@ -43,12 +43,12 @@ def deployment_settings(config: str) -> Settings:
 
 def recommender_client(target: str, config: str) -> "RecommenderClient":
     """A client of the deployment's recommender, or of the one at `target`, by TLS where its settings say so."""
-    from mmrec.client import RecommenderClient
+    from mmrec.client import CHANNEL_OPTIONS, RecommenderClient
     from mmrec.connections.grpc_credentials import client_channel
 
     serving = deployment_settings(config).serving if config or not target else None
     where = target or (serving.recommender if serving is not None else "")
-    return RecommenderClient(where, channel=client_channel(where, serving))
+    return RecommenderClient(where, channel=client_channel(where, serving, options=CHANNEL_OPTIONS))
 
 
 def remote_desk(config: str, address: str) -> "RemoteDesk | None":

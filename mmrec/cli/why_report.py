@@ -1,10 +1,14 @@
 """What became of an item on its way to a list, as tables."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from mmrec.v1 import recommender_pb2
+from mmrec.wire.instants import rfc3339
 
 
 def print_why(answer: recommender_pb2.ExplainItemResponse, console: Console, *, num_features: int) -> None:
@@ -26,6 +30,20 @@ def print_why(answer: recommender_pb2.ExplainItemResponse, console: Console, *, 
     facts.append(f"score {item.ranking_score:.4f}, last of the list {answer.last_score:.4f}")
     if answer.state.degraded:
         facts.append(f"degraded: {', '.join(answer.state.degraded_reasons)}")
+    console.print("; ".join(facts), highlight=False, markup=False, soft_wrap=True)
+
+
+def print_served(served: Mapping[str, Any], console: Console) -> None:
+    """A list as it was served: a row of mmrec.events.served.SERVED_SCHEMA."""
+    table = Table("rank", "item", "score", "sources", expand=False)
+    for item in served["items"]:
+        sources = ", ".join(item["sources"])
+        table.add_row(str(item["rank"]), escape(item["item_id"]), f"{item['ranking_score']:.4f}", escape(sources))
+    console.print(table)
+    facts = [f"for {served['user_key'] or 'a session without a user'}", f"at {rfc3339(served['serve_time_s'])}"]
+    facts += [f"release {served['release_id'] or 'none'}"]
+    facts += [f"placement {served['placement']}"] if served["placement"] else []
+    facts += [f"degraded: {', '.join(served['degraded'])}"] if served["degraded"] else []
     console.print("; ".join(facts), highlight=False, markup=False, soft_wrap=True)
 
 

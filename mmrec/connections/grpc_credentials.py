@@ -19,6 +19,7 @@ from mmrec.errors import ConfigurationError
 
 Told = Callable[[str, str], None]
 """(event, what happened): a line for the log."""
+ChannelOptions = Sequence[tuple[str, int | str]]
 
 
 class ServingFiles(Protocol):
@@ -73,12 +74,12 @@ def server_credentials(serving: ServingFiles, *, told: Told = lambda event, what
     )
 
 
-def client_channel(target: str, serving: ServingFiles | None, *, options: Sequence[tuple[str, Any]] = ()) -> Any:
+def client_channel(target: str, serving: ServingFiles | None, *, options: ChannelOptions = ()) -> Any:
     """A channel to one of our services.
 
     Args:
         serving: Says what its certificate is checked by, and which one is shown; None, or no ca_file: plain.
-        options: gRPC's options of the channel.
+        options: As grpc takes them.
 
     Raises:
         ConfigurationError: a file is missing, or others may read the key.

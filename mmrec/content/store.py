@@ -103,7 +103,7 @@ class ContentStore:
         among = "" if wanted is None else " and item_id in (select value from json_each(?))"
         asked = () if wanted is None else (json.dumps(list(wanted)),)
         with self._open() as database:
-            query = f"select item_id from items where true{among} order by item_id"
+            query = f"select item_id from items where true{among} order by item_id"  # noqa: S608
             item_ids = tuple(row[0] for row in database.execute(query, asked))
             row_of = {item_id: row for row, item_id in enumerate(item_ids)}
             for modality, encoder, fingerprint, width in database.execute("select * from encoders").fetchall():

@@ -58,7 +58,7 @@ class VectorCache:
             for start in range(0, len(digests), _AT_ONCE):
                 asked = digests[start : start + _AT_ONCE]
                 marks = ",".join("?" * len(asked))
-                rows = database.execute(f"select digest, vector from vectors where digest in ({marks})", asked)
+                rows = database.execute(f"select digest, vector from vectors where digest in ({marks})", asked)  # noqa: S608
                 found.update((digest, np.frombuffer(vector, dtype="<f4")) for digest, vector in rows)
         return found
 

@@ -61,7 +61,7 @@ class WantedImages:
         rows = [(item.item_id, to_json_value(item), shown) for item, shown in wanted]
         with self._turn, self._database:
             self._database.executemany("delete from wanted where item_id = ?", ((i,) for i in others))
-            self._database.executemany(f"insert or replace into wanted values (?, ?, ?, 0, 0, '{AWAITED}', '')", rows)
+            self._database.executemany(f"insert or replace into wanted values (?, ?, ?, 0, 0, '{AWAITED}', '')", rows)  # noqa: S608
 
     def hasten(self) -> None:
         """Everything is due now."""

@@ -3,11 +3,13 @@
 table, read_N = decode_served(raw, cluster_id=..., topic_id=...)
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from google.protobuf import json_format
 
 from mmrec.events.columns import RAW_SCHEMA, user_key
@@ -41,6 +43,20 @@ SERVED_SCHEMA: Final = pa.schema(
     ]
 )
 """One row per list. `user_key` is "" for a request without a user."""
+
+
+def find_served(tables: Iterable[pa.Table], request_id: str) -> dict[str, Any] | None:
+    """The list that answered a request, as a row of SERVED_SCHEMA; None where no table has it.
+
+    Args:
+        tables: Of served lists, as a log scans them; they are read until it is found.
+    """
+    for table in tables:
+        found = table.filter(pc.equal(table["request_id"], request_id))
+        if found.num_rows:
+            row: dict[str, Any] = found.slice(0, 1).to_pylist()[0]
+            return row
+    return None
 
 
 def decode_served(raw: pa.Table, *, cluster_id: str, topic_id: str) -> tuple[pa.Table, npt.NDArray[np.bool_]]:

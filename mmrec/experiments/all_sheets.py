@@ -4,6 +4,7 @@
 
     out/SHEET/               cells and report of the run (mmrec.experiments.run)
     results/SHEET.json       what is kept of the report: figures of every model, with commit and machine
+    results/SHEET.svg        NDCG@10 of every model, drawn
     results/tables.md        all of them as tables, published figures beside
 
 First every sheet has one seed, then all seeds. A result that is kept is replaced by one of as many fits, and by a
@@ -22,7 +23,7 @@ from mmrec.experiments.budget import Budget
 from mmrec.experiments.data_sets import DataSet
 from mmrec.experiments.run import evaluate
 from mmrec.experiments.sheets import NUM_SEEDS, Sheet
-from mmrec.reports.sheet_tables import sheet_tables
+from mmrec.reports.sheet_tables import sheet_bars, sheet_tables
 
 TABLES: Final = "tables.md"
 _OF_MODEL: Final = (
@@ -127,12 +128,14 @@ def keep(sheet: Sheet, report: Mapping[str, Any], results: Path) -> bool:
 
 
 def write_tables(sheets: Sequence[Sheet], results: Path) -> None:
-    """Write tables.md of the results that there are; none where there are none."""
+    """Write tables.md and drawings of the results that there are; none where there are none."""
     kept = [
         (json.loads(path.read_text(encoding="utf-8")), sheet.published)
         for sheet in sheets
         if (path := results / f"{sheet.name}.json").is_file()
     ]
+    for result, _ in kept:
+        replace_file(results / f"{result['sheet']}.svg", sheet_bars(result).encode())
     if kept:
         replace_file(results / TABLES, sheet_tables(kept).encode())
 

@@ -148,10 +148,10 @@ def assemble(
     # Each block holds whole columns one after the other, so that operations run along the candidates.
     blocks = (
         own.columns_XN,
-        _item_columns(items, read_s=state.read_s, behaviors=behaviors),
+        item_columns(items, read_s=state.read_s, behaviors=behaviors),
         _price_columns(items, own.affinity_I),
-        _known(np.log1p(np.maximum(signals.neighbor_score_N, 0.0))),
-        _known(signals.tower_similarity_N),
+        known_columns(np.log1p(np.maximum(signals.neighbor_score_N, 0.0))),
+        known_columns(signals.tower_similarity_N),
         _taste_columns(items, own.affinity_I, own.order_I),
         user_X[:, None].repeat(num_candidates, axis=1),
     )
@@ -192,8 +192,8 @@ def _own_columns(
     return _Own(affinity_I=affinity_I, order_I=order_I, columns_XN=columns_XI[:, items.own_positions_N])
 
 
-def _item_columns(items: ItemFacts, *, read_s: float, behaviors: BehaviorSet) -> FloatArray:
-    """How all users treat each candidate, and how new it is, shape (X, N)."""
+def item_columns(items: ItemFacts, *, read_s: float | FloatArray, behaviors: BehaviorSet) -> FloatArray:
+    """How all users treat each candidate, and how new it is, shape (X, N); `read_s` is one instant or one of each."""
     counted_N = np.isfinite(items.reference_times_N)
     ages_N = np.where(counted_N, read_s - np.where(counted_N, items.reference_times_N, 0.0), 0.0)
     left_HN = decay(ages_N, decay_per_day=items.decay_per_day_H[:, None]) * counted_N
@@ -273,7 +273,7 @@ def _user_values(profile: UserProfile, state: ProfileAsOf, affinity_I: FloatArra
     return np.array([*np.log1p(known), fresh_hour, *shares_B], dtype=np.float64)
 
 
-def _known(values_N: FloatArray) -> FloatArray:
+def known_columns(values_N: FloatArray) -> FloatArray:
     """Values with NaN as 0, and whether they are known and not 0, shape (2, N): unknown and 0 give the same row."""
     known_N = np.isfinite(values_N) & (values_N != 0.0)
     return np.array([np.where(known_N, values_N, 0.0), known_N], dtype=np.float64)

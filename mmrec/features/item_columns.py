@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.catalog.values import attribute_values, folded
+from mmrec.catalog.values import attribute_values, folded, number_of
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -45,6 +45,8 @@ class Vocabulary:
         self._tokens: dict[tuple[str, str], int] = {}
         self._seen: dict[tuple[str, str], int] = {}
         """The numbers by values as they were written, since most occur again and again."""
+        self._numbers: dict[str, list[tuple[float, int]]] = {}
+        """(value, its number) by name, of values that are numbers themselves."""
 
     def __len__(self) -> int:
         return len(self._tokens)
@@ -53,13 +55,20 @@ class Vocabulary:
         """Number of (name, value), assigned on first use."""
         token = self._seen.get((name, value))
         if token is None:
-            token = self._tokens.setdefault((name, folded(value)), 1 + len(self._tokens))
+            newest = 1 + len(self._tokens)
+            token = self._tokens.setdefault((name, folded(value)), newest)
+            if token == newest and (number := number_of(value)) is not None:
+                self._numbers.setdefault(name, []).append((number, token))
             self._seen[name, value] = token
         return token
 
     def known(self, name: str, value: str) -> int:
         """Number of (name, value), NO_TOKEN where it was never seen."""
         return self._tokens.get((name, folded(value)), NO_TOKEN)
+
+    def numbers_within(self, name: str, least: float, most: float) -> list[int]:
+        """Numbers of the values that are written as a number from `least` to `most`, both included."""
+        return [token for value, token in self._numbers.get(name, ()) if least <= value <= most]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -20,8 +20,11 @@ from mmrec.index.vectors import (
     Float32Array,
     SearchResult,
     VectorIndex,
+    VectorQuery,
+    best_positions,
     checked_vectors,
 )
+from mmrec.wire.portions import portions
 
 # Untyped on purpose: faiss's stubs describe its C++ constructors, not the Python ones.
 faiss: Any = importlib.import_module("faiss")
@@ -33,6 +36,8 @@ NUM_PROBES = 32
 """Clusters visited per query above that size: recall@100 about .99."""
 SELECTIVE_SHARE = 0.2
 """Filters that leave less than this share of the catalogue are searched exactly."""
+_BLOCK_SCORES = 4_000_000
+"""Scores of one block of queries that are searched together."""
 MAX_LOOSE_SHARE = 0.05
 """When more of the items than this changed since the clusters were made, they are made anew."""
 
@@ -149,6 +154,38 @@ class FaissIndex:
             scores_QK, rows_QK = self._clusters.search(queries_QD, num_results, params=parameters)
         scores_QK[rows_QK < 0] = -np.inf
         return SearchResult(rows_QK=rows_QK, scores_QK=scores_QK)
+
+
+def search_together(index: VectorIndex, queries: Sequence[VectorQuery], *, allowed_I: BoolArray) -> list[SearchResult]:
+    """index.search() of many queries, as one matrix product per block of them where the search is exact.
+
+    Args:
+        allowed_I: Items that any of the queries may allow: each allows some of these.
+    """
+    if len(index.item_ids) > FLAT_ITEMS:
+        return [index.search(q.queries_QD, num_results=q.num_results, allowed_I=q.allowed_I) for q in queries]
+    rows_A = allowed_I.nonzero()[0]
+    vectors_DA = np.ascontiguousarray(index.vectors_ID[rows_A].T)
+    found: list[SearchResult] = []
+    for block in portions(queries, max(1, _BLOCK_SCORES // max(1, len(rows_A)))):
+        scores_SA = np.concatenate([q.queries_QD for q in block]) @ vectors_DA
+        starts = np.cumsum([0, *(len(q.queries_QD) for q in block)])
+        for query, start in zip(block, starts.tolist(), strict=False):
+            scores_QA = scores_SA[start : start + len(query.queries_QD)]
+            scores_QA[:, ~query.allowed_I[rows_A]] = -np.inf
+            found.append(_best_of(scores_QA, rows_A, query.num_results))
+    return found
+
+
+def _best_of(scores_QA: Float32Array, rows_A: npt.NDArray[np.int64], num_results: int) -> SearchResult:
+    rows_QK = np.full((len(scores_QA), num_results), NO_ROW, dtype=np.int64)
+    scores_QK = np.full((len(scores_QA), num_results), -np.inf, dtype=np.float32)
+    for query, scores_A in enumerate(scores_QA):
+        best = best_positions(scores_A, num_results)
+        rows_QK[query, : len(best)] = rows_A[best]
+        scores_QK[query, : len(best)] = scores_A[best]
+    rows_QK[np.isneginf(scores_QK)] = NO_ROW
+    return SearchResult(rows_QK=rows_QK, scores_QK=scores_QK)
 
 
 def _flat_search(

@@ -36,6 +36,15 @@ class SearchResult:
     """Inner products, -inf beyond the last hit."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class VectorQuery:
+    """Arguments of one search."""
+
+    queries_QD: Float32Array
+    num_results: int
+    allowed_I: BoolArray
+
+
 class VectorIndex(Protocol):
     """Search over one fixed set of item embeddings."""
 

@@ -109,7 +109,7 @@ def service_of(settings: Settings) -> RemoteDesk | None:
     """
     address = settings.serving.admin
     host, _, port = address.rpartition(":")
-    if host in ("0.0.0.0", "[::]"):
+    if host in ("0.0.0.0", "[::]"):  # noqa: S104
         address = f"127.0.0.1:{port}"  # a service of this machine, seen from it
     desk = RemoteDesk(address, channel=client_channel(address, settings.serving))
     if desk.is_there():

@@ -16,8 +16,9 @@ import numpy.typing as npt
 from mmrec.catalog.item import CatalogEntry
 from mmrec.catalog.values import attribute_values
 from mmrec.features.assemble import ItemFacts, own_positions
-from mmrec.features.item_columns import NO_TOKEN, ContentColumns, Vocabulary
+from mmrec.features.item_columns import ContentColumns, Vocabulary
 from mmrec.index.vectors import VectorIndex
+from mmrec.recall.item_filter import Condition, ItemFilter, passing
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.item_statistics import popularities
 
@@ -30,23 +31,6 @@ NO_ROW = -1
 def rows_of(row_of: Mapping[str, int], item_ids: Iterable[str]) -> RowArray:
     """Rows of items in a table of items, NO_ROW for those it does not know."""
     return np.array([row_of.get(item_id, NO_ROW) for item_id in item_ids], dtype=np.int64)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ItemFilter:
-    """Conditions that must all hold."""
-
-    conditions: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """(attribute, values): one of the item's values must be among these; case and compatibility forms are one."""
-    domain: str = ""
-    price_min: float = 0.0
-    """0 means no bound."""
-    price_max: float = 0.0
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether every item passes."""
-        return not (self.conditions or self.domain or self.price_min or self.price_max)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,6 +68,8 @@ class Catalogue:
     vocabulary: Vocabulary
     showable_I: BoolArray
     """Whether lists may contain the item while it is published; see showable()."""
+    out_of_stock_I: BoolArray
+    """Whether nothing but its stock keeps it off lists."""
     counts_IHB: FloatArray
     """Decayed counts of all users, axis B in the order of the configured behaviors."""
     reference_times_I: FloatArray
@@ -108,7 +94,7 @@ class Catalogue:
         """Instant from which lists may contain the item; -inf where no publish time is known."""
         return np.nan_to_num(self.content.publish_times_X, nan=-np.inf)
 
-    def showable(self, as_of_s: float, *, now_s: float | None = None) -> BoolArray:
+    def showable(self, as_of_s: float, *, now_s: float | None = None, includes_out_of_stock: bool = False) -> BoolArray:
         """Mask of the items that lists may contain as of an instant, shape (I,); a new array.
 
             published_from <= as_of < expire_time, and where now_s is given also published_from <= now < expire_time
@@ -117,7 +103,8 @@ class Catalogue:
         another record, and a list as of an instant in the past contains what was published then and still is.
         """
         earliest_s, latest_s = (as_of_s, as_of_s) if now_s is None else (min(as_of_s, now_s), max(as_of_s, now_s))
-        showable_I: BoolArray = self.showable_I & (self.published_from_I <= earliest_s)
+        stocked_I = self.showable_I | self.out_of_stock_I if includes_out_of_stock else self.showable_I
+        showable_I: BoolArray = stocked_I & (self.published_from_I <= earliest_s)
         showable_I &= self.content.expire_times_X > latest_s
         return showable_I
 
@@ -171,20 +158,15 @@ class Catalogue:
 
     def passing(self, item_filter: ItemFilter) -> BoolArray:
         """Mask of the items a filter lets through, shape (I,)."""
-        passing_I = np.ones(len(self.item_ids), dtype=np.bool_)
-        if item_filter.domain:
-            domain = self.vocabulary.known("", item_filter.domain)
-            passing_I &= (self.content.tokens_TX[-1] == domain) & (domain != NO_TOKEN)
-        with np.errstate(invalid="ignore"):
-            if item_filter.price_min:
-                passing_I &= self.content.prices_X >= item_filter.price_min
-            if item_filter.price_max:
-                passing_I &= self.content.prices_X <= item_filter.price_max
-        for attribute, values in item_filter.conditions:
-            parts = [part for value in values for part in attribute_values(value)]
-            tokens = [t for part in parts if (t := self.vocabulary.known(attribute, part)) != NO_TOKEN]
-            passing_I &= np.isin(self.content.given_TX[:-1], tokens).any(axis=0)
-        return passing_I
+        return passing(item_filter, content=self.content, vocabulary=self.vocabulary)
+
+    def sharing(self, rows_N: RowArray, attribute: str) -> BoolArray:
+        """Mask of the items that share a given value of an attribute with any of those at `rows_N`, shape (I,)."""
+        values = [self.entries[row].given_attributes.get(attribute, "") for row in rows_N.tolist()]
+        named = tuple(value for value in values if attribute_values(value))
+        if not named:
+            return np.zeros(len(self.item_ids), dtype=np.bool_)
+        return self.passing(ItemFilter(conditions=(Condition(attribute=attribute, values=named),)))
 
     def facts(self, rows_N: RowArray, own_rows_J: RowArray) -> ItemFacts:
         """What assemble() reads about the items at `rows_N` and the profile's own items at `own_rows_J`."""
@@ -246,6 +228,7 @@ def empty_catalogue(*, behaviors: BehaviorSet, decay_per_day_H: FloatArray) -> C
         ),
         vocabulary=Vocabulary(),
         showable_I=np.zeros(0, dtype=np.bool_),
+        out_of_stock_I=np.zeros(0, dtype=np.bool_),
         counts_IHB=np.zeros((0, len(decay_per_day_H), len(behaviors))),
         reference_times_I=np.zeros(0),
         decay_per_day_H=decay_per_day_H,

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec.features.assemble import CandidateSignals
-from mmrec.recall.catalogue import NO_ROW, BoolArray, Catalogue, FloatArray, ItemFilter, NeighborTable, RowArray
+from mmrec.recall.catalogue import NO_ROW, BoolArray, Catalogue, FloatArray, NeighborTable, RowArray
+from mmrec.recall.item_filter import EVERYTHING, ItemFilter
 from mmrec.recall.pull import profile_pulls
 from mmrec.scoring.as_of import profile_as_of
 from mmrec.scoring.behaviors import BehaviorSet
@@ -81,6 +82,22 @@ class RecallContext:
         return CandidateSignals(tower_similarity_N=similarity_N, neighbor_score_N=self.neighbor_scores_I[rows_N])
 
     @cached_property
+    def unwanted_I(self) -> BoolArray:
+        """Items that the user said not to want, shape (I,): by behaviors that hide and weigh less than nothing, so not
+        what was bought, and by those that hide what is alike.
+        """
+        counts_JB = self.profile.counts(self.behaviors)[:, 0]
+        unwanted_I = np.zeros(len(self.catalogue.item_ids), dtype=np.bool_)
+        for place in self.behaviors.unwanting:
+            behavior = self.behaviors.behaviors[place]
+            own_rows = self.own_rows_J[(counts_JB[:, place] > 0) & (self.own_rows_J != NO_ROW)]
+            if behavior.hides:
+                unwanted_I[own_rows] = True
+            if behavior.hides_alike and len(own_rows):
+                unwanted_I |= self.catalogue.sharing(own_rows, behavior.hides_alike)
+        return unwanted_I
+
+    @cached_property
     def own_neighbors(self) -> NeighborTable | None:
         """Neighbors of the profile's items, axis J; None where no neighbors are known."""
         table = self.catalogue.neighbors
@@ -112,7 +129,8 @@ def recall_context(
     Args:
         profile: The user's state; an empty profile is legal.
         catalogue: As the request sees it.
-        scoring: Decay and behaviors; items on which the user did a hiding behavior are not allowed.
+        scoring: Decay and behaviors; items on which the user did a hiding behavior are not allowed, and
+            where it hides what is alike, no items that share its attribute's values with them.
         as_of_s: Instant of the request; state is read at that or at the profile's newest time, whichever is later.
         allowed_I: Items that may be listed at all, see allowed_items(); not changed.
         tower: Embeds the user; None without a release.
@@ -124,6 +142,10 @@ def recall_context(
         hidden_J = (state.counts_IB[:, behaviors.hiding] > 0).any(axis=1) & (own_rows_J != NO_ROW)
         allowed_I = allowed_I.copy()
         allowed_I[own_rows_J[hidden_J]] = False
+    for place, attribute in behaviors.hiding_alike:
+        unwanted_J = (state.counts_IB[:, place] > 0) & (own_rows_J != NO_ROW)
+        if unwanted_J.any():
+            allowed_I = allowed_I & ~catalogue.sharing(own_rows_J[unwanted_J], attribute)
     rows_L = catalogue.rows(profile.recent_item_ids)
     recent_rows = np.array(list(dict.fromkeys(rows_L[::-1].tolist())), dtype=np.int64)
     return RecallContext(
@@ -173,8 +195,10 @@ def allowed_items(
         item_filter: Conditions of the request.
         excluded: Ids of items that the request does not want; unknown ones are ignored.
     """
-    allowed_I = catalogue.showable(as_of_s, now_s=now_s)
-    if item_filter is not None and not item_filter.is_empty:
+    if item_filter is None or item_filter is EVERYTHING:
+        allowed_I = catalogue.showable(as_of_s, now_s=now_s)
+    else:
+        allowed_I = catalogue.showable(as_of_s, now_s=now_s, includes_out_of_stock=item_filter.includes_out_of_stock)
         allowed_I &= catalogue.passing(item_filter)
     if excluded:
         rows = catalogue.rows(excluded)

@@ -20,6 +20,8 @@ from mmrec.config import StatisticsSettings
 from mmrec.events.log import EventLog
 from mmrec.features.ports import ItemViewStore
 from mmrec.features.values import Neighbors, PopularItems
+from mmrec.recall.complements import build_complements, complement_key
+from mmrec.recall.near import NearStatistics
 from mmrec.recall.neighbors import EVENT_COLUMNS, NeighborSettings, build_neighbors
 from mmrec.scoring.batch import NO_SOURCE, EventBatch
 from mmrec.scoring.behaviors import BehaviorSet
@@ -76,6 +78,9 @@ class ItemViews:
         self._domains: dict[str, str] = {}
         self._events = pa.schema([(name, _column_type(name)) for name in EVENT_COLUMNS]).empty_table()
         self._neighbors: dict[str, Neighbors] = {}
+        self._near = NearStatistics(settings.popular_by, half_lives_days=settings.half_lives_days)
+        self._complements: dict[str, Neighbors] = {}
+        """By complement_key()."""
         self._num_unbuilt = 0
         self._newest_event_time_s = NEVER_S
         self.sequence = 0
@@ -110,7 +115,7 @@ class ItemViews:
         changed: dict[str, ItemStatistics] = {}
         kept = [self._events]
         num_events = 0
-        columns = [*EVENT_COLUMNS, "domain"]
+        columns = [*EVENT_COLUMNS, "domain", *(["context"] if self._settings.popular_by else [])]
         for piece in self._log.scan(after_sequence=self.sequence, up_to_sequence=sequence, columns=columns):
             changed |= self._count(piece)
             kept.append(_encoded(piece))
@@ -139,6 +144,8 @@ class ItemViews:
             behavior_ids_B=self._behaviors.ids_B,
         )
         self._statistics |= changed
+        if self._settings.popular_by:
+            self._near.count(known, lambda part: _batch(part, self._behaviors), behaviors=self._behaviors)
         return changed
 
     def _write_popular(self, now_s: float) -> None:
@@ -174,10 +181,24 @@ class ItemViews:
         for rows in portions(changed.items(), WRITE_ROWS):
             self._store.write_neighbors(dict(rows), write_time_s=now_s)
         self._neighbors |= changed
+        self._refresh_complements(now_s)
+        as_of_s = max(now_s, self._newest_event_time_s)
+        for key, popular in self._near.changed(behaviors=self._behaviors, as_of_s=as_of_s):
+            self._store.write_popular(key, popular, write_time_s=now_s)
         refreshed = Refreshed(sequence=self.sequence, num_events=self._num_unbuilt, num_items=len(changed))
         self._num_unbuilt = 0
         self.neighbors_sequence = self.sequence
         return refreshed
+
+    def _refresh_complements(self, now_s: float) -> None:
+        complements = build_complements(
+            self._events, behaviors=self._behaviors, as_of_s=max(now_s, self._newest_event_time_s)
+        )
+        keyed = {complement_key(item_id): near for item_id, near in complements.items()}
+        changed = {key: near for key, near in keyed.items() if not _alike(near, self._complements.get(key))}
+        for rows in portions(changed.items(), WRITE_ROWS):
+            self._store.write_neighbors(dict(rows), write_time_s=now_s)
+        self._complements |= changed
 
     def figures(self) -> Mapping[str, Any]:
         """What `mmrec status` shows."""
@@ -185,6 +206,8 @@ class ItemViews:
             "sequence": self.sequence,
             "neighbors_sequence": self.neighbors_sequence,
             "num_items": len(self._statistics),
+            "num_items_with_complements": len(self._complements),
+            "num_places": self._near.num_values,
             "num_events_held": self.num_events_held,
             "newest_event_time_s": None if self._newest_event_time_s == NEVER_S else self._newest_event_time_s,
         }

@@ -86,6 +86,8 @@ class UserItems:
     """Rows of the same user."""
     strengths_N: FloatArray
     """x_ui."""
+    newest_N: FloatArray
+    """Epoch seconds of the newest event."""
 
 
 def build_neighbors(
@@ -106,7 +108,7 @@ def build_neighbors(
     num_items = len(rows.item_ids)
     share_N = rows.lengths_N**-settings.user_discount
     forward_II = sparse.csr_array((num_items, num_items))
-    for first, second, distance in _pairs(rows.ends_N):
+    for first, second, distance in pairs_of_users(rows.ends_N):
         gain = share_N[first] * rows.strengths_N[first] * rows.strengths_N[second]
         gain /= 1.0 + (distance - 1) / settings.position_scale
         index = (rows.items_N[first], rows.items_N[second])
@@ -117,7 +119,7 @@ def build_neighbors(
     row_of = np.repeat(np.arange(num_items), np.diff(together_II.indptr))
     discount_I = norm_I**settings.popularity_discount
     together_II.data /= norm_I[row_of] * discount_I[together_II.indices] + settings.shrinkage
-    return dict(_strongest(together_II, rows.item_ids, settings.num_neighbors, as_of_s))
+    return dict(strongest(together_II, rows.item_ids, settings.num_neighbors, as_of_s))
 
 
 def user_items(events: pa.Table, *, behaviors: BehaviorSet, as_of_s: float, settings: NeighborSettings) -> UserItems:
@@ -153,6 +155,7 @@ def user_items(events: pa.Table, *, behaviors: BehaviorSet, as_of_s: float, sett
         ends_N=ends,
         lengths_N=(ends - np.searchsorted(users_C, users_C, side="left")).astype(np.float64),
         strengths_N=np.log1p(totals) * decay(as_of_s - newest, decay_per_day=settings.decay_per_day),
+        newest_N=newest,
     )
 
 
@@ -164,8 +167,8 @@ def _event_weights(names: pa.ChunkedArray, behaviors: BehaviorSet) -> FloatArray
     return taken
 
 
-def _pairs(ends_N: IndexArray) -> Iterator[tuple[IndexArray, IndexArray, FloatArray]]:
-    """All (earlier row, later row, distance) of the same user, in pieces of bounded size."""
+def pairs_of_users(ends_N: IndexArray) -> Iterator[tuple[IndexArray, IndexArray, FloatArray]]:
+    """All (earlier row, later row, distance) of the same user, in pieces of bounded size; `ends_N` as in UserItems."""
     firsts: list[IndexArray] = []
     distances: list[int] = []
     num_pairs = 0
@@ -185,9 +188,10 @@ def _pairs(ends_N: IndexArray) -> Iterator[tuple[IndexArray, IndexArray, FloatAr
             firsts, distances, num_pairs = [], [], 0
 
 
-def _strongest(
+def strongest(
     weights_II: sparse.csr_array, item_ids: Sequence[str], num_neighbors: int, as_of_s: float
 ) -> Iterator[tuple[str, Neighbors]]:
+    """The best positive weights of each row of a matrix with sorted indices; equal ones by item id."""
     for row, item_id in enumerate(item_ids):
         start, stop = weights_II.indptr[row], weights_II.indptr[row + 1]
         columns, weights = weights_II.indices[start:stop], weights_II.data[start:stop]

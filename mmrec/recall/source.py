@@ -8,11 +8,11 @@ Axes: J items of the profile, K proposals.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from mmrec.index.vectors import best_positions
+from mmrec.index.vectors import SearchResult, VectorQuery, best_positions
 from mmrec.recall.catalogue import FloatArray, RowArray
 from mmrec.recall.context import RecallContext
 
@@ -94,6 +94,31 @@ class RecallSource(Protocol):
         it raises costs the explanation this source's reasons alone.
         """
         ...
+
+
+@runtime_checkable
+class VectorSource(RecallSource, Protocol):
+    """A source that asks the index: for many lists at once, all of them are asked together.
+
+    propose() is query(), the search, and from_found().
+    """
+
+    def query(self, context: RecallContext, *, num_candidates: int) -> VectorQuery | None:
+        """What to search for; None where it proposes nothing."""
+        ...
+
+    def from_found(self, found: SearchResult, context: RecallContext, *, num_candidates: int) -> Proposals:
+        """The proposals that come of what was found."""
+        ...
+
+
+def propose_by_search(source: VectorSource, context: RecallContext, *, num_candidates: int) -> Proposals:
+    """propose() of a source that asks the index."""
+    query, index = source.query(context, num_candidates=num_candidates), context.catalogue.index
+    if query is None or index is None:
+        return NOTHING
+    found = index.search(query.queries_QD, num_results=query.num_results, allowed_I=query.allowed_I)
+    return source.from_found(found, context, num_candidates=num_candidates)
 
 
 def best(rows: RowArray, scores: FloatArray, num_candidates: int) -> Proposals:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from mmrec.evaluation.published import Published
+from mmrec.reports.bar_charts import bar_chart
 from mmrec.reports.evaluation_report import NAMES, markdown_table
 from mmrec.reports.lead import counted, size_of
 
@@ -29,8 +30,17 @@ def sheet_tables(results: Sequence[tuple[Result, Sequence[Published]]]) -> str:
     for result, published in results:
         parts.append(f"## {result['sheet']}\n\n{_lead(result)}\n")
         parts.append(markdown_table(_main_columns(result), [_main_row(result, name) for name in _ranked(result)]))
+        parts.append(f"![NDCG@10 of each model]({result['sheet']}.svg)\n")
         parts += [_published(each) for each in published]
     return "\n".join(parts)
+
+
+def sheet_bars(result: Result) -> str:
+    """NDCG@10 of every model of a sheet as a drawing, best first; numbers are those of the table."""
+    return bar_chart(
+        f"{result['data']['name']}, {result['task']['protocol']}: NDCG@10 of the refit",
+        {name: result["models"][name]["ndcg_at_10_refit"] for name in _ranked(result)},
+    )
 
 
 def _lead(result: Result) -> str:

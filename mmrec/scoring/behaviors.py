@@ -48,6 +48,9 @@ class Behavior:
     did "<name>" on {}. It does not change scores, so behaviors that differ only in this compare equal."""
     hides: bool = field(default=False, compare=False)
     """Whether items the user did this to are not listed for them again. Ignored in comparisons, like `phrase`."""
+    hides_alike: str = field(default="", compare=False)
+    """Attribute, such as brand: items that share a value of it with one the user did this to are not listed for them,
+    until it is undone. Its weight is below 0, as it says that something is not wanted. Ignored in comparisons."""
 
     def __post_init__(self) -> None:
         check(self, "behaviors")
@@ -58,6 +61,15 @@ class Behavior:
         if self.phrase and (self.phrase.count("{}") != 1 or set(self.phrase.replace("{}", "")) & set("{}")):
             raise SettingError(
                 ("behaviors", "phrase"), f'is {self.phrase!r}; give what comes after "You", with one {{}} for the item'
+            )
+        if self.undo_of and (self.hides or self.hides_alike):
+            raise SettingError(
+                ("behaviors", "hides"), f"is set and {self.name!r} takes another behavior back; give one of the two"
+            )
+        if self.hides_alike and self.weight >= 0:
+            raise SettingError(
+                ("behaviors", "weight"),
+                f"is {self.weight} and {self.name!r} hides what is alike; give less than 0",
             )
         if self.undo_of and self.undo == Undo.SUBTRACT and self.weight > 0:
             raise SettingError(
@@ -140,6 +152,21 @@ class BehaviorSet:
     def hiding(self) -> tuple[int, ...]:
         """Positions on axis B of the behaviors that take an item off the user's lists."""
         return tuple(place for place, behavior in enumerate(self.behaviors) if behavior.hides)
+
+    @cached_property
+    def hiding_alike(self) -> tuple[tuple[int, str], ...]:
+        """(position on axis B, attribute) of the behaviors that take items of one value off the user's lists."""
+        return tuple((place, each.hides_alike) for place, each in enumerate(self.behaviors) if each.hides_alike)
+
+    @cached_property
+    def unwanting(self) -> tuple[int, ...]:
+        """Positions on axis B of the behaviors that say what is not wanted: that hide, and weigh less than nothing.
+
+        Items that they were done to are the last to be dropped from a full profile.
+        """
+        return tuple(
+            place for place, each in enumerate(self.behaviors) if each.weight < 0 and (each.hides or each.hides_alike)
+        )
 
     @cached_property
     def ids_B(self) -> np.ndarray:

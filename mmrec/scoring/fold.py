@@ -22,7 +22,7 @@ from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.caps import RateWindow
 from mmrec.scoring.decay import count_events
 from mmrec.scoring.names import Names
-from mmrec.scoring.profile import NEVER_S, FloatArray, UserProfile
+from mmrec.scoring.profile import NEVER_S, FloatArray, UserProfile, align_behaviors
 from mmrec.scoring.recent import Recent, columns_of, each_of, newest_events
 from mmrec.scoring.ring import IdArray
 from mmrec.scoring.settings import ScoringConfig
@@ -246,14 +246,18 @@ def _most_valuable(
 ) -> list[int] | None:
     """Positions of at most `max_items` items, those of highest affinity at the profile's own clock; None for all.
 
-    The order of affinities is the same at every later instant, since all decay alike; ties go to the newer item, then
-    to the greater id. Behaviors that are no longer configured have no weight.
+    Items that the user said not to want come before all others, so that they stay off the lists. The order of
+    affinities is the same at every later instant, since all decay alike; ties go to the newer item, then to the
+    greater id. Behaviors that are no longer configured have no weight.
     """
     num_dropped = len(items.names) - config.max_items
     if not config.max_items or num_dropped <= 0:
         return None
     ages_I = newest_s - items.reference_times_I
     affinity_I = stored_affinity(items.counts_IHB[:, 0, :], ids_B, ages_I, config=config)
+    if config.behaviors.unwanting:
+        counts_IB = align_behaviors(items.counts_IHB[:, 0, :], ids_B, config.behaviors)
+        affinity_I = np.where((counts_IB[:, config.behaviors.unwanting] > 0).any(axis=1), np.inf, affinity_I)
     last_dropped = np.partition(affinity_I, num_dropped - 1)[num_dropped - 1]
     kept_I = affinity_I > last_dropped
     tied = np.flatnonzero(affinity_I == last_dropped).tolist()

@@ -5,15 +5,14 @@ import uuid
 
 from mmrec.config import EventSettings
 from mmrec.errors import InvalidRequestError
-from mmrec.recall.catalogue import ItemFilter
 from mmrec.serving.explain_item import ExplainedItem, explain_item
+from mmrec.serving.filters import asked_filter
 from mmrec.serving.messages import (
     add_items,
     asking_user,
     check_id,
     check_ids,
     excluded_items,
-    item_filter,
     number_of_items,
     serving_state,
     session_events,
@@ -82,7 +81,7 @@ def explain_answer(
         now_s=now_s,
         num_items=number_of_items(message.num_items),
         excluded_item_ids=excluded_items(message.excluded_item_ids),
-        item_filter=item_filter(message.filter) if message.HasField("filter") else ItemFilter(),
+        item_filter=asked_filter(message),
         session_events=session_events(message.session_events, bounds=bounds, newest_s=now_s),
     )
     found = explain_item(message.item_id, request, state=state, read_profile=read_profile, deadline=deadline)

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from mmrec.errors import DeadlineError, NotFoundError
+from mmrec.errors import NotFoundError
 from mmrec.features.assemble import feature_names
 from mmrec.models.serving_model import ServingModel
 from mmrec.recall.catalogue import NO_ROW, FloatArray
@@ -100,8 +100,7 @@ def explain_item(
         DeadlineError: the deadline had passed before anything was done.
         InvalidRequestError: a session event without item, an unknown behavior.
     """
-    if deadline.left_s() <= 0:
-        raise DeadlineError("the deadline passed before the request was looked at; give it more time")
+    deadline.refuse_late()
     row = state.catalogue.row_of.get(item_id, NO_ROW)
     if row == NO_ROW:
         raise NotFoundError(f"item {item_id!r} is not in the catalogue of {len(state.catalogue.item_ids)} items")
@@ -218,7 +217,8 @@ def _outcome(
         return Outcome.BELOW, f"It is candidate {place} of {len(ranked.order)}; the list ends at {request.num_items}."
     catalogue = state.catalogue
     entry = catalogue.entries[row]
-    if not catalogue.showable(request.as_of_s, now_s=request.now_s)[row]:
+    stocked = request.item_filter.includes_out_of_stock
+    if not catalogue.showable(request.as_of_s, now_s=request.now_s, includes_out_of_stock=stocked)[row]:
         when = shown_when(entry, now_s=max(request.as_of_s, request.now_s or request.as_of_s))
         return Outcome.UNAVAILABLE, f"Lists may contain it {when}."
     if entry.item_id in request.excluded_item_ids or entry.item_id in request.shown_item_ids:
@@ -241,10 +241,17 @@ def _done(row: int, context: RecallContext) -> str:
     own = np.flatnonzero(context.own_rows_J == row)
     behaviors = context.behaviors
     title = context.catalogue.entries[row].title or context.catalogue.item_ids[row]
-    if len(own):
-        counts_B = context.profile.counts(behaviors)[own[0], 0]
-        done = max(behaviors.hiding, key=lambda place: counts_B[place])
-        return f"You {behaviors.behaviors[done].said_of(title)}; that takes it off the lists."
+    counts_JB = context.profile.counts(behaviors)[:, 0]
+    if len(own) and behaviors.hiding:
+        done = max(behaviors.hiding, key=lambda place: counts_JB[own[0], place])
+        if counts_JB[own[0], done] > 0:
+            return f"You {behaviors.behaviors[done].said_of(title)}; that takes it off the lists."
+    for place, attribute in behaviors.hiding_alike:
+        for other in np.flatnonzero((counts_JB[:, place] > 0) & (context.own_rows_J != NO_ROW)):
+            led = context.own_rows_J[other : other + 1]
+            if context.catalogue.sharing(led, attribute)[row]:
+                said = behaviors.behaviors[place].said_of(context.catalogue.entries[int(led[0])].title)
+                return f"You {said}; that takes items of the same {attribute} off the lists."
     return "It may not be shown to this user."
 
 

@@ -8,7 +8,7 @@ forget waits in the overlay, nothing counts that was known before it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mmrec.collecting.overlay import Overlay, OverlayEntry, overlay_batch
@@ -77,6 +77,33 @@ def read_fresh_profile(
     if profile is not None and profile.merged_into:
         profile = profiles.get(profile.merged_into)
     return FreshProfile(profile=profile, num_overlay_events=num_events, overlay_available=available)
+
+
+def read_fresh_profiles(
+    user_keys: Iterable[str], *, overlay: Overlay | None, read_profiles: ReadProfiles, config: ScoringConfig
+) -> dict[str, FreshProfile]:
+    """read_fresh_profile() of many users with one read of each store; one more for those with events that wait.
+
+    Raises:
+        StoreError: the online store failed.
+    """
+    keys, pending, available = sorted(set(user_keys)), {}, True
+    if overlay is not None:
+        try:
+            pending = overlay.read(keys)
+        except StoreError as error:
+            log.warning("overlay_unavailable", error=str(error))
+            available = False
+    profiles = read_profiles(keys)
+    found = {}
+    for key in keys:
+        profile = profiles.get(key)
+        if pending.get(key) or (profile is not None and (profile.merged_into or profile.merged_from)):
+            one = read_fresh_profile(key, overlay=overlay, read_profiles=read_profiles, config=config)
+            found[key] = replace(one, overlay_available=one.overlay_available and available)
+        else:
+            found[key] = FreshProfile(profile=profile, overlay_available=available)
+    return found
 
 
 def _linked(pending: Pending, profiles: Mapping[str, UserProfile]) -> set[str]:

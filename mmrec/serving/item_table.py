@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.catalog.item import CatalogEntry
+from mmrec.catalog.item import Availability, CatalogEntry
 from mmrec.features.item_columns import NO_TOKEN, ContentColumns, IntArray, Vocabulary, content_columns
 from mmrec.features.values import Neighbors
 from mmrec.index.faiss_index import changed_index
@@ -54,6 +54,7 @@ class ItemTable:
         self._publish_times = GrowingColumn(fill=np.nan, dtype=np.float64)
         self._expire_times = GrowingColumn(fill=np.inf, dtype=np.float64)
         self._showable = GrowingColumn(fill=False, dtype=np.bool_)
+        self._out_of_stock = GrowingColumn(fill=False, dtype=np.bool_)
         self._counts = GrowingColumn(fill=0.0, dtype=np.float64, shape=(len(decay_per_day_H), len(behaviors)))
         self._references = GrowingColumn(fill=NEVER_S, dtype=np.float64)
         self._vectors = GrowingColumn(fill=0.0, dtype=np.float32, shape=(embedding_dim or 0,))
@@ -95,6 +96,7 @@ class ItemTable:
         self._publish_times.put(rows, columns.publish_times_X)
         self._expire_times.put(rows, columns.expire_times_X)
         self._showable.put(rows, [entry.availability.can_be_shown for entry in changed])
+        self._out_of_stock.put(rows, [entry.availability is Availability.OUT_OF_STOCK for entry in changed])
         self._put_tokens(rows, columns)
 
     def _put_tokens(self, rows_N: RowArray, columns: ContentColumns) -> None:
@@ -161,6 +163,7 @@ class ItemTable:
             ),
             vocabulary=self._vocabulary,
             showable_I=self._showable.view(num_items),
+            out_of_stock_I=self._out_of_stock.view(num_items),
             counts_IHB=self._counts.view(num_items),
             reference_times_I=self._references.view(num_items),
             decay_per_day_H=self._rates_H,

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -10,16 +11,19 @@ from mmrec.config import EventSettings
 from mmrec.errors import InvalidRequestError
 from mmrec.events.columns import ANONYMOUS_PREFIX, user_key
 from mmrec.events.rules import number_problem
-from mmrec.recall.catalogue import ItemFilter
+from mmrec.features.values import PopularItems
 from mmrec.serving.explain import Explanation, explain
+from mmrec.serving.filters import asked_filter, seconds
 from mmrec.serving.page_token import page_token, shown_items
 from mmrec.serving.recommend import DEFAULT_ITEMS, MAX_ITEMS, Degradation, ListRequest, RecommendedList, SessionEvent
 from mmrec.v1 import behavior_pb2, recommender_pb2
 from mmrec.wire.ids import first_id_problem, id_problem
-from mmrec.wire.instants import MAX_SECONDS, MIN_SECONDS, rfc3339
+from mmrec.wire.instants import rfc3339
 
 MAX_EXCLUDED = 10_000
 MAX_SESSION_EVENTS = 100
+MAX_CONTEXT = 100
+Near = Callable[[Mapping[str, str]], tuple[PopularItems, ...]]
 ForUser = recommender_pb2.RecommendItemsRequest | recommender_pb2.RankItemsRequest | recommender_pb2.ExplainItemRequest
 """Requests that name a user, a guest or a session."""
 
@@ -28,15 +32,6 @@ def timestamp(time_s: float) -> Timestamp:
     """An instant as a message, to the microsecond."""
     microseconds = round(time_s * 1e6)
     return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1_000)
-
-
-def seconds(message: Timestamp, name: str) -> float:
-    """An instant of field `name` as float64 epoch seconds; InvalidRequestError beyond what Timestamp may hold."""
-    if not (MIN_SECONDS <= message.seconds <= MAX_SECONDS and 0 <= message.nanos < 1_000_000_000):
-        raise InvalidRequestError(
-            f"{name} is {message.seconds} s and {message.nanos} ns; give an instant of the years 1 to 9999"
-        )
-    return float(message.seconds) + float(message.nanos) * 1e-9
 
 
 def check_id(name: str, value: str) -> None:
@@ -58,11 +53,18 @@ def number_of_items(num_items: int) -> int:
     return num_items or DEFAULT_ITEMS
 
 
-def list_request(message: recommender_pb2.RecommendItemsRequest, *, now_s: float, bounds: EventSettings) -> ListRequest:
+def list_request(
+    message: recommender_pb2.RecommendItemsRequest,
+    *,
+    now_s: float,
+    bounds: EventSettings,
+    near: Near = lambda _: (),
+) -> ListRequest:
     """A request as recommend() reads it.
 
     Args:
         bounds: How far session events may be ahead of the request, and the earliest time they may have.
+        near: Gives what is popular in a context.
 
     Raises:
         InvalidRequestError: the message asks for something impossible.
@@ -74,10 +76,18 @@ def list_request(message: recommender_pb2.RecommendItemsRequest, *, now_s: float
         now_s=now_s,
         num_items=number_of_items(message.num_items),
         excluded_item_ids=excluded_items(message.excluded_item_ids),
-        item_filter=item_filter(message.filter) if message.HasField("filter") else ItemFilter(),
+        item_filter=asked_filter(message),
         session_events=session_events(message.session_events, bounds=bounds, newest_s=max(now_s, as_of_s)),
         shown_item_ids=shown_items(message.page_token),
+        near=near_context(message.context, near) if message.context else (),
     )
+
+
+def near_context(context: Mapping[str, str], near: Near) -> tuple[PopularItems, ...]:
+    """What is popular in the context of a request; InvalidRequestError for too long a one."""
+    if len(context) > MAX_CONTEXT:
+        raise InvalidRequestError(f"context has {len(context)} entries; give at most {MAX_CONTEXT}")
+    return near(context)
 
 
 def asking_user(message: ForUser) -> str:
@@ -86,16 +96,21 @@ def asking_user(message: ForUser) -> str:
     Raises:
         InvalidRequestError: an id is not valid, or nobody is named.
     """
-    check_id("user_id", message.user_id)
-    check_id("anonymous_id", message.anonymous_id)
-    if message.user_id.startswith(ANONYMOUS_PREFIX):
-        raise InvalidRequestError(
-            f'user_id {message.user_id!r} begins with "{ANONYMOUS_PREFIX}"; give anonymous ids as anonymous_id'
-        )
-    key = user_key(message.user_id, message.anonymous_id)
+    key = named_user(message.user_id, message.anonymous_id)
     if not key and not message.session_events:
         raise InvalidRequestError("nobody to recommend for: give user_id, anonymous_id or session_events")
     return key
+
+
+def named_user(user_id: str, anonymous_id: str) -> str:
+    """Profile key of a user or guest, "" where neither is named; InvalidRequestError where an id is not valid."""
+    check_id("user_id", user_id)
+    check_id("anonymous_id", anonymous_id)
+    if user_id.startswith(ANONYMOUS_PREFIX):
+        raise InvalidRequestError(
+            f'user_id {user_id!r} begins with "{ANONYMOUS_PREFIX}"; give anonymous ids as anonymous_id'
+        )
+    return user_key(user_id, anonymous_id)
 
 
 def excluded_items(item_ids: Sequence[str]) -> tuple[str, ...]:
@@ -144,26 +159,6 @@ def _event_time_s(event: behavior_pb2.BehaviorEvent, earliest_s: float, latest_s
             f"{latest_s:.3f}, or none for now"
         )
     return event_time_s
-
-
-def item_filter(message: recommender_pb2.AttributeFilter) -> ItemFilter:
-    """A filter; InvalidRequestError where a bound is no price, none can lie within, or a condition names nothing."""
-    for bound in (message.price_min, message.price_max):
-        if not (math.isfinite(bound) and bound >= 0):
-            raise InvalidRequestError(f"price bound {bound} is no price; give numbers >= 0, 0 for no bound")
-    if 0 < message.price_max < message.price_min:
-        raise InvalidRequestError(
-            f"price_min {message.price_min} is above price_max {message.price_max}; give the lower one as price_min"
-        )
-    for condition in message.conditions:
-        if not condition.attribute or not condition.values:
-            raise InvalidRequestError("a condition needs an attribute and at least one value")
-    return ItemFilter(
-        conditions=tuple((c.attribute, tuple(c.values)) for c in message.conditions),
-        domain=message.domain,
-        price_min=message.price_min,
-        price_max=message.price_max,
-    )
 
 
 def add_items(
@@ -263,6 +258,13 @@ def state_message(
     if math.isfinite(stream_ingest_time_s):
         state.stream_lag.FromMicroseconds(round(max(0.0, as_of_s - stream_ingest_time_s) * 1e6))
     return state
+
+
+def lacking_in(answer: Any) -> list[str]:
+    """Names of what an answer of any method lacks; of a batch, of each of its lists."""
+    if isinstance(answer, recommender_pb2.RecommendBatchResponse):
+        return [reason for each in answer.lists for reason in each.list.state.degraded_reasons]
+    return list(answer.state.degraded_reasons)
 
 
 def served_list_record(

@@ -12,14 +12,17 @@ overlay costs the newest events and no profile.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import Final
 
 from mmrec.collecting.overlay import Overlay
-from mmrec.errors import MmrecError, StoreError, UnreachableError
+from mmrec.errors import IncompatibleStateError, MmrecError, StoreError, UnreachableError
+from mmrec.features.ports import ServingFeatures
+from mmrec.features.values import Neighbors
+from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.serving.fresh_profile import FreshProfile, ReadProfiles, read_fresh_profile
 from mmrec.telemetry.logs import get_logger
@@ -66,6 +69,38 @@ class _Away:
         if self.reason:
             log.info("store_back", store=self.what)
         self.reason = ""
+
+
+class OpenedReads:
+    """Reads a store that may be away when the replica starts: it is then opened at a later read."""
+
+    def __init__(self, open_features: Callable[[], ServingFeatures]) -> None:
+        """Open the store, if it answers.
+
+        Raises:
+            IncompatibleStateError: it answers, and its profiles are not ones that this code reads.
+        """
+        self._open = open_features
+        self._features: ServingFeatures | None = None
+        try:
+            self._features = open_features()
+        except IncompatibleStateError:
+            raise  # waiting does not help
+        except StoreError as error:
+            log.warning("store_away_at_start", error=str(error))
+
+    def __call__(self, user_keys: Iterable[str]) -> dict[str, UserProfile]:
+        """As ServingFeatures.read_profiles; StoreError where the store is still away."""
+        return self._opened().read_profiles(user_keys)
+
+    def read_neighbors(self, item_ids: Iterable[str]) -> dict[str, Neighbors]:
+        """As ServingFeatures.read_neighbors; StoreError where the store is still away."""
+        return self._opened().read_neighbors(item_ids)
+
+    def _opened(self) -> ServingFeatures:
+        if self._features is None:
+            self._features = self._open()
+        return self._features
 
 
 class ProfileReads:

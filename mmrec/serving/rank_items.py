@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mmrec.errors import DeadlineError, InvalidRequestError
+from mmrec.errors import InvalidRequestError
 from mmrec.recall.catalogue import NO_ROW, RowArray
 from mmrec.recall.context import RecallContext, recall_context
 from mmrec.recall.fusion import Candidates
@@ -65,8 +65,7 @@ def rank_items(
     """
     if not 1 <= len(item_ids) <= MAX_RANKED:
         raise InvalidRequestError(f"{len(item_ids)} item_ids; give 1 to {MAX_RANKED}")
-    if deadline.left_s() <= 0:
-        raise DeadlineError("the deadline passed before the request was looked at; give it more time")
+    deadline.refuse_late()
     progress, catalogue = Progress(deadline=deadline), state.catalogue
     once = tuple(dict.fromkeys(item_ids))
     rows = catalogue.rows(once)

@@ -18,13 +18,16 @@ import numpy.typing as npt
 from mmrec.catalog.item import Availability
 from mmrec.errors import DeadlineError, InvalidRequestError, MmrecError, NotFoundError
 from mmrec.features.assemble import assemble
+from mmrec.features.values import PopularItems
 from mmrec.models.serving_model import ServingModel
-from mmrec.recall.catalogue import NO_ROW, Catalogue, FloatArray, ItemFilter, RowArray
-from mmrec.recall.context import RecallContext, allowed_items, item_context, recall_context
+from mmrec.recall.catalogue import NO_ROW, BoolArray, Catalogue, FloatArray, RowArray
+from mmrec.recall.context import RecallContext, allowed_items, recall_context
 from mmrec.recall.fusion import OWN_WEIGHTS, Candidates, SourceWeights, fuse
+from mmrec.recall.item_filter import EVERYTHING, ItemFilter
+from mmrec.recall.near import NearItems, near_popularity
 from mmrec.recall.pull import profile_pulls
 from mmrec.recall.source import Proposals, RecallSource
-from mmrec.recall.sources.registry import FINDING_SIMILAR, SOURCES
+from mmrec.recall.sources.registry import SOURCES
 from mmrec.scoring.apply import apply
 from mmrec.scoring.as_of import profile_as_of
 from mmrec.scoring.batch import session_batch
@@ -32,7 +35,7 @@ from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.scoring.profile import NEVER_S, UserProfile, empty_profile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.serving.fresh_profile import FreshProfile
-from mmrec.serving.rerank import by_score, diversified
+from mmrec.serving.rerank import by_score, diversified, with_interest
 from mmrec.telemetry.logs import get_logger
 from mmrec.wire.instants import rfc3339
 
@@ -95,10 +98,13 @@ class ListRequest:
     instant is asked for. None where a list of the past is made again."""
     num_items: int = DEFAULT_ITEMS
     excluded_item_ids: tuple[str, ...] = ()
-    item_filter: ItemFilter = field(default_factory=ItemFilter)
+    item_filter: ItemFilter = EVERYTHING
     session_events: tuple[SessionEvent, ...] = ()
     shown_item_ids: tuple[str, ...] = ()
     """Items of the previous pages, in order."""
+    near: tuple[PopularItems, ...] = ()
+    """What is popular in the context of the request; it orders lists of those of whom nothing but the session is
+    known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +117,11 @@ class Deadline:
     def left_s(self) -> float:
         """Seconds left; negative when it has passed."""
         return self.at_s - self.clock()
+
+    def refuse_late(self) -> None:
+        """DeadlineError where it has passed before anything was done."""
+        if self.left_s() <= 0:
+            raise DeadlineError("the deadline passed before the request was looked at; give it more time")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -211,8 +222,7 @@ def recommend(
     """
     if not 1 <= request.num_items <= MAX_ITEMS:
         raise InvalidRequestError(f"num_items is {request.num_items}; give 1 to {MAX_ITEMS}, or 0 for {DEFAULT_ITEMS}")
-    if deadline.left_s() <= 0:
-        raise DeadlineError("the deadline passed before the request was looked at; give it more time")
+    deadline.refuse_late()
     return rank_candidates(request, state=state, read_profile=read_profile, deadline=deadline, sources=sources).cut(
         request.num_items
     )
@@ -240,8 +250,29 @@ def rank_candidates(
         profile, state.catalogue, state.scoring, as_of_s=request.as_of_s, allowed_I=allowed_I, tower=state.model
     )
     num_candidates = max(state.num_candidates, request.num_items + 1)
+    is_new_near = bool(request.near) and profile.num_events <= len(request.session_events)
+    if is_new_near:
+        sources = (NearItems(near=request.near), *sources[1:])
     candidates = recall(context, sources, num_candidates, state.source_weights, progress)
     scores_N, features_NF = rank(context, candidates, state, progress)
+    if is_new_near and not profile.num_events and features_NF is not None:
+        near_N = near_popularity(request.near, state.catalogue, candidates.rows_N)
+        scores_N = with_interest(near_N, np.arange(len(near_N)), scores_N)
+    return in_order(
+        candidates, context=context, scores_N=scores_N, features_NF=features_NF, state=state, progress=progress
+    )
+
+
+def in_order(
+    candidates: Candidates,
+    *,
+    context: RecallContext,
+    scores_N: FloatArray,
+    features_NF: npt.NDArray[np.float32] | None,
+    state: ReplicaState,
+    progress: Progress,
+) -> RankedCandidates:
+    """Candidates in the order of the list: by score, re-ranked for diversity where that is configured."""
     order = by_score(scores_N)
     if state.diversity and context.catalogue.index is not None:
         vectors_ND = context.catalogue.index.vectors_ID[candidates.rows_N]
@@ -254,49 +285,6 @@ def rank_candidates(
         features_NF=features_NF,
         degraded=tuple(progress.degraded),
         num_overlay_events=progress.num_overlay_events,
-    )
-
-
-def similar(
-    item_id: str,
-    *,
-    as_of_s: float,
-    num_items: int,
-    excluded_item_ids: Sequence[str],
-    item_filter: ItemFilter,
-    state: ReplicaState,
-) -> RecommendedList:
-    """Items like one item: by embedding, by neighbors, or by both.
-
-    Args:
-        as_of_s: Items that are published later are not listed.
-
-    Raises:
-        InvalidRequestError: empty item id, num_items out of range.
-        NotFoundError: the item is not in the catalogue, was removed, or is not published yet.
-    """
-    if not item_id:
-        raise InvalidRequestError("item_id is empty; name the item whose like you want")
-    if not 1 <= num_items <= MAX_ITEMS:
-        raise InvalidRequestError(f"num_items is {num_items}; give 1 to {MAX_ITEMS}, or 0 for {DEFAULT_ITEMS}")
-    catalogue = state.catalogue
-    row = shown_row(item_id, catalogue, as_of_s=as_of_s)
-    degraded = [Degradation.RELEASE_UNUSABLE] if state.unusable_release else []
-    if state.model is None:
-        degraded.append(Degradation.NO_RELEASE)
-    excluded = [*excluded_item_ids, item_id]
-    allowed_I = allowed_items(catalogue, as_of_s=as_of_s, item_filter=item_filter, excluded=excluded)
-    context = item_context(row, catalogue, state.scoring, allowed_I=allowed_I)
-    # The release's weights are of lists for users: here sources count as they say themselves.
-    found = [(source, source.propose(context, num_candidates=4 * num_items)) for source in FINDING_SIMILAR]
-    candidates = fuse(found, num_candidates=4 * num_items)
-    return RecommendedList(
-        rows_K=candidates.rows_N[:num_items],
-        ranking_scores_K=candidates.recall_scores_N[:num_items],
-        candidates=candidates,
-        context=context,
-        degraded=tuple(degraded),
-        has_more=False,
     )
 
 
@@ -323,6 +311,8 @@ class Interest:
 
     scores_N: FloatArray | None
     """Ranking scores; None where no ranker judged."""
+    unwanted_I: BoolArray
+    """Items of the whole catalogue that the user said not to want."""
     degraded: tuple[Degradation, ...]
 
 
@@ -338,7 +328,11 @@ def interest(
     )
     candidates = Candidates(rows_N=rows_N, recall_scores_N=np.zeros(len(rows_N)))
     scores_N, features_NF = rank(context, candidates, state, progress)
-    return Interest(scores_N=scores_N if features_NF is not None else None, degraded=tuple(progress.degraded))
+    return Interest(
+        scores_N=scores_N if features_NF is not None else None,
+        unwanted_I=context.unwanted_I,
+        degraded=tuple(progress.degraded),
+    )
 
 
 def requested_profile(
@@ -421,26 +415,34 @@ def rank(
     if progress.deadline.left_s() < RANK_MARGIN_S:
         progress.degraded[Degradation.RANKING_SKIPPED] = None
         return candidates.recall_scores_N, None
-    rows_N, decay_per_day = candidates.rows_N, state.scoring.decay_per_day[0]
     try:
-        behaviors, seen = state.scoring.behaviors, context
-        if state.ranker_behaviors is not None and state.ranker_behaviors != behaviors:
-            # Weights were changed since the ranker was trained: recall uses the new ones, the ranker must not.
-            behaviors = state.ranker_behaviors
-            trained = profile_as_of(
-                context.profile, as_of_s=context.read_s, behaviors=behaviors, decay_per_day=decay_per_day
-            )
-            seen = replace(context, pulls_J=profile_pulls(trained, behaviors.weights_B, state.scoring))
-        features_NF = assemble(
-            context.profile,
-            context.catalogue.facts(rows_N, context.own_rows_J),
-            seen.signals(rows_N),
-            as_of_s=context.read_s,
-            behaviors=behaviors,
-            decay_per_day=decay_per_day,
-        )
+        features_NF = feature_rows(context, candidates.rows_N, state)
         return state.model.rank(features_NF), features_NF
     except Exception as error:  # a list in recall order is better than none
         log.error("ranking_failed", error=repr(error))
         progress.degraded[Degradation.RANKING_FAILED] = None
         return candidates.recall_scores_N, None
+
+
+def feature_rows(context: RecallContext, rows_N: RowArray, state: ReplicaState) -> npt.NDArray[np.float32]:
+    """What the ranker reads of some items for the user of a context, shape (N, F)."""
+    behaviors, seen = ranking_view(context, state)
+    return assemble(
+        context.profile,
+        context.catalogue.facts(rows_N, context.own_rows_J),
+        seen.signals(rows_N),
+        as_of_s=context.read_s,
+        behaviors=behaviors,
+        decay_per_day=state.scoring.decay_per_day[0],
+    )
+
+
+def ranking_view(context: RecallContext, state: ReplicaState) -> tuple[BehaviorSet, RecallContext]:
+    """Behaviors with the weights that the ranker was trained with, and the context as they show it."""
+    behaviors = state.ranker_behaviors
+    if behaviors is None or behaviors == state.scoring.behaviors:
+        return state.scoring.behaviors, context
+    # Weights were changed since the ranker was trained: recall uses the new ones, the ranker must not.
+    decay_per_day = state.scoring.decay_per_day[0]
+    trained = profile_as_of(context.profile, as_of_s=context.read_s, behaviors=behaviors, decay_per_day=decay_per_day)
+    return behaviors, replace(context, pulls_J=profile_pulls(trained, behaviors.weights_B, state.scoring))

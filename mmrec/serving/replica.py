@@ -35,28 +35,22 @@ from mmrec.recall.fusion import OWN_WEIGHTS
 from mmrec.scoring.item_statistics import decay_rates
 from mmrec.scoring.profile import NEVER_S
 from mmrec.serving.asked_items import explain_answer, rank_answer
+from mmrec.serving.batch_answer import batch_answers
 from mmrec.serving.cursor import Cursor
 from mmrec.serving.fresh_profile import FreshProfile
 from mmrec.serving.item_record import ItemUpdate, read_item_update
 from mmrec.serving.keeper import CatalogueKeeper
 from mmrec.serving.live_weights import LiveWeights
-from mmrec.serving.messages import (
-    add_items,
-    check_id,
-    check_ids,
-    item_filter,
-    list_request,
-    list_response,
-    number_of_items,
-    serving_state,
-)
-from mmrec.serving.profile_reads import READ_S, SHARE, ProfileReads
-from mmrec.serving.recommend import Deadline, ReplicaState, recommend, similar
+from mmrec.serving.messages import list_request, list_response
+from mmrec.serving.near_places import NearPlaces
+from mmrec.serving.profile_reads import READ_S, SHARE, OpenedReads, ProfileReads
+from mmrec.serving.recommend import Deadline, ReplicaState, recommend
 from mmrec.serving.release_loading import RELEASE_CHECK_S, LoadedRelease, Refused, load_release, refresh_all
 from mmrec.serving.rows_answer import rows_answer
 from mmrec.serving.search_content import NamedAlignment
 from mmrec.serving.search_request import likeness_request, search_request
 from mmrec.serving.search_side import SearchSide
+from mmrec.serving.similar_answer import similar_answer
 from mmrec.serving.topic_place import CATCH_UP_S, TopicPlace
 from mmrec.telemetry.logs import StatusFile, get_logger
 from mmrec.v1 import recommender_pb2
@@ -124,7 +118,7 @@ class Replica:
         figures: Callable[[], Mapping[str, Any]] = dict,
         after_load: Callable[[], None] = lambda: None,
     ) -> None:
-        """Open the online store.
+        """Open the online store; one that is away is opened later.
 
         Args:
             figures: More figures for the status file.
@@ -154,12 +148,14 @@ class Replica:
             stopping=self._stopping,
         )
         self._counts_cursor, self._neighbors_cursor = Cursor(), Cursor()
-        self.reads = ProfileReads(  # for requests, and for nobody else
+        self._store = OpenedReads(parts.open_features)  # for requests, and for nobody else
+        self.reads = ProfileReads(
             overlay=parts.open_overlay() if parts.open_overlay is not None else None,
-            read_profiles=parts.open_features().read_profiles,
+            read_profiles=self._store,
             config=lambda: self._state.scoring,
             in_thread=settings.stores.online_store == "redis",
         )
+        self._places = NearPlaces(settings.statistics.popular_by)
         self._status = StatusFile(settings.stores.status, "recommender")
         self._thread = threading.Thread(target=self._keep_up, name="replica-keeper", daemon=True)
         self.counters = Counters()
@@ -198,7 +194,7 @@ class Replica:
     ) -> recommender_pb2.RecommendItemsResponse:
         """Answer RecommendItems; errors as mmrec.serving.recommend.recommend()."""
         now_s, state = self._parts.clock.now_s(), self._state
-        request = list_request(message, now_s=now_s, bounds=self._parts.settings.events)
+        request = list_request(message, now_s=now_s, bounds=self._parts.settings.events, near=self._places.of)
         read = partial(self.read_profile, deadline=deadline)
         found = recommend(request, state=state, read_profile=read, deadline=deadline)
         self.counters.num_overlay_events += found.num_overlay_events
@@ -237,27 +233,16 @@ class Replica:
         self._count(response.state)
         return response
 
-    def similar(self, message: recommender_pb2.SimilarItemsRequest) -> recommender_pb2.SimilarItemsResponse:
-        """Answer SimilarItems; errors as mmrec.serving.recommend.similar()."""
-        now_s, state = self._parts.clock.now_s(), self._state
-        check_id("item_id", message.item_id)
-        check_ids("excluded_item_ids", message.excluded_item_ids)
-        found = similar(
-            message.item_id,
-            as_of_s=now_s,
-            num_items=number_of_items(message.num_items),
-            excluded_item_ids=tuple(message.excluded_item_ids),
-            item_filter=item_filter(message.filter),
-            state=state,
+    def similar(
+        self, message: recommender_pb2.SimilarItemsRequest, *, deadline: Deadline
+    ) -> recommender_pb2.SimilarItemsResponse:
+        """Answer SimilarItems; errors as mmrec.serving.similar.similar()."""
+        answer = partial(
+            similar_answer,
+            read_neighbors=self._store.read_neighbors,
+            substitutes_share=self._parts.settings.serving.substitutes_share,
         )
-        response = recommender_pb2.SimilarItemsResponse(
-            request_id=uuid.uuid4().hex,
-            release_id=state.release_id,
-            state=serving_state(found, as_of_s=now_s, stream_ingest_time_s=state.stream_ingest_time_s),
-        )
-        add_items(response, found, first_rank=1, with_explanations=False)
-        self._count(response.state)
-        return response
+        return self._for_user(answer, message, deadline)
 
     def rank_items(
         self, message: recommender_pb2.RankItemsRequest, *, deadline: Deadline
@@ -275,7 +260,18 @@ class Replica:
         self, message: recommender_pb2.RecommendRowsRequest, *, deadline: Deadline
     ) -> recommender_pb2.RecommendRowsResponse:
         """Answer RecommendRows; errors as mmrec.serving.rows.recommend_rows()."""
-        return self._for_user(rows_answer, message, deadline)
+        return self._for_user(partial(rows_answer, near=self._places.of), message, deadline)
+
+    def recommend_batch(
+        self, message: recommender_pb2.RecommendBatchRequest, *, deadline: Deadline
+    ) -> Iterator[recommender_pb2.RecommendBatchResponse]:
+        """Answer RecommendBatch; errors as mmrec.serving.batch_answer.batch_answers()."""
+        now_s, read = self._parts.clock.now_s(), partial(self.read_profile, deadline=deadline)
+        answers = batch_answers(message, state=self._state, read_profile=read, deadline=deadline, now_s=now_s)
+        for answer in answers:
+            for each in answer.lists:
+                self._count(each.list.state)
+            yield answer
 
     def _for_user(self, answer: Callable[..., Answer], message: Any, deadline: Deadline) -> Answer:
         now_s, state, bounds = self._parts.clock.now_s(), self._state, self._parts.settings.events
@@ -368,6 +364,7 @@ class Replica:
             if time.monotonic() >= next_check_s:
                 self._take_weights()
                 self._introduce_popular(store)
+                self._places.refresh(store, now_s=time.monotonic())
                 self._read_progress(store)
                 if self._take_release(store):
                     return

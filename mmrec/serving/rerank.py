@@ -4,6 +4,8 @@ A re-rank is a permutation of the candidates: it never drops, adds or repeats on
 removed before ranking. Axes: N candidates, D embedding.
 """
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,6 +13,8 @@ from mmrec.errors import ConfigurationError
 
 FloatArray = npt.NDArray[np.float64]
 RowArray = npt.NDArray[np.int64]
+INTEREST: Final = 0.3
+"""Weight of the user's interest where it orders what was found otherwise."""
 DIVERSIFIED_HEAD = 60
 """Number of items at the head that are diversified; the rest keeps its order."""
 
@@ -55,3 +59,22 @@ def diversified(
         left[best] = False
         closest = np.maximum(closest, cosines[best])
     return np.concatenate([head[chosen], tail])
+
+
+def with_interest(relevance_N: FloatArray, head: RowArray, interest_H: FloatArray) -> FloatArray:
+    """Scores by relevance and a user's interest together at the places of `head`, relevance elsewhere, shape (N,).
+
+        score_i = (1 - INTEREST) relevance_i / max relevance  +  INTEREST place_i
+
+        place_i: 1 for the item of the head that the user's ranker puts first, down to 0 for the last
+
+    Args:
+        relevance_N: Of what was found otherwise than for the user, >= 0.
+        interest_H: Ranking scores of the head, in its order.
+    """
+    best = float(relevance_N[head].max(initial=0.0))
+    places = np.empty(len(head))
+    places[np.argsort(interest_H, kind="stable")] = np.linspace(0.0, 1.0, len(head))
+    scores_N = np.array(relevance_N)
+    scores_N[head] = (1.0 - INTEREST) * (relevance_N[head] / best if best > 0 else 0.0) + INTEREST * places
+    return scores_N

@@ -3,6 +3,7 @@
     for the user       the user's list
     because of X       like an item touched lately, by neighbors and embeddings as SimilarItems finds them
     new                published lately, newest first, in the domain of the item touched last
+    popular near       what all users like now in the request's context
     popular            what all users like now
 
 Rows are filled in this order, the newest X first; each takes what the rows before it left, and one that is left with
@@ -18,10 +19,11 @@ from typing import Final
 import numpy as np
 
 from mmrec.catalog.item import Availability
-from mmrec.errors import DeadlineError, InvalidRequestError
+from mmrec.errors import InvalidRequestError
 from mmrec.recall.catalogue import BoolArray, FloatArray, RowArray
 from mmrec.recall.context import RecallContext, item_context
 from mmrec.recall.fusion import OWN_WEIGHTS, Candidates
+from mmrec.recall.near import NearItems
 from mmrec.recall.source import Proposals
 from mmrec.recall.sources.registry import FINDING_SIMILAR, SOURCES
 from mmrec.serving.explain import NEW_S, newest_behavior
@@ -43,7 +45,7 @@ MAX_ROWS: Final = 20
 DEFAULT_ROW_ITEMS: Final = 12
 MAX_ROW_ITEMS: Final = 50
 NUM_OTHERS: Final = 3
-"""Rows beside those of single items; these leave room for them."""
+"""Rows beside those of single items, without the one of a context; these leave room for them."""
 MIN_ITEMS: Final = 3
 """Items that a row must have to be worth its title."""
 
@@ -55,6 +57,7 @@ class RowKind(Enum):
     BECAUSE = 2
     NEW = 3
     POPULAR = 4
+    NEAR = 5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,13 +106,12 @@ def recommend_rows(
     for name, value, most in (("num_rows", num_rows, MAX_ROWS), ("num_items", request.num_items, MAX_ROW_ITEMS)):
         if not 1 <= value <= most:
             raise InvalidRequestError(f"{name} is {value}; give 1 to {most}, or 0 for the default")
-    if deadline.left_s() <= 0:
-        raise DeadlineError("the deadline passed before the request was looked at; give it more time")
+    deadline.refuse_late()
     ranked = rank_candidates(request, state=state, read_profile=read_profile, deadline=deadline)
     left_I = ranked.context.allowed_I.copy()
     rows: list[Row] = []
     progress = Progress(deadline=deadline, degraded=dict.fromkeys(ranked.degraded))
-    num_because = max(1, num_rows - NUM_OTHERS)
+    num_because = max(1, num_rows - NUM_OTHERS - bool(request.near))
     for row in _all_rows(ranked, request, state, left_I, num_because=num_because, progress=progress):
         if len(row.rows_K) >= (MIN_ITEMS if rows else 1):
             left_I[row.rows_K] = False
@@ -133,7 +135,7 @@ def _all_rows(
     context = ranked.context
     yield Row(
         kind=RowKind.FOR_USER,
-        title="For you" if context.profile.num_events else "Popular now",
+        title="For you" if context.profile.num_events else "Popular near you" if request.near else "Popular now",
         rows_K=listed.rows_K,
         scores_K=listed.ranking_scores_K,
         candidates=ranked.candidates,
@@ -145,6 +147,8 @@ def _all_rows(
         yield _because(own, row, ranked=ranked, request=request, state=state, left_I=left_I, progress=progress)
     yield _new(ranked, request, left_I)
     if context.profile.num_events:  # for everybody else it is the first row
+        if request.near:
+            yield _near(ranked, request, left_I)
         yield _popular(ranked, request, left_I)
 
 
@@ -193,6 +197,13 @@ def _new(ranked: RankedCandidates, request: ListRequest, left_I: BoolArray) -> R
     rows = np.flatnonzero(is_new_I)
     rows = rows[np.argsort(-catalogue.published_from_I[rows], kind="stable")][: request.num_items]
     return _plain(RowKind.NEW, f"New in {domain}" if domain else "New", rows, catalogue.published_from_I[rows])
+
+
+def _near(ranked: RankedCandidates, request: ListRequest, left_I: BoolArray) -> Row:
+    source = NearItems(near=request.near)
+    found = source.propose(replace(ranked.context, allowed_I=left_I), num_candidates=request.num_items)
+    row = _plain(RowKind.NEAR, "Popular near you", found.rows_K, found.scores_K)
+    return replace(row, candidates=replace(row.candidates, found=((source, found),)))
 
 
 def _popular(ranked: RankedCandidates, request: ListRequest, left_I: BoolArray) -> Row:

@@ -4,8 +4,16 @@ import uuid
 from dataclasses import replace
 
 from mmrec.config import EventSettings
-from mmrec.recall.catalogue import ItemFilter
-from mmrec.serving.messages import add_items, asking_user, excluded_items, item_filter, session_events, state_message
+from mmrec.serving.filters import asked_filter
+from mmrec.serving.messages import (
+    Near,
+    add_items,
+    asking_user,
+    excluded_items,
+    near_context,
+    session_events,
+    state_message,
+)
 from mmrec.serving.recommend import Deadline, ListRequest, ReadProfile, ReplicaState
 from mmrec.serving.rows import DEFAULT_ROW_ITEMS, DEFAULT_ROWS, recommend_rows
 from mmrec.v1 import recommender_pb2
@@ -19,16 +27,18 @@ def rows_answer(
     deadline: Deadline,
     now_s: float,
     bounds: EventSettings,
+    near: Near = lambda _: (),
 ) -> recommender_pb2.RecommendRowsResponse:
-    """A page of rows; errors as recommend_rows(), and for what is no request."""
+    """A page of rows; errors as recommend_rows(), and for what is no request. `near` as list_request() takes it."""
     request = ListRequest(
         user_key=asking_user(message),
         as_of_s=now_s,
         now_s=now_s,
         num_items=message.num_items or DEFAULT_ROW_ITEMS,
         excluded_item_ids=excluded_items(message.excluded_item_ids),
-        item_filter=item_filter(message.filter) if message.HasField("filter") else ItemFilter(),
+        item_filter=asked_filter(message),
         session_events=session_events(message.session_events, bounds=bounds, newest_s=now_s),
+        near=near_context(message.context, near) if message.context else (),
     )
     page = recommend_rows(
         request,

@@ -3,13 +3,10 @@
     found = search(request, state=state, content=content, encoder=encoder, read_profile=..., deadline=deadline)
 
 Texts and photos are encoded first, by another process; where it does not answer in time, texts are searched by their
-words alone, and the answer says so. A personal list is the head of the relevant items in an order of both:
+words alone, and the answer says so. A personal list is the head of the relevant items in an order of relevance and
+interest (mmrec.serving.rerank.with_interest). The ranker and the user's vector are those of recommend().
 
-    score_i = (1 - INTEREST) relevance_i / max relevance  +  INTEREST place_i
-
-    place_i: 1 for the item of the head that the user's ranker puts first, down to 0 for the last
-
-The ranker and the user's vector are those of recommend(). Axes: K items listed, N candidates.
+Axes: K items listed, N candidates.
 """
 
 from collections.abc import Sequence
@@ -28,6 +25,7 @@ from mmrec.recall.context import allowed_items
 from mmrec.search.index import FoundItems
 from mmrec.search.query import LEXICAL, MeantVector, QueryPart
 from mmrec.serving.recommend import Deadline, Degradation, ReadProfile, ReplicaState, interest, shown_row
+from mmrec.serving.rerank import with_interest
 from mmrec.serving.search_content import SearchContent
 from mmrec.serving.search_request import AskedPart, SearchRequest
 from mmrec.v1 import recommender_pb2
@@ -36,8 +34,6 @@ MIN_CANDIDATES: Final = 200
 """Of each kind of evidence."""
 PERSONAL_HEAD: Final = 100
 """So many relevant items, or twice the length of the list, may trade places."""
-INTEREST: Final = 0.3
-"""Weight of the user's interest in a personal list."""
 ANSWER_MARGIN_S: Final = 0.010
 """Time reserved for the search itself: encoding is not waited for longer."""
 
@@ -84,8 +80,7 @@ def search(
             are still being read and none was there yet that it can be compared with.
         DeadlineError: the deadline passed before a photo was encoded.
     """
-    if deadline.left_s() <= 0:
-        raise DeadlineError("the deadline passed before the request was looked at; give it more time")
+    deadline.refuse_late()
     for part in request.parts:
         if part.item_id:
             shown_row(part.item_id, state.catalogue, as_of_s=request.as_of_s)
@@ -108,8 +103,9 @@ def search(
         )
         encoding.degraded.update(dict.fromkeys(judged.degraded))
         if judged.scores_N is not None:
-            scores_N = _with_interest(found.relevance_N, head, judged.scores_N)
+            scores_N = with_interest(found.relevance_N, head, judged.scores_N)
             order = np.concatenate([head[np.argsort(-scores_N[head], kind="stable")], order[len(head) :]])
+        order = order[~judged.unwanted_I[rows_N[order]]]
     shown = order[: request.num_items]
     return SearchedList(
         catalogue=state.catalogue,
@@ -188,16 +184,6 @@ def _refuse_contentless(request: SearchRequest, found: FoundItems) -> None:
     wanted = " or ".join(sorted(name for name, share in request.shares.items() if share > 0)) or "content"
     names = ", ".join(repr(part.item_id) for part in request.parts)
     raise InvalidRequestError(f"item {names} has no vector of {wanted} (yet); ask by something else")
-
-
-def _with_interest(relevance_N: FloatArray, head: RowArray, interest_H: FloatArray) -> FloatArray:
-    """Scores by relevance and interest at the places of `head`, relevance elsewhere."""
-    best = float(relevance_N[head].max(initial=0.0))
-    places = np.empty(len(head))
-    places[np.argsort(interest_H, kind="stable")] = np.linspace(0.0, 1.0, len(head))
-    scores_N = np.array(relevance_N)
-    scores_N[head] = (1.0 - INTEREST) * (relevance_N[head] / best if best > 0 else 0.0) + INTEREST * places
-    return scores_N
 
 
 def _because(found: FoundItems, place: int, content: SearchContent) -> FoundBecause:

@@ -12,12 +12,13 @@ from mmrec.catalog.values import is_blank
 from mmrec.config import SearchSettings
 from mmrec.content.registry import modality_named
 from mmrec.errors import InvalidRequestError, NotFoundError
-from mmrec.events.columns import ANONYMOUS_PREFIX, user_key
-from mmrec.recall.catalogue import ItemFilter
-from mmrec.serving.messages import MAX_EXCLUDED, check_id, check_ids, item_filter, number_of_items
+from mmrec.recall.item_filter import EVERYTHING, ItemFilter
+from mmrec.serving.filters import asked_filter
+from mmrec.serving.messages import MAX_EXCLUDED, check_id, check_ids, named_user, number_of_items
 from mmrec.serving.recommend import DEFAULT_ITEMS
 from mmrec.v1 import recommender_pb2
 
+_ALIKE: Final = (recommender_pb2.SIMILAR_KIND_UNSPECIFIED, recommender_pb2.SIMILAR_KIND_SIMILAR)
 MAX_PARTS: Final = 8
 MAX_WEIGHT: Final = 8.0
 MAX_TEXT: Final = 1_000
@@ -42,7 +43,7 @@ class SearchRequest:
     as_of_s: float
     num_items: int = DEFAULT_ITEMS
     excluded_item_ids: tuple[str, ...] = ()
-    item_filter: ItemFilter = field(default_factory=ItemFilter)
+    item_filter: ItemFilter = EVERYTHING
     user_key: str = ""
     """Whose interest counts, where `is_personal`."""
     is_personal: bool = False
@@ -58,13 +59,7 @@ def search_request(
     Raises:
         InvalidRequestError: it asks for something impossible; the message says which part and why.
     """
-    check_id("user_id", message.user_id)
-    check_id("anonymous_id", message.anonymous_id)
-    if message.user_id.startswith(ANONYMOUS_PREFIX):
-        raise InvalidRequestError(
-            f'user_id {message.user_id!r} begins with "{ANONYMOUS_PREFIX}"; give anonymous ids as anonymous_id'
-        )
-    key = user_key(message.user_id, message.anonymous_id)
+    key = named_user(message.user_id, message.anonymous_id)
     if message.personal and not key:
         raise InvalidRequestError("personal is set and nobody is named; give user_id or anonymous_id")
     if not 1 <= len(message.query) <= MAX_PARTS:
@@ -77,7 +72,7 @@ def search_request(
         as_of_s=now_s,
         num_items=number_of_items(message.num_items),
         excluded_item_ids=_excluded(message),
-        item_filter=item_filter(message.filter),
+        item_filter=asked_filter(message),
         user_key=key,
         is_personal=message.personal,
     )
@@ -91,6 +86,8 @@ def likeness_request(message: recommender_pb2.SimilarItemsRequest, *, now_s: flo
     """
     if not message.item_id:
         raise InvalidRequestError("item_id is empty; name the item whose like you want")
+    if message.kind not in _ALIKE:
+        raise InvalidRequestError("modality_weights say how items are alike; give none beside another kind")
     check_id("item_id", message.item_id)
     for name, weight in message.modality_weights.items():
         if not (math.isfinite(weight) and weight >= 0):
@@ -102,12 +99,15 @@ def likeness_request(message: recommender_pb2.SimilarItemsRequest, *, now_s: flo
     largest = max(message.modality_weights.values(), default=0.0)
     if not largest:
         raise InvalidRequestError('modality_weights are all 0; give one a weight, such as {"image": 1}')
+    key = named_user(message.user_id, message.anonymous_id)
     return SearchRequest(
         parts=(AskedPart(item_id=message.item_id),),
         as_of_s=now_s,
+        user_key=key,
+        is_personal=bool(key),
         num_items=number_of_items(message.num_items),
         excluded_item_ids=_excluded(message),
-        item_filter=item_filter(message.filter),
+        item_filter=asked_filter(message),
         shares={name: weight / largest for name, weight in message.modality_weights.items()},
     )
 

@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from mmrec.simulator import vocabulary as words
-from mmrec.simulator.settings import StorefrontConfig, generator
+from mmrec.simulator.settings import OUTFIT_MATES, StorefrontConfig, generator
 
 COLLECTION_SIZE = 7
 POPULARITY_SIGMA = 0.8
@@ -82,6 +82,25 @@ class Assortment:
         members = np.argsort(self.collection_I, kind="stable").astype(np.int32)
         sizes = np.bincount(self.collection_I)
         return members, np.concatenate(([0], np.cumsum(sizes)[:-1])), sizes
+
+    def outfit_mates(self, config: StorefrontConfig) -> np.ndarray:
+        """Items that go with each item, shape (I, OUTFIT_MATES): of its domain and color and of another category.
+
+        -1 where there are fewer. One has always the same mates, whatever else a world has.
+        """
+        rng = generator(config, 7)
+        mates_IM = np.full((self.num_items, OUTFIT_MATES), -1, dtype=np.int64)
+        category_I = np.concatenate(
+            [next(a.value_of_I for a in own if a.name == "category") for own in self.attributes]
+        )
+        rows_I = np.arange(self.num_items)
+        for row in rows_I.tolist():
+            is_mate_I = (rows_I < self.num_beauty) == (row < self.num_beauty)
+            is_mate_I &= (self.color_I == self.color_I[row]) & (category_I != category_I[row])
+            mates = np.flatnonzero(is_mate_I)
+            rng.shuffle(mates)
+            mates_IM[row, : len(mates[:OUTFIT_MATES])] = mates[:OUTFIT_MATES]
+        return mates_IM
 
 
 def build_assortment(config: StorefrontConfig) -> Assortment:

@@ -10,6 +10,7 @@ from mmrec.wire.declared import AtLeastOne, Count, NotNegative, Positive, check
 
 DAY_S = 86_400.0
 BEHAVIORS = ("browse", "favorite", "cart", "purchase")
+OUTFIT_MATES = 2
 FUNNEL_SHARES = (0.60, 0.15, 0.15, 0.10)
 """Share of each behavior among all events."""
 
@@ -49,6 +50,9 @@ class StorefrontConfig:
     share_without_image: Some = 0.01
     share_duplicates: Some = 0.01
     """Share of events that are sent a second time, same bytes."""
+    share_outfits: Some = 0.0
+    """Share of purchases after which the same session buys what goes with the item: another category of the same
+    color, one of OUTFIT_MATES that each item has."""
     share_late: Some = 0.01
     """Share of events that are sent long after they happened, up to `max_late_s`."""
     max_late_s: Annotated[float, Meta(ge=600)] = 2 * DAY_S

@@ -60,6 +60,13 @@ class Storefront:
         """All items in catalogue order: beauty, then fashion."""
         return self._assortment.item_ids
 
+    @cached_property
+    def outfit_mates(self) -> np.ndarray:
+        """Rows of the items that go with each item, -1 where there are fewer; they are bought with it where
+        `share_outfits` says so.
+        """
+        return self._assortment.outfit_mates(self.config)
+
     @property
     def shared_user_ids(self) -> tuple[str, ...]:
         """People who shop in both domains."""

@@ -39,6 +39,9 @@ BUY_FROM_CART = 0.5
 MAX_SEND_JITTER_S = 0.8
 LATE_FROM_S = 600.0
 MAX_RETRY_S = 1_800.0
+OUTFIT_MAX_S = 600.0
+BROWSE, PURCHASE = 0, 3
+"""Places of FUNNEL_SHARES."""
 SESSION_MAX_S = MAX_LOOKS * MAX_GAP_S + 120.0
 
 EVENT_DTYPE = np.dtype(
@@ -97,7 +100,9 @@ class Traffic:
         while events_per_day / blocks_per_day > MAX_BLOCK_EVENTS and blocks_per_day < 1024:
             blocks_per_day *= 2
         self.block_ms = DAY_MS // blocks_per_day
-        self._lookback_blocks = -int(-(SESSION_MAX_S + config.max_late_s + MAX_RETRY_S + 60) * 1000 // self.block_ms)
+        longest_s = SESSION_MAX_S + (OUTFIT_MAX_S if config.share_outfits else 0.0)
+        self._lookback_blocks = -int(-(longest_s + config.max_late_s + MAX_RETRY_S + 60) * 1000 // self.block_ms)
+        self._mates_IM = assortment.outfit_mates(config) if config.share_outfits else np.empty((0, 1), np.int64)
         self._mean_fit = 0.0
         self._bots = np.flatnonzero(people.is_bot_U)
         self._cart_rate, self._favorite_rate, self._direct_rate = self._calibrate()
@@ -129,7 +134,10 @@ class Traffic:
         users, starts_ms = self._arrivals(rng, start_ms)
         sessions = self._sessions(rng, users, starts_ms)
         looks = self._look(rng, day, sessions)
-        return self._send(rng, self._events(rng, number, sessions, looks))
+        events = self._events(rng, number, sessions, looks)
+        if self._config.share_outfits:
+            events = np.concatenate((events, self._outfits(number, day, events)))
+        return self._send(rng, events)
 
     def _arrivals(self, rng: np.random.Generator, start_ms: int) -> tuple[np.ndarray, np.ndarray]:
         """Users and start times, ms after the world's start, of the sessions that begin in a block."""
@@ -260,6 +268,23 @@ class Traffic:
         events["behavior"] = behavior
         events["is_bot"] = is_bot[look]
         return events
+
+    def _outfits(self, number: int, day: DayAppeal, events: np.ndarray) -> np.ndarray:
+        """A look at and a purchase of what goes with an item, after purchases of it; by a generator of their own."""
+        rng = generator(self._config, 6, number)
+        bought = events[(events["behavior"] == PURCHASE) & ~events["is_bot"]]
+        bought = bought[rng.random(len(bought)) < self._config.share_outfits]
+        mates = self._mates_IM[bought["item"], rng.integers(self._mates_IM.shape[1], size=len(bought))]
+        is_there = (mates >= 0) & day.on_sale_I[mates]
+        looked = bought[is_there].copy()
+        looked["item"], looked["behavior"] = mates[is_there], BROWSE
+        looked["event_ms"] += (rng.uniform(20.0, OUTFIT_MAX_S - 60.0, size=len(looked)) * 1000).astype(np.int64)
+        taken = looked.copy()
+        taken["behavior"] = PURCHASE
+        taken["event_ms"] += (rng.uniform(5.0, 60.0, size=len(taken)) * 1000).astype(np.int64)
+        both = np.concatenate((looked, taken))
+        both["event_number"] = (number << 20) + len(events) + np.arange(len(both))
+        return both
 
     def _send(self, rng: np.random.Generator, events: np.ndarray) -> np.ndarray:
         """When each event is sent, and which ones are sent again."""

@@ -188,7 +188,7 @@ def audit_statistics(
 
 def sample(keys: Iterable[str], number: int, *, seed: int) -> list[str]:
     """As many keys, each set of them as likely as any other; all where there are no more."""
-    generator, chosen = random.Random(seed), []
+    generator, chosen = random.Random(seed), []  # noqa: S311
     for place, key in enumerate(keys):
         if place < number:
             chosen.append(key)

@@ -116,13 +116,12 @@ def refitted(
     sources = bench.fitted_sources([*proposed, *measured.proposed], before=served.source_weights)
     ranker = ranker_of(joined(tensors, measured.tensors))
     refit_towers(fit, inputs, config, progress, through=Part.VALIDATION)
-    forms = ranker.kept_forms()
-    metrics |= {TEMPERATURE: float(fit.model.temperature().detach()), WARM_FROM: warm_from}
-    metrics[LEARNED_UNTIL] = inputs.retrieval.learned_until_s
+    metrics |= {WARM_FROM: warm_from, LEARNED_UNTIL: inputs.retrieval.learned_until_s}
+    metrics[TEMPERATURE] = float(fit.model.temperature().detach())
     metrics["description"] = {**describe(settings, config), "measured": f"went on from release {warm_from}"}
     bundle = bench.bundle(fit.model, ranker, sources, metrics)
-    curves = {"towers": fit.curves, "ranker": ranker.curve}
-    return Trained(bundle=replace(bundle, kept_forms=tuple(forms) or served.kept_forms), curves=curves)
+    bundle = replace(bundle, kept_forms=tuple(ranker.kept_forms()) or served.kept_forms)
+    return Trained(bundle=bundle, curves={"towers": fit.curves, "ranker": ranker.curve})
 
 
 _COMPARED: Final = ("hr_at_10", "ndcg_at_10", "recall_of_candidates")

@@ -64,6 +64,11 @@ class RecommenderServiceStub:
                 request_serializer=mmrec_dot_v1_dot_recommender__pb2.RecommendRowsRequest.SerializeToString,
                 response_deserializer=mmrec_dot_v1_dot_recommender__pb2.RecommendRowsResponse.FromString,
                 _registered_method=True)
+        self.RecommendBatch = channel.unary_stream(
+                '/mmrec.v1.RecommenderService/RecommendBatch',
+                request_serializer=mmrec_dot_v1_dot_recommender__pb2.RecommendBatchRequest.SerializeToString,
+                response_deserializer=mmrec_dot_v1_dot_recommender__pb2.RecommendBatchResponse.FromString,
+                _registered_method=True)
 
 
 class RecommenderServiceServicer:
@@ -111,6 +116,14 @@ class RecommenderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecommendBatch(self, request, context):
+        """Lists for many users, as for a campaign, each as RecommendItems would make it. They come in the order of the users,
+        some in each message, as they are made; the caller's deadline is for all of them, and without one there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RecommenderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -143,6 +156,11 @@ def add_RecommenderServiceServicer_to_server(servicer, server):
                     servicer.RecommendRows,
                     request_deserializer=mmrec_dot_v1_dot_recommender__pb2.RecommendRowsRequest.FromString,
                     response_serializer=mmrec_dot_v1_dot_recommender__pb2.RecommendRowsResponse.SerializeToString,
+            ),
+            'RecommendBatch': grpc.unary_stream_rpc_method_handler(
+                    servicer.RecommendBatch,
+                    request_deserializer=mmrec_dot_v1_dot_recommender__pb2.RecommendBatchRequest.FromString,
+                    response_serializer=mmrec_dot_v1_dot_recommender__pb2.RecommendBatchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -307,6 +325,33 @@ class RecommenderService:
             '/mmrec.v1.RecommenderService/RecommendRows',
             mmrec_dot_v1_dot_recommender__pb2.RecommendRowsRequest.SerializeToString,
             mmrec_dot_v1_dot_recommender__pb2.RecommendRowsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecommendBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mmrec.v1.RecommenderService/RecommendBatch',
+            mmrec_dot_v1_dot_recommender__pb2.RecommendBatchRequest.SerializeToString,
+            mmrec_dot_v1_dot_recommender__pb2.RecommendBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -92,8 +92,9 @@ def _serve(config: str) -> None:
     except TimeoutError:  # Serve waits 60 s for its proxies; they go on starting, and the second call finds them
         log.warning("serve_starts_slowly")
         serve.start(http_options=http_options, grpc_options=grpc_options)
-    serve.run(application(config), name="recommender", route_prefix="/recommender")
-    log.info("recommender_serving", address=settings.serving.recommender)
+    built = application(config, num_replicas=settings.serving.num_replicas)
+    serve.run(built, name="recommender", route_prefix="/recommender")
+    log.info("recommender_serving", address=settings.serving.recommender, num_replicas=settings.serving.num_replicas)
 
 
 def _take_down() -> None:

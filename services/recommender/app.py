@@ -4,6 +4,7 @@ Errors become status codes here: the code is set and an empty message returned, 
 """
 
 import asyncio
+import math
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +17,8 @@ from grpc_health.v1 import health_pb2
 from ray import serve
 
 from mmrec.connections.statuses import code_of, details_of
-from mmrec.serving.messages import served_list_record
+from mmrec.serving.batch_answer import served_request
+from mmrec.serving.messages import lacking_in, served_list_record
 from mmrec.serving.recommend import Deadline
 from mmrec.serving.replica import Replica
 from mmrec.serving.request_metrics import RequestMetrics
@@ -26,7 +28,7 @@ from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
 from mmrec.v1 import recommender_pb2
 from mmrec.wiring import open_producer, open_query_encoder, replica_parts, settings_from
-from services.recommender.environment import THREADS
+from services.recommender.environment import replica_environment
 from services.recommender.ingress import caller_deadline_s
 from services.recommender.memory import settle_memory
 
@@ -76,7 +78,10 @@ class Recommender:
         if message.modality_weights:
             work = partial(self._replica.alike, message, deadline=self._deadline())
             return await self._answer_aside("SimilarItems", work, empty, grpc_context)
-        return self._answer("SimilarItems", partial(self._replica.similar, message), empty, grpc_context)
+        work = partial(self._replica.similar, message, deadline=self._deadline())
+        if message.kind == recommender_pb2.SIMILAR_KIND_GOES_WITH:  # which reads the store
+            return await self._answer_aside("SimilarItems", work, empty, grpc_context)
+        return self._answer("SimilarItems", work, empty, grpc_context)
 
     async def SearchItems(
         self, message: recommender_pb2.SearchItemsRequest, grpc_context: Any
@@ -99,6 +104,20 @@ class Recommender:
         """A page of rows, each with its reason."""
         work = partial(self._replica.recommend_rows, message, deadline=self._deadline())
         return await self._answer_aside("RecommendRows", work, recommender_pb2.RecommendRowsResponse(), grpc_context)
+
+    async def RecommendBatch(
+        self, message: recommender_pb2.RecommendBatchRequest, grpc_context: Any
+    ) -> AsyncIterator[recommender_pb2.RecommendBatchResponse]:
+        """Lists for many users, some at a time: what is not asked for yet is not made yet."""
+        deadline = Deadline(at_s=caller_deadline_s() or math.inf, clock=time.monotonic)
+        answers = self._replica.recommend_batch(message, deadline=deadline)
+        ended = recommender_pb2.RecommendBatchResponse()
+        following = partial(next, answers, ended)
+        while (answer := await self._answer_aside("RecommendBatch", following, ended, grpc_context)).lists:
+            for each in answer.lists:
+                served = partial(served_list_record, served_request(message, each.user), each.list)
+                self._served.put(partial(served, serve_s=time.time()))
+            yield answer
 
     async def ExplainItem(
         self, message: recommender_pb2.ExplainItemRequest, grpc_context: Any
@@ -160,18 +179,25 @@ class Recommender:
                 log.error("request_failed", error=repr(error), trace=traceback.format_exc())
             grpc_context.set_code(code)
             grpc_context.set_details(details)
-        lacking = answer.state.degraded_reasons  # type: ignore[attr-defined]
-        self._metrics.answered(method, status=code.name, seconds=time.monotonic() - began_s, degraded=lacking)
+        if answer is empty and code is grpc.StatusCode.OK:
+            return answer  # the end of a batch
+        seconds = time.monotonic() - began_s
+        self._metrics.answered(method, status=code.name, seconds=seconds, degraded=lacking_in(answer))
         return answer
 
 
-def application(config: str) -> Any:
-    """The deployment for serve.run(). Decorating the class itself would make Ray pickle it with all it refers to."""
+def application(config: str, *, num_replicas: int = 1) -> Any:
+    """The deployment for serve.run(). Decorating the class itself would make Ray pickle it with all it refers to.
+
+    Args:
+        config: The TOML file, as each node finds it.
+        num_replicas: A file that tells Serve what to serve may say something else.
+    """
     deployment = serve.deployment(
         name="recommender",
-        num_replicas=1,
+        num_replicas=num_replicas,
         max_ongoing_requests=512,
-        ray_actor_options={"num_cpus": 0, "runtime_env": {"env_vars": THREADS}},
+        ray_actor_options={"num_cpus": 0, "runtime_env": {"env_vars": replica_environment()}},
         graceful_shutdown_timeout_s=2,
         health_check_timeout_s=60,
         logging_config={"enable_access_log": False, "log_level": "WARNING"},  # at INFO: a record per request

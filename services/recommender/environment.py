@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mmrec.config import Settings
 from mmrec.errors import ConfigurationError, MachineError
+from mmrec.wire.environment import PREFIX
 from services.stack.ports import is_free
 
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -61,7 +62,7 @@ def ray_environment(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(first + 1),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(first + 2),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(first + 3),
-        HTTP_PORT_VARIABLE: str(first + 4),
+        HTTP_PORT_VARIABLE: str(settings.serving.serve_http_port or first + 4),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first + 5),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + 14),
         "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(first + 15),
@@ -77,6 +78,14 @@ def ray_environment(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "120",
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_FALL": "6",
     }
+
+
+def replica_environment() -> dict[str, str]:
+    """Variables of replicas, which must read the same settings as who starts them.
+
+    They run in processes of Ray's, which do not know the starter's environment.
+    """
+    return {**THREADS, **{name: value for name, value in os.environ.items() if name.startswith(PREFIX)}}
 
 
 def _root() -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 from mmrec.disk.files import replace_file
 from mmrec.errors import MachineError
 
-_PASSWORD = "changeit"  # the customary password of trust stores; it keeps no secret
+_PASSWORD = "changeit"  # the customary password of trust stores; it keeps no secret  # noqa: S105
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -52,4 +52,5 @@ def jks(certificates: list[bytes]) -> bytes:
     for number, der in enumerate(certificates):
         entry = struct.pack(">I", 2) + text(f"ca-{number}") + struct.pack(">Q", 0) + text("X.509")
         body += entry + struct.pack(">I", len(der)) + der
-    return body + hashlib.sha1(_PASSWORD.encode("utf-16-be") + b"Mighty Aphrodite" + body).digest()
+    sealed = _PASSWORD.encode("utf-16-be") + b"Mighty Aphrodite" + body
+    return body + hashlib.sha1(sealed, usedforsecurity=False).digest()

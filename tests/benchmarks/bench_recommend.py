@@ -1,4 +1,4 @@
-"""How fast lists are: RecommendItems over gRPC at one and at sixteen requests under way.
+"""How fast lists are: RecommendItems over gRPC at one and at sixteen requests under way, and with too many of them.
 
     python -m tests.benchmarks.bench_recommend                         with a recommender of its own, simulated world
     python -m tests.benchmarks.bench_recommend --config mmrec.toml     against a running stack (simulated users)
@@ -26,6 +26,7 @@ from tests.benchmarks.receipt import write_receipt
 
 NUM_ITEMS = 20
 WARM_UP_S = 2.0
+OVERLOAD_S = 6.0
 PACKAGES = ("ray", "grpcio", "numpy", "faiss-cpu", "feast", "torch")
 
 
@@ -68,6 +69,10 @@ def measure(settings: Settings, user_ids: tuple[str, ...], *, seconds: float) ->
         figures[f"p99_ms_c{concurrency}"] = round(float(np.percentile(milliseconds, 99)), 3)
         figures["num_candidates"] = answer.state.num_candidates
         samples[f"latency_ms_c{concurrency}"] = np.round(milliseconds[:2_000], 3).tolist()
+    for times in (2, 5):
+        figures |= asyncio.run(_overload(target, user_ids, per_s=times * figures["qps_c16"], times=times))
+    latencies, _, _ = asyncio.run(_load(target, user_ids, concurrency=1, seconds=WARM_UP_S))
+    figures["p50_ms_c1_after_overload"] = round(float(np.percentile(np.array(latencies) * 1_000, 50)), 3)
     status = read_status(settings.stores.status)["recommender"]
     figures["num_items"] = status["num_items"]
     figures["rss_mb"] = round(psutil.Process(int(status["pid"])).memory_info().rss / 2**20, 1)
@@ -101,6 +106,42 @@ async def _load(
         await asyncio.gather(*(caller(number) for number in range(concurrency)))
         elapsed_s = time.perf_counter() - started_s
     return latencies, elapsed_s, answer
+
+
+async def _overload(target: str, user_ids: tuple[str, ...], *, per_s: float, times: int) -> dict[str, float]:
+    """Open loop: `per_s` requests a second, whatever becomes of those before; nobody asks again."""
+    accepted: list[float] = []
+    refused, others = 0, 0
+    async with grpc.aio.insecure_channel(target) as channel:
+        stub = recommender_pb2_grpc.RecommenderServiceStub(channel)
+
+        async def caller(number: int) -> None:
+            nonlocal refused, others
+            request = recommender_pb2.RecommendItemsRequest(
+                user_id=user_ids[number % len(user_ids)], num_items=NUM_ITEMS
+            )
+            before_s = time.perf_counter()
+            try:
+                await stub.RecommendItems(request, timeout=10)
+                accepted.append(time.perf_counter() - before_s)
+            except grpc.aio.AioRpcError as error:
+                refused += error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+                others += error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED
+
+        started_s, asked = time.perf_counter(), []
+        for number in range(round(per_s * OVERLOAD_S)):
+            await asyncio.sleep(max(started_s + number / per_s - time.perf_counter(), 0.0))
+            asked.append(asyncio.create_task(caller(number)))
+        await asyncio.gather(*asked)
+        elapsed_s = time.perf_counter() - started_s
+    name = f"overload_{times}x"
+    return {
+        f"{name}_asked_per_s": round(len(asked) / elapsed_s, 1),
+        f"{name}_answered_per_s": round(len(accepted) / elapsed_s, 1),
+        f"{name}_refused_share": round(refused / len(asked), 4),
+        f"{name}_failed": others,
+        f"{name}_p99_ms": round(float(np.percentile(np.array(accepted) * 1_000, 99)), 3),
+    }
 
 
 if __name__ == "__main__":

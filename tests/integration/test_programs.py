@@ -13,6 +13,7 @@ NEEDED = {
     "jobs.fit_encoder": ["tfidf", "words.npz"],
     "jobs.offline_features": ["--asked", "asked.parquet", "--out", "out"],
     "jobs.publish": ["--list"],
+    "jobs.recommend_users": ["--out", "lists"],
     "jobs.train": ["--examples", "examples", "--out", "out"],
     "jobs.tune": ["--examples", "examples", "--out", "out"],
 }

@@ -2,9 +2,16 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from google.protobuf import descriptor_pool, message_factory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -13,9 +20,14 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from PIL import Image
 
 from mmrec.catalog.item import CatalogItem
+from mmrec.client import RecommenderClient
+from mmrec.features.values import Neighbors
+from mmrec.recall.complements import complement_key
 from mmrec.stores.kafka.readers import read_topic
+from mmrec.wiring import open_feature_store
 from tests.own_address import own_address
 from tests.recommender_server import (
+    ROOT,
     ProtoClient,
     RunningRecommender,
     announce_content,
@@ -53,6 +65,12 @@ def test_reflection_names_the_services_and_describes_their_methods_and_fields(
             answer = reflected(channel, version, file_containing_symbol=symbol)
             assert answer.file_descriptor_response.file_descriptor_proto, symbol
         assert reflected(channel, version, file_containing_symbol=f"{SERVICE}.Fly").error_response.error_code == 5
+
+
+def test_many_callers_at_once_are_all_answered(recommender: RunningRecommender) -> None:
+    with RecommenderClient(recommender.target, timeout_s=60.0) as patient, ThreadPoolExecutor(32) as threads:
+        answers = list(threads.map(lambda _: patient.recommend("u00001", num_items=5), range(96)))
+    assert [answer for answer in answers if not answer.items] == []
 
 
 def test_a_load_tools_way_from_a_method_name_to_calls_works(
@@ -171,6 +189,8 @@ def test_items_of_the_caller_come_back_in_order_and_each_is_explained(client: Pr
         ("RecommendItems", {"user_id": "u", "page_token": "made up"}, "INVALID_ARGUMENT", "page_token"),
         ("RecommendItems", {"user_id": "u", "as_of": {"seconds": 2**63 - 1}}, "INVALID_ARGUMENT", "as_of"),
         ("RecommendItems", {"user_id": "u", "filter": {"price_min": -1.0}}, "INVALID_ARGUMENT", "price"),
+        ("RecommendItems", {"user_id": "u", "filter": {"numbers": [{"attribute": "i"}]}}, "INVALID_ARGUMENT", "bound"),
+        ("SimilarItems", {"item_id": "i", "filter": {"conditions": [{}]}}, "INVALID_ARGUMENT", "a condition needs"),
         ("RecommendItems", {"session_events": [{"behavior": "cart"}]}, "INVALID_ARGUMENT", "item_id"),
         ("RecommendItems", {"session_events": [{"item_id": "i", "behavior": "eat"}]}, "INVALID_ARGUMENT", "eat"),
         ("SimilarItems", {}, "INVALID_ARGUMENT", "item_id"),
@@ -195,6 +215,49 @@ def test_a_refusal_has_the_right_code_and_says_what_is_wrong(
     assert says in error.details()
     assert "Traceback" not in error.details()
     assert ".py" not in error.details()
+
+
+def test_a_batch_streams_the_single_lists_of_its_users_in_their_order(
+    client: ProtoClient, recommender: RunningRecommender
+) -> None:
+    users = [*recommender.world.user_ids[:40], "somebody new"]
+    asked = {"num_items": 5, "placement": "letter"}
+    answers = list(client.stream("RecommendBatch", users=[{"user_id": user} for user in users], **asked))
+    assert len(answers) > 1
+    lists = [each for answer in answers for each in answer.lists]
+    assert [each.user.user_id for each in lists] == users
+    for user, each in zip(users[::10], lists[::10], strict=True):
+        alone = client.call("RecommendItems", user_id=user, num_items=5)
+        assert [item.item_id for item in each.list.items] == [item.item_id for item in alone.items]
+    wanted = lists[-1].list.request_id
+    give_up_s, served = time.monotonic() + 30, {}
+    while wanted not in served and time.monotonic() < give_up_s:
+        for record in read_topic(recommender.settings.kafka.bootstrap, recommender.settings.kafka.served_lists):
+            value = json.loads(record.value or b"")
+            served[value["request_id"]] = value
+    assert (served[wanted]["user_id"], served[wanted]["placement"]) == ("somebody new", "letter")
+
+
+def test_a_batch_that_is_none_is_refused_and_a_deadline_is_for_all_of_it(client: ProtoClient) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        list(client.stream("RecommendBatch"))
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "0 users; give 1 to 10,000" in refused.value.details()
+    with pytest.raises(grpc.RpcError) as late:
+        list(client.stream("RecommendBatch", users=[{"user_id": "u"}] * 10_000, timeout=0.3))
+    assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_a_caller_that_leaves_ends_its_batch(client: ProtoClient, recommender: RunningRecommender) -> None:
+    call = client.stream("RecommendBatch", users=[{"user_id": "u"}] * 10_000, timeout=None)
+    next(iter(call))
+    before = recommender.status()["num_requests"]
+    call.cancel()
+    counts = [before]
+    while len(counts) < 3 or counts[-1] != counts[-2]:
+        time.sleep(2.0)
+        counts.append(recommender.status()["num_requests"])
+    assert counts[-1] - before < 9_000, "the batch went on without its caller"
 
 
 def test_a_deadline_that_passed_is_said_as_such(client: ProtoClient) -> None:
@@ -287,6 +350,54 @@ def test_a_new_item_is_known_once_its_content_is_there(
     similar = client.call("SimilarItems", item_id="brand-new", num_items=5)
     assert similar.release_id == release_id
     assert twin.item_id in [item.item_id for item in similar.items]
+
+
+def test_what_goes_with_an_item_is_what_was_taken_with_it_and_could_not_take_its_place(
+    client: ProtoClient, recommender: RunningRecommender, release_id: str
+) -> None:
+    shown = [entry for entry in recommender.world.entries if entry.availability.can_be_shown]
+    one, *others = shown
+    kind = one.attributes["category"]
+    match = next(entry for entry in others if entry.attributes["category"] != kind)
+    rival = next(entry for entry in others if entry.attributes["category"] == kind)
+    weights = np.array([2.0, 1.0], dtype=np.float32)
+    taken = Neighbors(item_ids=(rival.item_id, match.item_id), weights_K=weights, built_time_s=time.time())
+    store = open_feature_store(recommender.settings)
+    store.write_neighbors({complement_key(one.item_id): taken}, write_time_s=time.time())
+    answer = client.call("SimilarItems", item_id=one.item_id, kind=2, num_items=5)
+    assert match.item_id == answer.items[0].item_id
+    assert kind not in {item.attributes["category"] for item in answer.items}
+    assert list(answer.items[0].sources) == ["together"]
+
+
+@pytest.mark.long
+def test_lists_of_all_users_are_written_in_parts_and_gone_on_with(
+    client: ProtoClient, recommender: RunningRecommender, release_id: str, tmp_path: Path
+) -> None:
+    def run() -> dict[str, object]:
+        arguments = ["--config", str(recommender.config), "--out", str(tmp_path / "lists"), "--num-items", "5"]
+        done = subprocess.run(
+            [sys.executable, "-m", "jobs.recommend_users", *arguments, "--num-workers", "1"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            env={name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-4_000:]
+        figures: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+        return figures
+
+    first = run()
+    rows = pq.read_table(tmp_path / "lists" / "part-00000.parquet").to_pylist()
+    assert first["num_lists"] == len(rows) == len(recommender.world.user_ids)
+    for row in rows[:5]:
+        alone = client.call("RecommendItems", user_id=row["user_key"], num_items=5)
+        assert row["item_ids"] == [item.item_id for item in alone.items]
+        assert row["release_id"] == release_id
+    again = run()
+    assert (again["num_new"], again["num_lists"]) == (0, len(rows))
 
 
 @pytest.fixture(scope="module")

@@ -207,6 +207,19 @@ def test_a_list_is_degraded_within_its_deadline_and_whole_again_when_redis_is_ba
     wait_for(lambda: is_whole(replica))
 
 
+def test_a_replica_that_starts_while_redis_is_away_answers_and_reads_profiles_when_it_is_back(
+    proxy: TcpProxy, applied: Settings
+) -> None:
+    proxy.manner = Manner.REFUSE
+    replica = replica_of(applied)
+    lacking, left_s = asked(replica)
+    assert "profile_unavailable" in lacking
+    assert left_s > 0
+    proxy.manner = Manner.PASS
+    wait_for(lambda: is_whole(replica))
+    replica.reads.close()
+
+
 def test_an_overlay_of_its_own_that_is_away_costs_no_profile(redis_server: str, applied: Settings) -> None:
     with TcpProxy(int(redis_server.rpartition(":")[2])) as way:
         stores = replace(applied.stores, overlay_connection=way.address)

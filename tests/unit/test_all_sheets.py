@@ -107,6 +107,8 @@ def test_sheets_have_one_seed_each_before_any_has_more_and_results_as_tables(sho
     assert set(kept["models"]["popularity"]["options"]) == {"decay_per_day", "weights"}
     text = (tmp_path / "results" / TABLES).read_text()
     assert "## small" in text and "## other" in text and "| popularity | 2 | 2 |" in text
+    drawn = (tmp_path / "results" / "small.svg").read_text()
+    assert "](small.svg)" in text and "NDCG@10" in drawn and "popularity" in drawn
     assert text.count("Published: S3.") == 1 and "| ItemCF | 0.6170 | 0.4320 | – | – |" in text
 
 

@@ -118,6 +118,8 @@ def test_every_field_is_held_to_a_range_a_choice_or_a_form_unless_any_value_make
             "junk_attributes",
             "unknown_attributes",
             "undo_of",
+            "hides_alike",
+            "substitutes_share",
             "phrase",
             "attribute_model",
             "alignment",

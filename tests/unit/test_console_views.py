@@ -1,4 +1,4 @@
-"""What the console shows, without a browser: changes of lists, texts of strangers, amounts, stages, releases, entrance."""
+"""What the console shows, without a browser: changes of lists, texts of strangers, amounts, stages, and who may ask."""
 
 import unicodedata
 

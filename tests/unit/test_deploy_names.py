@@ -137,7 +137,9 @@ def test_ports_of_pods_services_and_policies_are_those_of_the_configuration(name
         assert found == {grpc[service], METRICS_PORT}
     for route, manifest in of_kind(name, "GRPCRoute").items():
         ports = {b["port"] for rule in manifest["spec"]["rules"] for b in rule["backendRefs"]}
-        assert ports == {grpc[{"lists": "recommender", "admin": "admin"}.get(route, "collector")]}
+        assert ports == {
+            grpc[{"lists": "recommender", "campaigns": "recommender", "admin": "admin"}.get(route, "collector")]
+        }
 
 
 @everywhere
@@ -182,15 +184,8 @@ def test_programs_exist_and_their_status_files_are_those_that_probes_read(name: 
     services = {"jobs.score_stream", "jobs.follow_events", "jobs.build_neighbors", "jobs.tend_log", "jobs.encode_items"}
     assert (
         services
-        | {
-            "services.collector",
-            "services.admin",
-            "services.console",
-            "feature_repo.apply",
-            "jobs.publish",
-            "jobs.train",
-            "jobs.refit",
-        }
+        | {"services.collector", "services.admin", "feature_repo.apply", "jobs.publish", "jobs.train", "jobs.refit"}
+        | {"jobs.recommend_users", "services.console"}
         <= modules
     )
 

@@ -49,7 +49,9 @@ def _references(pod: Pod) -> list[tuple[str, str]]:
         found += [("PersistentVolumeClaim", claim["claimName"])] if claim else []
     for container in pod.containers:
         found += [("ConfigMap", source["configMapRef"]["name"]) for source in container.get("envFrom", ())]
-        sources = [v["valueFrom"]["secretKeyRef"] for v in container.get("env", ()) if "valueFrom" in v]
+        sources = [
+            v["valueFrom"]["secretKeyRef"] for v in container.get("env", ()) if "secretKeyRef" in v.get("valueFrom", {})
+        ]
         found += [("Secret", source["name"]) for source in sources]
     return found
 

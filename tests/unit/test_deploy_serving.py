@@ -3,8 +3,10 @@
 import pytest
 import yaml
 
+from mmrec.config import ServingSettings, Settings
 from mmrec.errors import ConfigurationError
-from tests.manifests import OVERLAYS, of_kind
+from services.recommender.environment import HTTP_PORT_VARIABLE, ray_environment
+from tests.manifests import OVERLAYS, of_kind, settings_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`:DeprecationWarning")
 """Ray's own, when it is imported."""
@@ -27,6 +29,7 @@ def test_serve_reads_the_file_and_finds_the_application(name: str) -> None:
     ports = {p["name"]: p["containerPort"] for p in workers["template"]["spec"]["containers"][0]["ports"]}
     assert ports["serve"] == asked.http_options.port
     assert ports["serve-grpc"] == asked.grpc_options.port
+    assert settings_of(name).serving.serve_http_port == asked.http_options.port
 
 
 def test_the_application_is_built_of_the_files_arguments() -> None:
@@ -37,3 +40,22 @@ def test_the_application_is_built_of_the_files_arguments() -> None:
     for wrong in ({}, {"config": ""}, {"config": "a.toml", "more": 1}, {"config": 3}):
         with pytest.raises(ConfigurationError, match=r"give \{config: FILE\}"):
             build(wrong)
+
+
+def test_replicas_and_the_http_port_are_as_many_and_where_the_configuration_says() -> None:
+    from services.recommender.app import application
+
+    assert application("a.toml", num_replicas=3)._bound_deployment.num_replicas == 3
+    fixed, free = (Settings(serving=ServingSettings(serve_http_port=port)) for port in (18_555, 0))
+    assert ray_environment(fixed)[HTTP_PORT_VARIABLE] == "18555"
+    assert int(ray_environment(free)[HTTP_PORT_VARIABLE]) > 1_024
+
+
+def test_replicas_read_the_settings_that_the_environment_of_who_starts_them_overrides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from services.recommender.app import application
+
+    monkeypatch.setenv("MMREC__KAFKA__USERNAME", "recommender")
+    options = application("a.toml")._bound_deployment.ray_actor_options
+    assert options["runtime_env"]["env_vars"]["MMREC__KAFKA__USERNAME"] == "recommender"

@@ -87,6 +87,7 @@ def state_before(world: World, number: int, *, with_model: bool = True) -> Repli
             content=world.content,
             vocabulary=Vocabulary(),
             showable_I=np.array([world.entries[item_id].publish_time_s < time_s for item_id in ranking.item_ids]),
+            out_of_stock_I=np.zeros(num_items, dtype=np.bool_),
             counts_IHB=counts_IHB,
             reference_times_I=reference_times_I,
             decay_per_day_H=ranking.item_history.decay_per_day_H,

@@ -20,7 +20,7 @@ from mmrec.errors import IncompatibleStateError, InvalidRequestError, SettingErr
 from mmrec.events.producer import MemoryRecordProducer
 from mmrec.features.item_columns import NO_TOKEN, Vocabulary, content_columns
 from mmrec.features.stores import MemoryFeatureStore
-from mmrec.recall.catalogue import ItemFilter
+from mmrec.recall.item_filter import Condition, ItemFilter
 from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.serving.item_record import ItemUpdate, read_item_update
 from mmrec.serving.keeper import CatalogueKeeper
@@ -220,7 +220,7 @@ def keeper(*, trusts: bool) -> CatalogueKeeper:
 @pytest.mark.parametrize(("trusts", "passing"), [(False, {"b"}), (True, {"a", "b"})])
 def test_filters_and_lists_use_inferred_values_only_where_a_deployment_trusts_them(trusts, passing) -> None:
     catalogue = keeper(trusts=trusts).catalogue
-    through = catalogue.passing(ItemFilter(conditions=(("color", ("red",)),)))
+    through = catalogue.passing(ItemFilter(conditions=(Condition(attribute="color", values=("red",)),)))
     assert {catalogue.item_ids[row] for row in np.flatnonzero(through)} == passing
     listed = recommender_pb2.RecommendedItem.FromString(catalogue.entries[catalogue.row_of["a"]].listed)
     assert dict(listed.attributes) == ({"color": "Red"} if trusts else {})
@@ -230,7 +230,7 @@ def test_a_value_that_is_given_later_passes_filters_again() -> None:
     kept = keeper(trusts=False)
     kept.take([ItemUpdate(item_id="a", entry=entry("a", color="Red", brand="Acme"))])
     kept.publish()
-    assert kept.catalogue.passing(ItemFilter(conditions=(("color", ("red",)),))).all()
+    assert kept.catalogue.passing(ItemFilter(conditions=(Condition(attribute="color", values=("red",)),))).all()
 
 
 # What a deployment names

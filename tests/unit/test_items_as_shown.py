@@ -16,12 +16,14 @@ from mmrec.content.payloads import payloads
 from mmrec.errors import InvalidRequestError, NotFoundError
 from mmrec.events.columns import RAW_SCHEMA
 from mmrec.events.served import decode_served
-from mmrec.recall.catalogue import Catalogue, ItemFilter
+from mmrec.recall.catalogue import Catalogue
+from mmrec.recall.item_filter import Condition, ItemFilter
 from mmrec.recall.sources.registry import SOURCES
 from mmrec.serving.explain import shown_when
 from mmrec.serving.item_record import read_item_update
 from mmrec.serving.messages import check_ids, list_request
-from mmrec.serving.recommend import ListRequest, SessionEvent, recommend, similar
+from mmrec.serving.recommend import ListRequest, SessionEvent, recommend
+from mmrec.serving.similar import similar
 from mmrec.v1 import recommender_pb2
 from tests.serving_world import EMBEDDING_DIM, ServingWorld, no_deadline, serving_world
 
@@ -66,10 +68,10 @@ def test_values_are_shown_as_sent_and_found_by_what_is_shown(world: ServingWorld
     entry = catalogue.entries[row]
     assert (entry.title, entry.domain, dict(entry.attributes)) == (sent, sent, {"kind": sent})
     for value in asked:
-        passing_I = catalogue.passing(ItemFilter(conditions=(("kind", (value,)),)))
+        passing_I = catalogue.passing(ItemFilter(conditions=(Condition(attribute="kind", values=(value,)),)))
         assert np.flatnonzero(passing_I).tolist() == [row]
     assert catalogue.passing(ItemFilter(domain=sent))[row]
-    assert not catalogue.passing(ItemFilter(conditions=(("kind", ("else",)),)))[row]
+    assert not catalogue.passing(ItemFilter(conditions=(Condition(attribute="kind", values=("else",)),)))[row]
 
 
 def test_entities_are_shown_and_filtered_decoded(world: ServingWorld) -> None:
@@ -77,7 +79,7 @@ def test_entities_are_shown_and_filtered_decoded(world: ServingWorld) -> None:
     catalogue = catalogue_of(world, record("ice", title=sent, attributes={"brand": sent}))
     row = catalogue.row_of["ice"]
     assert catalogue.entries[row].title == catalogue.entries[row].attributes["brand"] == "Ben & Jerry's"
-    assert catalogue.passing(ItemFilter(conditions=(("brand", ("Ben & Jerry's",)),)))[row]
+    assert catalogue.passing(ItemFilter(conditions=(Condition(attribute="brand", values=("Ben & Jerry's",)),)))[row]
 
 
 def test_encoders_and_filters_split_and_fold_values_alike() -> None:

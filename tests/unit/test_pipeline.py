@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from mmrec.errors import DeadlineError, InvalidRequestError, NotFoundError, StoreError
-from mmrec.recall.catalogue import ItemFilter
 from mmrec.recall.fusion import fuse
+from mmrec.recall.item_filter import Condition, ItemFilter
 from mmrec.recall.sources.own_items import OwnItems
 from mmrec.recall.sources.popular_items import PopularItems
 from mmrec.recall.sources.registry import SOURCES
 from mmrec.scoring.behaviors import BehaviorSet
 from mmrec.serving.item_record import ItemUpdate
-from mmrec.serving.recommend import Deadline, Degradation, ListRequest, SessionEvent, recommend, similar
+from mmrec.serving.recommend import Deadline, Degradation, ListRequest, SessionEvent, recommend
+from mmrec.serving.similar import similar
 from tests.serving_world import ServingWorld, no_deadline, serving_world
 
 
@@ -89,7 +90,10 @@ def test_every_filter_condition_holds_for_every_item(world, state, user):
     entry = world.entries[0]
     name, value = next(iter(entry.attributes.items()))
     condition = ItemFilter(
-        conditions=((name, (value,)),), domain=entry.domain, price_min=entry.price * 0.2, price_max=entry.price * 5
+        conditions=(Condition(attribute=name, values=(value,)),),
+        domain=entry.domain,
+        price_min=entry.price * 0.2,
+        price_max=entry.price * 5,
     )
     found = ask(world, state, user, item_filter=condition)
     assert len(found.rows_K)
@@ -102,16 +106,31 @@ def test_every_filter_condition_holds_for_every_item(world, state, user):
 
 def test_a_filter_value_that_holds_several_stands_for_each_of_them(world, state, user):
     colors = sorted({entry.attributes["color"] for entry in world.entries if "color" in entry.attributes})[:2]
-    both = ask(world, state, user, num_items=200, item_filter=ItemFilter(conditions=(("color", tuple(colors)),)))
+    both = ask(
+        world,
+        state,
+        user,
+        num_items=200,
+        item_filter=ItemFilter(conditions=(Condition(attribute="color", values=tuple(colors)),)),
+    )
     shown = ask(
-        world, state, user, num_items=200, item_filter=ItemFilter(conditions=(("color", (" | ".join(colors),)),))
+        world,
+        state,
+        user,
+        num_items=200,
+        item_filter=ItemFilter(conditions=(Condition(attribute="color", values=(" | ".join(colors),)),)),
     )
     assert len(both.rows_K)
     assert both.rows_K.tolist() == shown.rows_K.tolist()
 
 
 def test_a_filter_that_nothing_passes_gives_an_empty_list(world, state, user):
-    found = ask(world, state, user, item_filter=ItemFilter(conditions=(("color", ("no such color",)),)))
+    found = ask(
+        world,
+        state,
+        user,
+        item_filter=ItemFilter(conditions=(Condition(attribute="color", values=("no such color",)),)),
+    )
     assert len(found.rows_K) == 0
     assert not found.has_more
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 
 from mmrec.collecting.overlay import MemoryOverlay, OverlayEntry
-from mmrec.errors import StoreError, UnreachableError
+from mmrec.errors import IncompatibleStateError, StoreError, UnreachableError
 from mmrec.features.stores import MemoryFeatureStore
 from mmrec.scoring.behaviors import shop_behaviors
 from mmrec.scoring.profile import UserProfile
 from mmrec.scoring.settings import ScoringConfig
 from mmrec.scoring.source import Source
-from mmrec.serving.profile_reads import ProfileReads
+from mmrec.serving.profile_reads import OpenedReads, ProfileReads
 
 SCORING = ScoringConfig(behaviors=shop_behaviors())
 NOW_S = 1_760_000_000.0
@@ -161,3 +161,31 @@ def test_files_of_this_machine_are_read_where_the_request_is() -> None:
     reads.read("ann")
     reads.close()
     assert readers == [threading.current_thread().name]
+
+
+class Opening:
+    """Opens a store; fails as often as it is told."""
+
+    def __init__(self, *failures: StoreError) -> None:
+        self.failures, self.num_opened = list(failures), 0
+
+    def __call__(self) -> MemoryFeatureStore:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.num_opened += 1
+        return MemoryFeatureStore()
+
+
+def test_a_store_that_is_away_at_the_start_is_opened_once_by_the_first_read_that_finds_it() -> None:
+    opening = Opening(StoreError("away"), StoreError("still away"))
+    reads = OpenedReads(opening)
+    with pytest.raises(StoreError, match="still away"):
+        reads(["ann"])
+    assert reads(["ann"]) == {}
+    assert reads(["ann"]) == {}
+    assert opening.num_opened == 1
+
+
+def test_a_store_that_does_not_fit_the_code_refuses_the_start() -> None:
+    with pytest.raises(IncompatibleStateError):
+        OpenedReads(Opening(IncompatibleStateError("other rates")))

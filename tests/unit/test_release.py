@@ -23,12 +23,11 @@ from mmrec.models.settings import RankerSettings, TowerSettings
 from mmrec.publishing.publish import LIVE_ALIAS, EmbeddingsMark, drop_old_collections, let_serve, publish, roll_back
 from mmrec.publishing.release import ReleaseStore, check_gates
 from mmrec.scoring.behaviors import BehaviorSet
-from mmrec.serving.recommend import Deadline
 from mmrec.serving.release_loading import load_release
 from mmrec.serving.replica import Replica, ReplicaParts
 from mmrec.telemetry.logs import read_status
 from mmrec.v1 import recommender_pb2
-from tests.serving_world import EMBEDDING_DIM, ServingWorld, serving_world
+from tests.serving_world import EMBEDDING_DIM, ServingWorld, no_deadline, serving_world
 from tests.unit.test_catalogue_keeper import record
 
 GATES = PublishSettings()
@@ -239,7 +238,7 @@ def test_a_model_for_other_features_or_encoders_is_refused(deployment, tmp_path,
 
 def ask(replica, user_id):
     message = recommender_pb2.RecommendItemsRequest(user_id=user_id)
-    return replica.recommend(message, deadline=Deadline(at_s=1e9, clock=lambda: 0.0))
+    return replica.recommend(message, deadline=no_deadline())
 
 
 def test_a_replica_serves_before_any_release_and_takes_one_without_restart(deployment, model_folder, world):
@@ -279,7 +278,8 @@ def test_a_replica_takes_new_items_and_lets_removed_ones_go(deployment, model_fo
         assert catalogue.embedded_I[catalogue.row_of["fresh"]]
         assert not catalogue.showable_I[catalogue.row_of[gone]]
         assert replica.counters.num_broken_updates == 1
-        assert len(replica.similar(recommender_pb2.SimilarItemsRequest(item_id="fresh", num_items=5)).items) == 5
+        alike = recommender_pb2.SimilarItemsRequest(item_id="fresh", num_items=5)
+        assert len(replica.similar(alike, deadline=no_deadline()).items) == 5
     finally:
         replica.close()
 

@@ -8,7 +8,7 @@ import pytest
 from mmrec.catalog.item import Availability
 from mmrec.config import EventSettings
 from mmrec.errors import DeadlineError, InvalidRequestError
-from mmrec.recall.catalogue import ItemFilter
+from mmrec.recall.item_filter import ItemFilter
 from mmrec.serving.item_record import ItemUpdate
 from mmrec.serving.recommend import Deadline, Degradation, ListRequest, SessionEvent, recommend
 from mmrec.serving.rows import MIN_ITEMS, RowKind, recommend_rows

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmrec.cli.search_parts import attribute_filter, query_parts
+from mmrec.cli.search_parts import query_parts
 from mmrec.errors import InvalidRequestError
 
 
@@ -13,20 +13,6 @@ def test_words_pictures_and_items_are_wanted_and_the_rest_is_not(tmp_path):
     assert [part.WhichOneof("what") for part in parts] == ["text", "image", "item_id", "text"]
     assert [part.weight for part in parts] == [0.0, 0.0, 0.0, -1.0]
     assert parts[1].image.content == b"bytes"
-
-
-def test_conditions_on_one_attribute_are_alternatives():
-    made = attribute_filter(["color=red", "color=blue", "kind=dress=long"])
-    assert [(c.attribute, list(c.values)) for c in made.conditions] == [
-        ("color", ["red", "blue"]),
-        ("kind", ["dress=long"]),
-    ]
-
-
-@pytest.mark.parametrize("condition", ["color", "=red", "color="])
-def test_a_condition_that_is_none_is_refused(condition):
-    with pytest.raises(InvalidRequestError, match="attribute=value"):
-        attribute_filter([condition])
 
 
 def test_nothing_to_look_for_and_a_missing_picture_are_refused(tmp_path):

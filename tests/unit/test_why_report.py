@@ -2,10 +2,14 @@
 
 import io
 
+import pyarrow as pa
 from rich.console import Console
 
 from mmrec.cli.list_report import list_document, print_list
-from mmrec.cli.why_report import print_why
+from mmrec.cli.why_report import print_served, print_why
+from mmrec.events.columns import RAW_SCHEMA
+from mmrec.events.served import decode_served, find_served
+from mmrec.serving.messages import served_list_record
 from mmrec.v1 import recommender_pb2
 
 
@@ -62,3 +66,29 @@ def test_a_ranking_names_what_it_left_out():
         unavailable_item_ids=["y", "z"],
     )
     assert printed(print_list, ranked).rstrip().endswith("unknown: x; not available now: y, z")
+
+
+def served(request_id: str, *item_ids: str) -> pa.Table:
+    """A list as it comes to the log by way of its topic."""
+    items = [
+        recommender_pb2.RecommendedItem(
+            item_id=item_id, rank=rank, ranking_score=1.0 / rank, sources=["own", "popular"]
+        )
+        for rank, item_id in enumerate(item_ids, 1)
+    ]
+    response = recommender_pb2.RecommendItemsResponse(request_id=request_id, release_id="r1", items=items)
+    response.state.degraded_reasons.append("sources_skipped")
+    request = recommender_pb2.RecommendItemsRequest(user_id="ann", placement="[home]")
+    key, value = served_list_record(request, response, serve_s=1_769_860_800.0)
+    row = {"key": key, "value": value, "partition": 0, "offset": 0, "ingest_time_s": 1_769_860_801.0}
+    raw = pa.table({name: [row.get(name)] for name in RAW_SCHEMA.names}, schema=RAW_SCHEMA)
+    return decode_served(raw, cluster_id="c", topic_id="t")[0]
+
+
+def test_a_list_as_it_was_served_is_found_by_its_request_and_shown():
+    tables = [served("first", "i1", "i2"), served("second", "i3")]
+    found = find_served(tables, "first")
+    assert find_served(tables, "third") is None
+    lines = printed(print_served, found)
+    assert [line.split("│")[2].strip() for line in lines.splitlines() if "own, popular" in line] == ["i1", "i2"]
+    assert "for ann; at 2026-01-31T12:00:00Z; release r1; placement [home]; degraded: sources_skipped" in lines

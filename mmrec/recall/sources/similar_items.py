@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmrec.index.vectors import SearchResult, VectorQuery
 from mmrec.recall.context import RecallContext
-from mmrec.recall.source import NOTHING, OwnReason, Proposals, best
+from mmrec.recall.source import OwnReason, Proposals, best, propose_by_search
 from mmrec.recall.sources.vector_items import look_alikes
 
 NUM_SEEDS = 5
@@ -24,22 +25,29 @@ class SimilarItems:
 
     def propose(self, context: RecallContext, *, num_candidates: int) -> Proposals:
         """Items by their best cosine to one of the seeds."""
+        return propose_by_search(self, context, num_candidates=num_candidates)
+
+    def query(self, context: RecallContext, *, num_candidates: int) -> VectorQuery | None:
+        """The seeds' vectors, the newest first."""
         catalogue = context.catalogue
         if catalogue.index is None:
-            return NOTHING
+            return None
         seeds = context.recent_rows[catalogue.embedded_I[context.recent_rows]][:NUM_SEEDS]
         if not len(seeds):
-            return NOTHING
+            return None
         allowed_I = context.allowed_I & catalogue.embedded_I
         allowed_I[seeds] = False
-        found = catalogue.index.search(
-            catalogue.index.vectors_ID[seeds],
+        return VectorQuery(
+            queries_QD=catalogue.index.vectors_ID[seeds],
             num_results=max(1, -(-num_candidates // len(seeds))),
             allowed_I=allowed_I,
         )
+
+    def from_found(self, found: SearchResult, context: RecallContext, *, num_candidates: int) -> Proposals:
+        """Each item once, by the seed that speaks for it the loudest."""
         # The newest seed weighs most: items like it keep their cosine, and each older seed loses another tenth.
-        loudness = 0.9 ** np.arange(len(seeds))
-        best_I = np.full(len(catalogue.item_ids), -np.inf)
+        loudness = 0.9 ** np.arange(len(found.rows_QK))
+        best_I = np.full(len(context.catalogue.item_ids), -np.inf)
         hit = found.rows_QK >= 0
         np.maximum.at(best_I, found.rows_QK[hit], (found.scores_QK * loudness[:, None])[hit])
         rows = np.flatnonzero(np.isfinite(best_I))

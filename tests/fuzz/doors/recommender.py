@@ -56,10 +56,8 @@ class _Servicer(recommender_pb2_grpc.RecommenderServiceServicer):
 
     async def SimilarItems(self, request: Any, context: Any) -> Any:
         deadline = Deadline(at_s=time.monotonic() + 60.0, clock=time.monotonic)
-        alike = partial(self._replica.alike, request, deadline=deadline)
-        return await self._answer(
-            alike if request.modality_weights else partial(self._replica.similar, request), context
-        )
+        method = self._replica.alike if request.modality_weights else self._replica.similar
+        return await self._answer(partial(method, request, deadline=deadline), context)
 
     async def SearchItems(self, request: Any, context: Any) -> Any:
         deadline = Deadline(at_s=time.monotonic() + 60.0, clock=time.monotonic)
