@@ -17,7 +17,7 @@ from mmrec.errors import ConfigurationError
 from mmrec.programs.plaintext import is_loopback
 
 COOKIE: Final = "mmrec-console"
-TOKEN_FIELD: Final = "token"
+FORM_TOKEN: Final = "token"  # noqa: S105 - the name of a field
 """Field of a form that holds the token."""
 MAX_FORM_BYTES: Final = 65_536
 HEADERS: Final[Mapping[str, str]] = {
@@ -90,7 +90,8 @@ def entrance_of(settings: Settings) -> Entrance:
     console = settings.console
     names = {"localhost", "127.0.0.1", "[::1]", _name(console.address), *(name.lower() for name in console.hosts)}
     scheme = "https" if console.certificate_file else "http"
-    return Entrance(names=frozenset(names - {"0.0.0.0", "[::]"}), scheme=scheme, can_change=console.can_change)
+    names -= {"0.0.0.0", "[::]"}  # noqa: S104 - nobody calls it by those
+    return Entrance(names=frozenset(names), scheme=scheme, can_change=console.can_change)
 
 
 def _name(host: str) -> str:

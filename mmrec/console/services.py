@@ -23,7 +23,7 @@ from mmrec.v1.behavior_pb2 import BehaviorEvent
 ANSWER_S: Final = 5.0
 _OPTIONS: Final = (("grpc.max_reconnect_backoff_ms", 1_000),)
 """A service that is back is found at the next look."""
-_ANYWHERE: Final = ("0.0.0.0", "[::]")
+_ANYWHERE: Final = ("0.0.0.0", "[::]")  # noqa: S104
 
 
 @dataclass(frozen=True, kw_only=True)

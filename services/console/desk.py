@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from mmrec.console.entrance import COOKIE, MAX_FORM_BYTES, TOKEN_FIELD, Entrance
+from mmrec.console.entrance import COOKIE, FORM_TOKEN, MAX_FORM_BYTES, Entrance
 from services.console.rendering import rendered
 
 Form = dict[str, str]
@@ -62,7 +62,7 @@ class Desk:
                     )
             form = dict(parse_qsl(body.decode("utf-8", errors="replace"), keep_blank_values=True, max_num_fields=50))
             refusal = self.entrance.why_not_changed(
-                request.headers, cookie=request.cookies.get(COOKIE, ""), token=form.get(TOKEN_FIELD, "")
+                request.headers, cookie=request.cookies.get(COOKIE, ""), token=form.get(FORM_TOKEN, "")
             )
             if refusal:
                 return self.problem(
