@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
 from mmrec.connections.certificates import CertificateFiles, Role
-from mmrec.connections.console_settings import ConsoleSettings
+from mmrec.connections.operator_settings import ConsoleSettings
 from mmrec.console.entrance import check_entrance
 from mmrec.console.services import Services
 from mmrec.errors import ConfigurationError, MachineError

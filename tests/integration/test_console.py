@@ -60,7 +60,7 @@ def test_the_storefront_shows_a_list_under_strict_headers(console: RunningConsol
     assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
     assert page.headers["x-content-type-options"] == "nosniff"
     assert "HttpOnly" in page.headers["set-cookie"] and "samesite=strict" in page.headers["set-cookie"].lower()
-    assert not re.findall(r"<script(?! src=\"/static/)|\son\w+=|\sstyle=", page.text)
+    assert not re.findall(r"<script(?! src=\"/static/)|<[^>]*\s(?:on\w+|style)=", page.text)
     for asset in ("console.css", "console.js", "icon.svg"):
         assert _asked(console, f"/static/{asset}").status == 200
 
@@ -127,6 +127,11 @@ def test_what_makes_no_sense_is_refused_in_words(console: RunningConsole, change
     answer = _asked(console, "/event", form=form, headers={"cookie": page.cookie, "origin": console.url})
     assert answer.status == status
     assert 'class="problem"' in answer.text
+
+
+def test_an_item_without_a_picture_has_an_empty_one(console: RunningConsole) -> None:
+    answer = _asked(console, "/picture?item=nothing")
+    assert (answer.status, answer.headers["content-type"]) == (404, "image/svg+xml")
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/event", "/static/../app.py", "/models/promote"])

@@ -22,7 +22,6 @@ document.addEventListener("submit", async (event) => {
       place.replaceWith(document.adoptNode(part));
       const first = part.querySelector("[data-focus]");
       if (first) first.focus();
-      hidePictures(part);
       said.textContent = "";
     } else {
       said.textContent = made.body.textContent.trim();
@@ -35,24 +34,15 @@ document.addEventListener("submit", async (event) => {
   }
 });
 
-// A picture that is not there shows the letter behind it.
-function hidePictures(root) {
-  for (const picture of root.querySelectorAll(".picture img")) {
-    picture.addEventListener("error", () => picture.remove());
-    if (picture.complete && picture.naturalWidth === 0 && picture.src) picture.loading === "lazy" || picture.remove();
-  }
-}
-hidePictures(document);
-
 // Values that are pushed.
 const live = document.querySelector("[data-live]");
 if (live) {
   const source = new EventSource(live.dataset.live);
   source.onmessage = (event) => {
-    const document_ = JSON.parse(event.data);
-    live.textContent = document_.failed ? `· ${document_.failed}` : `· live, ${new Date().toLocaleTimeString()}`;
+    const told = JSON.parse(event.data);
+    live.textContent = told.failed ? `· ${told.failed}` : `· live, ${new Date().toLocaleTimeString()}`;
     for (const cell of document.querySelectorAll("[data-figure]")) {
-      const value = (document_.figures || {})[cell.dataset.figure];
+      const value = (told.figures || {})[cell.dataset.figure];
       if (value !== undefined) cell.textContent = value;
     }
   };

@@ -1,12 +1,29 @@
-"""[console] of the configuration: where people's browsers find the console, and where it finds the services."""
+"""[admin] and [console] of the configuration: who may steer the deployment, and where people's browsers find it."""
 
 from dataclasses import dataclass
 from typing import Annotated
 
 from msgspec import Meta
 
+from mmrec.connections.engines import Folder
 from mmrec.connections.relations import refuse_half, refuse_unused
 from mmrec.wire.declared import Address, AddressOrNone, FilePath, Name, Positive, check
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdminSettings:
+    """The administrative service (services.admin)."""
+
+    backups: Folder = "backups"
+    """Folder that backups are made in, each a folder of its own."""
+    callers: tuple[Name, ...] = ()
+    """Names in certificates of those who may call, such as "edge"; if empty, everybody whose certificate
+    serving.client_ca_file has signed."""
+    edges: tuple[Name, ...] = ()
+    """Names in certificates of proxies that are believed who their caller is, by the header x-client."""
+
+    def __post_init__(self) -> None:
+        check(self, "admin")
 
 
 @dataclass(frozen=True, kw_only=True)
