@@ -88,6 +88,7 @@ class RecommenderClient:
         self,
         user_id: str,
         *,
+        anonymous_id: str = "",
         num_items: int = 0,
         placement: str = "",
         excluded_item_ids: Sequence[str] = (),
@@ -98,9 +99,10 @@ class RecommenderClient:
         as_of_s: float | None = None,
         context: Mapping[str, str] | None = None,
     ) -> recommender_pb2.RecommendItemsResponse:
-        """Items for a user.
+        """Items for a user, or for somebody anonymous.
 
         Args:
+            user_id: May be empty where anonymous_id is given.
             session_events: Events of the session, oldest first: messages, or (item id, behavior) as happening now.
             as_of_s: Instant the list describes; now where absent.
             context: Where and when it is asked, such as {"country": "SE"}, by the names of statistics.popular_by.
@@ -111,6 +113,7 @@ class RecommenderClient:
         """
         request = recommender_pb2.RecommendItemsRequest(
             user_id=user_id,
+            anonymous_id=anonymous_id,
             num_items=num_items,
             placement=placement,
             excluded_item_ids=excluded_item_ids,
@@ -269,6 +272,7 @@ class RecommenderClient:
         user_id: str,
         item_id: str,
         *,
+        anonymous_id: str = "",
         num_items: int = 0,
         session_events: Sequence[tuple[str, str] | behavior_pb2.BehaviorEvent] = (),
         item_filter: recommender_pb2.AttributeFilter | None = None,
@@ -276,6 +280,7 @@ class RecommenderClient:
         """What became of an item on its way to a user's list of `num_items`; errors as recommend()."""
         request = recommender_pb2.ExplainItemRequest(
             user_id=user_id,
+            anonymous_id=anonymous_id,
             item_id=item_id,
             num_items=num_items,
             session_events=_events(session_events),

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
 
+from mmrec.connections.console_settings import ConsoleSettings
 from mmrec.connections.engines import Folder
 from mmrec.connections.engines import KafkaSettings as KafkaSettings  # noqa: PLC0414 - read from here, as all tables
 from mmrec.connections.engines import OnlineStore as OnlineStore  # noqa: PLC0414
@@ -57,7 +58,7 @@ def _encoder(names: tuple[str, ...]) -> Meta:
     )
 
 
-Edge = Literal["kafka", "redis", "milvus", "s3", "collector", "recommender", "admin", "metrics"]
+Edge = Literal["kafka", "redis", "milvus", "s3", "collector", "recommender", "admin", "console", "metrics"]
 """Connections of our programs, by what is at the other end."""
 TextCleaning = Literal["none", "plain", "classic"]
 """As mmrec.content.cleaning has them."""
@@ -295,6 +296,7 @@ class MetricsSettings:
     follow_events: AddressOrNone = ""
     encode_items: AddressOrNone = ""
     admin: AddressOrNone = ""
+    console: AddressOrNone = ""
     refit: AddressOrNone = ""
     late_s: NotNegative = 3_600.0
     """Events whose time is more than this before their ingest time are counted as late."""
@@ -361,6 +363,7 @@ class Settings:
     publish: PublishSettings = field(default_factory=PublishSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     admin: AdminSettings = field(default_factory=AdminSettings)
+    console: ConsoleSettings = field(default_factory=ConsoleSettings)
     security: SecuritySettings = field(default_factory=SecuritySettings)
     scoring: ScoringConfig = field(default_factory=lambda: ScoringConfig(behaviors=shop_behaviors()))
     training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

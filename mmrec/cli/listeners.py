@@ -6,6 +6,7 @@ import psutil
 
 from mmrec.cli.checks import Check, Health
 from mmrec.config import KafkaSettings, ServingSettings, Settings, StoreSettings
+from mmrec.connections.console_settings import ConsoleSettings
 from mmrec.operating.running import StackRecord
 
 _LOOPBACK = ("127.", "::1", "::ffff:127.")
@@ -27,6 +28,7 @@ def check_ports(settings: Settings | None, stack: StackRecord | None) -> list[Ch
         "recommender": serving.recommender,
         "collector": serving.collector,
         "administration": serving.admin,
+        "console": settings.console.address if settings else ConsoleSettings().address,
     }
     holders = _listeners()
     checks = []

@@ -59,6 +59,8 @@ def open_connections(settings: Settings) -> Iterator[OpenConnection]:
     if not serving.certificate_file:
         yield from _open("collector", "serving.collector", serving.collector, "set serving.certificate_file")
         yield from _open("admin", "serving.admin", serving.admin, "set serving.certificate_file")
+    if not settings.console.certificate_file:
+        yield from _open("console", "console.address", settings.console.address, "set console.certificate_file")
     remedy = "let a proxy beside it speak TLS, since Ray Serve does not, and listen on 127.0.0.1"
     yield from _open("recommender", "serving.recommender", serving.recommender, remedy)
     if not settings.metrics.certificate_file:

@@ -43,6 +43,7 @@ PROCESSES: Final = (
     "encode_items",
     "admin",
     "refit",
+    "console",
 )
 """Processes with an endpoint, as `[metrics]` names them."""
 LATENCY_S: Final = (
@@ -65,6 +66,7 @@ _FOLLOWER = frozenset({"follow_events"})
 _CONTENT = frozenset({"encode_items"})
 _ADMIN = frozenset({"admin"})
 _REFIT = frozenset({"refit"})
+_CONSOLE = frozenset({"console"})
 _READERS = _STREAM | _FOLLOWER
 
 
@@ -219,5 +221,13 @@ METRICS: Final[tuple[MetricName, ...]] = (
     _counter("mmrec_admin_calls_total", _ADMIN, "Answers by method and gRPC status.", "method", "status"),
     _histogram("mmrec_admin_call_seconds", _ADMIN, "Time of an answer, long work included.", PHASE_S, "method"),
     _counter("mmrec_admin_acts_total", _ADMIN, "Administrative acts that ended, by how.", "kind", "outcome"),
+    # The console.
+    _counter(
+        "mmrec_console_requests_total", _CONSOLE, "Answers to browsers by page and HTTP status.", "page", "status"
+    ),
+    _histogram("mmrec_console_request_seconds", _CONSOLE, "Time of an answer to a browser.", PHASE_S, "page"),
+    _histogram(
+        "mmrec_console_change_seconds", _CONSOLE, "From an event sent by the storefront to another list.", PHASE_S
+    ),
 )
 """All metrics of mmrec."""

@@ -47,6 +47,7 @@ def main() -> int:
             _say(f"Kafka {stack.settings.kafka.bootstrap}")
             _say(f"state and logs in {home.folder}")
             _say("Ctrl-C ends everything")
+            _say(f"console http://{stack.settings.console.address}/")
             ending.wait()
     except KeyboardInterrupt:
         pass

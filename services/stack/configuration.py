@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmrec.config import TABLES, KafkaSettings, ServingSettings, Settings, StoreSettings, parse_settings
+from mmrec.connections.console_settings import ConsoleSettings
 from mmrec.errors import ConfigurationError, MachineError
 from mmrec.telemetry.metric_names import PROCESSES
 from mmrec.wire.declared import AddressOrNone, check
@@ -17,7 +18,7 @@ from mmrec.wire.environment import overridden
 from mmrec.wire.toml_text import parse_toml, read_toml_text, toml_text
 from services.stack.ports import HOST, is_free, next_free
 
-_RAY_PORT = 18511
+_RAY_PORT = 18550
 _METRICS_PORT = 18502
 """Default port of the first process's metrics; the others take the next ones."""
 _RAY_PORTS = 4
@@ -34,6 +35,7 @@ class StackPorts:
     recommender: int
     collector: int
     admin: int
+    console: int
     ray: int
     """The first of four."""
     metrics: Mapping[str, int] = field(default_factory=dict)
@@ -101,6 +103,7 @@ def choose_ports(document: Mapping[str, Any], *, say: Callable[[str], None]) -> 
         recommender=choose("serving", "recommender", ServingSettings().recommender),
         collector=choose("serving", "collector", ServingSettings().collector),
         admin=choose("serving", "admin", ServingSettings().admin),
+        console=choose("console", "address", ConsoleSettings().address),
         ray=choose("stack", "ray", f"{HOST}:{_RAY_PORT}", num_ports=_RAY_PORTS),
         metrics={
             process: choose("metrics", process, f"{HOST}:{_METRICS_PORT + place}")
@@ -121,6 +124,7 @@ def write_configuration(path: Path, document: Mapping[str, Any], ports: StackPor
     tables["stores"] = {**tables.get("stores", {}), "milvus_uri": f"http://{HOST}:{ports.milvus}"}
     serving = {name: f"{HOST}:{getattr(ports, name)}" for name in ("recommender", "collector", "admin")}
     tables["serving"] = {**tables.get("serving", {}), **serving}
+    tables["console"] = {**tables.get("console", {}), "address": f"{HOST}:{ports.console}"}
     metrics = {process: f"{HOST}:{port}" for process, port in ports.metrics.items()}
     tables["metrics"] = {**tables.get("metrics", {}), **metrics}
     settings = parse_settings(tables, where="the stack's configuration", folder=folder)

@@ -128,6 +128,13 @@ def _doors(ports: StackPorts) -> list[Program]:
             has_status=True,
             niceness=5,
         ),
+        Program(
+            name="console",
+            command=_module("services.console"),
+            port=ports.console,
+            has_status=True,
+            niceness=10,  # people look at it; what they look at comes first
+        ),
     ]
 
 

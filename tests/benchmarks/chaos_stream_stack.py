@@ -206,5 +206,11 @@ def _ports() -> StackPorts:
         port += 2
     kafka, collector, unused, ray = found
     return StackPorts(
-        kafka=kafka, collector=collector, milvus=unused, recommender=unused + 1, admin=unused + 2, ray=ray
+        kafka=kafka,
+        collector=collector,
+        milvus=unused,
+        recommender=unused + 1,
+        admin=unused + 2,
+        console=unused + 3,
+        ray=ray,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmrec.config import ServingSettings, load_settings
+from mmrec.connections.console_settings import ConsoleSettings
 from mmrec.errors import ConfigurationError, MachineError
 from mmrec.telemetry.metric_names import PROCESSES
 from services.recommender import environment
@@ -27,7 +28,7 @@ def _listening(port: int = 0):
 
 def _document(**named: str) -> dict:
     """A document that names free ports for everything but what `named` says."""
-    milvus, recommender, collector, admin = any_free(4)
+    milvus, recommender, collector, admin, console = any_free(5)
     kafka, ray = next_free(23_000), next_free(23_100)
     return {
         "kafka": {"bootstrap": named.get("kafka", f"127.0.0.1:{kafka}")},
@@ -37,6 +38,7 @@ def _document(**named: str) -> dict:
             "collector": f"127.0.0.1:{collector}",
             "admin": f"127.0.0.1:{admin}",
         },
+        "console": {"address": f"127.0.0.1:{console}"},
         "stack": {"ray": f"127.0.0.1:{ray}"},
         "metrics": dict.fromkeys(PROCESSES, ""),
     }
@@ -74,6 +76,7 @@ def test_no_port_is_given_twice():
     said: list[str] = []
     ports = choose_ports({}, say=said.append)
     taken = [ports.kafka, ports.kafka + 1, ports.milvus, ports.recommender, ports.collector, ports.admin]
+    taken += [ports.console]
     taken += range(ports.ray, ports.ray + 4)
     assert len(set(taken)) == len(taken)
 
@@ -93,7 +96,7 @@ def test_what_is_written_is_what_every_process_reads(tmp_path: Path):
         "statistics": {"half_lives_days": [1.0, 30.0]},
         "stores": {"event_log": "events"},
     }
-    ports = StackPorts(kafka=1, milvus=3, recommender=4, collector=5, admin=6, ray=7)
+    ports = StackPorts(kafka=1, milvus=3, recommender=4, collector=5, admin=6, console=8, ray=7)
     write_configuration(tmp_path / "mmrec.toml", document, ports, folder=tmp_path)
     settings = load_settings(tmp_path / "mmrec.toml")
     assert settings.kafka.bootstrap == "127.0.0.1:1"
@@ -117,7 +120,7 @@ def test_the_users_file_is_named_with_the_line_of_what_is_wrong_in_it(tmp_path: 
 
 
 def test_a_written_file_says_that_it_is_written_anew(tmp_path: Path):
-    ports = StackPorts(kafka=1, milvus=3, recommender=4, collector=5, admin=6, ray=7)
+    ports = StackPorts(kafka=1, milvus=3, recommender=4, collector=5, admin=6, console=8, ray=7)
     write_configuration(tmp_path / "mmrec.toml", {}, ports, folder=tmp_path)
     assert (
         (tmp_path / "mmrec.toml").read_text().startswith("# Written by the stack at each start; change the file named")
@@ -145,5 +148,6 @@ def test_default_ports_of_all_programs_are_apart():
     metrics = range(configuration._METRICS_PORT, configuration._METRICS_PORT + len(PROCESSES))
     ray = range(configuration._RAY_PORT, configuration._RAY_PORT + configuration._RAY_PORTS)
     behind = range(named[0] + environment._FIRST_OFFSET, named[0] + environment._FIRST_OFFSET + environment._BLOCK)
-    ports = [*named, *metrics, *ray, *behind]
+    console = int(ConsoleSettings().address.rpartition(":")[2])
+    ports = [*named, console, *metrics, *ray, *behind]
     assert sorted(ports) == sorted(set(ports))

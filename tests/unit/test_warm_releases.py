@@ -130,7 +130,7 @@ def test_a_release_that_serves_is_not_dropped(deployment: Deployment) -> None:
 
 def planned(settings: Settings, folder: Path) -> list[str]:
     ports = StackPorts(
-        kafka=1, milvus=2, ray=3, recommender=7, collector=8, admin=9, metrics=dict.fromkeys(PROCESSES, 9)
+        kafka=1, milvus=2, ray=3, recommender=7, collector=8, admin=9, console=10, metrics=dict.fromkeys(PROCESSES, 9)
     )
     return [each.name for each in programs(settings, StackHome(folder=folder), ports, stack_id="0123456789")]
 

@@ -1,0 +1,53 @@
+// Everything works without this: it puts answers in place of a part of the page, asks before changes, and shows live figures.
+"use strict";
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (form.dataset.ask && !window.confirm(form.dataset.ask)) {
+    event.preventDefault();
+    return;
+  }
+  const place = form.dataset.into && document.getElementById(form.dataset.into);
+  if (!place) return;
+  event.preventDefault();
+  const fields = new URLSearchParams(new FormData(form, event.submitter));
+  place.setAttribute("aria-busy", "true");
+  try {
+    const answer = await fetch(form.action, { method: "POST", body: fields, headers: { "x-fragment": "1" } });
+    place.innerHTML = await answer.text(); // made by our own templates, which escape everything
+    hideMissing(place);
+  } catch {
+    form.submit();
+  } finally {
+    place.removeAttribute("aria-busy");
+  }
+});
+
+function hideMissing(where) {
+  for (const picture of where.querySelectorAll(".picture img")) {
+    const hide = () => picture.classList.add("none");
+    if (picture.complete && picture.naturalWidth === 0 && picture.loading !== "lazy") hide();
+    picture.addEventListener("error", hide);
+  }
+}
+
+hideMissing(document);
+
+const figures = document.getElementById("figures");
+if (figures) {
+  const age = document.getElementById("live-age");
+  let seen = Date.now();
+  const live = new EventSource("/live");
+  live.onmessage = (message) => {
+    const told = JSON.parse(message.data);
+    if (told.failed) return;
+    seen = Date.now();
+    for (const [name, value] of Object.entries(told.figures)) {
+      const row = figures.querySelector(`[data-figure="${CSS.escape(name)}"] bdi`);
+      if (row && row.textContent !== value) row.textContent = value;
+    }
+  };
+  setInterval(() => {
+    age.textContent = `Figures are live, ${Math.round((Date.now() - seen) / 1000)} s old.`;
+  }, 1000);
+}
