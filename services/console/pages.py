@@ -1,5 +1,7 @@
 """The pages: each asks mmrec.console for what it shows, part by part, and renders it."""
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -100,7 +102,7 @@ class Pages:
         kind, reason = form.get("kind", ""), form.get("reason", "")
         done = attempt("sending again", lambda: send_again(self._services, kind, reason=reason))
         said = f"{done.value} records were sent again. The stream judges them like any other."
-        shown = {"said": "" if done.failed else said, "failed": done}
+        shown: dict[str, Any] = {"said": "" if done.failed else said, "failed": done}
         return self._refused(request, kind=kind if kind in KINDS else "events", reason="", status=done.status, **shown)
 
     def operations(self, request: Request) -> Response:
@@ -127,7 +129,7 @@ class Pages:
             return Response(status_code=404, headers=headers)
         return Response(part.value, media_type="image/jpeg", headers=headers)
 
-    def _shown_with(self, key: str) -> dict[str, object]:
+    def _shown_with(self, key: str) -> dict[str, Any]:
         return {"user": key, "stranger": new_visitor(), "behaviors": self._services.settings.behaviors.names}
 
     def _models(self, request: Request, *, status: int = 200, said: str = "", failed: object = None) -> Response:
