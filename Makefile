@@ -18,7 +18,7 @@ UV_VERSION := 0.13.8
 NEEDED := mmrec needs Python $(lastword $(PYTHONS)) to $(firstword $(PYTHONS))
 ADVICE := install one of these, or call make PYTHON=/path/to/it
 
-.PHONY: demo test test-long test-unit explore up lint lint-deploy format proto lock setup bench-recommend bench-stream bench-stream-growth bench-content bench-training bench-forms search-quality cold-items encoders report-content evaluate evaluate-all evaluate-studies keep-demo fuzz sensitivity chaos-stream same-python clean
+.PHONY: demo test test-long test-unit explore up lint lint-deploy format proto lock setup bench-recommend bench-stream bench-stream-growth bench-content bench-training bench-batch bench-forms search-quality cold-items encoders report-content evaluate evaluate-all evaluate-studies keep-demo fuzz sensitivity chaos-stream same-python clean
 
 demo: setup            ## the whole way, from a click on Kafka to a changed list; DATASET=storefront|movielens
 	@$(BIN)/mmrec demo --dataset $(DATASET)
@@ -70,6 +70,9 @@ bench-content: setup   ## encoding, new and hidden items, search beside serving;
 
 bench-training: setup  ## sequences/s and NDCG@10 of the causal tower beside SASRec as published; a receipt (hours)
 	@$(RUN) tests.benchmarks.bench_training
+
+bench-batch: setup      ## lists per second of single calls, RecommendBatch and the job over all users; a receipt
+	@$(RUN) tests.benchmarks.bench_batch
 
 bench-forms: setup     ## processor time and NDCG@10 of each form in which the ranker may serve; a receipt
 	@$(RUN) tests.benchmarks.deployable_forms

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
 
+from mmrec.connections.console_settings import ConsoleSettings
 from mmrec.connections.engines import Folder
 from mmrec.connections.engines import KafkaSettings as KafkaSettings  # noqa: PLC0414 - read from here, as all tables
 from mmrec.connections.engines import OnlineStore as OnlineStore  # noqa: PLC0414
@@ -103,8 +104,7 @@ class ServingSettings:
     admin: Address = "127.0.0.1:18515"
     """host:port of the administrative gRPC endpoint."""
     num_replicas: Annotated[int, Meta(ge=1, le=8)] = 1
-    """Replicas of the recommender that services.recommender starts on this machine; in a Ray cluster that is told what
-    to serve by a file, that file says how many."""
+    """Of the recommender; a file that tells a Ray cluster what to serve says its own."""
     serve_http_port: Annotated[int, Meta(ge=0, le=65_535)] = 0
     """Port of Ray Serve's HTTP side, which answers nothing but Serve's own health route; 0 for one that is free."""
     num_candidates: AtLeastOne = 400

@@ -6,7 +6,7 @@ import psutil
 
 from mmrec.cli.checks import Check, Health
 from mmrec.config import KafkaSettings, ServingSettings, Settings, StoreSettings
-from mmrec.connections.operator_settings import ConsoleSettings
+from mmrec.connections.console_settings import ConsoleSettings
 from mmrec.operating.running import StackRecord
 
 _LOOPBACK = ("127.", "::1", "::ffff:127.")

@@ -17,7 +17,7 @@ from mmrec.errors import ConfigurationError
 from mmrec.programs.plaintext import is_loopback
 
 COOKIE: Final = "mmrec-console"
-FORM_TOKEN: Final = "token"  # noqa: S105 - the name of a field
+TOKEN_FIELD: Final = "token"  # noqa: S105
 """Field of a form that holds the token."""
 MAX_FORM_BYTES: Final = 65_536
 HEADERS: Final[Mapping[str, str]] = {
@@ -38,7 +38,7 @@ def check_entrance(settings: Settings) -> None:
     """ConfigurationError where others than this machine could reach the console without showing a certificate."""
     console = settings.console
     if (
-        is_loopback(_name(console.address).strip("[]"))
+        is_loopback(_name(console.address))
         or console.client_ca_file
         or "console" in settings.security.plaintext_allowed
     ):
@@ -90,8 +90,7 @@ def entrance_of(settings: Settings) -> Entrance:
     console = settings.console
     names = {"localhost", "127.0.0.1", "[::1]", _name(console.address), *(name.lower() for name in console.hosts)}
     scheme = "https" if console.certificate_file else "http"
-    names -= {"0.0.0.0", "[::]"}  # noqa: S104 - nobody calls it by those
-    return Entrance(names=frozenset(names), scheme=scheme, can_change=console.can_change)
+    return Entrance(names=frozenset(names - {"0.0.0.0", "[::]"}), scheme=scheme, can_change=console.can_change)  # noqa: S104
 
 
 def _name(host: str) -> str:

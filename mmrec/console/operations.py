@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +14,10 @@ from mmrec.v1 import admin_pb2
 
 KEPT_S: Final = 1.5
 """A look at the whole deployment is shared by all who watch it so long."""
+NUM_ACTS: Final = 20
+_OUTCOMES: Final[Mapping[int, str]] = {
+    number: name.removeprefix("ACT_OUTCOME_").lower() for name, number in admin_pb2.ActOutcome.items()
+}
 _ORIGINS: Final[Mapping[int, str]] = {
     admin_pb2.VALUE_ORIGIN_DEFAULT: "default",
     admin_pb2.VALUE_ORIGIN_FILE: "file",
@@ -67,6 +71,18 @@ class SettingRow:
     value: str
     origin: str
     place: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActRow:
+    """Who did what, and how it ended."""
+
+    begin_s: float
+    who: str
+    kind: str
+    subject: str
+    outcome: str
+    problem: str
 
 
 class Watch:
@@ -135,9 +151,20 @@ def settings_in_force(services: Services, *, changed_only: bool) -> tuple[str, t
     return shown_text(answer.file), tuple(rows)
 
 
-def acts(services: Services) -> Sequence[Any]:
-    """Who did what, the newest 20 acts."""
-    return list(services.desk.ask("ListActs", admin_pb2.ListActsRequest(num_acts=20)).acts)
+def acts(services: Services) -> tuple[ActRow, ...]:
+    """Who did what, the newest NUM_ACTS acts."""
+    answer = services.desk.ask("ListActs", admin_pb2.ListActsRequest(num_acts=NUM_ACTS))
+    return tuple(
+        ActRow(
+            begin_s=seconds_of(act.begin_time),
+            who=shown_text(act.who),
+            kind=act.kind.replace("_", " "),
+            subject=shown_text(act.subject),
+            outcome=_OUTCOMES.get(act.outcome, "unknown"),
+            problem=shown_text(act.problem, max_characters=300),
+        )
+        for act in answer.acts
+    )
 
 
 def _in_words(figure: Any) -> str:

@@ -61,6 +61,7 @@ class Card:
     price: str
     reason: str
     sources: tuple[str, ...] = ()
+    attributes: tuple[tuple[str, str], ...] = ()
     move: Move | None = None
 
     @property
@@ -192,6 +193,9 @@ class Storefront:
 def card_of(item: recommender_pb2.RecommendedItem) -> Card:
     """An item of an answer."""
     title = shown_text(item.title) or shown_text(item.item_id)
+    attributes = [
+        (shown_text(k, max_characters=40), shown_text(v, max_characters=80)) for k, v in item.attributes.items()
+    ]
     return Card(
         item_id=item.item_id,
         rank=item.rank,
@@ -200,6 +204,7 @@ def card_of(item: recommender_pb2.RecommendedItem) -> Card:
         price=price(item.price, shown_text(item.currency, max_characters=8)),
         reason=shown_text(item.explanation.text, max_characters=300),
         sources=tuple(shown_text(source, max_characters=40) for source in item.sources),
+        attributes=tuple(sorted(attributes)[:8]),
     )
 
 

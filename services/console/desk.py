@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -10,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from mmrec.console.entrance import COOKIE, FORM_TOKEN, MAX_FORM_BYTES, Entrance
+from mmrec.console.entrance import COOKIE, MAX_FORM_BYTES, TOKEN_FIELD, Entrance
 from services.console.rendering import rendered
 
 Form = dict[str, str]
@@ -44,7 +45,9 @@ class Desk:
     def problem(self, request: Request, *, status: int, what: str, advice: str) -> Response:
         """A page, or a part of one, that says what is wrong."""
         template = "_problem.html" if request.headers.get(FRAGMENT) else "problem.html"
-        return self.page(request, template, status=status, what=what, advice=advice)
+        return self.page(
+            request, template, status=status, status_text=HTTPStatus(status).phrase, what=what, advice=advice
+        )
 
     def change(self, answer: Answer) -> Callable[[Request], Any]:
         """An endpoint that changes something: its form is read and its origin judged before `answer` is asked."""
@@ -62,7 +65,7 @@ class Desk:
                     )
             form = dict(parse_qsl(body.decode("utf-8", errors="replace"), keep_blank_values=True, max_num_fields=50))
             refusal = self.entrance.why_not_changed(
-                request.headers, cookie=request.cookies.get(COOKIE, ""), token=form.get(FORM_TOKEN, "")
+                request.headers, cookie=request.cookies.get(COOKIE, ""), token=form.get(TOKEN_FIELD, "")
             )
             if refusal:
                 return self.problem(

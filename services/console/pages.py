@@ -16,9 +16,6 @@ from mmrec.console.why import why
 from mmrec.telemetry.metrics import Metrics
 from services.console.desk import FRAGMENT, Desk, Form
 
-NO_PICTURE = b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
-"""Browsers show it whatever the status is: the letter behind it stays to be seen."""
-
 
 class Pages:
     """Answers to browsers."""
@@ -105,9 +102,8 @@ class Pages:
         kind, reason = form.get("kind", ""), form.get("reason", "")
         done = attempt("sending again", lambda: send_again(self._services, kind, reason=reason))
         said = f"{done.value} records were sent again. The stream judges them like any other."
-        kind = kind if kind in KINDS else "events"
-        said = "" if done.failed else said
-        return self._refused(request, kind=kind, reason="", status=done.status, said=said, failed=done)
+        shown: dict[str, Any] = {"said": "" if done.failed else said, "failed": done}
+        return self._refused(request, kind=kind if kind in KINDS else "events", reason="", status=done.status, **shown)
 
     def operations(self, request: Request) -> Response:
         """Programs, engines, configuration, and who did what."""
@@ -125,12 +121,12 @@ class Pages:
         )
 
     def picture(self, request: Request) -> Response:
-        """A thumbnail of an item; 404, and nothing to see, where there is none that can be shown."""
+        """A thumbnail of an item; 404 where there is none that can be shown."""
         item_id = request.query_params.get("item", "")
         part = attempt("the picture", lambda: self._pictures.jpeg(item_id))
         headers = {"cache-control": "private, max-age=60"}
         if part.value is None:
-            return Response(NO_PICTURE, status_code=404, media_type="image/svg+xml", headers=headers)
+            return Response(status_code=404, headers=headers)
         return Response(part.value, media_type="image/jpeg", headers=headers)
 
     def _shown_with(self, key: str) -> dict[str, Any]:

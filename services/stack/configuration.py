@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmrec.config import TABLES, KafkaSettings, ServingSettings, Settings, StoreSettings, parse_settings
-from mmrec.connections.operator_settings import ConsoleSettings
+from mmrec.connections.console_settings import ConsoleSettings
 from mmrec.errors import ConfigurationError, MachineError
 from mmrec.telemetry.metric_names import PROCESSES
 from mmrec.wire.declared import AddressOrNone, check

@@ -2,18 +2,26 @@
 
 import math
 import os
+import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
+from mmrec.config import Settings
 from mmrec.demo.journey import click_events
 from mmrec.demo.ledger import compare_profiles, wait_for_stream
 from mmrec.demo.report import as_document
 from mmrec.wiring import open_feature_store, open_producer
+from tests.console_server import Console, Shop
 from tests.e2e.conftest import DemoStack
 
 pytestmark = pytest.mark.e2e
+
+
+def port_of(settings: Settings) -> int:
+    return int(settings.console.address.rpartition(":")[2])
 
 
 def test_three_clicks_on_kafka_change_the_list_and_the_list_says_why(demo_stack: DemoStack) -> None:
@@ -44,6 +52,22 @@ def test_profiles_equal_the_plain_sum_over_the_producers_ledger(demo_stack: Demo
 def test_a_release_serves_the_whole_catalogue(demo_stack: DemoStack) -> None:
     assert demo_stack.facts.release_id
     assert demo_stack.facts.num_items_indexed == sum(1 for _ in demo_stack.world.catalog())
+
+
+def test_a_favorite_on_the_consoles_storefront_changes_the_visitors_list(demo_stack: DemoStack) -> None:
+    settings, user = demo_stack.stack.settings, demo_stack.facts.journey.user_id
+    console = Console(shop=Shop(), settings=settings, config=Path(settings.config_file), port=port_of(settings))
+    page, text = console.ask(f"/?user={user}")
+    assert page.status == 200
+    items = re.findall(r'name="item" value="([^"]+)"', text)
+    assert len(items) == settings.console.num_items
+    answer, text = console.change("/event", {"user": user, "item": items[-1], "behavior": "favorite"})
+    assert answer.status == 200 and "to another list" in text, text[:3_000]
+    page, text = console.ask(f"/why?user={user}&item={items[0]}")
+    assert page.status == 200 and "is on the list" in text and "What each feature added" in text
+    for path in ("/models", "/refused", "/operations"):
+        page, text = console.ask(path)
+        assert page.status == 200 and 'class="failed"' not in text, path
 
 
 def test_profiles_stay_exact_when_the_stream_driver_is_killed(demo_stack: DemoStack) -> None:

@@ -110,8 +110,15 @@ def test_a_value_beyond_its_range_or_choices_is_refused_by_name_with_what_would_
 @pytest.mark.parametrize(("table", "name"), every_field())
 def test_every_field_is_held_to_a_range_a_choice_or_a_form_unless_any_value_makes_sense(table: str, name: str) -> None:
     free = {
-        *("redis_cluster", "decode_entities", "hides", "trust_inferred", "encodes_queries"),  # true or false
-        *("tls", "redis_tls", "can_change"),  # likewise
+        *(
+            "redis_cluster",
+            "decode_entities",
+            "hides",
+            "trust_inferred",
+            "encodes_queries",
+            "can_change",
+        ),  # true or false
+        *("tls", "redis_tls"),  # likewise
         *(
             "missing_values",
             "import_missing_values",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmrec.config import ServingSettings, load_settings
-from mmrec.connections.operator_settings import ConsoleSettings
+from mmrec.connections.console_settings import ConsoleSettings
 from mmrec.errors import ConfigurationError, MachineError
 from mmrec.telemetry.metric_names import PROCESSES
 from services.recommender import environment

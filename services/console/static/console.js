@@ -1,50 +1,53 @@
+// Everything works without this: it puts answers in place of a part of the page, asks before changes, and shows live figures.
 "use strict";
-// Forms with data-swap: the answer takes the place of the element of that id; without this script they load a page.
+
 document.addEventListener("submit", async (event) => {
   const form = event.target;
-  const place = form.dataset.swap && document.getElementById(form.dataset.swap);
-  if (!place || place.dataset.busy) {
-    if (place) event.preventDefault();
+  if (form.dataset.ask && !window.confirm(form.dataset.ask)) {
+    event.preventDefault();
     return;
   }
+  const place = form.dataset.into && document.getElementById(form.dataset.into);
+  if (!place) return;
   event.preventDefault();
-  const said = document.getElementById("said");
-  const body = new URLSearchParams(new FormData(form));
-  if (event.submitter && event.submitter.name) body.set(event.submitter.name, event.submitter.value);
-  place.dataset.busy = "1";
+  const fields = new URLSearchParams(new FormData(form, event.submitter));
   place.setAttribute("aria-busy", "true");
-  said.textContent = "Sent; asking for the list until it changes …";
   try {
-    const answer = await fetch(form.getAttribute("action"), { method: "POST", body, headers: { "x-fragment": "1" } });
-    const made = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const part = made.getElementById(place.id);
-    if (part) {
-      place.replaceWith(document.adoptNode(part));
-      const first = part.querySelector("[data-focus]");
-      if (first) first.focus();
-      said.textContent = "";
-    } else {
-      said.textContent = made.body.textContent.trim();
-    }
-  } catch (error) {
-    said.textContent = "The console does not answer. Is it still running? `mmrec status` says so.";
+    const answer = await fetch(form.action, { method: "POST", body: fields, headers: { "x-fragment": "1" } });
+    place.innerHTML = await answer.text(); // made by our own templates, which escape everything
+    hideMissing(place);
+  } catch {
+    form.submit();
   } finally {
-    delete place.dataset.busy;
     place.removeAttribute("aria-busy");
   }
 });
 
-// Values that are pushed.
-const live = document.querySelector("[data-live]");
-if (live) {
-  const source = new EventSource(live.dataset.live);
-  source.onmessage = (event) => {
-    const told = JSON.parse(event.data);
-    live.textContent = told.failed ? `· ${told.failed}` : `· live, ${new Date().toLocaleTimeString()}`;
-    for (const cell of document.querySelectorAll("[data-figure]")) {
-      const value = (told.figures || {})[cell.dataset.figure];
-      if (value !== undefined) cell.textContent = value;
+function hideMissing(where) {
+  for (const picture of where.querySelectorAll(".picture img")) {
+    const hide = () => picture.classList.add("none");
+    if (picture.complete && picture.naturalWidth === 0 && picture.loading !== "lazy") hide();
+    picture.addEventListener("error", hide);
+  }
+}
+
+hideMissing(document);
+
+const figures = document.getElementById("figures");
+if (figures) {
+  const age = document.getElementById("live-age");
+  let seen = Date.now();
+  const live = new EventSource("/live");
+  live.onmessage = (message) => {
+    const told = JSON.parse(message.data);
+    if (told.failed) return;
+    seen = Date.now();
+    for (const [name, value] of Object.entries(told.figures)) {
+      const row = figures.querySelector(`[data-figure="${CSS.escape(name)}"] bdi`);
+      if (row && row.textContent !== value) row.textContent = value;
     }
   };
-  source.onerror = () => { live.textContent = "· not live: the console does not answer"; };
+  setInterval(() => {
+    age.textContent = `Figures are live, ${Math.round((Date.now() - seen) / 1000)} s old.`;
+  }, 1000);
 }
