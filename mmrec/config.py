@@ -22,8 +22,6 @@ from mmrec.connections.engines import Folder
 from mmrec.connections.engines import KafkaSettings as KafkaSettings  # noqa: PLC0414 - read from here, as all tables
 from mmrec.connections.engines import OnlineStore as OnlineStore  # noqa: PLC0414
 from mmrec.connections.engines import StoreSettings as StoreSettings  # noqa: PLC0414
-from mmrec.connections.operator_settings import AdminSettings as AdminSettings  # noqa: PLC0414
-from mmrec.connections.operator_settings import ConsoleSettings as ConsoleSettings  # noqa: PLC0414
 from mmrec.connections.relations import refuse_half, refuse_unused
 from mmrec.errors import ConfigurationError, SettingError
 from mmrec.scoring.behaviors import Behavior, BehaviorSet, behavior_set, shop_behaviors, usual_traits
@@ -319,6 +317,22 @@ class MetricsSettings:
     def address(self, process: str) -> str:
         """Where a process shows its metrics; empty for nowhere."""
         return str(getattr(self, process))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdminSettings:
+    """The administrative service (services.admin)."""
+
+    backups: Folder = "backups"
+    """Folder that backups are made in, each a folder of its own."""
+    callers: tuple[Name, ...] = ()
+    """Names in certificates of those who may call, such as "edge"; if empty, everybody whose certificate
+    serving.client_ca_file has signed."""
+    edges: tuple[Name, ...] = ()
+    """Names in certificates of proxies that are believed who their caller is, by the header x-client."""
+
+    def __post_init__(self) -> None:
+        check(self, "admin")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,7 +38,7 @@ def check_entrance(settings: Settings) -> None:
     """ConfigurationError where others than this machine could reach the console without showing a certificate."""
     console = settings.console
     if (
-        is_loopback(_name(console.address))
+        is_loopback(_name(console.address).strip("[]"))
         or console.client_ca_file
         or "console" in settings.security.plaintext_allowed
     ):

@@ -1,7 +1,7 @@
 """The services that the console calls, as any client does.
 
-with Services(settings) as services:
-services.recommender.recommend("ann")
+with Services(settings) as called:
+    called.send(BehaviorEvent(user_id="ann", item_id="red-dress", behavior="cart"))
 """
 
 import time

@@ -5,12 +5,14 @@ python -m services.console --config mmrec.toml
 
 import asyncio
 import signal
+import socket
 import ssl
 import sys
 from contextlib import suppress
 from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
 
 from mmrec.clock import SystemClock
 from mmrec.config import Settings
@@ -40,10 +42,10 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
     metrics = Metrics("console")
     endpoint = serve_metrics(metrics, settings.metrics)
     with Services(settings) as services:
-        config = _config(settings.console, files)
-        config.app = console_app(services, metrics, stop=stop)
-        server = uvicorn.Server(config)
-        serving = asyncio.create_task(server.serve())
+        config = _config(console_app(services, metrics, stop=stop), files)
+        server, listening = uvicorn.Server(config), _listening(settings.console.address)
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        log.info("console_started", address=settings.console.address)
         while not stop.is_set() and not serving.done():
             status_file.write({"ready": server.started}, now_s=clock.now_s())
             if files is not None and files.were_renewed():
@@ -51,26 +53,30 @@ async def serve(settings: Settings, *, stop: asyncio.Event) -> None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), STATUS_S)
         server.should_exit = True
-        try:
-            await serving
-        except SystemExit:  # uvicorn's way to say that it cannot listen; its log says why
-            raise MachineError(f"cannot listen on {settings.console.address}; console.address names another") from None
+        await serving
     endpoint.close()
     status_file.write({"ready": False}, now_s=clock.now_s())
     log.info("console_stopped")
 
 
-def _config(console: ConsoleSettings, files: CertificateFiles | None) -> uvicorn.Config:
-    host, _, port = console.address.rpartition(":")
+def _listening(address: str) -> socket.socket:
+    """A socket that listens there; uvicorn itself would end the process. MachineError where nobody can."""
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    try:
+        return socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise MachineError(f"cannot listen on {address}: {error.strerror}; console.address names another") from None
+
+
+def _config(app: Starlette, files: CertificateFiles | None) -> uvicorn.Config:
     secured: dict[str, Any] = {}
     if files is not None:
         secured = {"ssl_certfile": files.certificate_file, "ssl_keyfile": files.key_file}
     if files is not None and files.ca_file:
         secured |= {"ssl_ca_certs": files.ca_file, "ssl_cert_reqs": ssl.CERT_REQUIRED}
     return uvicorn.Config(
-        "services.console.app:console_app",
-        host=host.strip("[]"),
-        port=int(port),
+        app,
         http="h11",
         ws="none",
         lifespan="off",

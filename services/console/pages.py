@@ -16,6 +16,9 @@ from mmrec.console.why import why
 from mmrec.telemetry.metrics import Metrics
 from services.console.desk import FRAGMENT, Desk, Form
 
+NO_PICTURE = b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
+"""Browsers show it whatever the status is: the letter behind it stays to be seen."""
+
 
 class Pages:
     """Answers to browsers."""
@@ -126,7 +129,7 @@ class Pages:
         part = attempt("the picture", lambda: self._pictures.jpeg(item_id))
         headers = {"cache-control": "private, max-age=60"}
         if part.value is None:
-            return Response(status_code=404, headers=headers)
+            return Response(NO_PICTURE, status_code=404, media_type="image/svg+xml", headers=headers)
         return Response(part.value, media_type="image/jpeg", headers=headers)
 
     def _shown_with(self, key: str) -> dict[str, Any]:

@@ -118,3 +118,14 @@ def test_beyond_loopback_it_does_not_start_without_certificates(console: Console
     environment = {"MMREC__CONSOLE__ADDRESS": "0.0.0.0:18599", "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode != 0 and "set console.certificate_file" in done.stderr + done.stdout
+
+
+def test_a_port_that_is_taken_ends_it_in_words(console: Console) -> None:
+    command = [sys.executable, "-m", "services.console", "--config", str(console.config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1 and "cannot listen on" in done.stderr + done.stdout
+
+
+def test_an_item_without_a_picture_has_an_empty_one(console: Console) -> None:
+    page, text = console.ask("/picture?item=nothing")
+    assert page.status == 404 and page.getheader("content-type") == "image/svg+xml" and text.startswith("<svg")

@@ -132,3 +132,10 @@ def test_beyond_this_machine_browsers_show_certificates() -> None:
     check_entrance(Settings())
     with pytest.raises(SettingError, match=r"console.client_ca_file"):
         ConsoleSettings(client_ca_file="ca.crt")
+
+
+def test_the_loopback_address_of_either_family_needs_no_certificate() -> None:
+    for address in ("127.0.0.1:1", "localhost:1", "[::1]:1"):
+        check_entrance(replace(Settings(), console=ConsoleSettings(address=address)))
+    with pytest.raises(ConfigurationError, match=r"console\.client_ca_file is empty"):
+        check_entrance(replace(Settings(), console=ConsoleSettings(address="[::]:1")))

@@ -153,7 +153,6 @@ OUTSIDE: list[tuple[str, dict[str, Any]]] = [
     ("collector", {"serving": {"collector": "0.0.0.0:1"}}),
     ("recommender", {"serving": {"recommender": "[::]:1"}}),
     ("admin", {"serving": {"admin": "0.0.0.0:1"}}),
-    ("console", {"console": {"address": "0.0.0.0:1"}}),
     ("metrics", {"metrics": {"tend_log": "10.0.0.1:9464"}}),
 ]
 

@@ -15,23 +15,15 @@ document.addEventListener("submit", async (event) => {
   try {
     const answer = await fetch(form.action, { method: "POST", body: fields, headers: { "x-fragment": "1" } });
     place.innerHTML = await answer.text(); // made by our own templates, which escape everything
-    hideMissing(place);
   } catch {
-    form.submit();
+    // Not sent a second time: it may have arrived.
+    place.prepend(Object.assign(document.createElement("p"), {
+      className: "problem", role: "alert", textContent: "The console does not answer; `mmrec status` says whether it runs.",
+    }));
   } finally {
     place.removeAttribute("aria-busy");
   }
 });
-
-function hideMissing(where) {
-  for (const picture of where.querySelectorAll(".picture img")) {
-    const hide = () => picture.classList.add("none");
-    if (picture.complete && picture.naturalWidth === 0 && picture.loading !== "lazy") hide();
-    picture.addEventListener("error", hide);
-  }
-}
-
-hideMissing(document);
 
 const figures = document.getElementById("figures");
 if (figures) {
