@@ -18,7 +18,7 @@ document.addEventListener("submit", async (event) => {
   } catch {
     // Not sent a second time: it may have arrived.
     place.prepend(Object.assign(document.createElement("p"), {
-      className: "problem", role: "alert", textContent: "The console does not answer; `mmrec status` says whether it runs.",
+      className: "failed", role: "alert", textContent: "The console does not answer; `mmrec status` says whether it runs.",
     }));
   } finally {
     place.removeAttribute("aria-busy");
