@@ -122,7 +122,7 @@ setup: .venv/ready     ## environment from the hashed lock, jars, the mmrec comm
 
 # pyspark comes as a source archive: the lock pins what builds it, too.
 .venv/ready: requirements.lock Makefile | .boot/bin/uv .venv/bin/python $(if $(filter-out file,$(origin PYTHON)),same-python)
-	@echo "[setup] environment: 206 packages, a few GB the first time ..." && date +%s > .boot/started
+	@echo "[setup] environment: $$(grep -c "^[a-zA-Z0-9_.-]*==" requirements.lock) packages, a few GB the first time ..." && date +%s > .boot/started
 	@.boot/bin/uv pip sync --quiet --python $(BIN)/python --require-hashes --build-constraints requirements.lock --compile-bytecode \
 		requirements.lock
 	@printf '%s\n' "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/mmrec.pth"
