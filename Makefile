@@ -18,7 +18,7 @@ UV_VERSION := 0.13.8
 NEEDED := mmrec needs Python $(lastword $(PYTHONS)) to $(firstword $(PYTHONS))
 ADVICE := install one of these, or call make PYTHON=/path/to/it
 
-.PHONY: demo test test-long test-unit explore up lint lint-deploy format proto lock setup bench-recommend bench-stream bench-stream-growth bench-content bench-training bench-batch bench-forms search-quality cold-items encoders report-content evaluate evaluate-all evaluate-studies keep-demo fuzz sensitivity chaos-stream same-python clean
+.PHONY: demo test test-long test-unit explore up lint lint-deploy format proto lock setup bench-recommend bench-stream bench-stream-growth bench-content bench-training bench-batch bench-forms search-quality cold-items encoders report-content evaluate evaluate-all evaluate-studies keep-demo screenshots fuzz sensitivity chaos-stream same-python clean
 
 demo: setup            ## the whole way, from a click on Kafka to a changed list; DATASET=storefront|movielens
 	@$(BIN)/mmrec demo --dataset $(DATASET)
@@ -106,6 +106,9 @@ keep-demo: setup       ## add the last demo's figures to the receipt that README
 
 bench-stream-growth: setup ## throughput and memory around 500 k and around 5 M events (12 minutes)
 	@$(RUN) tests.benchmarks.bench_stream_growth
+
+screenshots: setup     ## pictures of the console's pages, of the stack that `make up` runs in another window
+	@$(RUN) tests.screenshots
 
 fuzz: setup            ## malformed inputs for every way in, ten minutes; a receipt
 	@$(RUN) tests.fuzz

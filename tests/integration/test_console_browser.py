@@ -1,26 +1,23 @@
 """Journeys through the console in a real browser: move a list, ask why, let another release serve and go back."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from selenium.common.exceptions import NoAlertPresentException
-from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.browser import CHROMIUM, DRIVER, WHY_NOT, open_browser
 from tests.console_server import Console
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(
         not (CHROMIUM and DRIVER),
-        reason="no Chromium with its driver on the PATH; Debian: apt-get install chromium chromium-driver",
+        reason=WHY_NOT,
     ),
 ]
 pytest_plugins = ["tests.console_server"]
@@ -29,20 +26,8 @@ PATIENCE_S = 60.0
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Chrome]:
-    options = ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-dev-shm-usage",
-        "--disable-gpu",
-        "--disable-extensions",
-    ):
-        options.add_argument(argument)
-    options.add_argument("--window-size=1280,900")
-    driver = Chrome(options=options, service=Service(executable_path=str(DRIVER)))
-    yield driver
-    driver.quit()
+    with open_browser() as driver:
+        yield driver
 
 
 def opened(browser: Chrome, console: Console, path: str) -> Chrome:
