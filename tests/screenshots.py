@@ -4,14 +4,16 @@
     python -m tests.screenshots --out FOLDER --user u00001
 
 One PNG a page; the storefront before and after a favorite, dark, and as wide as a telephone. What is above MAX_BYTES is
-named, since README shows none of these.
+named: README shows none of these.
 """
 
 import argparse
+import io
 import sys
 from pathlib import Path
 from typing import Final
 
+from PIL import Image
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -24,12 +26,14 @@ from tests.browser import CHROMIUM, DRIVER, WHY_NOT, open_browser
 
 MAX_BYTES: Final = 150_000
 PATIENCE_S: Final = 30.0
+COLORS: Final = 200
 
 
 def taken(browser: Chrome, out: Path, name: str) -> Path:
     """What the browser shows, as a file."""
     path = out / f"{name}.png"
-    browser.save_screenshot(str(path))
+    with Image.open(io.BytesIO(browser.get_screenshot_as_png())) as whole:
+        whole.convert("RGB").quantize(COLORS).save(path, optimize=True)
     size = path.stat().st_size
     print(f"{path}  {size / 1_000:,.0f} kB{', too large for README' if size > MAX_BYTES else ''}")
     return path
