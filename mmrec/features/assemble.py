@@ -11,6 +11,7 @@ F features, X some of them.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,7 +144,7 @@ def assemble(
     num_candidates = len(items.own_positions_N)
     as_of_s = max(as_of_s, float(np.nanmax(items.reference_times_N, initial=-np.inf)))
     state = profile_as_of(profile, as_of_s=as_of_s, behaviors=behaviors, decay_per_day=decay_per_day)
-    own = _own_columns(profile, items, state, behaviors=behaviors, decay_per_day=decay_per_day)
+    own = _own_columns(profile, items, state, decay_per_day=decay_per_day)
     user_X = _user_values(profile, state, own.affinity_I)
     # Each block holds whole columns one after the other, so that operations run along the candidates.
     blocks = (
@@ -165,9 +166,7 @@ class _Own:
     columns_XN: FloatArray
 
 
-def _own_columns(
-    profile: UserProfile, items: ItemFacts, state: ProfileAsOf, *, behaviors: BehaviorSet, decay_per_day: float
-) -> _Own:
+def _own_columns(profile: UserProfile, items: ItemFacts, state: ProfileAsOf, *, decay_per_day: float) -> _Own:
     """How the user treated each candidate before."""
     num_items = profile.num_items
     ages_I, affinity_I = state.ages_I, state.positive_affinity_I
@@ -175,21 +174,53 @@ def _own_columns(
     # 1 for the newest item, 1/2 for the one before: where sessions are far apart, order says more than age.
     order_I = np.empty(num_items)
     order_I[np.argsort(-profile.reference_times_I, kind="stable")] = 1.0 / (1.0 + np.arange(num_items))
-    recent = Counter(profile.recent_item_ids)
     total = affinity_I.sum()
-    # The last column, which NOT_OWN reads, stands for "never touched".
-    columns_XI = np.zeros((len(behaviors) + 7, num_items + 1))
+    columns_XI = own_columns(
+        decayed_IB,
+        affinity_I=affinity_I,
+        share_I=affinity_I / total if total > 0 else affinity_I,
+        ages_I=ages_I,
+        order_I=order_I,
+        recent_I=recent_counts(profile),
+    )
+    return _Own(affinity_I=affinity_I, order_I=order_I, columns_XN=columns_XI[:, items.own_positions_N])
+
+
+def recent_counts(profile: UserProfile) -> list[float]:
+    """How often each of the profile's items is among its newest events, axis I."""
+    counted = Counter(profile.recent_item_ids)
+    return [float(counted[item_id]) for item_id in profile.item_ids]
+
+
+def own_columns(
+    decayed_IB: FloatArray,
+    *,
+    affinity_I: FloatArray,
+    share_I: FloatArray,
+    ages_I: FloatArray,
+    order_I: FloatArray,
+    recent_I: Sequence[float],
+) -> FloatArray:
+    """What own items say of themselves, shape (X, I + 1): the last column, which NOT_OWN reads, is of none.
+
+    Args:
+        decayed_IB: Counts by behavior as of now.
+        share_I: Of the user's whole affinity.
+        order_I: 1 for the newest item, 1/2 for the one before.
+    """
+    num_items = len(affinity_I)
+    columns_XI = np.zeros((decayed_IB.shape[1] + 7, num_items + 1))
     columns_XI[:, :num_items] = [
         *np.log1p(np.maximum(decayed_IB.T, 0.0)),
         np.log1p(affinity_I),
-        affinity_I / total if total > 0 else affinity_I,
+        share_I,
         np.ones(num_items),
         1.0 / (1.0 + ages_I / 3_600.0),
         1.0 / (1.0 + ages_I / SECONDS_PER_DAY),
         order_I,
-        np.log1p([float(recent[item_id]) for item_id in profile.item_ids]),
+        np.log1p(recent_I),
     ]
-    return _Own(affinity_I=affinity_I, order_I=order_I, columns_XN=columns_XI[:, items.own_positions_N])
+    return columns_XI
 
 
 def item_columns(items: ItemFacts, *, read_s: float | FloatArray, behaviors: BehaviorSet) -> FloatArray:
@@ -225,7 +256,16 @@ def _price_columns(items: ItemFacts, affinity_I: FloatArray) -> FloatArray:
     weights_I = np.where(np.isfinite(usual_I), affinity_I, 0.0)
     total = weights_I.sum()
     usual = float(weights_I @ np.where(weights_I > 0, usual_I, 0.0) / total) if total > 0 else np.nan
-    ratio_N = np.log(items.content.prices_X) - usual
+    return price_columns(items.content.prices_X, usual)
+
+
+def price_columns(prices_N: FloatArray, usual: float | FloatArray) -> FloatArray:
+    """Log ratio of prices to the usual one, its absolute value, and whether it is known, shape (3, N).
+
+    Args:
+        usual: Log of the price that a user usually looks at, or of each candidate's user; NaN where unknown.
+    """
+    ratio_N = np.log(prices_N) - usual
     known_N = np.isfinite(ratio_N)
     ratio_N = np.where(known_N, ratio_N, 0.0)
     return np.array([ratio_N, np.abs(ratio_N), known_N], dtype=np.float64)
@@ -247,13 +287,25 @@ def _taste_columns(items: ItemFacts, affinity_I: FloatArray, order_I: FloatArray
         shares_TN: FloatArray = (table / total if total > 0 else table)[content.tokens_TX]
         return shares_TN
 
-    domains_N, newest_domain = content.tokens_TX[-1], own.tokens_TX[-1, np.argmax(order_I)]
-    by_affinity_TN, by_order_TN = shares(affinity_I), shares(order_I)
+    return taste_columns(content, own.tokens_TX[-1, np.argmax(order_I)], shares(affinity_I), shares(order_I))
+
+
+def taste_columns(
+    content: ContentColumns, newest: int | RowArray, by_affinity_TN: FloatArray, by_order_TN: FloatArray
+) -> FloatArray:
+    """How candidates' domains and values meet a user's taste, shape (6, N).
+
+    Args:
+        newest: Domain of the user's newest item, or of the newest item of each candidate's user.
+        by_affinity_TN: Share of the user's affinity with each of the candidates' values, the domain last.
+        by_order_TN: The same of the newest items.
+    """
+    domains_N = content.tokens_TX[-1]
     num_values_N = np.maximum(np.count_nonzero(content.tokens_TX[:-1], axis=0), 1)
     return np.array(
         [
             by_affinity_TN[-1],
-            (domains_N == newest_domain) & (domains_N != NO_TOKEN),
+            (domains_N == newest) & (domains_N != NO_TOKEN),
             by_affinity_TN[:-1].max(axis=0, initial=0.0),
             by_affinity_TN[:-1].sum(axis=0) / num_values_N,
             by_order_TN[:-1].max(axis=0, initial=0.0),
@@ -265,12 +317,24 @@ def _taste_columns(items: ItemFacts, affinity_I: FloatArray, order_I: FloatArray
 
 def _user_values(profile: UserProfile, state: ProfileAsOf, affinity_I: FloatArray) -> FloatArray:
     """How much is known of the user, shape (X,); the same in every row."""
-    totals_B = np.maximum(state.counts_IB.sum(axis=0), 0.0)
-    shares_B = totals_B / max(totals_B.sum(), 1e-12)
-    age_s = state.read_s - profile.newest_event_time_s
-    known = [profile.num_events, profile.num_items, affinity_I.sum()]
-    fresh_hour = 1.0 / (1.0 + age_s / 3_600.0)
-    return np.array([*np.log1p(known), fresh_hour, *shares_B], dtype=np.float64)
+    return user_columns(
+        np.array([profile.num_events, profile.num_items, affinity_I.sum()]),
+        state.read_s - profile.newest_event_time_s,
+        state.counts_IB.sum(axis=0),
+    )
+
+
+def user_columns(known: FloatArray, age_s: float | FloatArray, totals_B: FloatArray) -> FloatArray:
+    """How much is known of a user, shape (X,), or of many, (X, U).
+
+    Args:
+        known: Numbers of events and of items, and the affinity of all items, axis 0.
+        age_s: Seconds since the newest event.
+        totals_B: Counts by behavior over all items, axis 0.
+    """
+    totals_B = np.maximum(totals_B, 0.0)
+    shares_B = totals_B / np.maximum(totals_B.sum(axis=0), 1e-12)
+    return np.array([*np.log1p(known), 1.0 / (1.0 + age_s / 3_600.0), *shares_B], dtype=np.float64)
 
 
 def known_columns(values_N: FloatArray) -> FloatArray:

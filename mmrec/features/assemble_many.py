@@ -2,15 +2,14 @@
 
     features_NF = assemble_many(rows, catalogue, behaviors=behaviors, decay_per_day=0.05)
 
-A table of 32 users costs some four users' worth of single ones: most of what one costs is calls of small steps. The
-columns that speak of items alone are those of assemble(); those of users are made for all own items of all users at
-once. tests/unit/test_many_lists.py holds both equal.
+A table of 32 users costs some four users' worth of single ones: most of what one costs is calls of small steps. What
+a column says is written once, beside assemble(); here items, sums and orders are found for all users at once.
+tests/unit/test_many_lists.py holds both equal.
 
 Axes: U users, N candidates of all users one after the other, J own items of all users likewise, B behaviors, T tokens
 of values and domain, F features, X some of them.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,12 +17,23 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mmrec.features.assemble import NOT_OWN, CandidateSignals, ItemFacts, item_columns, known_columns
+from mmrec.features.assemble import (
+    NOT_OWN,
+    CandidateSignals,
+    ItemFacts,
+    item_columns,
+    known_columns,
+    own_columns,
+    price_columns,
+    recent_counts,
+    taste_columns,
+    user_columns,
+)
 from mmrec.features.item_columns import NO_TOKEN, ContentColumns
 from mmrec.scoring.affinity import affinity
 from mmrec.scoring.as_of import read_instant
 from mmrec.scoring.behaviors import BehaviorSet
-from mmrec.scoring.decay import SECONDS_PER_DAY, decay
+from mmrec.scoring.decay import decay
 from mmrec.scoring.profile import UserProfile, align_behaviors
 
 FloatArray = npt.NDArray[np.float64]
@@ -166,25 +176,16 @@ def _users(rows: Sequence[UserRows], facts: ItemFacts, *, behaviors: BehaviorSet
 
 def _own_columns(rows: Sequence[UserRows], users: _Users, order_J: FloatArray, *, decay_per_day: float) -> FloatArray:
     """How each candidate's user treated it before, shape (X, N)."""
-    num_own = len(users.user_J)
     decayed_JB = users.counts_JB * decay(users.ages_J, decay_per_day=decay_per_day)[:, None]
     total_J = users.sums(users.affinity_J)[users.user_J]
-    recent: list[float] = []
-    for each in rows:
-        counted = Counter(each.profile.recent_item_ids)
-        recent += [float(counted[item_id]) for item_id in each.profile.item_ids]
-    # The last column, which NOT_OWN reads, stands for "never touched".
-    columns_XJ = np.zeros((decayed_JB.shape[1] + 7, num_own + 1))
-    columns_XJ[:, :num_own] = [
-        *np.log1p(np.maximum(decayed_JB.T, 0.0)),
-        np.log1p(users.affinity_J),
-        np.where(total_J > 0, users.affinity_J / np.where(total_J > 0, total_J, 1.0), users.affinity_J),
-        np.ones(num_own),
-        1.0 / (1.0 + users.ages_J / 3_600.0),
-        1.0 / (1.0 + users.ages_J / SECONDS_PER_DAY),
-        order_J,
-        np.log1p(recent),
-    ]
+    columns_XJ = own_columns(
+        decayed_JB,
+        affinity_I=users.affinity_J,
+        share_I=np.where(total_J > 0, users.affinity_J / np.where(total_J > 0, total_J, 1.0), users.affinity_J),
+        ages_I=users.ages_J,
+        order_I=order_J,
+        recent_I=[count for each in rows for count in recent_counts(each.profile)],
+    )
     columns_XN: FloatArray = columns_XJ[:, users.own_N]
     return columns_XN
 
@@ -196,10 +197,7 @@ def _price_columns(facts: ItemFacts, users: _Users) -> FloatArray:
     total_U = users.sums(weights_J)
     sums_U = users.sums(weights_J * np.where(weights_J > 0, usual_J, 0.0))
     usual_U = np.where(total_U > 0, sums_U / np.where(total_U > 0, total_U, 1.0), np.nan)
-    ratio_N = np.log(facts.content.prices_X) - usual_U[users.user_N]
-    known_N = np.isfinite(ratio_N)
-    ratio_N = np.where(known_N, ratio_N, 0.0)
-    return np.array([ratio_N, np.abs(ratio_N), known_N], dtype=np.float64)
+    return price_columns(facts.content.prices_X, usual_U[users.user_N])
 
 
 def _taste_columns(facts: ItemFacts, users: _Users, order_J: FloatArray) -> FloatArray:
@@ -221,37 +219,19 @@ def _taste_columns(facts: ItemFacts, users: _Users, order_J: FloatArray) -> Floa
         shares_TN: FloatArray = table[asked_TN] / np.where(total_N > 0, total_N, 1.0)
         return shares_TN
 
-    domains_N = content.tokens_TX[-1]
     newest_U = np.full(len(users.read_s_U), NO_TOKEN, dtype=np.int64)
     newest_J = users.newest_first_J[users.starts_U[users.has_items_U]]
     newest_U[users.has_items_U] = own.tokens_TX[-1, newest_J]
-    by_affinity_TN, by_order_TN = shares(users.affinity_J), shares(order_J)
-    num_values_N = np.maximum(np.count_nonzero(content.tokens_TX[:-1], axis=0), 1)
-    return np.array(
-        [
-            by_affinity_TN[-1],
-            (domains_N == newest_U[users.user_N]) & (domains_N != NO_TOKEN),
-            by_affinity_TN[:-1].max(axis=0, initial=0.0),
-            by_affinity_TN[:-1].sum(axis=0) / num_values_N,
-            by_order_TN[:-1].max(axis=0, initial=0.0),
-            by_order_TN[:-1].sum(axis=0) / num_values_N,
-        ],
-        dtype=np.float64,
-    )
+    return taste_columns(content, newest_U[users.user_N], shares(users.affinity_J), shares(order_J))
 
 
 def _user_values(rows: Sequence[UserRows], users: _Users) -> FloatArray:
     """How much is known of each user, shape (X, U)."""
-    totals_BU = np.maximum([users.sums(counts_J) for counts_J in users.counts_JB.T], 0.0)
-    shares_BU = totals_BU / np.maximum(totals_BU.sum(axis=0), 1e-12)
     ages_U = users.read_s_U - np.array([each.profile.newest_event_time_s for each in rows])
     num_events = [float(each.profile.num_events) for each in rows]
     num_items = [float(each.profile.num_items) for each in rows]
-    return np.array(
-        [
-            *np.log1p(np.array([num_events, num_items, users.sums(users.affinity_J)])),
-            1.0 / (1.0 + ages_U / 3_600.0),
-            *shares_BU,
-        ],
-        dtype=np.float64,
+    return user_columns(
+        np.array([num_events, num_items, users.sums(users.affinity_J)]),
+        ages_U,
+        np.array([users.sums(counts_J) for counts_J in users.counts_JB.T]),
     )
