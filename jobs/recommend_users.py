@@ -26,6 +26,7 @@ from mmrec.clock import SystemClock
 from mmrec.config import Settings
 from mmrec.errors import InvalidRequestError
 from mmrec.events.columns import ANONYMOUS_PREFIX
+from mmrec.programs.one_thread import ONE_THREAD
 from mmrec.programs.shell import exit_status, shell_parser
 from mmrec.serving.filters import item_filter
 from mmrec.serving.fresh_profile import read_fresh_profiles
@@ -38,8 +39,6 @@ from mmrec.wiring import open_feature_store, open_overlay, open_release_store, o
 
 log = get_logger("jobs.recommend_users")
 PROCESS = "recommend_users"
-THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""Workers share the processor among themselves, not their threads."""
 
 
 class Parts:
@@ -94,7 +93,7 @@ def run(asked: Namespace, settings: Settings) -> dict[str, Any]:
         _users(asked, settings, is_begun=folder.plan() is not None),
     )
     missing, began_s = folder.missing(), time.monotonic()
-    num_before = plan.num_users - sum(len(folder.users(part)) for part in missing)
+    num_before = plan.num_users - sum(plan.num_users_of(part) for part in missing)
     figures: dict[str, Any] = {"num_users": plan.num_users, "num_lists": num_before, "num_new": 0, "per_s": 0.0}
     work_s = 0.0
     with _ray(asked.num_workers):
@@ -132,7 +131,7 @@ def _ray(num_workers: int) -> Iterator[None]:
     import ray
 
     own = {} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False, "num_cpus": num_workers}
-    ray.init(log_to_driver=False, runtime_env={"env_vars": THREADS}, **own)
+    ray.init(log_to_driver=False, runtime_env={"env_vars": dict(ONE_THREAD)}, **own)
     ray.data.DataContext.get_current().enable_progress_bars = False
     try:
         yield

@@ -2,11 +2,13 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from mmrec.cli.terminal import ConfigOption, JsonOption, deployment_settings, err, out, print_json
 from mmrec.errors import InvalidRequestError, NotFoundError
@@ -43,7 +45,7 @@ def recommend(
 
     Example: `mmrec recommend u00001 -n 10 --session i00042:browse --where color!=red --where "price<=50"`
     """
-    from mmrec.cli.list_report import list_document, print_list, session_event
+    from mmrec.cli.list_report import print_list, session_event
     from mmrec.cli.terminal import recommender_client
     from mmrec.cli.where import asked_context, attribute_filter
     from mmrec.wire.instants import parse_time
@@ -64,10 +66,7 @@ def recommend(
             as_of_s=as_of_s,
             context=asked_context(context or ()),
         )
-    if as_json:
-        print_json(list_document(answer))
-    else:
-        print_list(answer, out)
+    _show(answer, print_list, as_json=as_json)
 
 
 def batch(
@@ -121,17 +120,14 @@ def similar(
 
     Example: `mmrec similar i00042 --user u00001 --where "price<=50"`, `mmrec similar i00042 --goes-with`
     """
-    from mmrec.cli.list_report import list_document, print_list
+    from mmrec.cli.list_report import print_list
     from mmrec.cli.terminal import recommender_client
     from mmrec.cli.where import attribute_filter
 
     item_filter = attribute_filter(where or ())
     with recommender_client(target, config) as client:
         answer = client.similar(item, num_items=num_items, goes_with=goes_with, user_id=user, item_filter=item_filter)
-    if as_json:
-        print_json(list_document(answer))
-    else:
-        print_list(answer, out)
+    _show(answer, print_list, as_json=as_json)
 
 
 def rank(
@@ -147,16 +143,13 @@ def rank(
 
     Example: `mmrec rank u00001 i00042 i00007 i00133`
     """
-    from mmrec.cli.list_report import list_document, print_list, session_event
+    from mmrec.cli.list_report import print_list, session_event
     from mmrec.cli.terminal import recommender_client
 
     clicks = [session_event(text) for text in session or ()]
     with recommender_client(target, config) as client:
         answer = client.rank(user, items, session_events=clicks, include_explanations=True)
-    if as_json:
-        print_json(list_document(answer))
-    else:
-        print_list(answer, out)
+    _show(answer, print_list, as_json=as_json)
 
 
 def rows(
@@ -175,7 +168,7 @@ def rows(
 
     Example: `mmrec rows u00001`
     """
-    from mmrec.cli.list_report import list_document, print_rows, session_event
+    from mmrec.cli.list_report import print_rows, session_event
     from mmrec.cli.terminal import recommender_client
     from mmrec.cli.where import asked_context, attribute_filter
 
@@ -189,10 +182,7 @@ def rows(
             session_events=clicks,
             context=asked_context(context or ()),
         )
-    if as_json:
-        print_json(list_document(answer))
-    else:
-        print_rows(answer, out)
+    _show(answer, print_rows, as_json=as_json)
 
 
 def why(
@@ -219,7 +209,7 @@ def why(
         return
     if not (user and item):
         raise InvalidRequestError("give a user id and an item id, or --request-id of a list that was served")
-    from mmrec.cli.list_report import list_document, session_event
+    from mmrec.cli.list_report import session_event
     from mmrec.cli.terminal import recommender_client
     from mmrec.cli.where import attribute_filter
     from mmrec.cli.why_report import print_why
@@ -228,10 +218,7 @@ def why(
     item_filter = attribute_filter(where or ())
     with recommender_client(target, config) as client:
         answer = client.explain(user, item, num_items=num_items, session_events=clicks, item_filter=item_filter)
-    if as_json:
-        print_json(list_document(answer))
-    else:
-        print_why(answer, out, num_features=rows)
+    _show(answer, partial(print_why, num_features=rows), as_json=as_json)
 
 
 def _served(config: str, request_id: str, *, as_json: bool) -> None:
@@ -252,6 +239,16 @@ def _served(config: str, request_id: str, *, as_json: bool) -> None:
         print_served(served, out)
 
 
+def _show(answer: Any, show: Callable[[Any, Console], None], *, as_json: bool) -> None:
+    """An answer for machines or, as `show` has it, for people."""
+    from mmrec.cli.list_report import list_document
+
+    if as_json:
+        print_json(list_document(answer))
+    else:
+        show(answer, out)
+
+
 def search(
     text: Annotated[str, typer.Argument(help="what is looked for; not needed beside --image or --like")] = "",
     *,
@@ -269,7 +266,7 @@ def search(
 
     Example: `mmrec search "red summer dress" --not stripes --like i00042`
     """
-    from mmrec.cli.list_report import list_document, print_list
+    from mmrec.cli.list_report import print_list
     from mmrec.cli.search_parts import query_parts
     from mmrec.cli.terminal import recommender_client
     from mmrec.cli.where import attribute_filter
@@ -278,7 +275,4 @@ def search(
     item_filter = attribute_filter(where or ())
     with recommender_client(target, config) as client:
         answer = client.search(parts, num_items=num_items, item_filter=item_filter, user_id=user, personal=bool(user))
-    if as_json:
-        print_json(list_document(answer))
-    else:
-        print_list(answer, out)
+    _show(answer, print_list, as_json=as_json)

@@ -14,6 +14,7 @@ from typing import Final
 
 from mmrec.config import Settings
 from mmrec.errors import ConfigurationError
+from mmrec.operating.remote import ANYWHERE
 from mmrec.programs.plaintext import is_loopback
 
 COOKIE: Final = "mmrec-console"
@@ -90,7 +91,7 @@ def entrance_of(settings: Settings) -> Entrance:
     console = settings.console
     names = {"localhost", "127.0.0.1", "[::1]", _name(console.address), *(name.lower() for name in console.hosts)}
     scheme = "https" if console.certificate_file else "http"
-    return Entrance(names=frozenset(names - {"0.0.0.0", "[::]"}), scheme=scheme, can_change=console.can_change)  # noqa: S104
+    return Entrance(names=frozenset(names.difference(ANYWHERE)), scheme=scheme, can_change=console.can_change)
 
 
 def _name(host: str) -> str:

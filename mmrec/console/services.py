@@ -16,14 +16,13 @@ from mmrec.client import RecommenderClient
 from mmrec.config import Settings
 from mmrec.connections.grpc_credentials import client_channel
 from mmrec.errors import InvalidRequestError, StoreError
-from mmrec.operating.remote import RemoteDesk
+from mmrec.operating.remote import RemoteDesk, seen_from_here
 from mmrec.v1 import collector_pb2, collector_pb2_grpc
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 
 ANSWER_S: Final = 5.0
 _OPTIONS: Final = (("grpc.max_reconnect_backoff_ms", 1_000),)
 """A service that is back is found at the next look."""
-_ANYWHERE: Final = ("0.0.0.0", "[::]")  # noqa: S104
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +40,9 @@ class Services:
     def __init__(self, settings: Settings) -> None:
         console, serving = settings.console, settings.serving
         self.settings = settings
-        self.recommender_at = _seen_from_here(console.recommender or serving.recommender)
-        self.collector_at = _seen_from_here(console.collector or serving.collector)
-        self.admin_at = _seen_from_here(console.admin or serving.admin)
+        self.recommender_at = seen_from_here(console.recommender or serving.recommender)
+        self.collector_at = seen_from_here(console.collector or serving.collector)
+        self.admin_at = seen_from_here(console.admin or serving.admin)
         self.recommender = RecommenderClient(
             self.recommender_at,
             timeout_s=ANSWER_S,
@@ -85,9 +84,3 @@ class Services:
         if statuses[0].outcome == collector_pb2.EventOutcome.EVENT_OUTCOME_REJECTED:
             raise InvalidRequestError(f"the event was refused, {statuses[0].reason}: {statuses[0].detail}")
         return Acknowledged(event_id=event.event_id, ack_s=time.monotonic() - began_s)
-
-
-def _seen_from_here(address: str) -> str:
-    """Where a service of this machine that listens on all addresses is found."""
-    host, _, port = address.rpartition(":")
-    return f"127.0.0.1:{port}" if host in _ANYWHERE else address

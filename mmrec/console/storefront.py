@@ -11,6 +11,7 @@ from mmrec.console.list_changes import ListChanges, Move, list_changes
 from mmrec.console.services import Services
 from mmrec.console.shown_text import shown_text
 from mmrec.errors import InvalidRequestError
+from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.v1 import recommender_pb2
 from mmrec.v1.behavior_pb2 import BehaviorEvent
 
@@ -32,22 +33,22 @@ class Visitor:
     @property
     def key(self) -> str:
         """As people type it: a user id, or "~" and an anonymous id."""
-        return self.user_id or f"~{self.anonymous_id}"
+        return self.user_id or f"{ANONYMOUS_PREFIX}{self.anonymous_id}"
 
 
 def visitor_of(key: str) -> Visitor:
     """The visitor of a key; InvalidRequestError where it is empty or too long."""
     key = key.strip()
-    if not key.removeprefix("~") or len(key) > MAX_ID:
+    if not key.removeprefix(ANONYMOUS_PREFIX) or len(key) > MAX_ID:
         raise InvalidRequestError(
             f'a visitor has {len(key)} characters; give a user id, or "~" and an anonymous id, {MAX_ID} at most'
         )
-    return Visitor(anonymous_id=key[1:]) if key.startswith("~") else Visitor(user_id=key)
+    return Visitor(anonymous_id=key[1:]) if key.startswith(ANONYMOUS_PREFIX) else Visitor(user_id=key)
 
 
 def new_visitor() -> str:
     """Key of somebody whom nobody has seen yet."""
-    return f"~new-{uuid.uuid4().hex[:8]}"
+    return f"{ANONYMOUS_PREFIX}new-{uuid.uuid4().hex[:8]}"
 
 
 @dataclass(frozen=True, kw_only=True)

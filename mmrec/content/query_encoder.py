@@ -28,6 +28,7 @@ import numpy.typing as npt
 from mmrec.content.payloads import digest
 from mmrec.content.query_worker import Asked, Told, read_body, write_message
 from mmrec.errors import InvalidRequestError, StoreError
+from mmrec.programs.one_thread import ONE_THREAD
 from mmrec.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -112,10 +113,7 @@ class QueryEncoder:
             return
         command = [sys.executable, "-m", "mmrec.content.query_worker"]
         command += [json.dumps(self._encoders), str(self._picture_timeout_s)]
-        environment = {
-            **os.environ,
-            **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
-        }
+        environment = {**os.environ, **ONE_THREAD}
         self._started_s, self.num_starts = now_s, self.num_starts + 1
         # In this process's own session: among sessions, niceness does not count (services.stack.niceness).
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)

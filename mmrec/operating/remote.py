@@ -16,6 +16,8 @@ from mmrec.connections.grpc_credentials import client_channel
 from mmrec.errors import DeadlineError, InvalidRequestError, MmrecError, NotFoundError, PreconditionError, StoreError
 from mmrec.v1 import admin_pb2_grpc
 
+ANYWHERE: Final = ("0.0.0.0", "[::]")  # noqa: S104
+"""Hosts that stand for all addresses of a machine."""
 ANSWER_S: Final = 60.0
 """For one answer; long work may take as long as it needs."""
 LOOK_S: Final = 1.0
@@ -101,16 +103,19 @@ class RemoteDesk:
         return kind(f"administration at {self._address}: {error.code().name}: {error.details()}")
 
 
+def seen_from_here(address: str) -> str:
+    """Where a service of this machine that listens on all addresses is found."""
+    host, _, port = address.rpartition(":")
+    return f"127.0.0.1:{port}" if host in ANYWHERE else address
+
+
 def service_of(settings: Settings) -> RemoteDesk | None:
     """A deployment's own administrative service; None where it does not answer.
 
     Raises:
         ConfigurationError: a certificate that the configuration names does not do.
     """
-    address = settings.serving.admin
-    host, _, port = address.rpartition(":")
-    if host in ("0.0.0.0", "[::]"):  # noqa: S104
-        address = f"127.0.0.1:{port}"  # a service of this machine, seen from it
+    address = seen_from_here(settings.serving.admin)
     desk = RemoteDesk(address, channel=client_channel(address, settings.serving))
     if desk.is_there():
         return desk

@@ -5,9 +5,10 @@ return exit_status(log, "tend_log", lambda: run(settings_from(arguments.config),
 """
 
 import argparse
+import asyncio
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from mmrec.errors import MmrecError
 from mmrec.telemetry.logs import Logger
@@ -28,6 +29,14 @@ def stop_on_signals() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     return stop
+
+
+async def until_signalled(serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Await `serve` with an event that SIGTERM and SIGINT set, in the running loop."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await serve(stop)
 
 
 def exit_status(log: Logger, program: str, work: Callable[[], int | None]) -> int:

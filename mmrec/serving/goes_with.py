@@ -21,7 +21,7 @@ from mmrec.recall.catalogue import NO_ROW, BoolArray, Catalogue, FloatArray, Row
 from mmrec.recall.complements import complement_key, complements_of
 from mmrec.recall.context import RecallContext
 from mmrec.recall.fusion import Candidates
-from mmrec.recall.source import PlainReason, Proposals
+from mmrec.recall.source import NOTHING, PlainReason, Proposals
 
 ReadNeighbors = Callable[[Iterable[str]], dict[str, Neighbors]]
 NUM_ALIKE: Final = 10
@@ -40,8 +40,8 @@ class TakenTogether:
     finds_similar: bool = False
 
     def propose(self, context: RecallContext, *, num_candidates: int) -> Proposals:
-        """Nothing: complements are asked for by goes_with()."""
-        raise NotImplementedError("complements are proposed for one item, by goes_with()")
+        """Nothing for a user: goes_with() finds complements of one item."""
+        return NOTHING
 
     def reasons(self, row: int, context: RecallContext) -> tuple[PlainReason, ...]:
         """That people take both."""

@@ -31,6 +31,7 @@ from mmrec.serving.recommend import (
     ReadProfile,
     ReplicaState,
     in_order,
+    proposed,
     ranking_view,
     requested_profile,
 )
@@ -112,14 +113,11 @@ def _ask(source: RecallSource, users: Sequence[_User], allowed_I: npt.NDArray[np
     except Exception as error:  # one by one, then: what fails for one user must not fail for all
         log.error("joint_search_failed", source=source.name, error=repr(error))
     for number, user in enumerate(users):
-        try:
-            proposals = searched.get(number)
-            if proposals is None:
-                proposals = source.propose(user.context, num_candidates=num_candidates)
+        proposals = searched.get(number)
+        if proposals is None:
+            proposals = proposed(source, user.context, num_candidates, user.progress)
+        if proposals is not None:
             user.found.append((source, proposals))
-        except Exception as error:  # a failing source must not fail the list
-            log.error("source_failed", source=source.name, error=repr(error))
-            user.progress.degraded[Degradation.SOURCE_FAILED] = None
 
 
 def _search(
@@ -143,10 +141,8 @@ Ranked = tuple[npt.NDArray[np.float64], npt.NDArray[np.float32] | None]
 
 def _rank(users: Sequence[_User], candidates: Sequence[Candidates], state: ReplicaState) -> list[Ranked]:
     """As mmrec.serving.recommend.rank(), for all users at once."""
-    lacking = [Degradation.RELEASE_UNUSABLE] if state.unusable_release else []
-    lacking += [Degradation.NO_RELEASE] if state.model is None else []
     for user in users:
-        user.progress.degraded.update(dict.fromkeys(lacking))
+        user.progress.degraded.update(state.lacking)
     by_recall: list[Ranked] = [(found.recall_scores_N, None) for found in candidates]
     if state.model is None or not users:
         return by_recall

@@ -15,7 +15,14 @@ from mmrec.features.values import PopularItems
 from mmrec.serving.explain import Explanation, explain
 from mmrec.serving.filters import asked_filter, seconds
 from mmrec.serving.page_token import page_token, shown_items
-from mmrec.serving.recommend import DEFAULT_ITEMS, MAX_ITEMS, Degradation, ListRequest, RecommendedList, SessionEvent
+from mmrec.serving.recommend import (
+    DEFAULT_ITEMS,
+    Degradation,
+    ListRequest,
+    RecommendedList,
+    SessionEvent,
+    refuse_length,
+)
 from mmrec.v1 import behavior_pb2, recommender_pb2
 from mmrec.wire.ids import first_id_problem, id_problem
 from mmrec.wire.instants import rfc3339
@@ -48,9 +55,9 @@ def check_ids(name: str, values: Sequence[str]) -> None:
 
 def number_of_items(num_items: int) -> int:
     """The number of items a request asks for; InvalidRequestError if it is not within 0 to MAX_ITEMS."""
-    if not 0 <= num_items <= MAX_ITEMS:
-        raise InvalidRequestError(f"num_items is {num_items}; give 1 to {MAX_ITEMS}, or 0 for {DEFAULT_ITEMS}")
-    return num_items or DEFAULT_ITEMS
+    num_items = num_items or DEFAULT_ITEMS
+    refuse_length(num_items)
+    return num_items
 
 
 def list_request(
@@ -79,7 +86,7 @@ def list_request(
         item_filter=asked_filter(message),
         session_events=session_events(message.session_events, bounds=bounds, newest_s=max(now_s, as_of_s)),
         shown_item_ids=shown_items(message.page_token),
-        near=near_context(message.context, near) if message.context else (),
+        near=near_context(message.context, near),
     )
 
 

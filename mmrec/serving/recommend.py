@@ -143,6 +143,12 @@ class ReplicaState:
     source_weights: SourceWeights = field(default_factory=lambda: OWN_WEIGHTS)
     """What each recall source counts in a user's list, as the release learned it."""
 
+    @property
+    def lacking(self) -> dict[Degradation, None]:
+        """What lists lack for want of a model that can be used, as Progress.degraded has it."""
+        unusable = [Degradation.RELEASE_UNUSABLE] if self.unusable_release else []
+        return dict.fromkeys([*unusable, *([Degradation.NO_RELEASE] if self.model is None else [])])
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RecommendedList:
@@ -202,6 +208,12 @@ class Progress:
     num_overlay_events: int = 0
 
 
+def refuse_length(num_items: int) -> None:
+    """InvalidRequestError for a list of no items, or of too many."""
+    if not 1 <= num_items <= MAX_ITEMS:
+        raise InvalidRequestError(f"num_items is {num_items}; give 1 to {MAX_ITEMS}, or 0 for {DEFAULT_ITEMS}")
+
+
 def recommend(
     request: ListRequest,
     *,
@@ -220,8 +232,7 @@ def recommend(
         InvalidRequestError: num_items out of range, a session event without item, an unknown behavior.
         DeadlineError: the deadline had passed before anything was done.
     """
-    if not 1 <= request.num_items <= MAX_ITEMS:
-        raise InvalidRequestError(f"num_items is {request.num_items}; give 1 to {MAX_ITEMS}, or 0 for {DEFAULT_ITEMS}")
+    refuse_length(request.num_items)
     deadline.refuse_late()
     return rank_candidates(request, state=state, read_profile=read_profile, deadline=deadline, sources=sources).cut(
         request.num_items
@@ -392,12 +403,19 @@ def recall(
         if number and progress.deadline.left_s() < RECALL_MARGIN_S:
             progress.degraded[Degradation.SOURCES_SKIPPED] = None
             break
-        try:
-            found.append((source, source.propose(context, num_candidates=num_candidates)))
-        except Exception as error:  # a failing source must not fail the list
-            log.error("source_failed", source=source.name, error=repr(error))
-            progress.degraded[Degradation.SOURCE_FAILED] = None
+        if (proposals := proposed(source, context, num_candidates, progress)) is not None:
+            found.append((source, proposals))
     return fuse(found, num_candidates=num_candidates, weights=weights)
+
+
+def proposed(source: RecallSource, context: RecallContext, num_candidates: int, progress: Progress) -> Proposals | None:
+    """What a source proposes; None where it raises: a failing source must not fail the list."""
+    try:
+        return source.propose(context, num_candidates=num_candidates)
+    except Exception as error:
+        log.error("source_failed", source=source.name, error=repr(error))
+        progress.degraded[Degradation.SOURCE_FAILED] = None
+        return None
 
 
 def rank(
@@ -407,10 +425,8 @@ def rank(
     progress: Progress,
 ) -> tuple[FloatArray, npt.NDArray[np.float32] | None]:
     """Ranking scores of the candidates, and their feature rows; recall scores where the ranker is not used."""
-    if state.unusable_release:
-        progress.degraded[Degradation.RELEASE_UNUSABLE] = None
+    progress.degraded.update(state.lacking)
     if state.model is None:
-        progress.degraded[Degradation.NO_RELEASE] = None
         return candidates.recall_scores_N, None
     if progress.deadline.left_s() < RANK_MARGIN_S:
         progress.degraded[Degradation.RANKING_SKIPPED] = None

@@ -38,7 +38,7 @@ def rows_answer(
         excluded_item_ids=excluded_items(message.excluded_item_ids),
         item_filter=asked_filter(message),
         session_events=session_events(message.session_events, bounds=bounds, newest_s=now_s),
-        near=near_context(message.context, near) if message.context else (),
+        near=near_context(message.context, near),
     )
     page = recommend_rows(
         request,

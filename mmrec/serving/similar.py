@@ -20,16 +20,14 @@ from mmrec.recall.item_filter import ItemFilter
 from mmrec.recall.sources.registry import FINDING_SIMILAR
 from mmrec.serving.goes_with import ReadNeighbors, goes_with
 from mmrec.serving.recommend import (
-    DEFAULT_ITEMS,
-    MAX_ITEMS,
     Deadline,
-    Degradation,
     ListRequest,
     Progress,
     ReadProfile,
     RecommendedList,
     ReplicaState,
     rank,
+    refuse_length,
     requested_profile,
     shown_row,
 )
@@ -94,15 +92,10 @@ def similar(
     """
     if not item_id:
         raise InvalidRequestError("item_id is empty; name the item whose like you want")
-    if not 1 <= num_items <= MAX_ITEMS:
-        raise InvalidRequestError(f"num_items is {num_items}; give 1 to {MAX_ITEMS}, or 0 for {DEFAULT_ITEMS}")
+    refuse_length(num_items)
     catalogue = state.catalogue
     row = shown_row(item_id, catalogue, as_of_s=as_of_s)
-    progress = Progress(deadline=Deadline(at_s=math.inf, clock=lambda: 0.0))
-    if state.unusable_release:
-        progress.degraded[Degradation.RELEASE_UNUSABLE] = None
-    if state.model is None:
-        progress.degraded[Degradation.NO_RELEASE] = None
+    progress = Progress(deadline=Deadline(at_s=math.inf, clock=lambda: 0.0), degraded=state.lacking)
     excluded = [*excluded_item_ids, item_id]
     allowed_I = allowed_items(catalogue, as_of_s=as_of_s, item_filter=item_filter, excluded=excluded)
     asking: RecallContext | None = None

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from mmrec.disk.files import replace_file, replacing
 from mmrec.errors import InvalidRequestError, PreconditionError
+from mmrec.events.columns import ANONYMOUS_PREFIX
 from mmrec.recall.item_filter import ItemFilter
 from mmrec.serving.fresh_profile import FreshProfile
 from mmrec.serving.many import TOGETHER, recommend_many
@@ -65,6 +66,10 @@ class ListsPlan:
     def num_parts(self) -> int:
         """Parts of all users."""
         return -(-self.num_users // self.part_users)
+
+    def num_users_of(self, part: int) -> int:
+        """Users of a part; the last one may have fewer."""
+        return min(self.part_users, self.num_users - part * self.part_users)
 
 
 class ListsFolder:
@@ -133,7 +138,7 @@ class ListsFolder:
         keys = list(dict.fromkeys(user_keys or ()))
         if not keys:
             raise PreconditionError("there are no users to make lists for; events make profiles, or name users")
-        if problem := first_id_problem("user keys", [key.removeprefix("~") for key in keys]):
+        if problem := first_id_problem("user keys", [key.removeprefix(ANONYMOUS_PREFIX) for key in keys]):
             raise InvalidRequestError(problem)
         return pa.table({"user_key": pa.array(keys, pa.string())})
 

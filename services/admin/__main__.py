@@ -4,7 +4,6 @@ python -m services.admin --config mmrec.toml
 """
 
 import asyncio
-import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +19,7 @@ from mmrec.operating.catalogue_view import CatalogueView
 from mmrec.operating.desk import SERVICE_VIEW, Desk
 from mmrec.operating.kept_configuration import record_configuration
 from mmrec.operating.workplace import workplace
-from mmrec.programs.shell import exit_status, shell_parser
+from mmrec.programs.shell import exit_status, shell_parser, until_signalled
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
@@ -95,10 +94,7 @@ async def _listen(
 
 
 async def _main(settings: Settings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(settings, stop=stop)
+    await until_signalled(lambda stop: serve(settings, stop=stop))
 
 
 def main() -> int:

@@ -5,7 +5,6 @@ python -m services.collector --config mmrec.toml
 
 import asyncio
 import gc
-import signal
 import sys
 import threading
 from contextlib import suppress
@@ -26,7 +25,7 @@ from mmrec.connections.grpc_credentials import server_credentials
 from mmrec.errors import MachineError
 from mmrec.events.producer import OVERLAY_HEADER
 from mmrec.programs.patience import when_it_answers
-from mmrec.programs.shell import exit_status, shell_parser
+from mmrec.programs.shell import exit_status, shell_parser, until_signalled
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
@@ -137,10 +136,7 @@ def _tend(overlay: OverlayWriter, stop: threading.Event) -> None:
 
 
 async def _main(settings: Settings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(settings, stop=stop)
+    await until_signalled(lambda stop: serve(settings, stop=stop))
 
 
 def main() -> int:

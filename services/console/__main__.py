@@ -4,7 +4,6 @@ python -m services.console --config mmrec.toml
 """
 
 import asyncio
-import signal
 import socket
 import ssl
 import sys
@@ -21,7 +20,7 @@ from mmrec.connections.console_settings import ConsoleSettings
 from mmrec.console.entrance import check_entrance
 from mmrec.console.services import Services
 from mmrec.errors import ConfigurationError, MachineError
-from mmrec.programs.shell import exit_status, shell_parser
+from mmrec.programs.shell import exit_status, shell_parser, until_signalled
 from mmrec.telemetry.logs import StatusFile, configure_logging, get_logger
 from mmrec.telemetry.metrics import Metrics
 from mmrec.telemetry.metrics_endpoint import serve_metrics
@@ -113,10 +112,7 @@ def _renew(context: ssl.SSLContext | None, files: CertificateFiles) -> None:
 
 
 async def _main(settings: Settings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(settings, stop=stop)
+    await until_signalled(lambda stop: serve(settings, stop=stop))
 
 
 def main() -> int:

@@ -114,7 +114,7 @@ def _rules(edge: EdgeList, scopes: Sequence[Scope]) -> dict[str, Any]:
     """A client and a scope of it: what it must bring for which methods."""
     policies = {
         f"{client.name} {scope.name}": {
-            "permissions": [{"url_path": {"path": _path(method)}} for method in scope.methods],
+            "permissions": [{"url_path": {"path": _matched(method, whole="exact")}} for method in scope.methods],
             "principals": [{"and_ids": {"ids": _proofs(client, scope)}}],
         }
         for scope in scopes
@@ -193,17 +193,13 @@ def _route(scope: Scope, method: str) -> dict[str, Any]:
             "grpc_timeout_header_max": f"{scope.timeout_s}s",
         }
     sized = {_BUFFER: {"@type": f"{_TYPE}extensions.filters.http.buffer.v3.BufferPerRoute", **bound}}
-    return {"match": {**_match(method), "grpc": {}}, "route": route, "typed_per_filter_config": sized}
+    return {"match": {**_matched(method, whole="path"), "grpc": {}}, "route": route, "typed_per_filter_config": sized}
 
 
-def _match(method: str) -> dict[str, str]:
+def _matched(method: str, *, whole: str) -> dict[str, str]:
+    """How Envoy matches the path of a method, or of all of a service; `whole` is its word for one that is named."""
     name = f"/{method}"
-    return {"prefix": name[:-1]} if name.endswith("/*") else {"path": name}
-
-
-def _path(method: str) -> dict[str, str]:
-    name = f"/{method}"
-    return {"prefix": name[:-1]} if name.endswith("/*") else {"exact": name}
+    return {"prefix": name[:-1]} if name.endswith("/*") else {whole: name}
 
 
 def _cluster(name: str, backend: BackendPlace, place: EdgePlace) -> dict[str, Any]:

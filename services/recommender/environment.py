@@ -15,11 +15,10 @@ from pathlib import Path
 
 from mmrec.config import Settings
 from mmrec.errors import ConfigurationError, MachineError
+from mmrec.programs.one_thread import ONE_THREAD
 from mmrec.wire.environment import PREFIX
 from services.stack.ports import is_free
 
-THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""BLAS, faiss and torch in replicas use one thread: more stall each other on few cores. Not for other Ray workers."""
 LOOPBACK_VARIABLE = "MMREC_RECOMMENDER_LOOPBACK_ONLY"
 """1: only callers on this machine are answered."""
 HTTP_PORT_VARIABLE = "MMREC_SERVE_HTTP_PORT"
@@ -85,7 +84,7 @@ def replica_environment() -> dict[str, str]:
 
     They run in processes of Ray's, which do not know the starter's environment.
     """
-    return {**THREADS, **{name: value for name, value in os.environ.items() if name.startswith(PREFIX)}}
+    return {**ONE_THREAD, **{name: value for name, value in os.environ.items() if name.startswith(PREFIX)}}
 
 
 def _root() -> Path:

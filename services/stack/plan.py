@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmrec.config import Settings
 from mmrec.home import StackHome
+from mmrec.programs.one_thread import ONE_THREAD
 from services.recommender.environment import ray_environment
 from services.stack.configuration import StackPorts
 from services.stack.java import java_environment
@@ -39,7 +40,7 @@ def stack_environment(home: StackHome, ports: StackPorts, *, java_home: Path, sp
         "RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE": "1",  # a small /dev/shm is no reason not to start
         "TOKENIZERS_PARALLELISM": "false",
         # One thread a program: more stall each other on few cores. Training is told otherwise where it is started.
-        **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+        **ONE_THREAD,
     }
 
 

@@ -15,10 +15,7 @@ from tests.console_server import Console
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER),
-        reason=WHY_NOT,
-    ),
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=WHY_NOT),
 ]
 pytest_plugins = ["tests.console_server"]
 PATIENCE_S = 60.0

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from mmrec.config import KafkaSettings, Settings, load_settings
+from mmrec.programs.one_thread import ONE_THREAD
 from mmrec.stores.kafka.admin import topic_configs
 from mmrec.telemetry.metric_names import PROCESSES
 from services.recommender.__main__ import SERVICES
-from services.recommender.environment import LOOPBACK_VARIABLE, THREADS, ray_environment
+from services.recommender.environment import LOOPBACK_VARIABLE, ray_environment
 from tests.manifests import (
     DEPLOY,
     OVERLAYS,
@@ -211,7 +212,7 @@ def test_ray_is_told_what_the_recommender_would_tell_it(name: str) -> None:
     usual = ray_environment(settings_of(name))
     for key in ("RAY_SERVE_ENABLE_HA_PROXY", "RAY_SERVE_THROUGHPUT_OPTIMIZED", LOOPBACK_VARIABLE):
         assert told[key] == usual[key]
-    assert {key: told[key] for key in THREADS} == THREADS
+    assert {key: told[key] for key in ONE_THREAD} == ONE_THREAD
     cluster = of_kind(name, "RayService")["recommender"]["spec"]["rayClusterConfig"]
     lock = (DEPLOY.parent / "requirements.lock").read_text(encoding="utf-8")
     assert f"\nray=={cluster['rayVersion']} " in lock.replace("ray[data,serve,train,tune]", "ray")

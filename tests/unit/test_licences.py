@@ -10,16 +10,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PERMISSIVE = frozenset(
-    """
-    0bsd | 3-clause bsd license | apache 2.0 | apache 2.0 license | apache software license | apache-2.0
-    apache-2.0 with llvm-exception | bsd | bsd license | bsd-2-clause | bsd-3-clause | bsl-1.0 | cc0-1.0 | cnri-python
-    isc license (iscl | mit | mit license | mit-0 | mit-cmu | mozilla public license 2.0 (mpl 2.0 | mpl-2.0 | psf-2.0
-    python software foundation license | zlib
-    """.strip()
-    .replace("\n", "|")
-    .replace("    ", "")
-    .replace(" | ", "|")
-    .split("|")
+    re.split(
+        r"\s*[|\n]\s*",
+        """0bsd | 3-clause bsd license | apache 2.0 | apache 2.0 license | apache software license | apache-2.0
+        apache-2.0 with llvm-exception | bsd | bsd license | bsd-2-clause | bsd-3-clause | bsl-1.0 | cc0-1.0
+        cnri-python | isc license (iscl | mit | mit license | mit-0 | mit-cmu | mozilla public license 2.0 (mpl 2.0
+        mpl-2.0 | psf-2.0 | python software foundation license | zlib""",
+    )
 )
 """What asks for no more than its notice, and the Mozilla licence, which asks for changes of its own files alone."""
 OTHERS = {
